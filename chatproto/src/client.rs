@@ -1,0 +1,447 @@
+//! The blocking client: a [`Session`] and a socket.
+//!
+//! One thread can use a [`Client`] as it is; [`Client::split`] makes two halves of it for two, one
+//! that sends and one that receives.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{ClientError, ErrorClass};
+use crate::handshake::PeerKind;
+use crate::limits::Limits;
+use crate::message::Message;
+use crate::name::UserName;
+use crate::session::{Session, SessionEvent};
+
+/// How long [`Client::close`] waits for the server to close.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// Makes a [`Client`]; see [`Client::builder`].
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    name: String,
+    timeout: Duration,
+    limits: Limits,
+}
+
+impl ClientBuilder {
+    /// How long connecting and registering may take together. Default 10 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The bounds: see [`Session::with_limits`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Connects and registers.
+    ///
+    /// # Errors
+    /// * [`ClientError::InvalidName`]: no server would take the name; nothing was sent.
+    /// * [`ClientError::Refused`]: the server did not, and says why.
+    /// * [`ClientError::Timeout`], [`ClientError::Closed`], [`ClientError::Io`]: there is no such
+    ///   server, or it did not answer.
+    pub fn connect(self, address: impl ToSocketAddrs) -> Result<Client, ClientError> {
+        let deadline = Deadline::new("connecting and registering", self.timeout);
+        let name = UserName::from_bytes(self.name.as_bytes(), self.limits.name)?;
+        let stream = connect(address, deadline)?;
+        let io = |doing: &str| {
+            let doing = doing.to_owned();
+            move |source| ClientError::Io { doing, source }
+        };
+        stream.set_nodelay(true).map_err(io("cannot configure the connection"))?;
+        let peer = stream.peer_addr().map_err(io("the connection was lost"))?;
+        let local = stream.local_addr().map_err(io("the connection was lost"))?;
+        let ip = local.ip().to_canonical().to_string();
+        let session = Mutex::new(Session::with_limits(name, ip, self.limits.clone()));
+        let shared = Arc::new(Connection { stream, session, writing: Mutex::new(()) });
+        let sender = ClientSender { shared: Arc::clone(&shared) };
+        let mut receiver =
+            ClientReceiver { shared, buffer: vec![0; 16 * 1024].into(), timeout: None };
+        sender.flush()?;
+        let welcome = receiver.registration(deadline)?;
+        Ok(Client { sender, receiver, welcome, peer, local })
+    }
+}
+
+/// A connection to a server, registered under a name.
+///
+/// ```no_run
+/// # fn main() -> Result<(), chatproto::ClientError> {
+/// use chatproto::Client;
+///
+/// let mut client = Client::connect("127.0.0.1:65432", "alice")?;
+/// client.send("/shout", "hello, everybody")?;
+/// for message in client.messages() {
+///     let message = message?;
+///     println!("{}: {}", message.from.name, message.msg);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    sender: ClientSender,
+    receiver: ClientReceiver,
+    welcome: Message,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+impl Client {
+    /// Connects and registers with the defaults: see [`ClientBuilder::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect(
+        address: impl ToSocketAddrs,
+        name: impl Into<String>,
+    ) -> Result<Self, ClientError> {
+        Client::builder(name).connect(address)
+    }
+
+    /// A client that is to register `name`.
+    pub fn builder(name: impl Into<String>) -> ClientBuilder {
+        let (timeout, limits) = (Duration::from_secs(10), Limits::default());
+        ClientBuilder { name: name.into(), timeout, limits }
+    }
+
+    /// The registered name, normalised.
+    pub fn name(&self) -> String {
+        self.sender.shared.session().name().to_string()
+    }
+
+    /// The server's welcome (A7).
+    pub fn welcome(&self) -> &Message {
+        &self.welcome
+    }
+
+    /// The server's address.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The own address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// How the server reads: towards a one-read server messages are paced and at most 1024 bytes.
+    pub fn server_kind(&self) -> PeerKind {
+        self.sender.shared.session().server_kind().unwrap_or(PeerKind::OneRead)
+    }
+
+    /// Sends a message: see [`ClientSender::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send(&self, to: &str, msg: &str) -> Result<(), ClientError> {
+        self.sender.send(to, msg)
+    }
+
+    /// Waits for the next message: see [`ClientReceiver::recv`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv(&mut self) -> Result<Message, ClientError> {
+        self.receiver.recv()
+    }
+
+    /// Waits for the next message for so long: see [`ClientReceiver::recv_timeout`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, ClientError> {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// The messages that come, until the server closes.
+    pub fn messages(&mut self) -> impl Iterator<Item = Result<Message, ClientError>> {
+        &mut self.receiver
+    }
+
+    /// Makes two halves of it, for two threads.
+    pub fn split(self) -> (ClientSender, ClientReceiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// Says that it will send nothing more, lets the server answer all that it was sent, throws
+    /// away what still comes, and closes when the server does, or after 2 s.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`] if what was sent may not have arrived.
+    pub fn close(mut self) -> Result<(), ClientError> {
+        self.sender.finish()?;
+        let deadline = Deadline::new("closing", CLOSE);
+        while let Ok(left) = deadline.left() {
+            match self.receiver.recv_timeout(left) {
+                Ok(_) | Err(ClientError::Decode(_)) => {}
+                Err(_) => break,
+            }
+        }
+        self.sender.close();
+        Ok(())
+    }
+}
+
+/// What both halves share.
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    session: Mutex<Session>,
+    /// Held by the thread that writes, so that objects do not mix. Never taken under `session`.
+    writing: Mutex<()>,
+}
+
+impl Connection {
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The half of a [`Client`] that sends. Clones send on the same connection.
+#[derive(Clone, Debug)]
+pub struct ClientSender {
+    shared: Arc<Connection>,
+}
+
+impl ClientSender {
+    /// Sends a message. Returns when the system has taken it: it waits while the server does not
+    /// read, and while the pace of a one-read server asks for it.
+    ///
+    /// # Errors
+    /// [`ClientError::FrameTooLong`] if the server could not take it, [`ClientError::Closed`] if
+    /// the connection is closed, [`ClientError::Io`] if it was lost.
+    pub fn send(&self, to: &str, msg: &str) -> Result<(), ClientError> {
+        self.shared.session().send(to, msg)?;
+        self.flush()
+    }
+
+    /// Writes what is queued, at the pace that the server asks for.
+    fn flush(&self) -> Result<(), ClientError> {
+        let _writing = self.shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = Vec::new();
+        loop {
+            let now = Instant::now();
+            let wait = {
+                let mut session = self.shared.session();
+                session.handle_timeout(now);
+                bytes.clear();
+                bytes.extend_from_slice(session.poll_transmit(now));
+                if bytes.is_empty() && !session.has_outgoing() {
+                    return Ok(());
+                }
+                session.poll_timeout()
+            };
+            if bytes.is_empty() {
+                match wait {
+                    Some(at) => thread::sleep(at.saturating_duration_since(now)),
+                    // the rest goes out with the registration
+                    None => return Ok(()),
+                }
+                continue;
+            }
+            (&self.shared.stream)
+                .write_all(&bytes)
+                .map_err(|source| lost(source, "cannot send"))?;
+            self.shared.session().handle_transmitted(bytes.len(), Instant::now());
+        }
+    }
+
+    /// Says that nothing more will be sent. The server answers what it was sent, then closes; the
+    /// receiving half goes on until then.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`] or [`ClientError::Io`] if what was sent may not have arrived.
+    pub fn finish(&self) -> Result<(), ClientError> {
+        self.flush()?;
+        let finished = self.shared.stream.shutdown(Shutdown::Write);
+        finished.map_err(|source| lost(source, "cannot close"))
+    }
+
+    /// Closes the connection at once, in both directions. A receiver that waits returns
+    /// [`ClientError::Closed`].
+    pub fn close(&self) {
+        // an error means that it is closed
+        let _ = self.shared.stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// The half of a [`Client`] that receives. As an iterator it gives messages until the server
+/// closes.
+#[derive(Debug)]
+pub struct ClientReceiver {
+    shared: Arc<Connection>,
+    buffer: Box<[u8]>,
+    /// The time-out that the socket has.
+    timeout: Option<Duration>,
+}
+
+impl ClientReceiver {
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`] when the server has closed, [`ClientError::Decode`] if it sent
+    /// something that is not a message (after one of class [`ErrorClass::Schema`] the next call
+    /// goes on behind it), [`ClientError::Io`] if the connection was lost.
+    pub fn recv(&mut self) -> Result<Message, ClientError> {
+        self.next_message(None)
+    }
+
+    /// Waits for the next message, but not longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`ClientError::Timeout`] when none came; the connection is as before. Else as
+    /// [`ClientReceiver::recv`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Message, ClientError> {
+        self.next_message(Some(Deadline::new("waiting for a message", timeout)))
+    }
+
+    fn next_message(&mut self, deadline: Option<Deadline>) -> Result<Message, ClientError> {
+        loop {
+            let event = self.shared.session().poll_event();
+            match event {
+                Some(
+                    SessionEvent::Message(message)
+                    | SessionEvent::Registered(message)
+                    | SessionEvent::Refused(message),
+                ) => return Ok(message),
+                Some(SessionEvent::Bad(error)) => {
+                    if error.class() == ErrorClass::Framing {
+                        let _ = self.shared.stream.shutdown(Shutdown::Both);
+                    }
+                    return Err(error.into());
+                }
+                None => self.read(deadline)?,
+            }
+        }
+    }
+
+    /// Waits for the server's verdict on the name, and for the byte that tells how it reads.
+    fn registration(&mut self, deadline: Deadline) -> Result<Message, ClientError> {
+        let welcome = loop {
+            let event = self.shared.session().poll_event();
+            match event {
+                Some(SessionEvent::Registered(welcome)) => break welcome,
+                Some(SessionEvent::Refused(reason) | SessionEvent::Message(reason)) => {
+                    return Err(ClientError::Refused(Box::new(reason)));
+                }
+                Some(SessionEvent::Bad(error)) => return Err(error.into()),
+                None => self.read(Some(deadline))?,
+            }
+        };
+        while let Some(at) = self.undecided_until() {
+            let left = at.saturating_duration_since(Instant::now());
+            match self.read(Some(Deadline::new("the server's first line feed", left))) {
+                Ok(()) | Err(ClientError::Timeout { .. } | ClientError::Closed) => {
+                    self.shared.session().handle_timeout(Instant::now());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(welcome)
+    }
+
+    /// Until when it is open how the server reads.
+    fn undecided_until(&self) -> Option<Instant> {
+        let session = self.shared.session();
+        session.poll_timeout().filter(|_| session.server_kind().is_none())
+    }
+
+    /// Reads once.
+    fn read(&mut self, deadline: Option<Deadline>) -> Result<(), ClientError> {
+        let timeout = deadline.map(|deadline| deadline.left()).transpose()?;
+        if timeout != self.timeout {
+            let set = self.shared.stream.set_read_timeout(timeout);
+            set.map_err(|source| lost(source, "cannot receive"))?;
+            self.timeout = timeout;
+        }
+        match (&self.shared.stream).read(&mut self.buffer) {
+            Ok(0) => {
+                let mut session = self.shared.session();
+                session.handle_end();
+                if session.has_events() { Ok(()) } else { Err(ClientError::Closed) }
+            }
+            Ok(length) => {
+                self.shared.session().handle_input(&self.buffer[..length], Instant::now());
+                Ok(())
+            }
+            // a time-out: the caller asks its deadline
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(lost(error, "cannot receive")),
+        }
+    }
+}
+
+impl Iterator for ClientReceiver {
+    type Item = Result<Message, ClientError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.recv() {
+            Err(ClientError::Closed) => None,
+            result => Some(result),
+        }
+    }
+}
+
+/// Tries the addresses one after the other.
+fn connect(address: impl ToSocketAddrs, deadline: Deadline) -> Result<TcpStream, ClientError> {
+    let io = |doing: &str, source| ClientError::Io { doing: doing.to_owned(), source };
+    let addresses = address
+        .to_socket_addrs()
+        .map_err(|source| io("cannot find the server's address", source))?;
+    let mut failure = io(
+        "cannot find the server's address",
+        io::Error::new(ErrorKind::NotFound, "the name has no address"),
+    );
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, deadline.left()?) {
+            Ok(stream) => return Ok(stream),
+            Err(source) => failure = io(&format!("cannot connect to {address}"), source),
+        }
+    }
+    Err(failure)
+}
+
+/// What an error of the socket means.
+fn lost(source: io::Error, doing: &str) -> ClientError {
+    match source.kind() {
+        ErrorKind::BrokenPipe | ErrorKind::NotConnected => ClientError::Closed,
+        _ => ClientError::Io { doing: doing.to_owned(), source },
+    }
+}
+
+/// A point in time, and what is to be done by then.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    what: &'static str,
+    after: Duration,
+    begun: Instant,
+}
+
+impl Deadline {
+    fn new(what: &'static str, after: Duration) -> Self {
+        Deadline { what, after, begun: Instant::now() }
+    }
+
+    /// The time left, which is never zero, or the time-out.
+    fn left(&self) -> Result<Duration, ClientError> {
+        let Deadline { what, after, begun } = *self;
+        match after.checked_sub(begun.elapsed()) {
+            // the system waits for whole microseconds at least
+            Some(left) if left >= Duration::from_micros(1) => Ok(left),
+            _ => Err(ClientError::Timeout { what, after }),
+        }
+    }
+}

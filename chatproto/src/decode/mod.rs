@@ -1,0 +1,248 @@
+//! From bytes to messages: the [`Decoder`] finds the frames of a stream, whole or in pieces, and
+//! judges each strictly (B1, B3, B14).
+//!
+//! The [`scan`] module holds the grammar, [`text`] its inner loops. Here is what is kept between
+//! two reads: nothing, unless a frame is cut off.
+
+mod scan;
+mod text;
+
+use std::borrow::Cow;
+
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::limits::Limits;
+use crate::message::{JsonStr, MessageRef};
+
+use scan::{Progress, Scanner, Span, Spans};
+
+/// One frame that is a message: its bytes, and where the four strings are in them.
+#[derive(Clone, Debug)]
+pub struct Frame<'a> {
+    /// From `{` to `}`; owned if the frame came in more than one read.
+    bytes: Cow<'a, [u8]>,
+    spans: Spans,
+}
+
+impl Frame<'_> {
+    /// The message, borrowed from the frame.
+    pub fn message(&self) -> MessageRef<'_> {
+        let token = |span: Span| {
+            JsonStr::validated(&self.bytes[span.start as usize..span.end as usize], span.escaped)
+        };
+        MessageRef {
+            name: token(self.spans.name),
+            ip: token(self.spans.ip),
+            to: token(self.spans.to),
+            msg: token(self.spans.msg),
+        }
+    }
+
+    /// The frame as it came, from `{` to `}`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Finds and judges the frames of one stream.
+///
+/// It owns a buffer only while a frame is cut off, and looks at each byte a bounded number of
+/// times however the reads are split.
+///
+/// ```
+/// use chatproto::Decoder;
+///
+/// let mut decoder = Decoder::default();
+/// let object = br#"{"from":{"name":"alice","ip":""},"to":"bob","msg":"hi"}"#;
+///
+/// let mut first_read = &object[..20];
+/// assert!(decoder.decode(&mut first_read).unwrap().is_none());
+///
+/// let mut second_read = &object[20..];
+/// let frame = decoder.decode(&mut second_read).unwrap().expect("now it is whole");
+/// assert_eq!(frame.message().msg.to_str(), "hi");
+/// assert!(decoder.decode(&mut second_read).unwrap().is_none(), "nothing is left");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    max_frame: u32,
+    strict: bool,
+    /// Stream offset of the first byte that belongs to no frame yet: where the cut-off frame
+    /// begins, or the next byte to come.
+    position: u64,
+    cut_off: Option<Box<CutOff>>,
+    failed: Option<Box<DecodeError>>,
+}
+
+/// A frame that is not all there.
+#[derive(Clone, Debug)]
+struct CutOff {
+    bytes: Vec<u8>,
+    scanner: Scanner,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder::new(Limits::default().frame)
+    }
+}
+
+impl Decoder {
+    /// A decoder that takes frames of up to `max_frame` bytes, at most 1 GiB.
+    pub fn new(max_frame: usize) -> Self {
+        let max_frame = max_frame.min(1 << 30) as u32;
+        Decoder { max_frame, strict: false, position: 0, cut_off: None, failed: None }
+    }
+
+    /// Refuses keys that the schema does not have, instead of ignoring them.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// Takes the next frame from the front of `input`, which is left with what follows it.
+    /// `None` means that `input` is used up and more is needed.
+    ///
+    /// # Errors
+    /// After an error of [`ErrorClass::Schema`](crate::ErrorClass::Schema) the next call goes on behind the frame. One of
+    /// [`ErrorClass::Framing`](crate::ErrorClass::Framing) is final: every later call returns it again and reads nothing.
+    pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, DecodeError> {
+        if let Some(error) = self.failed.as_deref() {
+            return Err(*error);
+        }
+        if self.cut_off.is_some() {
+            return self.decode_cut_off(input);
+        }
+        let blank = input.iter().take_while(|&&byte| is_blank(byte)).count();
+        *input = &input[blank..];
+        self.position += blank as u64;
+        if input.is_empty() {
+            return Ok(None);
+        }
+        let mut scanner = Scanner::new(self.strict);
+        match scanner.resume(input, self.max_frame as usize) {
+            Ok(Progress::Complete(length, verdict)) => {
+                let (frame, rest) = input.split_at(length);
+                *input = rest;
+                self.conclude(Cow::Borrowed(frame), verdict).map(Some)
+            }
+            Ok(Progress::Incomplete) => {
+                self.cut_off = Some(Box::new(CutOff { bytes: input.to_vec(), scanner }));
+                *input = &[];
+                Ok(None)
+            }
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    fn decode_cut_off<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+    ) -> Result<Option<Frame<'a>>, DecodeError> {
+        let cut_off = self.cut_off.as_mut().expect("checked by the caller");
+        let before = cut_off.bytes.len();
+        let room = self.max_frame as usize - before;
+        cut_off.bytes.extend_from_slice(&input[..input.len().min(room)]);
+        match cut_off.scanner.resume(&cut_off.bytes, self.max_frame as usize) {
+            Ok(Progress::Complete(length, verdict)) => {
+                let mut bytes = std::mem::take(&mut cut_off.bytes);
+                bytes.truncate(length);
+                *input = &input[length - before..];
+                self.cut_off = None;
+                self.conclude(Cow::Owned(bytes), verdict).map(Some)
+            }
+            Ok(Progress::Incomplete) => {
+                *input = &[];
+                Ok(None)
+            }
+            Err(fault) => Err(self.fail(fault)),
+        }
+    }
+
+    fn conclude<'a>(
+        &mut self,
+        bytes: Cow<'a, [u8]>,
+        verdict: Result<Spans, scan::Fault>,
+    ) -> Result<Frame<'a>, DecodeError> {
+        let frame = self.position;
+        self.position += bytes.len() as u64;
+        match verdict {
+            Ok(spans) => Ok(Frame { bytes, spans }),
+            Err(fault) => Err(self.error(fault, frame)),
+        }
+    }
+
+    fn error(&self, fault: scan::Fault, frame: u64) -> DecodeError {
+        DecodeError { kind: fault.kind, field: fault.field, frame, within: fault.at as u64 }
+    }
+
+    fn fail(&mut self, fault: scan::Fault) -> DecodeError {
+        let error = self.error(fault, self.position);
+        self.cut_off = None;
+        self.failed = Some(Box::new(error));
+        error
+    }
+
+    /// Says that the stream has ended.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::UnexpectedEnd`] if it ended inside an object, or the framing error that
+    /// was met before.
+    pub fn finish(&mut self) -> Result<(), DecodeError> {
+        if let Some(error) = self.failed.as_deref() {
+            return Err(*error);
+        }
+        match &self.cut_off {
+            None => Ok(()),
+            Some(cut_off) => {
+                let at = cut_off.bytes.len();
+                Err(self.fail(scan::Fault {
+                    kind: DecodeErrorKind::UnexpectedEnd,
+                    at,
+                    field: None,
+                }))
+            }
+        }
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub fn is_inside_frame(&self) -> bool {
+        self.cut_off.is_some()
+    }
+
+    /// Stream offset up to which everything was decided: where the next frame begins, or the one
+    /// that is cut off.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Forgets what was read from `position` on, which must be between two frames.
+    pub(crate) fn rewind(&mut self, position: u64) {
+        *self = Decoder { position, cut_off: None, failed: None, ..*self };
+    }
+}
+
+/// Decodes `bytes` as exactly one frame, with white space around it at most.
+pub(crate) fn decode_exact(bytes: &[u8]) -> Result<Frame<'_>, DecodeError> {
+    let mut decoder = Decoder::default();
+    let mut rest = bytes;
+    let Some(frame) = decoder.decode(&mut rest)? else {
+        decoder.finish()?;
+        let (kind, frame) = (DecodeErrorKind::UnexpectedEnd, decoder.position());
+        return Err(DecodeError { kind, field: None, frame, within: 0 });
+    };
+    let trailing = rest.iter().position(|&byte| !is_blank(byte));
+    match trailing {
+        None => Ok(frame),
+        Some(at) => {
+            let kind = DecodeErrorKind::UnexpectedByte(rest[at]);
+            let frame = decoder.position() + at as u64;
+            Err(DecodeError { kind, field: None, frame, within: 0 })
+        }
+    }
+}
+
+/// White space of RFC 8259.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}

@@ -1,0 +1,287 @@
+//! What can go wrong, by whose fault: the peer's bytes or the peer's object ([`DecodeError`]), the
+//! network, the other side's decision or the caller's own message ([`ClientError`]), the machine
+//! under a server ([`ServerError`]). A name's errors are beside the name ([`NameError`]).
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::message::Message;
+use crate::name::NameError;
+
+/// A field of the schema (A3), as errors name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// The object `from`.
+    From,
+    /// `from.name`.
+    Name,
+    /// `from.ip`.
+    Ip,
+    /// `to`.
+    To,
+    /// `msg`.
+    Msg,
+}
+
+impl Field {
+    /// The path of the field, such as `from.name`.
+    pub fn path(self) -> &'static str {
+        match self {
+            Field::From => "from",
+            Field::Name => "from.name",
+            Field::Ip => "from.ip",
+            Field::To => "to",
+            Field::Msg => "msg",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path())
+    }
+}
+
+/// Which of the two classes of B14 an error belongs to, and so whether the stream goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Not JSON, nested too deep, or without an end: where the next frame begins is unknown, so
+    /// nothing after it is read.
+    Framing,
+    /// A well-formed object that is not a message: decoding goes on behind it.
+    Schema,
+}
+
+/// What was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DecodeErrorKind {
+    /// Framing: a byte that cannot stand here by RFC 8259, or one between frames.
+    UnexpectedByte(u8),
+    /// Framing: a byte below 0x20 inside a string; it must be escaped.
+    ControlCharacter(u8),
+    /// Framing: a string that is not UTF-8.
+    InvalidUtf8,
+    /// Framing: a bracket that opens a 33rd level.
+    TooDeep,
+    /// Framing: no end within so many bytes.
+    TooLong(usize),
+    /// Framing: the stream ended inside an object.
+    UnexpectedEnd,
+    /// Schema: a key of the schema is not there.
+    MissingKey,
+    /// Schema: a key of the schema stands twice.
+    DuplicateKey,
+    /// Schema: `from` is not an object, or one of the others not a string.
+    WrongType,
+    /// Schema: half of a surrogate pair.
+    LoneSurrogate,
+    /// Schema, in strict mode only: a key that the schema does not have.
+    UnknownKey,
+    /// Schema: U+0000 in `from.name`.
+    NulInName,
+}
+
+impl DecodeErrorKind {
+    /// The class of B14.
+    pub fn class(self) -> ErrorClass {
+        use DecodeErrorKind as K;
+        match self {
+            K::UnexpectedByte(_)
+            | K::ControlCharacter(_)
+            | K::InvalidUtf8
+            | K::TooDeep
+            | K::TooLong(_)
+            | K::UnexpectedEnd => ErrorClass::Framing,
+            K::MissingKey
+            | K::DuplicateKey
+            | K::WrongType
+            | K::LoneSurrogate
+            | K::UnknownKey
+            | K::NulInName => ErrorClass::Schema,
+        }
+    }
+
+    /// The name of the kind as the conformance vectors spell it, such as `missing-key`.
+    pub fn as_str(self) -> &'static str {
+        use DecodeErrorKind as K;
+        match self {
+            K::UnexpectedByte(_) => "unexpected-byte",
+            K::ControlCharacter(_) => "control-character",
+            K::InvalidUtf8 => "invalid-utf8",
+            K::TooDeep => "too-deep",
+            K::TooLong(_) => "too-long",
+            K::UnexpectedEnd => "unexpected-end",
+            K::MissingKey => "missing-key",
+            K::DuplicateKey => "duplicate-key",
+            K::WrongType => "wrong-type",
+            K::LoneSurrogate => "lone-surrogate",
+            K::UnknownKey => "unknown-key",
+            K::NulInName => "nul-in-name",
+        }
+    }
+}
+
+/// Bytes that are not a message, and where they stop being one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DecodeError {
+    pub(crate) kind: DecodeErrorKind,
+    pub(crate) field: Option<Field>,
+    /// Stream offset of the frame's first byte.
+    pub(crate) frame: u64,
+    /// Offset from there.
+    pub(crate) within: u64,
+}
+
+impl DecodeError {
+    /// What was wrong.
+    pub fn kind(&self) -> DecodeErrorKind {
+        self.kind
+    }
+
+    /// Whether the stream goes on behind it (B14).
+    pub fn class(&self) -> ErrorClass {
+        self.kind.class()
+    }
+
+    /// The field concerned, where there is one.
+    pub fn field(&self) -> Option<Field> {
+        self.field
+    }
+
+    /// The offset, in bytes from the first one that the decoder was ever given.
+    pub fn offset(&self) -> u64 {
+        self.frame + self.within
+    }
+
+    /// The offset in bytes from the first one of the object that it concerns.
+    pub fn offset_in_frame(&self) -> u64 {
+        self.within
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use DecodeErrorKind as K;
+        let field = self.field.map_or("", Field::path);
+        match self.kind {
+            K::UnexpectedByte(0xEF) if self.within == 0 => {
+                write!(f, "an object must begin with '{{', without a byte order mark")?;
+            }
+            K::UnexpectedByte(byte) if self.within == 0 => {
+                write!(f, "an object must begin with '{{', found {}", Byte(byte))?;
+            }
+            K::UnexpectedByte(byte) => write!(f, "not JSON: {} cannot stand here", Byte(byte))?,
+            K::ControlCharacter(byte) => {
+                write!(f, "not JSON: {} must be escaped inside a string", Byte(byte))?;
+            }
+            K::InvalidUtf8 => f.write_str("not UTF-8")?,
+            K::TooDeep => write!(f, "nested deeper than {} levels", crate::limits::MAX_DEPTH)?,
+            K::TooLong(limit) => write!(f, "no end of the object within {limit} bytes")?,
+            K::UnexpectedEnd => f.write_str("the stream ended inside an object")?,
+            K::MissingKey => write!(f, "the key `{field}` is missing")?,
+            K::DuplicateKey => write!(f, "the key `{field}` stands twice")?,
+            K::WrongType if self.field == Some(Field::From) => {
+                f.write_str("`from` must be an object")?;
+            }
+            K::WrongType => write!(f, "`{field}` must be a string")?,
+            K::LoneSurrogate if field.is_empty() => f.write_str("half of a surrogate pair")?,
+            K::LoneSurrogate => write!(f, "half of a surrogate pair in `{field}`")?,
+            K::UnknownKey => f.write_str("a key that the schema does not have")?,
+            K::NulInName => write!(f, "U+0000 in `{field}`")?,
+        }
+        write!(f, " (byte {} of the object)", self.within)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// A byte as a person reads it.
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            byte @ 0x21..=0x7e => write!(f, "'{}'", char::from(byte)),
+            byte => write!(f, "byte 0x{byte:02X}"),
+        }
+    }
+}
+
+/// Why a client could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The name breaks a rule, so that no server would take it; nothing was sent.
+    #[error("the name cannot be used: {0}")]
+    InvalidName(#[from] NameError),
+    /// The server refused the registration; the message is its reason (A8).
+    #[error("the server refused the name: {}", .0.msg)]
+    Refused(Box<Message>),
+    /// The server did not do its part in time.
+    #[error("{what} took longer than {} ms", .after.as_millis())]
+    Timeout {
+        /// What was waited for.
+        what: &'static str,
+        /// For how long.
+        after: Duration,
+    },
+    /// The connection is closed: by the server, or by [`Client::close`](crate::Client::close).
+    #[error("the connection is closed")]
+    Closed,
+    /// The message is longer than the server can take; it was not sent.
+    #[error(
+        "a message of {length} bytes is longer than the {limit} that the server can take: send less text"
+    )]
+    FrameTooLong {
+        /// Encoded length in bytes, the line feed included.
+        length: usize,
+        /// The limit that applies to this server.
+        limit: usize,
+    },
+    /// The server sent something that is not a message.
+    #[error("the server sent something that is not a message: {0}")]
+    Decode(#[from] DecodeError),
+    /// The operating system refused.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+/// Why a server could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address asked for.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// An endpoint was registered that cannot be one.
+    #[error("cannot register the endpoint {name:?}: {reason}")]
+    Endpoint {
+        /// The name asked for.
+        name: String,
+        /// The reason.
+        reason: &'static str,
+    },
+    /// The operating system refused something that the event loop needs.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A thread of the server panicked: a defect. The other threads were stopped.
+    #[error("a thread of the server panicked: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,284 @@
+//! Registration, the server's side (A2, B2, B13): where the bare name at the start of a connection
+//! ends, what kind of reader sent it, and who is no chat client at all.
+//!
+//! | while reading the name | then |
+//! |---|---|
+//! | LF (CR before it is dropped) | the name is complete, a stream peer |
+//! | `{` | the name is complete, a one-read peer; the `{` begins its first message |
+//! | silence, after a byte that is not white space, not inside a character | complete, one-read; LF as the very next byte makes it a stream peer |
+//! | end of file | complete, one-read |
+//! | the first bytes of HTTP, TLS or SSH | a stranger |
+//! | more bytes than the limit | refused |
+//!
+//! What the name may be is the business of [`name`](crate::name).
+
+use std::borrow::Cow;
+
+use crate::name::NameError;
+
+/// How a peer reads what it is sent (B2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerKind {
+    /// It finds the frames of a stream: objects may share a segment.
+    Stream,
+    /// It takes what one read gives for one object (A4): each is a write of its own, spaced and
+    /// of at most [`Limits::one_read`](crate::Limits::one_read) bytes.
+    OneRead,
+}
+
+/// Something that speaks another protocol (B13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stranger {
+    /// An HTTP request line.
+    Http,
+    /// The first record of a TLS handshake.
+    Tls,
+    /// An SSH banner.
+    Ssh,
+}
+
+impl Stranger {
+    /// What it is told, in its own protocol as far as that is possible.
+    pub fn answer(self) -> &'static [u8] {
+        match self {
+            Stranger::Http => concat!(
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n",
+                "Content-Length: 109\r\nConnection: close\r\n\r\n",
+                "This port speaks chatproto, not HTTP: send a user name and a line feed, ",
+                "then JSON objects. See PROTOCOL.md.\n\n",
+            )
+            .as_bytes(),
+            // a fatal alert: handshake_failure (RFC 8446, section 6)
+            Stranger::Tls => &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28],
+            Stranger::Ssh => b"This port speaks chatproto, not SSH.\r\n",
+        }
+    }
+
+    /// The name of its protocol.
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Stranger::Http => "HTTP",
+            Stranger::Tls => "TLS",
+            Stranger::Ssh => "SSH",
+        }
+    }
+}
+
+/// What a step of the handshake led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registration<'a> {
+    /// More is needed: bytes, silence or the end of file.
+    Waiting,
+    /// The bytes of the name are complete. What they are worth is for
+    /// [`UserName::from_bytes`](crate::UserName::from_bytes) to say.
+    Name(Cow<'a, [u8]>, PeerKind),
+    /// After a name that was completed by silence: the peer is a stream peer after all.
+    LateLineFeed,
+    /// After a name: the rest of the input belongs to the stream of objects.
+    Done,
+    /// No chat client.
+    Stranger(Stranger),
+    /// The name cannot be one, whatever else comes.
+    Refused(NameError),
+    /// The connection ended before there was a name.
+    Gone,
+}
+
+/// The state of one registration. It owns a buffer only while a name is cut off.
+#[derive(Clone, Debug, Default)]
+pub struct Handshake {
+    state: State,
+}
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Fresh,
+    /// What came so far, without the white space in front, and how many bytes came in all.
+    Name {
+        bytes: Vec<u8>,
+        received: usize,
+    },
+    /// The name was completed by silence: is the next byte a line feed?
+    LateLineFeed,
+    Done,
+}
+
+impl Handshake {
+    /// A registration of which nothing has come yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what belongs to the registration from the front of `input`, of which at most `limit`
+    /// bytes may come before the name is complete. To be called until it says
+    /// [`Registration::Done`]; then the rest is for the decoder.
+    pub fn handle_input<'a>(&mut self, input: &mut &'a [u8], limit: usize) -> Registration<'a> {
+        match std::mem::take(&mut self.state) {
+            State::Fresh => self.read_name(Vec::new(), 0, input, limit),
+            State::Name { bytes, received } => self.read_name(bytes, received, input, limit),
+            State::LateLineFeed => self.late_line_feed(input),
+            State::Done => {
+                self.state = State::Done;
+                Registration::Done
+            }
+        }
+    }
+
+    fn read_name<'a>(
+        &mut self,
+        mut before: Vec<u8>,
+        received: usize,
+        input: &mut &'a [u8],
+        limit: usize,
+    ) -> Registration<'a> {
+        let mut fresh = *input;
+        if before.is_empty() {
+            let blank = fresh.iter().take_while(|&&b| matches!(b, b' ' | b'\t' | b'\r')).count();
+            fresh = &fresh[blank..];
+        }
+        let end = memchr::memchr2(b'\n', b'{', fresh);
+        let used = input.len() - fresh.len() + end.unwrap_or(fresh.len());
+        let received = received + used;
+        let part = &fresh[..end.unwrap_or(fresh.len())];
+        let name: Cow<'a, [u8]> = if before.is_empty() {
+            Cow::Borrowed(part)
+        } else {
+            before.extend_from_slice(part);
+            Cow::Owned(before)
+        };
+        if let Some(stranger) = stranger(&name, end.map(|at| fresh[at])) {
+            self.state = State::Done;
+            return Registration::Stranger(stranger);
+        }
+        if received > limit {
+            self.state = State::Done;
+            return Registration::Refused(NameError::TooLong { limit });
+        }
+        *input = &input[used..];
+        let Some(end) = end else {
+            self.state = State::Name { bytes: name.into_owned(), received };
+            return Registration::Waiting;
+        };
+        self.state = State::Done;
+        if fresh[end] == b'{' {
+            return Registration::Name(name, PeerKind::OneRead);
+        }
+        *input = &input[1..];
+        Registration::Name(name, PeerKind::Stream)
+    }
+
+    fn late_line_feed<'a>(&mut self, input: &mut &'a [u8]) -> Registration<'a> {
+        self.state = State::Done;
+        match input {
+            [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => {
+                *input = rest;
+                Registration::LateLineFeed
+            }
+            // white space to the stream of objects: safe to drop while its line feed is awaited
+            [] | [b'\r'] => {
+                *input = &[];
+                self.state = State::LateLineFeed;
+                Registration::Waiting
+            }
+            _ => Registration::Done,
+        }
+    }
+
+    /// Nothing has come for [`Limits::handshake_grace`](crate::Limits::handshake_grace).
+    pub fn handle_silence(&mut self) -> Registration<'static> {
+        let State::Name { bytes, received } = &mut self.state else { return Registration::Waiting };
+        if bytes.trim_ascii().is_empty() || is_cut_off(bytes) {
+            return Registration::Waiting;
+        }
+        debug_assert!(bytes.len() <= *received);
+        let bytes = std::mem::take(bytes);
+        if is_http_method(&bytes) {
+            self.state = State::Done;
+            return Registration::Stranger(Stranger::Http);
+        }
+        self.state = State::LateLineFeed;
+        Registration::Name(Cow::Owned(bytes), PeerKind::OneRead)
+    }
+
+    /// The peer will send nothing more.
+    pub fn handle_end(&mut self) -> Registration<'static> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Name { bytes, .. } if is_http_method(&bytes) => {
+                Registration::Stranger(Stranger::Http)
+            }
+            State::Name { bytes, .. } if !bytes.trim_ascii().is_empty() => {
+                Registration::Name(Cow::Owned(bytes), PeerKind::OneRead)
+            }
+            State::Fresh | State::Name { .. } => Registration::Gone,
+            State::LateLineFeed | State::Done => Registration::Done,
+        }
+    }
+
+    /// Whether bytes of a name have come, so that silence would mean something.
+    pub fn has_begun(&self) -> bool {
+        matches!(&self.state, State::Name { bytes, .. } if !bytes.is_empty())
+    }
+}
+
+fn is_cut_off(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
+}
+
+/// Recognises other protocols by the bytes before the name's end, and the byte that ended it.
+fn stranger(bytes: &[u8], end: Option<u8>) -> Option<Stranger> {
+    if bytes.starts_with(&[0x16, 0x03]) {
+        return Some(Stranger::Tls);
+    }
+    if bytes.starts_with(b"SSH-") {
+        return Some(Stranger::Ssh);
+    }
+    let is_request_line = || {
+        let mut words = bytes.split(|&b| b == b' ');
+        let method = words.next().unwrap_or_default();
+        !method.is_empty()
+            && method.iter().all(u8::is_ascii_uppercase)
+            && words.next().is_some_and(|target| !target.is_empty())
+            && words.next().is_some_and(|version| version.starts_with(b"HTTP/"))
+    };
+    let is_http = match end {
+        Some(b'\n') => is_request_line(),
+        Some(_) => is_http_method(bytes),
+        None => false,
+    };
+    is_http.then_some(Stranger::Http)
+}
+
+/// Whether an unfinished line can only be the beginning of an HTTP request.
+fn is_http_method(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] =
+        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"];
+    METHODS
+        .iter()
+        .any(|method| bytes.strip_prefix(*method).is_some_and(|rest| rest.starts_with(b" /")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_http_states_its_length() {
+        let answer = std::str::from_utf8(Stranger::Http.answer()).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn a_name_in_one_read_is_borrowed() {
+        let mut input: &[u8] = b"alice\n{";
+        let mut handshake = Handshake::new();
+        let registration = handshake.handle_input(&mut input, 4096);
+        assert!(matches!(
+            registration,
+            Registration::Name(Cow::Borrowed(b"alice"), PeerKind::Stream)
+        ));
+        assert_eq!(input, b"{");
+        assert_eq!(handshake.handle_input(&mut input, 4096), Registration::Done);
+    }
+}

@@ -1,0 +1,200 @@
+//! What the server itself says: one object, or as many as it takes within bounds (A6, B11).
+
+use std::borrow::Cow;
+
+use crate::encode;
+use crate::handshake::PeerKind;
+use crate::name::{GUEST, SERVER, UserName, is_invisible};
+
+use super::Call;
+use super::users::Session;
+
+/// The address under which the server speaks.
+const SERVER_IP: &str = "0.0.0.0";
+/// Room for what is added to a part of a list: `, and 4294967295 more` and ` (16/16)`.
+const TAIL: usize = 32;
+
+/// Writes a server's object to the connection, in the form that it can read.
+pub(super) fn write(object: &mut Vec<u8>, session: &Session, text: &str) {
+    let to = addressee(session);
+    match session.kind {
+        PeerKind::Stream => encode::compact(object, SERVER, SERVER_IP, to, text),
+        PeerKind::OneRead => encode::python(object, SERVER, SERVER_IP, to, text),
+    }
+}
+
+fn addressee(session: &Session) -> &str {
+    session.name.as_ref().map_or(GUEST, UserName::as_str)
+}
+
+impl Call<'_> {
+    /// Says something to the one who asked. A text that is too long for one object goes out in
+    /// parts, cut between words where there are any.
+    pub(super) fn answer(&mut self, text: &str) {
+        if encode::escaped_len(text, self.is_ascii()) <= self.room() {
+            return self.say(text);
+        }
+        let words = text.split_inclusive(' ').flat_map(|word| Chunks { rest: word, most: 64 });
+        self.answer_parts("", "", words, None);
+    }
+
+    /// Answers with `head` and a list of names, in as many objects as allowed; what does not fit
+    /// is counted.
+    pub(super) fn answer_list<'n>(
+        &mut self,
+        head: &str,
+        names: impl Iterator<Item = &'n str>,
+        count: usize,
+    ) {
+        self.answer_parts(head, ", ", names, Some(count));
+    }
+
+    fn answer_parts<'n>(
+        &mut self,
+        head: &str,
+        separator: &str,
+        items: impl Iterator<Item = &'n str>,
+        count: Option<usize>,
+    ) {
+        let (ascii, room) = (self.is_ascii(), self.room() - TAIL);
+        let mut parts = Vec::new();
+        let (mut part, mut used) = (head.to_owned(), encode::escaped_len(head, ascii));
+        let mut is_first = true;
+        let mut items = items.peekable();
+        let mut listed = 0;
+        while let Some(item) = items.peek() {
+            let size = encode::escaped_len(item, ascii) + separator.len();
+            if used + size > room && !is_first {
+                if parts.len() + 1 == self.hub.limits.answer_parts {
+                    break;
+                }
+                parts.push(std::mem::take(&mut part));
+                (used, is_first) = (0, true);
+                continue;
+            }
+            if !is_first {
+                part.push_str(separator);
+            }
+            part.push_str(item);
+            used += size;
+            is_first = false;
+            listed += 1;
+            items.next();
+        }
+        if items.peek().is_some() {
+            part.push_str(&match count {
+                Some(count) => format!("{separator}and {} more", count - listed),
+                None => " …".to_owned(),
+            });
+        }
+        parts.push(part);
+        let total = parts.len();
+        for (k, part) in parts.into_iter().enumerate() {
+            if total == 1 {
+                self.say(&part);
+            } else {
+                self.say(&format!("{} ({}/{total})", part.trim_end(), k + 1));
+            }
+        }
+    }
+
+    /// Greets a new user in exactly one object (A7, B11).
+    pub(super) fn welcome(&mut self) {
+        let users = &self.hub.users;
+        let others = users.online() - 1;
+        let mut text =
+            format!("Welcome, {}! Send /help to see the commands.", self.user().as_str());
+        if others == 0 {
+            text.push_str(" Nobody else is online.");
+            return self.say(&text);
+        }
+        text.push_str(&format!(" Online ({others}): "));
+        let ascii = self.is_ascii();
+        let mut room = self.room() - TAIL - encode::escaped_len(&text, ascii);
+        let mut named = 0;
+        for (_, session) in users.others(self.conn).take(self.hub.limits.welcome_names) {
+            let name = addressee(session);
+            let size = encode::escaped_len(name, ascii) + 2;
+            if size > room {
+                break;
+            }
+            room -= size;
+            text.push_str(if named == 0 { "" } else { ", " });
+            text.push_str(name);
+            named += 1;
+        }
+        if named < others {
+            text.push_str(&format!(" and {} more", others - named));
+        }
+        self.say(&text);
+    }
+
+    /// Says something in one object, whatever its length.
+    fn say(&mut self, text: &str) {
+        let session = self.session;
+        let object = self.out.object(|log| write(log, session, text));
+        self.out.deliver(self.conn, object);
+    }
+
+    fn is_ascii(&self) -> bool {
+        self.session.kind == PeerKind::OneRead
+    }
+
+    /// How long the escaped text of one object to this reader may be.
+    fn room(&self) -> usize {
+        let limit = match self.session.kind {
+            PeerKind::Stream => self.hub.limits.answer,
+            PeerKind::OneRead => self.hub.limits.one_read,
+        };
+        let mut envelope = Vec::new();
+        write(&mut envelope, self.session, "");
+        // limits that leave no room at all would be a mistake; better a long object than none
+        limit.saturating_sub(envelope.len() + 1).max(128)
+    }
+}
+
+/// Cuts a text into pieces of at most `most` bytes.
+struct Chunks<'a> {
+    rest: &'a str,
+    most: usize,
+}
+
+impl<'a> Iterator for Chunks<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (piece, rest) = self.rest.split_at(floor_char_boundary(self.rest, self.most));
+        self.rest = rest;
+        Some(piece)
+    }
+}
+
+/// A text of a peer's as the server repeats it: short, visible, in quotes.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{}\"", shortened(text))
+}
+
+/// At most 64 bytes of a text of a peer's, with nothing invisible in it.
+pub(super) fn shortened(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 64;
+    if text.len() <= MOST && !text.chars().any(is_invisible) {
+        return Cow::Borrowed(text);
+    }
+    let cut = &text[..floor_char_boundary(text, MOST)];
+    let mut visible: String = cut
+        .chars()
+        .map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if cut.len() < text.len() {
+        visible.push('…');
+    }
+    Cow::Owned(visible)
+}
+
+/// The largest character boundary that is not above `at`.
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}

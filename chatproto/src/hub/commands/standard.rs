@@ -1,0 +1,17 @@
+//! `/standard`: the shape of a message.
+
+use crate::message::MessageRef;
+
+use super::super::Call;
+use super::Command;
+
+pub(super) const COMMAND: Command =
+    Command { name: "/standard", help: "Shows the JSON object that every message is.", run };
+
+/// The schema as text: a message whose four values say their type.
+pub(crate) const STANDARD: &str =
+    r#"{"from": {"name": "string", "ip": "string"}, "to": "string", "msg": "string"}"#;
+
+fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
+    call.answer(STANDARD);
+}

@@ -1,0 +1,22 @@
+//! `/time`: the server's clock.
+
+use crate::message::MessageRef;
+
+use super::super::Call;
+use super::Command;
+
+pub(super) const COMMAND: Command =
+    Command { name: "/time", help: "Shows the server's local time and date.", run };
+
+/// `HH:MM:SS (YYYY-MM-DD)`, with leading zeros.
+fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
+    let local = call.now.local;
+    let time = local.time();
+    call.answer(&format!(
+        "Server time: {:02}:{:02}:{:02} ({})",
+        time.hour(),
+        time.minute(),
+        time.second(),
+        local.date()
+    ));
+}

@@ -1,0 +1,310 @@
+//! What the hub wants done, in the order in which it decided it: objects to deliver, connections
+//! to close, effects to carry out, events to report.
+//!
+//! The objects of a batch stand one after the other in one buffer, each encoded once; a delivery is
+//! a range of it. So a broadcast costs a few bytes per receiver, and consecutive objects to one
+//! receiver are one range to whoever writes them.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::endpoint::{Handler, Request};
+use crate::handshake::PeerKind;
+use crate::name::UserName;
+
+use super::ConnId;
+
+/// The output of a batch of calls to a [`Hub`](crate::Hub). Reuse it: clearing keeps its memory.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// The encoded objects, each with its line feed.
+    pub(crate) log: Vec<u8>,
+    /// What to do, by lane.
+    pub(crate) lanes: Vec<Vec<Action>>,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// One thing to do for one connection; the ranges are in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Action {
+    Deliver { slot: u32, generation: u32, start: u32, end: u32 },
+    Close { slot: u32, generation: u32 },
+}
+
+/// One thing to do for one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outgoing<'a> {
+    /// Send this object, which ends with its line feed.
+    Object(&'a [u8]),
+    /// Send what is queued, then close; nothing more will come for it.
+    Close,
+}
+
+/// Something that finishes later or elsewhere. Its outcome comes back through
+/// [`Hub::handle_completion`](crate::Hub::handle_completion) with the token; until then the
+/// connection's input waits.
+pub enum Effect {
+    /// Claim a name beyond this hub, and authenticate. Answered by [`Completion::Claimed`] or
+    /// [`Completion::Refused`]. Without a directory: answer `Claimed` at once.
+    Claim {
+        /// To be given back.
+        token: Token,
+        /// The name, which is free in this hub and held for the claimant meanwhile.
+        name: UserName,
+        /// The claimant's address.
+        address: IpAddr,
+    },
+    /// Give a claimed name back. Needs no completion.
+    Release {
+        /// The name.
+        name: UserName,
+    },
+    /// Run an endpoint of the application's own. Answered by [`Completion::Answered`] or
+    /// [`Completion::Failed`].
+    Call {
+        /// To be given back.
+        token: Token,
+        /// What to run.
+        handler: Arc<dyn Handler>,
+        /// What to run it on.
+        request: Request,
+    },
+}
+
+impl std::fmt::Debug for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Effect::Claim { name, .. } => write!(f, "Claim({name})"),
+            Effect::Release { name } => write!(f, "Release({name})"),
+            Effect::Call { request, .. } => write!(f, "Call({request:?})"),
+        }
+    }
+}
+
+/// Ties a completion to the effect that it completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    pub(crate) conn: ConnId,
+    pub(crate) serial: u32,
+}
+
+impl Token {
+    /// The connection whose input waits for this effect.
+    pub fn conn(self) -> ConnId {
+        self.conn
+    }
+}
+
+/// What became of an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The name is the claimant's.
+    Claimed,
+    /// The name is not, for the reason that the text gives to the user.
+    Refused(String),
+    /// The endpoint answered, or refused with a sentence.
+    Answered(Result<String, String>),
+    /// The endpoint failed, by no fault of the user's.
+    Failed,
+}
+
+/// Something that happened, for a log or for metrics. Texts from peers in it are not escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection was accepted.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+    },
+    /// A user registered.
+    Registered {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The user's name.
+        name: UserName,
+        /// How the peer reads.
+        kind: PeerKind,
+        /// How many users are registered now.
+        online: usize,
+    },
+    /// A connection was refused before it became a user.
+    Refused {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The name it asked for, cut to a displayable length; empty if it got that far never.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A connection spoke another protocol (B13), and was closed.
+    Stranger {
+        /// The peer's address.
+        address: IpAddr,
+        /// The name of the protocol.
+        protocol: &'static str,
+    },
+    /// The operating system refused a connection: none is accepted for a moment.
+    AcceptPaused {
+        /// What it said.
+        reason: String,
+    },
+    /// An endpoint of the application's own panicked: a defect of the application. The user was
+    /// told that the command failed.
+    HandlerPanicked {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// What the panic said.
+        reason: String,
+    },
+    /// A user sent something that is not a message.
+    BadInput {
+        /// The connection.
+        conn: ConnId,
+        /// The user's name.
+        name: UserName,
+        /// What was wrong.
+        error: crate::DecodeError,
+    },
+    /// A user is gone: the name is free.
+    Departed {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The user's name.
+        name: UserName,
+        /// Why.
+        reason: Departure,
+        /// How many users are registered now.
+        online: usize,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Departure {
+    /// The peer closed it.
+    Left,
+    /// It was lost: reset, or not heard of for too long.
+    Lost,
+    /// It sent bytes after which the stream cannot be trusted (B8).
+    Broken,
+    /// It did not read what it was sent (B9); so many messages were not queued.
+    TooSlow {
+        /// How many messages it did not get.
+        missed: u64,
+    },
+    /// The server stops.
+    Shutdown,
+}
+
+impl std::fmt::Display for Departure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Departure::Left => f.write_str("left"),
+            Departure::Lost => f.write_str("connection lost"),
+            Departure::Broken => f.write_str("sent bytes that are no messages"),
+            Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
+            Departure::Shutdown => f.write_str("server stopped"),
+        }
+    }
+}
+
+impl Output {
+    /// An empty output.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What to do, in order. (With more than one lane: lane by lane, in order within each.)
+    pub fn actions(&self) -> impl Iterator<Item = (ConnId, Outgoing<'_>)> {
+        self.lanes.iter().enumerate().flat_map(move |(lane, actions)| {
+            let id = move |slot, generation| ConnId { lane: lane as u16, slot, generation };
+            actions.iter().map(move |action| match *action {
+                Action::Deliver { slot, generation, start, end } => {
+                    let object = &self.log[start as usize..end as usize];
+                    (id(slot, generation), Outgoing::Object(object))
+                }
+                Action::Close { slot, generation } => (id(slot, generation), Outgoing::Close),
+            })
+        })
+    }
+
+    /// Takes the next effect to carry out.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Takes the events since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Forgets the actions, for the next batch.
+    pub fn clear(&mut self) {
+        self.log.clear();
+        self.lanes.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Appends an object written by `write`, with its line feed, and returns its range.
+    pub(crate) fn object(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range {
+        let start = self.log.len();
+        write(&mut self.log);
+        self.log.push(b'\n');
+        let at = |offset: usize| u32::try_from(offset).expect("a batch is shorter than 4 GiB");
+        Range { start: at(start), end: at(self.log.len()) }
+    }
+
+    /// Takes the last object back.
+    pub(crate) fn retract(&mut self, range: Range) {
+        self.log.truncate(range.start as usize);
+    }
+
+    pub(crate) fn deliver(&mut self, to: ConnId, Range { start, end }: Range) {
+        let action = Action::Deliver { slot: to.slot, generation: to.generation, start, end };
+        self.lane(to).push(action);
+    }
+
+    pub(crate) fn close(&mut self, conn: ConnId) {
+        let action = Action::Close { slot: conn.slot, generation: conn.generation };
+        self.lane(conn).push(action);
+    }
+
+    /// Delivers bytes that are no object.
+    pub(crate) fn deliver_raw(&mut self, to: ConnId, bytes: &[u8]) {
+        let object = self.object(|log| log.extend_from_slice(bytes));
+        self.log.pop();
+        self.deliver(to, Range { end: object.end - 1, ..object });
+    }
+
+    fn lane(&mut self, conn: ConnId) -> &mut Vec<Action> {
+        let lane = usize::from(conn.lane);
+        if lane >= self.lanes.len() {
+            self.lanes.resize_with(lane + 1, Vec::new);
+        }
+        &mut self.lanes[lane]
+    }
+}
+
+/// Where an object lies in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl Range {
+    pub(crate) fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+}

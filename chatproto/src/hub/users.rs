@@ -1,0 +1,239 @@
+//! Who is connected: sessions by connection, users by name, and the roster in which broadcasts and
+//! lists go through them.
+//!
+//! A name's text is stored once, in its session; the index holds connection ids and compares
+//! through them.
+
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+use foldhash::quality::{FixedState, SeedableRandomState};
+use hashbrown::{HashMap, HashTable};
+
+use crate::handshake::PeerKind;
+use crate::name::UserName;
+
+use super::ConnId;
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No name yet.
+    Guest,
+    /// Its name is held for it while an effect decides.
+    Claiming,
+    /// A user.
+    Registered,
+    /// It is told to close; nothing of it counts any more.
+    Closing,
+}
+
+/// What the hub knows of one connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) phase: Phase,
+    pub(super) kind: PeerKind,
+    pub(super) address: IpAddr,
+    /// The serial of the effect that it waits for; 0 if none.
+    pub(super) waits_for: u32,
+    /// Its place in the roster, while registered.
+    place: u32,
+    /// Present from `Claiming` on.
+    pub(super) name: Option<UserName>,
+    /// How everything that is forwarded from it begins (see [`crate::encode::stamp`]).
+    pub(super) stamp: Box<[u8]>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    session: Option<Session>,
+}
+
+#[derive(Debug)]
+pub(super) struct Users {
+    lanes: Vec<Lane>,
+    /// The holder of each name, claiming or registered.
+    names: HashTable<ConnId>,
+    /// The registered users, in no particular order once somebody left.
+    roster: Vec<ConnId>,
+    addresses: HashMap<IpAddr, u32, FixedState>,
+    connections: usize,
+    hasher: SeedableRandomState,
+}
+
+impl Users {
+    pub(super) fn new(seed: u64) -> Self {
+        Users {
+            lanes: Vec::new(),
+            names: HashTable::new(),
+            roster: Vec::new(),
+            addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
+            connections: 0,
+            hasher: SeedableRandomState::with_seed(seed, foldhash::SharedSeed::global_fixed()),
+        }
+    }
+
+    /// Adds a connection without a name. Returns how many its address has now.
+    pub(super) fn connect(&mut self, lane: u16, address: IpAddr) -> (ConnId, u32) {
+        let index = usize::from(lane);
+        if index >= self.lanes.len() {
+            self.lanes.resize_with(index + 1, Lane::default);
+        }
+        let session = Session {
+            phase: Phase::Guest,
+            kind: PeerKind::OneRead,
+            address,
+            waits_for: 0,
+            place: 0,
+            name: None,
+            stamp: Box::default(),
+        };
+        let Lane { slots, free } = &mut self.lanes[index];
+        let slot = free.pop().unwrap_or_else(|| {
+            slots.push(Slot { generation: 0, session: None });
+            u32::try_from(slots.len() - 1).expect("fewer than 2^32 connections")
+        });
+        let place = &mut slots[slot as usize];
+        place.generation = place.generation.wrapping_add(1);
+        place.session = Some(session);
+        self.connections += 1;
+        let of_address = self.addresses.entry(address).or_default();
+        *of_address += 1;
+        (ConnId { lane, slot, generation: place.generation }, *of_address)
+    }
+
+    /// Forgets a connection, whatever it was.
+    pub(super) fn disconnect(&mut self, conn: ConnId) -> Option<Session> {
+        self.get(conn)?;
+        self.release_name(conn);
+        let lane = &mut self.lanes[usize::from(conn.lane)];
+        let session = lane.slots[conn.slot as usize].session.take()?;
+        lane.free.push(conn.slot);
+        self.connections -= 1;
+        if let Some(of_address) = self.addresses.get_mut(&session.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                self.addresses.remove(&session.address);
+            }
+        }
+        Some(session)
+    }
+
+    pub(super) fn get(&self, conn: ConnId) -> Option<&Session> {
+        let slot = self.lanes.get(usize::from(conn.lane))?.slots.get(conn.slot as usize)?;
+        slot.session.as_ref().filter(|_| slot.generation == conn.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        let slot = self.lanes.get_mut(usize::from(conn.lane))?.slots.get_mut(conn.slot as usize)?;
+        slot.session.as_mut().filter(|_| slot.generation == conn.generation)
+    }
+
+    /// The registered user of that (normalised) name.
+    pub(super) fn find(&self, name: &str) -> Option<(ConnId, &Session)> {
+        let conn = self.holder(name)?;
+        let session = self.get(conn)?;
+        (session.phase == Phase::Registered).then_some((conn, session))
+    }
+
+    /// Who holds the name, registered or claiming it.
+    fn holder(&self, name: &str) -> Option<ConnId> {
+        let hash = self.hasher.hash_one(name);
+        self.names.find(hash, |&conn| name_of(&self.lanes, conn) == name).copied()
+    }
+
+    /// Holds the name for the connection; false if somebody else has it.
+    pub(super) fn claim(&mut self, conn: ConnId, name: &UserName) -> bool {
+        if self.holder(name.as_str()).is_some() {
+            return false;
+        }
+        let Some(session) = self.get_mut(conn) else { return false };
+        session.name = Some(name.clone());
+        session.phase = Phase::Claiming;
+        let Users { lanes, names, hasher, .. } = self;
+        let hash = |&conn: &ConnId| hasher.hash_one(name_of(lanes, conn));
+        names.insert_unique(hash(&conn), conn, hash);
+        true
+    }
+
+    /// Makes the claimant a user.
+    pub(super) fn register(&mut self, conn: ConnId) {
+        let place = u32::try_from(self.roster.len()).expect("fewer than 2^32 users");
+        let Some(session) = self.get_mut(conn) else { return };
+        debug_assert_eq!(session.phase, Phase::Claiming);
+        session.phase = Phase::Registered;
+        session.place = place;
+        self.roster.push(conn);
+    }
+
+    /// Frees the name of a connection that stays, to be closed. Whether it was a user.
+    pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
+        let Some(session) = self.get(conn) else { return false };
+        let (phase, place) = (session.phase, session.place as usize);
+        if let (Phase::Claiming | Phase::Registered, Some(name)) = (phase, &session.name) {
+            let hash = self.hasher.hash_one(name.as_str());
+            if let Ok(entry) = self.names.find_entry(hash, |&holder| holder == conn) {
+                entry.remove();
+            }
+        }
+        if phase == Phase::Registered {
+            self.roster.swap_remove(place);
+            if let Some(&moved) = self.roster.get(place)
+                && let Some(session) = self.get_mut(moved)
+            {
+                session.place = place as u32;
+            }
+        }
+        if let Some(session) = self.get_mut(conn) {
+            session.phase = Phase::Closing;
+        }
+        phase == Phase::Registered
+    }
+
+    /// The registered users, but `except`.
+    pub(super) fn others(&self, except: ConnId) -> impl Iterator<Item = (ConnId, &Session)> {
+        self.roster
+            .iter()
+            .filter(move |&&conn| conn != except)
+            .filter_map(|&conn| self.get(conn).map(|session| (conn, session)))
+    }
+
+    /// The names of the registered users.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.roster.iter().map(|&conn| name_of(&self.lanes, conn))
+    }
+
+    /// Every connection, user or not.
+    pub(super) fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.lanes.iter().enumerate().flat_map(|(lane, Lane { slots, .. })| {
+            slots.iter().enumerate().filter(|(_, slot)| slot.session.is_some()).map(
+                move |(index, slot)| ConnId {
+                    lane: lane as u16,
+                    slot: index as u32,
+                    generation: slot.generation,
+                },
+            )
+        })
+    }
+
+    pub(super) fn online(&self) -> usize {
+        self.roster.len()
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.connections
+    }
+}
+
+fn name_of(lanes: &[Lane], conn: ConnId) -> &str {
+    let slot = &lanes[usize::from(conn.lane)].slots[conn.slot as usize];
+    debug_assert_eq!(slot.generation, conn.generation);
+    slot.session.as_ref().and_then(|session| session.name.as_ref()).map_or("", UserName::as_str)
+}

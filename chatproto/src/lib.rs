@@ -1,0 +1,96 @@
+//! **chatproto** is a chat protocol that programs in any language share. One immutable JSON
+//! message, back to back over TCP:
+//!
+//! ```json
+//! {"from":{"name":"alice","ip":"192.0.2.7"},"to":"bob","msg":"hello"}
+//! ```
+//!
+//! A client sends its user name, then messages. `to` names a user, or a command to the server:
+//! `/list`, `/time`, `/shout`, `/help`, `/standard`. User names are unique. The whole contract is in
+//! [`PROTOCOL.md`](https://github.com/chatproto/chatproto/blob/main/chatproto/PROTOCOL.md); its
+//! rules are cited here by their numbers, such as A3 or B9.
+//!
+//! # A client
+//!
+//! ```no_run
+//! # fn main() -> Result<(), chatproto::ClientError> {
+//! let mut client = chatproto::Client::connect("127.0.0.1:65432", "alice")?;
+//! client.send("bob", "hello")?;
+//! println!("{}", client.recv()?.msg);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A server
+//!
+//! ```no_run
+//! # fn main() -> Result<(), chatproto::ServerError> {
+//! chatproto::Server::builder().bind(([127, 0, 0, 1], chatproto::PORT))?.run()
+//! # }
+//! ```
+//!
+//! # What is inside
+//!
+//! ```text
+//! bytes in ─► Decoder ─► MessageRef ─► Hub ─► Output ─► outbox ─► bytes out
+//!             frames and   borrowed,    who is who,  encoded once,
+//!             schema       validated    who gets what  shared, counted
+//! ───────────── above: no I/O, deterministic, testable byte by byte ─────────────
+//! ───────────── below: sockets, threads, clocks ─────────────────────────────────
+//!             event loops (mio) ─► Server        Session ─► Client
+//! ```
+//!
+//! Everything above the line is public and needs no socket: a program that has its own event loop,
+//! or its own transport, embeds [`Decoder`], [`Handshake`] and [`Hub`] for the server's side and
+//! [`Session`] for the client's. The blocking [`Server`] and [`Client`] put sockets under them. No
+//! async runtime is involved.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`limits`] | every bound and its default |
+//! | [`error`] | errors, by whose fault |
+//! | [`name`] | user names: to construct is to validate |
+//! | [`message`] | [`Message`] (owned) and [`MessageRef`] (borrowed) |
+//! | [`decode`] | [`Decoder`]: frames and schema in one strict, incremental pass |
+//! | [`encode`] | the compact form and that of Python's `json.dumps` |
+//! | [`handshake`] | registration, stream and one-read peers, strangers |
+//! | [`endpoint`] | endpoints of the application's own |
+//! | [`hub`] | [`Hub`]: users, routing, the five endpoints |
+//! | [`session`] | [`Session`]: the client's side |
+//! | [`server`], [`client`] | the blocking API |
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod decode;
+pub mod encode;
+pub mod endpoint;
+pub mod error;
+pub mod handshake;
+pub mod hub;
+pub mod limits;
+pub mod message;
+pub mod name;
+mod outbox;
+mod reactor;
+pub mod server;
+pub mod session;
+mod workers;
+
+pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender};
+pub use decode::{Decoder, Frame};
+pub use endpoint::{Handler, Request};
+pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
+pub use handshake::{Handshake, PeerKind, Registration, Stranger};
+pub use hub::{
+    Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now, Outgoing, Output, Token,
+};
+pub use limits::{Limits, PORT, Rate};
+pub use message::{JsonStr, Message, MessageRef, Sender};
+pub use name::{EVERYONE, GUEST, NameError, SERVER, UserName, is_invisible};
+pub use outbox::SlowReader;
+pub use server::{Directory, Observer, Server, ServerBuilder, ServerHandle};
+pub use session::{Session, SessionEvent};
+
+/// The version of this library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,97 @@
+//! Every bound of the protocol and of the server, with its default and the reason for that number.
+//!
+//! Nothing here enforces anything: each bound is read by the one module that its comment names.
+
+use std::time::Duration;
+
+/// The TCP port of the protocol (A1).
+pub const PORT: u16 = 65432;
+
+/// How deep objects and arrays may nest in one frame, the frame itself included (B3).
+///
+/// Fixed by the protocol, so that every implementation gives the same verdict. The schema needs
+/// two levels; the rest is room for keys that are ignored.
+pub const MAX_DEPTH: u32 = 32;
+
+/// A token bucket: how many messages one connection may send. See [`Limits::rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Messages a second that one connection may send in the long run.
+    pub per_second: u32,
+    /// Messages that it may send at once after it was quiet.
+    pub burst: u32,
+}
+
+/// The bounds of one server, or of one decoder. `Limits::default()` is meant to be right for most.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest frame in bytes, from `{` to `}`, in either direction. Default 64 KiB: hundreds of
+    /// lines of text, and small beside what a connection may queue.
+    pub frame: usize,
+    /// Most bytes that a connection may send before its name is complete. Default 4 KiB: a name
+    /// has 64, and an HTTP request line is still recognised as one.
+    pub unregistered: usize,
+    /// Longest user name in bytes of UTF-8, after trimming and normalisation. Default 64.
+    pub name: usize,
+    /// Time from accept to a complete name. Absolute: bytes do not extend it. Default 10 s.
+    pub registration: Duration,
+    /// Silence after which the bytes so far are the whole name (B2). Default 10 ms: existing
+    /// clients send no terminator and wait 100 ms.
+    pub handshake_grace: Duration,
+    /// Largest object, its line feed included, that a one-read peer can take (A4). Default 1024.
+    pub one_read: usize,
+    /// Least time between two objects to a one-read peer (B2). Default 5 ms.
+    pub one_read_gap: Duration,
+    /// Largest object of an answer to a stream peer; longer answers are split (B11). Default 16 KiB.
+    pub answer: usize,
+    /// Most objects of one answer (B11). Default 16, so that an answer is at most a quarter of
+    /// [`Limits::queue_bytes`].
+    pub answer_parts: usize,
+    /// Most names in a welcome (B11). Default 20.
+    pub welcome_names: usize,
+    /// Outbound queue of one connection in bytes, judged once its socket refuses bytes. Default 1 MiB.
+    pub queue_bytes: usize,
+    /// Outbound queue of one connection in messages, judged likewise. Default 1024.
+    pub queue_messages: usize,
+    /// Outbound memory of all connections together; shared bytes count once. Default 256 MiB.
+    pub queue_total: usize,
+    /// How long the queue of a connection that is being closed may drain. Default 10 s.
+    pub drain: Duration,
+    /// How long bytes of the peer are read and thrown away after the last words, so that no reset
+    /// destroys them (B16). Default 2 s.
+    pub linger: Duration,
+    /// How fast one connection may send; past it its reads pause and nothing is lost. `None` is
+    /// unlimited. Default 100 a second, 200 at once.
+    pub rate: Option<Rate>,
+    /// Most connections at a time. Default: no bound of its own; the operating system's applies.
+    pub connections: usize,
+    /// Most connections of one address that is not loopback. Default 64: a class room behind one
+    /// router.
+    pub per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            frame: 64 * 1024,
+            unregistered: 4 * 1024,
+            name: 64,
+            registration: Duration::from_secs(10),
+            handshake_grace: Duration::from_millis(10),
+            one_read: 1024,
+            one_read_gap: Duration::from_millis(5),
+            answer: 16 * 1024,
+            answer_parts: 16,
+            welcome_names: 20,
+            queue_bytes: 1024 * 1024,
+            queue_messages: 1024,
+            queue_total: 256 * 1024 * 1024,
+            drain: Duration::from_secs(10),
+            linger: Duration::from_secs(2),
+            rate: Some(Rate { per_second: 100, burst: 200 }),
+            connections: usize::MAX,
+            per_address: 64,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! User names: to construct one is to validate it (B5).
+//!
+//! A [`UserName`] is trimmed, in Unicode normalisation form C, within the length limit, and holds
+//! nothing that could be mistaken for a command, a room, a frame or the server. Looking a name up
+//! goes through the same normalisation ([`normalise`]), so that a name typed on another keyboard
+//! still finds its owner.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use caseless::Caseless as _;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use crate::limits::Limits;
+
+/// The name under which the server speaks (A6).
+pub const SERVER: &str = "SERVER";
+/// The addressee of shouts and of notices to all (A10, A11).
+pub const EVERYONE: &str = "Everyone";
+/// What the server calls a connection that has no name yet (A6).
+pub const GUEST: &str = "Guest";
+
+const RESERVED: [&str; 3] = [SERVER, EVERYONE, GUEST];
+
+/// Why a user name was refused. The texts are meant for the person who chose the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Bytes that are not UTF-8.
+    #[error("a name must be UTF-8 text")]
+    InvalidUtf8,
+    /// Nothing but white space.
+    #[error("a name must have at least one character")]
+    Empty,
+    /// More bytes than [`Limits::name`] after trimming and normalisation.
+    #[error("a name may have at most {limit} bytes of UTF-8")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A control or format character, or a line separator (general categories Cc, Cf, Zl, Zp).
+    #[error("a name must not contain the invisible character U+{code:04X}", code = u32::from(*.0))]
+    ControlCharacter(char),
+    /// One of `{`, `}` and `,`.
+    #[error("a name must not contain '{0}'")]
+    ForbiddenCharacter(char),
+    /// Begins with `/`, `#` or `@`.
+    #[error("a name must not begin with '{0}'")]
+    ForbiddenStart(char),
+    /// Looks like `SERVER`, `Everyone` or `Guest`.
+    #[error("the name \"{0}\" is reserved")]
+    Reserved(&'static str),
+}
+
+impl NameError {
+    /// The name of the kind as the conformance vectors spell it, such as `forbidden-start`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            NameError::InvalidUtf8 => "invalid-utf8",
+            NameError::Empty => "empty",
+            NameError::TooLong { .. } => "too-long",
+            NameError::ControlCharacter(_) => "control-character",
+            NameError::ForbiddenCharacter(_) => "forbidden-character",
+            NameError::ForbiddenStart(_) => "forbidden-start",
+            NameError::Reserved(_) => "reserved",
+        }
+    }
+}
+
+/// A valid user name.
+///
+/// ```
+/// use chatproto::{NameError, UserName};
+///
+/// assert_eq!(UserName::new("  alice \n").unwrap().as_str(), "alice");
+/// assert_eq!(UserName::new("/list"), Err(NameError::ForbiddenStart('/')));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserName(Box<str>);
+
+impl UserName {
+    /// Validates `text` under the default length limit of 64 bytes.
+    ///
+    /// # Errors
+    /// The first rule of B5 that the text breaks.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        Self::from_bytes(text.as_bytes(), Limits::default().name)
+    }
+
+    /// Validates the bytes that a client sent, under a limit of `max_bytes`.
+    ///
+    /// # Errors
+    /// The first rule of B5 that the bytes break.
+    pub fn from_bytes(bytes: &[u8], max_bytes: usize) -> Result<Self, NameError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| NameError::InvalidUtf8)?.trim();
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        // Normalising can shorten a text to a third of its bytes, not more: longer input is not looked at.
+        if text.len() > max_bytes.saturating_mul(3) {
+            return Err(NameError::TooLong { limit: max_bytes });
+        }
+        let name = normalise(text);
+        if name.len() > max_bytes {
+            return Err(NameError::TooLong { limit: max_bytes });
+        }
+        if let Some(bad) = name.chars().find(|&c| is_invisible(c)) {
+            return Err(NameError::ControlCharacter(bad));
+        }
+        if let Some(bad) = name.chars().find(|c| matches!(c, '{' | '}' | ',')) {
+            return Err(NameError::ForbiddenCharacter(bad));
+        }
+        if let Some(bad) = name.chars().next().filter(|c| matches!(c, '/' | '#' | '@')) {
+            return Err(NameError::ForbiddenStart(bad));
+        }
+        if let Some(reserved) = reserved(&name) {
+            return Err(NameError::Reserved(reserved));
+        }
+        Ok(UserName(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for UserName {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        UserName::new(text)
+    }
+}
+
+impl AsRef<str> for UserName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Normalisation form C, in which names are stored and looked up. Borrows what already is.
+pub fn normalise(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfc().collect())
+    }
+}
+
+/// Whether a terminal or a list would show nothing, or something else, for this character:
+/// controls, format characters (bidirectional overrides, zero-width ones) and line separators.
+pub fn is_invisible(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    matches!(
+        c.general_category(),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+    )
+}
+
+/// The reserved name that `name` could be mistaken for, compared after NFKC and case folding.
+fn reserved(name: &str) -> Option<&'static str> {
+    let folded: Cow<'_, str> = if name.is_ascii() {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.nfkc().default_case_fold().nfkc().collect())
+    };
+    RESERVED.into_iter().find(|reserved| folded.eq_ignore_ascii_case(reserved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_and_composed() {
+        assert_eq!(UserName::new(" jose\u{301}\r\n").unwrap().as_str(), "jos\u{e9}");
+    }
+
+    #[test]
+    fn a_reserved_name_is_recognised_in_disguise() {
+        for disguise in ["server", "SERVER", "ＳＥＲＶＥＲ", "everyonE", "ｇuest", "\u{17f}erver"]
+        {
+            assert!(matches!(UserName::new(disguise), Err(NameError::Reserved(_))), "{disguise}");
+        }
+        assert!(UserName::new("servers").is_ok());
+    }
+
+    #[test]
+    fn the_limit_counts_what_is_kept() {
+        // 22 × e + combining acute: 66 bytes that compose to 44
+        assert!(UserName::new(&"e\u{301}".repeat(22)).is_ok());
+        assert!(matches!(UserName::new(&"x".repeat(65)), Err(NameError::TooLong { limit: 64 })));
+    }
+}

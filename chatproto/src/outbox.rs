@@ -1,0 +1,424 @@
+//! The outbox: what is on its way to one connection, without the socket (B2, B4, B9).
+//!
+//! It queues ranges of shared chunks. A stream peer's consecutive ranges are one write; a one-read
+//! peer gets every object in a write of its own, and not before its time. Bounds are judged only
+//! while the socket refuses bytes. What does not fit is counted, never forgotten.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::handshake::PeerKind;
+use crate::limits::Limits;
+
+/// What happens to a connection whose queue is full (B9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowReader {
+    /// It is told how much it missed and closed, after what was queued had its time to drain.
+    #[default]
+    Disconnect,
+    /// The oldest messages make room, and it is told how many as soon as it reads again.
+    DropOldest,
+}
+
+/// The outbound memory of all connections of a server, against [`Limits::queue_total`].
+#[derive(Debug, Default)]
+pub(crate) struct Budget(AtomicUsize);
+
+impl Budget {
+    pub(crate) fn used(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Encoded objects that several outboxes may share. Its memory counts from the moment that an
+/// outbox has to keep it, once however many do.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    bytes: Vec<u8>,
+    budget: Arc<Budget>,
+    charged: AtomicUsize,
+}
+
+impl Chunk {
+    pub(crate) fn new(bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
+        Chunk { bytes, budget: Arc::clone(budget), charged: AtomicUsize::new(0) }
+    }
+
+    /// The buffer, to be used again.
+    pub(crate) fn into_buffer(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    fn charge(&self) {
+        let now = self.bytes.capacity();
+        let before = self.charged.swap(now, Ordering::Relaxed);
+        // two outboxes may charge at the same time: each adds what it saw missing
+        self.budget.0.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(*self.charged.get_mut(), Ordering::Relaxed);
+    }
+}
+
+/// A range of a chunk: whole objects, but for the front one that may be partly written.
+#[derive(Clone, Debug)]
+struct Segment {
+    chunk: Arc<Chunk>,
+    start: u32,
+    end: u32,
+    objects: u32,
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        &self.chunk.bytes[self.start as usize..self.end as usize]
+    }
+
+    fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Length of its first object, or of what is left of it.
+    fn first_object(&self) -> usize {
+        memchr::memchr(b'\n', self.bytes()).map_or(self.len(), |at| at + 1)
+    }
+}
+
+/// A queue that needs no memory of its own while it has one element at most.
+#[derive(Debug, Default)]
+struct Queue {
+    first: Option<Segment>,
+    rest: VecDeque<Segment>,
+}
+
+impl Queue {
+    fn push_back(&mut self, segment: Segment) {
+        if self.first.is_none() { self.first = Some(segment) } else { self.rest.push_back(segment) }
+    }
+
+    fn push_front(&mut self, segment: Segment) {
+        if let Some(second) = self.first.replace(segment) {
+            self.rest.push_front(second);
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Segment> {
+        let front = self.first.take();
+        self.first = self.rest.pop_front();
+        if self.rest.is_empty() && self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
+        front
+    }
+
+    fn pop_back(&mut self) -> Option<Segment> {
+        self.rest.pop_back().or_else(|| self.first.take())
+    }
+
+    fn back_mut(&mut self) -> Option<&mut Segment> {
+        self.rest.back_mut().or(self.first.as_mut())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Segment> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.first.iter_mut().chain(&mut self.rest)
+    }
+}
+
+/// See the [module's documentation](self).
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    queue: Queue,
+    bytes: usize,
+    objects: usize,
+    kind: PeerKind,
+    /// The socket refused bytes and has not taken any since.
+    refused: bool,
+    /// The front object is partly written.
+    partial: bool,
+    /// The front object tells how many messages were missed: dropping it would falsify the count.
+    notice: bool,
+    /// Nothing more is queued: the queue was full.
+    overflown: bool,
+    /// Messages that were not queued, or dropped, and not yet told.
+    missed: u64,
+    /// Before when a one-read peer gets nothing.
+    next_write: Option<Instant>,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Self {
+        Outbox {
+            queue: Queue::default(),
+            bytes: 0,
+            objects: 0,
+            kind: PeerKind::OneRead,
+            refused: false,
+            partial: false,
+            notice: false,
+            overflown: false,
+            missed: 0,
+            next_write: None,
+        }
+    }
+
+    pub(crate) fn set_kind(&mut self, kind: PeerKind) {
+        self.kind = kind;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.first.is_none()
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    pub(crate) fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    /// Bytes that are queued.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many messages were not queued, or dropped, since this was last taken.
+    pub(crate) fn take_missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// Queues the object at `start..end` of the chunk.
+    pub(crate) fn push(
+        &mut self,
+        chunk: &Arc<Chunk>,
+        (start, end): (u32, u32),
+        limits: &Limits,
+        policy: SlowReader,
+    ) {
+        if self.overflown {
+            self.missed += 1;
+            return;
+        }
+        self.bytes += (end - start) as usize;
+        self.objects += 1;
+        match self.queue.back_mut() {
+            Some(back)
+                if self.kind == PeerKind::Stream
+                    && back.end == start
+                    && Arc::ptr_eq(&back.chunk, chunk) =>
+            {
+                back.end = end;
+                back.objects += 1;
+            }
+            _ => {
+                let chunk = Arc::clone(chunk);
+                self.queue.push_back(Segment { chunk, start, end, objects: 1 });
+            }
+        }
+        if self.refused {
+            self.keep_back();
+            self.enforce(limits, policy);
+        }
+    }
+
+    /// Queues bytes that are no message to be counted, as they are: the farewell of a connection.
+    pub(crate) fn push_last(&mut self, bytes: Vec<u8>, budget: &Arc<Budget>) {
+        let end = bytes.len() as u32;
+        self.bytes += bytes.len();
+        self.objects += 1;
+        let chunk = Arc::new(Chunk::new(bytes, budget));
+        self.queue.push_back(Segment { chunk, start: 0, end, objects: 1 });
+    }
+
+    /// What may be written now; nothing if there is nothing, or not yet.
+    pub(crate) fn writable<'a>(&'a self, now: Instant, slices: &mut Vec<IoSlice<'a>>) {
+        let one_object = self.kind == PeerKind::OneRead || (self.missed > 0 && !self.overflown);
+        if !one_object {
+            slices.extend(self.queue.iter().take(64).map(|segment| IoSlice::new(segment.bytes())));
+        } else if let Some(front) = &self.queue.first
+            && (self.partial || self.next_write.is_none_or(|at| at <= now))
+        {
+            slices.push(IoSlice::new(&front.bytes()[..front.first_object()]));
+        }
+    }
+
+    /// When there will be something to write that there is not now: the pace of a one-read peer.
+    pub(crate) fn next_write(&self) -> Option<Instant> {
+        self.next_write.filter(|_| self.kind == PeerKind::OneRead && !self.is_empty())
+    }
+
+    /// The socket took `count` bytes of what [`Outbox::writable`] gave.
+    pub(crate) fn handle_written(&mut self, mut count: usize, now: Instant, limits: &Limits) {
+        self.refused = false;
+        self.bytes -= count;
+        while let Some(front) = &mut self.queue.first
+            && count > 0
+        {
+            if front.len() <= count {
+                count -= front.len();
+                self.objects -= front.objects as usize;
+                (self.partial, self.notice) = (false, false);
+                self.queue.pop_front();
+            } else {
+                let written = &front.bytes()[..count];
+                let whole = memchr::memchr_iter(b'\n', written).count();
+                self.partial = written.last() != Some(&b'\n');
+                front.start += count as u32;
+                // (a stranger is answered in lines that are no objects)
+                let whole = whole.min(front.objects as usize);
+                front.objects -= whole as u32;
+                self.objects -= whole;
+                count = 0;
+            }
+        }
+        if self.kind == PeerKind::OneRead && !self.partial {
+            self.next_write = Some(now + limits.one_read_gap);
+        }
+    }
+
+    /// The socket takes no more for now: what is queued has to be kept, within bounds.
+    pub(crate) fn handle_refused(&mut self, limits: &Limits, policy: SlowReader) {
+        self.refused = true;
+        for segment in self.queue.iter_mut() {
+            keep(segment);
+        }
+        if !self.overflown {
+            self.enforce(limits, policy);
+        }
+    }
+
+    /// Whether the peer is to be told now what it missed, before anything else.
+    pub(crate) fn wants_notice(&self) -> bool {
+        self.missed > 0 && !self.is_front_fixed() && !self.overflown
+    }
+
+    /// Puts that notice in front.
+    pub(crate) fn insert_notice(&mut self, object: Vec<u8>, budget: &Arc<Budget>) {
+        let end = object.len() as u32;
+        self.bytes += object.len();
+        self.objects += 1;
+        self.notice = true;
+        let chunk = Arc::new(Chunk::new(object, budget));
+        self.queue.push_front(Segment { chunk, start: 0, end, objects: 1 });
+    }
+
+    /// Gives up: what is queued is dropped and counted, but for one that was begun.
+    pub(crate) fn abandon(&mut self) {
+        self.overflown = true;
+        while self.objects > usize::from(self.is_front_fixed()) {
+            self.drop_newest();
+        }
+    }
+
+    /// Whether the front object must stay.
+    fn is_front_fixed(&self) -> bool {
+        self.partial || self.notice
+    }
+
+    fn enforce(&mut self, limits: &Limits, policy: SlowReader) {
+        let is_full = |outbox: &Self| {
+            outbox.bytes > limits.queue_bytes || outbox.objects > limits.queue_messages
+        };
+        while is_full(self) && self.objects > usize::from(self.is_front_fixed()) {
+            match policy {
+                SlowReader::Disconnect => {
+                    self.overflown = true;
+                    self.drop_newest();
+                }
+                SlowReader::DropOldest => self.drop_oldest(),
+            }
+        }
+    }
+
+    fn drop_newest(&mut self) {
+        let Some(back) = self.queue.back_mut() else { return };
+        let bytes = back.bytes();
+        let cut = memchr::memrchr(b'\n', &bytes[..bytes.len() - 1]).map_or(0, |at| at + 1);
+        self.bytes -= bytes.len() - cut;
+        self.objects -= 1;
+        self.missed += 1;
+        back.end = back.start + cut as u32;
+        back.objects -= 1;
+        if cut == 0 {
+            self.queue.pop_back();
+        }
+    }
+
+    /// Drops the oldest object but one that must stay.
+    fn drop_oldest(&mut self) {
+        let Some(mut front) = self.queue.pop_front() else { return };
+        let fixed = if self.is_front_fixed() {
+            let length = front.first_object() as u32;
+            let mut head = front.clone();
+            (head.end, head.objects) = (front.start + length, 1);
+            front.start += length;
+            front.objects -= 1;
+            if front.objects == 0 {
+                front = self.queue.pop_front().expect("there is more than the fixed object");
+            }
+            Some(head)
+        } else {
+            None
+        };
+        let dropped = front.first_object();
+        self.bytes -= dropped;
+        self.objects -= 1;
+        self.missed += 1;
+        front.start += dropped as u32;
+        front.objects -= 1;
+        if front.objects > 0 {
+            self.queue.push_front(front);
+        }
+        if let Some(fixed) = fixed {
+            self.queue.push_front(fixed);
+        }
+    }
+
+    /// The back segment will stay for a while: shares its chunk only if that is worth it, and
+    /// small ones are gathered.
+    fn keep_back(&mut self) {
+        let Some(mut back) = self.queue.pop_back() else { return };
+        if is_small_part(&back)
+            && self.kind == PeerKind::Stream
+            && let Some(before) = self.queue.back_mut()
+            && let Some(chunk) = Arc::get_mut(&mut before.chunk)
+            && before.end as usize == chunk.bytes.len()
+        {
+            chunk.bytes.extend_from_slice(back.bytes());
+            chunk.charge();
+            before.end += back.len() as u32;
+            before.objects += back.objects;
+            return;
+        }
+        keep(&mut back);
+        self.queue.push_back(back);
+    }
+}
+
+/// Whether a segment would hold much more memory than its own.
+fn is_small_part(segment: &Segment) -> bool {
+    segment.len() < segment.chunk.bytes.len() / 4
+}
+
+fn keep(segment: &mut Segment) {
+    if is_small_part(segment) {
+        let bytes = segment.bytes().to_vec();
+        (segment.start, segment.end) = (0, bytes.len() as u32);
+        segment.chunk = Arc::new(Chunk::new(bytes, &segment.chunk.budget));
+    }
+    segment.chunk.charge();
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

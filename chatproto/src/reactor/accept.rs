@@ -1,0 +1,153 @@
+//! Accepting: new connections go to the loop that has the fewest; when the system has no
+//! descriptors left, accepting pauses and nobody else notices.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry};
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::hub::Event;
+use crate::name::{GUEST, SERVER};
+
+use super::mailbox::Mail;
+use super::{LISTENER, Shared};
+
+/// What one turn accepts at most, so that those who are connected are not kept waiting.
+const ACCEPT_MOST: usize = 256;
+/// The first pause after the system refused, doubled each time up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// A peer that vanished without a word is noticed after so long: its connection is probed when it
+/// was idle for half of that, and unacknowledged bytes are waited for no longer.
+const SILENT_PEER: Duration = Duration::from_secs(90);
+
+/// The listening socket of a server.
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    has_more: bool,
+    paused_until: Option<Instant>,
+    pause: Duration,
+    /// A descriptor to give up when there are no others, to tell one who knocks that it is full.
+    reserve: Option<File>,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: std::net::TcpListener, registry: &Registry) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        if INHERITED {
+            configure(&SockRef::from(&listener))?;
+        }
+        let mut listener = TcpListener::from_std(listener);
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Acceptor {
+            listener,
+            has_more: false,
+            paused_until: None,
+            pause: FIRST_PAUSE,
+            reserve: reserve(),
+        })
+    }
+
+    /// The socket has connections to accept.
+    pub(super) fn handle_ready(&mut self) {
+        self.has_more = true;
+    }
+
+    /// Whether to call [`Acceptor::accept`] again without waiting.
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more && self.paused_until.is_none()
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Accepts what there is, into `own` or another loop's mailbox.
+    pub(super) fn accept(
+        &mut self,
+        shared: &Shared,
+        lane: usize,
+        own: &mut Vec<(TcpStream, IpAddr)>,
+        now: Instant,
+    ) {
+        if self.paused_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.paused_until = None;
+        for _ in 0..ACCEPT_MOST {
+            if !self.has_more {
+                return;
+            }
+            match self.listener.accept() {
+                Ok((stream, address)) => {
+                    self.pause = FIRST_PAUSE;
+                    if !INHERITED && configure(&SockRef::from(&stream)).is_err() {
+                        continue;
+                    }
+                    let to = least_loaded(shared);
+                    shared.lanes[to].load.fetch_add(1, Ordering::Relaxed);
+                    if to == lane {
+                        own.push((stream, address.ip()));
+                    } else {
+                        // a loop that cannot be woken is gone; the peer sees the close
+                        let _ = shared.lanes[to].send(Mail::Accepted(stream, address.ip()));
+                    }
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => self.has_more = false,
+                    // the peer was gone before it was accepted
+                    ErrorKind::Interrupted
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::ConnectionReset => {}
+                    _ => self.pause(shared, &error, now),
+                },
+            }
+        }
+    }
+
+    /// The system refused: most likely there are no descriptors left.
+    fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
+        if self.reserve.take().is_some() {
+            if let Ok((mut stream, _)) = self.listener.accept() {
+                // best effort: a fresh socket takes these few bytes at once
+                let _ = stream.write_all(full().as_bytes());
+            }
+            self.reserve = reserve();
+        }
+        self.paused_until = Some(now + self.pause);
+        self.pause = (self.pause * 2).min(LAST_PAUSE);
+        shared.observe(&Event::AcceptPaused { reason: error.to_string() });
+    }
+}
+
+fn least_loaded(shared: &Shared) -> usize {
+    let load = |lane: usize| shared.lanes[lane].load.load(Ordering::Relaxed);
+    (0..shared.lanes.len()).min_by_key(|&lane| load(lane)).unwrap_or(0)
+}
+
+/// Whether accepted sockets have the options of the listening one.
+const INHERITED: bool = cfg!(target_os = "linux");
+
+fn configure(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(SILENT_PEER / 2).with_interval(SILENT_PEER / 6);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(SILENT_PEER))?;
+    Ok(())
+}
+
+/// Any descriptor will do.
+fn reserve() -> Option<File> {
+    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok()
+}
+
+fn full() -> String {
+    let text = "⛔ Error: the server is full. Try again later.";
+    format!("{}\n", crate::Message::new(SERVER, "0.0.0.0", GUEST, text).to_python_json())
+}

@@ -1,0 +1,333 @@
+//! One connection of an event loop: its socket, what it still has to say, what it is still to be
+//! sent. How bytes become operations on the hub is here; carrying them out is the loop's.
+
+use std::borrow::Cow;
+use std::io::{self, ErrorKind, Read};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use crate::decode::{Decoder, Frame};
+use crate::error::{DecodeError, ErrorClass};
+use crate::handshake::{Handshake, PeerKind, Registration, Stranger};
+use crate::hub::ConnId;
+use crate::limits::{Limits, Rate};
+use crate::name::NameError;
+use crate::outbox::Outbox;
+
+use super::READ_MOST;
+
+/// Something that a peer's bytes ask of the hub.
+#[derive(Debug)]
+pub(super) enum Input<'a> {
+    Name(Cow<'a, [u8]>, PeerKind),
+    BadName(NameError),
+    LateLineFeed,
+    Frame(Frame<'a>),
+    Bad(DecodeError),
+    Stranger(Stranger),
+    /// The peer will send nothing more.
+    End,
+}
+
+/// An input, whose it is, and how to take back all that came after it.
+#[derive(Debug)]
+pub(super) struct Op<'a> {
+    pub(super) slot: u32,
+    pub(super) input: Input<'a>,
+    /// The bytes that had not been looked at when this input was complete.
+    rest: &'a [u8],
+    /// The decoder's position then.
+    position: u64,
+}
+
+/// What is done with the peer's bytes.
+#[derive(Debug)]
+enum Phase {
+    Handshake(Handshake),
+    Messages(Decoder),
+    /// Nothing: the connection is being closed.
+    Discard,
+}
+
+/// How far the end of a connection has come. The instants say when the next step is taken at the
+/// latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    No,
+    /// What is queued is written, then no more.
+    Draining(Instant),
+    /// A reader that was too slow is told what it missed; nothing comes after it.
+    LastWords(Instant),
+    /// The writing side is shut down; the peer's bytes are thrown away until it closes.
+    Lingering(Instant),
+}
+
+/// Where the bytes came from that a connection put into the arena.
+pub(super) enum Filled {
+    /// So many from the socket; none at its end.
+    Bytes(usize),
+    /// So many that were read before.
+    Backlog(usize),
+    /// There is no room for what was read before.
+    NoRoom,
+    /// There are none for now.
+    Nothing,
+}
+
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) stream: TcpStream,
+    pub(super) id: ConnId,
+    pub(super) outbox: Outbox,
+    phase: Phase,
+    /// Bytes that were read, but wait: for an effect, or because the peer sends too fast.
+    stash: Box<[u8]>,
+    /// When the peer's allowance is used up, by the generic cell rate algorithm.
+    allowance: Option<Instant>,
+    /// When the name is complete if nothing more comes.
+    pub(super) silent_at: Option<Instant>,
+    pub(super) closing: Closing,
+    /// It is in the list of connections to write to, or to read from.
+    pub(super) is_dirty: bool,
+    pub(super) is_ready: bool,
+    /// The hub waits for an effect of this connection.
+    pub(super) is_waiting: bool,
+    /// The peer's end of file is known to come, was read, was handed on.
+    pub(super) saw_end: bool,
+    pub(super) at_end: bool,
+    end_told: bool,
+}
+
+impl Conn {
+    pub(super) fn new(stream: TcpStream, id: ConnId) -> Self {
+        Conn {
+            stream,
+            id,
+            outbox: Outbox::new(),
+            phase: Phase::Handshake(Handshake::new()),
+            stash: Box::default(),
+            allowance: None,
+            silent_at: None,
+            closing: Closing::No,
+            is_dirty: false,
+            is_ready: false,
+            is_waiting: false,
+            saw_end: false,
+            at_end: false,
+            end_told: false,
+        }
+    }
+
+    /// Whether its socket should be read.
+    pub(super) fn wants_bytes(&self) -> bool {
+        !self.at_end && self.stash.is_empty() && !self.is_waiting
+    }
+
+    /// Whether there is input that was read before and can be handled now.
+    fn has_backlog(&self) -> bool {
+        !self.is_waiting && (!self.stash.is_empty() || (self.at_end && !self.end_told))
+    }
+
+    /// Puts the next bytes to handle at the front of the arena.
+    pub(super) fn fill(&mut self, arena: &mut [u8]) -> io::Result<Filled> {
+        if self.has_backlog() {
+            let Some(front) = arena.get_mut(..self.stash.len()) else { return Ok(Filled::NoRoom) };
+            front.copy_from_slice(&self.stash);
+            self.stash = Box::default();
+            return Ok(Filled::Backlog(front.len()));
+        }
+        if !self.wants_bytes() {
+            return Ok(Filled::Nothing);
+        }
+        let most = arena.len().min(READ_MOST);
+        loop {
+            return match self.stream.read(&mut arena[..most]) {
+                Ok(read) => {
+                    self.at_end = read == 0;
+                    Ok(Filled::Bytes(read))
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Filled::Nothing),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Err(error),
+            };
+        }
+    }
+
+    pub(super) fn is_lingering(&self) -> bool {
+        matches!(self.closing, Closing::Lingering(_))
+    }
+
+    /// Stops looking at what the peer sends.
+    pub(super) fn discard_input(&mut self) {
+        self.phase = Phase::Discard;
+        self.stash = Box::default();
+        self.is_waiting = false;
+        self.end_told = true;
+    }
+
+    /// Whether the peer has not said its name yet.
+    pub(super) fn is_guest(&self) -> bool {
+        matches!(self.phase, Phase::Handshake(_))
+    }
+
+    /// Turns the peer's bytes into operations. Returns when to go on, if the peer is too fast.
+    pub(super) fn handle_bytes<'a>(
+        &mut self,
+        mut bytes: &'a [u8],
+        now: Instant,
+        limits: &Limits,
+        ops: &mut Vec<Op<'a>>,
+    ) -> Option<Instant> {
+        if !self.register(&mut bytes, now, limits, ops) {
+            return None;
+        }
+        let Phase::Messages(decoder) = &mut self.phase else { return None };
+        loop {
+            if let Some(rate) = limits.rate
+                && let Some(at) = self.allowance.and_then(|due| exhausted_until(due, rate, now))
+                && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
+            {
+                self.stash = bytes.into();
+                return Some(at);
+            }
+            let input = match decoder.decode(&mut bytes) {
+                Ok(None) => break,
+                Ok(Some(frame)) => Input::Frame(frame),
+                Err(error) => Input::Bad(error),
+            };
+            if let Some(rate) = limits.rate {
+                let due = self.allowance.map_or(now, |due| due.max(now));
+                self.allowance = Some(due + intervals(rate).0);
+            }
+            let is_final = matches!(&input, Input::Bad(e) if e.class() == ErrorClass::Framing);
+            let slot = self.id.slot;
+            ops.push(Op { slot, input, rest: bytes, position: decoder.position() });
+            if is_final {
+                self.phase = Phase::Discard;
+                return None;
+            }
+        }
+        if self.at_end && !self.end_told {
+            let error = decoder.finish().err();
+            self.end(error.map(Input::Bad), ops);
+        }
+        None
+    }
+
+    /// The peer has been silent for long enough, if `now` is not too early.
+    pub(super) fn handle_silence<'a>(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        ops: &mut Vec<Op<'a>>,
+    ) {
+        if self.silent_at.is_some_and(|at| at <= now) && self.stash.is_empty() {
+            self.silent_at = None;
+            if let Phase::Handshake(handshake) = &mut self.phase {
+                let step = handshake.handle_silence();
+                self.take_step(step, &[], now, limits, ops);
+            }
+        }
+    }
+
+    /// Takes the registration from the front of the bytes. False if none are left for messages.
+    fn register<'a>(
+        &mut self,
+        bytes: &mut &'a [u8],
+        now: Instant,
+        limits: &Limits,
+        ops: &mut Vec<Op<'a>>,
+    ) -> bool {
+        while let Phase::Handshake(handshake) = &mut self.phase {
+            let step = handshake.handle_input(bytes, limits.unregistered);
+            let waits = step == Registration::Waiting;
+            self.take_step(step, bytes, now, limits, ops);
+            if waits && self.at_end && !self.end_told {
+                if let Phase::Handshake(handshake) = &mut self.phase {
+                    let step = handshake.handle_end();
+                    self.take_step(step, &[], now, limits, ops);
+                }
+                self.end(None, ops);
+            }
+            if waits {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn take_step<'a>(
+        &mut self,
+        step: Registration<'a>,
+        rest: &'a [u8],
+        now: Instant,
+        limits: &Limits,
+        ops: &mut Vec<Op<'a>>,
+    ) {
+        let input = match step {
+            Registration::Waiting => {
+                if let Phase::Handshake(handshake) = &self.phase {
+                    self.silent_at = handshake.has_begun().then(|| now + limits.handshake_grace);
+                }
+                return;
+            }
+            Registration::Done => {
+                self.phase = Phase::Messages(Decoder::new(limits.frame));
+                return;
+            }
+            Registration::Gone => return,
+            Registration::Name(name, kind) => {
+                self.outbox.set_kind(kind);
+                self.silent_at = None;
+                Input::Name(name, kind)
+            }
+            Registration::LateLineFeed => {
+                self.outbox.set_kind(PeerKind::Stream);
+                Input::LateLineFeed
+            }
+            Registration::Stranger(stranger) => {
+                self.phase = Phase::Discard;
+                self.outbox.set_kind(PeerKind::Stream);
+                Input::Stranger(stranger)
+            }
+            Registration::Refused(error) => {
+                self.phase = Phase::Discard;
+                Input::BadName(error)
+            }
+        };
+        ops.push(Op { slot: self.id.slot, input, rest, position: 0 });
+    }
+
+    fn end<'a>(&mut self, before: Option<Input<'a>>, ops: &mut Vec<Op<'a>>) {
+        self.end_told = true;
+        for input in before.into_iter().chain([Input::End]) {
+            ops.push(Op { slot: self.id.slot, input, rest: &[], position: 0 });
+        }
+    }
+
+    /// After `op` the hub waits for an effect: what was made of the bytes behind it is void, and
+    /// they are kept.
+    pub(super) fn hold(&mut self, op: &Op<'_>, limits: &Limits) {
+        self.is_waiting = true;
+        self.end_told = false;
+        self.stash = op.rest.into();
+        if let Phase::Discard = self.phase {
+            self.phase = Phase::Messages(Decoder::new(limits.frame));
+        }
+        if let Phase::Messages(decoder) = &mut self.phase {
+            decoder.rewind(op.position);
+        }
+    }
+}
+
+/// Until when a peer is too fast, whose allowance is used up at `due`.
+fn exhausted_until(due: Instant, rate: Rate, now: Instant) -> Option<Instant> {
+    due.checked_sub(intervals(rate).1).filter(|&earliest| earliest > now)
+}
+
+/// The time between two messages, and how far ahead of it a burst may run.
+fn intervals(rate: Rate) -> (Duration, Duration) {
+    let interval = Duration::from_secs(1) / rate.per_second.max(1);
+    (interval, interval * rate.burst.saturating_sub(1))
+}

@@ -1,0 +1,513 @@
+//! The event loops of a server: sockets and clocks around the hub.
+//!
+//! Each loop owns some connections and runs the same turn over and over:
+//!
+//! 1. wait for sockets, timers and mail;
+//! 2. read the sockets that have something, and decode it, into a batch of operations;
+//! 3. put the batch through the hub, under its lock, and post what comes out to the loops that own
+//!    the receivers, in the hub's order;
+//! 4. append what is in the own mailbox to the outboxes, and write each of them once.
+//!
+//! No user code runs on a loop, and nothing that blocks. Effects that need either go to the
+//! [`workers`](crate::workers).
+
+mod accept;
+mod conn;
+mod mailbox;
+mod timer;
+mod write;
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token as PollToken, Waker};
+
+use crate::hub::{Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, Token};
+use crate::limits::Limits;
+use crate::outbox::{Budget, SlowReader};
+use crate::server::Observer;
+use crate::workers::Workers;
+
+use accept::Acceptor;
+use conn::{Conn, Filled, Input, Op};
+use mailbox::{Mail, Mailbox};
+use timer::{Due, Timers};
+
+const LISTENER: PollToken = PollToken(usize::MAX);
+const WAKER: PollToken = PollToken(usize::MAX - 1);
+/// What one turn reads at most before it goes through the hub.
+const ARENA: usize = 256 * 1024;
+/// What one connection may give at a time, so that a busy one does not starve the rest.
+const READ_MOST: usize = 64 * 1024;
+/// With less room than this the batch is put through the hub first.
+const READ_LEAST: usize = 16 * 1024;
+/// A batch whose output is this long is handed out before it grows further.
+const OUTPUT_MOST: usize = 4 * 1024 * 1024;
+/// How long a stopping server flushes what it has to say.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// What the loops of a server have in common.
+pub(crate) struct Shared {
+    hub: Mutex<Hub>,
+    lanes: Vec<Mailbox>,
+    limits: Limits,
+    policy: SlowReader,
+    budget: Arc<Budget>,
+    observer: Option<Arc<dyn Observer>>,
+    workers: Option<Workers>,
+    has_directory: bool,
+    stopping: AtomicBool,
+    /// One loop has told everybody that the server stops.
+    goodbye_said: AtomicBool,
+}
+
+/// What is needed to make the loops.
+pub(crate) struct Setup {
+    pub(crate) hub: Hub,
+    pub(crate) limits: Limits,
+    pub(crate) policy: SlowReader,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) workers: Option<Workers>,
+    pub(crate) has_directory: bool,
+    pub(crate) threads: usize,
+    pub(crate) listener: std::net::TcpListener,
+}
+
+impl Shared {
+    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
+        // a panic under the lock ends the process of the loop that had it, and so the server
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks every loop to say goodbye, flush and end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for lane in &self.lanes {
+            // a loop that cannot be woken is gone
+            let _ = lane.wake();
+        }
+    }
+
+    pub(crate) fn complete(&self, token: Token, completion: Completion) {
+        // as above
+        let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
+    }
+
+    /// Has an effect carried out where it may take its time.
+    fn carry_out(self: &Arc<Self>, effect: Effect) {
+        match &self.workers {
+            _ if !self.has_directory && matches!(effect, Effect::Release { .. }) => {}
+            Some(workers) => workers.submit(effect, self),
+            None => debug_assert!(false, "no workers for {effect:?}"),
+        }
+    }
+
+    pub(crate) fn observe(&self, event: &Event) {
+        if let Some(observer) = &self.observer {
+            observer.observe(event);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+/// Makes the event loops of a server; the first one accepts.
+pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
+    let polls = (0..setup.threads).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+    let lanes = polls
+        .iter()
+        .map(|poll| Ok(Mailbox::new(Waker::new(poll.registry(), WAKER)?)))
+        .collect::<io::Result<_>>()?;
+    let mut acceptor = Some(Acceptor::new(setup.listener, polls[0].registry())?);
+    let shared = Arc::new(Shared {
+        hub: Mutex::new(setup.hub),
+        lanes,
+        limits: setup.limits,
+        policy: setup.policy,
+        budget: Arc::default(),
+        observer: setup.observer,
+        workers: setup.workers,
+        has_directory: setup.has_directory,
+        stopping: AtomicBool::new(false),
+        goodbye_said: AtomicBool::new(false),
+    });
+    let make = |(lane, poll)| Reactor {
+        lane,
+        poll,
+        shared: Arc::clone(&shared),
+        acceptor: acceptor.take(),
+        conns: Vec::new(),
+        open: 0,
+        timers: Timers::default(),
+        fresh: Vec::new(),
+        gone: Vec::new(),
+        completed: Vec::new(),
+        deadlines: Vec::new(),
+        ready: VecDeque::new(),
+        dirty: Vec::new(),
+        out: Output::new(),
+        stop_at: None,
+    };
+    let reactors = polls.into_iter().enumerate().map(make).collect();
+    Ok((shared, reactors))
+}
+
+/// One event loop.
+pub(crate) struct Reactor {
+    lane: usize,
+    poll: Poll,
+    shared: Arc<Shared>,
+    /// Only the first loop accepts, and only until the server stops.
+    acceptor: Option<Acceptor>,
+    /// By slot.
+    conns: Vec<Option<Conn>>,
+    open: usize,
+    timers: Timers,
+    /// Accepted, and not yet known to the hub.
+    fresh: Vec<(TcpStream, IpAddr)>,
+    /// Ended, and still known to the hub.
+    gone: Vec<(ConnId, Departure)>,
+    completed: Vec<(Token, Completion)>,
+    deadlines: Vec<ConnId>,
+    /// Slots to read from, and to write to.
+    ready: VecDeque<u32>,
+    dirty: Vec<u32>,
+    out: Output,
+    /// When a stopping loop ends, flushed or not.
+    stop_at: Option<Instant>,
+}
+
+impl Reactor {
+    /// Runs until the server is stopped.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut arena = vec![0; ARENA].into_boxed_slice();
+        loop {
+            self.wait(&mut events)?;
+            let now = Now::system();
+            self.take_events(&events, now);
+            for mail in self.shared.lanes[self.lane].take() {
+                self.take_mail(mail);
+            }
+            if self.must_begin_stop() {
+                self.begin_stop(now);
+            }
+            self.fire_timers(now.monotonic);
+            self.put_through(now, &mut arena);
+            self.write_dirty(now.monotonic);
+            self.relieve(now.monotonic);
+            if self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic) {
+                self.handle(now, Vec::new());
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let busy = !self.ready.is_empty()
+            || !self.gone.is_empty()
+            || !self.dirty.is_empty()
+            || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
+        let mailbox = &self.shared.lanes[self.lane];
+        let timeout = if busy || !mailbox.fall_asleep() || self.must_begin_stop() {
+            Some(Duration::ZERO)
+        } else {
+            let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
+            let next = [self.timers.next(), paused, self.stop_at].into_iter().flatten().min();
+            next.map(|at| at.saturating_duration_since(Instant::now()))
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        mailbox.awake();
+        Ok(())
+    }
+
+    /// The server stops, and this loop does not know it yet. (Asked after it said that it sleeps,
+    /// so that whoever stops the server either is seen here or wakes it.)
+    fn must_begin_stop(&self) -> bool {
+        self.stop_at.is_none() && self.shared.is_stopping()
+    }
+
+    fn take_events(&mut self, events: &Events, now: Now) {
+        for event in events {
+            match event.token() {
+                WAKER => {}
+                LISTENER => {
+                    if let Some(acceptor) = &mut self.acceptor {
+                        acceptor.handle_ready();
+                    }
+                }
+                PollToken(slot) => {
+                    let Some(Some(conn)) = self.conns.get_mut(slot) else { continue };
+                    conn.saw_end |= event.is_read_closed();
+                    if event.is_writable() && conn.outbox.is_refused() {
+                        self.make_dirty(slot as u32);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.make_ready(slot as u32);
+                    }
+                }
+            }
+        }
+        if let Some(acceptor) = &mut self.acceptor {
+            acceptor.accept(&self.shared, self.lane, &mut self.fresh, now.monotonic);
+        }
+    }
+
+    fn make_ready(&mut self, slot: u32) {
+        if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
+            && !conn.is_ready
+        {
+            conn.is_ready = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    fn take_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Batch(chunk, actions) => self.apply(&chunk, &actions),
+            Mail::Accepted(stream, address) => self.fresh.push((stream, address)),
+            Mail::Completed(token, completion) => self.completed.push((token, completion)),
+        }
+    }
+
+    fn fire_timers(&mut self, now: Instant) {
+        while let Some((due, slot, generation)) = self.timers.pop(now) {
+            let Some(conn) = self.conn(slot, generation) else { continue };
+            match due {
+                Due::Registration if conn.is_guest() => {
+                    let id = conn.id;
+                    self.deadlines.push(id);
+                }
+                Due::Registration => {}
+                Due::Silence => match conn.silent_at {
+                    Some(at) if at > now => {
+                        let id = conn.id;
+                        self.timers.add(at, Due::Silence, id);
+                    }
+                    Some(_) => self.make_ready(slot),
+                    None => {}
+                },
+                Due::Resume => {
+                    self.make_dirty(slot);
+                    self.make_ready(slot);
+                }
+                Due::Close => self.handle_close_due(slot, now),
+            }
+        }
+    }
+
+    fn conn(&mut self, slot: u32, generation: u32) -> Option<&mut Conn> {
+        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
+        (conn.id.generation == generation).then_some(conn)
+    }
+
+    /// Steps 2 and 3 of a turn, as often as the arena is full.
+    fn put_through(&mut self, now: Now, arena: &mut [u8]) {
+        // what becomes ready from here on is for the next turn
+        let mut left = self.ready.len();
+        loop {
+            let mut rest = &mut *arena;
+            let mut ops = Vec::new();
+            while left > 0 && rest.len() >= READ_LEAST {
+                left -= 1;
+                let Some(slot) = self.ready.pop_front() else { break };
+                rest = self.read(slot, now.monotonic, rest, &mut ops);
+            }
+            self.handle(now, ops);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Reads a connection into the arena, and decodes; returns what is left of the arena.
+    fn read<'a>(
+        &mut self,
+        slot: u32,
+        now: Instant,
+        arena: &'a mut [u8],
+        ops: &mut Vec<Op<'a>>,
+    ) -> &'a mut [u8] {
+        let shared = Arc::clone(&self.shared);
+        let limits = &shared.limits;
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return arena };
+        conn.is_ready = false;
+        let (length, mut again) = match conn.fill(arena) {
+            Ok(Filled::Bytes(length)) => (length, length == arena.len().min(READ_MOST)),
+            Ok(Filled::Backlog(length)) => (length, true),
+            Ok(Filled::NoRoom) => {
+                self.make_ready(slot);
+                return arena;
+            }
+            Ok(Filled::Nothing) => {
+                conn.handle_silence(now, limits, ops);
+                return arena;
+            }
+            Err(_) => {
+                self.drop_conn(slot, Departure::Lost);
+                return arena;
+            }
+        };
+        // elsewhere only a refused read makes the next event come
+        again |= conn.saw_end || !cfg!(any(target_os = "linux", target_os = "android"));
+        let (bytes, rest) = arena.split_at_mut(length);
+        let was_silent_at = conn.silent_at;
+        let resume_at = conn.handle_bytes(bytes, now, limits, ops);
+        let (id, silent_at) = (conn.id, conn.silent_at);
+        if conn.at_end && conn.is_lingering() {
+            self.drop_conn(slot, Departure::Left);
+            return rest;
+        }
+        again &= conn.wants_bytes();
+        if let Some(at) = resume_at {
+            self.timers.add(at, Due::Resume, id);
+        }
+        if let (None, Some(at)) = (was_silent_at, silent_at) {
+            self.timers.add(at, Due::Silence, id);
+        }
+        if again {
+            self.make_ready(slot);
+        }
+        rest
+    }
+
+    /// Puts a batch through the hub and hands out what comes of it.
+    fn handle(&mut self, now: Now, ops: Vec<Op<'_>>) {
+        let idle = ops.is_empty()
+            && self.fresh.is_empty()
+            && self.gone.is_empty()
+            && self.completed.is_empty()
+            && self.deadlines.is_empty()
+            && self.out.events.is_empty();
+        if idle {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut effects = Vec::new();
+        if shared.is_stopping() {
+            self.fresh.clear();
+        }
+        let mut hub = shared.hub();
+        for (conn, reason) in self.gone.drain(..) {
+            hub.handle_disconnect(conn, reason, &mut self.out);
+        }
+        for (token, completion) in std::mem::take(&mut self.completed) {
+            if let Some(conn) = hub.handle_completion(token, completion, now, &mut self.out)
+                && let Some(conn) = self.conn(conn.slot, conn.generation)
+            {
+                conn.is_waiting = false;
+                let slot = conn.id.slot;
+                self.make_ready(slot);
+            }
+        }
+        for (stream, address) in std::mem::take(&mut self.fresh) {
+            let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
+            self.add_conn(stream, conn, now.monotonic);
+        }
+        for conn in self.deadlines.drain(..) {
+            hub.handle_deadline(conn, now, &mut self.out);
+        }
+        for op in ops {
+            if self.out.log.len() > OUTPUT_MOST {
+                self.hand_out(hub);
+                hub = shared.hub();
+            }
+            let Some(Some(conn)) = self.conns.get_mut(op.slot as usize) else { continue };
+            if conn.is_waiting {
+                continue;
+            }
+            handle_op(&mut hub, conn.id, &op.input, now, &mut self.out);
+            while let Some(effect) = self.out.next_effect() {
+                match effect {
+                    Effect::Claim { token, .. } if !shared.has_directory => {
+                        hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
+                    }
+                    effect => effects.push(effect),
+                }
+            }
+            if hub.is_waiting(conn.id) {
+                conn.hold(&op, &shared.limits);
+            }
+        }
+        while let Some(effect) = self.out.next_effect() {
+            effects.push(effect);
+        }
+        self.hand_out(hub);
+        for effect in effects {
+            shared.carry_out(effect);
+        }
+        for event in self.out.take_events() {
+            shared.observe(&event);
+        }
+    }
+
+    fn add_conn(&mut self, mut stream: TcpStream, id: ConnId, now: Instant) {
+        let token = PollToken(id.slot());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(&mut stream, token, interest).is_err() {
+            self.gone.push((id, Departure::Lost));
+            self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        if id.slot() >= self.conns.len() {
+            self.conns.resize_with(id.slot() + 1, || None);
+        }
+        self.conns[id.slot()] = Some(Conn::new(stream, id));
+        self.open += 1;
+        self.timers.add(now + self.shared.limits.registration, Due::Registration, id);
+    }
+
+    fn drop_conn(&mut self, slot: u32, reason: Departure) {
+        let Some(place) = self.conns.get_mut(slot as usize) else { return };
+        let Some(mut conn) = place.take() else { return };
+        // closing the socket takes it off the list in any case
+        let _ = self.poll.registry().deregister(&mut conn.stream);
+        self.gone.push((conn.id, reason));
+        self.open -= 1;
+        self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Accepts nothing more; the first loop to come here says goodbye to everybody.
+    fn begin_stop(&mut self, now: Now) {
+        self.stop_at = Some(now.monotonic + FLUSH);
+        self.acceptor = None;
+        if !self.shared.goodbye_said.swap(true, Ordering::SeqCst) {
+            let shared = Arc::clone(&self.shared);
+            let mut hub = shared.hub();
+            hub.handle_shutdown(now, &mut self.out);
+            self.hand_out(hub);
+        }
+    }
+}
+
+/// Puts one operation through the hub.
+fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
+    match input {
+        Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
+        Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
+        Input::LateLineFeed => hub.handle_late_line_feed(conn),
+        Input::Frame(frame) => {
+            let handled = hub.handle_message(conn, &frame.message(), now, out);
+            debug_assert!(handled, "the input of a connection that waits is held back");
+        }
+        Input::Bad(error) => {
+            let handled = hub.handle_decode_error(conn, error, now, out);
+            debug_assert!(handled, "as above");
+        }
+        Input::Stranger(stranger) => hub.handle_stranger(conn, *stranger, out),
+        Input::End => {
+            let handled = hub.handle_end(conn, Departure::Left, out);
+            debug_assert!(handled, "as above");
+        }
+    }
+}

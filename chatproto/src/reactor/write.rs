@@ -1,0 +1,246 @@
+//! The loop's other half: what the hub decided goes into the outboxes, the outboxes into the
+//! sockets, and connections come to their end without losing their last words (B9, B16).
+
+use std::io::{ErrorKind, IoSlice, Write};
+use std::net::Shutdown;
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
+
+use crate::hub::{Departure, Hub, LaneAction, Output};
+use crate::outbox::Chunk;
+
+use super::Reactor;
+use super::conn::Closing;
+use super::mailbox::Mail;
+use super::timer::Due;
+
+impl Reactor {
+    /// Posts the hub's output to the loops that own the receivers, in the hub's order; unlocks;
+    /// writes what is for the own connections.
+    pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>) {
+        let shared = Arc::clone(&self.shared);
+        let log = std::mem::take(&mut self.out.log);
+        let chunk = Arc::new(Chunk::new(log, &shared.budget));
+        for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
+            if lane != self.lane && !actions.is_empty() {
+                let mail = Mail::Batch(Arc::clone(&chunk), std::mem::take(actions));
+                // a loop that cannot be woken is gone, and its connections with it
+                let _ = shared.lanes[lane].send(mail);
+            }
+        }
+        // what others put through the hub before comes first
+        let before = shared.lanes[self.lane].take();
+        drop(hub);
+        for mail in before {
+            self.take_mail(mail);
+        }
+        if let Some(own) = self.out.lanes.get_mut(self.lane) {
+            let mut own = std::mem::take(own);
+            self.apply(&chunk, &own);
+            own.clear();
+            self.out.lanes[self.lane] = own;
+        }
+        self.write_dirty(Instant::now());
+        // if nobody has to keep it, its buffer serves the next batch
+        if let Ok(chunk) = Arc::try_unwrap(chunk) {
+            self.out.log = chunk.into_buffer();
+            self.out.log.clear();
+        }
+    }
+
+    /// Appends a batch to the outboxes of the connections that this loop owns.
+    pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, actions: &[LaneAction]) {
+        let shared = Arc::clone(&self.shared);
+        for action in actions {
+            let (LaneAction::Deliver { slot, generation, .. }
+            | LaneAction::Close { slot, generation }) = *action;
+            let Some(conn) = self.conn(slot, generation) else { continue };
+            match *action {
+                LaneAction::Deliver { start, end, .. } => {
+                    conn.outbox.push(chunk, (start, end), &shared.limits, shared.policy);
+                }
+                LaneAction::Close { .. } => {
+                    conn.discard_input();
+                    self.begin_drain(slot);
+                }
+            }
+            self.make_dirty(slot);
+        }
+    }
+
+    pub(super) fn make_dirty(&mut self, slot: u32) {
+        if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
+            && !conn.is_dirty
+        {
+            conn.is_dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// One write for every connection that has something new.
+    pub(super) fn write_dirty(&mut self, now: Instant) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            self.write(slot, now);
+        }
+        // keeps the larger buffer; what became dirty meanwhile is for the next time
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Writes as much as the socket takes and the peer's pace allows.
+    fn write(&mut self, slot: u32, now: Instant) {
+        let shared = Arc::clone(&self.shared);
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        conn.is_dirty = false;
+        if conn.is_lingering() {
+            return;
+        }
+        loop {
+            if conn.outbox.wants_notice() {
+                let missed = conn.outbox.take_missed();
+                let mut notice = Vec::new();
+                shared.hub().write_missed(conn.id, missed, false, &mut notice);
+                conn.outbox.insert_notice(notice, &shared.budget);
+            }
+            let mut slices: Vec<IoSlice<'_>> = Vec::new();
+            conn.outbox.writable(now, &mut slices);
+            let written = match slices.as_slice() {
+                [] => break,
+                [one] => conn.stream.write(one),
+                many => conn.stream.write_vectored(many),
+            };
+            match written {
+                Ok(count) => conn.outbox.handle_written(count, now, &shared.limits),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    conn.outbox.handle_refused(&shared.limits, shared.policy);
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.drop_conn(slot, Departure::Lost),
+            }
+        }
+        self.after_write(slot, now);
+    }
+
+    /// What follows when an outbox is empty, or has to wait, or has overflown.
+    fn after_write(&mut self, slot: u32, now: Instant) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        let id = conn.id;
+        if conn.outbox.is_overflown() && conn.closing == Closing::No {
+            conn.discard_input();
+            self.begin_drain(slot);
+        }
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if !conn.outbox.is_empty() {
+            if let Some(at) = conn.outbox.next_write().filter(|&at| at > now) {
+                self.timers.add(at, Due::Resume, id);
+            }
+            return;
+        }
+        match conn.closing {
+            Closing::Draining(_) if conn.outbox.is_overflown() => self.say_last_words(slot, now),
+            Closing::Draining(_) | Closing::LastWords(_) => self.shut_down(slot, now),
+            Closing::No | Closing::Lingering(_) => {}
+        }
+    }
+
+    /// Nothing more is to come for the connection; what is queued may still go out.
+    fn begin_drain(&mut self, slot: u32) {
+        let until = Instant::now() + self.shared.limits.drain;
+        self.enter(slot, Closing::Draining(until), until);
+    }
+
+    /// The first of [`Closing`]'s steps, or a later one than the connection is in.
+    fn enter(&mut self, slot: u32, step: Closing, until: Instant) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        let is_later = match (conn.closing, step) {
+            (Closing::No, _) => true,
+            (Closing::Draining(_), Closing::Draining(_)) => false,
+            (Closing::Draining(_), _) => true,
+            (Closing::LastWords(_), step) => matches!(step, Closing::Lingering(_)),
+            (Closing::Lingering(_), _) => false,
+        };
+        if is_later {
+            conn.closing = step;
+            self.timers.add(until, Due::Close, conn.id);
+        }
+    }
+
+    /// A reader that was too slow has read what was queued, or had its time: it is told what it
+    /// missed, exactly, and is a user no longer.
+    fn say_last_words(&mut self, slot: u32, now: Instant) {
+        let shared = Arc::clone(&self.shared);
+        let mut out = Output::new();
+        let mut hub = shared.hub();
+        // under the lock nothing new is decided, so after this nothing more is on its way to it
+        for mail in shared.lanes[self.lane].take() {
+            self.take_mail(mail);
+        }
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        let missed = conn.outbox.take_missed();
+        let mut object = Vec::new();
+        hub.write_missed(conn.id, missed, true, &mut object);
+        hub.handle_end(conn.id, Departure::TooSlow { missed }, &mut out);
+        drop(hub);
+        conn.outbox.push_last(object, &shared.budget);
+        while let Some(effect) = out.next_effect() {
+            shared.carry_out(effect);
+        }
+        for event in out.take_events() {
+            shared.observe(&event);
+        }
+        let until = now + shared.limits.linger;
+        self.enter(slot, Closing::LastWords(until), until);
+        self.make_dirty(slot);
+    }
+
+    /// Nothing more will be written: shuts the writing side down, so that the peer reads to the
+    /// end, and waits for the peer's end.
+    fn shut_down(&mut self, slot: u32, now: Instant) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if conn.at_end || conn.stream.shutdown(Shutdown::Write).is_err() {
+            return self.drop_conn(slot, Departure::Left);
+        }
+        conn.discard_input();
+        let until = now + self.shared.limits.linger;
+        self.enter(slot, Closing::Lingering(until), until);
+        self.make_ready(slot);
+    }
+
+    /// The time of a step of the connection's end is over.
+    pub(super) fn handle_close_due(&mut self, slot: u32, now: Instant) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        let (Closing::Draining(until) | Closing::LastWords(until) | Closing::Lingering(until)) =
+            conn.closing
+        else {
+            return;
+        };
+        if until > now {
+            return;
+        }
+        if matches!(conn.closing, Closing::Draining(_)) && conn.outbox.is_overflown() {
+            conn.outbox.abandon();
+            self.say_last_words(slot, now);
+        } else {
+            self.drop_conn(slot, Departure::Lost);
+        }
+    }
+
+    /// With more queued in all than allowed, the longest queue of this loop is given up.
+    pub(super) fn relieve(&mut self, now: Instant) {
+        let shared = Arc::clone(&self.shared);
+        while shared.budget.used() > shared.limits.queue_total {
+            let longest = self
+                .conns
+                .iter_mut()
+                .flatten()
+                .filter(|conn| conn.outbox.is_refused() && !conn.outbox.is_overflown())
+                .max_by_key(|conn| conn.outbox.len());
+            let Some(conn) = longest else { return };
+            conn.outbox.abandon();
+            let slot = conn.id.slot;
+            self.after_write(slot, now);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The blocking server: `Server::builder()…bind(…)?.run()`.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::endpoint::Handler;
+use crate::error::ServerError;
+use crate::hub::{Event, Hub, HubBuilder};
+use crate::limits::Limits;
+use crate::name::UserName;
+use crate::outbox::SlowReader;
+use crate::reactor::{self, Reactor, Setup, Shared};
+use crate::workers::{Workers, panic_text};
+
+/// Connections that the system may hold ready to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// Sees everything that happens in a server: for logs and metrics.
+///
+/// It is called on the event loops, outside every lock, and must not block for long.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened. Texts from peers in it are not escaped.
+    fn observe(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
+    fn observe(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// Decides who may have a name, beyond this server: an authenticator, or the directory of a
+/// cluster. It runs on threads of its own and may block; the connection waits meanwhile.
+pub trait Directory: Send + Sync + 'static {
+    /// Claims a name that is free in this server.
+    ///
+    /// # Errors
+    /// The sentence that tells the user why not.
+    fn claim(&self, name: &UserName, address: IpAddr) -> Result<(), String>;
+
+    /// The user is gone: the name may be given to others. By default nothing happens.
+    fn release(&self, _name: &UserName) {}
+}
+
+/// Makes a [`Server`]; see [`Server::builder`].
+pub struct ServerBuilder {
+    hub: HubBuilder,
+    limits: Limits,
+    threads: usize,
+    worker_threads: usize,
+    slow_reader: SlowReader,
+    observer: Option<Arc<dyn Observer>>,
+    directory: Option<Arc<dyn Directory>>,
+    has_handlers: bool,
+}
+
+impl ServerBuilder {
+    /// The bounds. Default: `Limits::default()`.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How many event loops there are, each a thread. Default: one a core, four at most.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.clamp(1, 1024);
+        self
+    }
+
+    /// How many threads run endpoints of the application's own and its directory. Default 4;
+    /// they are started only if there are any.
+    #[must_use]
+    pub fn worker_threads(mut self, threads: usize) -> Self {
+        self.worker_threads = threads.max(1);
+        self
+    }
+
+    /// What happens to a connection whose queue is full. Default: [`SlowReader::Disconnect`].
+    #[must_use]
+    pub fn slow_reader(mut self, policy: SlowReader) -> Self {
+        self.slow_reader = policy;
+        self
+    }
+
+    /// Who sees what happens. Default: nobody.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Who decides about names beyond this server. Default: nobody; a free name is given.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Directory) -> Self {
+        self.directory = Some(Arc::new(directory));
+        self
+    }
+
+    /// Adds an endpoint. `help` is the sentence that `/help` shows for it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), chatproto::ServerError> {
+    /// let server = chatproto::Server::builder()
+    ///     .endpoint("/echo", "Answers what it is sent.", |request: &chatproto::Request| {
+    ///         Ok(request.msg.clone())
+    ///     })?
+    ///     .bind(([127, 0, 0, 1], 0))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A name that is not `/` and 1 to 32 letters, digits, `-` or `_`, or that is taken.
+    pub fn endpoint(
+        mut self,
+        name: &str,
+        help: impl Into<String>,
+        handler: impl Handler,
+    ) -> Result<Self, ServerError> {
+        let refused = |error: crate::endpoint::EndpointError| ServerError::Endpoint {
+            name: name.to_owned(),
+            reason: error.0,
+        };
+        self.hub = self.hub.endpoint(name, help, handler).map_err(refused)?;
+        self.has_handlers = true;
+        Ok(self)
+    }
+
+    /// Listens on the address; port 0 takes any free one. Nothing is accepted before
+    /// [`Server::run`], but the system queues those who connect.
+    ///
+    /// # Errors
+    /// [`ServerError::Listen`] if the address is in use or not this machine's, and
+    /// [`ServerError::Io`] if the system cannot give what the event loops need.
+    pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
+        let address = address.into();
+        let listen = |source| ServerError::Listen { address: address.to_string(), source };
+        let listener = listen_on(address).map_err(listen)?;
+        let local_addr = listener.local_addr().map_err(listen)?;
+        let io = |doing| move |source| ServerError::Io { doing, source };
+        let workers = if self.has_handlers || self.directory.is_some() {
+            let workers = Workers::start(self.worker_threads, self.directory.as_ref());
+            Some(workers.map_err(io("cannot start a worker thread"))?)
+        } else {
+            None
+        };
+        let (shared, reactors) = reactor::set_up(Setup {
+            hub: self.hub.limits(self.limits.clone()).seed(random_seed()).build(),
+            limits: self.limits,
+            policy: self.slow_reader,
+            observer: self.observer,
+            workers,
+            has_directory: self.directory.is_some(),
+            threads: self.threads,
+            listener,
+        })
+        .map_err(io("cannot make an event loop"))?;
+        Ok(Server { local_addr, shared, reactors })
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("hub", &self.hub)
+            .field("threads", &self.threads)
+            .field("slow_reader", &self.slow_reader)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that listens.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use chatproto::{Client, Server};
+///
+/// let server = Server::builder().bind(([127, 0, 0, 1], 0))?;
+/// let (address, handle) = (server.local_addr(), server.handle());
+/// let running = std::thread::spawn(move || server.run());
+///
+/// let client = Client::connect(address, "alice")?;
+/// assert_eq!(handle.users(), ["alice"]);
+///
+/// handle.stop();
+/// running.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    local_addr: SocketAddr,
+    shared: Arc<Shared>,
+    reactors: Vec<Reactor>,
+}
+
+impl Server {
+    /// A server with the defaults of [`Limits`] and the five endpoints of the protocol.
+    pub fn builder() -> ServerBuilder {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        ServerBuilder {
+            hub: Hub::builder(),
+            limits: Limits::default(),
+            threads: cores.min(4),
+            worker_threads: 4,
+            slow_reader: SlowReader::default(),
+            observer: None,
+            directory: None,
+            has_handlers: false,
+        }
+    }
+
+    /// The address it listens on, with the port that the system chose if it was asked to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// A handle for other threads: to stop the server, and to ask who is there.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Serves until it is stopped; then says goodbye to everybody and flushes for at most 5 s.
+    ///
+    /// # Errors
+    /// [`ServerError::Panicked`] and [`ServerError::Io`] if an event loop failed: a whole server
+    /// or none.
+    pub fn run(self) -> Result<(), ServerError> {
+        let shared = &self.shared;
+        let (mut joined, mut outcome) = (Vec::new(), Ok(()));
+        for (lane, reactor) in self.reactors.into_iter().enumerate() {
+            let guard = StopOnDrop(Arc::clone(shared));
+            let run = move || {
+                let _guard = guard;
+                reactor.run()
+            };
+            match thread::Builder::new().name(format!("chatproto-{lane}")).spawn(run) {
+                Ok(thread) => joined.push(thread),
+                Err(source) => {
+                    shared.stop();
+                    let doing = "cannot start an event loop's thread";
+                    outcome = Err(ServerError::Io { doing, source });
+                    break;
+                }
+            }
+        }
+        for thread in joined {
+            let ended = match thread.join() {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(source)) => Err(ServerError::Io { doing: "an event loop failed", source }),
+                Err(panic) => Err(ServerError::Panicked(panic_text(&*panic))),
+            };
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local_addr", &self.local_addr).finish_non_exhaustive()
+    }
+}
+
+/// One loop that ends, for whatever reason, ends the others.
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// A server's remote control. Cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct ServerHandle {
+    shared: Arc<Shared>,
+}
+
+impl ServerHandle {
+    /// Asks the server to stop and returns at once; [`Server::run`] returns when it has.
+    pub fn stop(&self) {
+        self.shared.stop();
+    }
+
+    /// The names of the registered users, in no particular order.
+    pub fn users(&self) -> Vec<String> {
+        self.shared.hub().users().map(str::to_owned).collect()
+    }
+
+    /// How many users are registered.
+    pub fn online(&self) -> usize {
+        self.shared.hub().online()
+    }
+
+    /// How many connections there are, registered or not.
+    pub fn connections(&self) -> usize {
+        self.shared.hub().connections()
+    }
+}
+
+impl fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandle").field("online", &self.online()).finish_non_exhaustive()
+    }
+}
+
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // so that a restarted server need not wait for old connections; elsewhere it means another thing
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The standard library's hasher is seeded by the system.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
