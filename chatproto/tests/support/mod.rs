@@ -1,7 +1,7 @@
 //! What the tests over sockets have in common: a server that ends with the test, and peers that
 //! write and read raw bytes.
 
-#![allow(dead_code, missing_docs, reason = "each test uses a part of it")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses a part of it")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,0 +1,170 @@
+//! The blocking client: against our server, and against one that reads one object at a time.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use chatproto::{Client, ClientError, Message, NameError, PeerKind};
+use support::{PATIENCE, Raw, TestServer, eventually, limits};
+
+#[test]
+fn two_clients_talk() {
+    let server = TestServer::start();
+    let mut alice = Client::connect(server.address, "alice").unwrap();
+    assert_eq!(alice.server_kind(), PeerKind::Stream);
+    assert!(alice.welcome().msg.contains("Nobody else"));
+    let bob = Client::connect(server.address, "  bob ").unwrap();
+    assert_eq!(bob.name(), "bob");
+    bob.send("alice", "ciao").unwrap();
+    assert_eq!(alice.recv().unwrap(), Message::new("bob", "127.0.0.1", "alice", "ciao"));
+    alice.send("/list", "").unwrap();
+    assert_eq!(alice.recv().unwrap().msg, "Connected users (1): bob");
+    bob.close().unwrap();
+    eventually("bob's departure", || server.handle.users() == ["alice"]);
+}
+
+#[test]
+fn waiting_ends_in_time_and_the_client_goes_on() {
+    let server = TestServer::start();
+    let mut alice = Client::connect(server.address, "alice").unwrap();
+    let begun = Instant::now();
+    let nothing = alice.recv_timeout(Duration::from_millis(30)).unwrap_err();
+    assert!(matches!(nothing, ClientError::Timeout { .. }), "{nothing}");
+    assert!(begun.elapsed() >= Duration::from_millis(30));
+    alice.send("alice", "to myself").unwrap();
+    assert_eq!(alice.recv().unwrap().msg, "to myself");
+}
+
+#[test]
+fn halves_work_in_two_threads_and_closing_wakes_the_receiver() {
+    let server = TestServer::start();
+    let mut bob = Client::connect(server.address, "bob").unwrap();
+    let (sender, receiver) = Client::connect(server.address, "alice").unwrap().split();
+    let receiving = thread::spawn(move || {
+        receiver.map(|message| message.map(|message| message.msg)).collect::<Result<Vec<_>, _>>()
+    });
+    let senders: Vec<JoinHandle<()>> = (0..4)
+        .map(|thread| {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                (0..250).for_each(|n| sender.send("bob", &format!("{thread}.{n}")).unwrap());
+            })
+        })
+        .collect();
+    let mut next = [0; 4];
+    for _ in 0..1000 {
+        let text = bob.recv().unwrap().msg;
+        let (thread, number) = text.split_once('.').unwrap();
+        let next = &mut next[thread.parse::<usize>().unwrap()];
+        assert_eq!(number.parse::<usize>().unwrap(), *next, "in order for each sender");
+        *next += 1;
+    }
+    senders.into_iter().for_each(|sender| sender.join().unwrap());
+    bob.send("alice", "last").unwrap();
+    bob.send("/list", "").unwrap();
+    bob.recv().unwrap();
+    sender.finish().unwrap();
+    // the server answers all, then closes: the receiver ends by itself
+    assert_eq!(receiving.join().unwrap().unwrap(), ["last"]);
+
+    let (sender, mut receiver) = Client::connect(server.address, "carol").unwrap().split();
+    let receiving = thread::spawn(move || receiver.recv());
+    sender.close();
+    assert!(matches!(receiving.join().unwrap(), Err(ClientError::Closed)));
+    assert!(matches!(sender.send("bob", "late"), Err(ClientError::Closed)));
+}
+
+#[test]
+fn errors_say_whose_fault_it_was() {
+    let server = TestServer::start();
+    let invalid = Client::connect(server.address, "#room").unwrap_err();
+    assert!(matches!(invalid, ClientError::InvalidName(NameError::ForbiddenStart('#'))));
+    let alice = Client::connect(server.address, "alice").unwrap();
+    let refused = Client::connect(server.address, "alice").unwrap_err();
+    assert!(matches!(&refused, ClientError::Refused(reason) if reason.msg.starts_with('⛔')));
+    let long = alice.send("bob", &"x".repeat(70_000)).unwrap_err();
+    assert!(matches!(long, ClientError::FrameTooLong { limit, .. } if limit == 65_537), "{long}");
+
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = nobody.local_addr().unwrap();
+    let timeout = Client::builder("x").timeout(Duration::from_millis(50)).connect(silent);
+    assert!(matches!(timeout, Err(ClientError::Timeout { .. })));
+    drop(nobody);
+    let refused = Client::connect(silent, "x").unwrap_err();
+    assert!(matches!(refused, ClientError::Io { .. }), "{refused}");
+}
+
+#[test]
+fn a_server_that_stops_is_noticed() {
+    let server = TestServer::start();
+    let mut alice = Client::connect(server.address, "alice").unwrap();
+    server.handle.stop();
+    assert!(alice.recv().unwrap().msg.contains("Goodbye"));
+    assert!(matches!(alice.recv(), Err(ClientError::Closed)));
+}
+
+#[test]
+fn a_peer_that_vanishes_is_gone() {
+    let server = TestServer::start();
+    let peer = Raw::join(server.address, "alice");
+    // a reset instead of an end
+    socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    eventually("the departure", || server.handle.connections() == 0);
+}
+
+/// A server that behaves like the existing ones: no line feed after its objects, and one
+/// `recv(1024)` is one object. Returns what it read.
+fn existing_server(listener: TcpListener, objects: usize) -> JoinHandle<Vec<Message>> {
+    let read = |stream: &mut TcpStream| {
+        let mut buffer = [0; 1024];
+        let length = stream.read(&mut buffer).unwrap();
+        buffer[..length].to_vec()
+    };
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = String::from_utf8(read(&mut stream)).unwrap();
+        let text = format!("Welcome {}!", name.trim());
+        let welcome = Message::new("SERVER", "0.0.0.0", name.trim(), text).to_python_json();
+        stream.write_all(welcome.as_bytes()).unwrap();
+        (0..objects)
+            .map(|_| {
+                let bytes = read(&mut stream);
+                assert!(bytes.is_ascii());
+                serde_json::from_slice(&bytes).expect("one read, one object")
+            })
+            .collect()
+    })
+}
+
+#[test]
+fn a_server_that_reads_one_object_at_a_time_gets_one_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = existing_server(listener, 10);
+    let client = Client::connect(address, "alice").unwrap();
+    assert_eq!(client.server_kind(), PeerKind::OneRead);
+    let long = client.send("bob", &"x".repeat(1000)).unwrap_err();
+    assert!(matches!(long, ClientError::FrameTooLong { limit: 1024, .. }));
+    let begun = Instant::now();
+    for number in 0..10 {
+        client.send("bob", &format!("è {number}")).unwrap();
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(9 * 20), "20 ms apart");
+    let got = server.join().unwrap();
+    let texts: Vec<String> = got.into_iter().map(|message| message.msg).collect();
+    assert_eq!(texts, (0..10).map(|n| format!("è {n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_servers_limits_are_the_clients_to_obey() {
+    let mut limits = limits();
+    limits.name = 5;
+    let server = TestServer::with(limits, |builder| builder);
+    let refused = Client::connect(server.address, "longer").unwrap_err();
+    assert!(refused.to_string().contains("at most 5 bytes"), "{refused}");
+}

@@ -1,0 +1,142 @@
+//! Readers that do not keep up, senders that are too fast, and stopping with full queues (B4, B9).
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use chatproto::{Message, Rate, SlowReader};
+use support::{Raw, TestServer, eventually, limits, object};
+
+/// Sends `text` to `to` until the server's socket towards it is full and `more` bytes are queued.
+/// Returns how many were sent.
+fn flood(sender: &mut Raw, to: &str, count: usize, text: &str) {
+    let batch = object(to, text).repeat(100);
+    for _ in 0..count / 100 {
+        sender.write(batch.as_bytes());
+    }
+}
+
+#[test]
+fn a_peer_that_stops_reading_harms_nobody_and_is_told_what_it_lost() {
+    let server = TestServer::start();
+    let mut stalled = Raw::join(server.address, "stalled");
+    let mut sender = Raw::join(server.address, "sender");
+    let mut bystander = Raw::join(server.address, "bystander");
+    // far more than the socket's buffers and the queue hold together
+    let count = 20_000;
+    flood(&mut sender, "stalled", count, &"x".repeat(1000));
+    sender.send("bystander", "still here?");
+    assert_eq!(bystander.read().msg, "still here?");
+
+    let got = stalled.read_to_end();
+    let (last, texts) = got.split_last().unwrap();
+    assert!(texts.iter().all(|message| message.msg.len() == 1000));
+    let missed: usize = last
+        .msg
+        .split_whitespace()
+        .find_map(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no count in {:?}", last.msg));
+    let told = sender.fence();
+    assert_eq!(texts.len() + missed + told.len(), count, "nothing is lost silently");
+    assert!(told.iter().all(|message| message.msg.contains("not found")));
+    assert!(last.msg.starts_with('⛔'));
+    eventually("it is gone", || server.handle.online() == 2);
+}
+
+#[test]
+fn a_peer_that_pauses_may_lose_the_oldest_and_keeps_its_connection() {
+    let server = TestServer::with(limits(), |builder| builder.slow_reader(SlowReader::DropOldest));
+    let mut stalled = Raw::join(server.address, "stalled");
+    let mut sender = Raw::join(server.address, "sender");
+    let count = 20_000;
+    for number in 0..count {
+        let text = format!("{number:06}{}", "x".repeat(1000));
+        sender.write(object("stalled", &text).as_bytes());
+    }
+    assert_eq!(sender.fence(), []);
+    let (mut got, mut missed, mut expected) = (0, 0, 0);
+    while expected < count {
+        let message = stalled.read();
+        if message.from.name == "SERVER" {
+            let words = message.msg.split([' ', ';']);
+            let dropped: usize = words.filter_map(|word| word.parse().ok()).next().unwrap();
+            missed += dropped;
+            expected += dropped;
+        } else {
+            let number: usize = message.msg[..6].parse().unwrap();
+            assert_eq!(number, expected, "the count stands where the gap is");
+            got += 1;
+            expected += 1;
+        }
+    }
+    assert!(missed > 0, "the queue was never full");
+    assert_eq!(got + missed, count);
+    assert_eq!(stalled.fence(), []);
+}
+
+#[test]
+fn a_burst_that_the_system_takes_is_no_overflow() {
+    let mut limits = limits();
+    (limits.queue_bytes, limits.queue_messages) = (10_000, 10);
+    let server = TestServer::with(limits, |builder| builder);
+    let mut reader = Raw::join(server.address, "reader");
+    let mut sender = Raw::join(server.address, "sender");
+    sender.write(object("reader", "hello").repeat(500).as_bytes());
+    for _ in 0..500 {
+        assert_eq!(reader.read().msg, "hello");
+    }
+}
+
+#[test]
+fn one_who_sends_too_fast_is_paused_and_loses_nothing() {
+    let mut limits = limits();
+    limits.rate = Some(Rate { per_second: 1000, burst: 10 });
+    let server = TestServer::with(limits, |builder| builder);
+    let mut reader = Raw::join(server.address, "reader");
+    let mut sender = Raw::join(server.address, "sender");
+    let begun = Instant::now();
+    for number in 0..300 {
+        sender.write(object("reader", &number.to_string()).as_bytes());
+    }
+    sender.finish();
+    for number in 0..300 {
+        assert_eq!(reader.read().msg, number.to_string());
+    }
+    // a lower bound, so that load cannot break it: 290 beyond the burst, one a millisecond
+    assert!(begun.elapsed() >= Duration::from_millis(289), "{:?}", begun.elapsed());
+    assert_eq!(sender.read_to_end(), []);
+}
+
+#[test]
+fn stopping_with_full_queues_ends_in_bounded_time() {
+    let server = TestServer::start();
+    let stalled: Vec<Raw> =
+        (0..5).map(|number| Raw::join(server.address, &format!("stalled{number}"))).collect();
+    let mut sender = Raw::join(server.address, "sender");
+    for number in 0..5 {
+        flood(&mut sender, &format!("stalled{number}"), 6000, &"x".repeat(1000));
+    }
+    sender.fence();
+    let begun = Instant::now();
+    server.stop().unwrap();
+    // 5 s to flush; the rest is a machine under load
+    assert!(begun.elapsed() < Duration::from_secs(50));
+    drop(stalled);
+}
+
+#[test]
+fn the_bound_for_all_ends_the_longest_queue() {
+    let mut limits = limits();
+    limits.queue_bytes = 64 << 20;
+    limits.queue_messages = usize::MAX;
+    limits.queue_total = 8 << 20;
+    let server = TestServer::with(limits, |builder| builder.threads(1));
+    let mut greedy = Raw::join(server.address, "greedy");
+    let mut modest = Raw::join(server.address, "modest");
+    let mut sender = Raw::join(server.address, "sender");
+    flood(&mut sender, "greedy", 40_000, &"x".repeat(1000));
+    sender.send("modest", "unharmed");
+    assert_eq!(modest.read().msg, "unharmed");
+    let got: Vec<Message> = greedy.read_to_end();
+    assert!(got.last().unwrap().msg.contains("not delivered"), "{:?}", got.last());
+}
