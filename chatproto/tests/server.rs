@@ -250,7 +250,7 @@ fn a_schema_error_is_told_and_forgiven_a_framing_error_is_the_end() {
     peer.write(object("/list", "after").as_bytes());
     let last_words = peer.read_to_end();
     assert_eq!(last_words.len(), 1, "bytes after a framing error are not read: {last_words:?}");
-    assert!(last_words[0].msg.starts_with('❌') && last_words[0].msg.contains("'g'"));
+    assert!(last_words[0].msg.starts_with('⛔') && last_words[0].msg.contains("'g'"));
 }
 
 #[test]

@@ -276,22 +276,23 @@ impl Hub {
             return true;
         }
         let to = message.to.to_str();
+        let to = to.trim();
         let mut call = Call { hub: self, conn, session, now, out };
         if !to.starts_with('/') {
-            call.forward(message, &to);
+            call.forward(message, to);
             return true;
         }
-        match self.endpoints.get(&to).map(|endpoint| (endpoint, endpoint.action.clone())) {
+        match self.endpoints.get(to).map(|endpoint| (endpoint, endpoint.action.clone())) {
             None => call.answer(&format!(
                 "❌ Unknown command {}. Send /help to see the commands.",
-                quoted(&to)
+                quoted(to)
             )),
             Some((_, Action::Builtin(run))) => run(&mut call, message),
             Some((endpoint, Action::Handler(handler))) => {
                 let request = Request {
                     user: call.user().clone(),
                     endpoint: Arc::clone(&endpoint.name),
-                    msg: without_own_name(&message.msg.to_str(), &to).to_owned(),
+                    msg: without_own_name(&message.msg.to_str(), to).to_owned(),
                 };
                 let token = self.wait(conn);
                 out.effects.push_back(Effect::Call { token, handler, request });
@@ -321,7 +322,7 @@ impl Hub {
         match error.class() {
             ErrorClass::Schema => call.answer(&format!("❌ Error: {error}. It was ignored.")),
             ErrorClass::Framing => {
-                call.answer(&format!("❌ Error: {error}. The connection is closed."));
+                call.answer(&format!("⛔ Error: {error}. The connection is closed."));
                 self.depart(conn, Departure::Broken, out);
                 out.close(conn);
             }
