@@ -2,7 +2,8 @@
 //!
 //! It queues ranges of shared chunks. A stream peer's consecutive ranges are one write; a one-read
 //! peer gets every object in a write of its own, and not before its time. Bounds are judged only
-//! while the socket refuses bytes. What does not fit is counted, never forgotten.
+//! while something holds the queue up: a socket that refuses bytes, or that pace. What does not fit
+//! is counted, never forgotten.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -225,7 +226,8 @@ impl Outbox {
                 self.queue.push_back(Segment { chunk, start, end, objects: 1 });
             }
         }
-        if self.refused {
+        // what waits for its time is queued as well as what the socket refused
+        if self.refused || (self.kind == PeerKind::OneRead && self.objects > 1) {
             self.keep_back();
             self.enforce(limits, policy);
         }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use chatproto::{Message, Rate, SlowReader};
 use support::{Raw, TestServer, eventually, limits, object};
 
-/// Sends `text` to `to` until the server's socket towards it is full and `more` bytes are queued.
-/// Returns how many were sent.
+/// Sends `count` messages, a hundred a write.
 fn flood(sender: &mut Raw, to: &str, count: usize, text: &str) {
     let batch = object(to, text).repeat(100);
     for _ in 0..count / 100 {
@@ -72,6 +71,24 @@ fn a_peer_that_pauses_may_lose_the_oldest_and_keeps_its_connection() {
     assert!(missed > 0, "the queue was never full");
     assert_eq!(got + missed, count);
     assert_eq!(stalled.fence(), []);
+}
+
+#[test]
+fn what_waits_for_the_pace_of_a_one_read_peer_is_bounded_too() {
+    let mut limits = limits();
+    limits.queue_messages = 50;
+    let server = TestServer::with(limits, |builder| builder);
+    let mut paced = Raw::connect(server.address);
+    paced.write(b"paced");
+    assert!(paced.read().msg.contains("Welcome"));
+    let mut sender = Raw::join(server.address, "sender");
+    flood(&mut sender, "paced", 1000, "hello");
+    let got = paced.read_to_end();
+    let (last, texts) = got.split_last().unwrap();
+    let missed: usize = last.msg.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    assert!(texts.len() >= 50 && texts.iter().all(|message| message.msg == "hello"));
+    let told = sender.fence().len();
+    assert_eq!(texts.len() + missed + told, 1000);
 }
 
 #[test]

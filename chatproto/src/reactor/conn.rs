@@ -87,6 +87,8 @@ pub(super) struct Conn {
     allowance: Option<Instant>,
     /// When the name is complete if nothing more comes.
     pub(super) silent_at: Option<Instant>,
+    /// When a timer will tell that a one-read peer may get its next object.
+    pub(super) paced_until: Option<Instant>,
     pub(super) closing: Closing,
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
@@ -109,6 +111,7 @@ impl Conn {
             stash: Box::default(),
             allowance: None,
             silent_at: None,
+            paced_until: None,
             closing: Closing::No,
             is_dirty: false,
             is_ready: false,

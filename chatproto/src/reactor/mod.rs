@@ -289,17 +289,11 @@ impl Reactor {
                     self.deadlines.push(id);
                 }
                 Due::Registration => {}
-                Due::Silence => match conn.silent_at {
-                    Some(at) if at > now => {
-                        let id = conn.id;
-                        self.timers.add(at, Due::Silence, id);
-                    }
-                    Some(_) => self.make_ready(slot),
-                    None => {}
-                },
-                Due::Resume => {
+                // if bytes came meanwhile, they have set a timer of their own
+                Due::Silence | Due::Resume => self.make_ready(slot),
+                Due::Pace => {
+                    conn.paced_until = None;
                     self.make_dirty(slot);
-                    self.make_ready(slot);
                 }
                 Due::Close => self.handle_close_due(slot, now),
             }
@@ -372,7 +366,9 @@ impl Reactor {
         if let Some(at) = resume_at {
             self.timers.add(at, Due::Resume, id);
         }
-        if let (None, Some(at)) = (was_silent_at, silent_at) {
+        if let Some(at) = silent_at
+            && silent_at != was_silent_at
+        {
             self.timers.add(at, Due::Silence, id);
         }
         if again {

@@ -14,8 +14,10 @@ pub(super) enum Due {
     Registration,
     /// The peer may have been silent for long enough to have said its name (B2).
     Silence,
-    /// A one-read peer may get its next object (B2), or a paused one be read again.
+    /// A peer that sent too fast may be read again.
     Resume,
+    /// A one-read peer may get its next object (B2).
+    Pace,
     /// A connection that is being closed has had its time: to drain, or to end.
     Close,
 }

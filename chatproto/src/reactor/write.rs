@@ -133,8 +133,11 @@ impl Reactor {
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         if !conn.outbox.is_empty() {
-            if let Some(at) = conn.outbox.next_write().filter(|&at| at > now) {
-                self.timers.add(at, Due::Resume, id);
+            if let Some(at) = conn.outbox.next_write().filter(|&at| at > now)
+                && conn.paced_until.is_none()
+            {
+                conn.paced_until = Some(at);
+                self.timers.add(at, Due::Pace, id);
             }
             return;
         }

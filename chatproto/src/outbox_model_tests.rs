@@ -1,0 +1,160 @@
+//! The outbox against a list of objects that follows B4 and B9 to the letter: after every step both
+//! have sent, queued and counted the same.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What happens to an outbox.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A batch of objects of these lengths, of which those with `true` are for this reader.
+    Push(Vec<(usize, bool)>),
+    /// The socket has room for so many bytes, then refuses.
+    Pump(usize),
+    Abandon,
+}
+
+/// The same by the letter of the rules: a list of objects, the front one written up to `begun`.
+#[derive(Default)]
+struct Model {
+    queue: VecDeque<(Vec<u8>, bool)>,
+    begun: usize,
+    refused: bool,
+    overflown: bool,
+    missed: u64,
+    received: Vec<u8>,
+}
+
+impl Model {
+    fn bytes(&self) -> usize {
+        self.queue.iter().map(|(object, _)| object.len()).sum::<usize>() - self.begun
+    }
+
+    fn fixed(&self) -> usize {
+        let is_notice = self.queue.front().is_some_and(|(_, is_notice)| *is_notice);
+        usize::from(self.begun > 0 || is_notice)
+    }
+
+    fn judge(&mut self, limits: &Limits, policy: SlowReader) {
+        if !self.refused || self.overflown {
+            return;
+        }
+        while (self.bytes() > limits.queue_bytes || self.queue.len() > limits.queue_messages)
+            && self.queue.len() > self.fixed()
+        {
+            self.overflown = policy == Disconnect;
+            let victim = if policy == Disconnect { self.queue.len() - 1 } else { self.fixed() };
+            self.queue.remove(victim);
+            self.missed += 1;
+        }
+    }
+
+    fn push(&mut self, object: Vec<u8>, limits: &Limits, policy: SlowReader) {
+        if self.overflown {
+            self.missed += 1;
+        } else {
+            self.queue.push_back((object, false));
+            self.judge(limits, policy);
+        }
+    }
+
+    fn pump(&mut self, mut room: usize, kind: PeerKind, limits: &Limits, policy: SlowReader) {
+        let mut is_too_early = false;
+        loop {
+            if self.missed > 0 && self.fixed() == 0 && !self.overflown {
+                self.queue.push_front((notice(std::mem::take(&mut self.missed)), true));
+            }
+            let Some((front, _)) = self.queue.front().filter(|_| !is_too_early) else { return };
+            if room == 0 {
+                self.refused = true;
+                return self.judge(limits, policy);
+            }
+            let part = &front[self.begun..front.len().min(self.begun + room)];
+            self.received.extend_from_slice(part);
+            (self.refused, room, self.begun) = (false, room - part.len(), self.begun + part.len());
+            if self.begun == front.len() {
+                self.queue.pop_front();
+                self.begun = 0;
+                is_too_early = kind == OneRead;
+            }
+        }
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let length = prop_oneof![9 => 1..12_usize, 1 => 30..60_usize];
+    let objects = proptest::collection::vec((length, any::<bool>()), 1..8);
+    let step = prop_oneof![
+        6 => objects.prop_map(Step::Push),
+        6 => (0..30_usize).prop_map(Step::Pump),
+        1 => Just(Step::Pump(1000)),
+    ];
+    (proptest::collection::vec(step, 1..60), proptest::bool::weighted(0.2)).prop_map(
+        |(mut steps, abandons)| {
+            if abandons {
+                steps.extend([Step::Abandon, Step::Push(vec![(1, true)])]);
+            }
+            steps
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn whatever_happens_every_object_arrives_whole_and_in_order_or_is_counted(
+        steps in steps(),
+        is_stream: bool,
+        drops: bool,
+    ) {
+        let kind = if is_stream { Stream } else { OneRead };
+        let mut wire = Wire::small(if drops { DropOldest } else { Disconnect }, 5);
+        wire.limits.queue_bytes = 40;
+        wire.outbox.set_kind(kind);
+        let (limits, policy, budget) = (wire.limits.clone(), wire.policy, Arc::clone(&wire.budget));
+        let (mut model, mut number) = (Model::default(), 0);
+        for step in steps {
+            match step {
+                Step::Push(batch) => {
+                    let objects: Vec<String> = batch.iter().map(|(length, _)| {
+                        number += 1;
+                        format!("{number}{}", ".".repeat(*length))
+                    }).collect();
+                    let (chunk, ranges) =
+                        wire.chunk(&objects.iter().map(String::as_str).collect::<Vec<_>>());
+                    for ((range, (_, is_mine)), object) in ranges.iter().zip(&batch).zip(&objects) {
+                        if *is_mine {
+                            wire.push_range(&chunk, *range);
+                            model.push(format!("{object}\n").into_bytes(), &limits, policy);
+                        }
+                    }
+                }
+                Step::Pump(room) => {
+                    wire.advance(5_000);
+                    wire.pump(room);
+                    model.pump(room, kind, &limits, policy);
+                }
+                Step::Abandon => {
+                    wire.outbox.abandon();
+                    model.overflown = true;
+                    let dropped = model.queue.drain(model.fixed()..).count();
+                    model.missed += dropped as u64;
+                }
+            }
+            prop_assert_eq!(&wire.received, &model.received);
+            prop_assert_eq!(wire.outbox.len(), model.bytes());
+            prop_assert_eq!(wire.outbox.objects, model.queue.len());
+            prop_assert_eq!(wire.outbox.missed, model.missed);
+            prop_assert_eq!(wire.outbox.is_overflown(), model.overflown);
+        }
+        wire.drain();
+        while !model.queue.is_empty() {
+            model.pump(1000, kind, &limits, policy);
+        }
+        prop_assert_eq!(&wire.received, &model.received);
+        drop(wire);
+        prop_assert_eq!(budget.used(), 0);
+    }
+}
