@@ -3,8 +3,6 @@
 //!
 //! Every function appends to the caller's buffer and writes one object without a line feed.
 
-use crate::message::JsonStr;
-
 /// Appends the compact form: no spaces, UTF-8 as it is.
 pub fn compact(out: &mut Vec<u8>, name: &str, ip: &str, to: &str, msg: &str) {
     out.reserve(name.len() + ip.len() + to.len() + msg.len() + 48);
@@ -31,7 +29,7 @@ pub fn python(out: &mut Vec<u8>, name: &str, ip: &str, to: &str, msg: &str) {
 
 /// Appends the beginning of the compact form, up to the opening quote of `to`. A server makes it
 /// once per user and puts it before all that it forwards from them.
-pub(crate) fn stamp(out: &mut Vec<u8>, name: &str, ip: &str) {
+pub fn stamp(out: &mut Vec<u8>, name: &str, ip: &str) {
     out.extend_from_slice(b"{\"from\":{\"name\":\"");
     escape(out, name);
     out.extend_from_slice(b"\",\"ip\":\"");
@@ -39,13 +37,14 @@ pub(crate) fn stamp(out: &mut Vec<u8>, name: &str, ip: &str) {
     out.extend_from_slice(b"\"},\"to\":\"");
 }
 
-/// Appends a message to forward: the server's stamp, then two validated tokens as they came.
-pub(crate) fn splice(out: &mut Vec<u8>, stamp: &[u8], to: &[u8], msg: JsonStr<'_>) {
-    out.reserve(stamp.len() + to.len() + msg.raw().len() + 12);
+/// Appends a message to forward: the server's [`stamp`], then the raw tokens of `to` and `msg` as
+/// they came. The tokens must come from a decoded message, or be what a JSON string may hold.
+pub fn splice(out: &mut Vec<u8>, stamp: &[u8], to: &str, msg: &str) {
+    out.reserve(stamp.len() + to.len() + msg.len() + 12);
     out.extend_from_slice(stamp);
-    out.extend_from_slice(to);
+    out.extend_from_slice(to.as_bytes());
     out.extend_from_slice(b"\",\"msg\":\"");
-    out.extend_from_slice(msg.raw());
+    out.extend_from_slice(msg.as_bytes());
     out.extend_from_slice(b"\"}");
 }
 

@@ -112,24 +112,23 @@ impl MessageRef<'_> {
     }
 }
 
-/// A JSON string token between its quotes, still escaped: valid UTF-8, every escape well-formed,
-/// every surrogate paired. Only the decoder makes one.
+/// A JSON string token between its quotes, still escaped: every escape well-formed, every
+/// surrogate paired. Only the decoder makes one.
 #[derive(Clone, Copy)]
 pub struct JsonStr<'a> {
-    raw: &'a [u8],
+    raw: &'a str,
     escaped: bool,
 }
 
 impl<'a> JsonStr<'a> {
     /// Wraps a token that the scanner has validated.
-    pub(crate) fn validated(raw: &'a [u8], escaped: bool) -> Self {
-        debug_assert!(std::str::from_utf8(raw).is_ok());
-        debug_assert_eq!(escaped, raw.contains(&b'\\'));
+    pub(crate) fn validated(raw: &'a str, escaped: bool) -> Self {
+        debug_assert_eq!(escaped, raw.contains('\\'));
         JsonStr { raw, escaped }
     }
 
-    /// The bytes between the quotes, escapes and all: what may be copied into another object.
-    pub fn raw(&self) -> &'a [u8] {
+    /// What stands between the quotes, escapes and all: may be copied into another object.
+    pub fn raw(&self) -> &'a str {
         self.raw
     }
 
@@ -145,25 +144,30 @@ impl<'a> JsonStr<'a> {
             self.unescape_into(&mut text);
             Cow::Owned(text)
         } else {
-            Cow::Borrowed(text(self.raw))
+            Cow::Borrowed(self.raw)
         }
     }
 
     /// Appends the unescaped text to `out`.
     pub fn unescape_into(&self, out: &mut String) {
         let mut rest = self.raw;
-        while let Some(at) = memchr::memchr(b'\\', rest) {
-            out.push_str(text(&rest[..at]));
-            let (c, len) = unescape_one(&rest[at..]).expect("validated by the scanner");
-            out.push(c);
-            rest = &rest[at + len..];
+        while !rest.is_empty() {
+            if rest.as_bytes()[0] == b'\\' {
+                // escapes come in runs: Python writes every character beyond ASCII as one
+                let (c, length) = unescape_one(rest.as_bytes()).expect("validated by the scanner");
+                out.push(c);
+                rest = &rest[length..];
+            } else {
+                let plain = memchr::memchr(b'\\', rest.as_bytes()).unwrap_or(rest.len());
+                out.push_str(&rest[..plain]);
+                rest = &rest[plain..];
+            }
         }
-        out.push_str(text(rest));
     }
 
     /// Whether the unescaped text is `other`, without allocating.
     pub fn is(&self, other: &str) -> bool {
-        token_is(self.raw, self.escaped, other.as_bytes())
+        token_is(self.raw.as_bytes(), self.escaped, other.as_bytes())
     }
 }
 
@@ -171,10 +175,6 @@ impl fmt::Debug for JsonStr<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.to_str(), f)
     }
-}
-
-fn text(validated: &[u8]) -> &str {
-    std::str::from_utf8(validated).expect("validated by the scanner")
 }
 
 /// Whether the token `raw` spells `other`. A token with a lone surrogate spells nothing.
@@ -220,13 +220,28 @@ fn unescape_one(token: &[u8]) -> Option<(char, usize)> {
 }
 
 /// The value of four hexadecimal digits.
+#[inline]
 pub(crate) fn hex4(digits: &[u8]) -> u16 {
-    digits.iter().fold(0, |unit, &d| {
-        let value = match d {
-            b'0'..=b'9' => d - b'0',
-            b'a'..=b'f' => d - b'a' + 10,
-            _ => d - b'A' + 10,
-        };
-        unit << 4 | u16::from(value)
-    })
+    hex4_checked(digits).expect("checked by the caller")
 }
+
+/// The value of four bytes, if they are hexadecimal digits.
+#[inline]
+pub(crate) fn hex4_checked(digits: &[u8]) -> Option<u16> {
+    let digits: &[u8; 4] = digits.first_chunk()?;
+    let [a, b, c, d] = digits.map(|digit| u16::from(HEX[usize::from(digit)]));
+    // a byte that is no digit has bits above the fourth
+    ((a | b | c | d) < 16).then_some(a << 12 | b << 8 | c << 4 | d)
+}
+
+/// The value of each byte as a hexadecimal digit, 255 if it is none.
+static HEX: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};

@@ -244,8 +244,7 @@ impl Outbox {
 
     /// What may be written now; nothing if there is nothing, or not yet.
     pub(crate) fn writable<'a>(&'a self, now: Instant, slices: &mut Vec<IoSlice<'a>>) {
-        let one_object = self.kind == PeerKind::OneRead || (self.missed > 0 && !self.overflown);
-        if !one_object {
+        if !self.takes_one_object() {
             slices.extend(self.queue.iter().take(64).map(|segment| IoSlice::new(segment.bytes())));
         } else if let Some(front) = &self.queue.first
             && (self.partial || self.next_write.is_none_or(|at| at <= now))
@@ -254,9 +253,15 @@ impl Outbox {
         }
     }
 
+    /// Whether a write may have one object at most: for a one-read peer, or because a notice is to
+    /// come right behind it.
+    fn takes_one_object(&self) -> bool {
+        self.kind == PeerKind::OneRead || (self.missed > 0 && !self.overflown)
+    }
+
     /// When there will be something to write that there is not now: the pace of a one-read peer.
     pub(crate) fn next_write(&self) -> Option<Instant> {
-        self.next_write.filter(|_| self.kind == PeerKind::OneRead && !self.is_empty())
+        self.next_write.filter(|_| self.takes_one_object() && !self.is_empty())
     }
 
     /// The socket took `count` bytes of what [`Outbox::writable`] gave.
@@ -278,6 +283,7 @@ impl Outbox {
                 front.start += count as u32;
                 // (a stranger is answered in lines that are no objects)
                 let whole = whole.min(front.objects as usize);
+                self.notice &= whole == 0;
                 front.objects -= whole as u32;
                 self.objects -= whole;
                 count = 0;
@@ -395,6 +401,8 @@ impl Outbox {
             && let Some(before) = self.queue.back_mut()
             && let Some(chunk) = Arc::get_mut(&mut before.chunk)
             && before.end as usize == chunk.bytes.len()
+            // what was written or dropped of it is freed in time
+            && before.start <= before.end / 2
         {
             chunk.bytes.extend_from_slice(back.bytes());
             chunk.charge();
@@ -409,7 +417,7 @@ impl Outbox {
 
 /// Whether a segment would hold much more memory than its own.
 fn is_small_part(segment: &Segment) -> bool {
-    segment.len() < segment.chunk.bytes.len() / 4
+    segment.len() < segment.chunk.bytes.capacity() / 4
 }
 
 fn keep(segment: &mut Segment) {

@@ -37,7 +37,7 @@ impl Model {
     }
 
     fn judge(&mut self, limits: &Limits, policy: SlowReader) {
-        if !self.refused || self.overflown {
+        if self.overflown {
             return;
         }
         while (self.bytes() > limits.queue_bytes || self.queue.len() > limits.queue_messages)
@@ -50,12 +50,14 @@ impl Model {
         }
     }
 
-    fn push(&mut self, object: Vec<u8>, limits: &Limits, policy: SlowReader) {
+    fn push(&mut self, object: Vec<u8>, kind: PeerKind, limits: &Limits, policy: SlowReader) {
         if self.overflown {
             self.missed += 1;
         } else {
             self.queue.push_back((object, false));
-            self.judge(limits, policy);
+            if self.refused || (kind == OneRead && self.queue.len() > 1) {
+                self.judge(limits, policy);
+            }
         }
     }
 
@@ -127,7 +129,7 @@ proptest! {
                     for ((range, (_, is_mine)), object) in ranges.iter().zip(&batch).zip(&objects) {
                         if *is_mine {
                             wire.push_range(&chunk, *range);
-                            model.push(format!("{object}\n").into_bytes(), &limits, policy);
+                            model.push(format!("{object}\n").into_bytes(), kind, &limits, policy);
                         }
                     }
                 }

@@ -73,8 +73,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own and its directory. Default 4;
-    /// they are started only if there are any.
+    /// How many threads run endpoints of the application's own, and as many more its directory.
+    /// Default 4; they are started only if there is something to run.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
         self.worker_threads = threads.max(1);
@@ -145,7 +145,8 @@ impl ServerBuilder {
         let local_addr = listener.local_addr().map_err(listen)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
         let workers = if self.has_handlers || self.directory.is_some() {
-            let workers = Workers::start(self.worker_threads, self.directory.as_ref());
+            let workers =
+                Workers::start(self.worker_threads, self.has_handlers, self.directory.as_ref());
             Some(workers.map_err(io("cannot start a worker thread"))?)
         } else {
             None

@@ -1,9 +1,13 @@
 //! The threads on which effects are carried out that may take their time: the application's
 //! endpoints, and its directory of names.
 
+use std::hash::BuildHasher;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+
+use foldhash::quality::FixedState;
 
 use crate::hub::{Completion, Effect, Event};
 use crate::reactor::Shared;
@@ -12,35 +16,62 @@ use crate::server::Directory;
 /// An effect, and where its outcome goes.
 type Job = (Effect, Arc<Shared>);
 
-pub(crate) struct Workers(mpsc::Sender<Job>);
+pub(crate) struct Workers {
+    /// Endpoints: whoever is free takes the next.
+    calls: mpsc::Sender<Job>,
+    /// The directory, a queue for each thread: what concerns one name is done in order.
+    names: Vec<mpsc::Sender<Job>>,
+}
 
 impl Workers {
-    /// Starts `count` threads, which end when this is dropped.
+    /// Starts `count` threads for endpoints, and as many for a directory. They end when this is
+    /// dropped.
     pub(crate) fn start(
         count: usize,
+        has_handlers: bool,
         directory: Option<&Arc<dyn Directory>>,
-    ) -> std::io::Result<Self> {
-        let (sender, receiver) = mpsc::channel::<Job>();
+    ) -> io::Result<Self> {
+        let (calls, receiver) = mpsc::channel();
         let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..count {
+        for number in 0..if has_handlers { count } else { 0 } {
             let receiver = Arc::clone(&receiver);
-            let directory = directory.cloned();
-            let next = move || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            thread::Builder::new().name(format!("chatproto-worker-{number}")).spawn(move || {
-                while let Ok((effect, shared)) = next() {
-                    carry_out(effect, directory.as_deref(), &shared);
-                }
-            })?;
+            let next = move || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+            spawn(format!("chatproto-call-{number}"), next, None)?;
         }
-        Ok(Workers(sender))
+        let names = directory.map_or(0..0, |_| 0..count).map(|number| {
+            let (sender, receiver) = mpsc::channel();
+            let next = move || receiver.recv().ok();
+            spawn(format!("chatproto-name-{number}"), next, directory.cloned())?;
+            Ok(sender)
+        });
+        Ok(Workers { calls, names: names.collect::<io::Result<_>>()? })
     }
 
-    /// Hands an effect to the next thread that is free. There is at most one a connection, so the
-    /// queue is bounded by the connections.
+    /// Queues an effect. A connection has one at a time, so the queues are bounded.
     pub(crate) fn submit(&self, effect: Effect, shared: &Arc<Shared>) {
-        // without threads nobody could have built the effect
-        let _ = self.0.send((effect, Arc::clone(shared)));
+        let queue = match &effect {
+            Effect::Call { .. } => &self.calls,
+            Effect::Claim { name, .. } | Effect::Release { name } => {
+                let hash = FixedState::with_seed(0).hash_one(name.as_str());
+                &self.names[hash as usize % self.names.len()]
+            }
+        };
+        // the threads live as long as the queues
+        let _ = queue.send((effect, Arc::clone(shared)));
     }
+}
+
+fn spawn(
+    name: String,
+    mut next: impl FnMut() -> Option<Job> + Send + 'static,
+    directory: Option<Arc<dyn Directory>>,
+) -> io::Result<()> {
+    let run = move || {
+        while let Some((effect, shared)) = next() {
+            carry_out(effect, directory.as_deref(), &shared);
+        }
+    };
+    thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
 fn carry_out(effect: Effect, directory: Option<&dyn Directory>, shared: &Shared) {
@@ -50,7 +81,7 @@ fn carry_out(effect: Effect, directory: Option<&dyn Directory>, shared: &Shared)
             let completion = match guarded("the directory", shared, claim) {
                 Some(Ok(())) => Completion::Claimed,
                 Some(Err(reason)) => Completion::Refused(reason),
-                None => Completion::Refused("the name cannot be checked now. Try again.".into()),
+                None => Completion::Failed,
             };
             shared.complete(token, completion);
         }

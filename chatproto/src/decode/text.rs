@@ -1,23 +1,108 @@
-//! The inner loops over string bytes: where a run of plain bytes ends, and whether it is UTF-8.
+//! The inner loops over string bytes: where a run of plain bytes ends, whether it is UTF-8, how
+//! long an escape is.
+
+use crate::message::hex4_checked;
+
+/// One byte in each lane.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The high bit of each lane.
+const HIGHS: u64 = ONES << 7;
 
 /// The length of the run of bytes at the start of `bytes` that need no attention inside a JSON
 /// string: everything but `"`, `\` and the controls below 0x20.
+#[inline]
 pub(crate) fn plain_run(bytes: &[u8]) -> usize {
-    const LANES: usize = 16;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..at + LANES) {
-        // no early exit inside the chunk, so that it compiles to vector instructions
-        let special = chunk.iter().fold(false, |any, &b| any | is_special(b));
-        if special {
+    const BLOCK: usize = 32;
+    /// From here on the vectors of the processor at hand pay for being looked up.
+    const LONG: usize = 8 + 4 * BLOCK;
+    let Some(first) = word(bytes, 0) else {
+        return bytes.iter().position(|&b| is_special(b)).unwrap_or(bytes.len());
+    };
+    if let Some(at) = first_special(first) {
+        return at;
+    }
+    let mut at = 8;
+    while let Some(block) = bytes.get(at..at + BLOCK) {
+        if at >= LONG {
+            return at + long_plain_run(&bytes[at..]);
+        }
+        // no early exit inside the block, so that it compiles to vector instructions
+        if block.iter().fold(false, |any, &b| any | is_special(b)) {
             break;
         }
-        at += LANES;
+        at += BLOCK;
     }
-    at + bytes[at..].iter().position(|&b| is_special(b)).unwrap_or(bytes.len() - at)
+    while let Some(word) = word(bytes, at) {
+        match first_special(word) {
+            Some(offset) => return at + offset,
+            None => at += 8,
+        }
+    }
+    // the last bytes, as the upper end of the last word: the zeros behind them look special
+    let left = bytes.len() - at;
+    match word(bytes, bytes.len() - 8) {
+        Some(word) if left > 0 => {
+            let offset = first_special(word >> (64 - 8 * left)).unwrap_or(left);
+            at + offset.min(left)
+        }
+        _ => bytes.len(),
+    }
 }
 
+/// The same for a run that is expected to be long: two passes, each with the widest vectors.
+fn long_plain_run(bytes: &[u8]) -> usize {
+    let run = &bytes[..memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())];
+    if run.iter().fold(u8::MAX, |least, &byte| least.min(byte)) >= 0x20 {
+        return run.len();
+    }
+    run.iter().position(|&byte| byte < 0x20).unwrap_or(run.len())
+}
+
+#[inline(always)]
 fn is_special(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8).map(|eight| u64::from_le_bytes(eight.try_into().expect("eight bytes")))
+}
+
+/// The lane of the first special byte. A borrow can only disturb lanes behind a special one.
+#[inline(always)]
+fn first_special(word: u64) -> Option<usize> {
+    let is_zero = |lanes: u64| lanes.wrapping_sub(ONES) & !lanes;
+    let quotes = is_zero(word ^ (ONES * b'"' as u64));
+    let backslashes = is_zero(word ^ (ONES * b'\\' as u64));
+    let controls = word.wrapping_sub(ONES * 0x20) & !word;
+    let special = (quotes | backslashes | controls) & HIGHS;
+    (special != 0).then(|| (special.trailing_zeros() / 8) as usize)
+}
+
+/// The length of the whole, well-formed escape at the start of `bytes`, a surrogate pair counting
+/// as one; `None` for anything else, and for U+0000 unless it is allowed.
+#[inline]
+pub(crate) fn escape_length(bytes: &[u8], nul_allowed: bool) -> Option<usize> {
+    match bytes.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => match code_unit(bytes)? {
+            0 => nul_allowed.then_some(6),
+            0xD800..0xDC00 => match code_unit(bytes.get(6..)?)? {
+                0xDC00..0xE000 => Some(12),
+                _ => None,
+            },
+            0xDC00..0xE000 => None,
+            _ => Some(6),
+        },
+        _ => None,
+    }
+}
+
+/// The code unit of a `\u` escape.
+#[inline]
+fn code_unit(bytes: &[u8]) -> Option<u16> {
+    let escape: &[u8; 6] = bytes.first_chunk()?;
+    if escape[..2] == *b"\\u" { hex4_checked(&escape[2..]) } else { None }
 }
 
 /// `Ok` if `bytes` are UTF-8; else how many of them are, and whether what follows is only cut off
@@ -38,14 +123,40 @@ mod tests {
 
     #[test]
     fn a_plain_run_ends_at_the_first_special_byte() {
-        for special in [b'"', b'\\', 0x00, 0x1f] {
-            for at in 0..70 {
-                let mut bytes = vec![b'a'; 80];
-                bytes[at] = special;
-                assert_eq!(plain_run(&bytes), at);
+        for length in (0..90).chain([136, 137, 167, 168, 169, 200, 300]) {
+            let plain: Vec<u8> =
+                (0..length).map(|i| [b'a', b' ', 0x7f, 0x80, 0xff, b'!'][i % 6]).collect();
+            assert_eq!(plain_run(&plain), length);
+            for special in [b'"', b'\\', 0x00, 0x1f] {
+                for at in 0..length {
+                    let mut bytes = plain.clone();
+                    bytes[at] = special;
+                    assert_eq!(plain_run(&bytes), at);
+                }
             }
         }
-        assert_eq!(plain_run(&[0x7f, 0x80, 0xff, b' ', b'!']), 5);
-        assert_eq!(plain_run(b""), 0);
+    }
+
+    #[test]
+    fn an_escape_is_taken_whole_or_not_at_all() {
+        let length = |text: &str| escape_length(text.as_bytes(), false);
+        for (text, expected) in [
+            (r"\n", Some(2)),
+            (r"\/x", Some(2)),
+            (r"\u00e9", Some(6)),
+            (r"\ud83d\ude00", Some(12)),
+            (r"\ud83d", None),
+            (r"\ud83dx", None),
+            (r"\ud83d\u0041", None),
+            (r"\ude00", None),
+            (r"\u00e", None),
+            (r"\u00eg", None),
+            (r"\u0000", None),
+            (r"\x", None),
+            (r"\", None),
+        ] {
+            assert_eq!(length(text), expected, "{text}");
+        }
+        assert_eq!(escape_length(br"\u0000", true), Some(6));
     }
 }

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use crate::encode;
 use crate::handshake::PeerKind;
-use crate::name::{GUEST, SERVER, UserName, is_invisible};
+use crate::name::{GUEST, SERVER, is_invisible};
 
 use super::Call;
-use super::users::Session;
+use super::users::{Phase, Session};
 
 /// The address under which the server speaks.
 const SERVER_IP: &str = "0.0.0.0";
@@ -24,7 +24,10 @@ pub(super) fn write(object: &mut Vec<u8>, session: &Session, text: &str) {
 }
 
 fn addressee(session: &Session) -> &str {
-    session.name.as_ref().map_or(GUEST, UserName::as_str)
+    match &session.name {
+        Some(name) if session.phase != Phase::Claiming => name.as_str(),
+        _ => GUEST,
+    }
 }
 
 impl Call<'_> {
@@ -57,6 +60,8 @@ impl Call<'_> {
         count: Option<usize>,
     ) {
         let (ascii, room) = (self.is_ascii(), self.room() - TAIL);
+        let limits = &self.hub.limits;
+        let most = limits.answer_parts.min(limits.queue_bytes / 4 / limits.answer.max(1)).max(1);
         let mut parts = Vec::new();
         let (mut part, mut used) = (head.to_owned(), encode::escaped_len(head, ascii));
         let mut is_first = true;
@@ -65,7 +70,7 @@ impl Call<'_> {
         while let Some(item) = items.peek() {
             let size = encode::escaped_len(item, ascii) + separator.len();
             if used + size > room && !is_first {
-                if parts.len() + 1 == self.hub.limits.answer_parts {
+                if parts.len() + 1 == most {
                     break;
                 }
                 parts.push(std::mem::take(&mut part));
@@ -110,7 +115,7 @@ impl Call<'_> {
         }
         text.push_str(&format!(" Online ({others}): "));
         let ascii = self.is_ascii();
-        let mut room = self.room() - TAIL - encode::escaped_len(&text, ascii);
+        let mut room = (self.room() - TAIL).saturating_sub(encode::escaped_len(&text, ascii));
         let mut named = 0;
         for (_, session) in users.others(self.conn).take(self.hub.limits.welcome_names) {
             let name = addressee(session);

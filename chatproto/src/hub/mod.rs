@@ -39,6 +39,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+
 use crate::encode;
 use crate::endpoint::{Action, EndpointError, Endpoints, Handler, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
@@ -138,6 +141,7 @@ impl HubBuilder {
             endpoints: self.endpoints,
             limits: self.limits,
             serial: 0,
+            orphans: HashMap::with_hasher(FixedState::with_seed(self.seed)),
         }
     }
 }
@@ -150,6 +154,8 @@ pub struct Hub {
     limits: Limits,
     /// Of the last effect; never 0.
     serial: u32,
+    /// Claims under way whose claimant has left, by serial: to be given back if they are granted.
+    orphans: HashMap<u32, UserName, FixedState>,
 }
 
 /// One call: who asks, when, and where the answers go.
@@ -367,6 +373,12 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) -> Option<ConnId> {
+        if let Some(name) = self.orphans.remove(&token.serial) {
+            if completion == Completion::Claimed {
+                out.effects.push_back(Effect::Release { name });
+            }
+            return None;
+        }
         let conn = token.conn;
         let session = self.users.get_mut(conn)?;
         if session.waits_for != token.serial {
@@ -375,8 +387,12 @@ impl Hub {
         session.waits_for = 0;
         match (completion, session.phase) {
             (Completion::Claimed, Phase::Claiming) => self.welcome(conn, now, out),
-            (Completion::Refused(reason), Phase::Claiming) => {
+            (completion, Phase::Claiming) => {
                 let name = session.name.as_ref().map_or_else(String::new, ToString::to_string);
+                let reason = match completion {
+                    Completion::Refused(reason) => reason,
+                    _ => "the name cannot be checked now. Try again later.".to_owned(),
+                };
                 self.refuse(conn, &name, &reason, now, out);
             }
             (Completion::Answered(answer), Phase::Registered) => {
@@ -482,6 +498,13 @@ impl Hub {
 
     /// The connection is a user no longer and its name is free; it stays until it is closed.
     fn depart(&mut self, conn: ConnId, reason: Departure, out: &mut Output) {
+        if let Some(session) = self.users.get(conn)
+            && session.phase == Phase::Claiming
+            && session.waits_for != 0
+            && let Some(name) = session.name.clone()
+        {
+            self.orphans.insert(session.waits_for, name);
+        }
         let was_user = self.users.release_name(conn);
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
@@ -532,7 +555,7 @@ impl Call<'_> {
         &mut self,
         kind: PeerKind,
         message: &MessageRef<'_>,
-        token: &[u8],
+        token: &str,
         to: &str,
     ) -> Result<output::Range, usize> {
         let (session, limits) = (self.session, &self.hub.limits);
@@ -541,13 +564,13 @@ impl Call<'_> {
                 let stamp = &session.stamp;
                 // the line feed does not count
                 let limit = limits.frame + 1;
-                (self.out.object(|log| encode::splice(log, stamp, token, message.msg)), limit)
+                (self.out.object(|log| encode::splice(log, stamp, token, message.msg.raw())), limit)
             }
             PeerKind::OneRead => {
                 let name = session.name.as_ref().map_or("", UserName::as_str);
                 let (ip, msg) = (session.address.to_string(), message.msg.to_str());
                 let write = |log: &mut Vec<u8>| encode::python(log, name, &ip, to, &msg);
-                (self.out.object(write), limits.one_read)
+                (self.out.object(write), limits.one_read.min(limits.frame + 1))
             }
         };
         if object.len() > limit {

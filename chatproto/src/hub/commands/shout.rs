@@ -23,9 +23,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
             PeerKind::Stream => &mut stream,
             PeerKind::OneRead => &mut one_read,
         };
-        let object = form.get_or_insert_with(|| {
-            call.write_forward(session.kind, message, EVERYONE.as_bytes(), EVERYONE)
-        });
+        let object = form
+            .get_or_insert_with(|| call.write_forward(session.kind, message, EVERYONE, EVERYONE));
         match object {
             Ok(object) => {
                 call.out.deliver(conn, *object);
