@@ -26,6 +26,15 @@ pub enum PeerKind {
     OneRead,
 }
 
+impl std::fmt::Display for PeerKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PeerKind::Stream => "stream",
+            PeerKind::OneRead => "one-read",
+        })
+    }
+}
+
 /// Something that speaks another protocol (B13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stranger {

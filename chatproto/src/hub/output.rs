@@ -140,7 +140,8 @@ pub enum Event {
         conn: ConnId,
         /// The peer's address.
         address: IpAddr,
-        /// The name it asked for, cut to a displayable length; empty if it got that far never.
+        /// The name it asked for, cut to 64 bytes and with nothing invisible in it; empty if it
+        /// never got that far.
         name: String,
         /// Why.
         reason: String,

@@ -1,0 +1,401 @@
+//! The connection under both faces of the client: one thread receives and, when the connection is
+//! lost, makes it again under the same name; others send, and wait while there is none.
+
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
+
+use crate::failure::{Failure, reason};
+use crate::text::visible;
+use crate::units::Address;
+
+use super::backoff::Backoff;
+
+/// A connection that lasted so long was a good one: the next attempts begin quickly again.
+const GOOD: Duration = Duration::from_secs(10);
+/// After a loss, the server may hold our name for the lost connection for some time.
+const NAME_HELD: Duration = Duration::from_secs(60);
+
+/// Who connects to what.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) server: Address,
+    /// Whether a lost connection is made again.
+    pub(super) reconnect: bool,
+}
+
+/// Where what comes is shown.
+pub(super) trait View {
+    /// A connection was made; this is the server's welcome.
+    fn connected(&mut self, welcome: &Message) -> io::Result<()>;
+    /// A message came.
+    fn message(&mut self, message: &Message) -> io::Result<()>;
+    /// The client itself has something to say.
+    fn note(&mut self, text: &str) -> io::Result<()>;
+}
+
+/// A connection that was just made: what [`Connection::run`] receives from.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    welcome: Message,
+    receiver: ClientReceiver,
+}
+
+/// Why receiving ended before it was meant to.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The view cannot show anything any more.
+    View(io::Error),
+    /// There is no connection, and none will be made.
+    Lost(Failure),
+}
+
+/// Why a message was not sent.
+#[derive(Debug)]
+pub(super) enum Unsent {
+    /// By its own fault; the sentence says which.
+    Refused(String),
+    /// There is no connection, and none will be made.
+    Over,
+}
+
+/// How long leaving may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Before the connection is half-closed: for answers, counted from the last one.
+    pub(super) linger: Duration,
+    /// After it: for the server to close, counted from the last message.
+    pub(super) silence: Duration,
+    /// For each of the two, however much comes.
+    pub(super) total: Duration,
+}
+
+/// See the [module's documentation](self).
+#[derive(Debug)]
+pub(super) struct Connection {
+    target: Target,
+    /// The name as the server knows it.
+    name: String,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    sender: Option<ClientSender>,
+    /// How many connections were lost.
+    losses: u64,
+    /// When the last message came.
+    heard: Instant,
+    /// When the last message came that was for this user alone.
+    answered: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Everything was sent; answers may come.
+    Leaving,
+    /// Half-closed: the server is to close.
+    Finished,
+    /// Receiving has ended.
+    Over,
+}
+
+impl Target {
+    /// Connects for the first time: what goes wrong now ends the program.
+    fn connect_first(&self) -> Result<Client, Failure> {
+        let server = &self.server;
+        if let Err(why) = server.resolve() {
+            return Err(Failure::Run(format!("{why}: check --server")));
+        }
+        self.connect().map_err(|error| match error {
+            ClientError::InvalidName(_) => Failure::Usage(error.to_string()),
+            ClientError::Io { source, .. } => Failure::Run(format!(
+                "cannot connect to {server} ({}): is it running? start one with: server-example serve",
+                reason(&source)
+            )),
+            ClientError::Refused(_) => Failure::Run(why(&error)),
+            ClientError::Timeout { .. } | ClientError::Closed | ClientError::Decode(_) => {
+                Failure::Run(format!("{server} does not behave like a chat server: {}", why(&error)))
+            }
+            error => Failure::Run(error.to_string()),
+        })
+    }
+
+    fn connect(&self) -> Result<Client, ClientError> {
+        let addresses = self.server.resolve().map_err(|why| ClientError::Io {
+            doing: "cannot find the server's address".to_owned(),
+            source: io::Error::new(io::ErrorKind::NotFound, why),
+        })?;
+        Client::builder(&self.name).connect(&*addresses)
+    }
+}
+
+impl Incoming {
+    fn split(client: Client) -> (ClientSender, Self) {
+        let welcome = client.welcome().clone();
+        let (sender, receiver) = client.split();
+        (sender, Incoming { welcome, receiver })
+    }
+}
+
+impl Connection {
+    /// Connects and registers.
+    pub(super) fn open(target: Target) -> Result<(Self, Incoming), Failure> {
+        let client = target.connect_first()?;
+        let name = client.name();
+        let (sender, incoming) = Incoming::split(client);
+        let now = Instant::now();
+        let state = Mutex::new(State {
+            phase: Phase::Open,
+            sender: Some(sender),
+            losses: 0,
+            heard: now,
+            answered: now,
+        });
+        Ok((Connection { target, name, state, changed: Condvar::new() }, incoming))
+    }
+
+    /// The user's name as the server knows it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Receives until the user has left or nothing more can come. To be called once.
+    pub(super) fn run(&self, incoming: Incoming, view: &mut impl View) -> Result<(), Ended> {
+        let outcome = self.receive(incoming, view);
+        let mut state = self.lock();
+        state.phase = Phase::Over;
+        if let Some(sender) = state.sender.take() {
+            sender.close();
+        }
+        self.changed.notify_all();
+        outcome
+    }
+
+    /// Whether [`Connection::run`] has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().phase == Phase::Over
+    }
+
+    /// Whether there is a connection at the moment.
+    pub(super) fn is_connected(&self) -> bool {
+        self.lock().sender.is_some()
+    }
+
+    /// Sends a message; while there is no connection it waits for one.
+    pub(super) fn send(&self, to: &str, msg: &str) -> Result<(), Unsent> {
+        let mut state = self.lock();
+        loop {
+            if state.phase == Phase::Over {
+                return Err(Unsent::Over);
+            }
+            let losses = state.losses;
+            let Some(sender) = state.sender.clone() else {
+                state = self.wait(state);
+                continue;
+            };
+            drop(state);
+            match sender.send(to, msg) {
+                Ok(()) => return Ok(()),
+                Err(error @ ClientError::FrameTooLong { .. }) => {
+                    return Err(Unsent::Refused(error.to_string()));
+                }
+                // the receiving thread is to notice as well, and to make another connection
+                Err(_) => sender.close(),
+            }
+            state = self.lock();
+            while state.losses == losses && state.phase != Phase::Over {
+                state = self.wait(state);
+            }
+        }
+    }
+
+    /// Ends the connection after everything was sent: waits for answers, half-closes, and waits
+    /// for the server to close.
+    pub(super) fn leave(&self, patience: Patience) {
+        let begun = Instant::now();
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Leaving;
+            self.changed.notify_all();
+        }
+        let quiet = |state: &State| state.answered.max(begun) + patience.linger;
+        state = self.wait_until(state, quiet, begun + patience.total);
+        if state.phase == Phase::Over {
+            return;
+        }
+        let Some(sender) = state.sender.clone() else { return };
+        state.phase = Phase::Finished;
+        drop(state);
+        let finished = Instant::now();
+        let outcome = sender.finish();
+        let mut state = self.lock();
+        if outcome.is_ok() {
+            let quiet = |state: &State| state.heard.max(finished) + patience.silence;
+            state = self.wait_until(state, quiet, finished + patience.total);
+        } else if state.phase == Phase::Finished {
+            state.phase = Phase::Leaving;
+        }
+        drop(state);
+        sender.close();
+    }
+
+    fn receive(&self, mut incoming: Incoming, view: &mut impl View) -> Result<(), Ended> {
+        let mut backoff = Backoff::new();
+        loop {
+            let since = Instant::now();
+            view.connected(&incoming.welcome).map_err(Ended::View)?;
+            let loss = self.listen(&mut incoming.receiver, view)?;
+            match self.mark_lost() {
+                Phase::Finished if matches!(loss, ClientError::Closed) => return Ok(()),
+                Phase::Open if self.target.reconnect => {}
+                Phase::Open => return Err(self.lost(&loss)),
+                Phase::Leaving | Phase::Finished | Phase::Over => return Err(unanswered()),
+            }
+            if since.elapsed() >= GOOD {
+                backoff = Backoff::new();
+            }
+            incoming = self.reconnect(&mut backoff, view)?;
+        }
+    }
+
+    /// Receives until the connection is lost or closed; returns how.
+    fn listen(
+        &self,
+        receiver: &mut ClientReceiver,
+        view: &mut impl View,
+    ) -> Result<ClientError, Ended> {
+        loop {
+            match receiver.recv() {
+                Ok(message) => {
+                    self.heard(message.to == self.name);
+                    view.message(&message).map_err(Ended::View)?;
+                }
+                Err(ClientError::Decode(error)) if error.class() == ErrorClass::Schema => {
+                    let text = format!("the server sent something that is not a message: {error}");
+                    view.note(&text).map_err(Ended::View)?;
+                }
+                Err(error) => return Ok(error),
+            }
+        }
+    }
+
+    fn reconnect(&self, backoff: &mut Backoff, view: &mut impl View) -> Result<Incoming, Ended> {
+        let mut what = "connection lost".to_owned();
+        let mut refused_since = None;
+        loop {
+            let delay = backoff.next();
+            view.note(&format!("{what}, trying again in {:.1} s", delay.as_secs_f64()))
+                .map_err(Ended::View)?;
+            let until = Instant::now() + delay;
+            drop(self.wait_until(self.lock(), |_| until, until));
+            drop(self.check_open()?);
+            match self.target.connect() {
+                Ok(client) => {
+                    let (sender, incoming) = Incoming::split(client);
+                    let mut state = self.check_open()?;
+                    state.sender = Some(sender);
+                    self.changed.notify_all();
+                    return Ok(incoming);
+                }
+                Err(error @ ClientError::Refused(_)) => {
+                    let since = *refused_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > NAME_HELD {
+                        return Err(self.lost(&error));
+                    }
+                    what = why(&error);
+                }
+                Err(error) => {
+                    refused_since = None;
+                    what = why(&error);
+                }
+            }
+        }
+    }
+
+    fn lost(&self, error: &ClientError) -> Ended {
+        let server = &self.target.server;
+        Ended::Lost(Failure::Run(format!("the connection to {server} was lost: {}", why(error))))
+    }
+
+    /// Nobody needs another connection once the user leaves.
+    fn check_open(&self) -> Result<MutexGuard<'_, State>, Ended> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Open => Ok(state),
+            _ => Err(unanswered()),
+        }
+    }
+
+    /// The connection is gone; returns the phase in which it was.
+    fn mark_lost(&self) -> Phase {
+        let mut state = self.lock();
+        // the server may be waiting for our side to close
+        if let Some(sender) = state.sender.take() {
+            sender.close();
+        }
+        state.losses += 1;
+        self.changed.notify_all();
+        state.phase
+    }
+
+    fn heard(&self, is_for_me: bool) {
+        let mut state = self.lock();
+        state.heard = Instant::now();
+        if is_for_me {
+            state.answered = state.heard;
+        }
+    }
+
+    /// Waits until receiving has ended, or the time has come that `until` gives, which may move,
+    /// or `latest`; or, while the phase is open, until it is not.
+    fn wait_until<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        until: impl Fn(&State) -> Instant,
+        latest: Instant,
+    ) -> MutexGuard<'a, State> {
+        let phase = state.phase;
+        loop {
+            let left = until(&state).min(latest).saturating_duration_since(Instant::now());
+            if left.is_zero() || state.phase != phase || phase == Phase::Over {
+                return state;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unanswered() -> Ended {
+    let sentence = "the connection was lost before every answer had come";
+    Ended::Lost(Failure::Run(sentence.to_owned()))
+}
+
+/// What went wrong, for a person, with nothing in it that the server could harm a terminal with.
+fn why(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused(message) => {
+            let text = message.msg.trim_start_matches(['⛔', ' ']);
+            let text = text.strip_prefix("Error:").unwrap_or(text).trim();
+            format!("the server refused: {}", visible(text))
+        }
+        ClientError::Closed => "the server closed the connection".to_owned(),
+        ClientError::Io { doing, source } => format!("{doing} ({})", reason(source)),
+        error => visible(&error.to_string()).into_owned(),
+    }
+}

@@ -1,0 +1,40 @@
+//! `chat`: the command-line client. Here it connects for the first time and chooses its face:
+//! [`terminal`] for a person, [`pipe`] for a script. Both stand over one [`connection`], which is
+//! made again when it is lost.
+
+mod backoff;
+mod complete;
+mod connection;
+mod display;
+mod line;
+mod pipe;
+mod roster;
+mod terminal;
+
+use std::io::{self, IsTerminal};
+
+use crate::cli::ChatOptions;
+use crate::failure::Failure;
+
+use self::connection::{Connection, Target};
+
+/// Chats until the user or the end of input ends it.
+pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let name = match &options.name {
+        Some(name) => name.clone(),
+        None if is_terminal => match terminal::ask_for_name()? {
+            Some(name) => name,
+            None => return Ok(()),
+        },
+        None => return Err(Failure::Usage("say who you are with --name NAME".to_owned())),
+    };
+    let server = options.server.clone();
+    let target = Target { name, server, reconnect: !options.no_reconnect };
+    let (connection, incoming) = Connection::open(target)?;
+    if is_terminal {
+        terminal::run(connection, incoming, options.color)
+    } else {
+        pipe::run(connection, incoming, options.linger.0)
+    }
+}

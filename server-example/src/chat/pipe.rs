@@ -1,0 +1,112 @@
+//! The client for scripts: lines from standard input, a plain line for each message on standard
+//! output, everything else on standard error.
+
+use std::io::{self, BufRead, StdoutLock, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use chatproto::Message;
+
+use crate::failure::{Failure, reason};
+
+use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
+use super::display::plain;
+use super::line::{self, Line};
+
+/// How long the server may be silent after everything was said before it is given up.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long answers may take however many come.
+const TOTAL: Duration = Duration::from_secs(10 * 60);
+
+/// Sends what comes from standard input and prints what comes from the server.
+pub(super) fn run(
+    connection: Connection,
+    incoming: Incoming,
+    linger: Duration,
+) -> Result<(), Failure> {
+    let connection = Arc::new(connection);
+    let unsent = Arc::new(AtomicUsize::new(0));
+    let input = {
+        let (connection, unsent) = (Arc::clone(&connection), Arc::clone(&unsent));
+        move || {
+            unsent.fetch_add(send_lines(&connection), Ordering::Relaxed);
+            connection.leave(Patience { linger, silence: SILENCE, total: TOTAL });
+        }
+    };
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(input)
+        .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))?;
+    // the input thread may wait for standard input for ever: the process ends without it
+    match connection.run(incoming, &mut Output { out: io::stdout().lock() }) {
+        Ok(()) => match unsent.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            1 => Err(Failure::Run("one line was not sent".to_owned())),
+            lines => Err(Failure::Run(format!("{lines} lines were not sent"))),
+        },
+        // whoever read the output has seen enough
+        Err(Ended::View(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Ended::View(error)) => {
+            Err(Failure::Run(format!("cannot write to standard output: {}", reason(&error))))
+        }
+        Err(Ended::Lost(failure)) => Err(failure),
+    }
+}
+
+/// Sends until the end of input or `/quit`; returns how many lines could not be sent.
+fn send_lines(connection: &Connection) -> usize {
+    let mut unsent = 0;
+    let mut input = io::stdin().lock();
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        match input.read_until(b'\n', &mut bytes) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                complain(&format!("cannot read standard input: {}", reason(&error)));
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let why = match line::parse(&text, [""; 0]) {
+            Line::Empty => continue,
+            Line::Quit => break,
+            Line::Mistake(why) => why.to_owned(),
+            Line::Send { to, msg } => match connection.send(to, msg) {
+                Ok(()) => continue,
+                Err(Unsent::Refused(why)) => why,
+                Err(Unsent::Over) => break,
+            },
+        };
+        unsent += 1;
+        complain(&format!("line {number} was not sent: {why}"));
+    }
+    unsent
+}
+
+struct Output {
+    out: StdoutLock<'static>,
+}
+
+impl View for Output {
+    fn connected(&mut self, welcome: &Message) -> io::Result<()> {
+        self.message(welcome)
+    }
+
+    fn message(&mut self, message: &Message) -> io::Result<()> {
+        writeln!(self.out, "{}", plain(message))
+    }
+
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        complain(text);
+        Ok(())
+    }
+}
+
+/// Standard error may be closed; that is nobody's business here.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "server-example: {text}");
+}

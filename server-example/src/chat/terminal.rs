@@ -1,0 +1,297 @@
+//! The client for people: a line editor at the bottom, what comes above it. One thread edits, one
+//! receives, one sends, so that neither a slow server nor a flood of messages gets into the way of
+//! typing.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::Message;
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{CompletionType, Config, Editor, ExternalPrinter};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::raise;
+
+use crate::cli::Color;
+use crate::failure::{Failure, reason};
+use crate::log::no_color;
+
+use super::complete::{Completion, SharedRoster};
+use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
+use super::display::Style;
+use super::line::{self, Line};
+use super::roster::Roster;
+
+/// How long leaving takes at most, with lines unsent or a server that does not close.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// What the sending thread is to do.
+#[derive(Debug)]
+enum Order {
+    Send { to: String, msg: String },
+    Leave,
+}
+
+/// Asks for the user's name; `None` if they would rather leave.
+pub(super) fn ask_for_name() -> Result<Option<String>, Failure> {
+    let login = std::env::var("USER").ok().filter(|login| !login.is_empty());
+    let prompt = match &login {
+        Some(login) => format!("Your name [{}]: ", crate::text::visible(login)),
+        None => "Your name: ".to_owned(),
+    };
+    let mut editor = rustyline::DefaultEditor::new()?;
+    loop {
+        match editor.readline(&prompt) {
+            Ok(name) if !name.trim().is_empty() => return Ok(Some(name)),
+            Ok(_) if login.is_some() => return Ok(login),
+            Ok(_) => {}
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Chats in the terminal until the user leaves or the server is lost for good.
+pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> Result<(), Failure> {
+    // set by Ctrl-C between two lines; while one is edited the editor sees it
+    let is_interrupted = Arc::new(AtomicBool::new(false));
+    let cannot = |error: io::Error| Failure::Run(format!("cannot start: {}", reason(&error)));
+    signal_hook::flag::register(SIGINT, Arc::clone(&is_interrupted)).map_err(cannot)?;
+    let config = Config::builder().completion_type(CompletionType::List).build();
+    let mut editor = Editor::with_history(config, MemHistory::new())?;
+
+    let connection = Arc::new(connection);
+    let roster = Arc::new(SharedRoster::new(Roster::new(connection.name())));
+    let (orders, ordered) = mpsc::channel();
+    // a terminal that can do nothing has no printer: lines are then simply printed
+    let mut printer = || -> Option<Box<dyn ExternalPrinter + Send>> {
+        Some(Box::new(editor.create_external_printer().ok()?))
+    };
+    let style = Style { is_colored: is_colored(color) };
+    let receiving = Screen {
+        printer: printer(),
+        style,
+        me: connection.name().to_owned(),
+        roster: Arc::clone(&roster),
+        orders: orders.clone(),
+    };
+    let sending = Notes { printer: printer(), style };
+    let asking = orders.clone();
+    editor.set_helper(Some(Completion {
+        roster: Arc::clone(&roster),
+        ask_for_list: Box::new(move || ask(&asking, "/list")),
+    }));
+
+    let ended = receive(Arc::clone(&connection), incoming, receiving).map_err(cannot)?;
+    send(Arc::clone(&connection), ordered, sending).map_err(cannot)?;
+    leave_on_signals().map_err(cannot)?;
+    let edited = edit(&mut editor, &connection, &roster, &orders, style, &is_interrupted);
+    // a thread that has something to print must not wait for an editor that is gone
+    drop(editor);
+    if connection.is_over() {
+        return ended.recv().unwrap_or(Ok(()));
+    }
+    // an error means that the sending thread knows
+    let _ = orders.send(Order::Leave);
+    if ended.recv_timeout(LEAVING).is_err() {
+        println!("{}", style.note("the server did not answer: the last lines may be lost"));
+    }
+    edited
+}
+
+/// Reads lines and has them sent, until the user leaves.
+fn edit(
+    editor: &mut Editor<Completion, MemHistory>,
+    connection: &Connection,
+    roster: &SharedRoster,
+    orders: &mpsc::Sender<Order>,
+    style: Style,
+    is_interrupted: &AtomicBool,
+) -> Result<(), Failure> {
+    let prompt = format!("{}> ", connection.name());
+    while !is_interrupted.load(Ordering::Relaxed) && !connection.is_over() {
+        let text = match editor.readline(&prompt) {
+            Ok(text) => text,
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        // a full history is no reason to stop
+        let _ = editor.add_history_entry(&text);
+        // what is pasted may have several lines
+        for typed in text.lines() {
+            let line = line::parse(typed, roster.lock().names());
+            match line {
+                Line::Empty => {}
+                Line::Quit => return Ok(()),
+                Line::Mistake(why) => println!("{}", style.note(why)),
+                Line::Send { to, msg } => {
+                    if to == "/help" {
+                        println!("{}", style.note(HELP));
+                    }
+                    if !connection.is_connected() {
+                        println!("{}", style.note("this is sent when there is a connection again"));
+                    }
+                    let (to, msg) = (to.to_owned(), msg.to_owned());
+                    if orders.send(Order::Send { to, msg }).is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the client adds to the server's help.
+const HELP: &str = "TEXT is for everybody, @NAME TEXT for one user; Tab completes; /quit leaves";
+
+/// Receives on a thread of its own; its outcome comes through the channel.
+fn receive(
+    connection: Arc<Connection>,
+    incoming: Incoming,
+    mut screen: Screen,
+) -> io::Result<mpsc::Receiver<Result<(), Failure>>> {
+    let (outcome, ended) = mpsc::channel();
+    let work = move || {
+        let result = connection.run(incoming, &mut screen).map_err(|ended| match ended {
+            Ended::Lost(failure) => failure,
+            Ended::View(error) => {
+                Failure::Run(format!("cannot write to the terminal: {}", reason(&error)))
+            }
+        });
+        // an error in either means that the user has left
+        if outcome.send(result).is_ok() {
+            let _ = raise(SIGINT);
+        }
+    };
+    thread::Builder::new().name("receiver".to_owned()).spawn(work)?;
+    Ok(ended)
+}
+
+/// Sends on a thread of its own, since a server may be slow to take it.
+fn send(
+    connection: Arc<Connection>,
+    orders: mpsc::Receiver<Order>,
+    mut notes: Notes,
+) -> io::Result<()> {
+    let work = move || {
+        for order in orders {
+            match order {
+                Order::Send { to, msg } => match connection.send(&to, &msg) {
+                    Ok(()) => {}
+                    Err(Unsent::Refused(why)) => {
+                        // an error means that there is no terminal any more
+                        let _ = notes.show(&format!("not sent: {why}"));
+                    }
+                    Err(Unsent::Over) => return,
+                },
+                Order::Leave => {
+                    return connection.leave(Patience {
+                        linger: Duration::ZERO,
+                        silence: LEAVING,
+                        total: LEAVING,
+                    });
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("sender".to_owned()).spawn(work)?;
+    Ok(())
+}
+
+/// Sends a question that the user did not ask.
+fn ask(orders: &mpsc::Sender<Order>, question: &str) {
+    // an error means that the user leaves
+    let _ = orders.send(Order::Send { to: question.to_owned(), msg: String::new() });
+}
+
+/// Other signals leave as Ctrl-C does: the terminal is to be as it was.
+fn leave_on_signals() -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+    let work = move || {
+        for _ in signals.forever() {
+            let _ = raise(SIGINT);
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(work)?;
+    Ok(())
+}
+
+/// Shows what comes, above the line that is being edited.
+struct Screen {
+    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    style: Style,
+    me: String,
+    roster: Arc<SharedRoster>,
+    orders: mpsc::Sender<Order>,
+}
+
+impl View for Screen {
+    fn connected(&mut self, welcome: &Message) -> io::Result<()> {
+        let questions = self.roster.lock().connected(welcome, Instant::now());
+        for &question in questions {
+            ask(&self.orders, question);
+        }
+        self.show(welcome)
+    }
+
+    fn message(&mut self, message: &Message) -> io::Result<()> {
+        if self.roster.learn(message) { Ok(()) } else { self.show(message) }
+    }
+
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        print(&mut self.printer, self.style.note(text))
+    }
+}
+
+impl Screen {
+    fn show(&mut self, message: &Message) -> io::Result<()> {
+        let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+        print(&mut self.printer, self.style.message(message, &self.me, &time))
+    }
+}
+
+/// Shows what the sending thread has to say.
+struct Notes {
+    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    style: Style,
+}
+
+impl Notes {
+    fn show(&mut self, text: &str) -> io::Result<()> {
+        print(&mut self.printer, self.style.note(text))
+    }
+}
+
+fn print(
+    printer: &mut Option<Box<dyn ExternalPrinter + Send>>,
+    mut line: String,
+) -> io::Result<()> {
+    line.push('\n');
+    if let Some(editing) = printer {
+        if editing.print(line.clone()).is_ok() {
+            return Ok(());
+        }
+        // it fails only when the editor is gone: then nothing is being edited
+        *printer = None;
+    }
+    io::stdout().write_all(line.as_bytes())
+}
+
+fn is_colored(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => !no_color() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+    }
+}
+
+impl From<ReadlineError> for Failure {
+    fn from(error: ReadlineError) -> Self {
+        Failure::Run(format!("cannot use the terminal: {error}"))
+    }
+}

@@ -1,0 +1,340 @@
+//! The command line: its options, their help and their defaults. What the options do is in
+//! [`serve`](crate::serve) and [`chat`](crate::chat).
+
+use std::ffi::OsString;
+
+use chatproto::{Limits, SlowReader};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::failure::Failure;
+use crate::units::{Address, PerSecond, Size, Span};
+
+/// What the program was asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Box<ServeOptions>),
+    Chat(ChatOptions),
+}
+
+/// Run a chat server (this is what happens without a command).
+///
+/// Prints "listening on ADDR:PORT" to standard output when it is ready, and nothing else; it logs
+/// to standard error. SIGINT and SIGTERM end it: it says goodbye to everybody and exits with 0.
+#[derive(Args, Debug)]
+#[command(after_help = "SIZE is a number of bytes, or one with a unit: 64KiB, 64k, 1MiB, 64kB.\n\
+    TIME is a number with its unit: 10ms, 1.5s, 2min, 1h; at most a day.")]
+pub(crate) struct ServeOptions {
+    /// Address and port to listen on; port 0 takes any free one
+    ///
+    /// The default is reached from this machine only; 0.0.0.0:65432 opens it to others.
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = default_address())]
+    pub(crate) listen: Address,
+
+    /// Threads that serve connections [default: one a core, at most 4]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
+    pub(crate) threads: Option<usize>,
+
+    /// How much to log
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
+    pub(crate) log: Level,
+
+    #[command(flatten)]
+    pub(crate) messages: MessageOptions,
+
+    #[command(flatten)]
+    pub(crate) connections: ConnectionOptions,
+
+    #[command(flatten)]
+    pub(crate) readers: ReaderOptions,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Messages")]
+pub(crate) struct MessageOptions {
+    /// Longest message in bytes, as the JSON object that it is
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
+    pub(crate) max_frame: Size,
+
+    /// Messages a second that one connection may send, or off; twice as many at once after a quiet
+    /// time. Past it the server reads more slowly; nothing is lost
+    #[arg(long, value_name = "N|off", default_value_t = default_rate())]
+    pub(crate) rate: PerSecond,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Connections")]
+pub(crate) struct ConnectionOptions {
+    /// Most connections at a time [default: what the descriptor limit allows]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Most connections of one address that is not this machine's own loopback
+    #[arg(long, value_name = "N", default_value_t = Limits::default().per_address, value_parser = at_least_one())]
+    pub(crate) max_per_address: usize,
+
+    /// Longest user name in bytes of UTF-8
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().name,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub(crate) max_name: usize,
+
+    /// Time from connecting to a complete name; bytes do not extend it
+    #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().registration))]
+    pub(crate) registration_deadline: Span,
+
+    /// Silence after which a name without a line feed is complete
+    #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().handshake_grace))]
+    pub(crate) handshake_grace: Span,
+
+    /// Time that the peer has to close its side after the server's last words
+    #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().linger))]
+    pub(crate) linger: Span,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Slow readers")]
+pub(crate) struct ReaderOptions {
+    /// What happens to a connection whose queue is full; either way it is told what it missed
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = Policy::Disconnect)]
+    pub(crate) slow_reader: Policy,
+
+    /// Most bytes that may wait for one connection
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().queue_bytes))]
+    pub(crate) queue_bytes: Size,
+
+    /// Most messages that may wait for one connection
+    #[arg(long, value_name = "N", default_value_t = Limits::default().queue_messages, value_parser = at_least_one())]
+    pub(crate) queue_messages: usize,
+
+    /// Most bytes that may wait for all connections together; a shared message counts once
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().queue_total))]
+    pub(crate) queue_total: Size,
+
+    /// Time that a connection which is being closed has to read what waits for it
+    #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().drain))]
+    pub(crate) drain: Span,
+
+    /// Least time between two messages to a client that takes each read for one message
+    #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().one_read_gap))]
+    pub(crate) one_read_gap: Span,
+}
+
+/// Chat: in a terminal, or with standard input and output for scripts.
+///
+/// What you type: "@bob text" is private ("@\"alice smith\" text" if the name has spaces),
+/// "/list" and the like are commands to the server ("/help" lists them), "/quit" leaves,
+/// everything else goes to everybody.
+///
+/// If standard input or output is not a terminal, it reads lines and prints one line for each
+/// message, "FROM → TO: TEXT"; TO is your name, or Everyone. Control characters in it are shown as
+/// \n, \t and \u{1b}, so that a line is a message. Everything else goes to standard error. At the
+/// end of input it sends what is left, waits for answers, and exits with 0; with 1 if a line could
+/// not be sent.
+#[derive(Args, Debug)]
+pub(crate) struct ChatOptions {
+    /// Your name; in a terminal you are asked for it if it is missing
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// The server to talk to
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = default_address())]
+    pub(crate) server: Address,
+
+    /// End when the connection is lost, instead of trying again
+    #[arg(long)]
+    pub(crate) no_reconnect: bool,
+
+    /// At the end of piped input: how long to wait for answers after the last one that came
+    #[arg(long, value_name = "TIME", default_value_t = Span(std::time::Duration::from_millis(500)))]
+    pub(crate) linger: Span,
+
+    /// Whether to use colours; auto means in a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// What happens to a connection whose queue is full.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Policy {
+    /// It may read what is queued, then it is closed
+    Disconnect,
+    /// What waits longest is dropped
+    DropOldest,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Off => LevelFilter::OFF,
+            Level::Error => LevelFilter::ERROR,
+            Level::Warn => LevelFilter::WARN,
+            Level::Info => LevelFilter::INFO,
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Trace => LevelFilter::TRACE,
+        }
+    }
+}
+
+impl From<Policy> for SlowReader {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Disconnect => SlowReader::Disconnect,
+            Policy::DropOldest => SlowReader::DropOldest,
+        }
+    }
+}
+
+/// Reads the command line, of which the first word is the program's name. Help and version are
+/// printed here, and end the program.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
+    let arguments = with_command(arguments.into_iter().collect());
+    match CommandLine::try_parse_from(&arguments) {
+        Ok(line) => Ok(line.command),
+        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) => Err(Failure::Usage(sentence(&error, &arguments))),
+    }
+}
+
+/// A chat server and a command-line chat client.
+#[derive(Debug, Parser)]
+#[command(
+    name = "server-example",
+    version,
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]",
+    max_term_width = 100
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// `serve` is what is meant where no command is given.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_command = arguments.get(1).is_some_and(|first| {
+        let first = first.to_string_lossy();
+        !first.starts_with('-') || matches!(&*first, "-h" | "--help" | "-V" | "--version")
+    });
+    if !is_command {
+        arguments.insert(arguments.len().min(1), "serve".into());
+    }
+    arguments
+}
+
+/// What clap says in several paragraphs, as one sentence.
+fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let what: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+    let what = what.join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    let similar =
+        lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
+    let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
+        Some(command) if command == "chat" || command == "serve" => format!(" {command}"),
+        _ => String::new(),
+    };
+    match similar {
+        Some(tip) => format!("{what} ({tip})"),
+        None => format!("{what} (see server-example{command} --help)"),
+    }
+}
+
+fn default_address() -> Address {
+    "127.0.0.1".parse().expect("a literal")
+}
+
+fn default_rate() -> PerSecond {
+    PerSecond(Limits::default().rate.map(|rate| rate.per_second))
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Command, Failure> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_meant_where_no_command_is_given() {
+        for line in ["server-example", "server-example serve"] {
+            let Ok(Command::Serve(options)) = parse_line(line) else { panic!("{line}") };
+            assert_eq!(options.listen.to_string(), "127.0.0.1:65432");
+        }
+        let Ok(Command::Serve(options)) = parse_line("server-example --listen [::1]:0 --rate off")
+        else {
+            panic!()
+        };
+        assert_eq!(options.listen.to_string(), "[::1]:0");
+        assert_eq!(options.messages.rate, PerSecond(None));
+    }
+
+    #[test]
+    fn the_defaults_are_the_librarys() {
+        let Ok(Command::Serve(options)) = parse_line("server-example") else { panic!() };
+        assert_eq!(options.limits(100).unwrap(), {
+            let mut limits = Limits::default();
+            limits.connections = 100;
+            limits
+        });
+    }
+
+    #[test]
+    fn a_mistake_is_one_sentence() {
+        for (line, said) in [
+            (
+                "server-example --lisen x",
+                "unexpected argument '--lisen' found (a similar argument exists: '--listen')",
+            ),
+            (
+                "server-example serve --frobnicate",
+                "unexpected argument '--frobnicate' found (see server-example serve --help)",
+            ),
+            ("server-example sing", "unrecognized subcommand 'sing' (see server-example --help)"),
+            (
+                "server-example --max-frame 1x",
+                "invalid value '1x' for '--max-frame <SIZE>': expected a size such as 65536, 64k, 64KiB or 1MiB (see server-example serve --help)",
+            ),
+            (
+                "server-example --log loud",
+                "invalid value 'loud' for '--log <LEVEL>' [possible values: off, error, warn, info, debug, trace] (see server-example serve --help)",
+            ),
+            (
+                "server-example chat --name",
+                "a value is required for '--name <NAME>' but none was supplied (see server-example chat --help)",
+            ),
+        ] {
+            assert_eq!(parse_line(line).unwrap_err(), Failure::Usage(said.to_owned()));
+        }
+    }
+}

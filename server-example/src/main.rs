@@ -1,0 +1,38 @@
+//! The command-line server and chat client of chatproto: `server-example serve`, which is also what
+//! happens without arguments, and `server-example chat --name NAME`.
+//!
+//! ```text
+//! main ─► cli ─► serve ─► log                 the server: wiring, descriptors, signals
+//!          │
+//!          └───► chat ─► terminal or pipe     the client: one of two faces …
+//!                          └► connection      … over one connection that is made again when lost
+//! units, text: what both sides parse and print
+//! ```
+//!
+//! No rule of the protocol lives in this crate; they are all in the library.
+
+#![forbid(unsafe_code)]
+
+mod chat;
+mod cli;
+mod failure;
+mod log;
+mod serve;
+mod text;
+mod units;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = cli::parse(std::env::args_os()).and_then(|command| match command {
+        cli::Command::Serve(options) => serve::run(&options),
+        cli::Command::Chat(options) => chat::run(&options),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("server-example: {failure}");
+            failure.exit_code()
+        }
+    }
+}

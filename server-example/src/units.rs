@@ -1,0 +1,290 @@
+//! What numbers on the command line mean: sizes (`64KiB`), durations (`10ms`), a rate (`100`,
+//! `off`) and addresses with or without a port. Each prints in the form in which it is read, so
+//! that the help shows defaults as one would type them.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::failure::reason;
+
+/// A number of bytes, at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Size(pub(crate) usize);
+
+/// A duration of at most a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// Messages a second, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PerSecond(pub(crate) Option<u32>);
+
+/// A host and a port; the port is the protocol's unless given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// A name or an address, without the brackets of IPv6.
+    host: String,
+    port: u16,
+}
+
+/// The units of [`Size`]. `k` alone is binary, as in most tools; `kB` is what it says.
+const SIZE_UNITS: [(&str, usize); 11] = [
+    ("", 1),
+    ("b", 1),
+    ("k", 1 << 10),
+    ("kib", 1 << 10),
+    ("kb", 1_000),
+    ("m", 1 << 20),
+    ("mib", 1 << 20),
+    ("mb", 1_000_000),
+    ("g", 1 << 30),
+    ("gib", 1 << 30),
+    ("gb", 1_000_000_000),
+];
+
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl FromStr for Size {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a size such as 65536, 64k, 64KiB or 1MiB";
+        let (number, unit) = split_unit(text);
+        let number: usize = number.parse().map_err(|_| EXPECTED)?;
+        let unit = unit.to_ascii_lowercase();
+        let &(_, factor) = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or(EXPECTED)?;
+        match number.checked_mul(factor) {
+            None => Err("this is more than a machine can address"),
+            Some(0) => Err("a size is at least one byte"),
+            Some(bytes) => Ok(Size(bytes)),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (unit, factor) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+            if self.0.is_multiple_of(factor) {
+                return write!(f, "{}{unit}", self.0 / factor);
+            }
+        }
+        write!(f, "{}", self.0)
+    }
+}
+
+impl FromStr for Span {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str =
+            "expected a duration with its unit, such as 10s, 1.5s, 500ms or 2min";
+        let (number, unit) = split_unit(text);
+        let factor = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "" if number == "0" => 0.0,
+            _ => return Err(EXPECTED),
+        };
+        let seconds = number.parse::<f64>().map_err(|_| EXPECTED)? * factor;
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(span) if span <= LONGEST => Ok(Span(span)),
+            _ => Err("a duration is at most 24h"),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl FromStr for PerSecond {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(PerSecond(None));
+        }
+        match text.parse() {
+            Ok(0) | Err(_) => Err("expected a number of messages a second, at least 1, or off"),
+            Ok(number) => Ok(PerSecond(Some(number))),
+        }
+    }
+}
+
+impl fmt::Display for PerSecond {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(number) => write!(f, "{number}"),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Address {
+    /// Asks the system what the host's addresses are: one at least.
+    ///
+    /// # Errors
+    /// The sentence that says so.
+    pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+        let unknown = |why: &str| format!("unknown host {} ({why})", self.host);
+        let found = (self.host.as_str(), self.port).to_socket_addrs().map_err(|error| {
+            let why = reason(&error);
+            // the standard library says first that looking up failed
+            unknown(&why.rsplit(": ").next().unwrap_or(&why).to_lowercase())
+        })?;
+        let found: Vec<_> = found.collect();
+        if found.is_empty() { Err(unknown("it has no address")) } else { Ok(found) }
+    }
+}
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str =
+            "expected an address and a port, such as 127.0.0.1:65432, [::1]:65432 or localhost";
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']').ok_or(EXPECTED)?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err(EXPECTED),
+            }
+        } else {
+            match text.split_once(':') {
+                // several colons without brackets: an IPv6 address and no port
+                Some((_, rest)) if rest.contains(':') => (text, None),
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            }
+        };
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(EXPECTED);
+        }
+        let port = match port {
+            None => chatproto::PORT,
+            Some(port) => port.parse().map_err(|_| "a port is a number from 0 to 65535")?,
+        };
+        Ok(Address { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    (number, unit.trim_start())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("65536", 65_536),
+            ("64k", 65_536),
+            ("64K", 65_536),
+            ("64KiB", 65_536),
+            ("64 kib", 65_536),
+            ("64kB", 64_000),
+            ("1MiB", 1_048_576),
+            ("2G", 2_147_483_648),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for text in [
+            "",
+            "k",
+            "-1",
+            "1.5k",
+            "64x",
+            "0",
+            "0k",
+            "64 KiB x",
+            "99999999999999999999",
+            "99999999999G",
+        ] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("10ms", 10),
+            ("1.5s", 1_500),
+            ("2min", 120_000),
+            ("2m", 120_000),
+            ("24h", 86_400_000),
+            ("0", 0),
+            ("0s", 0),
+            ("500 ms", 500),
+        ] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
+        }
+        for text in ["", "10", "s", "-1s", "1.2.3s", "10 parsecs", "25h", "1e9s", "NaNs"] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!("100".parse(), Ok(PerSecond(Some(100))));
+        assert_eq!("off".parse(), Ok(PerSecond(None)));
+        for text in ["0", "-1", "1.5", "on", ""] {
+            assert!(text.parse::<PerSecond>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, shown) in [
+            ("127.0.0.1:65432", "127.0.0.1:65432"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+            ("localhost", "localhost:65432"),
+            ("chat.example.org:7000", "chat.example.org:7000"),
+            ("[::1]:0", "[::1]:0"),
+            ("[::1]", "[::1]:65432"),
+            ("::1", "[::1]:65432"),
+        ] {
+            assert_eq!(text.parse::<Address>().map(|a| a.to_string()).as_deref(), Ok(shown));
+        }
+        for text in ["", ":", ":80", "host:", "host:65536", "host:x", "[::1", "[::1]x", "a b:1"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_typed() {
+        for bytes in [1, 1000, 1024, 64 * 1024, 1 << 20, 1 << 30] {
+            let size = Size(bytes);
+            assert_eq!(size.to_string().parse(), Ok(size));
+        }
+        for millis in [0, 1, 10, 1_500, 10_000, 90_000] {
+            let span = Span(Duration::from_millis(millis));
+            assert_eq!(span.to_string().parse(), Ok(span));
+        }
+    }
+}

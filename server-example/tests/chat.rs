@@ -1,0 +1,157 @@
+//! Two client processes and a program with nothing but a socket talk through a server process.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use chatproto::{Decoder, Message};
+use common::{Program, Raw, TestServer};
+
+#[test]
+fn clients_and_a_raw_program_exchange_private_messages_and_shouts() {
+    let server = TestServer::start(&[]);
+    let mut alice = server.chat("alice", &[]);
+    let mut bob = server.chat("bob b", &[]);
+    let mut raw = Raw::connect(server.address, "zoë");
+
+    alice.type_line("@\"bob b\" hi bob");
+    assert_eq!(bob.line_with("hi bob"), "alice → bob b: hi bob");
+    bob.type_line("@alice hi alice");
+    assert_eq!(alice.line_with("hi alice"), "bob b → alice: hi alice");
+    bob.type_line("@zoë grüße");
+    assert_eq!(raw.receive_from_user(), Message::new("bob b", "127.0.0.1", "zoë", "grüße"));
+    raw.send("alice", "hallo 👋");
+    assert_eq!(alice.line_with("hallo"), "zoë → alice: hallo 👋");
+
+    raw.send("/shout", "all of you");
+    assert_eq!(alice.line_with("all of you"), "zoë → Everyone: all of you");
+    assert_eq!(bob.line_with("all of you"), "zoë → Everyone: all of you");
+    bob.type_line("everybody");
+    assert_eq!(
+        raw.receive_from_user(),
+        Message::new("bob b", "127.0.0.1", "Everyone", "everybody")
+    );
+    assert_eq!(alice.line_with("everybody"), "bob b → Everyone: everybody");
+    assert_eq!(bob.line_with("Delivered"), "SERVER → bob b: Delivered to 2 users.");
+}
+
+#[test]
+fn commands_go_to_the_server() {
+    let server = TestServer::start(&[]);
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line("/list");
+    assert!(alice.line().starts_with("SERVER → alice: No other users"));
+    alice.type_line("/help");
+    assert!(alice.line().contains("/shout"));
+    alice.type_line("/help time");
+    assert!(alice.line().contains("/time:"));
+    alice.type_line("/nonsense");
+    assert!(alice.line().starts_with("SERVER → alice: ❌"));
+    alice.type_line("/quit");
+    alice.type_line("this is never sent");
+    let (code, output, errors) = alice.end();
+    assert_eq!((code, output, errors), (Some(0), vec![], vec![]));
+}
+
+#[test]
+fn a_thousand_piped_lines_lose_none() {
+    // the default rate: the server takes 200 at once, then pauses reading
+    let server = TestServer::start(&[]);
+    let mut bob = server.chat("bob", &[]);
+    let mut alice = server.chat("alice", &["--linger", "1ms"]);
+    for n in 0..1_000 {
+        alice.type_line(&format!("@bob line {n}"));
+    }
+    // the last answer comes long after the end of input
+    alice.type_line("/time");
+    alice.close_input();
+    for n in 0..1_000 {
+        assert_eq!(bob.line(), format!("alice → bob: line {n}"));
+    }
+    let (code, output, errors) = alice.end();
+    assert_eq!((code, errors), (Some(0), vec![]));
+    assert_eq!(output.len(), 1, "{output:?}");
+    assert!(output[0].contains("Server time"), "{output:?}");
+}
+
+#[test]
+fn a_one_read_server_gets_every_line_at_its_pace() {
+    const LINES: usize = 100;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut buffer = [0; 1024];
+        let length = stream.read(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"alice\n");
+        let say = |text: &str| Message::new("SERVER", "0.0.0.0", "alice", text).to_python_json();
+        stream.write_all(say("Welcome alice").as_bytes()).unwrap();
+        let (mut decoder, mut messages) = (Decoder::new(1024), Vec::new());
+        loop {
+            let length = stream.read(&mut buffer).unwrap();
+            if length == 0 {
+                break;
+            }
+            let mut bytes = &buffer[..length];
+            while let Some(frame) = decoder.decode(&mut bytes).unwrap() {
+                messages.push(frame.message().to_owned());
+            }
+        }
+        // an answer after the client has half-closed
+        stream.write_all(say("the end").as_bytes()).unwrap();
+        messages
+    });
+    let options = ["chat", "--name", "alice", "--server", &address, "--linger", "1ms"];
+    let mut alice = Program::start(&options);
+    for n in 0..LINES {
+        alice.type_line(&format!("lìne {n}"));
+    }
+    alice.close_input();
+    let messages = server.join().unwrap();
+    assert_eq!(messages.len(), LINES);
+    for (n, message) in messages.iter().enumerate() {
+        assert_eq!((&*message.to, &*message.msg), ("/shout", &*format!("lìne {n}")));
+    }
+    let (code, output, _) = alice.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(output, ["SERVER → alice: Welcome alice", "SERVER → alice: the end"]);
+}
+
+#[test]
+fn control_characters_never_reach_the_output() {
+    let server = TestServer::start(&[]);
+    let mut alice = server.chat("alice", &[]);
+    let mut raw = Raw::connect(server.address, "eve");
+    raw.send("alice", "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\nSERVER → alice: forged\u{202e}\t.");
+    let line = alice.line();
+    assert_eq!(
+        line,
+        "eve → alice: \\u{1b}]0;owned\\u{7}\\u{1b}[2J\\u{9b}31m\\r\\nSERVER → alice: forged\\u{202e}\\t."
+    );
+}
+
+#[test]
+fn a_line_that_cannot_be_sent_is_named_and_counts() {
+    let server = TestServer::start(&[]);
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line("@bob");
+    alice.error_with("line 1 was not sent: the name has no text behind it");
+    alice.type_line(&"x".repeat(100_000));
+    alice.error_with("line 2 was not sent: a message of");
+    alice.type_line("/list");
+    alice.close_input();
+    let (code, output, errors) = alice.end();
+    assert_eq!(code, Some(1));
+    assert_eq!(output.len(), 1);
+    assert_eq!(errors, ["server-example: 2 lines were not sent"]);
+}
+
+#[test]
+fn no_input_at_all_ends_well() {
+    let server = TestServer::start(&[]);
+    let mut alice = server.chat("alice", &[]);
+    alice.close_input();
+    assert_eq!(alice.end().0, Some(0));
+}

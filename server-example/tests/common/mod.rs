@@ -1,0 +1,218 @@
+//! What the tests share: the real program with its three streams, and a chat client of the simplest
+//! kind. Nothing sleeps; everything waits for a line, and gives up after a time that only a defect
+//! can reach.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this one")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::Message;
+
+/// Longer than anything takes here, on a slow machine too.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running program, killed when it is dropped.
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines,
+    errors: Lines,
+}
+
+impl Program {
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
+        command.args(arguments);
+        Program::spawn(command)
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let input = child.stdin.take();
+        let output = Lines::of(child.stdout.take().unwrap());
+        let errors = Lines::of(child.stderr.take().unwrap());
+        Program { child, input, output, errors }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes a line to its standard input.
+    pub fn type_line(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("its input is open");
+        input.write_all(format!("{line}\n").as_bytes()).expect("it reads its input");
+    }
+
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next line of standard output.
+    pub fn line(&mut self) -> String {
+        self.output.next().unwrap_or_else(|| {
+            panic!("no more output; on standard error: {:?}", self.errors.rest())
+        })
+    }
+
+    /// The next line of standard output that contains the text.
+    pub fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.line();
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The next line of standard error that contains the text.
+    pub fn error_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.errors.next().unwrap_or_else(|| panic!("no error with {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for its end: the exit code, and what it printed that nobody has read.
+    pub fn end(&mut self) -> (Option<i32>, Vec<String>, Vec<String>) {
+        let (output, errors) = (self.output.rest(), self.errors.rest());
+        (self.child.wait().expect("it ends").code(), output, errors)
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub fn terminate(&self) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().expect("there is a kill");
+        assert!(status.success());
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of a stream, read on a thread so that waiting for one can end.
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let (lines, received) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines() {
+                if line.is_err() || line.is_ok_and(|line| lines.send(line).is_err()) {
+                    break;
+                }
+            }
+        });
+        Lines(received)
+    }
+
+    fn next(&mut self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
+        }
+    }
+
+    fn rest(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| self.next()).collect()
+    }
+}
+
+/// A server that listens.
+pub struct TestServer {
+    pub program: Program,
+    pub address: SocketAddr,
+}
+
+impl TestServer {
+    pub fn start(options: &[&str]) -> Self {
+        TestServer::start_on("127.0.0.1:0", options)
+    }
+
+    pub fn start_on(listen: &str, options: &[&str]) -> Self {
+        let mut program = Program::start(&[&["serve", "--listen", listen], options].concat());
+        let line = program.line();
+        let address = line.strip_prefix("listening on ").expect("the one line").parse().unwrap();
+        TestServer { program, address }
+    }
+
+    /// A client process that has been welcomed.
+    pub fn chat(&self, name: &str, options: &[&str]) -> Program {
+        let address = self.address.to_string();
+        let common = ["chat", "--name", name, "--server", &address];
+        let mut chat = Program::start(&[&common, options].concat());
+        chat.line_with("Welcome");
+        chat
+    }
+}
+
+/// A program with nothing but a socket, as they were before there was a library: no line feeds,
+/// and JSON as Python writes it.
+pub struct Raw {
+    name: String,
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Raw {
+    pub fn connect(address: SocketAddr, name: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(name.as_bytes()).unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        let mut raw = Raw { name: name.to_owned(), stream, reader };
+        assert!(raw.receive().unwrap().msg.contains("Welcome"));
+        raw
+    }
+
+    pub fn send(&mut self, to: &str, msg: &str) {
+        let message = Message::new(&self.name, "192.0.2.7", to, msg);
+        self.stream.write_all(message.to_python_json().as_bytes()).unwrap();
+    }
+
+    /// The next message; `None` when the server has closed.
+    pub fn receive(&mut self) -> Option<Message> {
+        let mut object = String::new();
+        self.reader.read_line(&mut object).unwrap();
+        (!object.is_empty()).then(|| Message::decode(object.as_bytes()).unwrap())
+    }
+
+    /// The next message that a user wrote.
+    pub fn receive_from_user(&mut self) -> Message {
+        loop {
+            let message = self.receive().expect("the connection is open");
+            if !message.is_from_server() {
+                return message;
+            }
+        }
+    }
+}
+
+/// Tries again until it gives something.
+pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(outcome) = attempt() {
+            return outcome;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never happened");
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,122 @@
+//! What goes wrong is said in one sentence, with the right exit code and nothing else.
+
+mod common;
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use common::{Program, TestServer};
+
+/// Runs the program to its end: it prints nothing but one sentence.
+#[track_caller]
+fn fails(arguments: &[&str], code: i32, sentence: &str) {
+    let mut program = Program::start(arguments);
+    program.close_input();
+    let (ended, output, errors) = program.end();
+    assert_eq!(output, [""; 0]);
+    assert_eq!(errors, [format!("server-example: {sentence}")]);
+    assert_eq!(ended, Some(code));
+}
+
+#[test]
+fn a_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let sentence = format!(
+        "cannot listen on {address}: address already in use (is another server running? choose \
+         another port with --listen)"
+    );
+    fails(&["serve", "--listen", &address], 2, &sentence);
+    fails(&["--listen", &address, "--log", "debug"], 2, &sentence);
+}
+
+#[test]
+fn an_address_of_another_machine() {
+    fails(
+        &["--listen", "192.0.2.1:0"],
+        2,
+        "cannot listen on 192.0.2.1:0: this machine does not have that address (0.0.0.0 and [::] \
+         stand for all it has)",
+    );
+}
+
+#[test]
+fn options_that_make_no_sense() {
+    fails(
+        &["serve", "--lisen", "x"],
+        2,
+        "unexpected argument '--lisen' found (a similar argument exists: '--listen')",
+    );
+    fails(
+        &["--slow-reader", "shout-at"],
+        2,
+        "invalid value 'shout-at' for '--slow-reader <POLICY>' [possible values: disconnect, \
+         drop-oldest] (see server-example serve --help)",
+    );
+    fails(&["--max-frame", "1"], 2, "--max-frame must be from 256 bytes to 64MiB");
+    fails(
+        &["--queue-bytes", "1k"],
+        2,
+        "--queue-bytes 1KiB has no room for a message of --max-frame 64KiB: ask for more of the \
+         one or less of the other",
+    );
+    fails(&["chat"], 2, "say who you are with --name NAME");
+    fails(
+        &["chat", "--name", "/list", "--server", "127.0.0.1:1"],
+        2,
+        "the name cannot be used: a name must not begin with '/'",
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn more_connections_than_descriptors() {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 256; exec \"$0\" --listen 127.0.0.1:0 --max-connections 200";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_server-example")]);
+    let (code, output, errors) = Program::spawn(command).end();
+    assert_eq!(output, [""; 0]);
+    assert_eq!(
+        errors,
+        [
+            "server-example: --max-connections 200 needs more file descriptors than the limit of 256 \
+          allows (192 connections): raise it with ulimit -n or ask for fewer"
+        ]
+    );
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+#[cfg(unix)]
+fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
+    let mut command = Command::new("sh");
+    let script = "ulimit -Sn 128; ulimit -Hn 512; exec \"$0\" --listen 127.0.0.1:0";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_server-example")]);
+    Program::spawn(command).error_with("descriptor limit 512: room for 448 connections");
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    fails(
+        &["chat", "--name", "alice", "--server", &gone],
+        1,
+        &format!(
+            "cannot connect to {gone} (connection refused): is it running? start one with: \
+             server-example serve"
+        ),
+    );
+}
+
+#[test]
+fn a_name_in_use() {
+    let server = TestServer::start(&[]);
+    let _alice = server.chat("alice", &[]);
+    let address = server.address.to_string();
+    fails(
+        &["chat", "--name", "alice", "--server", &address],
+        1,
+        "the server refused: the name \"alice\" is already in use. Choose another one and connect \
+         again.",
+    );
+}

@@ -1,0 +1,124 @@
+//! The server process: what it prints, and how it ends.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use common::{Raw, TestServer, eventually};
+
+#[test]
+fn a_signal_says_goodbye_to_everybody_and_ends_with_success() {
+    let mut server = TestServer::start(&[]);
+    let mut chat = server.chat("alice", &["--no-reconnect"]);
+    let mut raw = Raw::connect(server.address, "bob");
+    server.program.terminate();
+    let goodbye = raw.receive().expect("last words");
+    assert!(goodbye.is_from_server(), "{goodbye:?}");
+    assert_eq!(goodbye.to, "bob");
+    assert_eq!(raw.receive(), None);
+    assert_eq!(chat.line(), format!("SERVER → alice: {}", goodbye.msg));
+    assert_eq!(chat.end().0, Some(1), "a lost server is no success");
+    drop(raw);
+    let (code, output, errors) = server.program.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(output, [""; 0], "nothing but the first line");
+    let last = errors.last().unwrap();
+    assert!(last.contains("stopped") && last.contains("served=2"), "{last}");
+}
+
+#[test]
+fn the_log_tells_what_happens_and_no_texts() {
+    let mut server = TestServer::start(&["--log", "debug"]);
+    let mut raw = Raw::connect(server.address, "bob");
+    server.program.error_with("connected");
+    server.program.error_with("registered name=\"bob\"");
+    raw.send("/shout", "a secret");
+    raw.receive();
+
+    let mut evil = TcpStream::connect(server.address).unwrap();
+    evil.write_all(b"\x1b[2Jevil\"\n").unwrap();
+    let refused = server.program.error_with("refused");
+    assert!(refused.contains("evil\\\"") && !refused.contains('\u{1b}'), "{refused}");
+
+    let mut browser = TcpStream::connect(server.address).unwrap();
+    browser.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    browser.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    server.program.error_with("no chat client");
+
+    drop(raw);
+    server.program.error_with("departed name=\"bob\"");
+    server.program.terminate();
+    let (code, output, errors) = server.program.end();
+    assert_eq!((code, output), (Some(0), vec![]));
+    let counts = "served=1 refused=1 strangers=1 bad_input=0";
+    assert!(errors.iter().any(|line| line.contains(counts)), "{errors:?}");
+    assert!(!errors.iter().any(|line| line.contains("secret")), "{errors:?}");
+}
+
+#[test]
+fn a_flood_of_refusals_does_not_flood_the_log() {
+    let mut server = TestServer::start(&[]);
+    for _ in 0..500 {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(b"SERVER\n").unwrap();
+        let mut refusal = String::new();
+        stream.read_to_string(&mut refusal).unwrap();
+        assert!(refusal.contains("⛔"), "{refusal}");
+    }
+    server.program.terminate();
+    let (code, _, errors) = server.program.end();
+    assert_eq!(code, Some(0));
+    assert!(errors.iter().any(|line| line.contains("more like it")), "{errors:?}");
+    assert!(errors.last().unwrap().contains("refused=500"), "{errors:?}");
+    assert!(errors.len() < 500, "{}", errors.len());
+}
+
+#[test]
+fn limits_are_obeyed() {
+    let server = TestServer::start(&["--max-name", "3", "--max-connections", "2", "--rate", "off"]);
+    let refusal = |name: &str| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(format!("{name}\n").as_bytes()).unwrap();
+        let mut refusal = String::new();
+        stream.read_to_string(&mut refusal).unwrap();
+        refusal
+    };
+    assert!(refusal("four").contains("at most 3 bytes"));
+    // the connection that was refused may count for a moment yet
+    let _one = Raw::connect(server.address, "one");
+    let _two = eventually(|| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(b"two\n").unwrap();
+        let mut first = [0; 1024];
+        let length = stream.read(&mut first).unwrap_or(0);
+        String::from_utf8_lossy(&first[..length]).contains("Welcome").then_some(stream)
+    });
+    assert!(!refusal("six").contains("Welcome"));
+}
+
+#[test]
+#[cfg(unix)]
+fn ipv6_works_where_there_is_any() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return;
+    }
+    let server = TestServer::start_on("[::1]:0", &[]);
+    let mut alice = server.chat("alice", &[]);
+    let mut raw = Raw::connect(server.address, "bob");
+    alice.type_line("@bob hi");
+    assert_eq!(raw.receive_from_user().from.ip, "::1");
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let mut server = TestServer::start(&["--linger", "1min"]);
+    // it does not close its side, so that the server would wait for it
+    let _raw = Raw::connect(server.address, "bob");
+    server.program.terminate();
+    server.program.error_with("saying goodbye");
+    server.program.terminate();
+    assert_eq!(server.program.end().0, Some(128 + 15));
+}
