@@ -103,14 +103,19 @@ pub struct Handshake {
 enum State {
     #[default]
     Fresh,
-    /// What came so far, without the white space in front, and how many bytes came in all.
-    Name {
-        bytes: Vec<u8>,
-        received: usize,
-    },
+    /// What came so far.
+    Name(Box<Partial>),
     /// The name was completed by silence: is the next byte a line feed?
     LateLineFeed,
     Done,
+}
+
+/// A name that is not complete: without the white space in front of it, and how many bytes came in
+/// all.
+#[derive(Clone, Debug)]
+struct Partial {
+    bytes: Vec<u8>,
+    received: usize,
 }
 
 impl Handshake {
@@ -125,7 +130,7 @@ impl Handshake {
     pub fn handle_input<'a>(&mut self, input: &mut &'a [u8], limit: usize) -> Registration<'a> {
         match std::mem::take(&mut self.state) {
             State::Fresh => self.read_name(Vec::new(), 0, input, limit),
-            State::Name { bytes, received } => self.read_name(bytes, received, input, limit),
+            State::Name(partial) => self.read_name(partial.bytes, partial.received, input, limit),
             State::LateLineFeed => self.late_line_feed(input),
             State::Done => {
                 self.state = State::Done;
@@ -166,7 +171,8 @@ impl Handshake {
         }
         *input = &input[used..];
         let Some(end) = end else {
-            self.state = State::Name { bytes: name.into_owned(), received };
+            let bytes = name.into_owned();
+            self.state = State::Name(Box::new(Partial { bytes, received }));
             return Registration::Waiting;
         };
         self.state = State::Done;
@@ -196,12 +202,11 @@ impl Handshake {
 
     /// Nothing has come for [`Limits::handshake_grace`](crate::Limits::handshake_grace).
     pub fn handle_silence(&mut self) -> Registration<'static> {
-        let State::Name { bytes, received } = &mut self.state else { return Registration::Waiting };
-        if bytes.trim_ascii().is_empty() || is_cut_off(bytes) {
+        let State::Name(partial) = &mut self.state else { return Registration::Waiting };
+        if partial.bytes.trim_ascii().is_empty() || is_cut_off(&partial.bytes) {
             return Registration::Waiting;
         }
-        debug_assert!(bytes.len() <= *received);
-        let bytes = std::mem::take(bytes);
+        let bytes = std::mem::take(&mut partial.bytes);
         if is_http_method(&bytes) {
             self.state = State::Done;
             return Registration::Stranger(Stranger::Http);
@@ -213,20 +218,20 @@ impl Handshake {
     /// The peer will send nothing more.
     pub fn handle_end(&mut self) -> Registration<'static> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Name { bytes, .. } if is_http_method(&bytes) => {
+            State::Name(partial) if is_http_method(&partial.bytes) => {
                 Registration::Stranger(Stranger::Http)
             }
-            State::Name { bytes, .. } if !bytes.trim_ascii().is_empty() => {
-                Registration::Name(Cow::Owned(bytes), PeerKind::OneRead)
+            State::Name(partial) if !partial.bytes.trim_ascii().is_empty() => {
+                Registration::Name(Cow::Owned(partial.bytes), PeerKind::OneRead)
             }
-            State::Fresh | State::Name { .. } => Registration::Gone,
+            State::Fresh | State::Name(_) => Registration::Gone,
             State::LateLineFeed | State::Done => Registration::Done,
         }
     }
 
     /// Whether bytes of a name have come, so that silence would mean something.
     pub fn has_begun(&self) -> bool {
-        matches!(&self.state, State::Name { bytes, .. } if !bytes.is_empty())
+        matches!(&self.state, State::Name(partial) if !partial.bytes.is_empty())
     }
 }
 

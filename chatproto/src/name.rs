@@ -120,6 +120,12 @@ impl UserName {
         Ok(UserName(name.into()))
     }
 
+    /// A name that was made from one before.
+    pub(crate) fn from_normalised(name: &str) -> Self {
+        debug_assert_eq!(UserName::from_bytes(name.as_bytes(), usize::MAX).unwrap().as_str(), name);
+        UserName(name.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -95,44 +95,66 @@ impl Segment {
 #[derive(Debug, Default)]
 struct Queue {
     first: Option<Segment>,
-    rest: VecDeque<Segment>,
+    rest: Option<Box<VecDeque<Segment>>>,
 }
 
 impl Queue {
     fn push_back(&mut self, segment: Segment) {
-        if self.first.is_none() { self.first = Some(segment) } else { self.rest.push_back(segment) }
+        if self.first.is_none() {
+            self.first = Some(segment);
+        } else {
+            self.rest.get_or_insert_default().push_back(segment);
+        }
     }
 
     fn push_front(&mut self, segment: Segment) {
         if let Some(second) = self.first.replace(segment) {
-            self.rest.push_front(second);
+            self.rest.get_or_insert_default().push_front(second);
         }
     }
 
     fn pop_front(&mut self) -> Option<Segment> {
         let front = self.first.take();
-        self.first = self.rest.pop_front();
-        if self.rest.is_empty() && self.rest.capacity() > 0 {
-            self.rest = VecDeque::new();
+        if let Some(rest) = &mut self.rest {
+            self.first = rest.pop_front();
+            self.forget_empty_rest();
         }
         front
     }
 
     fn pop_back(&mut self) -> Option<Segment> {
-        self.rest.pop_back().or_else(|| self.first.take())
+        let back = self.rest.as_mut().and_then(|rest| rest.pop_back());
+        self.forget_empty_rest();
+        back.or_else(|| self.first.take())
+    }
+
+    fn forget_empty_rest(&mut self) {
+        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+            self.rest = None;
+        }
     }
 
     fn back_mut(&mut self) -> Option<&mut Segment> {
-        self.rest.back_mut().or(self.first.as_mut())
+        self.rest.as_mut().and_then(|rest| rest.back_mut()).or(self.first.as_mut())
     }
 
     fn iter(&self) -> impl Iterator<Item = &Segment> {
-        self.first.iter().chain(&self.rest)
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
-        self.first.iter_mut().chain(&mut self.rest)
+        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()))
     }
+}
+
+/// What may be written to a connection.
+#[derive(Debug)]
+pub(crate) enum Writable<'a> {
+    /// There is nothing, or it is not time yet.
+    Nothing,
+    One(&'a [u8]),
+    /// More than one slice: see [`Outbox::fill`].
+    Many,
 }
 
 /// See the [module's documentation](self).
@@ -242,15 +264,23 @@ impl Outbox {
         self.queue.push_back(Segment { chunk, start: 0, end, objects: 1 });
     }
 
-    /// What may be written now; nothing if there is nothing, or not yet.
-    pub(crate) fn writable<'a>(&'a self, now: Instant, slices: &mut Vec<IoSlice<'a>>) {
+    /// What may be written now.
+    pub(crate) fn writable(&self, now: Instant) -> Writable<'_> {
+        let Some(front) = &self.queue.first else { return Writable::Nothing };
         if !self.takes_one_object() {
-            slices.extend(self.queue.iter().take(64).map(|segment| IoSlice::new(segment.bytes())));
-        } else if let Some(front) = &self.queue.first
-            && (self.partial || self.next_write.is_none_or(|at| at <= now))
-        {
-            slices.push(IoSlice::new(&front.bytes()[..front.first_object()]));
+            let is_one = self.queue.rest.is_none();
+            return if is_one { Writable::One(front.bytes()) } else { Writable::Many };
         }
+        if self.partial || self.next_write.is_none_or(|at| at <= now) {
+            return Writable::One(&front.bytes()[..front.first_object()]);
+        }
+        Writable::Nothing
+    }
+
+    /// Fills in the slices of a [`Writable::Many`], from the front; returns how many there are.
+    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let segments = self.queue.iter().zip(slices);
+        segments.map(|(segment, slice)| *slice = IoSlice::new(segment.bytes())).count()
     }
 
     /// Whether a write may have one object at most: for a one-read peer, or because a notice is to

@@ -57,9 +57,17 @@ impl Wire {
 
     /// The slices that may be written now.
     fn offered(&self) -> Vec<String> {
-        let mut slices = Vec::new();
-        self.outbox.writable(self.now, &mut slices);
-        slices.iter().map(|slice| String::from_utf8(slice.to_vec()).unwrap()).collect()
+        let mut slices: [IoSlice<'_>; 64] = std::array::from_fn(|_| IoSlice::new(&[]));
+        let offered = match self.outbox.writable(self.now) {
+            Writable::Nothing => 0,
+            Writable::One(bytes) => {
+                slices[0] = IoSlice::new(bytes);
+                1
+            }
+            Writable::Many => self.outbox.fill(&mut slices),
+        };
+        let text = |slice: &IoSlice<'_>| String::from_utf8(slice.to_vec()).unwrap();
+        slices[..offered].iter().map(text).collect()
     }
 
     /// One write, of which the socket takes `most` bytes at most.

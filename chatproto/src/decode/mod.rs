@@ -73,8 +73,16 @@ pub struct Decoder {
     /// Stream offset of the first byte that belongs to no frame yet: where the cut-off frame
     /// begins, or the next byte to come.
     position: u64,
-    cut_off: Option<Box<CutOff>>,
-    failed: Option<Box<DecodeError>>,
+    rest: Rest,
+}
+
+/// What a decoder keeps beyond its position.
+#[derive(Clone, Debug)]
+enum Rest {
+    Nothing,
+    CutOff(Box<CutOff>),
+    /// A framing error was met: nothing more is read.
+    Failed(Box<DecodeError>),
 }
 
 /// A frame that is not all there.
@@ -94,7 +102,7 @@ impl Decoder {
     /// A decoder that takes frames of up to `max_frame` bytes, at most 1 GiB.
     pub fn new(max_frame: usize) -> Self {
         let max_frame = max_frame.min(1 << 30) as u32;
-        Decoder { max_frame, strict: false, position: 0, cut_off: None, failed: None }
+        Decoder { max_frame, strict: false, position: 0, rest: Rest::Nothing }
     }
 
     /// Refuses keys that the schema does not have, instead of ignoring them.
@@ -111,11 +119,10 @@ impl Decoder {
     /// After an error of [`ErrorClass::Schema`](crate::ErrorClass::Schema) the next call goes on behind the frame. One of
     /// [`ErrorClass::Framing`](crate::ErrorClass::Framing) is final: every later call returns it again and reads nothing.
     pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, DecodeError> {
-        if let Some(error) = self.failed.as_deref() {
-            return Err(*error);
-        }
-        if self.cut_off.is_some() {
-            return self.decode_cut_off(input);
+        match &self.rest {
+            Rest::Nothing => {}
+            Rest::CutOff(_) => return self.decode_cut_off(input),
+            Rest::Failed(error) => return Err(**error),
         }
         let blank = input.iter().take_while(|&&byte| is_blank(byte)).count();
         *input = &input[blank..];
@@ -136,7 +143,7 @@ impl Decoder {
                 self.conclude(Cow::Borrowed(frame), verdict).map(Some)
             }
             Ok(Progress::Incomplete) => {
-                self.cut_off = Some(Box::new(CutOff { bytes: input.to_vec(), scanner }));
+                self.rest = Rest::CutOff(Box::new(CutOff { bytes: input.to_vec(), scanner }));
                 *input = &[];
                 Ok(None)
             }
@@ -148,7 +155,7 @@ impl Decoder {
         &mut self,
         input: &mut &'a [u8],
     ) -> Result<Option<Frame<'a>>, DecodeError> {
-        let cut_off = self.cut_off.as_mut().expect("checked by the caller");
+        let Rest::CutOff(cut_off) = &mut self.rest else { return Ok(None) };
         let before = cut_off.bytes.len();
         let room = self.max_frame as usize - before;
         cut_off.bytes.extend_from_slice(&input[..input.len().min(room)]);
@@ -157,7 +164,7 @@ impl Decoder {
                 let mut bytes = std::mem::take(&mut cut_off.bytes);
                 bytes.truncate(length);
                 *input = &input[length - before..];
-                self.cut_off = None;
+                self.rest = Rest::Nothing;
                 self.conclude(Cow::Owned(bytes), verdict).map(Some)
             }
             Ok(Progress::Incomplete) => {
@@ -187,8 +194,7 @@ impl Decoder {
 
     fn fail(&mut self, fault: scan::Fault) -> DecodeError {
         let error = self.error(fault, self.position);
-        self.cut_off = None;
-        self.failed = Some(Box::new(error));
+        self.rest = Rest::Failed(Box::new(error));
         error
     }
 
@@ -198,12 +204,10 @@ impl Decoder {
     /// [`DecodeErrorKind::UnexpectedEnd`] if it ended inside an object, or the framing error that
     /// was met before.
     pub fn finish(&mut self) -> Result<(), DecodeError> {
-        if let Some(error) = self.failed.as_deref() {
-            return Err(*error);
-        }
-        match &self.cut_off {
-            None => Ok(()),
-            Some(cut_off) => {
+        match &self.rest {
+            Rest::Nothing => Ok(()),
+            Rest::Failed(error) => Err(**error),
+            Rest::CutOff(cut_off) => {
                 let at = cut_off.bytes.len();
                 Err(self.fail(scan::Fault {
                     kind: DecodeErrorKind::UnexpectedEnd,
@@ -216,7 +220,7 @@ impl Decoder {
 
     /// Whether a frame has begun and not ended.
     pub fn is_inside_frame(&self) -> bool {
-        self.cut_off.is_some()
+        matches!(self.rest, Rest::CutOff(_))
     }
 
     /// Stream offset up to which everything was decided: where the next frame begins, or the one
@@ -227,7 +231,7 @@ impl Decoder {
 
     /// Forgets what was read from `position` on, which must be between two frames.
     pub(crate) fn rewind(&mut self, position: u64) {
-        *self = Decoder { position, cut_off: None, failed: None, ..*self };
+        (self.position, self.rest) = (position, Rest::Nothing);
     }
 }
 

@@ -24,10 +24,7 @@ pub(super) fn write(object: &mut Vec<u8>, session: &Session, text: &str) {
 }
 
 fn addressee(session: &Session) -> &str {
-    match &session.name {
-        Some(name) if session.phase != Phase::Claiming => name.as_str(),
-        _ => GUEST,
-    }
+    session.name().filter(|_| session.phase != Phase::Claiming).unwrap_or(GUEST)
 }
 
 impl Call<'_> {
@@ -107,8 +104,7 @@ impl Call<'_> {
     pub(super) fn welcome(&mut self) {
         let users = &self.hub.users;
         let others = users.online() - 1;
-        let mut text =
-            format!("Welcome, {}! Send /help to see the commands.", self.user().as_str());
+        let mut text = format!("Welcome, {}! Send /help to see the commands.", self.user());
         if others == 0 {
             text.push_str(" Nobody else is online.");
             return self.say(&text);
@@ -137,7 +133,7 @@ impl Call<'_> {
     /// Says something in one object, whatever its length.
     fn say(&mut self, text: &str) {
         let session = self.session;
-        let object = self.out.object(|log| write(log, session, text));
+        let object = self.out.object_aside(|log| write(log, session, text));
         self.out.deliver(self.conn, object);
     }
 

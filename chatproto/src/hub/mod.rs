@@ -296,7 +296,7 @@ impl Hub {
             Some((_, Action::Builtin(run))) => run(&mut call, message),
             Some((endpoint, Action::Handler(handler))) => {
                 let request = Request {
-                    user: call.user().clone(),
+                    user: UserName::from_normalised(call.user()),
                     endpoint: Arc::clone(&endpoint.name),
                     msg: without_own_name(&message.msg.to_str(), to).to_owned(),
                 };
@@ -388,7 +388,7 @@ impl Hub {
         match (completion, session.phase) {
             (Completion::Claimed, Phase::Claiming) => self.welcome(conn, now, out),
             (completion, Phase::Claiming) => {
-                let name = session.name.as_ref().map_or_else(String::new, ToString::to_string);
+                let name = session.name().unwrap_or_default().to_owned();
                 let reason = match completion {
                     Completion::Refused(reason) => reason,
                     _ => "the name cannot be checked now. Try again later.".to_owned(),
@@ -473,11 +473,8 @@ impl Hub {
     fn welcome(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         self.users.register(conn);
         let online = self.users.online();
-        let Some(session) = self.users.get_mut(conn) else { return };
-        let Some(name) = session.name.clone() else { return };
-        let mut stamp = Vec::new();
-        encode::stamp(&mut stamp, name.as_str(), &session.address.to_string());
-        session.stamp = stamp.into();
+        let Some(session) = self.users.get(conn) else { return };
+        let Some(name) = session.user_name() else { return };
         let (address, kind) = (session.address, session.kind);
         out.events.push(Event::Registered { conn, address, name, kind, online });
         if let Some(mut call) = self.call(conn, now, out) {
@@ -501,7 +498,7 @@ impl Hub {
         if let Some(session) = self.users.get(conn)
             && session.phase == Phase::Claiming
             && session.waits_for != 0
-            && let Some(name) = session.name.clone()
+            && let Some(name) = session.user_name()
         {
             self.orphans.insert(session.waits_for, name);
         }
@@ -509,27 +506,27 @@ impl Hub {
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
         session.waits_for = 0;
-        if was_user && let Some(name) = session.name.clone() {
+        if was_user && let Some(name) = session.user_name() {
             let address = session.address;
             out.effects.push_back(Effect::Release { name: name.clone() });
             out.events.push(Event::Departed { conn, address, name, reason, online });
         }
         if !was_user {
             // refusals and the like address the guest that it is
-            session.name = None;
+            session.forget_name();
         }
     }
 }
 
 fn out_event(call: &mut Call<'_>, event: impl FnOnce(UserName) -> Event) {
-    let name = call.user().clone();
+    let name = UserName::from_normalised(call.user());
     call.out.events.push(event(name));
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// The name of the registered user that this call is of.
-    fn user(&self) -> &UserName {
-        self.session.name.as_ref().expect("a registered user has a name")
+    fn user(&self) -> &'a str {
+        self.session.name().expect("a registered user has a name")
     }
 
     /// Delivers a message to the user that it is addressed to (A9).
@@ -561,16 +558,16 @@ impl Call<'_> {
         let (session, limits) = (self.session, &self.hub.limits);
         let (object, limit) = match kind {
             PeerKind::Stream => {
-                let stamp = &session.stamp;
+                let stamp = session.stamp();
                 // the line feed does not count
                 let limit = limits.frame + 1;
                 (self.out.object(|log| encode::splice(log, stamp, token, message.msg.raw())), limit)
             }
             PeerKind::OneRead => {
-                let name = session.name.as_ref().map_or("", UserName::as_str);
+                let name = self.user();
                 let (ip, msg) = (session.address.to_string(), message.msg.to_str());
                 let write = |log: &mut Vec<u8>| encode::python(log, name, &ip, to, &msg);
-                (self.out.object(write), limits.one_read.min(limits.frame + 1))
+                (self.out.object_aside(write), limits.one_read.min(limits.frame + 1))
             }
         };
         if object.len() > limit {

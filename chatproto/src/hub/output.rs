@@ -1,9 +1,10 @@
 //! What the hub wants done, in the order in which it decided it: objects to deliver, connections
 //! to close, effects to carry out, events to report.
 //!
-//! The objects of a batch stand one after the other in one buffer, each encoded once; a delivery is
-//! a range of it. So a broadcast costs a few bytes per receiver, and consecutive objects to one
-//! receiver are one range to whoever writes them.
+//! The objects of a batch stand one after the other in a buffer, each encoded once; a delivery is a
+//! range of it. So a broadcast costs a few bytes per receiver, and consecutive objects to one
+//! receiver are one range to whoever writes them. What would come between them (answers to the
+//! sender, the form for one-read peers) stands aside, in a second buffer.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -18,18 +19,19 @@ use super::ConnId;
 /// The output of a batch of calls to a [`Hub`](crate::Hub). Reuse it: clearing keeps its memory.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// The encoded objects, each with its line feed.
-    pub(crate) log: Vec<u8>,
+    /// The encoded objects, each with its line feed: forwarded ones, and those that stand aside.
+    log: Vec<u8>,
+    aside: Vec<u8>,
     /// What to do, by lane.
     pub(crate) lanes: Vec<Vec<Action>>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) events: Vec<Event>,
 }
 
-/// One thing to do for one connection; the ranges are in the log.
+/// One thing to do for one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
-    Deliver { slot: u32, generation: u32, start: u32, end: u32 },
+    Deliver { slot: u32, generation: u32, object: Range },
     Close { slot: u32, generation: u32 },
 }
 
@@ -232,8 +234,13 @@ impl Output {
         self.lanes.iter().enumerate().flat_map(move |(lane, actions)| {
             let id = move |slot, generation| ConnId { lane: lane as u16, slot, generation };
             actions.iter().map(move |action| match *action {
-                Action::Deliver { slot, generation, start, end } => {
-                    let object = &self.log[start as usize..end as usize];
+                Action::Deliver { slot, generation, object } => {
+                    let (buffer, base) = match object.is_aside() {
+                        true => (&self.aside, ASIDE),
+                        false => (&self.log, 0),
+                    };
+                    let (start, end) = (object.start - base, object.end - base);
+                    let object = &buffer[start as usize..end as usize];
                     (id(slot, generation), Outgoing::Object(object))
                 }
                 Action::Close { slot, generation } => (id(slot, generation), Outgoing::Close),
@@ -254,38 +261,61 @@ impl Output {
     /// Forgets the actions, for the next batch.
     pub fn clear(&mut self) {
         self.log.clear();
+        self.aside.clear();
         self.lanes.iter_mut().for_each(Vec::clear);
     }
 
-    /// Appends an object written by `write`, with its line feed, and returns its range.
+    /// How many bytes the objects have.
+    pub(crate) fn len(&self) -> usize {
+        self.log.len() + self.aside.len()
+    }
+
+    /// Takes the buffer with all the objects, and where those begin in it that stood aside.
+    pub(crate) fn take_log(&mut self) -> (Vec<u8>, u32) {
+        let aside_at = self.log.len() as u32;
+        self.log.append(&mut self.aside);
+        (std::mem::take(&mut self.log), aside_at)
+    }
+
+    /// Gives a buffer to be used again.
+    pub(crate) fn reuse_log(&mut self, mut log: Vec<u8>) {
+        log.clear();
+        self.log = log;
+    }
+
+    /// Appends an object to forward, written by `write`, with its line feed.
     pub(crate) fn object(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range {
-        let start = self.log.len();
-        write(&mut self.log);
-        self.log.push(b'\n');
-        let at = |offset: usize| u32::try_from(offset).expect("a batch is shorter than 4 GiB");
-        Range { start: at(start), end: at(self.log.len()) }
+        append(&mut self.log, 0, write)
+    }
+
+    /// The same for one that stands aside.
+    pub(crate) fn object_aside(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range {
+        append(&mut self.aside, ASIDE, write)
     }
 
     /// Takes the last object back.
-    pub(crate) fn retract(&mut self, range: Range) {
-        self.log.truncate(range.start as usize);
+    pub(crate) fn retract(&mut self, object: Range) {
+        match object.is_aside() {
+            true => self.aside.truncate((object.start - ASIDE) as usize),
+            false => self.log.truncate(object.start as usize),
+        }
     }
 
-    pub(crate) fn deliver(&mut self, to: ConnId, Range { start, end }: Range) {
-        let action = Action::Deliver { slot: to.slot, generation: to.generation, start, end };
+    pub(crate) fn deliver(&mut self, to: ConnId, object: Range) {
+        let action = Action::Deliver { slot: to.slot, generation: to.generation, object };
         self.lane(to).push(action);
+    }
+
+    /// Delivers bytes that are no object.
+    pub(crate) fn deliver_raw(&mut self, to: ConnId, bytes: &[u8]) {
+        let object = self.object_aside(|log| log.extend_from_slice(bytes));
+        self.aside.pop();
+        self.deliver(to, Range { end: object.end - 1, ..object });
     }
 
     pub(crate) fn close(&mut self, conn: ConnId) {
         let action = Action::Close { slot: conn.slot, generation: conn.generation };
         self.lane(conn).push(action);
-    }
-
-    /// Delivers bytes that are no object.
-    pub(crate) fn deliver_raw(&mut self, to: ConnId, bytes: &[u8]) {
-        let object = self.object(|log| log.extend_from_slice(bytes));
-        self.log.pop();
-        self.deliver(to, Range { end: object.end - 1, ..object });
     }
 
     fn lane(&mut self, conn: ConnId) -> &mut Vec<Action> {
@@ -297,15 +327,39 @@ impl Output {
     }
 }
 
-/// Where an object lies in the log.
+/// Marks the offsets of objects that stand aside.
+const ASIDE: u32 = 1 << 31;
+
+/// Where an object lies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
+    start: u32,
+    end: u32,
 }
 
 impl Range {
     pub(crate) fn len(self) -> usize {
         (self.end - self.start) as usize
     }
+
+    fn is_aside(self) -> bool {
+        self.start & ASIDE != 0
+    }
+
+    /// Its bounds in the buffer of [`Output::take_log`].
+    pub(crate) fn bounds(self, aside_at: u32) -> (u32, u32) {
+        let base = if self.is_aside() { ASIDE - aside_at } else { 0 };
+        (self.start - base, self.end - base)
+    }
+}
+
+fn append(buffer: &mut Vec<u8>, base: u32, write: impl FnOnce(&mut Vec<u8>)) -> Range {
+    let start = buffer.len();
+    write(buffer);
+    buffer.push(b'\n');
+    let at = |offset: usize| {
+        let offset = u32::try_from(offset).ok().filter(|&offset| offset < ASIDE);
+        base + offset.expect("a batch is shorter than 2 GiB")
+    };
+    Range { start: at(start), end: at(buffer.len()) }
 }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use foldhash::quality::{FixedState, SeedableRandomState};
 use hashbrown::{HashMap, HashTable};
 
+use crate::encode;
 use crate::handshake::PeerKind;
 use crate::name::UserName;
 
@@ -38,10 +39,35 @@ pub(super) struct Session {
     pub(super) waits_for: u32,
     /// Its place in the roster, while registered.
     place: u32,
-    /// Present from `Claiming` on.
-    pub(super) name: Option<UserName>,
-    /// How everything that is forwarded from it begins (see [`crate::encode::stamp`]).
-    pub(super) stamp: Box<[u8]>,
+    /// The name, from `Claiming` on, and behind it the stamp with which everything begins that is
+    /// forwarded from it (see [`crate::encode::stamp`]). In one piece, as there are many of these.
+    text: Box<str>,
+    name_length: u32,
+}
+
+impl Session {
+    pub(super) fn name(&self) -> Option<&str> {
+        Some(&self.text[..self.name_length as usize]).filter(|name| !name.is_empty())
+    }
+
+    pub(super) fn user_name(&self) -> Option<UserName> {
+        self.name().map(UserName::from_normalised)
+    }
+
+    pub(super) fn stamp(&self) -> &[u8] {
+        &self.text.as_bytes()[self.name_length as usize..]
+    }
+
+    fn set_name(&mut self, name: &UserName) {
+        let mut text = name.as_str().as_bytes().to_vec();
+        self.name_length = text.len() as u32;
+        encode::stamp(&mut text, name.as_str(), &self.address.to_string());
+        self.text = String::from_utf8(text).expect("a stamp is text").into();
+    }
+
+    pub(super) fn forget_name(&mut self) {
+        (self.text, self.name_length) = (Box::default(), 0);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -92,8 +118,8 @@ impl Users {
             address,
             waits_for: 0,
             place: 0,
-            name: None,
-            stamp: Box::default(),
+            text: Box::default(),
+            name_length: 0,
         };
         let Lane { slots, free } = &mut self.lanes[index];
         let slot = free.pop().unwrap_or_else(|| {
@@ -155,7 +181,7 @@ impl Users {
             return false;
         }
         let Some(session) = self.get_mut(conn) else { return false };
-        session.name = Some(name.clone());
+        session.set_name(name);
         session.phase = Phase::Claiming;
         let Users { lanes, names, hasher, .. } = self;
         let hash = |&conn: &ConnId| hasher.hash_one(name_of(lanes, conn));
@@ -177,8 +203,8 @@ impl Users {
     pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.get(conn) else { return false };
         let (phase, place) = (session.phase, session.place as usize);
-        if let (Phase::Claiming | Phase::Registered, Some(name)) = (phase, &session.name) {
-            let hash = self.hasher.hash_one(name.as_str());
+        if let (Phase::Claiming | Phase::Registered, Some(name)) = (phase, session.name()) {
+            let hash = self.hasher.hash_one(name);
             if let Ok(entry) = self.names.find_entry(hash, |&holder| holder == conn) {
                 entry.remove();
             }
@@ -235,5 +261,5 @@ impl Users {
 fn name_of(lanes: &[Lane], conn: ConnId) -> &str {
     let slot = &lanes[usize::from(conn.lane)].slots[conn.slot as usize];
     debug_assert_eq!(slot.generation, conn.generation);
-    slot.session.as_ref().and_then(|session| session.name.as_ref()).map_or("", UserName::as_str)
+    slot.session.as_ref().and_then(Session::name).unwrap_or_default()
 }

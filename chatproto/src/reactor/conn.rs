@@ -44,23 +44,32 @@ pub(super) struct Op<'a> {
 /// What is done with the peer's bytes.
 #[derive(Debug)]
 enum Phase {
-    Handshake(Handshake),
+    Handshake {
+        machine: Handshake,
+        /// When the name is complete if nothing more comes.
+        silent_at: Option<Instant>,
+    },
     Messages(Decoder),
     /// Nothing: the connection is being closed.
     Discard,
 }
 
-/// How far the end of a connection has come. The instants say when the next step is taken at the
-/// latest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closing {
-    No,
+/// How far the end of a connection has come, and when the next step is taken at the latest.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) step: Step,
+    pub(super) until: Instant,
+}
+
+/// The steps of a connection's end, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
     /// What is queued is written, then no more.
-    Draining(Instant),
+    Draining,
     /// A reader that was too slow is told what it missed; nothing comes after it.
-    LastWords(Instant),
+    LastWords,
     /// The writing side is shut down; the peer's bytes are thrown away until it closes.
-    Lingering(Instant),
+    Lingering,
 }
 
 /// Where the bytes came from that a connection put into the arena.
@@ -85,11 +94,10 @@ pub(super) struct Conn {
     stash: Box<[u8]>,
     /// When the peer's allowance is used up, by the generic cell rate algorithm.
     allowance: Option<Instant>,
-    /// When the name is complete if nothing more comes.
-    pub(super) silent_at: Option<Instant>,
-    /// When a timer will tell that a one-read peer may get its next object.
-    pub(super) paced_until: Option<Instant>,
-    pub(super) closing: Closing,
+    /// Present from the beginning of the end; few connections are there at a time.
+    pub(super) closing: Option<Box<Closing>>,
+    /// A timer will tell when a one-read peer may get its next object.
+    pub(super) is_paced: bool,
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
@@ -107,12 +115,11 @@ impl Conn {
             stream,
             id,
             outbox: Outbox::new(),
-            phase: Phase::Handshake(Handshake::new()),
+            phase: Phase::Handshake { machine: Handshake::new(), silent_at: None },
             stash: Box::default(),
             allowance: None,
-            silent_at: None,
-            paced_until: None,
-            closing: Closing::No,
+            closing: None,
+            is_paced: false,
             is_dirty: false,
             is_ready: false,
             is_waiting: false,
@@ -158,7 +165,19 @@ impl Conn {
     }
 
     pub(super) fn is_lingering(&self) -> bool {
-        matches!(self.closing, Closing::Lingering(_))
+        self.closing_step() == Some(Step::Lingering)
+    }
+
+    /// When the name is complete if nothing more comes.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Handshake { silent_at, .. } => silent_at,
+            Phase::Messages(_) | Phase::Discard => None,
+        }
+    }
+
+    pub(super) fn closing_step(&self) -> Option<Step> {
+        self.closing.as_deref().map(|closing| closing.step)
     }
 
     /// Stops looking at what the peer sends.
@@ -171,7 +190,7 @@ impl Conn {
 
     /// Whether the peer has not said its name yet.
     pub(super) fn is_guest(&self) -> bool {
-        matches!(self.phase, Phase::Handshake(_))
+        matches!(self.phase, Phase::Handshake { .. })
     }
 
     /// Turns the peer's bytes into operations. Returns when to go on, if the peer is too fast.
@@ -225,12 +244,11 @@ impl Conn {
         limits: &Limits,
         ops: &mut Vec<Op<'a>>,
     ) {
-        if self.silent_at.is_some_and(|at| at <= now) && self.stash.is_empty() {
-            self.silent_at = None;
-            if let Phase::Handshake(handshake) = &mut self.phase {
-                let step = handshake.handle_silence();
-                self.take_step(step, &[], now, limits, ops);
-            }
+        if let Phase::Handshake { machine, silent_at: Some(at) } = &mut self.phase
+            && *at <= now
+        {
+            let step = machine.handle_silence();
+            self.take_step(step, &[], now, limits, ops);
         }
     }
 
@@ -242,13 +260,13 @@ impl Conn {
         limits: &Limits,
         ops: &mut Vec<Op<'a>>,
     ) -> bool {
-        while let Phase::Handshake(handshake) = &mut self.phase {
-            let step = handshake.handle_input(bytes, limits.unregistered);
+        while let Phase::Handshake { machine, .. } = &mut self.phase {
+            let step = machine.handle_input(bytes, limits.unregistered);
             let waits = step == Registration::Waiting;
             self.take_step(step, bytes, now, limits, ops);
             if waits && self.at_end && !self.end_told {
-                if let Phase::Handshake(handshake) = &mut self.phase {
-                    let step = handshake.handle_end();
+                if let Phase::Handshake { machine, .. } = &mut self.phase {
+                    let step = machine.handle_end();
                     self.take_step(step, &[], now, limits, ops);
                 }
                 self.end(None, ops);
@@ -270,8 +288,8 @@ impl Conn {
     ) {
         let input = match step {
             Registration::Waiting => {
-                if let Phase::Handshake(handshake) = &self.phase {
-                    self.silent_at = handshake.has_begun().then(|| now + limits.handshake_grace);
+                if let Phase::Handshake { machine, silent_at } = &mut self.phase {
+                    *silent_at = machine.has_begun().then(|| now + limits.handshake_grace);
                 }
                 return;
             }
@@ -282,7 +300,6 @@ impl Conn {
             Registration::Gone => return,
             Registration::Name(name, kind) => {
                 self.outbox.set_kind(kind);
-                self.silent_at = None;
                 Input::Name(name, kind)
             }
             Registration::LateLineFeed => {

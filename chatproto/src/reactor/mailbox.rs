@@ -12,8 +12,9 @@ use crate::outbox::Chunk;
 
 /// What one event loop is handed by the others.
 pub(super) enum Mail {
-    /// Actions of a batch that another loop put through the hub.
-    Batch(Arc<Chunk>, Vec<LaneAction>),
+    /// Actions of a batch that another loop put through the hub: its objects, where those begin
+    /// that stand aside, and what to do.
+    Batch(Arc<Chunk>, u32, Vec<LaneAction>),
     /// A connection to take over.
     Accepted(TcpStream, std::net::IpAddr),
     /// An effect finished.

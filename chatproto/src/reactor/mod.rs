@@ -145,7 +145,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         acceptor: acceptor.take(),
         conns: Vec::new(),
         open: 0,
-        timers: Timers::default(),
+        timers: Timers::new(),
         fresh: Vec::new(),
         gone: Vec::new(),
         completed: Vec::new(),
@@ -274,7 +274,7 @@ impl Reactor {
 
     fn take_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Batch(chunk, actions) => self.apply(&chunk, &actions),
+            Mail::Batch(chunk, aside_at, actions) => self.apply(&chunk, aside_at, &actions),
             Mail::Accepted(stream, address) => self.fresh.push((stream, address)),
             Mail::Completed(token, completion) => self.completed.push((token, completion)),
         }
@@ -292,7 +292,7 @@ impl Reactor {
                 // if bytes came meanwhile, they have set a timer of their own
                 Due::Silence | Due::Resume => self.make_ready(slot),
                 Due::Pace => {
-                    conn.paced_until = None;
+                    conn.is_paced = false;
                     self.make_dirty(slot);
                 }
                 Due::Close => self.handle_close_due(slot, now),
@@ -355,9 +355,9 @@ impl Reactor {
         // elsewhere only a refused read makes the next event come
         again |= conn.saw_end || !cfg!(any(target_os = "linux", target_os = "android"));
         let (bytes, rest) = arena.split_at_mut(length);
-        let was_silent_at = conn.silent_at;
+        let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
-        let (id, silent_at) = (conn.id, conn.silent_at);
+        let (id, silent_at) = (conn.id, conn.silent_at());
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;
@@ -414,7 +414,7 @@ impl Reactor {
             hub.handle_deadline(conn, now, &mut self.out);
         }
         for op in ops {
-            if self.out.log.len() > OUTPUT_MOST {
+            if self.out.len() > OUTPUT_MOST {
                 self.hand_out(hub);
                 hub = shared.hub();
             }

@@ -2,8 +2,8 @@
 //! still means anything.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
 
 use crate::hub::ConnId;
 
@@ -22,25 +22,60 @@ pub(super) enum Due {
     Close,
 }
 
-type Entry = (Instant, Due, u32, u32);
+/// Nanoseconds since the timers were made: half the size of an [`Instant`].
+type Nanos = u64;
 
-#[derive(Debug, Default)]
-pub(super) struct Timers(BinaryHeap<Reverse<Entry>>);
+#[derive(Debug)]
+pub(super) struct Timers {
+    epoch: Instant,
+    heap: BinaryHeap<Reverse<(Nanos, u32, u32, Due)>>,
+    /// The deadlines for registration come in order, as each is as far ahead as the others: no heap
+    /// for these, of which every connection has one.
+    registrations: VecDeque<(Nanos, u32, u32)>,
+}
 
 impl Timers {
+    pub(super) fn new() -> Self {
+        let (heap, registrations) = (BinaryHeap::new(), VecDeque::new());
+        Timers { epoch: Instant::now(), heap, registrations }
+    }
+
     pub(super) fn add(&mut self, at: Instant, due: Due, conn: ConnId) {
-        self.0.push(Reverse((at, due, conn.slot, conn.generation)));
+        let at = self.nanos(at);
+        match due {
+            Due::Registration => self.registrations.push_back((at, conn.slot, conn.generation)),
+            due => self.heap.push(Reverse((at, conn.slot, conn.generation, due))),
+        }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        self.0.peek().map(|Reverse((at, ..))| *at)
+        let heap = self.heap.peek().map(|Reverse((at, ..))| *at);
+        let registration = self.registrations.front().map(|(at, ..)| *at);
+        let next = [heap, registration].into_iter().flatten().min()?;
+        Some(self.epoch + Duration::from_nanos(next))
     }
 
     /// Takes an entry whose time has come: what is due, for which slot and generation.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Due, u32, u32)> {
-        if self.next()? > now {
+        let now = self.nanos(now);
+        if let Some(&(at, slot, generation)) = self.registrations.front()
+            && at <= now
+        {
+            self.registrations.pop_front();
+            if self.registrations.is_empty() {
+                self.registrations = VecDeque::new();
+            }
+            return Some((Due::Registration, slot, generation));
+        }
+        let Reverse((at, ..)) = self.heap.peek()?;
+        if *at > now {
             return None;
         }
-        self.0.pop().map(|Reverse((_, due, slot, generation))| (due, slot, generation))
+        self.heap.pop().map(|Reverse((_, slot, generation, due))| (due, slot, generation))
+    }
+
+    fn nanos(&self, at: Instant) -> Nanos {
+        // five hundred years fit
+        at.saturating_duration_since(self.epoch).as_nanos() as Nanos
     }
 }

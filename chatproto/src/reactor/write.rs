@@ -7,10 +7,10 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::hub::{Departure, Hub, LaneAction, Output};
-use crate::outbox::Chunk;
+use crate::outbox::{Chunk, Writable};
 
 use super::Reactor;
-use super::conn::Closing;
+use super::conn::{Closing, Step};
 use super::mailbox::Mail;
 use super::timer::Due;
 
@@ -19,11 +19,11 @@ impl Reactor {
     /// writes what is for the own connections.
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>) {
         let shared = Arc::clone(&self.shared);
-        let log = std::mem::take(&mut self.out.log);
+        let (log, aside_at) = self.out.take_log();
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
             if lane != self.lane && !actions.is_empty() {
-                let mail = Mail::Batch(Arc::clone(&chunk), std::mem::take(actions));
+                let mail = Mail::Batch(Arc::clone(&chunk), aside_at, std::mem::take(actions));
                 // a loop that cannot be woken is gone, and its connections with it
                 let _ = shared.lanes[lane].send(mail);
             }
@@ -36,28 +36,28 @@ impl Reactor {
         }
         if let Some(own) = self.out.lanes.get_mut(self.lane) {
             let mut own = std::mem::take(own);
-            self.apply(&chunk, &own);
+            self.apply(&chunk, aside_at, &own);
             own.clear();
             self.out.lanes[self.lane] = own;
         }
         self.write_dirty(Instant::now());
         // if nobody has to keep it, its buffer serves the next batch
         if let Ok(chunk) = Arc::try_unwrap(chunk) {
-            self.out.log = chunk.into_buffer();
-            self.out.log.clear();
+            self.out.reuse_log(chunk.into_buffer());
         }
     }
 
     /// Appends a batch to the outboxes of the connections that this loop owns.
-    pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, actions: &[LaneAction]) {
+    pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
         let shared = Arc::clone(&self.shared);
         for action in actions {
             let (LaneAction::Deliver { slot, generation, .. }
             | LaneAction::Close { slot, generation }) = *action;
             let Some(conn) = self.conn(slot, generation) else { continue };
             match *action {
-                LaneAction::Deliver { start, end, .. } => {
-                    conn.outbox.push(chunk, (start, end), &shared.limits, shared.policy);
+                LaneAction::Deliver { object, .. } => {
+                    let range = object.bounds(aside_at);
+                    conn.outbox.push(chunk, range, &shared.limits, shared.policy);
                 }
                 LaneAction::Close { .. } => {
                     conn.discard_input();
@@ -103,12 +103,14 @@ impl Reactor {
                 shared.hub().write_missed(conn.id, missed, false, &mut notice);
                 conn.outbox.insert_notice(notice, &shared.budget);
             }
-            let mut slices: Vec<IoSlice<'_>> = Vec::new();
-            conn.outbox.writable(now, &mut slices);
-            let written = match slices.as_slice() {
-                [] => break,
-                [one] => conn.stream.write(one),
-                many => conn.stream.write_vectored(many),
+            let written = match conn.outbox.writable(now) {
+                Writable::Nothing => break,
+                Writable::One(bytes) => conn.stream.write(bytes),
+                Writable::Many => {
+                    let mut slices: [IoSlice<'_>; 64] = std::array::from_fn(|_| IoSlice::new(&[]));
+                    let count = conn.outbox.fill(&mut slices);
+                    conn.stream.write_vectored(&slices[..count])
+                }
             };
             match written {
                 Ok(count) => conn.outbox.handle_written(count, now, &shared.limits),
@@ -127,45 +129,37 @@ impl Reactor {
     fn after_write(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         let id = conn.id;
-        if conn.outbox.is_overflown() && conn.closing == Closing::No {
+        if conn.outbox.is_overflown() && conn.closing.is_none() {
             conn.discard_input();
             self.begin_drain(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         if !conn.outbox.is_empty() {
             if let Some(at) = conn.outbox.next_write().filter(|&at| at > now)
-                && conn.paced_until.is_none()
+                && !conn.is_paced
             {
-                conn.paced_until = Some(at);
+                conn.is_paced = true;
                 self.timers.add(at, Due::Pace, id);
             }
             return;
         }
-        match conn.closing {
-            Closing::Draining(_) if conn.outbox.is_overflown() => self.say_last_words(slot, now),
-            Closing::Draining(_) | Closing::LastWords(_) => self.shut_down(slot, now),
-            Closing::No | Closing::Lingering(_) => {}
+        match conn.closing_step() {
+            Some(Step::Draining) if conn.outbox.is_overflown() => self.say_last_words(slot, now),
+            Some(Step::Draining | Step::LastWords) => self.shut_down(slot, now),
+            Some(Step::Lingering) | None => {}
         }
     }
 
     /// Nothing more is to come for the connection; what is queued may still go out.
     fn begin_drain(&mut self, slot: u32) {
-        let until = Instant::now() + self.shared.limits.drain;
-        self.enter(slot, Closing::Draining(until), until);
+        self.enter(slot, Step::Draining, Instant::now() + self.shared.limits.drain);
     }
 
-    /// The first of [`Closing`]'s steps, or a later one than the connection is in.
-    fn enter(&mut self, slot: u32, step: Closing, until: Instant) {
+    /// Goes on to a step of the connection's end, unless it is there or further.
+    fn enter(&mut self, slot: u32, step: Step, until: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let is_later = match (conn.closing, step) {
-            (Closing::No, _) => true,
-            (Closing::Draining(_), Closing::Draining(_)) => false,
-            (Closing::Draining(_), _) => true,
-            (Closing::LastWords(_), step) => matches!(step, Closing::Lingering(_)),
-            (Closing::Lingering(_), _) => false,
-        };
-        if is_later {
-            conn.closing = step;
+        if conn.closing_step().is_none_or(|present| present < step) {
+            conn.closing = Some(Box::new(Closing { step, until }));
             self.timers.add(until, Due::Close, conn.id);
         }
     }
@@ -194,7 +188,7 @@ impl Reactor {
             shared.observe(&event);
         }
         let until = now + shared.limits.linger;
-        self.enter(slot, Closing::LastWords(until), until);
+        self.enter(slot, Step::LastWords, until);
         self.make_dirty(slot);
     }
 
@@ -207,22 +201,17 @@ impl Reactor {
         }
         conn.discard_input();
         let until = now + self.shared.limits.linger;
-        self.enter(slot, Closing::Lingering(until), until);
+        self.enter(slot, Step::Lingering, until);
         self.make_ready(slot);
     }
 
     /// The time of a step of the connection's end is over.
     pub(super) fn handle_close_due(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let (Closing::Draining(until) | Closing::LastWords(until) | Closing::Lingering(until)) =
-            conn.closing
-        else {
+        let Some(closing) = conn.closing.as_deref().filter(|closing| closing.until <= now) else {
             return;
         };
-        if until > now {
-            return;
-        }
-        if matches!(conn.closing, Closing::Draining(_)) && conn.outbox.is_overflown() {
+        if closing.step == Step::Draining && conn.outbox.is_overflown() {
             conn.outbox.abandon();
             self.say_last_words(slot, now);
         } else {

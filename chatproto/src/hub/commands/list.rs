@@ -1,7 +1,6 @@
 //! `/list`: who else is connected.
 
 use crate::message::MessageRef;
-use crate::name::UserName;
 
 use super::super::Call;
 use super::Command;
@@ -16,8 +15,6 @@ fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     if count == 0 {
         return call.answer("No other users are connected.");
     }
-    let names = users
-        .others(call.conn)
-        .filter_map(|(_, session)| session.name.as_ref().map(UserName::as_str));
+    let names = users.others(call.conn).filter_map(|(_, session)| session.name());
     call.answer_list(&format!("Connected users ({count}): "), names, count);
 }
