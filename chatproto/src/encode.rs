@@ -3,6 +3,8 @@
 //!
 //! Every function appends to the caller's buffer and writes one object without a line feed.
 
+use crate::decode::plain_run;
+
 /// Appends the compact form: no spaces, UTF-8 as it is.
 pub fn compact(out: &mut Vec<u8>, name: &str, ip: &str, to: &str, msg: &str) {
     out.reserve(name.len() + ip.len() + to.len() + msg.len() + 48);
@@ -49,17 +51,16 @@ pub fn splice(out: &mut Vec<u8>, stamp: &[u8], to: &str, msg: &str) {
 }
 
 /// Appends `text` as the inside of a JSON string of the compact form.
+#[inline]
 fn escape(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    let mut plain = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte < 0x20 || byte == b'"' || byte == b'\\' {
-            out.extend_from_slice(&bytes[plain..at]);
-            escape_byte(out, byte);
-            plain = at + 1;
-        }
+    let mut rest = text.as_bytes();
+    loop {
+        let plain = plain_run(rest);
+        out.extend_from_slice(&rest[..plain]);
+        let Some(&special) = rest.get(plain) else { return };
+        escape_byte(out, special);
+        rest = &rest[plain + 1..];
     }
-    out.extend_from_slice(&bytes[plain..]);
 }
 
 /// Appends `text` as the inside of a JSON string of Python's form.
@@ -96,8 +97,16 @@ fn escape_unit(out: &mut Vec<u8>, unit: u16) {
     out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
 }
 
+/// Whether there is a character that Python's form escapes and the compact one does not.
+fn needs_python_escape(text: &str) -> bool {
+    text.bytes().any(|byte| byte >= 0x7f)
+}
+
 /// How many bytes `text` takes inside a JSON string, in the compact form or in Python's.
 pub(crate) fn escaped_len(text: &str, ascii: bool) -> usize {
+    if plain_run(text.as_bytes()) == text.len() && !(ascii && needs_python_escape(text)) {
+        return text.len();
+    }
     let escape_byte_len = |byte: u8| match byte {
         b'"' | b'\\' | 0x08 | 0x0c | b'\n' | b'\r' | b'\t' => 2,
         0..0x20 => 6,

@@ -18,6 +18,8 @@ use crate::message::{JsonStr, MessageRef};
 use canonical::canonical;
 use scan::{Progress, Scanner, Span, Spans};
 
+pub(crate) use text::plain_run;
+
 /// One frame that is a message: its text, and where the four strings are in it.
 #[derive(Clone, Debug)]
 pub struct Frame<'a> {
