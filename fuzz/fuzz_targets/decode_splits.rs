@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use chatproto::{Decoder, DecodeError, ErrorClass, Message};
+use chatproto::{DecodeError, Decoder, ErrorClass, Message};
 use libfuzzer_sys::fuzz_target;
 
 fn outcomes<'a>(reads: impl Iterator<Item = &'a [u8]>) -> Vec<Result<Message, DecodeError>> {
