@@ -1,0 +1,166 @@
+//! A running server: what it costs, and its end. And which core does what.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::servers;
+
+/// A server that runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // an error means that it has ended
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    /// Processor time so far, user and system, of all its threads.
+    pub(crate) fn cpu(&self) -> Result<Duration, String> {
+        let directory = format!("/proc/{}/task", self.child.id());
+        let gone = |error| format!("the server's processor time cannot be read: {error}.");
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(directory).map_err(gone)? {
+            let path = task.map_err(gone)?.path().join("schedstat");
+            // a thread may end meanwhile
+            let Ok(text) = fs::read_to_string(path) else { continue };
+            nanoseconds += text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        }
+        match nanoseconds {
+            0 => {
+                Err("the kernel does not tell the server's processor time (schedstat).".to_owned())
+            }
+            _ => Ok(Duration::from_nanos(nanoseconds)),
+        }
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn memory(&self) -> Result<u64, String> {
+        // smaps_rollup is exact; status is the fallback of older kernels
+        let of = |file: &str, field: &str| -> Option<u64> {
+            let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+            Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+        };
+        of("smaps_rollup", "Rss:")
+            .or_else(|| of("status", "VmRSS:"))
+            .ok_or_else(|| "the server's memory cannot be read.".to_owned())
+    }
+}
+
+/// Which core does what. Without `taskset`, or with one core, the system decides.
+#[derive(Debug)]
+pub(crate) struct Cores {
+    allowed: Vec<usize>,
+    can_place: bool,
+}
+
+impl Cores {
+    pub(crate) fn new() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let allowed = list.map(parse_list).unwrap_or_default();
+        let can_place = allowed.len() > 1 && servers::find("taskset").is_some();
+        Cores { allowed, can_place }
+    }
+
+    /// Puts this process on the second core, or on all of them.
+    pub(crate) fn place_generator(&self, is_pinned: bool) {
+        if self.can_place {
+            let list = if is_pinned { self.allowed[1].to_string() } else { self.all() };
+            let pid = std::process::id().to_string();
+            let mut taskset = Command::new("taskset");
+            // if that fails the comparison is noisier, and still fair
+            let _ = taskset.args(["-p", "-c", &list, &pid]).stdout(Stdio::null()).status();
+        }
+    }
+
+    /// A command on the first core, or on all of them.
+    pub(crate) fn command(&self, program: &str, is_pinned: bool) -> Command {
+        if !self.can_place {
+            return Command::new(program);
+        }
+        let list = if is_pinned { self.allowed[0].to_string() } else { self.all() };
+        let mut command = Command::new("taskset");
+        command.args(["-c", &list, program]);
+        command
+    }
+
+    fn all(&self) -> String {
+        self.allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    pub(crate) fn description(&self) -> String {
+        match self.allowed.as_slice() {
+            [first, second, ..] if self.can_place => {
+                format!("server on core {first}, generator on core {second} (taskset)")
+            }
+            _ => "neither server nor generator is bound to a core".to_owned(),
+        }
+    }
+}
+
+/// `0-3,8` and the like.
+fn parse_list(list: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<usize>().ok()?..=last.parse::<usize>().ok()?)
+    };
+    list.trim().split(',').filter_map(range).flatten().collect()
+}
+
+/// How many descriptors a process may have; the servers inherit it.
+pub(crate) mod descriptors {
+    use std::fs;
+
+    /// Descriptors that a server or the generator needs beside its connections.
+    pub(crate) const RESERVE: usize = 64;
+    /// More is not asked for: some programs prepare for all that they may have.
+    pub(super) const ENOUGH: usize = 65_536;
+
+    pub(crate) fn soft() -> usize {
+        limits().0
+    }
+
+    pub(super) fn limits() -> (usize, usize) {
+        let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let mut numbers = line.unwrap_or_default().split_whitespace();
+        let mut next = || match numbers.next() {
+            Some("unlimited") => usize::MAX,
+            number => number.and_then(|number| number.parse().ok()).unwrap_or(0),
+        };
+        (next(), next())
+    }
+}
+
+/// Raises the soft limit of descriptors to the hard one. Only a shell can do that without unsafe
+/// code: it takes the place of this process, and starts it anew.
+pub(crate) fn raise_descriptors(is_raised: bool) -> Result<(), String> {
+    let (soft, hard) = descriptors::limits();
+    let wanted = hard.min(descriptors::ENOUGH);
+    if is_raised || soft >= wanted {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+
+        let this = servers::this_executable()?;
+        let script = format!("ulimit -Sn {wanted}; exec \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, "sh", &this]).args(std::env::args().skip(1));
+        let error = shell.arg(crate::options::RAISED).exec();
+        Err(format!("cannot start anew with {wanted} descriptors: {error}."))
+    }
+    #[cfg(not(unix))]
+    Ok(())
+}
