@@ -1,8 +1,8 @@
 //! From bytes to messages: the [`Decoder`] finds the frames of a stream, whole or in pieces, and
 //! judges each strictly (B1, B3, B14).
 //!
-//! The [`scan`] module holds the grammar, [`canonical`] a short way for frames that look as nearly
-//! all do, [`text`] the inner loops of both. Here is what is kept between two reads: nothing, unless
+//! The `scan` module holds the grammar, `canonical` a short way for frames that look as nearly
+//! all do, `text` the inner loops of both. Here is what is kept between two reads: nothing, unless
 //! a frame is cut off.
 
 mod canonical;
