@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -297,6 +298,12 @@ impl ServerHandle {
     /// How many users are registered.
     pub fn online(&self) -> usize {
         self.shared.hub().online()
+    }
+
+    /// For how long the event loops have held the hub's lock so far, all together: beside the time
+    /// that has passed, how near the one lock is to being what limits the server.
+    pub fn lock_held(&self) -> Duration {
+        self.shared.lock_held()
     }
 
     /// How many connections there are, registered or not.

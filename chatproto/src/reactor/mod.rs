@@ -20,7 +20,7 @@ mod write;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     stopping: AtomicBool,
     /// One loop has told everybody that the server stops.
     goodbye_said: AtomicBool,
+    /// For how many nanoseconds the loops have held the hub's lock.
+    lock_held: AtomicU64,
 }
 
 /// What is needed to make the loops.
@@ -82,6 +84,11 @@ impl Shared {
     pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
         // a panic under the lock ends the process of the loop that had it, and so the server
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long the loops have held the hub's lock, all together.
+    pub(crate) fn lock_held(&self) -> Duration {
+        Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
     }
 
     /// Asks every loop to say goodbye, flush and end.
@@ -137,6 +144,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         has_directory: setup.has_directory,
         stopping: AtomicBool::new(false),
         goodbye_said: AtomicBool::new(false),
+        lock_held: AtomicU64::new(0),
     });
     let make = |(lane, poll)| Reactor {
         lane,
@@ -394,6 +402,7 @@ impl Reactor {
             self.fresh.clear();
         }
         let mut hub = shared.hub();
+        let mut since = Instant::now();
         for (conn, reason) in self.gone.drain(..) {
             hub.handle_disconnect(conn, reason, &mut self.out);
         }
@@ -415,8 +424,9 @@ impl Reactor {
         }
         for op in ops {
             if self.out.len() > OUTPUT_MOST {
-                self.hand_out(hub);
+                self.hand_out(hub, since);
                 hub = shared.hub();
+                since = Instant::now();
             }
             let Some(Some(conn)) = self.conns.get_mut(op.slot as usize) else { continue };
             if conn.is_waiting {
@@ -438,7 +448,7 @@ impl Reactor {
         while let Some(effect) = self.out.next_effect() {
             effects.push(effect);
         }
-        self.hand_out(hub);
+        self.hand_out(hub, since);
         for effect in effects {
             shared.carry_out(effect);
         }
@@ -481,7 +491,7 @@ impl Reactor {
             let shared = Arc::clone(&self.shared);
             let mut hub = shared.hub();
             hub.handle_shutdown(now, &mut self.out);
-            self.hand_out(hub);
+            self.hand_out(hub, now.monotonic);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, IoSlice, Write};
 use std::net::Shutdown;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
@@ -16,8 +17,8 @@ use super::timer::Due;
 
 impl Reactor {
     /// Posts the hub's output to the loops that own the receivers, in the hub's order; unlocks;
-    /// writes what is for the own connections.
-    pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>) {
+    /// writes what is for the own connections. The lock was taken at `since`.
+    pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
         let (log, aside_at) = self.out.take_log();
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
@@ -31,6 +32,9 @@ impl Reactor {
         // what others put through the hub before comes first
         let before = shared.lanes[self.lane].take();
         drop(hub);
+        let now = Instant::now();
+        let held = now.saturating_duration_since(since).as_nanos() as u64;
+        shared.lock_held.fetch_add(held, Ordering::Relaxed);
         for mail in before {
             self.take_mail(mail);
         }
@@ -40,7 +44,7 @@ impl Reactor {
             own.clear();
             self.out.lanes[self.lane] = own;
         }
-        self.write_dirty(Instant::now());
+        self.write_dirty(now);
         // if nobody has to keep it, its buffer serves the next batch
         if let Ok(chunk) = Arc::try_unwrap(chunk) {
             self.out.reuse_log(chunk.into_buffer());
