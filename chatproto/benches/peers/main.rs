@@ -9,23 +9,29 @@
 //! | [`options`] | the command line |
 //! | [`work`] | what is measured, and the goals |
 //! | [`servers`] | the four servers: where they are, how they are installed and started |
-//! | [`process`] | a running server, its processor time and memory; which core does what |
+//! | [`process`] | a running server; cores and descriptors |
+//! | [`usage`] | processor time and memory, from `/proc` |
 //! | [`protocol`] | what each server wants to be told |
 //! | [`payload`] | the mark and the time in every payload |
 //! | [`connection`] | one connection of the generator |
+//! | [`crew`] | all connections of a run, and what each says |
 //! | [`generator`] | one thread that keeps all connections busy, and counts |
+//! | [`run`] | one run: a load on a server, and what is measured of it |
 //! | [`sample`] | what one run gives: metrics and latencies |
 //! | [`report`] | the tables |
 
 mod connection;
+mod crew;
 mod generator;
 mod options;
 mod payload;
 mod process;
 mod protocol;
 mod report;
+mod run;
 mod sample;
 mod servers;
+mod usage;
 mod work;
 
 use std::process::ExitCode;
@@ -128,5 +134,5 @@ fn run(
 ) -> Result<Sample, String> {
     cores.place_generator(contender.is_pinned);
     let server = peers.start(contender.server, contender.threads, cores, contender.is_pinned)?;
-    generator::run(&contender.load, contender.server, &server, options.timing)
+    run::run(&contender.load, contender.server, &server, options.timing)
 }

@@ -1,17 +1,19 @@
-//! A running server: what it costs, and its end. And which core does what.
+//! A running server, and what this process and the servers may have: cores and descriptors.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use crate::servers;
+use crate::usage::{self, Usage};
 
 /// A server that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
+    /// The cores that it and the generator are on.
+    pub(crate) cores: Vec<usize>,
 }
 
 impl Drop for Running {
@@ -23,36 +25,14 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Processor time so far, user and system, of all its threads.
-    pub(crate) fn cpu(&self) -> Result<Duration, String> {
-        let directory = format!("/proc/{}/task", self.child.id());
-        let gone = |error| format!("the server's processor time cannot be read: {error}.");
-        let mut nanoseconds = 0;
-        for task in fs::read_dir(directory).map_err(gone)? {
-            let path = task.map_err(gone)?.path().join("schedstat");
-            // a thread may end meanwhile
-            let Ok(text) = fs::read_to_string(path) else { continue };
-            nanoseconds += text.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0);
-        }
-        match nanoseconds {
-            0 => {
-                Err("the kernel does not tell the server's processor time (schedstat).".to_owned())
-            }
-            _ => Ok(Duration::from_nanos(nanoseconds)),
-        }
+    /// What the server, the generator and everything else have used so far.
+    pub(crate) fn usage(&self) -> Result<Usage, String> {
+        Usage::now(self.child.id(), &self.cores)
     }
 
     /// Resident memory in bytes.
     pub(crate) fn memory(&self) -> Result<u64, String> {
-        // smaps_rollup is exact; status is the fallback of older kernels
-        let of = |file: &str, field: &str| -> Option<u64> {
-            let text = fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-            Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
-        };
-        of("smaps_rollup", "Rss:")
-            .or_else(|| of("status", "VmRSS:"))
-            .ok_or_else(|| "the server's memory cannot be read.".to_owned())
+        usage::memory(self.child.id())
     }
 }
 
@@ -92,6 +72,12 @@ impl Cores {
         let mut command = Command::new("taskset");
         command.args(["-c", &list, program]);
         command
+    }
+
+    /// The cores that a run takes place on.
+    pub(crate) fn of_run(&self, is_pinned: bool) -> Vec<usize> {
+        let pinned = is_pinned && self.can_place;
+        if pinned { self.allowed[..2].to_vec() } else { self.allowed.clone() }
     }
 
     fn all(&self) -> String {

@@ -6,11 +6,11 @@ use crate::servers::Kind;
 /// What a connection is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is idle, or speaks and listens.
+    /// It speaks and listens.
     Both,
     /// It only speaks.
     Speaker,
-    /// It only listens.
+    /// It only listens, or is idle.
     Listener,
 }
 

@@ -189,10 +189,11 @@ fn write_notes(
     let (rounds, timing) = (options.rounds, options.timing);
     writeln!(
         text,
-        "`cargo bench -p chatproto --bench peers{}`: medians (least–greatest) of {rounds} rounds, \
+        "`cargo bench -p chatproto --bench peers{}`: median (least–greatest) of {rounds} round{}, \
          each server in turn in every round, a fresh process each; {} s measured after {} s of \
          warm-up.\n",
         if options.typed.is_empty() { String::new() } else { format!(" --{}", options.typed) },
+        if rounds == 1 { "" } else { "s" },
         timing.measured.as_secs_f64(),
         timing.warm_up.as_secs_f64(),
     )?;
@@ -200,6 +201,16 @@ fn write_notes(
     writeln!(text, "- Versions: {}.", peers.versions().join(", "))?;
     for note in NOTES {
         writeln!(text, "- {note}")?;
+    }
+    let samples = outcomes.iter().flat_map(|outcome| &outcome.series).flat_map(|one| &one.samples);
+    let (disturbed, calm): (Vec<_>, Vec<_>) = samples.partition(|sample| sample.is_disturbed());
+    if !disturbed.is_empty() {
+        let (count, all) = (disturbed.len(), disturbed.len() + calm.len());
+        writeln!(
+            text,
+            "- **In {count} of {all} runs other programs used more than a tenth of a core**, which \
+             changes what is measured.",
+        )?;
     }
     for sentence in &peers.missing {
         writeln!(text, "- {sentence}")?;

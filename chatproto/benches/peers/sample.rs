@@ -44,6 +44,17 @@ pub(crate) struct Sample {
     pub(crate) metrics: BTreeMap<Metric, f64>,
     /// Messages that were sent and did not arrive.
     pub(crate) lost: u64,
+    /// How much of one core other programs used meanwhile, on the cores of the run.
+    pub(crate) disturbance: f64,
+}
+
+/// More disturbance than this may change the result. (The kernel's ticks are a coarse measure.)
+const DISTURBED: f64 = 0.1;
+
+impl Sample {
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.disturbance > DISTURBED
+    }
 }
 
 impl fmt::Display for Sample {
@@ -54,6 +65,10 @@ impl fmt::Display for Sample {
         }
         if self.lost > 0 {
             write!(f, "; {} LOST", self.lost)?;
+        }
+        if self.is_disturbed() {
+            let percent = 100.0 * self.disturbance;
+            write!(f, "; DISTURBED, other programs used {percent:.0} % of a core")?;
         }
         Ok(())
     }

@@ -120,7 +120,8 @@ impl Peers {
                 .args(["--client-output-buffer-limit", "pubsub 0 0 0"]),
         };
         let child = command.current_dir(env::temp_dir()).spawn().map_err(failed)?;
-        let mut running = Running { child, address: ([127, 0, 0, 1], port).into() };
+        let address = ([127, 0, 0, 1], port).into();
+        let mut running = Running { child, address, cores: cores.of_run(is_pinned) };
         match kind {
             Kind::Chatproto => running.address = read_address(&mut running.child)?,
             Kind::Mosquitto => {

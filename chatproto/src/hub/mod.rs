@@ -30,11 +30,12 @@
 //! ```
 
 mod answer;
+mod builder;
 mod commands;
 mod output;
+mod route;
 mod users;
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,19 +43,20 @@ use std::time::Instant;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
-use crate::encode;
-use crate::endpoint::{Action, EndpointError, Endpoints, Handler, Request, without_own_name};
+use crate::endpoint::{Action, Endpoints, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::{PeerKind, Stranger};
 use crate::limits::Limits;
 use crate::message::MessageRef;
-use crate::name::{NameError, UserName, normalise};
+use crate::name::{NameError, UserName};
 
+pub use builder::HubBuilder;
 pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Departure, Effect, Event, Outgoing, Output, Token};
 
 use answer::quoted;
 use commands::Builtin;
+use route::Call;
 use users::{Phase, Session, Users};
 
 /// A connection. Slots are used again, ids are not: mail for a connection that is gone reaches
@@ -95,57 +97,6 @@ impl Now {
     }
 }
 
-/// Makes a [`Hub`]; see [`Hub::builder`].
-#[derive(Debug)]
-pub struct HubBuilder {
-    limits: Limits,
-    seed: u64,
-    endpoints: Endpoints<Builtin>,
-}
-
-impl HubBuilder {
-    /// The bounds. Default: `Limits::default()`.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// The seed of the hash tables. Default 0; a server takes a random one, so that nobody can
-    /// choose names that collide.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Adds an endpoint of the application's own. `help` is one sentence that says what it does
-    /// and what its arguments are.
-    ///
-    /// # Errors
-    /// A name that is not `/` and 1 to 32 letters, digits, `-` or `_`, or that is taken.
-    pub fn endpoint(
-        mut self,
-        name: &str,
-        help: impl Into<String>,
-        handler: impl Handler,
-    ) -> Result<Self, EndpointError> {
-        self.endpoints.add(name, Cow::Owned(help.into()), Action::Handler(Arc::new(handler)))?;
-        Ok(self)
-    }
-
-    /// The hub, with nobody in it.
-    pub fn build(self) -> Hub {
-        Hub {
-            users: Users::new(self.seed),
-            endpoints: self.endpoints,
-            limits: self.limits,
-            serial: 0,
-            orphans: HashMap::with_hasher(FixedState::with_seed(self.seed)),
-        }
-    }
-}
-
 /// See the [module's documentation](self).
 #[derive(Debug)]
 pub struct Hub {
@@ -158,25 +109,10 @@ pub struct Hub {
     orphans: HashMap<u32, UserName, FixedState>,
 }
 
-/// One call: who asks, when, and where the answers go.
-struct Call<'a> {
-    hub: &'a Hub,
-    conn: ConnId,
-    session: &'a Session,
-    now: Now,
-    out: &'a mut Output,
-}
-
 impl Hub {
     /// A hub with the five endpoints of the protocol and the default bounds.
     pub fn builder() -> HubBuilder {
-        let mut endpoints = Endpoints::new();
-        for builtin in commands::ALL {
-            endpoints
-                .add(builtin.name, Cow::Borrowed(builtin.help), Action::Builtin(builtin.run))
-                .expect("the built-in endpoints have legal names");
-        }
-        HubBuilder { limits: Limits::default(), seed: 0, endpoints }
+        HubBuilder::new()
     }
 
     /// A connection was accepted, on the event loop `lane`. If there are too many, it is refused
@@ -274,13 +210,10 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) -> bool {
-        let Some(session) = self.users.get(conn) else { return true };
-        if session.waits_for != 0 {
-            return false;
-        }
-        if session.phase != Phase::Registered {
-            return true;
-        }
+        let session = match self.admit(conn) {
+            Ok(session) => session,
+            Err(handled) => return handled,
+        };
         let to = message.to.to_str();
         let to = to.trim();
         let mut call = Call { hub: self, conn, session, now, out };
@@ -316,15 +249,13 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) -> bool {
-        let Some(session) = self.users.get(conn) else { return true };
-        if session.waits_for != 0 {
-            return false;
-        }
-        if session.phase != Phase::Registered {
-            return true;
-        }
+        let session = match self.admit(conn) {
+            Ok(session) => session,
+            Err(handled) => return handled,
+        };
         let mut call = Call { hub: self, conn, session, now, out };
-        out_event(&mut call, |name| Event::BadInput { conn, name, error: *error });
+        let name = UserName::from_normalised(call.user());
+        call.out.events.push(Event::BadInput { conn, name, error: *error });
         match error.class() {
             ErrorClass::Schema => call.answer(&format!("❌ Error: {error}. It was ignored.")),
             ErrorClass::Framing => {
@@ -456,6 +387,17 @@ impl Hub {
         self.users.connected()
     }
 
+    /// The session of a user whose input is to be handled now; else whether it is handled (by
+    /// being ignored: the connection is no user's) or must wait.
+    fn admit(&self, conn: ConnId) -> Result<&Session, bool> {
+        let session = self.users.get(conn).ok_or(true)?;
+        match session.phase {
+            _ if session.waits_for != 0 => Err(false),
+            Phase::Registered => Ok(session),
+            _ => Err(true),
+        }
+    }
+
     fn call<'a>(&'a self, conn: ConnId, now: Now, out: &'a mut Output) -> Option<Call<'a>> {
         Some(Call { hub: self, conn, session: self.users.get(conn)?, now, out })
     }
@@ -515,65 +457,5 @@ impl Hub {
             // refusals and the like address the guest that it is
             session.forget_name();
         }
-    }
-}
-
-fn out_event(call: &mut Call<'_>, event: impl FnOnce(UserName) -> Event) {
-    let name = UserName::from_normalised(call.user());
-    call.out.events.push(event(name));
-}
-
-impl<'a> Call<'a> {
-    /// The name of the registered user that this call is of.
-    fn user(&self) -> &'a str {
-        self.session.name().expect("a registered user has a name")
-    }
-
-    /// Delivers a message to the user that it is addressed to (A9).
-    fn forward(&mut self, message: &MessageRef<'_>, to: &str) {
-        let Some((receiver, session)) = self.hub.users.find(&normalise(to)) else {
-            return self.answer(&format!(
-                "❌ User {} not found. Send /list to see who is connected.",
-                quoted(to)
-            ));
-        };
-        match self.write_forward(session.kind, message, message.to.raw(), to) {
-            Ok(object) => self.out.deliver(receiver, object),
-            Err(limit) => self.answer(&format!(
-                "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
-                quoted(to)
-            )),
-        }
-    }
-
-    /// Writes the object that a reader of that kind gets of a message, or says the limit that it
-    /// would exceed. `to` is given as a token and as text.
-    fn write_forward(
-        &mut self,
-        kind: PeerKind,
-        message: &MessageRef<'_>,
-        token: &str,
-        to: &str,
-    ) -> Result<output::Range, usize> {
-        let (session, limits) = (self.session, &self.hub.limits);
-        let (object, limit) = match kind {
-            PeerKind::Stream => {
-                let stamp = session.stamp();
-                // the line feed does not count
-                let limit = limits.frame + 1;
-                (self.out.object(|log| encode::splice(log, stamp, token, message.msg.raw())), limit)
-            }
-            PeerKind::OneRead => {
-                let name = self.user();
-                let (ip, msg) = (session.address.to_string(), message.msg.to_str());
-                let write = |log: &mut Vec<u8>| encode::python(log, name, &ip, to, &msg);
-                (self.out.object_aside(write), limits.one_read.min(limits.frame + 1))
-            }
-        };
-        if object.len() > limit {
-            self.out.retract(object);
-            return Err(limit.min(limits.frame));
-        }
-        Ok(object)
     }
 }

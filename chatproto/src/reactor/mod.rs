@@ -14,6 +14,7 @@
 mod accept;
 mod conn;
 mod mailbox;
+mod shared;
 mod timer;
 mod write;
 
@@ -21,22 +22,20 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token as PollToken, Waker};
 
-use crate::hub::{Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, Token};
-use crate::limits::Limits;
-use crate::outbox::{Budget, SlowReader};
-use crate::server::Observer;
-use crate::workers::Workers;
+use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
 
 use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
 use mailbox::{Mail, Mailbox};
 use timer::{Due, Timers};
+
+pub(crate) use shared::{Setup, Shared};
 
 const LISTENER: PollToken = PollToken(usize::MAX);
 const WAKER: PollToken = PollToken(usize::MAX - 1);
@@ -50,80 +49,6 @@ const READ_LEAST: usize = 16 * 1024;
 const OUTPUT_MOST: usize = 4 * 1024 * 1024;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
-
-/// What the loops of a server have in common.
-pub(crate) struct Shared {
-    hub: Mutex<Hub>,
-    lanes: Vec<Mailbox>,
-    limits: Limits,
-    policy: SlowReader,
-    budget: Arc<Budget>,
-    observer: Option<Arc<dyn Observer>>,
-    workers: Option<Workers>,
-    has_directory: bool,
-    stopping: AtomicBool,
-    /// One loop has told everybody that the server stops.
-    goodbye_said: AtomicBool,
-    /// For how many nanoseconds the loops have held the hub's lock.
-    lock_held: AtomicU64,
-}
-
-/// What is needed to make the loops.
-pub(crate) struct Setup {
-    pub(crate) hub: Hub,
-    pub(crate) limits: Limits,
-    pub(crate) policy: SlowReader,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) workers: Option<Workers>,
-    pub(crate) has_directory: bool,
-    pub(crate) threads: usize,
-    pub(crate) listener: std::net::TcpListener,
-}
-
-impl Shared {
-    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
-        // a panic under the lock ends the process of the loop that had it, and so the server
-        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For how long the loops have held the hub's lock, all together.
-    pub(crate) fn lock_held(&self) -> Duration {
-        Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
-    }
-
-    /// Asks every loop to say goodbye, flush and end.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        for lane in &self.lanes {
-            // a loop that cannot be woken is gone
-            let _ = lane.wake();
-        }
-    }
-
-    pub(crate) fn complete(&self, token: Token, completion: Completion) {
-        // as above
-        let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
-    }
-
-    /// Has an effect carried out where it may take its time.
-    fn carry_out(self: &Arc<Self>, effect: Effect) {
-        match &self.workers {
-            _ if !self.has_directory && matches!(effect, Effect::Release { .. }) => {}
-            Some(workers) => workers.submit(effect, self),
-            None => debug_assert!(false, "no workers for {effect:?}"),
-        }
-    }
-
-    pub(crate) fn observe(&self, event: &Event) {
-        if let Some(observer) = &self.observer {
-            observer.observe(event);
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
-    }
-}
 
 /// Makes the event loops of a server; the first one accepts.
 pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {

@@ -1,0 +1,88 @@
+//! What the event loops of a server have in common: the hub behind its lock, each other's
+//! mailboxes, and whom to tell what happens.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::hub::{Completion, Effect, Event, Hub, Token};
+use crate::limits::Limits;
+use crate::outbox::{Budget, SlowReader};
+use crate::server::Observer;
+use crate::workers::Workers;
+
+use super::mailbox::{Mail, Mailbox};
+
+/// What the loops of a server have in common.
+pub(crate) struct Shared {
+    pub(super) hub: Mutex<Hub>,
+    pub(super) lanes: Vec<Mailbox>,
+    pub(super) limits: Limits,
+    pub(super) policy: SlowReader,
+    pub(super) budget: Arc<Budget>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) workers: Option<Workers>,
+    pub(super) has_directory: bool,
+    pub(super) stopping: AtomicBool,
+    /// One loop has told everybody that the server stops.
+    pub(super) goodbye_said: AtomicBool,
+    /// For how many nanoseconds the loops have held the hub's lock.
+    pub(super) lock_held: AtomicU64,
+}
+
+/// What is needed to make the loops.
+pub(crate) struct Setup {
+    pub(crate) hub: Hub,
+    pub(crate) limits: Limits,
+    pub(crate) policy: SlowReader,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) workers: Option<Workers>,
+    pub(crate) has_directory: bool,
+    pub(crate) threads: usize,
+    pub(crate) listener: std::net::TcpListener,
+}
+
+impl Shared {
+    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
+        // a panic under the lock ends the process of the loop that had it, and so the server
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long the loops have held the hub's lock, all together.
+    pub(crate) fn lock_held(&self) -> Duration {
+        Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
+    }
+
+    /// Asks every loop to say goodbye, flush and end.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for lane in &self.lanes {
+            // a loop that cannot be woken is gone
+            let _ = lane.wake();
+        }
+    }
+
+    pub(crate) fn complete(&self, token: Token, completion: Completion) {
+        // as above
+        let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
+    }
+
+    /// Has an effect carried out where it may take its time.
+    pub(super) fn carry_out(self: &Arc<Self>, effect: Effect) {
+        match &self.workers {
+            _ if !self.has_directory && matches!(effect, Effect::Release { .. }) => {}
+            Some(workers) => workers.submit(effect, self),
+            None => debug_assert!(false, "no workers for {effect:?}"),
+        }
+    }
+
+    pub(crate) fn observe(&self, event: &Event) {
+        if let Some(observer) = &self.observer {
+            observer.observe(event);
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
