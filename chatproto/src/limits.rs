@@ -43,6 +43,9 @@ pub struct Limits {
     pub one_read: usize,
     /// Least time between two objects to a one-read peer (B2). Default 5 ms.
     pub one_read_gap: Duration,
+    /// Least time between two objects of a client to a server that is not known to find the frames
+    /// of a stream (B2). Default 20 ms.
+    pub client_pace: Duration,
     /// Largest object of an answer to a stream peer; longer answers are split (B11). Default 16 KiB.
     pub answer: usize,
     /// Most objects of one answer (B11). Default 16, so that an answer is at most a quarter of
@@ -81,6 +84,7 @@ impl Default for Limits {
             handshake_grace: Duration::from_millis(10),
             one_read: 1024,
             one_read_gap: Duration::from_millis(5),
+            client_pace: Duration::from_millis(20),
             answer: 16 * 1024,
             answer_parts: 16,
             welcome_names: 20,

@@ -22,7 +22,7 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::decode::Decoder;
 use crate::encode;
@@ -31,9 +31,6 @@ use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::name::UserName;
-
-/// Least time between two objects to a server that may read one object at a time (B2).
-const PACE: Duration = Duration::from_millis(20);
 
 /// Something that happened to a [`Session`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +80,8 @@ impl Session {
         Session::with_limits(name, ip, Limits::default())
     }
 
-    /// The same under other bounds, of which [`Limits::frame`], [`Limits::one_read`] and
-    /// [`Limits::handshake_grace`] apply.
+    /// The same under other bounds, of which [`Limits::frame`], [`Limits::one_read`],
+    /// [`Limits::client_pace`] and [`Limits::handshake_grace`] apply.
     pub fn with_limits(name: UserName, ip: impl Into<String>, limits: Limits) -> Self {
         let registration = format!("{name}\n").into_bytes();
         Session {
@@ -226,7 +223,7 @@ impl Session {
         if self.outgoing.front().is_some_and(|front| self.written >= front.len()) {
             self.outgoing.pop_front();
             self.written = 0;
-            self.next_write = Some(now + PACE);
+            self.next_write = Some(now + self.limits.client_pace);
         }
     }
 
@@ -259,7 +256,11 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    const PACE: Duration = Duration::from_millis(20);
 
     const WELCOME: &str =
         r#"{"from":{"name":"SERVER","ip":"0.0.0.0"},"to":"alice","msg":"Welcome, alice!"}"#;

@@ -46,7 +46,10 @@ impl Existing {
 
 #[test]
 fn an_existing_program_completes_a_session_and_loses_nothing() {
-    let server = TestServer::start();
+    let mut limits = limits();
+    // long enough for the reader to get its turn on a machine under load
+    limits.one_read_gap = Duration::from_millis(200);
+    let server = TestServer::with(limits, |builder| builder);
     // the name and the first message in one segment
     let first = Message::new("alice", "10.0.0.1", "/list", "/list").to_python_json();
     let mut alice = Existing::connect(server.address, &format!("alice{first}"));
