@@ -89,6 +89,7 @@ fn compare(options: &Options) -> Result<(), String> {
             outcome.notes.push(format!("skipped: needs {needed} descriptors, {have} are allowed."));
         } else {
             let place = format!("[{}/{}] {}", number + 1, works.len(), work.name);
+            outcome.notes.extend(cores.shortage(outcome.series.iter().map(|one| &one.contender)));
             measure(&mut outcome, &place, options, &peers, &cores);
         }
         outcomes.push(outcome);

@@ -6,14 +6,16 @@ use std::process::{Child, Command, Stdio};
 
 use crate::servers;
 use crate::usage::{self, Usage};
+use crate::work::Contender;
 
 /// A server that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
-    /// The cores that it and the generator are on.
+    /// The cores that it and the generator are on, and whether each has one for itself.
     pub(crate) cores: Vec<usize>,
+    pub(crate) is_apart: bool,
 }
 
 impl Drop for Running {
@@ -27,7 +29,7 @@ impl Drop for Running {
 impl Running {
     /// What the server, the generator and everything else have used so far.
     pub(crate) fn usage(&self) -> Result<Usage, String> {
-        Usage::now(self.child.id(), &self.cores)
+        Usage::now(self.child.id(), &self.cores, self.is_apart)
     }
 
     /// Resident memory in bytes.
@@ -74,10 +76,22 @@ impl Cores {
         command
     }
 
-    /// The cores that a run takes place on.
-    pub(crate) fn of_run(&self, is_pinned: bool) -> Vec<usize> {
-        let pinned = is_pinned && self.can_place;
-        if pinned { self.allowed[..2].to_vec() } else { self.allowed.clone() }
+    /// The cores that a run takes place on, and whether the two processes have one each.
+    pub(crate) fn of_run(&self, is_pinned: bool) -> (Vec<usize>, bool) {
+        let is_apart = is_pinned && self.can_place;
+        let cores = if is_apart { &self.allowed[..2] } else { &self.allowed[..] };
+        (cores.to_vec(), is_apart)
+    }
+
+    /// A sentence if there are too few cores for some contender.
+    pub(crate) fn shortage<'a>(
+        &self,
+        contenders: impl Iterator<Item = &'a Contender>,
+    ) -> Option<String> {
+        let (have, threads) = (self.allowed.len(), contenders.map(|one| one.threads).max()?);
+        (threads > 1 && have <= threads).then(|| {
+            format!("{threads} server threads and the generator compete for {have} cores here.")
+        })
     }
 
     fn all(&self) -> String {

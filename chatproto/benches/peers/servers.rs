@@ -121,7 +121,8 @@ impl Peers {
         };
         let child = command.current_dir(env::temp_dir()).spawn().map_err(failed)?;
         let address = ([127, 0, 0, 1], port).into();
-        let mut running = Running { child, address, cores: cores.of_run(is_pinned) };
+        let (cores, is_apart) = cores.of_run(is_pinned);
+        let mut running = Running { child, address, cores, is_apart };
         match kind {
             Kind::Chatproto => running.address = read_address(&mut running.child)?,
             Kind::Mosquitto => {

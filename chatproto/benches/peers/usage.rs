@@ -11,7 +11,7 @@ pub(crate) struct Usage {
     server: Duration,
     /// This process.
     generator: Duration,
-    /// How long this process, which has one busy thread, could have run and did not.
+    /// How long others kept this process, which has one busy thread, from running.
     waited: Duration,
     /// Everything on the cores that the two are on, but for interrupts, which some kernels count
     /// as part of what they interrupt.
@@ -28,9 +28,11 @@ pub(crate) struct Spent {
 }
 
 impl Usage {
-    pub(crate) fn now(server: u32, cores: &[usize]) -> Result<Self, String> {
+    /// `is_apart`: the server cannot take the generator's core.
+    pub(crate) fn now(server: u32, cores: &[usize], is_apart: bool) -> Result<Self, String> {
         let (at, (server, _)) = (Instant::now(), schedule(server)?);
         let (generator, waited) = schedule(process::id())?;
+        let waited = if is_apart { waited } else { Duration::ZERO };
         Ok(Usage { at, server, generator, waited, all: busy(cores) })
     }
 
