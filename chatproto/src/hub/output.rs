@@ -270,17 +270,13 @@ impl Output {
         self.log.len() + self.aside.len()
     }
 
-    /// Takes the buffer with all the objects, and where those begin in it that stood aside.
-    pub(crate) fn take_log(&mut self) -> (Vec<u8>, u32) {
+    /// Takes the buffer with all the objects, and where those begin in it that stood aside. `next`
+    /// is the buffer for the next batch.
+    pub(crate) fn take_log(&mut self, next: Vec<u8>) -> (Vec<u8>, u32) {
+        debug_assert!(next.is_empty());
         let aside_at = self.log.len() as u32;
         self.log.append(&mut self.aside);
-        (std::mem::take(&mut self.log), aside_at)
-    }
-
-    /// Gives a buffer to be used again.
-    pub(crate) fn reuse_log(&mut self, mut log: Vec<u8>) {
-        log.clear();
-        self.log = log;
+        (std::mem::replace(&mut self.log, next), aside_at)
     }
 
     /// Appends an object to forward, written by `write`, with its line feed.

@@ -20,7 +20,7 @@ impl Reactor {
     /// writes what is for the own connections. The lock was taken at `since`.
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
-        let (log, aside_at) = self.out.take_log();
+        let (log, aside_at) = self.out.take_log(shared.budget.buffer());
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
             if lane != self.lane && !actions.is_empty() {
@@ -45,10 +45,6 @@ impl Reactor {
             self.out.lanes[self.lane] = own;
         }
         self.write_dirty(now);
-        // if nobody has to keep it, its buffer serves the next batch
-        if let Ok(chunk) = Arc::try_unwrap(chunk) {
-            self.out.reuse_log(chunk.into_buffer());
-        }
     }
 
     /// Appends a batch to the outboxes of the connections that this loop owns.
