@@ -16,6 +16,9 @@ use crate::message::Message;
 use crate::name::UserName;
 use crate::session::{Session, SessionEvent};
 
+/// The least that a socket can be told to wait.
+const POLL: Duration = Duration::from_millis(1);
+
 /// How long [`Client::close`] waits for the server to close.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -174,7 +177,8 @@ impl Client {
     }
 
     /// Says that it will send nothing more, lets the server answer all that it was sent, throws
-    /// away what still comes, and closes when the server does, or after 2 s.
+    /// away what still comes, and closes when the server does, or after 2 s. (A client that is
+    /// dropped instead closes at once: what it sent last may be lost.)
     ///
     /// # Errors
     /// [`ClientError::Io`] if what was sent may not have arrived.
@@ -183,7 +187,8 @@ impl Client {
         let deadline = Deadline::new("closing", CLOSE);
         while let Ok(left) = deadline.left() {
             match self.receiver.recv_timeout(left) {
-                Ok(_) | Err(ClientError::Decode(_)) => {}
+                Ok(_) => {}
+                Err(ClientError::Decode(error)) if error.class() == ErrorClass::Schema => {}
                 Err(_) => break,
             }
         }
@@ -296,7 +301,8 @@ impl ClientReceiver {
         self.next_message(None)
     }
 
-    /// Waits for the next message, but not longer than `timeout`.
+    /// Waits for the next message, but not longer than `timeout`. With a `timeout` of zero it gives
+    /// what has come already.
     ///
     /// # Errors
     /// [`ClientError::Timeout`] when none came; the connection is as before. Else as
@@ -306,6 +312,7 @@ impl ClientReceiver {
     }
 
     fn next_message(&mut self, deadline: Option<Deadline>) -> Result<Message, ClientError> {
+        let mut has_read = false;
         loop {
             let event = self.shared.session().poll_event();
             match event {
@@ -320,7 +327,13 @@ impl ClientReceiver {
                     }
                     return Err(error.into());
                 }
-                None => self.read(deadline)?,
+                None => {
+                    // what has come already is found even if there is no time to wait
+                    let poll = Deadline::new("waiting for a message", POLL);
+                    let is_over = deadline.is_some_and(|deadline| deadline.left().is_err());
+                    self.read(if is_over && !has_read { Some(poll) } else { deadline })?;
+                    has_read = true;
+                }
             }
         }
     }

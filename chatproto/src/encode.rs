@@ -50,6 +50,13 @@ pub fn splice(out: &mut Vec<u8>, stamp: &[u8], to: &str, msg: &str) {
     out.extend_from_slice(b"\"}");
 }
 
+/// `text` as the inside of a JSON string of the compact form.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut out = Vec::new();
+    escape(&mut out, text);
+    String::from_utf8(out).expect("text in, text out")
+}
+
 /// Appends `text` as the inside of a JSON string of the compact form.
 #[inline]
 fn escape(out: &mut Vec<u8>, text: &str) {

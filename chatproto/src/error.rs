@@ -265,6 +265,9 @@ pub enum ServerError {
         /// The reason.
         source: io::Error,
     },
+    /// The limits leave no room to speak the protocol.
+    #[error("the limits cannot be used: {0}")]
+    Limits(&'static str),
     /// An endpoint was registered that cannot be one.
     #[error("cannot register the endpoint {name:?}: {reason}")]
     Endpoint {

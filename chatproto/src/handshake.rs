@@ -244,7 +244,7 @@ fn stranger(bytes: &[u8], end: Option<u8>) -> Option<Stranger> {
     if bytes.starts_with(&[0x16, 0x03]) {
         return Some(Stranger::Tls);
     }
-    if bytes.starts_with(b"SSH-") {
+    if bytes.starts_with(b"SSH-1.") || bytes.starts_with(b"SSH-2.") {
         return Some(Stranger::Ssh);
     }
     let is_request_line = || {

@@ -53,7 +53,8 @@ pub struct Limits {
     pub answer_parts: usize,
     /// Most names in a welcome (B11). Default 20.
     pub welcome_names: usize,
-    /// Outbound queue of one connection in bytes, judged once its socket refuses bytes. Default 1 MiB.
+    /// Outbound queue of one connection in bytes, judged once its socket refuses bytes (and, for a
+    /// one-read peer, while objects wait for their time). Default 1 MiB.
     pub queue_bytes: usize,
     /// Outbound queue of one connection in messages, judged likewise. Default 1024.
     pub queue_messages: usize,
@@ -72,6 +73,43 @@ pub struct Limits {
     /// Most connections of one address that is not loopback. Default 64: a class room behind one
     /// router.
     pub per_address: usize,
+}
+
+impl Limits {
+    /// Longer durations mean never.
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+    /// The limits with durations that can be added to a point in time.
+    ///
+    /// # Errors
+    /// Which of them leaves no room to speak the protocol.
+    pub(crate) fn checked(mut self) -> Result<Self, &'static str> {
+        let durations = [
+            &mut self.registration,
+            &mut self.handshake_grace,
+            &mut self.one_read_gap,
+            &mut self.client_pace,
+            &mut self.drain,
+            &mut self.linger,
+        ];
+        for duration in durations {
+            *duration = (*duration).min(Self::NEVER);
+        }
+        let checks = [
+            (self.frame >= 128, "`frame` must be at least 128 bytes"),
+            (self.frame <= 1 << 30, "`frame` must be at most 1 GiB"),
+            (self.one_read >= 128, "`one_read` must be at least 128 bytes"),
+            (self.answer >= 128, "`answer` must be at least 128 bytes"),
+            (self.answer_parts > 0, "`answer_parts` must be at least 1"),
+            ((1..=1024).contains(&self.name), "`name` must be from 1 to 1024 bytes"),
+            (self.unregistered > self.name, "`unregistered` must be more than `name`"),
+            (self.queue_messages > 0, "`queue_messages` must be at least 1"),
+        ];
+        match checks.into_iter().find(|(holds, _)| !holds) {
+            Some((_, reason)) => Err(reason),
+            None => Ok(self),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -194,6 +194,11 @@ pub(crate) struct Outbox {
     notice: bool,
     /// Nothing more is queued: the queue was full.
     overflown: bool,
+    /// Nothing more is queued: the peer does not read any more.
+    dead: bool,
+    /// A notice was written to a one-read peer, and no message since: with a pace that drops a
+    /// message between any two notices there would be nothing but notices.
+    owes_message: bool,
     /// Messages that were not queued, or dropped, and not yet told.
     missed: u64,
     /// Before when a one-read peer gets nothing.
@@ -211,6 +216,8 @@ impl Outbox {
             partial: false,
             notice: false,
             overflown: false,
+            dead: false,
+            owes_message: false,
             missed: 0,
             next_write: None,
         }
@@ -232,6 +239,22 @@ impl Outbox {
         self.overflown
     }
 
+    /// Whether objects to it are spaced.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.kind == PeerKind::OneRead
+    }
+
+    /// The socket may take bytes again.
+    pub(crate) fn handle_writable(&mut self) {
+        self.refused = false;
+    }
+
+    /// The peer does not read any more: forgets what is queued, and what will be.
+    pub(crate) fn die(&mut self) {
+        (self.dead, self.refused, self.partial, self.notice) = (true, false, false, false);
+        (self.queue, self.bytes, self.objects, self.missed) = (Queue::default(), 0, 0, 0);
+    }
+
     /// Bytes that are queued.
     pub(crate) fn len(&self) -> usize {
         self.bytes
@@ -250,6 +273,9 @@ impl Outbox {
         limits: &Limits,
         policy: SlowReader,
     ) {
+        if self.dead {
+            return;
+        }
         if self.overflown {
             self.missed += 1;
             return;
@@ -271,9 +297,13 @@ impl Outbox {
             }
         }
         // what waits for its time is queued as well as what the socket refused
-        if self.refused || (self.kind == PeerKind::OneRead && self.objects > 1) {
+        if self.refused {
             self.keep_back();
             self.enforce(limits, policy);
+        } else if self.kind == PeerKind::OneRead && self.objects > 1 {
+            self.keep_back();
+            // it may read as fast as it can: the pace is ours, so it is not too slow
+            self.enforce(limits, SlowReader::DropOldest);
         }
     }
 
@@ -326,6 +356,7 @@ impl Outbox {
             if front.len() <= count {
                 count -= front.len();
                 self.objects -= front.objects as usize;
+                self.owes_message = self.notice && self.kind == PeerKind::OneRead;
                 (self.partial, self.notice) = (false, false);
                 self.queue.pop_front();
             } else {
@@ -359,7 +390,8 @@ impl Outbox {
 
     /// Whether the peer is to be told now what it missed, before anything else.
     pub(crate) fn wants_notice(&self) -> bool {
-        self.missed > 0 && !self.is_front_fixed() && !self.overflown
+        let owes = self.owes_message && self.objects > 0;
+        self.missed > 0 && !self.is_front_fixed() && !self.overflown && !owes
     }
 
     /// Puts that notice in front.

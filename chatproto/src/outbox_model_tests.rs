@@ -20,6 +20,8 @@ enum Step {
 struct Model {
     queue: VecDeque<(Vec<u8>, bool)>,
     begun: usize,
+    /// A one-read peer was told what it missed, and got no message since.
+    owes: bool,
     refused: bool,
     overflown: bool,
     missed: u64,
@@ -55,8 +57,11 @@ impl Model {
             self.missed += 1;
         } else {
             self.queue.push_back((object, false));
-            if self.refused || (kind == OneRead && self.queue.len() > 1) {
+            if self.refused {
                 self.judge(limits, policy);
+            } else if kind == OneRead && self.queue.len() > 1 {
+                // the pace is ours: it is not too slow
+                self.judge(limits, DropOldest);
             }
         }
     }
@@ -64,7 +69,8 @@ impl Model {
     fn pump(&mut self, mut room: usize, kind: PeerKind, limits: &Limits, policy: SlowReader) {
         let mut is_too_early = false;
         loop {
-            if self.missed > 0 && self.fixed() == 0 && !self.overflown {
+            let owes = self.owes && !self.queue.is_empty();
+            if self.missed > 0 && self.fixed() == 0 && !self.overflown && !owes {
                 self.queue.push_front((notice(std::mem::take(&mut self.missed)), true));
             }
             let Some((front, _)) = self.queue.front().filter(|_| !is_too_early) else { return };
@@ -76,7 +82,8 @@ impl Model {
             self.received.extend_from_slice(part);
             (self.refused, room, self.begun) = (false, room - part.len(), self.begun + part.len());
             if self.begun == front.len() {
-                self.queue.pop_front();
+                let was_notice = self.queue.pop_front().is_some_and(|(_, is_notice)| is_notice);
+                self.owes = was_notice && kind == OneRead;
                 self.begun = 0;
                 is_too_early = kind == OneRead;
             }

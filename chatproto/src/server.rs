@@ -137,9 +137,10 @@ impl ServerBuilder {
     /// [`Server::run`], but the system queues those who connect.
     ///
     /// # Errors
-    /// [`ServerError::Listen`] if the address is in use or not this machine's, and
-    /// [`ServerError::Io`] if the system cannot give what the event loops need.
+    /// [`ServerError::Limits`] if there is no speaking under the limits, [`ServerError::Listen`] if
+    /// the address is in use or not this machine's, and [`ServerError::Io`] if the system cannot give what the event loops need.
     pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
+        let limits = self.limits.checked().map_err(ServerError::Limits)?;
         let address = address.into();
         let listen = |source| ServerError::Listen { address: address.to_string(), source };
         let listener = listen_on(address).map_err(listen)?;
@@ -153,8 +154,8 @@ impl ServerBuilder {
             None
         };
         let (shared, reactors) = reactor::set_up(Setup {
-            hub: self.hub.limits(self.limits.clone()).seed(random_seed()).build(),
-            limits: self.limits,
+            hub: self.hub.limits(limits.clone()).seed(random_seed()).build(),
+            limits,
             policy: self.slow_reader,
             observer: self.observer,
             workers,

@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use crate::decode::Decoder;
 use crate::encode;
-use crate::error::{ClientError, DecodeError};
+use crate::error::{ClientError, DecodeError, ErrorClass};
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::Message;
@@ -71,6 +71,8 @@ pub struct Session {
     written: usize,
     next_write: Option<Instant>,
     events: VecDeque<SessionEvent>,
+    /// A framing error was met, or the end: nothing more comes.
+    ended: bool,
 }
 
 impl Session {
@@ -95,6 +97,7 @@ impl Session {
             written: 0,
             next_write: None,
             events: VecDeque::new(),
+            ended: false,
         }
     }
 
@@ -120,7 +123,7 @@ impl Session {
     /// Bytes came from the server.
     pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
         self.handle_timeout(now);
-        loop {
+        while !self.ended {
             if let (Server::LineFeedUntil(_), Some(&next)) = (self.server, bytes.first()) {
                 let is_stream = matches!(next, b'\n' | b'\r');
                 let kind = if is_stream { PeerKind::Stream } else { PeerKind::OneRead };
@@ -137,10 +140,8 @@ impl Session {
                     self.events.push_back(event);
                 }
                 Err(error) => {
+                    self.ended = error.class() == ErrorClass::Framing;
                     self.events.push_back(SessionEvent::Bad(error));
-                    if error.class() == crate::ErrorClass::Framing {
-                        return;
-                    }
                 }
             }
         }
@@ -160,9 +161,12 @@ impl Session {
 
     /// The server will send nothing more.
     pub fn handle_end(&mut self) {
-        if let Err(error) = self.decoder.finish() {
+        if !self.ended
+            && let Err(error) = self.decoder.finish()
+        {
             self.events.push_back(SessionEvent::Bad(error));
         }
+        self.ended = true;
     }
 
     /// Time has passed; to be called when [`Session::poll_timeout`] says so.
@@ -325,6 +329,17 @@ mod tests {
         assert_eq!(session.poll_transmit(now + PACE * 10), b"");
         session.handle_input(WELCOME.as_bytes(), now + PACE * 10);
         assert_ne!(session.poll_transmit(now + PACE * 10), b"");
+    }
+
+    #[test]
+    fn an_object_that_the_end_cut_off_is_told_once() {
+        let now = Instant::now();
+        let mut session = session(now);
+        session.handle_input(&WELCOME.as_bytes()[..20], now);
+        session.handle_end();
+        assert!(matches!(session.poll_event(), Some(SessionEvent::Bad(_))));
+        session.handle_end();
+        assert_eq!(session.poll_event(), None);
     }
 
     #[test]

@@ -39,6 +39,19 @@ fn waiting_ends_in_time_and_the_client_goes_on() {
 }
 
 #[test]
+fn a_timeout_of_zero_finds_what_has_come() {
+    let server = TestServer::start();
+    let mut alice = Client::connect(server.address, "alice").unwrap();
+    alice.send("alice", "to myself").unwrap();
+    let mut got = None;
+    eventually("the message", || {
+        got = alice.recv_timeout(Duration::ZERO).ok();
+        got.is_some()
+    });
+    assert_eq!(got.unwrap().msg, "to myself");
+}
+
+#[test]
 fn halves_work_in_two_threads_and_closing_wakes_the_receiver() {
     let server = TestServer::start();
     let mut bob = Client::connect(server.address, "bob").unwrap();

@@ -274,16 +274,22 @@ impl Hub {
         self.users.disconnect(conn);
     }
 
-    /// The peer will send nothing more, or is not to be listened to any more: it is a user no
-    /// longer, but what is on its way to it still is. [`Hub::handle_disconnect`] must follow. False
-    /// as in [`Hub::handle_message`].
+    /// The peer will send nothing more: it is a user no longer, but what is on its way to it still
+    /// is. [`Hub::handle_disconnect`] must follow. False as in [`Hub::handle_message`].
+    #[must_use = "false: nothing was done, and it must be called again"]
     pub fn handle_end(&mut self, conn: ConnId, reason: Departure, out: &mut Output) -> bool {
-        if self.is_waiting(conn) {
-            return false;
+        let can_end = !self.is_waiting(conn);
+        if can_end {
+            self.handle_eviction(conn, reason, out);
         }
+        can_end
+    }
+
+    /// The peer is not to be listened to any more, whether it waits for something or not: else as
+    /// [`Hub::handle_end`].
+    pub fn handle_eviction(&mut self, conn: ConnId, reason: Departure, out: &mut Output) {
         self.depart(conn, reason, out);
         out.close(conn);
-        true
     }
 
     /// The peer speaks another protocol (B13): it is told so, as far as it can understand.

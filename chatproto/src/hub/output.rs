@@ -258,16 +258,21 @@ impl Output {
         std::mem::take(&mut self.events)
     }
 
-    /// Forgets the actions, for the next batch.
+    /// Forgets the actions, for the next batch. Effects and events stay until they are taken.
     pub fn clear(&mut self) {
         self.log.clear();
         self.aside.clear();
         self.lanes.iter_mut().for_each(Vec::clear);
     }
 
-    /// How many bytes the objects have.
+    /// How many bytes it takes: the objects, and what is to be done with them.
     pub(crate) fn len(&self) -> usize {
-        self.log.len() + self.aside.len()
+        self.log.len() + self.aside.len() + self.actions_len() * size_of::<Action>()
+    }
+
+    /// How many things are to be done.
+    pub(crate) fn actions_len(&self) -> usize {
+        self.lanes.iter().map(Vec::len).sum()
     }
 
     /// Takes the buffer with all the objects, and where those begin in it that stood aside. `next`

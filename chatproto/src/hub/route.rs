@@ -1,5 +1,7 @@
 //! Routing: one call of a user's, and the objects that it makes for others (A9, B6).
 
+use std::borrow::Cow;
+
 use crate::encode;
 use crate::handshake::PeerKind;
 use crate::message::MessageRef;
@@ -27,13 +29,23 @@ impl<'a> Call<'a> {
 
     /// Delivers a message to the user that it is addressed to (A9).
     pub(super) fn forward(&mut self, message: &MessageRef<'_>, to: &str) {
-        let Some((receiver, session)) = self.hub.users.find(&normalise(to)) else {
+        // what is longer than any name could be is not worth normalising
+        let can_be_name = to.len() <= self.hub.limits.name.saturating_mul(3);
+        let found = can_be_name.then(|| self.hub.users.find(&normalise(to))).flatten();
+        let Some((receiver, session)) = found else {
             return self.answer(&format!(
                 "❌ User {} not found. Send /list to see who is connected.",
                 quoted(to)
             ));
         };
-        match self.write_forward(session.kind, message, message.to.raw(), to) {
+        // the sender's spelling of the name is kept, if it spells the name and nothing else
+        let name = session.name().unwrap_or_default();
+        let token = if message.to.is(name) {
+            Cow::Borrowed(message.to.raw())
+        } else {
+            Cow::Owned(encode::escaped(name))
+        };
+        match self.write_forward(session.kind, message, &token, name) {
             Ok(object) => self.out.deliver(receiver, object),
             Err(limit) => self.answer(&format!(
                 "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
@@ -52,6 +64,10 @@ impl<'a> Call<'a> {
         to: &str,
     ) -> Result<Range, usize> {
         let (session, limits) = (self.session, &self.hub.limits);
+        // no escape is longer than six bytes: what cannot fit need not be written to see that
+        if kind == PeerKind::OneRead && message.msg.raw().len() / 6 > limits.one_read {
+            return Err(limits.one_read.min(limits.frame));
+        }
         let (object, limit) = match kind {
             PeerKind::Stream => {
                 let stamp = session.stamp();

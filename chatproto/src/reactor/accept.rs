@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Shutdown};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(super) struct Acceptor {
     pause: Duration,
     /// A descriptor to give up when there are no others, to tell one who knocks that it is full.
     reserve: Option<File>,
+    /// That one, until the pause is over: time to read the farewell before the socket is closed.
+    knocker: Option<TcpStream>,
 }
 
 impl Acceptor {
@@ -50,6 +52,7 @@ impl Acceptor {
             paused_until: None,
             pause: FIRST_PAUSE,
             reserve: reserve(),
+            knocker: None,
         })
     }
 
@@ -79,6 +82,9 @@ impl Acceptor {
             return;
         }
         self.paused_until = None;
+        if self.knocker.take().is_some() {
+            self.reserve = reserve();
+        }
         for _ in 0..ACCEPT_MOST {
             if !self.has_more {
                 return;
@@ -104,7 +110,7 @@ impl Acceptor {
                     ErrorKind::Interrupted
                     | ErrorKind::ConnectionAborted
                     | ErrorKind::ConnectionReset => {}
-                    _ => self.pause(shared, &error, now),
+                    _ => return self.pause(shared, &error, now),
                 },
             }
         }
@@ -116,8 +122,11 @@ impl Acceptor {
             if let Ok((mut stream, _)) = self.listener.accept() {
                 // best effort: a fresh socket takes these few bytes at once
                 let _ = stream.write_all(full().as_bytes());
+                let _ = stream.shutdown(Shutdown::Write);
+                self.knocker = Some(stream);
+            } else {
+                self.reserve = reserve();
             }
-            self.reserve = reserve();
         }
         self.paused_until = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);

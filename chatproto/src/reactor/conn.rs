@@ -16,6 +16,7 @@ use crate::name::NameError;
 use crate::outbox::Outbox;
 
 use super::READ_MOST;
+use super::stash::Stash;
 
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
@@ -37,8 +38,9 @@ pub(super) struct Op<'a> {
     pub(super) input: Input<'a>,
     /// The bytes that had not been looked at when this input was complete.
     rest: &'a [u8],
-    /// The decoder's position then.
+    /// The decoder's position and the peer's allowance then.
     position: u64,
+    allowance: Option<Instant>,
 }
 
 /// What is done with the peer's bytes.
@@ -78,8 +80,6 @@ pub(super) enum Filled {
     Bytes(usize),
     /// So many that were read before.
     Backlog(usize),
-    /// There is no room for what was read before.
-    NoRoom,
     /// There are none for now.
     Nothing,
 }
@@ -90,14 +90,17 @@ pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) outbox: Outbox,
     phase: Phase,
-    /// Bytes that were read, but wait: for an effect, or because the peer sends too fast.
-    stash: Box<[u8]>,
+    stash: Option<Box<Stash>>,
     /// When the peer's allowance is used up, by the generic cell rate algorithm.
     allowance: Option<Instant>,
     /// Present from the beginning of the end; few connections are there at a time.
     pub(super) closing: Option<Box<Closing>>,
     /// A timer will tell when a one-read peer may get its next object.
     pub(super) is_paced: bool,
+    /// A timer will tell when the peer, which sent too fast, may be read again.
+    pub(super) is_paused: bool,
+    /// What is being handled came from the stash.
+    from_stash: bool,
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
@@ -116,10 +119,12 @@ impl Conn {
             id,
             outbox: Outbox::new(),
             phase: Phase::Handshake { machine: Handshake::new(), silent_at: None },
-            stash: Box::default(),
+            stash: None,
             allowance: None,
             closing: None,
             is_paced: false,
+            is_paused: false,
+            from_stash: false,
             is_dirty: false,
             is_ready: false,
             is_waiting: false,
@@ -131,25 +136,38 @@ impl Conn {
 
     /// Whether its socket should be read.
     pub(super) fn wants_bytes(&self) -> bool {
-        !self.at_end && self.stash.is_empty() && !self.is_waiting
+        !self.at_end && !self.is_waiting && !self.is_paused && !self.has_stash()
     }
 
     /// Whether there is input that was read before and can be handled now.
-    fn has_backlog(&self) -> bool {
-        !self.is_waiting && (!self.stash.is_empty() || (self.at_end && !self.end_told))
+    pub(super) fn has_backlog(&self) -> bool {
+        let has_more = self.has_stash() || (self.at_end && !self.end_told);
+        has_more && !self.is_waiting && !self.is_paused
+    }
+
+    fn has_stash(&self) -> bool {
+        self.stash.as_ref().is_some_and(|stash| !stash.is_empty())
+    }
+
+    /// Keeps the last part of the bytes that are being handled.
+    fn keep(&mut self, rest: &[u8]) {
+        match &mut self.stash {
+            Some(stash) if self.from_stash => stash.put_back(rest.len()),
+            stash => *stash = Some(Box::new(Stash::new(rest))),
+        }
     }
 
     /// Puts the next bytes to handle at the front of the arena.
     pub(super) fn fill(&mut self, arena: &mut [u8]) -> io::Result<Filled> {
         if self.has_backlog() {
-            let Some(front) = arena.get_mut(..self.stash.len()) else { return Ok(Filled::NoRoom) };
-            front.copy_from_slice(&self.stash);
-            self.stash = Box::default();
-            return Ok(Filled::Backlog(front.len()));
+            self.from_stash = true;
+            let length = self.stash.as_mut().map_or(0, |stash| stash.take(arena));
+            return Ok(Filled::Backlog(length));
         }
         if !self.wants_bytes() {
             return Ok(Filled::Nothing);
         }
+        (self.from_stash, self.stash) = (false, None);
         let most = arena.len().min(READ_MOST);
         loop {
             return match self.stream.read(&mut arena[..most]) {
@@ -183,7 +201,7 @@ impl Conn {
     /// Stops looking at what the peer sends.
     pub(super) fn discard_input(&mut self) {
         self.phase = Phase::Discard;
-        self.stash = Box::default();
+        self.stash = None;
         self.is_waiting = false;
         self.end_told = true;
     }
@@ -204,15 +222,16 @@ impl Conn {
         if !self.register(&mut bytes, now, limits, ops) {
             return None;
         }
-        let Phase::Messages(decoder) = &mut self.phase else { return None };
         loop {
             if let Some(rate) = limits.rate
                 && let Some(at) = self.allowance.and_then(|due| exhausted_until(due, rate, now))
                 && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
             {
-                self.stash = bytes.into();
+                self.keep(bytes);
+                self.is_paused = true;
                 return Some(at);
             }
+            let Phase::Messages(decoder) = &mut self.phase else { return None };
             let input = match decoder.decode(&mut bytes) {
                 Ok(None) => break,
                 Ok(Some(frame)) => Input::Frame(frame),
@@ -223,14 +242,18 @@ impl Conn {
                 self.allowance = Some(due + intervals(rate).0);
             }
             let is_final = matches!(&input, Input::Bad(e) if e.class() == ErrorClass::Framing);
-            let slot = self.id.slot;
-            ops.push(Op { slot, input, rest: bytes, position: decoder.position() });
+            let (slot, position) = (self.id.slot, decoder.position());
+            ops.push(Op { slot, input, rest: bytes, position, allowance: self.allowance });
             if is_final {
                 self.phase = Phase::Discard;
                 return None;
             }
         }
-        if self.at_end && !self.end_told {
+        if let Phase::Messages(decoder) = &mut self.phase
+            && self.at_end
+            && !self.end_told
+            && self.stash.as_ref().is_none_or(|stash| stash.is_empty())
+        {
             let error = decoder.finish().err();
             self.end(error.map(Input::Bad), ops);
         }
@@ -311,18 +334,20 @@ impl Conn {
                 self.outbox.set_kind(PeerKind::Stream);
                 Input::Stranger(stranger)
             }
-            Registration::Refused(error) => {
+            Registration::Refused(_) => {
                 self.phase = Phase::Discard;
-                Input::BadName(error)
+                Input::BadName(NameError::TooLong { limit: limits.name })
             }
         };
-        ops.push(Op { slot: self.id.slot, input, rest, position: 0 });
+        let (slot, allowance) = (self.id.slot, self.allowance);
+        ops.push(Op { slot, input, rest, position: 0, allowance });
     }
 
     fn end<'a>(&mut self, before: Option<Input<'a>>, ops: &mut Vec<Op<'a>>) {
         self.end_told = true;
+        let (slot, allowance) = (self.id.slot, self.allowance);
         for input in before.into_iter().chain([Input::End]) {
-            ops.push(Op { slot: self.id.slot, input, rest: &[], position: 0 });
+            ops.push(Op { slot, input, rest: &[], position: 0, allowance });
         }
     }
 
@@ -331,7 +356,8 @@ impl Conn {
     pub(super) fn hold(&mut self, op: &Op<'_>, limits: &Limits) {
         self.is_waiting = true;
         self.end_told = false;
-        self.stash = op.rest.into();
+        self.allowance = op.allowance;
+        self.keep(op.rest);
         if let Phase::Discard = self.phase {
             self.phase = Phase::Messages(Decoder::new(limits.frame));
         }
@@ -341,9 +367,13 @@ impl Conn {
     }
 }
 
-/// Until when a peer is too fast, whose allowance is used up at `due`.
+/// Until when a peer is too fast, whose allowance is used up at `due`: until it may send a good part
+/// of a burst again, so that it is not woken for every message.
 fn exhausted_until(due: Instant, rate: Rate, now: Instant) -> Option<Instant> {
-    due.checked_sub(intervals(rate).1).filter(|&earliest| earliest > now)
+    let (interval, burst) = intervals(rate);
+    let earliest = due.checked_sub(burst)?;
+    let several = (rate.per_second / 10).min(rate.burst / 2);
+    (earliest > now).then(|| earliest + interval * several)
 }
 
 /// The time between two messages, and how far ahead of it a burst may run.

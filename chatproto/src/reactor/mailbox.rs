@@ -28,6 +28,8 @@ pub(super) struct Mailbox {
     waker: Waker,
     /// How many connections the loop has, or has in its mail, for whoever hands out new ones.
     pub(super) load: AtomicUsize,
+    /// The longest queue of the loop in bytes, when it last looked: see `relieve`.
+    pub(super) longest: AtomicUsize,
 }
 
 impl Mailbox {
@@ -37,6 +39,7 @@ impl Mailbox {
             asleep: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
+            longest: AtomicUsize::new(0),
         }
     }
 

@@ -8,13 +8,14 @@
 //!    the receivers, in the hub's order;
 //! 4. append what is in the own mailbox to the outboxes, and write each of them once.
 //!
-//! No user code runs on a loop, and nothing that blocks. Effects that need either go to the
-//! [`workers`](crate::workers).
+//! Nothing that blocks runs on a loop: effects that may go to the [`workers`](crate::workers). The
+//! one piece of the application's code that does is its observer.
 
 mod accept;
 mod conn;
 mod mailbox;
 mod shared;
+mod stash;
 mod timer;
 mod write;
 
@@ -109,8 +110,8 @@ pub(crate) struct Reactor {
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
     deadlines: Vec<ConnId>,
-    /// Slots to read from, and to write to.
-    ready: VecDeque<u32>,
+    /// Connections to read from, and slots to write to.
+    ready: VecDeque<ConnId>,
     dirty: Vec<u32>,
     out: Output,
     /// When a stopping loop ends, flushed or not.
@@ -145,8 +146,8 @@ impl Reactor {
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let busy = !self.ready.is_empty()
-            || !self.gone.is_empty()
             || !self.dirty.is_empty()
+            || self.has_hub_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
         let mailbox = &self.shared.lanes[self.lane];
         let timeout = if busy || !mailbox.fall_asleep() || self.must_begin_stop() {
@@ -162,6 +163,15 @@ impl Reactor {
         }
         mailbox.awake();
         Ok(())
+    }
+
+    /// Whether something waits for the hub that is no input of a connection.
+    fn has_hub_work(&self) -> bool {
+        !(self.fresh.is_empty()
+            && self.gone.is_empty()
+            && self.completed.is_empty()
+            && self.deadlines.is_empty()
+            && self.out.events.is_empty())
     }
 
     /// The server stops, and this loop does not know it yet. (Asked after it said that it sleeps,
@@ -183,6 +193,7 @@ impl Reactor {
                     let Some(Some(conn)) = self.conns.get_mut(slot) else { continue };
                     conn.saw_end |= event.is_read_closed();
                     if event.is_writable() && conn.outbox.is_refused() {
+                        conn.outbox.handle_writable();
                         self.make_dirty(slot as u32);
                     }
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -201,7 +212,7 @@ impl Reactor {
             && !conn.is_ready
         {
             conn.is_ready = true;
-            self.ready.push_back(slot);
+            self.ready.push_back(conn.id);
         }
     }
 
@@ -223,7 +234,11 @@ impl Reactor {
                 }
                 Due::Registration => {}
                 // if bytes came meanwhile, they have set a timer of their own
-                Due::Silence | Due::Resume => self.make_ready(slot),
+                Due::Silence => self.make_ready(slot),
+                Due::Resume => {
+                    conn.is_paused = false;
+                    self.make_ready(slot);
+                }
                 Due::Pace => {
                     conn.is_paced = false;
                     self.make_dirty(slot);
@@ -247,8 +262,8 @@ impl Reactor {
             let mut ops = Vec::new();
             while left > 0 && rest.len() >= READ_LEAST {
                 left -= 1;
-                let Some(slot) = self.ready.pop_front() else { break };
-                rest = self.read(slot, now.monotonic, rest, &mut ops);
+                let Some(conn) = self.ready.pop_front() else { break };
+                rest = self.read(conn, now.monotonic, rest, &mut ops);
             }
             self.handle(now, ops);
             if left == 0 {
@@ -260,22 +275,18 @@ impl Reactor {
     /// Reads a connection into the arena, and decodes; returns what is left of the arena.
     fn read<'a>(
         &mut self,
-        slot: u32,
+        id: ConnId,
         now: Instant,
         arena: &'a mut [u8],
         ops: &mut Vec<Op<'a>>,
     ) -> &'a mut [u8] {
         let shared = Arc::clone(&self.shared);
-        let limits = &shared.limits;
-        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return arena };
+        let (limits, slot) = (&shared.limits, id.slot);
+        let Some(conn) = self.conn(slot, id.generation) else { return arena };
         conn.is_ready = false;
         let (length, mut again) = match conn.fill(arena) {
             Ok(Filled::Bytes(length)) => (length, length == arena.len().min(READ_MOST)),
             Ok(Filled::Backlog(length)) => (length, true),
-            Ok(Filled::NoRoom) => {
-                self.make_ready(slot);
-                return arena;
-            }
             Ok(Filled::Nothing) => {
                 conn.handle_silence(now, limits, ops);
                 return arena;
@@ -290,12 +301,12 @@ impl Reactor {
         let (bytes, rest) = arena.split_at_mut(length);
         let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
-        let (id, silent_at) = (conn.id, conn.silent_at());
+        let silent_at = conn.silent_at();
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;
         }
-        again &= conn.wants_bytes();
+        again &= conn.wants_bytes() || conn.has_backlog();
         if let Some(at) = resume_at {
             self.timers.add(at, Due::Resume, id);
         }
@@ -312,22 +323,17 @@ impl Reactor {
 
     /// Puts a batch through the hub and hands out what comes of it.
     fn handle(&mut self, now: Now, ops: Vec<Op<'_>>) {
-        let idle = ops.is_empty()
-            && self.fresh.is_empty()
-            && self.gone.is_empty()
-            && self.completed.is_empty()
-            && self.deadlines.is_empty()
-            && self.out.events.is_empty();
-        if idle {
+        if ops.is_empty() && !self.has_hub_work() {
             return;
         }
         let shared = Arc::clone(&self.shared);
         let mut effects = Vec::new();
-        if shared.is_stopping() {
-            self.fresh.clear();
-        }
         let mut hub = shared.hub();
         let mut since = Instant::now();
+        if shared.is_stopping() {
+            // whoever says goodbye to all may have been here before
+            self.fresh.clear();
+        }
         for (conn, reason) in self.gone.drain(..) {
             hub.handle_disconnect(conn, reason, &mut self.out);
         }
@@ -373,10 +379,11 @@ impl Reactor {
         while let Some(effect) = self.out.next_effect() {
             effects.push(effect);
         }
-        self.hand_out(hub, since);
+        // under the lock, so that what concerns one name is queued in the hub's order
         for effect in effects {
             shared.carry_out(effect);
         }
+        self.hand_out(hub, since);
         for event in self.out.take_events() {
             shared.observe(&event);
         }

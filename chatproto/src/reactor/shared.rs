@@ -44,7 +44,7 @@ pub(crate) struct Setup {
 
 impl Shared {
     pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
-        // a panic under the lock ends the process of the loop that had it, and so the server
+        // a loop that panics under the lock stops the others: what they still read is of no account
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,12 +15,21 @@ use super::conn::{Closing, Step};
 use super::mailbox::Mail;
 use super::timer::Due;
 
+/// A batch with more deliveries than this is worth a copy into a buffer of its own size.
+const SHARED_BY: usize = 16;
+/// More room than for so many actions is given back after a batch.
+const ACTIONS_KEPT: usize = 16 * 1024;
+
 impl Reactor {
     /// Posts the hub's output to the loops that own the receivers, in the hub's order; unlocks;
     /// writes what is for the own connections. The lock was taken at `since`.
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
-        let (log, aside_at) = self.out.take_log(shared.budget.buffer());
+        let (mut log, aside_at) = self.out.take_log(shared.budget.buffer());
+        if log.capacity() / 4 > log.len() && self.out.actions_len() > SHARED_BY {
+            // many may have to keep it: what it holds is what it should cost
+            log.shrink_to_fit();
+        }
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
             if lane != self.lane && !actions.is_empty() {
@@ -42,6 +51,7 @@ impl Reactor {
             let mut own = std::mem::take(own);
             self.apply(&chunk, aside_at, &own);
             own.clear();
+            own.shrink_to(ACTIONS_KEPT);
             self.out.lanes[self.lane] = own;
         }
         self.write_dirty(now);
@@ -96,7 +106,7 @@ impl Reactor {
         if conn.is_lingering() {
             return;
         }
-        loop {
+        while !conn.outbox.is_refused() {
             if conn.outbox.wants_notice() {
                 let missed = conn.outbox.take_missed();
                 let mut notice = Vec::new();
@@ -113,13 +123,22 @@ impl Reactor {
                 }
             };
             match written {
-                Ok(count) => conn.outbox.handle_written(count, now, &shared.limits),
+                Ok(count) => {
+                    // the pace counts from the write itself, however long the turn has been
+                    let now = if conn.outbox.is_paced() { Instant::now() } else { now };
+                    conn.outbox.handle_written(count, now, &shared.limits);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     conn.outbox.handle_refused(&shared.limits, shared.policy);
-                    break;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.drop_conn(slot, Departure::Lost),
+                Err(_) if conn.closing.is_some() => return self.drop_conn(slot, Departure::Lost),
+                Err(_) => {
+                    // it reads no more, but what it sent before counts (B16)
+                    conn.outbox.die();
+                    conn.saw_end = true;
+                    return self.make_ready(slot);
+                }
             }
         }
         self.after_write(slot, now);
@@ -178,12 +197,12 @@ impl Reactor {
         let missed = conn.outbox.take_missed();
         let mut object = Vec::new();
         hub.write_missed(conn.id, missed, true, &mut object);
-        hub.handle_end(conn.id, Departure::TooSlow { missed }, &mut out);
-        drop(hub);
-        conn.outbox.push_last(object, &shared.budget);
+        hub.handle_eviction(conn.id, Departure::TooSlow { missed }, &mut out);
         while let Some(effect) = out.next_effect() {
             shared.carry_out(effect);
         }
+        drop(hub);
+        conn.outbox.push_last(object, &shared.budget);
         for event in out.take_events() {
             shared.observe(&event);
         }
@@ -219,7 +238,7 @@ impl Reactor {
         }
     }
 
-    /// With more queued in all than allowed, the longest queue of this loop is given up.
+    /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         while shared.budget.used() > shared.limits.queue_total {
@@ -227,8 +246,17 @@ impl Reactor {
                 .conns
                 .iter_mut()
                 .flatten()
-                .filter(|conn| conn.outbox.is_refused() && !conn.outbox.is_overflown())
+                .filter(|conn| !conn.outbox.is_empty() && !conn.outbox.is_overflown())
                 .max_by_key(|conn| conn.outbox.len());
+            let length = longest.as_ref().map_or(0, |conn| conn.outbox.len());
+            shared.lanes[self.lane].longest.store(length, Ordering::Relaxed);
+            let longer =
+                shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
+            if let Some(lane) = longer {
+                // that loop looks for itself when it is awake; one that cannot be woken is gone
+                let _ = lane.wake();
+                return;
+            }
             let Some(conn) = longest else { return };
             conn.outbox.abandon();
             let slot = conn.id.slot;

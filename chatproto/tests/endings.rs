@@ -1,0 +1,101 @@
+//! What was sent counts, however its sender leaves; what was promised comes, whatever else goes on.
+
+mod support;
+
+use std::time::Duration;
+
+use chatproto::{Rate, Request};
+use support::{Raw, TestServer, eventually, limits, object};
+
+/// Sends to bob, provokes answers that it does not read, and closes: the answers bring a reset.
+#[test]
+fn what_was_sent_before_an_abrupt_close_is_delivered() {
+    for rate in [None, Some(Rate { per_second: 1000, burst: 20 })] {
+        let mut limits = limits();
+        limits.rate = rate;
+        let server = TestServer::with(limits, |builder| builder);
+        let mut bob = Raw::join(server.address, "bob");
+        let mut alice = Raw::connect(server.address);
+        let mut all = "alice\n".to_owned();
+        for number in 0..300 {
+            all.push_str(&object("bob", &number.to_string()));
+            all.push_str(&object("nobody", "is this read?"));
+        }
+        alice.write(all.as_bytes());
+        drop(alice);
+        for number in 0..300 {
+            assert_eq!(bob.read().msg, number.to_string(), "with {rate:?}");
+        }
+        eventually("the departure", || server.handle.online() == 1);
+    }
+}
+
+/// An outcome may reach an event loop at any moment of its turn.
+#[test]
+fn the_answer_of_an_endpoint_comes_in_the_midst_of_traffic() {
+    let server = TestServer::with(limits(), |builder| {
+        let echo = |request: &Request| Ok(request.msg.clone());
+        builder.threads(1).endpoint("/echo", "Echoes.", echo).unwrap()
+    });
+    let mut noisy = Raw::join(server.address, "noisy");
+    let mut peer = Raw::join(server.address, "peer");
+    let batch = object("nobody", "").repeat(20);
+    for number in 0..1500 {
+        let number = number.to_string();
+        peer.send("/echo", &number);
+        noisy.write(batch.as_bytes());
+        assert_eq!(peer.read().msg, number);
+        (0..20).for_each(|_| assert!(noisy.read().msg.contains("not found")));
+    }
+}
+
+#[test]
+fn one_who_waits_for_a_command_can_be_too_slow_too() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let mut limits = limits();
+    limits.drain = Duration::from_millis(200);
+    let server = TestServer::with(limits, move |builder| {
+        let wait = move |_: &Request| {
+            // the other end may be gone: then nobody waits for this
+            let _ = held.lock().unwrap().recv();
+            Ok("done".to_owned())
+        };
+        builder.endpoint("/wait", "Waits.", wait).unwrap()
+    });
+    let mut slow = Raw::join(server.address, "slow");
+    slow.send("/wait", "");
+    let mut sender = Raw::join(server.address, "sender");
+    let batch = object("slow", &"x".repeat(1000)).repeat(100);
+    for _ in 0..200 {
+        sender.write(batch.as_bytes());
+    }
+    // it is told and gone, and from then on the sender is told
+    eventually("the eviction", || server.handle.users() == ["sender"]);
+    sender.fence();
+    sender.send("slow", "still there?");
+    assert!(sender.read().msg.contains("not found"));
+    release.send(()).unwrap();
+    drop(release);
+    let got = slow.read_to_end();
+    assert!(got.last().unwrap().msg.contains("not delivered"), "{:?}", got.last());
+}
+
+/// Commands that wait for the application are decoded in time that grows with their number.
+#[test]
+fn a_pipeline_of_commands_costs_no_more_than_its_length() {
+    let mut limits = limits();
+    limits.rate = Some(Rate { per_second: 10_000, burst: 1000 });
+    let server = TestServer::with(limits, |builder| {
+        builder.endpoint("/echo", "Echoes.", |request: &Request| Ok(request.msg.clone())).unwrap()
+    });
+    let mut peer = Raw::join(server.address, "peer");
+    let all: String = (0..900).map(|number| object("/echo", &number.to_string())).collect();
+    peer.write(all.as_bytes());
+    peer.finish();
+    // the burst pays for all of them: none is charged twice, which would take minutes
+    for number in 0..900 {
+        assert_eq!(peer.read().msg, number.to_string());
+    }
+    assert_eq!(peer.try_read(), None);
+}
