@@ -3,7 +3,7 @@
 //!
 //! Every function appends to the caller's buffer and writes one object without a line feed.
 
-use crate::decode::plain_run;
+use crate::text::plain_run;
 
 /// Appends the compact form: no spaces, UTF-8 as it is.
 pub fn compact(out: &mut Vec<u8>, name: &str, ip: &str, to: &str, msg: &str) {

@@ -66,6 +66,7 @@ pub mod decode;
 pub mod encode;
 pub mod endpoint;
 pub mod error;
+mod extension;
 pub mod handshake;
 pub mod hub;
 pub mod limits;
@@ -75,12 +76,14 @@ mod outbox;
 mod reactor;
 pub mod server;
 pub mod session;
+mod text;
 mod workers;
 
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender};
 pub use decode::{Decoder, Frame};
 pub use endpoint::{Handler, Request};
 pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
+pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use hub::{
     Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now, Outgoing, Output, Token,
@@ -89,7 +92,7 @@ pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};
 pub use name::{EVERYONE, GUEST, NameError, SERVER, UserName, is_invisible};
 pub use outbox::SlowReader;
-pub use server::{Directory, Observer, Server, ServerBuilder, ServerHandle};
+pub use server::{Server, ServerBuilder, ServerHandle};
 pub use session::{Session, SessionEvent};
 
 /// The version of this library.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::decode_exact;
 use crate::encode;
 use crate::error::DecodeError;
+use crate::text::hex4;
 
 /// A message that owns its strings.
 ///
@@ -218,30 +219,3 @@ fn unescape_one(token: &[u8]) -> Option<(char, usize)> {
         plain => (char::from(plain), 2),
     })
 }
-
-/// The value of four hexadecimal digits.
-#[inline]
-pub(crate) fn hex4(digits: &[u8]) -> u16 {
-    hex4_checked(digits).expect("checked by the caller")
-}
-
-/// The value of four bytes, if they are hexadecimal digits.
-#[inline]
-pub(crate) fn hex4_checked(digits: &[u8]) -> Option<u16> {
-    let digits: &[u8; 4] = digits.first_chunk()?;
-    let [a, b, c, d] = digits.map(|digit| u16::from(HEX[usize::from(digit)]));
-    // a byte that is no digit has bits above the fourth
-    ((a | b | c | d) < 16).then_some(a << 12 | b << 8 | c << 4 | d)
-}
-
-/// The value of each byte as a hexadecimal digit, 255 if it is none.
-static HEX: [u8; 256] = {
-    let mut table = [255; 256];
-    let mut value = 0;
-    while value < 16 {
-        table[b"0123456789abcdef"[value] as usize] = value as u8;
-        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
-        value += 1;
-    }
-    table
-};

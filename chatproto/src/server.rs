@@ -1,7 +1,7 @@
 //! The blocking server: `Server::builder()…bind(…)?.run()`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,42 +10,15 @@ use socket2::{Domain, Socket, Type};
 
 use crate::endpoint::Handler;
 use crate::error::ServerError;
-use crate::hub::{Event, Hub, HubBuilder};
+use crate::extension::{Directory, Observer};
+use crate::hub::{Hub, HubBuilder};
 use crate::limits::Limits;
-use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::reactor::{self, Reactor, Setup, Shared};
 use crate::workers::{Workers, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
 const BACKLOG: i32 = 4096;
-
-/// Sees everything that happens in a server: for logs and metrics.
-///
-/// It is called on the event loops, outside every lock, and must not block for long.
-pub trait Observer: Send + Sync + 'static {
-    /// Something happened. Texts from peers in it are not escaped.
-    fn observe(&self, event: &Event);
-}
-
-impl<F: Fn(&Event) + Send + Sync + 'static> Observer for F {
-    fn observe(&self, event: &Event) {
-        self(event);
-    }
-}
-
-/// Decides who may have a name, beyond this server: an authenticator, or the directory of a
-/// cluster. It runs on threads of its own and may block; the connection waits meanwhile.
-pub trait Directory: Send + Sync + 'static {
-    /// Claims a name that is free in this server.
-    ///
-    /// # Errors
-    /// The sentence that tells the user why not.
-    fn claim(&self, name: &UserName, address: IpAddr) -> Result<(), String>;
-
-    /// The user is gone: the name may be given to others. By default nothing happens.
-    fn release(&self, _name: &UserName) {}
-}
 
 /// Makes a [`Server`]; see [`Server::builder`].
 pub struct ServerBuilder {

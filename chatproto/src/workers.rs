@@ -9,9 +9,9 @@ use std::thread;
 
 use foldhash::quality::FixedState;
 
+use crate::extension::Directory;
 use crate::hub::{Completion, Effect, Event};
 use crate::reactor::Shared;
-use crate::server::Directory;
 
 /// An effect, and where its outcome goes.
 type Job = (Effect, Arc<Shared>);

@@ -5,7 +5,7 @@
 //! so that every verdict has one author.
 
 use super::scan::{Span, Spans};
-use super::text::{escape_length, plain_run};
+use crate::text::{escape_length, plain_run};
 
 /// The frame at the start of `bytes` and its tokens, if it is a message of that look.
 pub(crate) fn canonical(bytes: &[u8], max: usize) -> Option<(&str, Spans)> {

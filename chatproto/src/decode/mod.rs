@@ -2,12 +2,10 @@
 //! judges each strictly (B1, B3, B14).
 //!
 //! The `scan` module holds the grammar, `canonical` a short way for frames that look as nearly
-//! all do, `text` the inner loops of both. Here is what is kept between two reads: nothing, unless
-//! a frame is cut off.
+//! all do. Here is what is kept between two reads: nothing, unless a frame is cut off.
 
 mod canonical;
 mod scan;
-mod text;
 
 use std::borrow::Cow;
 
@@ -17,8 +15,6 @@ use crate::message::{JsonStr, MessageRef};
 
 use canonical::canonical;
 use scan::{Progress, Scanner, Span, Spans};
-
-pub(crate) use text::plain_run;
 
 /// One frame that is a message: its text, and where the four strings are in it.
 #[derive(Clone, Debug)]

@@ -14,9 +14,8 @@
 
 use crate::error::{DecodeErrorKind as Kind, Field};
 use crate::limits::MAX_DEPTH;
-use crate::message::{hex4, token_is};
-
-use super::text::{plain_run, valid_prefix};
+use crate::message::token_is;
+use crate::text::{hex4, plain_run, valid_prefix};
 
 /// A violation and its offset in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
-//! The inner loops over string bytes: where a run of plain bytes ends, whether it is UTF-8, how
-//! long an escape is.
-
-use crate::message::hex4_checked;
+//! The inner loops over the bytes of JSON strings, for decoding and encoding: where a run of plain
+//! bytes ends, whether it is UTF-8, how long an escape is and what it stands for.
 
 /// One byte in each lane.
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -104,6 +102,33 @@ fn code_unit(bytes: &[u8]) -> Option<u16> {
     let escape: &[u8; 6] = bytes.first_chunk()?;
     if escape[..2] == *b"\\u" { hex4_checked(&escape[2..]) } else { None }
 }
+
+/// The value of four hexadecimal digits.
+#[inline]
+pub(crate) fn hex4(digits: &[u8]) -> u16 {
+    hex4_checked(digits).expect("checked by the caller")
+}
+
+/// The value of four bytes, if they are hexadecimal digits.
+#[inline]
+pub(crate) fn hex4_checked(digits: &[u8]) -> Option<u16> {
+    let digits: &[u8; 4] = digits.first_chunk()?;
+    let [a, b, c, d] = digits.map(|digit| u16::from(HEX[usize::from(digit)]));
+    // a byte that is no digit has bits above the fourth
+    ((a | b | c | d) < 16).then_some(a << 12 | b << 8 | c << 4 | d)
+}
+
+/// The value of each byte as a hexadecimal digit, 255 if it is none.
+static HEX: [u8; 256] = {
+    let mut table = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
 
 /// `Ok` if `bytes` are UTF-8; else how many of them are, and whether what follows is only cut off
 /// (more bytes could make it valid).
