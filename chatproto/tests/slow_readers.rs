@@ -95,7 +95,7 @@ fn what_waits_for_the_pace_of_a_one_read_peer_is_bounded_too() {
             _ => got += 1,
         }
     }
-    assert!(got >= 50 && missed > 0, "{got} + {missed}");
+    assert!(got >= 40 && missed > 0, "{got} + {missed}");
     assert_eq!(sender.fence(), []);
     assert_eq!(paced.fence(), []);
 }

@@ -1,35 +1,38 @@
 //! The server's log: what happens in it, a line each on standard error, and counts. No text of a
 //! message is ever in it, and what a peer wrote (a name it asked for) is quoted and escaped.
 //!
-//! Whoever connects can cause lines, so those that a stranger can cause at will are limited to a
-//! few a second, and the rest is counted.
+//! Whoever connects can cause lines, so each kind of line is limited to a few a second, and the
+//! rest is counted. A kind that is below the log's level is neither written nor counted.
 
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::{Departure, Event, ServerHandle};
-use tracing::{debug, info, warn};
+use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::stderr;
 use crate::text::Quoted;
 
-/// How many lines a second strangers may cause.
+/// How many lines of one kind may be written in a second.
 const LINES_PER_SECOND: u32 = 10;
 /// How often the counts are logged, if they changed.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts logging to standard error.
-pub(crate) fn start(level: LevelFilter) {
+pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
     let is_colored = io::stderr().is_terminal() && !no_color();
+    stderr::start()?;
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(stderr::queue)
         .with_ansi(is_colored)
         .with_target(false)
         .with_max_level(level)
         .init();
+    Ok(())
 }
 
 /// Whether the environment asks for no colours.
@@ -40,77 +43,81 @@ pub(crate) fn no_color() -> bool {
 /// Writes down what happens in a server, and counts it.
 #[derive(Debug)]
 pub(crate) struct Journal {
+    level: LevelFilter,
     started: Instant,
+    /// As the last event said that has it.
+    online: AtomicUsize,
     served: AtomicU64,
     refused: AtomicU64,
     strangers: AtomicU64,
     bad_input: AtomicU64,
-    flood: Mutex<Flood>,
+    budgets: Mutex<Budgets>,
 }
 
-impl Default for Journal {
-    fn default() -> Self {
+impl Journal {
+    /// A journal of a log that has this level.
+    pub(crate) fn new(level: LevelFilter) -> Self {
         let now = Instant::now();
         Journal {
+            level,
             started: now,
+            online: AtomicUsize::new(0),
             served: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
             bad_input: AtomicU64::new(0),
-            flood: Mutex::new(Flood::new(now)),
+            budgets: Mutex::new(Budgets::new(now)),
         }
     }
-}
 
-impl Journal {
     /// Takes an event of the server.
     pub(crate) fn observe(&self, event: &Event) {
+        self.observe_at(event, Instant::now());
+    }
+
+    fn observe_at(&self, event: &Event, now: Instant) {
+        self.count(event);
+        let kind = Kind::of(event);
+        if !self.may_write(kind, now) {
+            return;
+        }
         match event {
             Event::Connected { address, .. } => debug!(%address, "connected"),
             Event::Registered { address, name, kind, online, .. } => {
-                count(&self.served);
                 info!(name = %Quoted(name.as_str()), %address, %kind, online, "registered");
             }
             Event::Refused { address, name, reason, .. } => {
-                count(&self.refused);
-                if self.may_write() {
-                    warn!(name = %Quoted(name), %address, reason = %Quoted(reason), "refused");
-                }
+                warn!(name = %Quoted(name), %address, reason = %Quoted(reason), "refused");
             }
             Event::Stranger { address, protocol, .. } => {
-                count(&self.strangers);
-                if self.may_write() {
-                    debug!(%address, protocol, "no chat client");
-                }
+                debug!(%address, protocol, "no chat client");
             }
             Event::BadInput { name, error, .. } => {
-                count(&self.bad_input);
-                if self.may_write() {
-                    warn!(name = %Quoted(name.as_str()), %error, "bad input");
-                }
+                warn!(name = %Quoted(name.as_str()), %error, "bad input");
             }
             Event::Departed { address, name, reason, online, .. } => {
                 let (name, why) = (Quoted(name.as_str()), reason.to_string());
                 let why = Quoted(&why);
-                match reason {
-                    Departure::TooSlow { .. } | Departure::Broken => {
-                        warn!(%name, %address, reason = %why, online, "departed");
-                    }
-                    _ => info!(%name, %address, reason = %why, online, "departed"),
+                if kind == Kind::CutOff {
+                    warn!(%name, %address, reason = %why, online, "departed");
+                } else {
+                    info!(%name, %address, reason = %why, online, "departed");
                 }
             }
             Event::AcceptPaused { reason, .. } => {
-                if self.may_write() {
-                    warn!(reason = %Quoted(reason), "no new connections for a moment");
-                }
+                warn!(reason = %Quoted(reason), "no new connections for a moment");
+            }
+            Event::HandlerPanicked { endpoint, reason, .. } => {
+                error!(endpoint = %Quoted(endpoint), reason = %Quoted(reason), "endpoint panicked");
             }
             other => debug!("{}", Quoted(&format!("{other:?}"))),
         }
     }
 
-    /// Writes the last line.
+    /// Writes the last lines.
     pub(crate) fn close(&self) {
-        self.write_hidden(self.flood().close());
+        let hidden = self.budgets().close();
+        self.write_hidden(&hidden);
         info!(
             uptime = %Uptime(self.started.elapsed()),
             served = read(&self.served),
@@ -121,21 +128,50 @@ impl Journal {
         );
     }
 
-    /// Whether one of the limited lines may be written now.
-    fn may_write(&self) -> bool {
-        let (is_admitted, hidden) = self.flood().admit(Instant::now());
-        self.write_hidden(hidden);
-        is_admitted
+    fn count(&self, event: &Event) {
+        let counter = match event {
+            Event::Registered { .. } => &self.served,
+            Event::Refused { .. } => &self.refused,
+            Event::Stranger { .. } => &self.strangers,
+            Event::BadInput { .. } => &self.bad_input,
+            _ => return self.note_online(event),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.note_online(event);
     }
 
-    fn write_hidden(&self, hidden: u64) {
-        if hidden > 0 {
-            warn!("… and {hidden} more like it");
+    fn note_online(&self, event: &Event) {
+        if let Event::Registered { online, .. } | Event::Departed { online, .. } = event {
+            self.online.store(*online, Ordering::Relaxed);
         }
     }
 
-    fn flood(&self) -> MutexGuard<'_, Flood> {
-        self.flood.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a line of this kind may be written now.
+    fn may_write(&self, kind: Kind, now: Instant) -> bool {
+        if kind.level() > self.level {
+            return false;
+        }
+        let (is_admitted, hidden) = self.budgets().admit(kind, now);
+        self.write_hidden(&hidden);
+        is_admitted
+    }
+
+    /// Says what the second that is over had no room for.
+    fn write_hidden(&self, hidden: &[(Kind, u64)]) {
+        for &(kind, count) in hidden {
+            let online = kind.changes_online().then(|| self.online.load(Ordering::Relaxed));
+            let name = kind.name();
+            match kind.level() {
+                Level::ERROR => error!(online, "{name}: {count} more in the last second"),
+                Level::WARN => warn!(online, "{name}: {count} more in the last second"),
+                Level::INFO => info!(online, "{name}: {count} more in the last second"),
+                _ => debug!(online, "{name}: {count} more in the last second"),
+            }
+        }
+    }
+
+    fn budgets(&self) -> MutexGuard<'_, Budgets> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,8 +187,8 @@ pub(crate) fn report(journal: Arc<Journal>, handle: ServerHandle) -> Reporter {
     let work = move || {
         let (mut last, mut counted_at) = (None, Instant::now());
         while stopped.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let hidden = journal.flood().tick(Instant::now());
-            journal.write_hidden(hidden);
+            let hidden = journal.budgets().tick(Instant::now());
+            journal.write_hidden(&hidden);
             if counted_at.elapsed() < COUNTS_EVERY {
                 continue;
             }
@@ -172,51 +208,130 @@ pub(crate) fn report(journal: Arc<Journal>, handle: ServerHandle) -> Reporter {
     Reporter { _stop: stop }
 }
 
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// Admits so many lines a second and counts the others.
+/// The kinds of lines that events cause. None of them can use up another one's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Connected,
+    Registered,
+    Refused,
+    Stranger,
+    BadInput,
+    Departed,
+    /// Departed because the server would have it no longer.
+    CutOff,
+    AcceptPaused,
+    HandlerPanicked,
+    Other,
+}
+
+impl Kind {
+    const ALL: [Kind; 10] = [
+        Kind::Connected,
+        Kind::Registered,
+        Kind::Refused,
+        Kind::Stranger,
+        Kind::BadInput,
+        Kind::Departed,
+        Kind::CutOff,
+        Kind::AcceptPaused,
+        Kind::HandlerPanicked,
+        Kind::Other,
+    ];
+
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Connected { .. } => Kind::Connected,
+            Event::Registered { .. } => Kind::Registered,
+            Event::Refused { .. } => Kind::Refused,
+            Event::Stranger { .. } => Kind::Stranger,
+            Event::BadInput { .. } => Kind::BadInput,
+            Event::Departed { reason: Departure::TooSlow { .. } | Departure::Broken, .. } => {
+                Kind::CutOff
+            }
+            Event::Departed { .. } => Kind::Departed,
+            Event::AcceptPaused { .. } => Kind::AcceptPaused,
+            Event::HandlerPanicked { .. } => Kind::HandlerPanicked,
+            _ => Kind::Other,
+        }
+    }
+
+    fn level(self) -> Level {
+        match self {
+            Kind::HandlerPanicked => Level::ERROR,
+            Kind::Refused | Kind::BadInput | Kind::CutOff | Kind::AcceptPaused => Level::WARN,
+            Kind::Registered | Kind::Departed => Level::INFO,
+            Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Connected => "connected",
+            Kind::Registered => "registered",
+            Kind::Refused => "refused",
+            Kind::Stranger => "no chat client",
+            Kind::BadInput => "bad input",
+            Kind::Departed => "departed",
+            Kind::CutOff => "departed, too slow or broken",
+            Kind::AcceptPaused => "no new connections for a moment",
+            Kind::HandlerPanicked => "endpoint panicked",
+            Kind::Other => "other events",
+        }
+    }
+
+    fn changes_online(self) -> bool {
+        matches!(self, Kind::Registered | Kind::Departed | Kind::CutOff)
+    }
+}
+
+/// Admits so many lines of each kind in a second and counts the others.
 #[derive(Debug)]
-struct Flood {
+struct Budgets {
     second: Instant,
+    kinds: [Budget; Kind::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Budget {
     lines: u32,
     hidden: u64,
 }
 
-impl Flood {
+impl Budgets {
     fn new(now: Instant) -> Self {
-        Flood { second: now, lines: 0, hidden: 0 }
+        Budgets { second: now, kinds: Default::default() }
     }
 
-    /// Whether a line may be written, and how many were not in the second that is over.
-    fn admit(&mut self, now: Instant) -> (bool, u64) {
+    /// Whether a line may be written, and what was not in the second that is over.
+    fn admit(&mut self, kind: Kind, now: Instant) -> (bool, Vec<(Kind, u64)>) {
         let hidden = self.tick(now);
-        let is_admitted = self.lines < LINES_PER_SECOND;
+        let budget = &mut self.kinds[kind as usize];
+        let is_admitted = budget.lines < LINES_PER_SECOND;
         if is_admitted {
-            self.lines += 1;
+            budget.lines += 1;
         } else {
-            self.hidden += 1;
+            budget.hidden += 1;
         }
         (is_admitted, hidden)
     }
 
     /// Begins a new second if it is time to; returns how many lines the old one hid.
-    fn tick(&mut self, now: Instant) -> u64 {
-        if now.duration_since(self.second) < Duration::from_secs(1) {
-            return 0;
+    fn tick(&mut self, now: Instant) -> Vec<(Kind, u64)> {
+        if now.saturating_duration_since(self.second) < Duration::from_secs(1) {
+            return Vec::new();
         }
         self.second = now;
-        self.lines = 0;
         self.close()
     }
 
-    fn close(&mut self) -> u64 {
-        std::mem::take(&mut self.hidden)
+    fn close(&mut self) -> Vec<(Kind, u64)> {
+        let old = std::mem::take(&mut self.kinds);
+        let hidden = Kind::ALL.into_iter().zip(old).map(|(kind, budget)| (kind, budget.hidden));
+        hidden.filter(|&(_, count)| count > 0).collect()
     }
 }
 
@@ -238,18 +353,105 @@ impl std::fmt::Display for Uptime {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
+    use crate::stderr::Queue;
+
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn stranger() -> Event {
+        Event::Stranger { address: ADDRESS, protocol: "HTTP" }
+    }
+
+    fn accept_paused() -> Event {
+        Event::AcceptPaused { reason: "too many open files".to_owned() }
+    }
+
+    fn panicked() -> Event {
+        Event::HandlerPanicked { endpoint: "/roll".into(), reason: "out of dice".to_owned() }
+    }
+
+    /// What a journal writes at a level.
+    fn written(level: LevelFilter, work: impl FnOnce(&Journal, Instant)) -> Vec<String> {
+        let queue = Arc::new(Queue::new(usize::MAX));
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(Arc::clone(&queue))
+            .with_ansi(false)
+            .with_target(false)
+            .without_time()
+            .with_max_level(level)
+            .finish();
+        let journal = Journal::new(level);
+        tracing::subscriber::with_default(subscriber, || work(&journal, journal.started));
+        queue.take().iter().map(|line| line.trim().to_owned()).collect()
+    }
 
     #[test]
     fn a_flood_is_counted_and_not_written() {
         let start = Instant::now();
-        let mut flood = Flood::new(start);
-        let admitted = (0..1_000).filter(|_| flood.admit(start).0).count();
+        let mut budgets = Budgets::new(start);
+        let admitted = (0..1_000).filter(|_| budgets.admit(Kind::Refused, start).0).count();
         assert_eq!(admitted, 10);
         let later = start + Duration::from_secs(1);
-        assert_eq!(flood.admit(later), (true, 990));
-        assert_eq!(flood.admit(later), (true, 0));
-        assert_eq!(flood.close(), 0);
+        assert_eq!(budgets.admit(Kind::Refused, later), (true, vec![(Kind::Refused, 990)]));
+        assert_eq!(budgets.admit(Kind::Refused, later), (true, vec![]));
+        assert_eq!(budgets.close(), []);
+    }
+
+    #[test]
+    fn no_kind_uses_up_the_budget_of_another() {
+        let start = Instant::now();
+        let mut budgets = Budgets::new(start);
+        for kind in Kind::ALL {
+            let admitted = (0..25).filter(|_| budgets.admit(kind, start).0).count();
+            assert_eq!(admitted, 10, "{kind:?}");
+        }
+        assert_eq!(budgets.tick(start), []);
+        let hidden = budgets.tick(start + Duration::from_secs(1));
+        assert_eq!(hidden, Kind::ALL.map(|kind| (kind, 15)));
+        // a thread that looked at its clock before another one began the second
+        assert_eq!(budgets.admit(Kind::Refused, start), (true, vec![]));
+    }
+
+    #[test]
+    fn kinds_are_in_order() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(place, kind as usize);
+        }
+    }
+
+    #[test]
+    fn lines_below_the_level_are_not_even_counted() {
+        let lines = written(LevelFilter::INFO, |journal, now| {
+            (0..1_000).for_each(|_| journal.observe_at(&stranger(), now));
+            journal.observe_at(&accept_paused(), now);
+            (0..1_000).for_each(|_| journal.observe_at(&stranger(), now));
+            let hidden = journal.budgets().close();
+            assert_eq!(hidden, []);
+            assert_eq!(read(&journal.strangers), 2_000);
+        });
+        assert_eq!(lines, ["WARN no new connections for a moment reason=\"too many open files\""]);
+    }
+
+    #[test]
+    fn the_rest_is_said_with_its_kind() {
+        let lines = written(LevelFilter::DEBUG, |journal, now| {
+            (0..500).for_each(|_| journal.observe_at(&stranger(), now));
+            journal.online.store(7, Ordering::Relaxed);
+            journal.write_hidden(&[(Kind::Registered, 490)]);
+            journal.observe_at(&panicked(), now + Duration::from_secs(1));
+        });
+        let (strangers, others) = lines.split_at(10);
+        assert!(strangers.iter().all(|line| line.contains("no chat client")), "{strangers:?}");
+        assert_eq!(
+            others,
+            [
+                "INFO registered: 490 more in the last second online=7",
+                "DEBUG no chat client: 490 more in the last second",
+                "ERROR endpoint panicked endpoint=\"/roll\" reason=\"out of dice\"",
+            ]
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! happens without arguments, and `server-example chat --name NAME`.
 //!
 //! ```text
-//! main ─► cli ─► serve ─► log                 the server: wiring, descriptors, signals
+//! main ─► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!                          └► connection      … over one connection that is made again when lost
@@ -18,6 +18,7 @@ mod cli;
 mod failure;
 mod log;
 mod serve;
+mod stderr;
 mod text;
 mod units;
 
@@ -28,11 +29,13 @@ fn main() -> ExitCode {
         cli::Command::Serve(options) => serve::run(&options),
         cli::Command::Chat(options) => chat::run(&options),
     });
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("server-example: {failure}");
+            stderr::say(format_args!("server-example: {failure}"));
             failure.exit_code()
         }
-    }
+    };
+    stderr::finish();
+    code
 }

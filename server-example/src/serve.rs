@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
 use crate::log::{self, Journal};
+use crate::stderr;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -25,11 +26,12 @@ const SMALLEST_FRAME: usize = 256;
 
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
-    log::start(options.log.into());
+    let level = options.log.into();
+    log::start(level).map_err(|error| no_thread(&error))?;
     let descriptors = raise_descriptor_limit();
     let room = room(descriptors, options.connections.max_connections)?;
     let limits = options.limits(room)?;
-    let journal = Arc::new(Journal::default());
+    let journal = Arc::new(Journal::new(level));
     let server = bind(options, &limits, &journal)?;
     let handle = server.handle();
     stop_on_signals(handle.clone())?;
@@ -176,6 +178,7 @@ fn stop_on_signals(handle: ServerHandle) -> Result<(), Failure> {
         let mut is_stopping = false;
         for signal in signals.forever() {
             if is_stopping {
+                stderr::finish();
                 std::process::exit(128 + signal);
             }
             is_stopping = true;
@@ -187,8 +190,12 @@ fn stop_on_signals(handle: ServerHandle) -> Result<(), Failure> {
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(wait)
-        .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))?;
+        .map_err(|error| no_thread(&error))?;
     Ok(())
+}
+
+fn no_thread(error: &io::Error) -> Failure {
+    Failure::Run(format!("cannot start a thread: {}", reason(error)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use common::{Raw, TestServer, eventually};
 
@@ -61,19 +61,71 @@ fn the_log_tells_what_happens_and_no_texts() {
 #[test]
 fn a_flood_of_refusals_does_not_flood_the_log() {
     let mut server = TestServer::start(&[]);
-    for _ in 0..500 {
-        let mut stream = TcpStream::connect(server.address).unwrap();
-        stream.write_all(b"SERVER\n").unwrap();
-        let mut refusal = String::new();
-        stream.read_to_string(&mut refusal).unwrap();
-        assert!(refusal.contains("⛔"), "{refusal}");
+    (0..500).for_each(|_| refuse(server.address));
+    server.program.terminate();
+    let (code, _, errors) = server.program.end();
+    assert_eq!(code, Some(0));
+    assert!(errors.iter().any(|line| line.contains("WARN refused: ")), "{errors:?}");
+    assert!(errors.last().unwrap().contains("refused=500"), "{errors:?}");
+    assert_few(&errors, "refused", 500);
+}
+
+#[test]
+fn a_flood_of_users_does_not_flood_the_log() {
+    let mut server = TestServer::start(&[]);
+    for user in 0..500 {
+        Raw::connect(server.address, &format!("user {user}"));
     }
     server.program.terminate();
     let (code, _, errors) = server.program.end();
     assert_eq!(code, Some(0));
-    assert!(errors.iter().any(|line| line.contains("more like it")), "{errors:?}");
-    assert!(errors.last().unwrap().contains("refused=500"), "{errors:?}");
-    assert!(errors.len() < 500, "{}", errors.len());
+    for kind in ["registered", "departed"] {
+        let summary = format!("INFO {kind}: ");
+        let summary = errors.iter().find(|line| line.contains(&summary)).expect(kind);
+        assert!(summary.contains(" more in the last second online="), "{summary}");
+        assert_few(&errors, kind, 500);
+    }
+    assert!(errors.last().unwrap().contains("served=500"), "{errors:?}");
+}
+
+#[test]
+fn strangers_that_the_log_does_not_show_hide_nothing() {
+    let mut server = TestServer::start(&[]);
+    for _ in 0..50 {
+        let mut browser = TcpStream::connect(server.address).unwrap();
+        browser.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        browser.read_to_string(&mut String::new()).unwrap();
+    }
+    refuse(server.address);
+    server.program.error_with("WARN refused name=\"SERVER\"");
+    server.program.terminate();
+    let (code, _, errors) = server.program.end();
+    assert_eq!(code, Some(0));
+    assert!(!errors.iter().any(|line| line.contains(" more ")), "{errors:?}");
+    assert!(errors.last().unwrap().contains("strangers=50"), "{errors:?}");
+}
+
+/// Asks for a name that nobody gets.
+#[track_caller]
+fn refuse(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"SERVER\n").unwrap();
+    let mut refusal = String::new();
+    stream.read_to_string(&mut refusal).unwrap();
+    assert!(refusal.contains("⛔"), "{refusal}");
+}
+
+/// Fewer lines of a kind than happened, and every one of them accounted for.
+#[track_caller]
+fn assert_few(errors: &[String], kind: &str, happened: u64) {
+    let (line, summary) = (format!(" {kind} name="), format!(" {kind}: "));
+    let lines = errors.iter().filter(|error| error.contains(&line)).count() as u64;
+    let hidden = errors.iter().filter_map(|error| error.split_once(&summary)).map(|(_, count)| {
+        count.split(' ').next().unwrap().parse::<u64>().expect("a number of lines")
+    });
+    let hidden: u64 = hidden.sum();
+    assert_eq!(lines + hidden, happened, "{errors:?}");
+    assert!(hidden > 0, "{errors:?}");
 }
 
 #[test]

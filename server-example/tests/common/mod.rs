@@ -31,16 +31,21 @@ impl Program {
         Program::spawn(command)
     }
 
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Program::spawn_with(command, Stdio::piped())
+    }
+
+    /// Its standard error is the caller's own, unless it is `Stdio::piped()`.
+    pub fn spawn_with(mut command: Command, errors: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .expect("the program starts");
         let input = child.stdin.take();
         let output = Lines::of(child.stdout.take().unwrap());
-        let errors = Lines::of(child.stderr.take().unwrap());
+        let errors = child.stderr.take().map_or_else(|| Lines::of(std::io::empty()), Lines::of);
         Program { child, input, output, errors }
     }
 
@@ -147,7 +152,11 @@ impl TestServer {
     }
 
     pub fn start_on(listen: &str, options: &[&str]) -> Self {
-        let mut program = Program::start(&[&["serve", "--listen", listen], options].concat());
+        TestServer::of(Program::start(&[&["serve", "--listen", listen], options].concat()))
+    }
+
+    /// The server that a program is.
+    pub fn of(mut program: Program) -> Self {
         let line = program.line();
         let address = line.strip_prefix("listening on ").expect("the one line").parse().unwrap();
         TestServer { program, address }
