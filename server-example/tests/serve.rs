@@ -74,7 +74,7 @@ fn a_flood_of_refusals_does_not_flood_the_log() {
 fn a_flood_of_users_does_not_flood_the_log() {
     let mut server = TestServer::start(&[]);
     for user in 0..500 {
-        Raw::connect(server.address, &format!("user {user}"));
+        Raw::connect_at_once(server.address, &format!("user {user}"));
     }
     server.program.terminate();
     let (code, _, errors) = server.program.end();

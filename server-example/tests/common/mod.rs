@@ -182,9 +182,18 @@ pub struct Raw {
 
 impl Raw {
     pub fn connect(address: SocketAddr, name: &str) -> Self {
+        Raw::introduce(address, name, name)
+    }
+
+    /// Ends its name with a line feed, so that the server need not wait whether more of it comes.
+    pub fn connect_at_once(address: SocketAddr, name: &str) -> Self {
+        Raw::introduce(address, name, &format!("{name}\n"))
+    }
+
+    fn introduce(address: SocketAddr, name: &str, first: &str) -> Self {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(name.as_bytes()).unwrap();
+        stream.write_all(first.as_bytes()).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
         let mut raw = Raw { name: name.to_owned(), stream, reader };
         assert!(raw.receive().unwrap().msg.contains("Welcome"));
