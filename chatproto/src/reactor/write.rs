@@ -33,7 +33,10 @@ impl Reactor {
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
             if lane != self.lane && !actions.is_empty() {
-                let mail = Mail::Batch(Arc::clone(&chunk), aside_at, std::mem::take(actions));
+                // the next batch will be about as long
+                let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
+                let actions = std::mem::replace(actions, next);
+                let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
                 // a loop that cannot be woken is gone, and its connections with it
                 let _ = shared.lanes[lane].send(mail);
             }
