@@ -6,9 +6,9 @@
 //! ```
 //!
 //! A client sends its user name, then messages. `to` names a user, or a command to the server:
-//! `/list`, `/time`, `/shout`, `/help`, `/standard`. User names are unique. The whole contract is in
-//! [`PROTOCOL.md`](https://github.com/chatproto/chatproto/blob/main/chatproto/PROTOCOL.md); its
-//! rules are cited here by their numbers, such as A3 or B9.
+//! `/list`, `/time`, `/shout`, `/help`, `/standard`. User names are unique. The whole contract is
+//! `PROTOCOL.md` beside this crate's sources; its rules are cited here by their numbers, such as A3
+//! or B9.
 //!
 //! # A client
 //!
