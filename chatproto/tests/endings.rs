@@ -81,6 +81,33 @@ fn one_who_waits_for_a_command_can_be_too_slow_too() {
     assert!(got.last().unwrap().msg.contains("not delivered"), "{:?}", got.last());
 }
 
+/// A directory that never decides.
+struct Undecided(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl chatproto::Directory for Undecided {
+    fn claim(&self, _: &chatproto::UserName, _: std::net::IpAddr) -> Result<(), String> {
+        // the other end is dropped at the end of the test
+        let _ = self.0.lock().unwrap().recv();
+        Ok(())
+    }
+}
+
+#[test]
+fn the_deadline_for_registration_holds_for_a_directory_too() {
+    let (release, held) = std::sync::mpsc::channel();
+    let mut limits = limits();
+    limits.registration = Duration::from_millis(200);
+    let directory = Undecided(std::sync::Mutex::new(held));
+    let server = TestServer::with(limits, |builder| builder.directory(directory));
+    let mut peer = Raw::connect(server.address);
+    peer.write(b"alice\n");
+    let last_words = peer.read_to_end();
+    assert_eq!(last_words.len(), 1, "{last_words:?}");
+    assert!(last_words[0].msg.contains("could not be checked"), "{last_words:?}");
+    assert_eq!(last_words[0].to, "Guest");
+    drop(release);
+}
+
 /// Commands that wait for the application are decoded in time that grows with their number.
 #[test]
 fn a_pipeline_of_commands_costs_no_more_than_its_length() {

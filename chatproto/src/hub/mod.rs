@@ -183,15 +183,20 @@ impl Hub {
         self.refuse(conn, name.trim(), &reason, now, out);
     }
 
-    /// The peer sent no name within [`Limits::registration`].
+    /// [`Limits::registration`] is over: whoever is no user by now, because no name came or because
+    /// nobody decided about it, is refused.
     pub fn handle_deadline(&mut self, conn: ConnId, now: Now, out: &mut Output) {
-        if self.users.get(conn).is_some_and(|session| session.phase == Phase::Guest) {
-            let reason = format!(
-                "no name came within {} s. Send one and connect again.",
-                self.limits.registration.as_secs_f32()
-            );
-            self.refuse(conn, "", &reason, now, out);
-        }
+        let within = self.limits.registration.as_secs_f32();
+        let reason = match self.users.get(conn).map(|session| session.phase) {
+            Some(Phase::Guest) => {
+                format!("no name came within {within} s. Send one and connect again.")
+            }
+            Some(Phase::Claiming) => {
+                format!("the name could not be checked within {within} s. Try again later.")
+            }
+            _ => return,
+        };
+        self.refuse(conn, "", &reason, now, out);
     }
 
     /// The peer ended its name with a line feed after all: it is a stream peer (B2).

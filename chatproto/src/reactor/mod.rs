@@ -228,7 +228,7 @@ impl Reactor {
         while let Some((due, slot, generation)) = self.timers.pop(now) {
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
-                Due::Registration if conn.is_guest() => {
+                Due::Registration if conn.is_guest() || conn.is_waiting => {
                     let id = conn.id;
                     self.deadlines.push(id);
                 }
