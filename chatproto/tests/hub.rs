@@ -224,15 +224,20 @@ fn who_sends_no_name_in_time_is_refused() {
 }
 
 #[test]
-fn the_deadline_is_none_for_who_has_sent_a_name() {
+fn the_deadline_is_none_for_a_user_and_one_for_who_still_waits_for_a_decision() {
     let mut room = Room::new();
     let alice = room.stream("alice");
     let (bob, token) = room.claim("bob");
     for conn in [alice, bob] {
         room.hub.handle_deadline(conn, room.now, &mut room.out);
     }
-    assert!(room.mail().is_empty());
-    assert_eq!(room.complete(token, granted()), Some(bob));
+    assert!(room.mail().refusal(bob).contains("could not be checked within 10 s"));
+    assert_eq!(
+        room.complete(token, granted()),
+        None,
+        "a decision that comes late gives the name back"
+    );
+    assert_eq!(room.hub.users().collect::<Vec<_>>(), ["alice"]);
 }
 
 #[test]
