@@ -61,6 +61,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chunk;
 pub mod client;
 pub mod decode;
 pub mod encode;

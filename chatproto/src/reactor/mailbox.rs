@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mio::Waker;
 use mio::net::TcpStream;
 
+use crate::chunk::Chunk;
 use crate::hub::{Completion, LaneAction, Token};
-use crate::outbox::Chunk;
 
 /// What one event loop is handed by the others.
 pub(super) enum Mail {

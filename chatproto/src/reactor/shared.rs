@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::chunk::Budget;
 use crate::extension::Observer;
 use crate::hub::{Completion, Effect, Event, Hub, Token};
 use crate::limits::Limits;
-use crate::outbox::{Budget, SlowReader};
+use crate::outbox::SlowReader;
 use crate::workers::Workers;
 
 use super::mailbox::{Mail, Mailbox};

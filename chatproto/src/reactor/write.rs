@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
+use crate::chunk::Chunk;
 use crate::hub::{Departure, Hub, LaneAction, Output};
-use crate::outbox::{Chunk, Writable};
+use crate::outbox::Writable;
 
 use super::Reactor;
 use super::conn::{Closing, Step};
