@@ -2,7 +2,6 @@
 //! registered, and the one grammar of arguments; what the built-in ones do is in
 //! [`hub`](crate::hub).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -24,11 +23,12 @@ impl Request {
     /// The text as arguments: separated by spaces, in double quotes if they contain any.
     ///
     /// ```
-    /// # use chatproto::endpoint::arguments;
-    /// assert_eq!(arguments(r#"kick "alice smith"  now"#), ["kick", "alice smith", "now"]);
+    /// # use chatproto::endpoint::Arguments;
+    /// let arguments = Arguments::new(r#"kick "alice smith"  now"#);
+    /// assert_eq!(arguments.collect::<Vec<_>>(), ["kick", "alice smith", "now"]);
     /// ```
-    pub fn arguments(&self) -> Vec<Cow<'_, str>> {
-        arguments(&self.msg)
+    pub fn arguments(&self) -> Arguments<'_> {
+        Arguments::new(&self.msg)
     }
 }
 
@@ -62,7 +62,9 @@ pub struct EndpointError(pub(crate) &'static str);
 /// One endpoint: its name, what `/help` says of it, and what answers it.
 pub(crate) struct Endpoint<B> {
     pub(crate) name: Arc<str>,
-    pub(crate) help: Cow<'static, str>,
+    /// The name and its arguments, as one would type them.
+    pub(crate) usage: String,
+    pub(crate) help: String,
     pub(crate) action: Action<B>,
 }
 
@@ -70,15 +72,6 @@ pub(crate) struct Endpoint<B> {
 pub(crate) enum Action<B> {
     Builtin(B),
     Handler(Arc<dyn Handler>),
-}
-
-impl<B: Copy> Clone for Action<B> {
-    fn clone(&self) -> Self {
-        match self {
-            Action::Builtin(builtin) => Action::Builtin(*builtin),
-            Action::Handler(handler) => Action::Handler(Arc::clone(handler)),
-        }
-    }
 }
 
 /// The endpoints that a server offers, by name. `B` is what a built-in one is.
@@ -93,7 +86,8 @@ impl<B> Endpoints<B> {
     pub(crate) fn add(
         &mut self,
         name: &str,
-        help: Cow<'static, str>,
+        usage: String,
+        help: String,
         action: Action<B>,
     ) -> Result<(), EndpointError> {
         let Some(word) = name.strip_prefix('/') else {
@@ -109,7 +103,7 @@ impl<B> Endpoints<B> {
             return Err(EndpointError("there is one of that name"));
         }
         let name: Arc<str> = name.into();
-        self.0.insert(Arc::clone(&name), Endpoint { name, help, action });
+        self.0.insert(Arc::clone(&name), Endpoint { name, usage, help, action });
         Ok(())
     }
 
@@ -129,20 +123,46 @@ impl<B> fmt::Debug for Endpoints<B> {
     }
 }
 
-/// Splits a text into arguments (B10): separated by spaces, in double quotes if they contain any.
-/// A quote that is not closed runs to the end.
-pub fn arguments(text: &str) -> Vec<Cow<'_, str>> {
-    let mut arguments = Vec::new();
-    let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let (argument, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
-        };
-        arguments.push(Cow::Borrowed(argument));
-        rest = behind.trim_start();
+/// Reads a text argument by argument (B10): they are separated by spaces, and stand in double
+/// quotes if they contain any. A quote that is not closed runs to the end.
+///
+/// ```
+/// # use chatproto::endpoint::Arguments;
+/// let mut arguments = Arguments::new(r#"  "alice smith"  too loud"#);
+/// assert_eq!(arguments.next(), Some("alice smith"));
+/// assert_eq!(arguments.rest(), "too loud");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Arguments<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Arguments<'a> {
+    /// The arguments in `text`.
+    pub fn new(text: &'a str) -> Self {
+        Arguments { rest: text.trim() }
     }
-    arguments
+
+    /// What was not read yet, as it stands there: for a text that comes last.
+    pub fn rest(&self) -> &'a str {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Arguments<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (argument, behind) = match self.rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => self.rest.split_once(char::is_whitespace).unwrap_or((self.rest, "")),
+        };
+        self.rest = behind.trim_start();
+        Some(argument)
+    }
 }
 
 /// What follows the endpoint's own name, if the text begins with it: clients send the whole typed
@@ -170,7 +190,7 @@ mod tests {
     #[test]
     fn an_endpoint_has_a_name_that_users_can_type() {
         let mut endpoints = Endpoints::<()>::new();
-        let mut add = |name| endpoints.add(name, "".into(), Action::Builtin(()));
+        let mut add = |name| endpoints.add(name, String::new(), String::new(), Action::Builtin(()));
         assert!(add("/dice").is_ok());
         for bad in ["dice", "/", "/di ce", "/dicé", "/dice"] {
             assert!(add(bad).is_err(), "{bad}");

@@ -5,8 +5,8 @@
 //! {"from":{"name":"alice","ip":"192.0.2.7"},"to":"bob","msg":"hello"}
 //! ```
 //!
-//! A client sends its user name, then messages. `to` names a user, or a command to the server:
-//! `/list`, `/time`, `/shout`, `/help`, `/standard`. User names are unique. The whole contract is
+//! A client sends its user name, then messages. `to` names a user, a room, such as `#tea`, or a
+//! command to the server, such as `/list`, `/shout`, `/join` or `/help`. User names are unique. The whole contract is
 //! `PROTOCOL.md` beside this crate's sources; its rules are cited here by their numbers, such as A3
 //! or B9.
 //!
@@ -49,13 +49,13 @@
 //! |---|---|
 //! | [`limits`] | every bound and its default |
 //! | [`error`] | errors, by whose fault |
-//! | [`name`] | user names: to construct is to validate |
+//! | [`name`] | names of users and rooms: to construct is to validate |
 //! | [`message`] | [`Message`] (owned) and [`MessageRef`] (borrowed) |
 //! | [`decode`] | [`Decoder`]: frames and schema in one strict, incremental pass |
 //! | [`encode`] | the compact form and that of Python's `json.dumps` |
 //! | [`handshake`] | registration, stream and one-read peers, strangers |
 //! | [`endpoint`] | endpoints of the application's own |
-//! | [`hub`] | [`Hub`]: users, routing, the five endpoints |
+//! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
 
@@ -87,11 +87,12 @@ pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, Se
 pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use hub::{
-    Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now, Outgoing, Output, Token,
+    Act, Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now, Outgoing, Output,
+    Role, Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};
-pub use name::{EVERYONE, GUEST, NameError, SERVER, UserName, is_invisible};
+pub use name::{EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_invisible};
 pub use outbox::SlowReader;
 pub use server::{Server, ServerBuilder, ServerHandle};
 pub use session::{Session, SessionEvent};

@@ -68,6 +68,11 @@ pub struct Limits {
     /// How fast one connection may send; past it its reads pause and nothing is lost. `None` is
     /// unlimited. Default 100 a second, 200 at once.
     pub rate: Option<Rate>,
+    /// Schema errors of one connection within a minute, the last of which ends it (B8). Default 20:
+    /// enough for somebody who tries things out by hand.
+    pub errors: usize,
+    /// Most rooms that one user may be in. Default 100.
+    pub rooms: usize,
     /// Most connections at a time. Default: no bound of its own; the operating system's applies.
     pub connections: usize,
     /// Most connections of one address that is not loopback. Default 64: a class room behind one
@@ -103,6 +108,7 @@ impl Limits {
             (self.answer_parts > 0, "`answer_parts` must be at least 1"),
             ((1..=1024).contains(&self.name), "`name` must be from 1 to 1024 bytes"),
             (self.unregistered > self.name, "`unregistered` must be more than `name`"),
+            (self.errors > 0, "`errors` must be at least 1"),
             (self.queue_messages > 0, "`queue_messages` must be at least 1"),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
@@ -132,6 +138,8 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             rate: Some(Rate { per_second: 100, burst: 200 }),
+            errors: 20,
+            rooms: 100,
             connections: usize::MAX,
             per_address: 64,
         }

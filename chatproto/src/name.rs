@@ -48,6 +48,9 @@ pub enum NameError {
     /// Begins with `/`, `#` or `@`.
     #[error("a name must not begin with '{0}'")]
     ForbiddenStart(char),
+    /// A room's name that does not begin with `#`.
+    #[error("a room's name must begin with '#'")]
+    NoRoom,
     /// Looks like `SERVER`, `Everyone` or `Guest`.
     #[error("the name \"{0}\" is reserved")]
     Reserved(&'static str),
@@ -63,6 +66,7 @@ impl NameError {
             NameError::ControlCharacter(_) => "control-character",
             NameError::ForbiddenCharacter(_) => "forbidden-character",
             NameError::ForbiddenStart(_) => "forbidden-start",
+            NameError::NoRoom => "no-room",
             NameError::Reserved(_) => "reserved",
         }
     }
@@ -157,6 +161,63 @@ impl AsRef<str> for UserName {
     }
 }
 
+/// A valid room name: `#`, and what could be a user name behind it.
+///
+/// ```
+/// use chatproto::{NameError, RoomName};
+///
+/// assert_eq!(RoomName::new(" #green tea").unwrap().as_str(), "#green tea");
+/// assert_eq!(RoomName::new("tea"), Err(NameError::NoRoom));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomName(Box<str>);
+
+impl RoomName {
+    /// Validates `text` under the default length limit of 64 bytes behind the `#`.
+    ///
+    /// # Errors
+    /// [`NameError::NoRoom`] if it does not begin with `#`, else the first rule of B5 that the rest
+    /// breaks.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        Self::with_limit(text, Limits::default().name)
+    }
+
+    /// The same under a limit of `max_bytes` behind the `#`.
+    pub(crate) fn with_limit(text: &str, max_bytes: usize) -> Result<Self, NameError> {
+        let rest = text.trim().strip_prefix('#').ok_or(NameError::NoRoom)?;
+        let name = UserName::from_bytes(rest.as_bytes(), max_bytes)?;
+        Ok(RoomName(format!("#{name}").into()))
+    }
+
+    /// The name as text, with its `#`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text that is the same for names that a reader could take for each other: they differ in case,
+/// in characters that look alike (UTS 39), or have an `i` or `1` where the other has an `l`.
+///
+/// Coarse on purpose: it decides who a ban is for, and not who somebody is.
+pub(crate) fn lookalike_key(name: &str) -> String {
+    let folded: String = name.nfkc().default_case_fold().collect();
+    let skeleton: String = unicode_security::confusable_detection::skeleton(&folded).collect();
+    let folded = skeleton.chars().default_case_fold().nfc();
+    folded.map(|c| if c == 'i' { 'l' } else { c }).collect()
+}
+
 /// Normalisation form C, in which names are stored and looked up. Borrows what already is.
 pub fn normalise(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
@@ -207,6 +268,27 @@ mod tests {
             assert!(matches!(UserName::new(disguise), Err(NameError::Reserved(_))), "{disguise}");
         }
         assert!(UserName::new("servers").is_ok());
+    }
+
+    #[test]
+    fn names_that_look_alike_have_one_key() {
+        let alike = [
+            ["alice", "ALICE"],
+            ["alice", "аlice"],
+            ["alice", "a1ice"],
+            ["alice", "aIice"],
+            ["bob", "b0b"],
+            ["modem", "rnodern"],
+            ["jos\u{e9}", "JOSE\u{301}"],
+            ["ａｌｉｃｅ", "alice"],
+            ["straße", "STRASSE"],
+        ];
+        for [one, other] in alike {
+            assert_eq!(lookalike_key(one), lookalike_key(other), "{one} {other}");
+        }
+        for [one, other] in [["alice", "alicia"], ["bob", "rob"], ["jos\u{e9}", "jose"]] {
+            assert_ne!(lookalike_key(one), lookalike_key(other), "{one} {other}");
+        }
     }
 
     #[test]

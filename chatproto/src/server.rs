@@ -76,6 +76,20 @@ impl ServerBuilder {
         self
     }
 
+    /// The token with which a user becomes an admin, by `/admin`. Default: none, and nobody can.
+    #[must_use]
+    pub fn admin_token(mut self, token: &str) -> Self {
+        self.hub = self.hub.admin_token(token);
+        self
+    }
+
+    /// Whether everybody is told who comes and goes. Default: no; rooms tell their members.
+    #[must_use]
+    pub fn announce(mut self, announces: bool) -> Self {
+        self.hub = self.hub.announce(announces);
+        self
+    }
+
     /// Adds an endpoint. `help` is the sentence that `/help` shows for it.
     ///
     /// ```
@@ -176,7 +190,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with the defaults of [`Limits`] and the five endpoints of the protocol.
+    /// A server with the defaults of [`Limits`] and the endpoints of the protocol.
     pub fn builder() -> ServerBuilder {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         ServerBuilder {

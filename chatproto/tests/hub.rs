@@ -23,7 +23,7 @@ fn refused() -> Completion {
 }
 
 fn left(room: &mut Room, conn: ConnId) {
-    room.hub.handle_disconnect(conn, Departure::Left, &mut room.out);
+    room.hub.handle_disconnect(conn, Departure::Left, room.now, &mut room.out);
 }
 
 // claims
@@ -156,7 +156,7 @@ fn while_a_claim_is_pending_no_input_is_taken() {
     assert!(room.hub.is_waiting(alice));
     assert!(!room.send_raw(alice, MESSAGE));
     assert!(!room.send_raw(alice, b"no JSON"));
-    assert!(!room.hub.handle_end(alice, Departure::Left, &mut room.out));
+    assert!(!room.hub.handle_end(alice, Departure::Left, room.now, &mut room.out));
     assert!(room.mail().is_empty());
     room.complete(token, granted());
     assert!(!room.hub.is_waiting(alice));
@@ -246,7 +246,7 @@ fn a_stranger_is_told_so_in_its_own_protocol() {
         let mut room = Room::new();
         let conn = room.connect(AWAY);
         room.events();
-        room.hub.handle_stranger(conn, stranger, &mut room.out);
+        room.hub.handle_stranger(conn, stranger, room.now, &mut room.out);
         let answer = (conn, Sent::Object(stranger.answer().to_vec()));
         assert_eq!(room.mail().0, [answer, (conn, Sent::Close)]);
         let protocol = stranger.protocol();
@@ -316,7 +316,7 @@ fn a_name_is_free_again_after_disconnect() {
 fn a_name_is_released_once() {
     let mut room = Room::new();
     let alice = room.stream("alice");
-    assert!(room.hub.handle_end(alice, Departure::Left, &mut room.out));
+    assert!(room.hub.handle_end(alice, Departure::Left, room.now, &mut room.out));
     left(&mut room, alice);
     left(&mut room, alice);
     assert_eq!(room.released(), ["alice"]);
@@ -328,7 +328,7 @@ fn whose_input_ended_is_no_user_and_gets_nothing_new() {
     let mut room = Room::new();
     let alice = room.stream("alice");
     let bob = room.stream("bob");
-    assert!(room.hub.handle_end(alice, Departure::Left, &mut room.out));
+    assert!(room.hub.handle_end(alice, Departure::Left, room.now, &mut room.out));
     assert!(room.mail().closes(alice));
     assert!(room.ask(bob, "alice", "hi").contains("not found"));
     assert_eq!(room.ask(bob, "/shout", "hi"), "Delivered to 0 users.");
@@ -349,8 +349,8 @@ fn an_id_of_a_connection_that_is_gone_gets_and_does_nothing() {
     assert!(room.send_raw(gone, MESSAGE) && room.send_raw(gone, b"no JSON"));
     room.hub.handle_late_line_feed(gone);
     room.hub.handle_deadline(gone, room.now, &mut room.out);
-    room.hub.handle_stranger(gone, Stranger::Http, &mut room.out);
-    room.hub.handle_disconnect(gone, Departure::Lost, &mut room.out);
+    room.hub.handle_stranger(gone, Stranger::Http, room.now, &mut room.out);
+    room.hub.handle_disconnect(gone, Departure::Lost, room.now, &mut room.out);
     let mut notice = Vec::new();
     room.hub.write_missed(gone, 3, true, &mut notice);
     assert!(notice.is_empty() && !room.hub.is_waiting(gone));

@@ -12,7 +12,9 @@ use chatproto::{
 
 use common::{HOME, Room, Sent, listed};
 
-const COMMANDS: &str = "Commands: /help, /list, /shout, /standard, /time";
+const COMMANDS: &str = "Commands: /admin, /away, /ban, /bans, /close, /help, /join, /kick, /leave, \
+    /list, /mute, /nick, /notice, /ping, /role, /roll, /rooms, /shout, /standard, /time, /unban, \
+    /unmute, /who, /whoami";
 
 /// Registers so many users, whose names `name` makes.
 fn crowd(room: &mut Room, count: usize, name: impl Fn(usize) -> String) {
@@ -159,15 +161,15 @@ fn help_lists_the_commands_whatever_msg_says() {
 fn help_explains_the_command_that_msg_names() {
     let mut room = Room::new();
     let alice = room.stream("alice");
-    for (msg, command) in [
+    for (msg, usage) in [
         ("/list", "/list"),
         ("/help /time", "/time"),
         ("time", "/time"),
-        ("/help shout", "/shout"),
-        ("/help /help", "/help"),
+        ("/help shout", "/shout TEXT"),
+        ("/help /help", "/help [COMMAND]"),
     ] {
         let text = room.ask(alice, "/help", msg);
-        assert!(text.starts_with(&format!("{command}: ")), "{msg}: {text}");
+        assert!(text.starts_with(&format!("{usage}: ")), "{msg}: {text}");
     }
 }
 
@@ -175,7 +177,7 @@ fn help_explains_the_command_that_msg_names() {
 fn an_endpoint_that_is_not_offered_points_to_help() {
     let mut room = Room::new();
     let alice = room.stream("alice");
-    for to in ["/foo", "/join", "/ping", "/", "/List", "/list x", "//list", "/list\0"] {
+    for to in ["/foo", "/history", "/login", "/", "/List", "/list x", "//list", "/list\0"] {
         let text = room.ask(alice, to, "x");
         assert!(text.starts_with('❌') && text.contains("/help"), "{to:?}: {text}");
     }
@@ -249,7 +251,7 @@ fn a_list_names_the_others() {
         list(&mut room, alice, "alice", 16 * 1024),
         (vec!["bob smith".into(), "carol".into()], 0)
     );
-    room.hub.handle_disconnect(carol, Departure::Left, &mut room.out);
+    room.hub.handle_disconnect(carol, Departure::Left, room.now, &mut room.out);
     assert_eq!(room.ask(alice, "/list", ""), "Connected users (1): bob smith");
 }
 
@@ -409,7 +411,7 @@ fn an_answer_for_who_is_gone_reaches_nobody() {
     let mut room = Room::of(with_dice());
     let alice = room.stream("alice");
     let (token, _, answer) = call(&mut room, alice, "");
-    room.hub.handle_disconnect(alice, Departure::Lost, &mut room.out);
+    room.hub.handle_disconnect(alice, Departure::Lost, room.now, &mut room.out);
     assert_eq!(room.released(), ["alice"]);
     let next = room.stream("alice");
     assert_eq!(room.complete(token, Completion::Answered(answer)), None);

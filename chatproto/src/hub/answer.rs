@@ -10,7 +10,7 @@ use super::Call;
 use super::users::{Phase, Session};
 
 /// The address under which the server speaks.
-const SERVER_IP: &str = "0.0.0.0";
+pub(super) const SERVER_IP: &str = "0.0.0.0";
 /// Room for what is added to a part of a list: `, and 4294967295 more` and ` (16/16)`.
 const TAIL: usize = 32;
 
@@ -27,47 +27,64 @@ fn addressee(session: &Session) -> &str {
     session.name().filter(|_| session.phase != Phase::Claiming).unwrap_or(GUEST)
 }
 
-impl Call<'_> {
-    /// Says something to the one who asked. A text that is too long for one object goes out in
-    /// parts, cut between words where there are any.
-    pub(super) fn answer(&mut self, text: &str) {
-        if encode::escaped_len(text, self.is_ascii()) <= self.room() {
-            return self.say(text);
-        }
-        let words = text.split_inclusive(' ').flat_map(|word| Chunks { rest: word, most: 64 });
-        self.answer_parts("", "", words, None);
+/// How an answer to one reader is laid out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    ascii: bool,
+    /// How long the escaped text of one object may be.
+    room: usize,
+    /// How many objects there may be.
+    most: usize,
+    /// How many items of a list may be named.
+    names: usize,
+}
+
+impl Layout {
+    /// The same with at most so many items named, in one object.
+    pub(super) fn with_names(self, most: usize) -> Self {
+        Layout { most: 1, names: most, ..self }
     }
 
-    /// Answers with `head` and a list of names, in as many objects as allowed; what does not fit
-    /// is counted.
-    pub(super) fn answer_list<'n>(
-        &mut self,
+    fn fits(self, text: &str) -> bool {
+        encode::escaped_len(text, self.ascii) <= self.room
+    }
+
+    /// `head` and a list of `count` items, in as many parts as allowed; what does not fit is
+    /// counted.
+    pub(super) fn list<'n>(
+        self,
         head: &str,
-        names: impl Iterator<Item = &'n str>,
+        items: impl Iterator<Item = impl Into<Cow<'n, str>>>,
         count: usize,
-    ) {
-        self.answer_parts(head, ", ", names, Some(count));
+    ) -> Vec<String> {
+        self.parts(head, ", ", items.map(Into::into), Some(count))
     }
 
-    fn answer_parts<'n>(
-        &mut self,
+    /// A text that is too long for one object, cut between words where there are any.
+    fn text(self, text: &str) -> Vec<String> {
+        let words = text.split_inclusive(' ').flat_map(|word| Chunks { rest: word, most: 64 });
+        self.parts("", "", words.map(Cow::Borrowed), None)
+    }
+
+    fn parts<'n>(
+        self,
         head: &str,
         separator: &str,
-        items: impl Iterator<Item = &'n str>,
+        items: impl Iterator<Item = Cow<'n, str>>,
         count: Option<usize>,
-    ) {
-        let (ascii, room) = (self.is_ascii(), self.room() - TAIL);
-        let limits = &self.hub.limits;
-        let most = limits.answer_parts.min(limits.queue_bytes / 4 / limits.answer.max(1)).max(1);
+    ) -> Vec<String> {
+        let (ascii, room) = (self.ascii, self.room - TAIL);
         let mut parts = Vec::new();
         let (mut part, mut used) = (head.to_owned(), encode::escaped_len(head, ascii));
         let mut is_first = true;
         let mut items = items.peekable();
         let mut listed = 0;
-        while let Some(item) = items.peek() {
+        while let Some(item) = items.peek()
+            && listed < self.names
+        {
             let size = encode::escaped_len(item, ascii) + separator.len();
             if used + size > room && !is_first {
-                if parts.len() + 1 == most {
+                if parts.len() + 1 == self.most {
                     break;
                 }
                 parts.push(std::mem::take(&mut part));
@@ -90,6 +107,22 @@ impl Call<'_> {
             });
         }
         parts.push(part);
+        parts
+    }
+}
+
+impl Call<'_> {
+    /// Says something to the one who asked, in as many objects as it takes.
+    pub(super) fn answer(&mut self, text: &str) {
+        let layout = self.layout();
+        if layout.fits(text) {
+            return self.say(text);
+        }
+        self.answer_parts(layout.text(text));
+    }
+
+    /// Says what was laid out in parts.
+    pub(super) fn answer_parts(&mut self, parts: Vec<String>) {
         let total = parts.len();
         for (k, part) in parts.into_iter().enumerate() {
             if total == 1 {
@@ -110,12 +143,13 @@ impl Call<'_> {
             return self.say(&text);
         }
         text.push_str(&format!(" Online ({others}): "));
-        let ascii = self.is_ascii();
-        let mut room = (self.room() - TAIL).saturating_sub(encode::escaped_len(&text, ascii));
+        let layout = self.layout();
+        let mut room =
+            (layout.room - TAIL).saturating_sub(encode::escaped_len(&text, layout.ascii));
         let mut named = 0;
         for (_, session) in users.others(self.conn).take(self.hub.limits.welcome_names) {
             let name = addressee(session);
-            let size = encode::escaped_len(name, ascii) + 2;
+            let size = encode::escaped_len(name, layout.ascii) + 2;
             if size > room {
                 break;
             }
@@ -132,25 +166,27 @@ impl Call<'_> {
 
     /// Says something in one object, whatever its length.
     fn say(&mut self, text: &str) {
-        let session = self.session;
+        let Some(session) = self.hub.users.get(self.conn) else { return };
         let object = self.out.object_aside(|log| write(log, session, text));
         self.out.deliver(self.conn, object);
     }
 
-    fn is_ascii(&self) -> bool {
-        self.session.kind == PeerKind::OneRead
-    }
-
-    /// How long the escaped text of one object to this reader may be.
-    fn room(&self) -> usize {
-        let limit = match self.session.kind {
-            PeerKind::Stream => self.hub.limits.answer,
-            PeerKind::OneRead => self.hub.limits.one_read,
+    /// How an answer to the one who asks is laid out.
+    pub(super) fn layout(&self) -> Layout {
+        let (session, limits) = (self.session(), &self.hub.limits);
+        let limit = match session.kind {
+            PeerKind::Stream => limits.answer,
+            PeerKind::OneRead => limits.one_read,
         };
         let mut envelope = Vec::new();
-        write(&mut envelope, self.session, "");
-        // limits that leave no room at all would be a mistake; better a long object than none
-        limit.saturating_sub(envelope.len() + 1).max(128)
+        write(&mut envelope, session, "");
+        Layout {
+            ascii: session.kind == PeerKind::OneRead,
+            // limits that leave no room at all would be a mistake; better a long object than none
+            room: limit.saturating_sub(envelope.len() + 1).max(128),
+            most: limits.answer_parts.min(limits.queue_bytes / 4 / limits.answer.max(1)).max(1),
+            names: usize::MAX,
+        }
     }
 }
 

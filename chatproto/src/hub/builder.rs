@@ -1,6 +1,6 @@
 //! How a hub is made: its bounds, its seed, the endpoints that it offers.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
@@ -10,7 +10,10 @@ use crate::endpoint::{Action, EndpointError, Endpoints, Handler};
 use crate::limits::Limits;
 
 use super::Hub;
-use super::commands::{self, Builtin};
+use super::commands::{self, Command};
+use super::moderation::{Sanctions, Secret};
+use super::presence::Presence;
+use super::rooms::Rooms;
 use super::users::Users;
 
 /// Makes a [`Hub`]; see [`Hub::builder`].
@@ -18,18 +21,21 @@ use super::users::Users;
 pub struct HubBuilder {
     limits: Limits,
     seed: u64,
-    endpoints: Endpoints<Builtin>,
+    endpoints: Endpoints<&'static Command>,
+    admin_token: Option<Secret>,
+    announces: bool,
 }
 
 impl HubBuilder {
     pub(super) fn new() -> Self {
         let mut endpoints = Endpoints::new();
-        for builtin in commands::ALL {
+        for &command in commands::ALL {
             endpoints
-                .add(builtin.name, Cow::Borrowed(builtin.help), Action::Builtin(builtin.run))
+                .add(command.name, command.usage(), command.description(), Action::Builtin(command))
                 .expect("the built-in endpoints have legal names");
         }
-        HubBuilder { limits: Limits::default(), seed: 0, endpoints }
+        let limits = Limits::default();
+        HubBuilder { limits, seed: 0, endpoints, admin_token: None, announces: false }
     }
 
     /// The bounds. Default: `Limits::default()`.
@@ -47,6 +53,21 @@ impl HubBuilder {
         self
     }
 
+    /// The token with which a user becomes an admin, by `/admin`. White space around it does not
+    /// count. Default: none, and nobody can become one.
+    #[must_use]
+    pub fn admin_token(mut self, token: &str) -> Self {
+        self.admin_token = Some(Secret::new(token));
+        self
+    }
+
+    /// Whether everybody is told who comes and goes. Default: no; rooms tell their members.
+    #[must_use]
+    pub fn announce(mut self, announces: bool) -> Self {
+        self.announces = announces;
+        self
+    }
+
     /// Adds an endpoint of the application's own. `help` is one sentence that says what it does
     /// and what its arguments are.
     ///
@@ -58,7 +79,8 @@ impl HubBuilder {
         help: impl Into<String>,
         handler: impl Handler,
     ) -> Result<Self, EndpointError> {
-        self.endpoints.add(name, Cow::Owned(help.into()), Action::Handler(Arc::new(handler)))?;
+        let action = Action::Handler(Arc::new(handler));
+        self.endpoints.add(name, name.to_owned(), help.into(), action)?;
         Ok(self)
     }
 
@@ -66,8 +88,16 @@ impl HubBuilder {
     pub fn build(self) -> Hub {
         Hub {
             users: Users::new(self.seed),
+            rooms: Rooms::default(),
             endpoints: self.endpoints,
             limits: self.limits,
+            sanctions: Sanctions::default(),
+            admin_token: self.admin_token,
+            announces: self.announces,
+            presence: Presence::default(),
+            counts_due: BTreeSet::new(),
+            dice: fastrand::Rng::with_seed(self.seed),
+            is_stopping: false,
             serial: 0,
             orphans: HashMap::with_hasher(FixedState::with_seed(self.seed)),
         }

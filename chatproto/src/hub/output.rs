@@ -11,10 +11,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::endpoint::{Handler, Request};
-use crate::handshake::PeerKind;
 use crate::name::UserName;
 
-use super::ConnId;
+use super::{ConnId, Event};
 
 /// The output of a batch of calls to a [`Hub`](crate::Hub). Reuse it: clearing keeps its memory.
 #[derive(Debug, Default)]
@@ -110,117 +109,6 @@ pub enum Completion {
     Answered(Result<String, String>),
     /// The endpoint failed, by no fault of the user's.
     Failed,
-}
-
-/// Something that happened, for a log or for metrics. Texts from peers in it are not escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A connection was accepted.
-    Connected {
-        /// The connection.
-        conn: ConnId,
-        /// The peer's address.
-        address: IpAddr,
-    },
-    /// A user registered.
-    Registered {
-        /// The connection.
-        conn: ConnId,
-        /// The peer's address.
-        address: IpAddr,
-        /// The user's name.
-        name: UserName,
-        /// How the peer reads.
-        kind: PeerKind,
-        /// How many users are registered now.
-        online: usize,
-    },
-    /// A connection was refused before it became a user.
-    Refused {
-        /// The connection.
-        conn: ConnId,
-        /// The peer's address.
-        address: IpAddr,
-        /// The name it asked for, cut to 64 bytes and with nothing invisible in it; empty if it
-        /// never got that far.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-    /// A connection spoke another protocol (B13), and was closed.
-    Stranger {
-        /// The peer's address.
-        address: IpAddr,
-        /// The name of the protocol.
-        protocol: &'static str,
-    },
-    /// The operating system refused a connection: none is accepted for a moment.
-    AcceptPaused {
-        /// What it said.
-        reason: String,
-    },
-    /// An endpoint of the application's own panicked: a defect of the application. The user was
-    /// told that the command failed.
-    HandlerPanicked {
-        /// The endpoint.
-        endpoint: Arc<str>,
-        /// What the panic said.
-        reason: String,
-    },
-    /// A user sent something that is not a message.
-    BadInput {
-        /// The connection.
-        conn: ConnId,
-        /// The user's name.
-        name: UserName,
-        /// What was wrong.
-        error: crate::DecodeError,
-    },
-    /// A user is gone: the name is free.
-    Departed {
-        /// The connection.
-        conn: ConnId,
-        /// The peer's address.
-        address: IpAddr,
-        /// The user's name.
-        name: UserName,
-        /// Why.
-        reason: Departure,
-        /// How many users are registered now.
-        online: usize,
-    },
-}
-
-/// Why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Departure {
-    /// The peer closed it.
-    Left,
-    /// It was lost: reset, or not heard of for too long.
-    Lost,
-    /// It sent bytes after which the stream cannot be trusted (B8).
-    Broken,
-    /// It did not read what it was sent (B9); so many messages were not queued.
-    TooSlow {
-        /// How many messages it did not get.
-        missed: u64,
-    },
-    /// The server stops.
-    Shutdown,
-}
-
-impl std::fmt::Display for Departure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Departure::Left => f.write_str("left"),
-            Departure::Lost => f.write_str("connection lost"),
-            Departure::Broken => f.write_str("sent bytes that are no messages"),
-            Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
-            Departure::Shutdown => f.write_str("server stopped"),
-        }
-    }
 }
 
 impl Output {

@@ -1,91 +1,263 @@
-//! Routing: one call of a user's, and the objects that it makes for others (A9, B6).
+//! Routing: one call of a user's, and the objects that it makes for others (A9, B6, B10).
 
 use std::borrow::Cow;
 
 use crate::encode;
+use crate::endpoint::{Arguments, without_own_name};
 use crate::handshake::PeerKind;
+use crate::limits::Limits;
 use crate::message::MessageRef;
-use crate::name::normalise;
+use crate::name::{SERVER, UserName, normalise};
 
-use super::answer::quoted;
+use super::answer::{SERVER_IP, quoted};
 use super::output::Range;
+use super::rooms::RoomId;
 use super::users::Session;
 use super::{ConnId, Hub, Now, Output};
 
 /// One call: who asks, when, and where the answers go.
 pub(super) struct Call<'a> {
-    pub(super) hub: &'a Hub,
+    pub(super) hub: &'a mut Hub,
     pub(super) conn: ConnId,
-    pub(super) session: &'a Session,
     pub(super) now: Now,
     pub(super) out: &'a mut Output,
 }
 
-impl<'a> Call<'a> {
+/// To how many something went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    pub(super) delivered: usize,
+    /// How many cannot take so long an object.
+    pub(super) too_long: usize,
+}
+
+impl Call<'_> {
+    pub(super) fn session(&self) -> &Session {
+        self.hub.users.get(self.conn).expect("a call is made for a connection that is there")
+    }
+
     /// The name of the registered user that this call is of.
-    pub(super) fn user(&self) -> &'a str {
-        self.session.name().expect("a registered user has a name")
+    pub(super) fn user(&self) -> &str {
+        self.session().name().expect("a registered user has a name")
+    }
+
+    pub(super) fn user_name(&self) -> UserName {
+        UserName::from_normalised(self.user())
+    }
+
+    /// Whether the user may speak to others now; if not, it is told.
+    pub(super) fn may_speak(&mut self) -> bool {
+        let Some(mute) = self.session().mute(self.now.monotonic) else { return true };
+        let left = mute.left(self.now.monotonic);
+        self.answer(&format!("❌ You are muted{left}: a moderator took your word."));
+        false
     }
 
     /// Delivers a message to the user that it is addressed to (A9).
     pub(super) fn forward(&mut self, message: &MessageRef<'_>, to: &str) {
-        // what is longer than any name could be is not worth normalising
-        let can_be_name = to.len() <= self.hub.limits.name.saturating_mul(3);
-        let found = can_be_name.then(|| self.hub.users.find(&normalise(to))).flatten();
-        let Some((receiver, session)) = found else {
-            return self.answer(&format!(
-                "❌ User {} not found. Send /list to see who is connected.",
-                quoted(to)
-            ));
+        let Some(receiver) = self.find_user(to) else {
+            return self.answer(&no_user(to));
+        };
+        if !self.may_speak() {
+            return;
+        }
+        let hub = &*self.hub;
+        let (Some(sender), Some(session)) = (hub.users.get(self.conn), hub.users.get(receiver))
+        else {
+            return;
         };
         // the sender's spelling of the name is kept, if it spells the name and nothing else
         let name = session.name().unwrap_or_default();
-        let token = if message.to.is(name) {
-            Cow::Borrowed(message.to.raw())
-        } else {
-            Cow::Owned(encode::escaped(name))
-        };
-        match self.write_forward(session.kind, message, &token, name) {
+        let token = spelling(message, name);
+        let object =
+            write_forward(self.out, &hub.limits, sender, session.kind, message, &token, name);
+        match object {
             Ok(object) => self.out.deliver(receiver, object),
-            Err(limit) => self.answer(&format!(
-                "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
-                quoted(to)
-            )),
+            Err(limit) => {
+                return self.answer(&format!(
+                    "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
+                    quoted(to)
+                ));
+            }
+        }
+        if let Some(away) = session.extras().and_then(|extras| extras.away.as_deref()) {
+            let text = format!("{name} is away: {away}");
+            self.answer(&text);
         }
     }
 
-    /// Writes the object that a reader of that kind gets of a message, or says the limit that it
-    /// would exceed. `to` is given as a token and as text.
-    pub(super) fn write_forward(
-        &mut self,
-        kind: PeerKind,
-        message: &MessageRef<'_>,
-        token: &str,
-        to: &str,
-    ) -> Result<Range, usize> {
-        let (session, limits) = (self.session, &self.hub.limits);
-        // no escape is longer than six bytes: what cannot fit need not be written to see that
-        if kind == PeerKind::OneRead && message.msg.raw().len() / 6 > limits.one_read {
-            return Err(limits.one_read.min(limits.frame));
-        }
-        let (object, limit) = match kind {
-            PeerKind::Stream => {
-                let stamp = session.stamp();
-                // the line feed does not count
-                let limit = limits.frame + 1;
-                (self.out.object(|log| encode::splice(log, stamp, token, message.msg.raw())), limit)
-            }
-            PeerKind::OneRead => {
-                let name = self.user();
-                let (ip, msg) = (session.address.to_string(), message.msg.to_str());
-                let write = |log: &mut Vec<u8>| encode::python(log, name, &ip, to, &msg);
-                (self.out.object_aside(write), limits.one_read.min(limits.frame + 1))
-            }
+    /// Delivers a message to the other members of a room, of which the sender must be one.
+    pub(super) fn forward_to_room(&mut self, message: &MessageRef<'_>, to: &str) {
+        let Some(room) = self.own_room(to) else {
+            return self.answer(&format!(
+                "❌ You are not in {}. Send /join with its name first.",
+                quoted(to)
+            ));
         };
-        if object.len() > limit {
-            self.out.retract(object);
-            return Err(limit.min(limits.frame));
+        if !self.may_speak() {
+            return;
         }
-        Ok(object)
+        let hub = &*self.hub;
+        let (Some(sender), Some(room)) = (hub.users.get(self.conn), hub.rooms.get(room)) else {
+            return;
+        };
+        let token = spelling(message, &room.name);
+        let receivers = hub.users.sessions(&room.members).filter(|(conn, _)| *conn != self.conn);
+        let sent = broadcast(self.out, receivers, |out, kind| {
+            write_forward(out, &hub.limits, sender, kind, message, &token, &room.name)
+        });
+        if sent.too_long > 0 {
+            let users = users(sent.too_long);
+            self.answer(&format!("❌ Not delivered to {users}: too long. Send a shorter text."));
+        }
     }
+
+    /// The registered user of that name.
+    pub(super) fn find_user(&self, name: &str) -> Option<ConnId> {
+        // what is longer than any name could be is not worth normalising
+        let can_be_name = name.len() <= self.hub.limits.name.saturating_mul(3);
+        can_be_name.then(|| self.hub.users.find(&normalise(name))).flatten()
+    }
+
+    /// The room of that name.
+    pub(super) fn find_room(&self, name: &str) -> Option<RoomId> {
+        let can_be_name = name.len() <= self.hub.limits.name.saturating_mul(3) + 1;
+        can_be_name.then(|| self.hub.rooms.find(&normalise(name))).flatten()
+    }
+
+    /// The room of that name, if the user is in it.
+    pub(super) fn own_room(&self, name: &str) -> Option<RoomId> {
+        let room = self.find_room(name)?;
+        self.session().rooms().iter().any(|membership| membership.room == room).then_some(room)
+    }
+}
+
+/// What stands in a command's `msg`, without the command's own name (A13).
+pub(super) fn text_of<'m>(message: &'m MessageRef<'_>, command: &str) -> Cow<'m, str> {
+    match message.msg.to_str() {
+        Cow::Borrowed(text) => Cow::Borrowed(without_own_name(text, command)),
+        Cow::Owned(text) => Cow::Owned(without_own_name(&text, command).to_owned()),
+    }
+}
+
+/// The one argument that there may be.
+pub(super) fn only_argument(text: &str) -> Result<Option<&str>, String> {
+    let mut arguments = Arguments::new(text);
+    let first = arguments.next();
+    if arguments.rest().is_empty() {
+        Ok(first)
+    } else {
+        Err(format!("put a name with spaces in double quotes: \"{}\".", text.replace('"', "")))
+    }
+}
+
+pub(super) fn no_user(name: &str) -> String {
+    format!("❌ User {} not found. Send /list to see who is connected.", quoted(name))
+}
+
+pub(super) fn no_room(name: &str) -> String {
+    format!("❌ There is no room {}. Send /rooms to see which there are.", quoted(name))
+}
+
+/// `1 user`, `2 users`.
+pub(super) fn users(count: usize) -> String {
+    if count == 1 { "1 user".to_owned() } else { format!("{count} users") }
+}
+
+/// The token for a name that a message is addressed to: the sender's, if it spells the name and
+/// nothing else.
+fn spelling<'m>(message: &MessageRef<'m>, name: &str) -> Cow<'m, str> {
+    if message.to.is(name) {
+        Cow::Borrowed(message.to.raw())
+    } else {
+        Cow::Owned(encode::escaped(name))
+    }
+}
+
+/// Delivers something to many, in the form that each of them reads; each form is written once, at
+/// most, however many get it.
+pub(super) fn broadcast<'s>(
+    out: &mut Output,
+    receivers: impl Iterator<Item = (ConnId, &'s Session)>,
+    mut write: impl FnMut(&mut Output, PeerKind) -> Result<Range, usize>,
+) -> Sent {
+    let (mut stream, mut one_read) = (None, None);
+    let mut sent = Sent::default();
+    for (conn, session) in receivers {
+        let form = match session.kind {
+            PeerKind::Stream => &mut stream,
+            PeerKind::OneRead => &mut one_read,
+        };
+        match form.get_or_insert_with(|| write(out, session.kind)) {
+            Ok(object) => {
+                out.deliver(conn, *object);
+                sent.delivered += 1;
+            }
+            Err(_) => sent.too_long += 1,
+        }
+    }
+    sent
+}
+
+/// Writes the object that a reader of that kind gets of a message, or says the limit that it
+/// would exceed. `to` is given as a token and as text.
+pub(super) fn write_forward(
+    out: &mut Output,
+    limits: &Limits,
+    sender: &Session,
+    kind: PeerKind,
+    message: &MessageRef<'_>,
+    token: &str,
+    to: &str,
+) -> Result<Range, usize> {
+    // no escape is longer than six bytes: what cannot fit need not be written to see that
+    if kind == PeerKind::OneRead && message.msg.raw().len() / 6 > limits.one_read {
+        return Err(limits.one_read.min(limits.frame));
+    }
+    let object = match kind {
+        PeerKind::Stream => {
+            out.object(|log| encode::splice(log, sender.stamp(), token, message.msg.raw()))
+        }
+        PeerKind::OneRead => {
+            let name = sender.name().unwrap_or_default();
+            let (ip, msg) = (sender.address.to_string(), message.msg.to_str());
+            out.object_aside(|log| encode::python(log, name, &ip, to, &msg))
+        }
+    };
+    within_limit(out, limits, kind, object)
+}
+
+/// The same for something that the server says to a room, or to all.
+pub(super) fn write_notice(
+    out: &mut Output,
+    limits: &Limits,
+    kind: PeerKind,
+    to: &str,
+    text: &str,
+) -> Result<Range, usize> {
+    let object = match kind {
+        PeerKind::Stream => out.object(|log| encode::compact(log, SERVER, SERVER_IP, to, text)),
+        PeerKind::OneRead => {
+            out.object_aside(|log| encode::python(log, SERVER, SERVER_IP, to, text))
+        }
+    };
+    within_limit(out, limits, kind, object)
+}
+
+fn within_limit(
+    out: &mut Output,
+    limits: &Limits,
+    kind: PeerKind,
+    object: Range,
+) -> Result<Range, usize> {
+    // the line feed counts only for a reader that takes what one read gives
+    let limit = match kind {
+        PeerKind::Stream => limits.frame + 1,
+        PeerKind::OneRead => limits.one_read.min(limits.frame + 1),
+    };
+    if object.len() > limit {
+        out.retract(object);
+        return Err(limit.min(limits.frame));
+    }
+    Ok(object)
 }

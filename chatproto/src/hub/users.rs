@@ -4,8 +4,10 @@
 //! A name's text is stored once, in its session; the index holds connection ids and compares
 //! through them.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::time::Instant;
 
 use foldhash::quality::{FixedState, SeedableRandomState};
 use hashbrown::{HashMap, HashTable};
@@ -14,7 +16,9 @@ use crate::encode;
 use crate::handshake::PeerKind;
 use crate::name::UserName;
 
-use super::ConnId;
+use super::moderation::Until;
+use super::rooms::Membership;
+use super::{ConnId, Role};
 
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +47,52 @@ pub(super) struct Session {
     /// forwarded from it (see [`crate::encode::stamp`]). In one piece, as there are many of these.
     text: Box<str>,
     name_length: u32,
+    /// Only of those who have any of it, so that the others are small.
+    extras: Option<Box<Extras>>,
+}
+
+/// What most users do not have.
+#[derive(Debug, Default)]
+pub(super) struct Extras {
+    pub(super) role: Role,
+    pub(super) rooms: Vec<Membership>,
+    /// What those who write privately are told.
+    pub(super) away: Option<Box<str>>,
+    pub(super) mute: Option<Until>,
+    /// When the last schema errors came, the oldest first.
+    pub(super) errors: VecDeque<Instant>,
+    /// The name that an effect is to decide about, held for this user meanwhile.
+    renaming: Option<UserName>,
 }
 
 impl Session {
+    pub(super) fn extras(&self) -> Option<&Extras> {
+        self.extras.as_deref()
+    }
+
+    pub(super) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    pub(super) fn role(&self) -> Role {
+        self.extras().map_or(Role::User, |extras| extras.role)
+    }
+
+    /// The rooms that it is in.
+    pub(super) fn rooms(&self) -> &[Membership] {
+        self.extras().map_or(&[], |extras| &extras.rooms)
+    }
+
+    /// The name that it waits to get in place of its own.
+    pub(super) fn renaming(&self) -> Option<&UserName> {
+        self.extras()?.renaming.as_ref()
+    }
+
+    /// Until when it may not speak.
+    pub(super) fn mute(&self, now: Instant) -> Option<Until> {
+        self.extras()?.mute.filter(|until| !until.is_over(now))
+    }
+
     pub(super) fn name(&self) -> Option<&str> {
         Some(&self.text[..self.name_length as usize]).filter(|name| !name.is_empty())
     }
@@ -87,6 +134,8 @@ pub(super) struct Users {
     lanes: Vec<Lane>,
     /// The holder of each name, claiming or registered.
     names: HashTable<ConnId>,
+    /// The names that users wait to get in place of their own.
+    renamings: HashMap<UserName, ConnId, FixedState>,
     /// The registered users, in no particular order once somebody left.
     roster: Vec<ConnId>,
     addresses: HashMap<IpAddr, u32, FixedState>,
@@ -99,6 +148,7 @@ impl Users {
         Users {
             lanes: Vec::new(),
             names: HashTable::new(),
+            renamings: HashMap::with_hasher(FixedState::with_seed(seed)),
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
             connections: 0,
@@ -120,6 +170,7 @@ impl Users {
             place: 0,
             text: Box::default(),
             name_length: 0,
+            extras: None,
         };
         let Lane { slots, free } = &mut self.lanes[index];
         let slot = free.pop().unwrap_or_else(|| {
@@ -163,10 +214,9 @@ impl Users {
     }
 
     /// The registered user of that (normalised) name.
-    pub(super) fn find(&self, name: &str) -> Option<(ConnId, &Session)> {
+    pub(super) fn find(&self, name: &str) -> Option<ConnId> {
         let conn = self.holder(name)?;
-        let session = self.get(conn)?;
-        (session.phase == Phase::Registered).then_some((conn, session))
+        (self.get(conn)?.phase == Phase::Registered).then_some(conn)
     }
 
     /// Who holds the name, registered or claiming it.
@@ -175,18 +225,62 @@ impl Users {
         self.names.find(hash, |&conn| name_of(&self.lanes, conn) == name).copied()
     }
 
+    /// Whether nobody has the name, nor waits for it.
+    fn is_free(&self, name: &UserName) -> bool {
+        self.holder(name.as_str()).is_none() && !self.renamings.contains_key(name)
+    }
+
     /// Holds the name for the connection; false if somebody else has it.
     pub(super) fn claim(&mut self, conn: ConnId, name: &UserName) -> bool {
-        if self.holder(name.as_str()).is_some() {
+        if !self.is_free(name) {
             return false;
         }
         let Some(session) = self.get_mut(conn) else { return false };
         session.set_name(name);
         session.phase = Phase::Claiming;
+        self.index_name(conn);
+        true
+    }
+
+    /// Holds another name for a user until it is decided about; false if somebody else has it.
+    pub(super) fn begin_renaming(&mut self, conn: ConnId, name: &UserName) -> bool {
+        if !self.is_free(name) {
+            return false;
+        }
+        let Some(session) = self.get_mut(conn) else { return false };
+        session.extras_mut().renaming = Some(name.clone());
+        self.renamings.insert(name.clone(), conn);
+        true
+    }
+
+    /// Ends what [`Users::begin_renaming`] began: the name is given, or not. Returns the former
+    /// name of a user who has another one now.
+    pub(super) fn end_renaming(&mut self, conn: ConnId, is_given: bool) -> Option<UserName> {
+        let session = self.get_mut(conn)?;
+        let name = session.extras.as_mut()?.renaming.take()?;
+        self.renamings.remove(&name);
+        if !is_given {
+            return None;
+        }
+        self.unindex_name(conn);
+        let session = self.get_mut(conn)?;
+        let old = session.user_name();
+        session.set_name(&name);
+        self.index_name(conn);
+        old
+    }
+
+    fn index_name(&mut self, conn: ConnId) {
         let Users { lanes, names, hasher, .. } = self;
         let hash = |&conn: &ConnId| hasher.hash_one(name_of(lanes, conn));
         names.insert_unique(hash(&conn), conn, hash);
-        true
+    }
+
+    fn unindex_name(&mut self, conn: ConnId) {
+        let hash = self.hasher.hash_one(name_of(&self.lanes, conn));
+        if let Ok(entry) = self.names.find_entry(hash, |&holder| holder == conn) {
+            entry.remove();
+        }
     }
 
     /// Makes the claimant a user.
@@ -203,12 +297,10 @@ impl Users {
     pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.get(conn) else { return false };
         let (phase, place) = (session.phase, session.place as usize);
-        if let (Phase::Claiming | Phase::Registered, Some(name)) = (phase, session.name()) {
-            let hash = self.hasher.hash_one(name);
-            if let Ok(entry) = self.names.find_entry(hash, |&holder| holder == conn) {
-                entry.remove();
-            }
+        if matches!(phase, Phase::Claiming | Phase::Registered) && session.name().is_some() {
+            self.unindex_name(conn);
         }
+        self.end_renaming(conn, false);
         if phase == Phase::Registered {
             self.roster.swap_remove(place);
             if let Some(&moved) = self.roster.get(place)
@@ -223,12 +315,19 @@ impl Users {
         phase == Phase::Registered
     }
 
+    /// The registered users.
+    pub(super) fn roster(&self) -> &[ConnId] {
+        &self.roster
+    }
+
     /// The registered users, but `except`.
     pub(super) fn others(&self, except: ConnId) -> impl Iterator<Item = (ConnId, &Session)> {
-        self.roster
-            .iter()
-            .filter(move |&&conn| conn != except)
-            .filter_map(|&conn| self.get(conn).map(|session| (conn, session)))
+        self.sessions(&self.roster).filter(move |(conn, _)| *conn != except)
+    }
+
+    /// The sessions of connections.
+    pub(super) fn sessions(&self, conns: &[ConnId]) -> impl Iterator<Item = (ConnId, &Session)> {
+        conns.iter().filter_map(|&conn| self.get(conn).map(|session| (conn, session)))
     }
 
     /// The names of the registered users.

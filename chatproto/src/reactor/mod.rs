@@ -87,6 +87,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         ready: VecDeque::new(),
         dirty: Vec::new(),
         out: Output::new(),
+        hub_due: None,
         stop_at: None,
     };
     let reactors = polls.into_iter().enumerate().map(make).collect();
@@ -113,7 +114,11 @@ pub(crate) struct Reactor {
     /// Connections to read from, and slots to write to.
     ready: VecDeque<ConnId>,
     dirty: Vec<u32>,
+    /// What the hub wants done; empty of actions whenever the hub is not locked.
     out: Output,
+    /// When the hub is to be told what time it is, as far as this loop knows: another one may have
+    /// done so by then.
+    hub_due: Option<Instant>,
     /// When a stopping loop ends, flushed or not.
     stop_at: Option<Instant>,
 }
@@ -154,7 +159,8 @@ impl Reactor {
             Some(Duration::ZERO)
         } else {
             let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
-            let next = [self.timers.next(), paused, self.stop_at].into_iter().flatten().min();
+            let next = [self.timers.next(), self.hub_due, paused, self.stop_at];
+            let next = next.into_iter().flatten().min();
             next.map(|at| at.saturating_duration_since(Instant::now()))
         };
         match self.poll.poll(events, timeout) {
@@ -323,7 +329,8 @@ impl Reactor {
 
     /// Puts a batch through the hub and hands out what comes of it.
     fn handle(&mut self, now: Now, ops: Vec<Op<'_>>) {
-        if ops.is_empty() && !self.has_hub_work() {
+        let is_due = self.hub_due.is_some_and(|due| due <= now.monotonic);
+        if ops.is_empty() && !is_due && !self.has_hub_work() {
             return;
         }
         let shared = Arc::clone(&self.shared);
@@ -335,7 +342,7 @@ impl Reactor {
             self.fresh.clear();
         }
         for (conn, reason) in self.gone.drain(..) {
-            hub.handle_disconnect(conn, reason, &mut self.out);
+            hub.handle_disconnect(conn, reason, now, &mut self.out);
         }
         for (token, completion) in std::mem::take(&mut self.completed) {
             if let Some(conn) = hub.handle_completion(token, completion, now, &mut self.out)
@@ -376,6 +383,8 @@ impl Reactor {
                 conn.hold(&op, &shared.limits);
             }
         }
+        hub.handle_timeout(now, &mut self.out);
+        self.hub_due = hub.poll_timeout();
         while let Some(effect) = self.out.next_effect() {
             effects.push(effect);
         }
@@ -442,9 +451,9 @@ fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut
             let handled = hub.handle_decode_error(conn, error, now, out);
             debug_assert!(handled, "as above");
         }
-        Input::Stranger(stranger) => hub.handle_stranger(conn, *stranger, out),
+        Input::Stranger(stranger) => hub.handle_stranger(conn, *stranger, now, out),
         Input::End => {
-            let handled = hub.handle_end(conn, Departure::Left, out);
+            let handled = hub.handle_end(conn, Departure::Left, now, out);
             debug_assert!(handled, "as above");
         }
     }

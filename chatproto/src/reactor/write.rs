@@ -8,13 +8,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Hub, LaneAction, Output};
+use crate::hub::{Departure, Hub, LaneAction, Now};
 use crate::outbox::Writable;
 
-use super::Reactor;
 use super::conn::{Closing, Step};
 use super::mailbox::Mail;
 use super::timer::Due;
+use super::{Reactor, Shared};
 
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
@@ -26,6 +26,30 @@ impl Reactor {
     /// writes what is for the own connections. The lock was taken at `since`.
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
+        let own = self.lane;
+        let (chunk, aside_at) = self.post(&shared, |lane| lane != own);
+        // what others put through the hub before comes first
+        let before = shared.lanes[own].take();
+        drop(hub);
+        let now = Instant::now();
+        let held = now.saturating_duration_since(since).as_nanos() as u64;
+        shared.lock_held.fetch_add(held, Ordering::Relaxed);
+        for mail in before {
+            self.take_mail(mail);
+        }
+        if let Some(actions) = self.out.lanes.get_mut(own) {
+            let mut actions = std::mem::take(actions);
+            self.apply(&chunk, aside_at, &actions);
+            actions.clear();
+            actions.shrink_to(ACTIONS_KEPT);
+            self.out.lanes[own] = actions;
+        }
+        self.write_dirty(now);
+    }
+
+    /// Posts the hub's output to those loops that `is_for` says. Returns the objects of the batch,
+    /// and where those begin in it that stand aside. To be called under the hub's lock.
+    fn post(&mut self, shared: &Shared, is_for: impl Fn(usize) -> bool) -> (Arc<Chunk>, u32) {
         let (mut log, aside_at) = self.out.take_log(shared.budget.buffer());
         if log.capacity() / 4 > log.len() && self.out.actions_len() > SHARED_BY {
             // many may have to keep it: what it holds is what it should cost
@@ -33,7 +57,7 @@ impl Reactor {
         }
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
-            if lane != self.lane && !actions.is_empty() {
+            if is_for(lane) && !actions.is_empty() {
                 // the next batch will be about as long
                 let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
                 let actions = std::mem::replace(actions, next);
@@ -42,23 +66,7 @@ impl Reactor {
                 let _ = shared.lanes[lane].send(mail);
             }
         }
-        // what others put through the hub before comes first
-        let before = shared.lanes[self.lane].take();
-        drop(hub);
-        let now = Instant::now();
-        let held = now.saturating_duration_since(since).as_nanos() as u64;
-        shared.lock_held.fetch_add(held, Ordering::Relaxed);
-        for mail in before {
-            self.take_mail(mail);
-        }
-        if let Some(own) = self.out.lanes.get_mut(self.lane) {
-            let mut own = std::mem::take(own);
-            self.apply(&chunk, aside_at, &own);
-            own.clear();
-            own.shrink_to(ACTIONS_KEPT);
-            self.out.lanes[self.lane] = own;
-        }
-        self.write_dirty(now);
+        (chunk, aside_at)
     }
 
     /// Appends a batch to the outboxes of the connections that this loop owns.
@@ -191,7 +199,6 @@ impl Reactor {
     /// missed, exactly, and is a user no longer.
     fn say_last_words(&mut self, slot: u32, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        let mut out = Output::new();
         let mut hub = shared.hub();
         // under the lock nothing new is decided, so after this nothing more is on its way to it
         for mail in shared.lanes[self.lane].take() {
@@ -201,15 +208,16 @@ impl Reactor {
         let missed = conn.outbox.take_missed();
         let mut object = Vec::new();
         hub.write_missed(conn.id, missed, true, &mut object);
-        hub.handle_eviction(conn.id, Departure::TooSlow { missed }, &mut out);
-        while let Some(effect) = out.next_effect() {
+        let reason = Departure::TooSlow { missed };
+        hub.handle_eviction(conn.id, reason, Now::system(), &mut self.out);
+        conn.outbox.push_last(object, &shared.budget);
+        self.hub_due = hub.poll_timeout();
+        while let Some(effect) = self.out.next_effect() {
             shared.carry_out(effect);
         }
+        // by mail to the own connections too: this may be in the middle of writing to them
+        self.post(&shared, |_| true);
         drop(hub);
-        conn.outbox.push_last(object, &shared.budget);
-        for event in out.take_events() {
-            shared.observe(&event);
-        }
         let until = now + shared.limits.linger;
         self.enter(slot, Step::LastWords, until);
         self.make_dirty(slot);

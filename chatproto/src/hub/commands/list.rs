@@ -2,11 +2,16 @@
 
 use crate::message::MessageRef;
 
-use super::super::Call;
+use super::super::{Call, Role};
 use super::Command;
 
-pub(super) const COMMAND: Command =
-    Command { name: "/list", help: "Lists the other users that are connected.", run };
+pub(super) const COMMAND: Command = Command {
+    name: "/list",
+    arguments: "",
+    help: "Lists the other users that are connected, with their number.",
+    role: Role::User,
+    run,
+};
 
 /// The requester is not in the list; a list that is too long is cut by B11.
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
@@ -16,5 +21,6 @@ fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
         return call.answer("No other users are connected.");
     }
     let names = users.others(call.conn).filter_map(|(_, session)| session.name());
-    call.answer_list(&format!("Connected users ({count}): "), names, count);
+    let parts = call.layout().list(&format!("Connected users ({count}): "), names, count);
+    call.answer_parts(parts);
 }

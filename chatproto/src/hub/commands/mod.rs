@@ -1,27 +1,89 @@
-//! The endpoints of the protocol (A10), one file each. To add one: write its file, name it here
-//! twice. `/help` and the table in `PROTOCOL.md` come from this list.
-
-mod help;
-mod list;
-mod shout;
-mod standard;
-mod time;
+//! The endpoints of the hub itself (A10, B10), one file each. To add one: write its file, and name it
+//! here. `/help` and the table in `PROTOCOL.md` come from this list.
 
 use crate::message::MessageRef;
 
-use super::Call;
-
-/// What runs a built-in endpoint.
-pub(super) type Builtin = fn(&mut Call<'_>, &MessageRef<'_>);
+use super::{Call, Role};
 
 /// A built-in endpoint.
 pub(super) struct Command {
     /// With its slash.
     pub(super) name: &'static str,
-    /// One sentence: what it does with `msg`, and what it answers.
+    /// What `msg` is: words in capitals are to be replaced, those in brackets may be left out.
+    pub(super) arguments: &'static str,
+    /// One sentence: what it does, and what it answers.
     pub(super) help: &'static str,
-    pub(super) run: Builtin,
+    /// Who may use it.
+    pub(super) role: Role,
+    pub(super) run: fn(&mut Call<'_>, &MessageRef<'_>),
 }
 
-pub(super) const ALL: [Command; 5] =
-    [help::COMMAND, list::COMMAND, shout::COMMAND, standard::COMMAND, time::COMMAND];
+macro_rules! commands {
+    ($($name:ident)*) => {
+        $(mod $name;)*
+        pub(super) const ALL: &[&Command] = &[$(&$name::COMMAND),*];
+    };
+}
+
+commands! {
+    admin away ban bans close help join kick leave list mute nick notice ping role roll rooms shout
+    standard time unban unmute who whoami
+}
+
+impl Command {
+    /// The command as one would type it, with its arguments.
+    pub(super) fn usage(&self) -> String {
+        format!("{} {}", self.name, self.arguments).trim_end().to_owned()
+    }
+
+    /// What `/help` says of it.
+    pub(super) fn description(&self) -> String {
+        match self.role {
+            Role::User => self.help.to_owned(),
+            role => format!("{} (For {}.)", self.help, role.plural()),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Says how a command is to be used.
+    fn answer_usage(&mut self, command: &Command) {
+        self.answer(&format!("❌ Send {}.", command.usage()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the table of endpoints.
+    fn table() -> String {
+        let row = |command: &&Command| {
+            let usage = command.usage().replace('|', "\\|");
+            format!("| `{usage}` | {} |\n", command.description())
+        };
+        let rows: String = ALL.iter().map(row).collect();
+        format!("| endpoint, `msg` | what it does |\n|---|---|\n{rows}")
+    }
+
+    #[test]
+    fn names_are_in_order() {
+        assert!(ALL.is_sorted_by_key(|command| command.name));
+    }
+
+    /// With `CHATPROTO_WRITE=1` in the environment the table is written instead.
+    #[test]
+    fn the_protocol_has_the_table_of_endpoints() {
+        const BEGIN: &str = "<!-- endpoints: made from src/hub/commands -->\n";
+        const END: &str = "<!-- end of endpoints -->\n";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/PROTOCOL.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = text.split_once(BEGIN).expect("the table's beginning is marked");
+        let (there, after) = rest.split_once(END).expect("the table's end is marked");
+        if std::env::var_os("CHATPROTO_WRITE").is_some() {
+            let new = [before, BEGIN, &table(), END, after].concat();
+            return std::fs::write(path, new).unwrap();
+        }
+        assert_eq!(there, table(), "to write it: CHATPROTO_WRITE=1 cargo test -p chatproto --lib");
+    }
+}

@@ -2,11 +2,16 @@
 
 use crate::message::MessageRef;
 
-use super::super::Call;
+use super::super::{Call, Role};
 use super::Command;
 
-pub(super) const COMMAND: Command =
-    Command { name: "/standard", help: "Shows the JSON object that every message is.", run };
+pub(super) const COMMAND: Command = Command {
+    name: "/standard",
+    arguments: "",
+    help: "Shows the JSON object that every message is.",
+    role: Role::User,
+    run,
+};
 
 /// The schema as text: a message whose four values say their type.
 pub(crate) const STANDARD: &str =

@@ -2,11 +2,16 @@
 
 use crate::message::MessageRef;
 
-use super::super::Call;
+use super::super::{Call, Role};
 use super::Command;
 
-pub(super) const COMMAND: Command =
-    Command { name: "/time", help: "Shows the server's local time and date.", run };
+pub(super) const COMMAND: Command = Command {
+    name: "/time",
+    arguments: "",
+    help: "Shows the server's local time and date.",
+    role: Role::User,
+    run,
+};
 
 /// `HH:MM:SS (YYYY-MM-DD)`, with leading zeros.
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {

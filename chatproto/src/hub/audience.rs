@@ -1,0 +1,157 @@
+//! Telling many: a room, or everybody. Who comes and goes is told here, at once or counted.
+
+use crate::name::EVERYONE;
+
+use super::presence::{self, Change, Telling};
+use super::rooms::RoomId;
+use super::route::{Sent, broadcast, write_notice};
+use super::users::Session;
+use super::{ConnId, Hub, Now, Output};
+
+/// Who is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Audience {
+    Everyone,
+    Room(RoomId),
+}
+
+impl Hub {
+    /// Makes a user a member of a room no longer, and tells those who still are.
+    pub(super) fn leave_room(
+        &mut self,
+        conn: ConnId,
+        room: RoomId,
+        change: Change,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let Some(name) = self.users.get(conn).and_then(Session::user_name) else {
+            return;
+        };
+        match self.rooms.leave(&mut self.users, conn, room) {
+            Some(gone) => self.forget_count(Audience::Room(room), gone.presence.due()),
+            None => self.notify(Audience::Room(room), conn, change, name.as_str(), now, out),
+        }
+    }
+
+    /// The same with all the rooms of a user.
+    pub(super) fn leave_rooms(&mut self, conn: ConnId, change: Change, now: Now, out: &mut Output) {
+        while let Some(membership) = self.users.get(conn).and_then(|session| session.rooms().last())
+        {
+            self.leave_room(conn, membership.room, change, now, out);
+        }
+    }
+
+    /// Closes a room and tells its members. Returns how many there were.
+    pub(super) fn close_room(&mut self, room: RoomId, text: &str, out: &mut Output) -> usize {
+        let Some(gone) = self.rooms.close(&mut self.users, room) else { return 0 };
+        self.forget_count(Audience::Room(room), gone.presence.due());
+        self.say_to(&gone.members, &gone.name, text, out);
+        gone.members.len()
+    }
+
+    /// Tells the rooms of a user what happened to it.
+    pub(super) fn notify_rooms(
+        &mut self,
+        conn: ConnId,
+        change: Change,
+        name: &str,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let rooms: Vec<RoomId> = self
+            .users
+            .get(conn)
+            .map_or(&[][..], Session::rooms)
+            .iter()
+            .map(|membership| membership.room)
+            .collect();
+        for room in rooms {
+            self.notify(Audience::Room(room), conn, change, name, now, out);
+        }
+        if self.announces {
+            self.notify(Audience::Everyone, conn, change, name, now, out);
+        }
+    }
+
+    /// Tells an audience what happened to one who is, or was, of it: the others at once, or all of
+    /// them together with what else happens.
+    pub(super) fn notify(
+        &mut self,
+        audience: Audience,
+        conn: ConnId,
+        change: Change,
+        name: &str,
+        now: Now,
+        out: &mut Output,
+    ) {
+        if self.is_stopping {
+            return;
+        }
+        let (presence, members) = match audience {
+            Audience::Everyone => (&mut self.presence, self.users.online()),
+            Audience::Room(room) => match self.rooms.get_mut(room) {
+                Some(room) => (&mut room.presence, room.members.len()),
+                None => return,
+            },
+        };
+        match presence.take(change, name, members, now.monotonic) {
+            Telling::AtOnce => {
+                self.say_to_others(audience, conn, &presence::text(change, name), out);
+            }
+            Telling::At(due) => {
+                self.counts_due.insert((due, audience));
+            }
+            Telling::Later => {}
+        }
+    }
+
+    /// Tells an audience what was counted.
+    pub(super) fn tell_count(&mut self, audience: Audience, now: Now, out: &mut Output) {
+        let (presence, name, members) = match audience {
+            Audience::Everyone => (&mut self.presence, EVERYONE, self.users.roster()),
+            Audience::Room(room) => match self.rooms.get_mut(room) {
+                Some(room) => (&mut room.presence, &*room.name, &*room.members),
+                None => return,
+            },
+        };
+        let Some((text, short)) = presence.flush(now.monotonic) else { return };
+        let limits = &self.limits;
+        broadcast(out, self.users.sessions(members), |out, kind| {
+            // names can be too long for one who takes no more than a read
+            write_notice(out, limits, kind, name, &text)
+                .or_else(|_| write_notice(out, limits, kind, name, &short))
+        });
+    }
+
+    /// The server says something to all of an audience but one.
+    pub(super) fn say_to_others(
+        &self,
+        audience: Audience,
+        except: ConnId,
+        text: &str,
+        out: &mut Output,
+    ) -> Sent {
+        let (name, members) = match audience {
+            Audience::Everyone => (EVERYONE, self.users.roster()),
+            Audience::Room(room) => match self.rooms.get(room) {
+                Some(room) => (&*room.name, &*room.members),
+                None => return Sent::default(),
+            },
+        };
+        let receivers = self.users.sessions(members).filter(|(conn, _)| *conn != except);
+        broadcast(out, receivers, |out, kind| write_notice(out, &self.limits, kind, name, text))
+    }
+
+    fn say_to(&self, members: &[ConnId], name: &str, text: &str, out: &mut Output) {
+        broadcast(out, self.users.sessions(members), |out, kind| {
+            write_notice(out, &self.limits, kind, name, text)
+        });
+    }
+
+    fn forget_count(&mut self, audience: Audience, due: Option<std::time::Instant>) {
+        if let Some(due) = due {
+            self.counts_due.remove(&(due, audience));
+        }
+    }
+}

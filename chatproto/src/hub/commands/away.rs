@@ -1,0 +1,42 @@
+//! `/away`: what those who write are told.
+
+use crate::message::MessageRef;
+
+use super::super::route::text_of;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/away",
+    arguments: "[TEXT]",
+    help: "Has everybody who writes to you privately told the text; without a text, no longer.",
+    role: Role::User,
+    run,
+};
+
+/// Longest text, in bytes: it is said again and again.
+const LONGEST: usize = 256;
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    if text.is_empty() {
+        let was_away = call.set_away(None);
+        return call.answer(if was_away { "You are back." } else { "You are not away." });
+    }
+    if text.len() > LONGEST {
+        return call.answer(&format!("❌ The text may have at most {LONGEST} bytes."));
+    }
+    if call.may_speak() {
+        call.set_away(Some(&text));
+        call.answer(&format!("You are away: {text}"));
+    }
+}
+
+impl Call<'_> {
+    /// Whether the user was away before.
+    fn set_away(&mut self, text: Option<&str>) -> bool {
+        let Some(session) = self.hub.users.get_mut(self.conn) else { return false };
+        let text = text.map(Box::from);
+        std::mem::replace(&mut session.extras_mut().away, text).is_some()
+    }
+}

@@ -1,0 +1,63 @@
+//! `/ban`: shuts a user or an address out.
+
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+use crate::name::UserName;
+
+use super::super::answer::shortened;
+use super::super::moderation::{Ban, Target, Until, duration_and_reason, for_so_long};
+use super::super::route::text_of;
+use super::super::{Act, ConnId};
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/ban",
+    arguments: "NAME|ADDRESS [DURATION] [REASON]",
+    help: "Shuts out a name and those that look like it, or an address or network such as 192.0.2.0/24, for a duration such as 30min, 2h or 7d, or until the server ends; whoever is concerned is told why, and closed.",
+    role: Role::Moderator,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let Some(shown) = arguments.next() else { return call.answer_usage(&COMMAND) };
+    let (duration, reason) = duration_and_reason(arguments);
+    let (target, now) = (Target::new(shown), call.now.monotonic);
+    if let Target::Name(_) = target
+        && let Err(error) = UserName::from_bytes(shown.as_bytes(), call.hub.limits.name)
+    {
+        return call.answer(&format!("❌ Not banned: {error}."));
+    }
+    let (own_role, own) = (call.session().role(), call.conn);
+    let hub = &*call.hub;
+    let concerned: Vec<(ConnId, Role)> = hub
+        .users
+        .sessions(hub.users.roster())
+        .filter(|(_, session)| {
+            session.name().is_some_and(|name| target.is_for(name, session.address))
+        })
+        .map(|(conn, session)| (conn, session.role()))
+        .collect();
+    if concerned.iter().any(|&(conn, role)| conn == own || !own_role.is_above(role)) {
+        return call.answer(&format!(
+            "❌ Not banned: that would shut out yourself, or {}.",
+            if own_role == Role::Admin { "another admin" } else { "somebody of your role or above" }
+        ));
+    }
+    let shown = shortened(shown).into_owned();
+    call.report(Act::Ban, shown.clone(), duration, reason);
+    let ban = Ban {
+        shown: shown.clone(),
+        by: call.user_name(),
+        reason: shortened(reason).into_owned(),
+        until: Until::after(duration, now),
+    };
+    call.hub.sanctions.add_ban(target, ban, now);
+    let what = format!("banned{}", for_so_long(duration));
+    for (victim, _) in concerned {
+        call.expel(victim, &what, reason);
+    }
+    call.answer(&format!("Banned {shown}{}.", for_so_long(duration)));
+}

@@ -1,0 +1,57 @@
+//! `/join`: becomes a member of a room.
+
+use crate::limits::Limits;
+use crate::message::MessageRef;
+use crate::name::RoomName;
+
+use super::super::audience::Audience;
+use super::super::presence::Change;
+use super::super::route::{only_argument, text_of};
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/join",
+    arguments: "#ROOM",
+    help: "Joins a room, which is made if it is not there; what is then sent to #ROOM goes to its members.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    if let Err(reason) = join(call, &text_of(message, COMMAND.name)) {
+        call.answer(&format!("❌ Not joined: {reason}"));
+    }
+}
+
+fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
+    let Some(name) = only_argument(text)? else {
+        return Err(format!("send {}.", COMMAND.usage()));
+    };
+    let Limits { rooms: most, name: limit, welcome_names: most_names, .. } = call.hub.limits;
+    let name = RoomName::with_limit(name, limit).map_err(|error| format!("{error}."))?;
+    if call.own_room(name.as_str()).is_some() {
+        call.answer(&format!("You are in {name} already."));
+        return Ok(());
+    }
+    if call.session().rooms().len() >= most {
+        return Err(format!("you are in {most} rooms, which is the most. Leave one first."));
+    }
+    let (conn, now, user) = (call.conn, call.now, call.user_name());
+    let room = call.hub.rooms.open(&name);
+    call.hub.rooms.join(&mut call.hub.users, conn, room);
+    let members = call.hub.rooms.get(room).map_or(&[][..], |room| &room.members);
+    let count = members.len() - 1;
+    let text = if count == 0 {
+        vec![format!("Joined {name}. You are its only member.")]
+    } else {
+        let others = call.hub.users.sessions(members).filter(|(other, _)| *other != conn);
+        let names = others.filter_map(|(_, session)| session.name());
+        let head = format!("Joined {name}. Other members ({count}): ");
+        // as many as a welcome names: who joins does not pay for the crowd
+        call.layout().with_names(most_names).list(&head, names, count)
+    };
+    call.answer_parts(text);
+    call.hub.notify(Audience::Room(room), conn, Change::Joined, user.as_str(), now, call.out);
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! `/nick`: another name.
+
+use crate::message::MessageRef;
+use crate::name::UserName;
+
+use super::super::registration::{in_use, name_stays};
+use super::super::route::text_of;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/nick",
+    arguments: "NAME",
+    help: "Changes your name, if the new one is free; your rooms are told.",
+    role: Role::User,
+    run,
+};
+
+/// Whether the name is free beyond this hub is decided as at registration; until then the old one
+/// is kept, and the new one held.
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    if text.is_empty() {
+        return call.answer_usage(&COMMAND);
+    }
+    match claim(call, &text) {
+        Ok(name) => call.hub.request_name(call.conn, name, call.out),
+        Err(reason) => {
+            let text = name_stays(call.user(), &reason);
+            call.answer(&text);
+        }
+    }
+}
+
+fn claim(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
+    let now = call.now.monotonic;
+    // all of it is the name: there is nothing else that could be meant, quoted or not
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let name = UserName::from_bytes(text.as_bytes(), call.hub.limits.name)
+        .map_err(|error| format!("{error}."))?;
+    if call.session().mute(now).is_some() {
+        return Err("you are muted.".to_owned());
+    }
+    if name.as_str() == call.user() {
+        return Err("that is your name.".to_owned());
+    }
+    if let Some(ban) = call.hub.sanctions.ban_of_name(name.as_str(), now) {
+        return Err(ban.reason_for("that name is", now));
+    }
+    if call.hub.users.begin_renaming(call.conn, &name) { Ok(name) } else { Err(in_use(&name)) }
+}

@@ -1,0 +1,20 @@
+//! `/ping`: the text comes back (B15).
+
+use crate::message::MessageRef;
+
+use super::super::route::text_of;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/ping",
+    arguments: "[TEXT]",
+    help: "Answers with the text: a client sees by it that all that it asked before is answered.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    call.answer(if text.is_empty() { "pong" } else { &text });
+}

@@ -1,0 +1,31 @@
+//! `/unban`: lifts a ban.
+
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+
+use super::super::Act;
+use super::super::answer::shortened;
+use super::super::moderation::Target;
+use super::super::route::text_of;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/unban",
+    arguments: "NAME|ADDRESS",
+    help: "Lifts a ban.",
+    role: Role::Moderator,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    let Some(shown) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
+    let target = Target::new(shown);
+    let shown = shortened(shown);
+    if !call.hub.sanctions.remove_ban(&target, call.now.monotonic) {
+        return call.answer(&format!("❌ {shown} is not banned. Send /bans to see who is."));
+    }
+    call.report(Act::Unban, shown.clone().into_owned(), None, "");
+    call.answer(&format!("{shown} is banned no longer."));
+}

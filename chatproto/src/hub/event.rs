@@ -1,0 +1,206 @@
+//! What happened in a hub, for a log, an audit log or metrics.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::handshake::PeerKind;
+use crate::name::UserName;
+
+use super::{ConnId, Role};
+
+/// Something that happened, for a log or for metrics. Texts from peers in it are not escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection was accepted.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+    },
+    /// A user registered.
+    Registered {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The user's name.
+        name: UserName,
+        /// How the peer reads.
+        kind: PeerKind,
+        /// How many users are registered now.
+        online: usize,
+    },
+    /// A connection was refused before it became a user.
+    Refused {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The name it asked for, cut to 64 bytes and with nothing invisible in it; empty if it
+        /// never got that far.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A connection spoke another protocol (B13), and was closed.
+    Stranger {
+        /// The peer's address.
+        address: IpAddr,
+        /// The name of the protocol.
+        protocol: &'static str,
+    },
+    /// The operating system refused a connection: none is accepted for a moment.
+    AcceptPaused {
+        /// What it said.
+        reason: String,
+    },
+    /// An endpoint of the application's own panicked: a defect of the application. The user was
+    /// told that the command failed.
+    HandlerPanicked {
+        /// The endpoint.
+        endpoint: Arc<str>,
+        /// What the panic said.
+        reason: String,
+    },
+    /// A user sent something that is not a message.
+    BadInput {
+        /// The connection.
+        conn: ConnId,
+        /// The user's name.
+        name: UserName,
+        /// What was wrong.
+        error: crate::DecodeError,
+    },
+    /// A user has another name now.
+    Renamed {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The name until now, which is free.
+        old: UserName,
+        /// The name from now on.
+        name: UserName,
+    },
+    /// A moderator or an admin did something: what an audit log is made of.
+    Moderated {
+        /// The connection of the one who did it.
+        conn: ConnId,
+        /// Who did it.
+        by: UserName,
+        /// The address of the one who did it.
+        address: IpAddr,
+        /// What was done.
+        act: Act,
+        /// To whom: a user, an address, a room; empty for all.
+        target: String,
+        /// For how long; `None` if there is no end to it.
+        duration: Option<Duration>,
+        /// Why, in the words of the one who did it; may be empty.
+        reason: String,
+    },
+    /// A user tried what it has not the role for, or gave a wrong token.
+    Denied {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The user's name.
+        name: UserName,
+        /// What it tried.
+        endpoint: Arc<str>,
+    },
+    /// A user is gone: the name is free.
+    Departed {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The user's name.
+        name: UserName,
+        /// Why.
+        reason: Departure,
+        /// How many users are registered now.
+        online: usize,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Departure {
+    /// The peer closed it.
+    Left,
+    /// It was lost: reset, or not heard of for too long.
+    Lost,
+    /// It sent bytes after which the stream cannot be trusted (B8).
+    Broken,
+    /// It sent too much that is well-formed JSON and no message.
+    Erring,
+    /// It did not read what it was sent (B9); so many messages were not queued.
+    TooSlow {
+        /// How many messages it did not get.
+        missed: u64,
+    },
+    /// A moderator ended it.
+    Kicked,
+    /// The server stops.
+    Shutdown,
+}
+
+impl std::fmt::Display for Departure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Departure::Left => f.write_str("left"),
+            Departure::Lost => f.write_str("connection lost"),
+            Departure::Broken => f.write_str("sent bytes that are no messages"),
+            Departure::Erring => f.write_str("sent too much that is no message"),
+            Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
+            Departure::Kicked => f.write_str("kicked"),
+            Departure::Shutdown => f.write_str("server stopped"),
+        }
+    }
+}
+
+/// An act of moderation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Act {
+    /// Proved to be an admin by the token.
+    Admin,
+    /// Gave a user this role.
+    Role(Role),
+    /// Ended a user's connection.
+    Kick,
+    /// Shut a user or an address out.
+    Ban,
+    /// Lifted a ban.
+    Unban,
+    /// Silenced a user.
+    Mute,
+    /// Let a user speak again.
+    Unmute,
+    /// Closed a room.
+    Close,
+    /// Said something to all.
+    Notice,
+}
+
+impl std::fmt::Display for Act {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Act::Admin => "admin",
+            Act::Role(role) => return write!(f, "role {role}"),
+            Act::Kick => "kick",
+            Act::Ban => "ban",
+            Act::Unban => "unban",
+            Act::Mute => "mute",
+            Act::Unmute => "unmute",
+            Act::Close => "close",
+            Act::Notice => "notice",
+        })
+    }
+}

@@ -1,0 +1,372 @@
+//! Who may do what to whom: roles, the admins' token, bans and mutes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use subtle::ConstantTimeEq;
+
+use crate::endpoint::Arguments;
+use crate::name::{UserName, lookalike_key, normalise};
+
+use super::answer::shortened;
+use super::route::no_user;
+use super::{Act, Call, ConnId, Departure, Event};
+
+/// What a user may do beyond speaking. Each role may do what the one before it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Speak.
+    #[default]
+    User,
+    /// Keep order: kick, ban, mute, close rooms, speak to all.
+    Moderator,
+    /// Give roles, and keep order among moderators.
+    Admin,
+}
+
+impl Role {
+    pub(super) const ALL: [Role; 3] = [Role::User, Role::Moderator, Role::Admin];
+
+    /// Those who have it.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Role::User => "users",
+            Role::Moderator => "moderators",
+            Role::Admin => "admins",
+        }
+    }
+
+    /// One who has it, with its article.
+    pub(super) fn one(self) -> &'static str {
+        match self {
+            Role::User => "a user",
+            Role::Moderator => "a moderator",
+            Role::Admin => "an admin",
+        }
+    }
+
+    /// Whether it may act against another one's. Admins are above each other.
+    pub(super) fn is_above(self, other: Role) -> bool {
+        self > other || self == Role::Admin
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::User => "user",
+            Role::Moderator => "moderator",
+            Role::Admin => "admin",
+        })
+    }
+}
+
+/// The admins' token. It is compared in constant time and shown nowhere.
+pub(super) struct Secret(Box<[u8]>);
+
+impl Secret {
+    pub(super) fn new(token: &str) -> Self {
+        Secret(token.trim().as_bytes().into())
+    }
+
+    /// Whether it is this one. Takes a time that depends on the lengths only.
+    pub(super) fn is(&self, token: &str) -> bool {
+        !self.0.is_empty() && self.0.ct_eq(token.trim().as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Who is banned or muted.
+#[derive(Debug, Default)]
+pub(super) struct Sanctions {
+    bans: BTreeMap<Target, Ban>,
+    /// Until when, by key of the name (see [`lookalike_key`]).
+    mutes: BTreeMap<Box<str>, Until>,
+}
+
+/// Whom a ban is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Target {
+    /// Whoever's name has this key (see [`lookalike_key`]), or looks like it.
+    Name(Box<str>),
+    /// Whoever's address is in this network; one address is a network too.
+    Net(IpNet),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Ban {
+    /// The target as it was given.
+    pub(super) shown: String,
+    pub(super) by: UserName,
+    pub(super) reason: String,
+    pub(super) until: Until,
+}
+
+/// When something ends, if it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Until(pub(super) Option<Instant>);
+
+impl Until {
+    pub(super) fn after(duration: Option<Duration>, now: Instant) -> Self {
+        Until(duration.and_then(|duration| now.checked_add(duration)))
+    }
+
+    pub(super) fn is_over(self, now: Instant) -> bool {
+        self.0.is_some_and(|until| until <= now)
+    }
+
+    /// ` for another 5 min`, or nothing if it does not end.
+    pub(super) fn left(self, now: Instant) -> String {
+        let left = self.0.map(|until| until.saturating_duration_since(now));
+        left.map_or(String::new(), |left| format!(" for another {}", shown(left)))
+    }
+}
+
+impl Target {
+    /// An address, a network such as `192.0.2.0/24`, or else a name.
+    pub(super) fn new(text: &str) -> Self {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Target::Net(address.to_canonical().into());
+        }
+        match text.parse::<IpNet>() {
+            Ok(net) => Target::Net(net.trunc()),
+            Err(_) => Target::Name(lookalike_key(&normalise(text)).into()),
+        }
+    }
+
+    /// Whether it is for a user of that name and address.
+    pub(super) fn is_for(&self, name: &str, address: IpAddr) -> bool {
+        match self {
+            Target::Name(key) => **key == *lookalike_key(name),
+            Target::Net(net) => net.contains(&address),
+        }
+    }
+}
+
+impl Sanctions {
+    /// The ban that shuts out this name.
+    pub(super) fn ban_of_name(&self, name: &str, now: Instant) -> Option<&Ban> {
+        if self.bans.is_empty() {
+            return None;
+        }
+        self.ban(&Target::Name(lookalike_key(name).into()), now)
+    }
+
+    /// The ban that shuts out this address: the one of the smallest network.
+    pub(super) fn ban_of_address(&self, address: IpAddr, now: Instant) -> Option<&Ban> {
+        if self.bans.is_empty() {
+            return None;
+        }
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        (0..=longest).rev().find_map(|prefix| {
+            let net = IpNet::new(address, prefix).ok()?.trunc();
+            self.ban(&Target::Net(net), now)
+        })
+    }
+
+    fn ban(&self, target: &Target, now: Instant) -> Option<&Ban> {
+        self.bans.get(target).filter(|ban| !ban.until.is_over(now))
+    }
+
+    pub(super) fn add_ban(&mut self, target: Target, ban: Ban, now: Instant) {
+        self.bans.retain(|_, ban| !ban.until.is_over(now));
+        self.bans.insert(target, ban);
+    }
+
+    /// Whether there was one.
+    pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> bool {
+        self.bans.remove(target).is_some_and(|ban| !ban.until.is_over(now))
+    }
+
+    pub(super) fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
+        self.bans.values().filter(move |ban| !ban.until.is_over(now))
+    }
+
+    /// Until when this name is muted, if it is.
+    pub(super) fn mute_of(&self, name: &str, now: Instant) -> Option<Until> {
+        if self.mutes.is_empty() {
+            return None;
+        }
+        self.mutes.get(&*lookalike_key(name)).copied().filter(|until| !until.is_over(now))
+    }
+
+    pub(super) fn mute(&mut self, name: &str, until: Until, now: Instant) {
+        self.mutes.retain(|_, until| !until.is_over(now));
+        self.mutes.insert(lookalike_key(name).into(), until);
+    }
+
+    /// Whether it was muted.
+    pub(super) fn unmute(&mut self, name: &str, now: Instant) -> bool {
+        self.mutes.remove(&*lookalike_key(name)).is_some_and(|until| !until.is_over(now))
+    }
+}
+
+impl Ban {
+    /// What somebody whom it shuts out is told.
+    pub(super) fn reason_for(&self, what: &str, now: Instant) -> String {
+        format!("{what} banned{}{}.", self.until.left(now), because(&self.reason))
+    }
+
+    /// The line that moderators see.
+    pub(super) fn line(&self, now: Instant) -> String {
+        let left = self.until.0.map(|until| until.saturating_duration_since(now));
+        let left = left.map_or(String::new(), |left| format!("for {}, ", shown(left)));
+        format!("{} ({left}by {}{})", self.shown, self.by, because(&self.reason))
+    }
+}
+
+impl Call<'_> {
+    /// The user of that name; if there is none, the one who asks is told.
+    pub(super) fn find_target(&mut self, name: &str) -> Option<(ConnId, UserName)> {
+        let found = self.find_user(name);
+        let target = found.and_then(|conn| Some((conn, self.hub.users.get(conn)?.user_name()?)));
+        if target.is_none() {
+            self.answer(&no_user(name));
+        }
+        target
+    }
+
+    /// The same, if the one who asks may act against that user.
+    pub(super) fn find_subordinate(&mut self, name: &str) -> Option<(ConnId, UserName)> {
+        let (conn, name) = self.find_target(name)?;
+        let role = self.hub.users.get(conn)?.role();
+        if conn == self.conn {
+            self.answer("❌ That is yourself.");
+        } else if !self.session().role().is_above(role) {
+            self.answer(&format!("❌ {name} is {}: ask an admin.", role.one()));
+        } else {
+            return Some((conn, name));
+        }
+        None
+    }
+
+    /// Ends a user's connection, and tells the user why.
+    pub(super) fn expel(&mut self, victim: ConnId, what: &str, reason: &str) {
+        let by = self.user_name();
+        let text = format!("⛔ You were {what} by {by}{}.", because(reason));
+        self.hub.tell(victim, &text, self.now, self.out);
+        self.hub.handle_eviction(victim, Departure::Kicked, self.now, self.out);
+    }
+
+    /// Has an act written down.
+    pub(super) fn report(
+        &mut self,
+        act: Act,
+        target: String,
+        duration: Option<Duration>,
+        reason: &str,
+    ) {
+        let (conn, by, address) = (self.conn, self.user_name(), self.session().address);
+        let reason = reason.to_owned();
+        self.out.events.push(Event::Moderated { conn, by, address, act, target, duration, reason });
+    }
+
+    /// Has it written down that the user tried what it may not.
+    pub(super) fn report_denied(&mut self, endpoint: &str) {
+        let (conn, name, address) = (self.conn, self.user_name(), self.session().address);
+        self.out.events.push(Event::Denied { conn, address, name, endpoint: endpoint.into() });
+    }
+}
+
+/// What stands behind the target: a duration, if the first word is one, and a reason.
+pub(super) fn duration_and_reason(mut arguments: Arguments<'_>) -> (Option<Duration>, &str) {
+    let rest = arguments.rest();
+    match arguments.next().and_then(duration) {
+        Some(duration) => (Some(duration), arguments.rest()),
+        None => (None, rest),
+    }
+}
+
+/// ` for 5 min`, or nothing if there is no end to it.
+pub(super) fn for_so_long(duration: Option<Duration>) -> String {
+    duration.map_or(String::new(), |duration| format!(" for {}", shown(duration)))
+}
+
+/// `: ` and the reason, shortened; nothing if there is none.
+pub(super) fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {}", shortened(reason)) }
+}
+
+const UNITS: [(&str, u64); 5] =
+    [("w", 604_800), ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+
+/// A duration as people write it: `30s`, `10min` (or `10m`), `2h`, `7d`, `1w`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok().filter(|&number| number > 0)?;
+    let unit = if unit == "m" { "min" } else { unit };
+    let (_, seconds) = UNITS.into_iter().find(|&(name, _)| name == unit)?;
+    Some(Duration::from_secs(number.checked_mul(seconds)?))
+}
+
+/// A duration as people read it: whole units, rounded up, of the largest kind of which there are
+/// at least two.
+pub(super) fn shown(duration: Duration) -> String {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    let (unit, length) = UNITS
+        .into_iter()
+        .find(|&(_, length)| seconds >= 2 * length || seconds == length)
+        .unwrap_or(("s", 1));
+    format!("{} {unit}", seconds.div_ceil(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in
+            [("30s", 30), ("10min", 600), ("10m", 600), ("2h", 7_200), ("1d", 86_400)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "h", "0s", "-1s", "1.5h", "5 s", "99999999999999999999s", "1y"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (90, "90 s"),
+            (3_599, "60 min"),
+            (604_800, "1 w"),
+        ] {
+            assert_eq!(shown(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_token_is_itself_and_never_shown() {
+        let secret = Secret::new("correct horse\n");
+        assert!(secret.is("correct horse") && !secret.is("correct hors") && !secret.is(""));
+        assert!(!Secret::new("").is(""));
+        assert!(!format!("{secret:?}").contains("horse"));
+    }
+
+    #[test]
+    fn an_address_is_banned_with_its_network() {
+        let (mut sanctions, now) = (Sanctions::default(), Instant::now());
+        let ban = |shown: &str| Ban {
+            shown: shown.to_owned(),
+            by: UserName::new("mod").unwrap(),
+            reason: String::new(),
+            until: Until(None),
+        };
+        for net in ["192.0.2.9/24", "198.51.100.7", "2001:db8::1/64"] {
+            sanctions.add_ban(Target::new(net), ban(net), now);
+        }
+        let is_banned = |text: &str| sanctions.ban_of_address(text.parse().unwrap(), now).is_some();
+        assert!(is_banned("192.0.2.200") && is_banned("198.51.100.7") && is_banned("2001:db8::ff"));
+        assert!(!is_banned("192.0.3.1") && !is_banned("198.51.100.8") && !is_banned("2001:db9::1"));
+    }
+}

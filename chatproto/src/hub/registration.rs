@@ -1,0 +1,260 @@
+//! From a connection to a user and back: registration, what waits for an effect, and departure.
+
+use std::net::IpAddr;
+
+use crate::handshake::PeerKind;
+use crate::name::{NameError, UserName};
+
+use super::answer::{self, quoted};
+use super::presence::{Change, renamed};
+use super::users::Phase;
+use super::{
+    Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, Token,
+};
+
+impl Hub {
+    /// A connection was accepted, on the event loop `lane`. If there are too many, it is refused
+    /// in the output; it has an id all the same, until [`Hub::handle_disconnect`].
+    pub fn handle_connect(
+        &mut self,
+        lane: u16,
+        address: IpAddr,
+        now: Now,
+        out: &mut Output,
+    ) -> ConnId {
+        let address = address.to_canonical();
+        let (conn, of_address) = self.users.connect(lane, address);
+        out.events.push(Event::Connected { conn, address });
+        if self.users.connected() > self.limits.connections {
+            self.refuse(conn, "", "the server is full. Try again later.", now, out);
+        } else if !address.is_loopback() && of_address as usize > self.limits.per_address {
+            let reason = "there are too many connections from your address. Close some.";
+            self.refuse(conn, "", reason, now, out);
+        } else if let Some(ban) = self.sanctions.ban_of_address(address, now.monotonic) {
+            let reason = ban.reason_for("your address is", now.monotonic);
+            self.refuse(conn, "", &reason, now, out);
+        }
+        conn
+    }
+
+    /// The peer's name is complete: `bytes`, as they came.
+    ///
+    /// Emits [`Effect::Claim`]; until its completion the connection's input must wait (see
+    /// [`Hub::is_waiting`]).
+    pub fn handle_name(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        kind: PeerKind,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let Some(session) = self.users.get_mut(conn) else { return };
+        if session.phase != Phase::Guest {
+            return;
+        }
+        session.kind = kind;
+        let address = session.address;
+        let name = match UserName::from_bytes(bytes, self.limits.name) {
+            Ok(name) => name,
+            Err(error) => return self.handle_bad_name(conn, bytes, error, now, out),
+        };
+        if let Some(ban) = self.sanctions.ban_of_name(name.as_str(), now.monotonic) {
+            let reason = ban.reason_for("you are", now.monotonic);
+            return self.refuse(conn, name.as_str(), &reason, now, out);
+        }
+        if !self.users.claim(conn, &name) {
+            let reason = format!("{} Choose another one and connect again.", in_use(&name));
+            return self.refuse(conn, name.as_str(), &reason, now, out);
+        }
+        let token = self.wait(conn);
+        out.effects.push_back(Effect::Claim { token, name, address });
+    }
+
+    /// What the peer sent cannot be a name.
+    pub fn handle_bad_name(
+        &mut self,
+        conn: ConnId,
+        bytes: &[u8],
+        error: NameError,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let name = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
+        let reason = format!("{error}. Choose another name and connect again.");
+        self.refuse(conn, name.trim(), &reason, now, out);
+    }
+
+    /// [`Limits::registration`] is over: whoever is no user by now, because no name came or because
+    /// nobody decided about it, is refused.
+    pub fn handle_deadline(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let within = self.limits.registration.as_secs_f32();
+        let reason = match self.users.get(conn).map(|session| session.phase) {
+            Some(Phase::Guest) => {
+                format!("no name came within {within} s. Send one and connect again.")
+            }
+            Some(Phase::Claiming) => {
+                format!("the name could not be checked within {within} s. Try again later.")
+            }
+            _ => return,
+        };
+        self.refuse(conn, "", &reason, now, out);
+    }
+
+    /// The peer ended its name with a line feed after all: it is a stream peer (B2).
+    pub fn handle_late_line_feed(&mut self, conn: ConnId) {
+        if let Some(session) = self.users.get_mut(conn) {
+            session.kind = PeerKind::Stream;
+        }
+    }
+
+    /// An effect finished. Returns its connection if that still exists: its input may go on.
+    pub fn handle_completion(
+        &mut self,
+        token: Token,
+        completion: Completion,
+        now: Now,
+        out: &mut Output,
+    ) -> Option<ConnId> {
+        if let Some(name) = self.orphans.remove(&token.serial) {
+            if completion == Completion::Claimed {
+                out.effects.push_back(Effect::Release { name });
+            }
+            return None;
+        }
+        let conn = token.conn;
+        let session = self.users.get_mut(conn)?;
+        if session.waits_for != token.serial {
+            return None;
+        }
+        session.waits_for = 0;
+        let phase = session.phase;
+        let is_renaming = session.renaming().is_some();
+        match completion {
+            Completion::Claimed if phase == Phase::Claiming => self.welcome(conn, now, out),
+            completion if phase == Phase::Claiming => {
+                let name = session.name().unwrap_or_default().to_owned();
+                let reason = match completion {
+                    Completion::Refused(reason) => reason,
+                    _ => UNCHECKED.to_owned(),
+                };
+                self.refuse(conn, &name, &reason, now, out);
+            }
+            _ if phase != Phase::Registered => {}
+            completion if is_renaming => self.rename(conn, completion, now, out),
+            Completion::Answered(answer) => {
+                let text = answer.unwrap_or_else(|refusal| format!("❌ {refusal}"));
+                self.tell(conn, &text, now, out);
+            }
+            _ => self.tell(conn, "❌ The command failed. Try again later.", now, out),
+        }
+        Some(conn)
+    }
+
+    /// Asks for another name for a user (`/nick`): the old one is kept until it is given.
+    pub(super) fn request_name(&mut self, call_of: ConnId, name: UserName, out: &mut Output) {
+        let Some(address) = self.users.get(call_of).map(|session| session.address) else { return };
+        let token = self.wait(call_of);
+        out.effects.push_back(Effect::Claim { token, name, address });
+    }
+
+    /// It is decided about another name for a user.
+    fn rename(&mut self, conn: ConnId, decision: Completion, now: Now, out: &mut Output) {
+        let is_given = decision == Completion::Claimed;
+        let renamed_from = self.users.end_renaming(conn, is_given);
+        let Some(session) = self.users.get(conn) else { return };
+        let (Some(name), address) = (session.user_name(), session.address) else { return };
+        let Some(old) = renamed_from else {
+            let reason = match decision {
+                Completion::Refused(reason) => reason,
+                _ => UNCHECKED.to_owned(),
+            };
+            return self.tell(conn, &name_stays(name.as_str(), &reason), now, out);
+        };
+        self.tell(conn, &format!("You are now {name}."), now, out);
+        self.notify_rooms(conn, Change::Renamed, &renamed(old.as_str(), name.as_str()), now, out);
+        out.effects.push_back(Effect::Release { name: old.clone() });
+        out.events.push(Event::Renamed { conn, address, old, name });
+    }
+
+    /// The connection's input waits from now on.
+    pub(super) fn wait(&mut self, conn: ConnId) -> Token {
+        self.serial = self.serial.checked_add(1).unwrap_or(1);
+        let serial = self.serial;
+        if let Some(session) = self.users.get_mut(conn) {
+            session.waits_for = serial;
+        }
+        Token { conn, serial }
+    }
+
+    fn welcome(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        self.users.register(conn);
+        let online = self.users.online();
+        let Some(session) = self.users.get_mut(conn) else { return };
+        let Some(name) = session.user_name() else { return };
+        let (address, kind) = (session.address, session.kind);
+        if let Some(until) = self.sanctions.mute_of(name.as_str(), now.monotonic) {
+            session.extras_mut().mute = Some(until);
+        }
+        Call { hub: self, conn, now, out }.welcome();
+        if self.announces {
+            self.notify(Audience::Everyone, conn, Change::Joined, name.as_str(), now, out);
+        }
+        out.events.push(Event::Registered { conn, address, name, kind, online });
+    }
+
+    /// Tells a connection that it does not become a user, and closes it.
+    fn refuse(&mut self, conn: ConnId, name: &str, reason: &str, now: Now, out: &mut Output) {
+        self.depart(conn, Departure::Left, now, out);
+        let Some(session) = self.users.get(conn) else { return };
+        let address = session.address;
+        self.tell(conn, &format!("⛔ Error: {reason}"), now, out);
+        let (name, reason) = (answer::shortened(name).into_owned(), reason.to_owned());
+        out.events.push(Event::Refused { conn, address, name, reason });
+        out.close(conn);
+    }
+
+    /// The connection is a user no longer and its name is free; it stays until it is closed.
+    pub(super) fn depart(&mut self, conn: ConnId, reason: Departure, now: Now, out: &mut Output) {
+        let Some(session) = self.users.get(conn) else { return };
+        let waits_for = session.waits_for;
+        let claimed = match session.phase {
+            Phase::Claiming => session.user_name(),
+            _ => session.renaming().cloned(),
+        };
+        if waits_for != 0
+            && let Some(name) = claimed
+        {
+            self.orphans.insert(waits_for, name);
+        }
+        let change =
+            if reason == Departure::Kicked { Change::Kicked } else { Change::Disconnected };
+        self.leave_rooms(conn, change, now, out);
+        let was_user = self.users.release_name(conn);
+        let online = self.users.online();
+        let Some(session) = self.users.get_mut(conn) else { return };
+        session.waits_for = 0;
+        if !was_user {
+            // refusals and the like address the guest that it is
+            return session.forget_name();
+        }
+        let (address, Some(name)) = (session.address, session.user_name()) else { return };
+        if self.announces {
+            self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
+        }
+        out.effects.push_back(Effect::Release { name: name.clone() });
+        out.events.push(Event::Departed { conn, address, name, reason, online });
+    }
+}
+
+/// What is said of a name that somebody has.
+pub(super) fn in_use(name: &UserName) -> String {
+    format!("the name {} is already in use.", quoted(name.as_str()))
+}
+
+/// What a user is told whose name stays what it is.
+pub(super) fn name_stays(name: &str, reason: &str) -> String {
+    format!("❌ Your name stays {name}: {reason}")
+}
+
+const UNCHECKED: &str = "the name cannot be checked now. Try again later.";
