@@ -10,7 +10,7 @@ use chatproto::{
     Completion, ConnId, Departure, Effect, Event, Hub, Limits, NameError, PeerKind, Stranger,
 };
 
-use common::{AWAY, HOME, Room, Sent};
+use common::{AWAY, HOME, House, Sent};
 
 const MESSAGE: &[u8] = br#"{"from":{"name":"","ip":""},"to":"/time","msg":""}"#;
 
@@ -22,146 +22,146 @@ fn refused() -> Completion {
     Completion::Refused("alice is banned".to_owned())
 }
 
-fn left(room: &mut Room, conn: ConnId) {
-    room.hub.handle_disconnect(conn, Departure::Left, room.now, &mut room.out);
+fn left(house: &mut House, conn: ConnId) {
+    house.hub.handle_disconnect(conn, Departure::Left, house.now, &mut house.out);
 }
 
 // claims
 
 #[test]
 fn nothing_is_said_before_the_claim_is_decided() {
-    let mut room = Room::new();
-    let (alice, token) = room.claim("alice");
-    assert!(room.mail().is_empty());
-    assert_eq!((room.hub.online(), room.hub.connections()), (0, 1));
+    let mut house = House::new();
+    let (alice, token) = house.claim("alice");
+    assert!(house.mail().is_empty());
+    assert_eq!((house.hub.online(), house.hub.connections()), (0, 1));
     assert_eq!(token.conn(), alice);
-    assert_eq!(room.complete(token, granted()), Some(alice));
-    assert_eq!(room.mail().said(alice, "alice").len(), 1);
-    assert_eq!(room.hub.users().collect::<Vec<_>>(), ["alice"]);
+    assert_eq!(house.complete(token, granted()), Some(alice));
+    assert_eq!(house.mail().said(alice, "alice").len(), 1);
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice"]);
 }
 
 #[test]
 fn a_claim_carries_the_address_that_the_server_sees() {
-    let mut room = Room::new();
-    let alice = room.connect("::ffff:192.0.2.7".parse().unwrap());
-    room.name(alice, " alice\r", PeerKind::Stream);
-    let Some(Effect::Claim { name, address, .. }) = room.out.next_effect() else { panic!() };
+    let mut house = House::new();
+    let alice = house.connect("::ffff:192.0.2.7".parse().unwrap());
+    house.name(alice, " alice\r", PeerKind::Stream);
+    let Some(Effect::Claim { name, address, .. }) = house.out.next_effect() else { panic!() };
     assert_eq!((name.as_str(), address), ("alice", AWAY));
 }
 
 #[test]
 fn a_name_in_use_is_refused_and_its_holder_not_disturbed() {
-    let mut room = Room::new();
-    let first = room.stream("alice");
-    let second = room.join("alice", PeerKind::Stream, HOME);
-    let mail = room.mail();
+    let mut house = House::new();
+    let first = house.stream("alice");
+    let second = house.join("alice", PeerKind::Stream, HOME);
+    let mail = house.mail();
     let text = mail.refusal(second);
     assert!(text.contains("\"alice\"") && text.contains("in use"), "{text}");
     assert!(mail.raw(first).is_empty());
-    assert_eq!(room.hub.online(), 1);
-    left(&mut room, second);
-    assert_eq!(room.released(), [""; 0]);
-    room.send(first, "alice", "still me");
-    assert_eq!(room.mail().messages(first)[0].msg, "still me");
+    assert_eq!(house.hub.online(), 1);
+    left(&mut house, second);
+    assert_eq!(house.released(), [""; 0]);
+    house.send(first, "alice", "still me");
+    assert_eq!(house.mail().messages(first)[0].msg, "still me");
 }
 
 #[test]
 fn of_simultaneous_claims_the_first_wins() {
-    let mut room = Room::new();
-    let (first, token) = room.claim("alice");
+    let mut house = House::new();
+    let (first, token) = house.claim("alice");
     for _ in 0..3 {
-        let late = room.join("alice", PeerKind::Stream, HOME);
-        room.mail().refusal(late);
+        let late = house.join("alice", PeerKind::Stream, HOME);
+        house.mail().refusal(late);
     }
-    assert_eq!(room.complete(token, granted()), Some(first));
-    assert!(room.mail().said(first, "alice")[0].contains("Welcome"));
+    assert_eq!(house.complete(token, granted()), Some(first));
+    assert!(house.mail().said(first, "alice")[0].contains("Welcome"));
 }
 
 #[test]
 fn a_name_that_only_looks_different_in_bytes_is_in_use() {
-    let mut room = Room::new();
-    room.stream("jos\u{e9}");
-    let second = room.join("  jose\u{301}\r", PeerKind::Stream, HOME);
-    room.mail().refusal(second);
+    let mut house = House::new();
+    house.stream("jos\u{e9}");
+    let second = house.join("  jose\u{301}\r", PeerKind::Stream, HOME);
+    house.mail().refusal(second);
 }
 
 #[test]
 fn names_differ_in_case() {
-    let mut room = Room::new();
-    let lower = room.stream("alice");
-    let upper = room.stream("Alice");
-    room.send(lower, "Alice", "hi");
-    let mail = room.mail();
+    let mut house = House::new();
+    let lower = house.stream("alice");
+    let upper = house.stream("Alice");
+    house.send(lower, "Alice", "hi");
+    let mail = house.mail();
     assert_eq!((mail.raw(upper).len(), mail.raw(lower).len()), (1, 0));
 }
 
 #[test]
 fn a_refused_claim_is_explained_and_frees_the_name() {
-    let mut room = Room::new();
-    let (alice, token) = room.claim("alice");
-    room.complete(token, refused());
-    assert!(room.mail().refusal(alice).contains("alice is banned"));
-    assert_eq!(room.hub.online(), 0);
-    assert_eq!(room.released(), [""; 0], "what was not granted is not given back");
-    room.stream("alice");
+    let mut house = House::new();
+    let (alice, token) = house.claim("alice");
+    house.complete(token, refused());
+    assert!(house.mail().refusal(alice).contains("alice is banned"));
+    assert_eq!(house.hub.online(), 0);
+    assert_eq!(house.released(), [""; 0], "what was not granted is not given back");
+    house.stream("alice");
 }
 
 #[test]
 fn a_completion_for_a_connection_that_is_gone_is_ignored() {
     for completion in [granted(), refused()] {
-        let mut room = Room::new();
-        let (gone, token) = room.claim("alice");
-        left(&mut room, gone);
-        let alice = room.stream("alice");
+        let mut house = House::new();
+        let (gone, token) = house.claim("alice");
+        left(&mut house, gone);
+        let alice = house.stream("alice");
         assert_eq!(alice.slot(), gone.slot(), "in the same place");
-        assert_eq!(room.complete(token, completion), None);
-        assert!(room.mail().is_empty());
-        assert_eq!(room.hub.online(), 1);
+        assert_eq!(house.complete(token, completion), None);
+        assert!(house.mail().is_empty());
+        assert_eq!(house.hub.online(), 1);
     }
 }
 
 #[test]
 fn a_name_that_is_granted_to_nobody_any_more_is_given_back() {
-    let mut room = Room::new();
-    let (gone, token) = room.claim("alice");
-    left(&mut room, gone);
-    room.complete(token, granted());
-    assert_eq!(room.released(), ["alice"]);
+    let mut house = House::new();
+    let (gone, token) = house.claim("alice");
+    left(&mut house, gone);
+    house.complete(token, granted());
+    assert_eq!(house.released(), ["alice"]);
 }
 
 #[test]
 fn a_token_is_good_for_one_completion() {
-    let mut room = Room::new();
-    let (_, token) = room.claim("alice");
-    room.complete(token, granted());
-    room.forget();
-    assert_eq!(room.complete(token, refused()), None);
-    assert!(room.mail().is_empty());
-    assert_eq!(room.hub.online(), 1);
+    let mut house = House::new();
+    let (_, token) = house.claim("alice");
+    house.complete(token, granted());
+    house.forget();
+    assert_eq!(house.complete(token, refused()), None);
+    assert!(house.mail().is_empty());
+    assert_eq!(house.hub.online(), 1);
 }
 
 #[test]
 fn a_second_name_is_ignored() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    room.name(alice, "bob", PeerKind::OneRead);
-    assert!(room.mail().is_empty() && room.out.next_effect().is_none());
-    assert!(room.hub.users().eq(["alice"]));
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    house.name(alice, "bob", PeerKind::OneRead);
+    assert!(house.mail().is_empty() && house.out.next_effect().is_none());
+    assert!(house.hub.users().eq(["alice"]));
 }
 
 #[test]
 fn while_a_claim_is_pending_no_input_is_taken() {
-    let mut room = Room::new();
-    let (alice, token) = room.claim("alice");
-    assert!(room.hub.is_waiting(alice));
-    assert!(!room.send_raw(alice, MESSAGE));
-    assert!(!room.send_raw(alice, b"no JSON"));
-    assert!(!room.hub.handle_end(alice, Departure::Left, room.now, &mut room.out));
-    assert!(room.mail().is_empty());
-    room.complete(token, granted());
-    assert!(!room.hub.is_waiting(alice));
-    assert!(room.send_raw(alice, MESSAGE));
-    assert_eq!(room.mail().said(alice, "alice").len(), 2);
+    let mut house = House::new();
+    let (alice, token) = house.claim("alice");
+    assert!(house.hub.is_waiting(alice));
+    assert!(!house.send_raw(alice, MESSAGE));
+    assert!(!house.send_raw(alice, b"no JSON"));
+    assert!(!house.hub.handle_end(alice, Departure::Left, house.now, &mut house.out));
+    assert!(house.mail().is_empty());
+    house.complete(token, granted());
+    assert!(!house.hub.is_waiting(alice));
+    assert!(house.send_raw(alice, MESSAGE));
+    assert_eq!(house.mail().said(alice, "alice").len(), 2);
 }
 
 // names that cannot be
@@ -183,33 +183,33 @@ fn a_name_that_cannot_be_is_refused_with_the_reason() {
         ("#tea", "begin with '#'"),
         ("@bob", "begin with '@'"),
     ] {
-        let mut room = Room::new();
-        let conn = room.join(name, PeerKind::Stream, HOME);
-        let text = room.mail().refusal(conn);
+        let mut house = House::new();
+        let conn = house.join(name, PeerKind::Stream, HOME);
+        let text = house.mail().refusal(conn);
         assert!(text.contains(reason), "{name:?}: {text}");
-        assert_eq!(room.hub.online(), 0);
-        assert!(room.send_raw(conn, MESSAGE), "it is taken");
-        assert!(room.mail().is_empty(), "and thrown away");
+        assert_eq!(house.hub.online(), 0);
+        assert!(house.send_raw(conn, MESSAGE), "it is taken");
+        assert!(house.mail().is_empty(), "and thrown away");
     }
 }
 
 #[test]
 fn a_name_of_64_bytes_is_long_enough() {
-    let mut room = Room::new();
-    room.stream(&"é".repeat(32));
+    let mut house = House::new();
+    house.stream(&"é".repeat(32));
 }
 
 #[test]
 fn what_cannot_be_a_name_is_refused_in_ascii_and_reported_readably() {
-    let mut room = Room::new();
-    let conn = room.connect(HOME);
+    let mut house = House::new();
+    let conn = house.connect(HOME);
     let bytes = [b"\xff\x1b[2J".as_slice(), &[b'x'; 5000]].concat();
     let error = NameError::TooLong { limit: 64 };
-    room.hub.handle_bad_name(conn, &bytes, error, room.now, &mut room.out);
-    let mail = room.mail();
+    house.hub.handle_bad_name(conn, &bytes, error, house.now, &mut house.out);
+    let mail = house.mail();
     assert!(mail.refusal(conn).contains("at most 64 bytes"));
     assert!(mail.raw(conn)[0].is_ascii());
-    let Some(Event::Refused { name, .. }) = room.events().pop() else { panic!() };
+    let Some(Event::Refused { name, .. }) = house.events().pop() else { panic!() };
     assert!(name.len() <= 80 && !name.contains('\u{1b}'), "{name:?}");
 }
 
@@ -217,41 +217,41 @@ fn what_cannot_be_a_name_is_refused_in_ascii_and_reported_readably() {
 
 #[test]
 fn who_sends_no_name_in_time_is_refused() {
-    let mut room = Room::new();
-    let conn = room.connect(HOME);
-    room.hub.handle_deadline(conn, room.now, &mut room.out);
-    assert!(room.mail().refusal(conn).contains("within 10 s"));
+    let mut house = House::new();
+    let conn = house.connect(HOME);
+    house.hub.handle_deadline(conn, house.now, &mut house.out);
+    assert!(house.mail().refusal(conn).contains("within 10 s"));
 }
 
 #[test]
 fn the_deadline_is_none_for_a_user_and_one_for_who_still_waits_for_a_decision() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    let (bob, token) = room.claim("bob");
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    let (bob, token) = house.claim("bob");
     for conn in [alice, bob] {
-        room.hub.handle_deadline(conn, room.now, &mut room.out);
+        house.hub.handle_deadline(conn, house.now, &mut house.out);
     }
-    assert!(room.mail().refusal(bob).contains("could not be checked within 10 s"));
+    assert!(house.mail().refusal(bob).contains("could not be checked within 10 s"));
     assert_eq!(
-        room.complete(token, granted()),
+        house.complete(token, granted()),
         None,
         "a decision that comes late gives the name back"
     );
-    assert_eq!(room.hub.users().collect::<Vec<_>>(), ["alice"]);
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice"]);
 }
 
 #[test]
 fn a_stranger_is_told_so_in_its_own_protocol() {
     for stranger in [Stranger::Http, Stranger::Tls, Stranger::Ssh] {
-        let mut room = Room::new();
-        let conn = room.connect(AWAY);
-        room.events();
-        room.hub.handle_stranger(conn, stranger, room.now, &mut room.out);
+        let mut house = House::new();
+        let conn = house.connect(AWAY);
+        house.events();
+        house.hub.handle_stranger(conn, stranger, house.now, &mut house.out);
         let answer = (conn, Sent::Object(stranger.answer().to_vec()));
-        assert_eq!(room.mail().0, [answer, (conn, Sent::Close)]);
+        assert_eq!(house.mail().0, [answer, (conn, Sent::Close)]);
         let protocol = stranger.protocol();
-        assert_eq!(room.events(), [Event::Stranger { address: AWAY, protocol }]);
-        assert_eq!((room.hub.online(), room.released()), (0, vec![]));
+        assert_eq!(house.events(), [Event::Stranger { address: AWAY, protocol }]);
+        assert_eq!((house.hub.online(), house.released()), (0, vec![]));
     }
 }
 
@@ -259,146 +259,146 @@ fn a_stranger_is_told_so_in_its_own_protocol() {
 fn a_full_server_refuses_until_somebody_leaves() {
     let mut limits = Limits::default();
     limits.connections = 2;
-    let mut room = Room::of(Hub::builder().limits(limits));
-    let alice = room.stream("alice");
-    room.stream("bob");
-    let third = room.connect(HOME);
-    assert!(room.mail().refusal(third).contains("full"));
-    room.name(third, "carol", PeerKind::Stream);
-    assert!(room.out.next_effect().is_none());
-    left(&mut room, third);
-    left(&mut room, alice);
-    room.released();
-    room.stream("carol");
+    let mut house = House::of(Hub::builder().limits(limits));
+    let alice = house.stream("alice");
+    house.stream("bob");
+    let third = house.connect(HOME);
+    assert!(house.mail().refusal(third).contains("full"));
+    house.name(third, "carol", PeerKind::Stream);
+    assert!(house.out.next_effect().is_none());
+    left(&mut house, third);
+    left(&mut house, alice);
+    house.released();
+    house.stream("carol");
 }
 
 #[test]
 fn one_address_has_a_bounded_number_of_connections() {
     let mut limits = Limits::default();
     limits.per_address = 2;
-    let mut room = Room::of(Hub::builder().limits(limits));
+    let mut house = House::of(Hub::builder().limits(limits));
     let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
-    let first = room.connect(AWAY);
-    room.connect(mapped);
-    let third = room.connect(AWAY);
-    assert!(room.mail().refusal(third).contains("your address"));
-    room.connect("192.0.2.8".parse().unwrap());
-    left(&mut room, third);
-    left(&mut room, first);
-    room.connect(AWAY);
-    assert!(room.mail().is_empty());
+    let first = house.connect(AWAY);
+    house.connect(mapped);
+    let third = house.connect(AWAY);
+    assert!(house.mail().refusal(third).contains("your address"));
+    house.connect("192.0.2.8".parse().unwrap());
+    left(&mut house, third);
+    left(&mut house, first);
+    house.connect(AWAY);
+    assert!(house.mail().is_empty());
 }
 
 #[test]
 fn loopback_has_as_many_connections_as_it_likes() {
     let mut limits = Limits::default();
     limits.per_address = 2;
-    let mut room = Room::of(Hub::builder().limits(limits));
+    let mut house = House::of(Hub::builder().limits(limits));
     for home in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"].repeat(5) {
-        room.connect(home.parse().unwrap());
+        house.connect(home.parse().unwrap());
     }
-    assert!(room.mail().is_empty());
+    assert!(house.mail().is_empty());
 }
 
 // ends
 
 #[test]
 fn a_name_is_free_again_after_disconnect() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    left(&mut room, alice);
-    assert_eq!((room.hub.online(), room.hub.connections()), (0, 0));
-    assert_eq!(room.released(), ["alice"]);
-    room.stream("alice");
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    left(&mut house, alice);
+    assert_eq!((house.hub.online(), house.hub.connections()), (0, 0));
+    assert_eq!(house.released(), ["alice"]);
+    house.stream("alice");
 }
 
 #[test]
 fn a_name_is_released_once() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    assert!(room.hub.handle_end(alice, Departure::Left, room.now, &mut room.out));
-    left(&mut room, alice);
-    left(&mut room, alice);
-    assert_eq!(room.released(), ["alice"]);
-    assert_eq!(room.hub.connections(), 0);
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    assert!(house.hub.handle_end(alice, Departure::Left, house.now, &mut house.out));
+    left(&mut house, alice);
+    left(&mut house, alice);
+    assert_eq!(house.released(), ["alice"]);
+    assert_eq!(house.hub.connections(), 0);
 }
 
 #[test]
 fn whose_input_ended_is_no_user_and_gets_nothing_new() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    let bob = room.stream("bob");
-    assert!(room.hub.handle_end(alice, Departure::Left, room.now, &mut room.out));
-    assert!(room.mail().closes(alice));
-    assert!(room.ask(bob, "alice", "hi").contains("not found"));
-    assert_eq!(room.ask(bob, "/shout", "hi"), "Delivered to 0 users.");
-    assert!(room.send_raw(alice, MESSAGE));
-    assert!(room.mail().is_empty());
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    let bob = house.stream("bob");
+    assert!(house.hub.handle_end(alice, Departure::Left, house.now, &mut house.out));
+    assert!(house.mail().closes(alice));
+    assert!(house.ask(bob, "alice", "hi").contains("not found"));
+    assert_eq!(house.ask(bob, "/shout", "hi"), "Delivered to 0 users.");
+    assert!(house.send_raw(alice, MESSAGE));
+    assert!(house.mail().is_empty());
 }
 
 #[test]
 fn an_id_of_a_connection_that_is_gone_gets_and_does_nothing() {
-    let mut room = Room::new();
-    let gone = room.stream("gone");
-    left(&mut room, gone);
-    assert_eq!(room.released(), ["gone"]);
-    let alice = room.stream("alice");
+    let mut house = House::new();
+    let gone = house.stream("gone");
+    left(&mut house, gone);
+    assert_eq!(house.released(), ["gone"]);
+    let alice = house.stream("alice");
     assert_eq!(gone.slot(), alice.slot());
     assert_ne!(gone, alice);
-    room.name(gone, "eve", PeerKind::Stream);
-    assert!(room.send_raw(gone, MESSAGE) && room.send_raw(gone, b"no JSON"));
-    room.hub.handle_late_line_feed(gone);
-    room.hub.handle_deadline(gone, room.now, &mut room.out);
-    room.hub.handle_stranger(gone, Stranger::Http, room.now, &mut room.out);
-    room.hub.handle_disconnect(gone, Departure::Lost, room.now, &mut room.out);
+    house.name(gone, "eve", PeerKind::Stream);
+    assert!(house.send_raw(gone, MESSAGE) && house.send_raw(gone, b"no JSON"));
+    house.hub.handle_late_line_feed(gone);
+    house.hub.handle_deadline(gone, house.now, &mut house.out);
+    house.hub.handle_stranger(gone, Stranger::Http, house.now, &mut house.out);
+    house.hub.handle_disconnect(gone, Departure::Lost, house.now, &mut house.out);
     let mut notice = Vec::new();
-    room.hub.write_missed(gone, 3, true, &mut notice);
-    assert!(notice.is_empty() && !room.hub.is_waiting(gone));
-    let mail = room.mail();
+    house.hub.write_missed(gone, 3, true, &mut notice);
+    assert!(notice.is_empty() && !house.hub.is_waiting(gone));
+    let mail = house.mail();
     assert!(mail.raw(alice).is_empty() && mail.raw(gone).is_empty(), "{mail:?}");
-    assert!(room.out.next_effect().is_none() && room.events().is_empty());
-    assert_eq!((room.hub.online(), room.hub.connections()), (1, 1));
-    assert!(room.ask(alice, "/time", "").contains("14:03:07"));
+    assert!(house.out.next_effect().is_none() && house.events().is_empty());
+    assert_eq!((house.hub.online(), house.hub.connections()), (1, 1));
+    assert!(house.ask(alice, "/time", "").contains("14:03:07"));
 }
 
 #[test]
 fn at_a_shutdown_everybody_is_told_and_closed() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
-    let guest = room.connect(HOME);
-    let closing = room.join("alice", PeerKind::Stream, HOME);
-    room.forget();
-    room.hub.handle_shutdown(room.now, &mut room.out);
-    let mail = room.mail();
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
+    let guest = house.connect(HOME);
+    let closing = house.join("alice", PeerKind::Stream, HOME);
+    house.forget();
+    house.hub.handle_shutdown(house.now, &mut house.out);
+    let mail = house.mail();
     for (conn, name) in [(alice, "alice"), (bob, "bob"), (guest, "Guest")] {
         assert!(mail.closes(conn));
         assert!(mail.said(conn, name)[0].contains("shutting down"));
     }
     assert!(mail.raw(closing).is_empty(), "its last words were said");
-    let mut released = room.released();
+    let mut released = house.released();
     released.sort();
-    assert_eq!((released, room.hub.online()), (vec!["alice".into(), "bob".into()], 0));
+    assert_eq!((released, house.hub.online()), (vec!["alice".into(), "bob".into()], 0));
 }
 
 #[test]
 fn at_a_shutdown_who_is_no_user_yet_is_called_guest() {
-    let mut room = Room::new();
-    let (conn, token) = room.claim("alice");
-    room.hub.handle_shutdown(room.now, &mut room.out);
-    let mail = room.mail();
+    let mut house = House::new();
+    let (conn, token) = house.claim("alice");
+    house.hub.handle_shutdown(house.now, &mut house.out);
+    let mail = house.mail();
     assert_eq!(mail.messages(conn)[0].to, "Guest");
     assert!(mail.closes(conn));
-    assert_eq!(room.complete(token, granted()), None);
-    assert_eq!(room.hub.online(), 0);
+    assert_eq!(house.complete(token, granted()), None);
+    assert_eq!(house.hub.online(), 0);
 }
 
 #[test]
 fn who_read_too_slowly_is_told_how_much_it_missed() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
     let notice = |conn, missed, closing| {
         let mut object = Vec::new();
-        room.hub.write_missed(conn, missed, closing, &mut object);
+        house.hub.write_missed(conn, missed, closing, &mut object);
         let text = String::from_utf8(object).unwrap();
         let message = chatproto::Message::decode(text.as_bytes()).unwrap();
         (text, message)
@@ -414,11 +414,11 @@ fn who_read_too_slowly_is_told_how_much_it_missed() {
 
 #[test]
 fn a_life_leaves_its_events() {
-    let mut room = Room::new();
-    let conn = room.join("alice", PeerKind::OneRead, AWAY);
-    room.send_raw(conn, b"[]");
-    left(&mut room, conn);
-    let events = room.events();
+    let mut house = House::new();
+    let conn = house.join("alice", PeerKind::OneRead, AWAY);
+    house.send_raw(conn, b"[]");
+    left(&mut house, conn);
+    let events = house.events();
     let Event::BadInput { name, error, .. } = &events[2] else { panic!("{events:?}") };
     let name = name.clone();
     assert_eq!((name.as_str(), error.offset()), ("alice", 0));
@@ -431,9 +431,9 @@ fn a_life_leaves_its_events() {
 
 #[test]
 fn a_refusal_leaves_its_reason() {
-    let mut room = Room::new();
-    let conn = room.join("/list", PeerKind::Stream, AWAY);
-    let events = room.events();
+    let mut house = House::new();
+    let conn = house.join("/list", PeerKind::Stream, AWAY);
+    let events = house.events();
     let [_, Event::Refused { conn: of, address, name, reason }] = &events[..] else {
         panic!("{events:?}")
     };
@@ -447,11 +447,11 @@ fn a_refusal_leaves_its_reason() {
 fn a_bound_that_leaves_no_room_makes_long_objects_and_no_panic() {
     let mut limits = Limits::default();
     (limits.answer, limits.one_read) = (100, 100);
-    let mut room = Room::of(Hub::builder().limits(limits));
+    let mut house = House::of(Hub::builder().limits(limits));
     for kind in [PeerKind::Stream, PeerKind::OneRead] {
         for name in ["x".repeat(63), "é".repeat(31)] {
-            let conn = room.join(&format!("{name}{}", kind as u8), kind, HOME);
-            assert_eq!(room.mail().raw(conn).len(), 1);
+            let conn = house.join(&format!("{name}{}", kind as u8), kind, HOME);
+            assert_eq!(house.mail().raw(conn).len(), 1);
         }
     }
 }
@@ -459,22 +459,22 @@ fn a_bound_that_leaves_no_room_makes_long_objects_and_no_panic() {
 #[test]
 fn two_hubs_that_hear_the_same_say_the_same() {
     let say = || {
-        let mut room = Room::of(Hub::builder().seed(7));
+        let mut house = House::of(Hub::builder().seed(7));
         let mut conns = Vec::new();
         for number in 0..200 {
             let kind = if number % 3 == 0 { PeerKind::OneRead } else { PeerKind::Stream };
-            conns.push(room.join(&format!("user {number}"), kind, HOME));
+            conns.push(house.join(&format!("user {number}"), kind, HOME));
         }
         for number in (0..200).step_by(7) {
-            left(&mut room, conns[number]);
+            left(&mut house, conns[number]);
         }
         for (number, &conn) in conns.iter().enumerate() {
-            room.send(conn, "/list", "");
-            room.send(conn, &format!("user {}", number / 2), "hi");
-            room.send(conn, "/shout", "hi, all");
+            house.send(conn, "/list", "");
+            house.send(conn, &format!("user {}", number / 2), "hi");
+            house.send(conn, "/shout", "hi, all");
         }
-        room.hub.handle_shutdown(room.now, &mut room.out);
-        (room.released(), room.mail(), room.events())
+        house.hub.handle_shutdown(house.now, &mut house.out);
+        (house.released(), house.mail(), house.events())
     };
     let (first, second) = (say(), say());
     assert!(first.1.0.len() > 10_000);

@@ -10,19 +10,19 @@ use chatproto::{
     Token,
 };
 
-use common::{HOME, Room, Sent, listed};
+use common::{HOME, House, Sent, listed};
 
 const COMMANDS: &str = "Commands: /admin, /away, /ban, /bans, /close, /help, /join, /kick, /leave, \
     /list, /mute, /nick, /notice, /ping, /role, /roll, /rooms, /shout, /standard, /time, /unban, \
     /unmute, /who, /whoami";
 
 /// Registers so many users, whose names `name` makes.
-fn crowd(room: &mut Room, count: usize, name: impl Fn(usize) -> String) {
+fn crowd(house: &mut House, count: usize, name: impl Fn(usize) -> String) {
     for number in 0..count {
-        room.join(&name(number), PeerKind::Stream, HOME);
-        room.out.clear();
+        house.join(&name(number), PeerKind::Stream, HOME);
+        house.out.clear();
     }
-    room.forget();
+    house.forget();
 }
 
 fn user(number: usize) -> String {
@@ -40,9 +40,9 @@ fn quoted(number: usize) -> String {
 }
 
 /// The text of the one welcome that a new user gets, of whatever kind.
-fn welcome(room: &mut Room, name: &str, kind: PeerKind) -> String {
-    let conn = room.join(name, kind, HOME);
-    let mail = room.mail();
+fn welcome(house: &mut House, name: &str, kind: PeerKind) -> String {
+    let conn = house.join(name, kind, HOME);
+    let mail = house.mail();
     let [text] = mail.said(conn, name).try_into().expect("exactly one object");
     let limit = if kind == PeerKind::OneRead { 1024 } else { 16 * 1024 };
     assert!(mail.raw(conn)[0].len() < limit);
@@ -63,7 +63,7 @@ fn named(text: &str) -> (Vec<String>, usize) {
 #[test]
 fn who_is_alone_is_welcomed_and_told_so() {
     for kind in [PeerKind::Stream, PeerKind::OneRead] {
-        let text = welcome(&mut Room::new(), "alice", kind);
+        let text = welcome(&mut House::new(), "alice", kind);
         assert!(text.contains("Welcome") && text.contains("alice") && text.contains("/help"));
         assert!(text.contains("Nobody else is online"));
     }
@@ -71,10 +71,10 @@ fn who_is_alone_is_welcomed_and_told_so() {
 
 #[test]
 fn a_welcome_has_the_form_that_its_reader_understands() {
-    let mut room = Room::new();
-    let alice = room.join("aliçe", PeerKind::Stream, HOME);
-    let bob = room.join("böb", PeerKind::OneRead, HOME);
-    let mail = room.mail();
+    let mut house = House::new();
+    let alice = house.join("aliçe", PeerKind::Stream, HOME);
+    let bob = house.join("böb", PeerKind::OneRead, HOME);
+    let mail = house.mail();
     let (stream, one_read) = (&mail.raw(alice)[0], &mail.raw(bob)[0]);
     assert_eq!(*stream, Message::decode(stream.as_bytes()).unwrap().to_json());
     assert_eq!(*one_read, Message::decode(one_read.as_bytes()).unwrap().to_python_json());
@@ -82,10 +82,10 @@ fn a_welcome_has_the_form_that_its_reader_understands() {
 
 #[test]
 fn a_welcome_names_the_others() {
-    let mut room = Room::new();
-    crowd(&mut room, 3, user);
+    let mut house = House::new();
+    crowd(&mut house, 3, user);
     for (name, others) in [("alice", 3), ("bob", 4)] {
-        let text = welcome(&mut room, name, PeerKind::Stream);
+        let text = welcome(&mut house, name, PeerKind::Stream);
         assert!(text.contains(&format!("({others})")), "{text}");
         let (names, more) = named(&text);
         assert_eq!((names.len(), more), (others, 0));
@@ -96,9 +96,9 @@ fn a_welcome_names_the_others() {
 #[test]
 fn a_welcome_in_a_crowd_names_20_and_counts_the_rest() {
     for kind in [PeerKind::Stream, PeerKind::OneRead] {
-        let mut room = Room::new();
-        crowd(&mut room, 30, user);
-        let text = welcome(&mut room, "alice", kind);
+        let mut house = House::new();
+        crowd(&mut house, 30, user);
+        let text = welcome(&mut house, "alice", kind);
         assert!(text.contains("(30)"), "{text}");
         let (names, more) = named(&text);
         assert_eq!((BTreeSet::from_iter(names).len(), more), (20, 10));
@@ -107,18 +107,18 @@ fn a_welcome_in_a_crowd_names_20_and_counts_the_rest() {
 
 #[test]
 fn a_welcome_among_exactly_20_counts_nobody() {
-    let mut room = Room::new();
-    crowd(&mut room, 20, user);
-    let (names, more) = named(&welcome(&mut room, "alice", PeerKind::Stream));
+    let mut house = House::new();
+    crowd(&mut house, 20, user);
+    let (names, more) = named(&welcome(&mut house, "alice", PeerKind::Stream));
     assert_eq!((names.len(), more), (20, 0));
 }
 
 #[test]
 fn a_welcome_to_a_one_read_peer_is_one_object_however_long_the_names() {
     for name in [wide, quoted] {
-        let mut room = Room::new();
-        crowd(&mut room, 30, name);
-        let text = welcome(&mut room, &name(9999), PeerKind::OneRead);
+        let mut house = House::new();
+        crowd(&mut house, 30, name);
+        let text = welcome(&mut house, &name(9999), PeerKind::OneRead);
         let (names, more) = named(&text);
         assert!(!names.is_empty() && names.len() < 20, "{text}");
         assert!(names.iter().all(|name| name.len() == 64), "no name is cut");
@@ -130,19 +130,19 @@ fn a_welcome_to_a_one_read_peer_is_one_object_however_long_the_names() {
 
 #[test]
 fn time_is_the_server_s_local_time() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
+    let mut house = House::new();
+    let alice = house.stream("alice");
     for msg in ["", "/time", "x"] {
-        assert_eq!(room.ask(alice, "/time", msg), "Server time: 14:03:07 (2026-11-20)");
+        assert_eq!(house.ask(alice, "/time", msg), "Server time: 14:03:07 (2026-11-20)");
     }
 }
 
 #[test]
 fn standard_is_the_shape_of_a_message() {
-    let mut room = Room::new();
-    let alice = room.one_read("alice");
+    let mut house = House::new();
+    let alice = house.one_read("alice");
     let shape: serde_json::Value =
-        serde_json::from_str(&room.ask(alice, "/standard", "")).expect("JSON");
+        serde_json::from_str(&house.ask(alice, "/standard", "")).expect("JSON");
     let string = "string";
     let from = serde_json::json!({"name": string, "ip": string});
     assert_eq!(shape, serde_json::json!({"from": from, "to": string, "msg": string}));
@@ -150,17 +150,17 @@ fn standard_is_the_shape_of_a_message() {
 
 #[test]
 fn help_lists_the_commands_whatever_msg_says() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
+    let mut house = House::new();
+    let alice = house.stream("alice");
     for msg in ["", "x", "/help", " /help ", "/", "/nothing", "/list /time", "/LIST"] {
-        assert_eq!(room.ask(alice, "/help", msg), COMMANDS, "{msg:?}");
+        assert_eq!(house.ask(alice, "/help", msg), COMMANDS, "{msg:?}");
     }
 }
 
 #[test]
 fn help_explains_the_command_that_msg_names() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
+    let mut house = House::new();
+    let alice = house.stream("alice");
     for (msg, usage) in [
         ("/list", "/list"),
         ("/help /time", "/time"),
@@ -168,37 +168,37 @@ fn help_explains_the_command_that_msg_names() {
         ("/help shout", "/shout TEXT"),
         ("/help /help", "/help [COMMAND]"),
     ] {
-        let text = room.ask(alice, "/help", msg);
+        let text = house.ask(alice, "/help", msg);
         assert!(text.starts_with(&format!("{usage}: ")), "{msg}: {text}");
     }
 }
 
 #[test]
 fn an_endpoint_that_is_not_offered_points_to_help() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
+    let mut house = House::new();
+    let alice = house.stream("alice");
     for to in ["/foo", "/history", "/login", "/", "/List", "/list x", "//list", "/list\0"] {
-        let text = room.ask(alice, to, "x");
+        let text = house.ask(alice, to, "x");
         assert!(text.starts_with('❌') && text.contains("/help"), "{to:?}: {text}");
     }
 }
 
 #[test]
 fn an_endpoint_is_found_however_it_is_escaped() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    room.send_raw(alice, br#"{"from":{"name":"","ip":""},"to":"\/tim\u0065","msg":""}"#);
-    assert!(room.mail().said(alice, "alice")[0].contains("14:03:07"));
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    house.send_raw(alice, br#"{"from":{"name":"","ip":""},"to":"\/tim\u0065","msg":""}"#);
+    assert!(house.mail().said(alice, "alice")[0].contains("14:03:07"));
 }
 
 #[test]
 fn answers_come_in_the_order_of_the_commands() {
-    let mut room = Room::new();
-    let alice = room.one_read("alice");
+    let mut house = House::new();
+    let alice = house.one_read("alice");
     for to in ["/time", "nobody", "/help", "/shout", "/list"] {
-        room.send(alice, to, "");
+        house.send(alice, to, "");
     }
-    let said = room.mail().said(alice, "alice");
+    let said = house.mail().said(alice, "alice");
     let begin = ["Server time", "❌", "Commands", "Delivered", "No other"];
     assert_eq!(said.len(), begin.len());
     assert!(said.iter().zip(begin).all(|(text, begin)| text.starts_with(begin)), "{said:?}");
@@ -207,17 +207,17 @@ fn answers_come_in_the_order_of_the_commands() {
 // lists
 
 /// Asks for the list, checks the bounds of B11 and that everybody is named or counted.
-fn list(room: &mut Room, conn: ConnId, name: &str, limit: usize) -> (Vec<String>, usize) {
-    room.send(conn, "/list", "");
-    let mail = room.mail();
+fn list(house: &mut House, conn: ConnId, name: &str, limit: usize) -> (Vec<String>, usize) {
+    house.send(conn, "/list", "");
+    let mail = house.mail();
     let (raw, said) = (mail.raw(conn), mail.said(conn, name));
     assert_eq!(mail.0.len(), said.len(), "to nobody else");
     assert!(said.len() <= 16, "{} objects", said.len());
     assert!(raw.iter().all(|object| object.len() < limit), "the line feed counts");
-    let others = room.hub.online() - 1;
+    let others = house.hub.online() - 1;
     let (names, more) = listed(&format!("Connected users ({others}): "), &said);
     assert_eq!(names.len() + more, others);
-    let users: BTreeSet<&str> = room.hub.users().filter(|user| *user != name).collect();
+    let users: BTreeSet<&str> = house.hub.users().filter(|user| *user != name).collect();
     assert!(names.iter().all(|name| users.contains(name.as_str())), "no name is cut");
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "nor named twice");
     if said.len() > 1 {
@@ -232,46 +232,46 @@ fn list(room: &mut Room, conn: ConnId, name: &str, limit: usize) -> (Vec<String>
 #[test]
 fn who_is_alone_has_nobody_in_the_list() {
     for kind in [PeerKind::Stream, PeerKind::OneRead] {
-        let mut room = Room::new();
-        let alice = room.join("alice", kind, HOME);
-        room.claim("claimant");
-        room.forget();
-        assert_eq!(room.ask(alice, "/list", "/list"), "No other users are connected.");
+        let mut house = House::new();
+        let alice = house.join("alice", kind, HOME);
+        house.claim("claimant");
+        house.forget();
+        assert_eq!(house.ask(alice, "/list", "/list"), "No other users are connected.");
     }
 }
 
 #[test]
 fn a_list_names_the_others() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    room.stream("bob smith");
-    assert_eq!(room.ask(alice, "/list", "x"), "Connected users (1): bob smith");
-    let carol = room.stream("carol");
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    house.stream("bob smith");
+    assert_eq!(house.ask(alice, "/list", "x"), "Connected users (1): bob smith");
+    let carol = house.stream("carol");
     assert_eq!(
-        list(&mut room, alice, "alice", 16 * 1024),
+        list(&mut house, alice, "alice", 16 * 1024),
         (vec!["bob smith".into(), "carol".into()], 0)
     );
-    room.hub.handle_disconnect(carol, Departure::Left, room.now, &mut room.out);
-    assert_eq!(room.ask(alice, "/list", ""), "Connected users (1): bob smith");
+    house.hub.handle_disconnect(carol, Departure::Left, house.now, &mut house.out);
+    assert_eq!(house.ask(alice, "/list", ""), "Connected users (1): bob smith");
 }
 
 #[test]
 fn a_list_of_1000_users_is_whole_for_a_stream_peer() {
-    let mut room = Room::new();
-    crowd(&mut room, 1000, user);
-    let alice = room.stream("alice");
-    let (names, more) = list(&mut room, alice, "alice", 16 * 1024);
+    let mut house = House::new();
+    crowd(&mut house, 1000, user);
+    let alice = house.stream("alice");
+    let (names, more) = list(&mut house, alice, "alice", 16 * 1024);
     assert_eq!((names.len(), more), (1000, 0));
 }
 
 #[test]
 fn a_list_of_1000_users_fits_16_reads_of_a_one_read_peer_and_counts_the_rest() {
     for (name, at_least) in [(user as fn(usize) -> String, 900), (wide, 30), (quoted, 70)] {
-        let mut room = Room::new();
-        crowd(&mut room, 1000, name);
+        let mut house = House::new();
+        crowd(&mut house, 1000, name);
         for asker in ["alice".to_owned(), wide(9999), quoted(9999)] {
-            let conn = room.one_read(&asker);
-            let (names, _) = list(&mut room, conn, &asker, 1024);
+            let conn = house.one_read(&asker);
+            let (names, _) = list(&mut house, conn, &asker, 1024);
             assert!(names.len() >= at_least, "{} names", names.len());
         }
     }
@@ -279,13 +279,13 @@ fn a_list_of_1000_users_fits_16_reads_of_a_one_read_peer_and_counts_the_rest() {
 
 #[test]
 fn a_list_of_20_000_users_is_16_objects() {
-    let mut room = Room::new();
-    crowd(&mut room, 20_000, |number| format!("somebody called {number}"));
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
+    let mut house = House::new();
+    crowd(&mut house, 20_000, |number| format!("somebody called {number}"));
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
     for (conn, name, limit, at_least) in
         [(alice, "alice", 16 * 1024, 10_000), (bob, "bob", 1024, 500)]
     {
-        let (names, more) = list(&mut room, conn, name, limit);
+        let (names, more) = list(&mut house, conn, name, limit);
         assert!(names.len() >= at_least && more > 0, "{} names", names.len());
     }
 }
@@ -294,10 +294,10 @@ fn a_list_of_20_000_users_is_16_objects() {
 fn a_list_that_just_fits_is_neither_split_nor_counted() {
     // every length up to and beyond one object for a one-read peer
     for count in 60..130 {
-        let mut room = Room::new();
-        crowd(&mut room, count, user);
-        let bob = room.one_read("bob");
-        let (names, more) = list(&mut room, bob, "bob", 1024);
+        let mut house = House::new();
+        crowd(&mut house, count, user);
+        let bob = house.one_read("bob");
+        let (names, more) = list(&mut house, bob, "bob", 1024);
         assert_eq!((names.len(), more), (count, 0));
     }
 }
@@ -306,11 +306,11 @@ fn a_list_that_just_fits_is_neither_split_nor_counted() {
 fn the_number_of_objects_is_a_limit() {
     let mut limits = Limits::default();
     limits.answer_parts = 1;
-    let mut room = Room::of(Hub::builder().limits(limits));
-    crowd(&mut room, 200, user);
-    let bob = room.one_read("bob");
-    room.send(bob, "/list", "");
-    let said = room.mail().said(bob, "bob");
+    let mut house = House::of(Hub::builder().limits(limits));
+    crowd(&mut house, 200, user);
+    let bob = house.one_read("bob");
+    house.send(bob, "/list", "");
+    let said = house.mail().said(bob, "bob");
     let (names, more) = listed("Connected users (200): ", &said);
     assert_eq!((said.len(), names.len() + more), (1, 200));
 }
@@ -323,10 +323,10 @@ fn with_dice() -> HubBuilder {
 }
 
 /// Sends a command, and takes the call that it becomes.
-fn call(room: &mut Room, conn: ConnId, msg: &str) -> (Token, Request, Result<String, String>) {
-    assert!(room.send(conn, "/dice", msg));
-    assert!(room.mail().is_empty() && room.hub.is_waiting(conn));
-    match room.out.next_effect() {
+fn call(house: &mut House, conn: ConnId, msg: &str) -> (Token, Request, Result<String, String>) {
+    assert!(house.send(conn, "/dice", msg));
+    assert!(house.mail().is_empty() && house.hub.is_waiting(conn));
+    match house.out.next_effect() {
         Some(Effect::Call { token, handler, request }) => {
             let answer = handler.handle(&request);
             (token, request, answer)
@@ -337,16 +337,16 @@ fn call(room: &mut Room, conn: ConnId, msg: &str) -> (Token, Request, Result<Str
 
 #[test]
 fn an_endpoint_of_the_application_is_called_and_answers() {
-    let mut room = Room::of(with_dice());
-    let alice = room.stream("alice");
-    let (token, request, answer) = call(&mut room, alice, "2d6");
+    let mut house = House::of(with_dice());
+    let alice = house.stream("alice");
+    let (token, request, answer) = call(&mut house, alice, "2d6");
     assert_eq!(
         (request.user.as_str(), &*request.endpoint, &*request.msg),
         ("alice", "/dice", "2d6")
     );
-    assert_eq!(room.complete(token, Completion::Answered(answer)), Some(alice));
-    assert_eq!(room.mail().said(alice, "alice"), ["alice rolls 2d6"]);
-    assert!(!room.hub.is_waiting(alice));
+    assert_eq!(house.complete(token, Completion::Answered(answer)), Some(alice));
+    assert_eq!(house.mail().said(alice, "alice"), ["alice rolls 2d6"]);
+    assert!(!house.hub.is_waiting(alice));
 }
 
 #[test]
@@ -359,76 +359,76 @@ fn the_endpoint_s_own_name_is_dropped_from_what_it_gets() {
         ("2d6 /dice", "2d6 /dice"),
         ("/dice /dice", "/dice"),
     ] {
-        let mut room = Room::of(with_dice());
-        let alice = room.stream("alice");
-        assert_eq!(call(&mut room, alice, msg).1.msg, expected, "{msg:?}");
+        let mut house = House::of(with_dice());
+        let alice = house.stream("alice");
+        assert_eq!(call(&mut house, alice, msg).1.msg, expected, "{msg:?}");
     }
 }
 
 #[test]
 fn an_endpoint_of_the_application_is_in_the_help() {
-    let mut room = Room::of(with_dice());
-    let alice = room.stream("alice");
-    assert_eq!(room.ask(alice, "/help", ""), COMMANDS.replace("/help", "/dice, /help"));
-    assert_eq!(room.ask(alice, "/help", "dice"), "/dice: Rolls dice.");
+    let mut house = House::of(with_dice());
+    let alice = house.stream("alice");
+    assert_eq!(house.ask(alice, "/help", ""), COMMANDS.replace("/help", "/dice, /help"));
+    assert_eq!(house.ask(alice, "/help", "dice"), "/dice: Rolls dice.");
 }
 
 #[test]
 fn a_refusal_and_a_failure_are_told_with_a_cross() {
-    let mut room = Room::of(with_dice());
-    let alice = room.one_read("alice");
+    let mut house = House::of(with_dice());
+    let alice = house.one_read("alice");
     for (completion, expected) in [
         (Completion::Answered(Err("no such die".to_owned())), "no such die"),
         (Completion::Failed, "failed"),
     ] {
-        let (token, ..) = call(&mut room, alice, "");
-        room.complete(token, completion);
-        let text = room.mail().only_answer(alice);
+        let (token, ..) = call(&mut house, alice, "");
+        house.complete(token, completion);
+        let text = house.mail().only_answer(alice);
         assert!(text.starts_with('❌') && text.contains(expected), "{text}");
     }
-    assert!(room.ask(alice, "/time", "").contains("14:03:07"));
+    assert!(house.ask(alice, "/time", "").contains("14:03:07"));
 }
 
 #[test]
 fn what_is_sent_while_an_endpoint_works_is_held_so_that_answers_keep_their_order() {
-    let mut room = Room::of(with_dice());
-    let (alice, bob) = (room.stream("alice"), room.stream("bob"));
-    let (token, _, answer) = call(&mut room, alice, "2d6");
-    assert!(!room.send(alice, "/time", ""));
-    assert!(!room.send(alice, "/dice", ""));
-    assert!(!room.send_raw(alice, b"no JSON"));
-    assert!(room.mail().is_empty() && room.out.next_effect().is_none());
-    room.send(bob, "alice", "I do not wait");
-    assert_eq!(room.mail().messages(alice)[0].from.name, "bob");
-    room.complete(token, Completion::Answered(answer));
-    assert!(room.send(alice, "/time", ""));
-    let said = room.mail().said(alice, "alice");
+    let mut house = House::of(with_dice());
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
+    let (token, _, answer) = call(&mut house, alice, "2d6");
+    assert!(!house.send(alice, "/time", ""));
+    assert!(!house.send(alice, "/dice", ""));
+    assert!(!house.send_raw(alice, b"no JSON"));
+    assert!(house.mail().is_empty() && house.out.next_effect().is_none());
+    house.send(bob, "alice", "I do not wait");
+    assert_eq!(house.mail().messages(alice)[0].from.name, "bob");
+    house.complete(token, Completion::Answered(answer));
+    assert!(house.send(alice, "/time", ""));
+    let said = house.mail().said(alice, "alice");
     assert!(said[0].contains("rolls") && said[1].contains("14:03:07"), "{said:?}");
 }
 
 #[test]
 fn an_answer_for_who_is_gone_reaches_nobody() {
-    let mut room = Room::of(with_dice());
-    let alice = room.stream("alice");
-    let (token, _, answer) = call(&mut room, alice, "");
-    room.hub.handle_disconnect(alice, Departure::Lost, room.now, &mut room.out);
-    assert_eq!(room.released(), ["alice"]);
-    let next = room.stream("alice");
-    assert_eq!(room.complete(token, Completion::Answered(answer)), None);
-    assert!(room.mail().is_empty() && !room.hub.is_waiting(next));
+    let mut house = House::of(with_dice());
+    let alice = house.stream("alice");
+    let (token, _, answer) = call(&mut house, alice, "");
+    house.hub.handle_disconnect(alice, Departure::Lost, house.now, &mut house.out);
+    assert_eq!(house.released(), ["alice"]);
+    let next = house.stream("alice");
+    assert_eq!(house.complete(token, Completion::Answered(answer)), None);
+    assert!(house.mail().is_empty() && !house.hub.is_waiting(next));
 }
 
 #[test]
 fn a_long_answer_is_cut_between_words_and_none_is_lost() {
     let words: Vec<String> = (0..1500).map(|number| format!("wörd{number}")).collect();
     for (kind, limit) in [(PeerKind::Stream, 16 * 1024), (PeerKind::OneRead, 1024)] {
-        let mut room = Room::of(with_dice());
-        let alice = room.join("alice", kind, HOME);
-        room.forget();
+        let mut house = House::of(with_dice());
+        let alice = house.join("alice", kind, HOME);
+        house.forget();
         let count = if kind == PeerKind::Stream { 1500 } else { 400 };
-        let (token, ..) = call(&mut room, alice, "");
-        room.complete(token, Completion::Answered(Ok(words[..count].join(" ").repeat(2))));
-        let mail = room.mail();
+        let (token, ..) = call(&mut house, alice, "");
+        house.complete(token, Completion::Answered(Ok(words[..count].join(" ").repeat(2))));
+        let mail = house.mail();
         let (said, raw) = (mail.said(alice, "alice"), mail.raw(alice));
         assert!((2..=16).contains(&said.len()), "{} objects", said.len());
         assert!(raw.iter().all(|object| object.len() < limit));
@@ -444,12 +444,12 @@ fn a_long_answer_is_cut_between_words_and_none_is_lost() {
 fn an_endless_answer_is_bounded() {
     for answer in ["x".repeat(1 << 20), "\u{1}".repeat(1 << 20), "a ".repeat(1 << 19)] {
         for (kind, limit) in [(PeerKind::Stream, 16 * 1024), (PeerKind::OneRead, 1024)] {
-            let mut room = Room::of(with_dice());
-            let alice = room.join("alice", kind, HOME);
-            room.forget();
-            let (token, ..) = call(&mut room, alice, "");
-            room.complete(token, Completion::Answered(Ok(answer.clone())));
-            let mail = room.mail();
+            let mut house = House::of(with_dice());
+            let alice = house.join("alice", kind, HOME);
+            house.forget();
+            let (token, ..) = call(&mut house, alice, "");
+            house.complete(token, Completion::Answered(Ok(answer.clone())));
+            let mail = house.mail();
             assert_eq!(mail.0.len(), 16);
             let fits = |sent: &Sent| matches!(sent, Sent::Object(bytes) if bytes.len() <= limit);
             assert!(mail.0.iter().all(|(_, sent)| fits(sent)));

@@ -5,7 +5,7 @@ mod common;
 
 use chatproto::{Departure, Event, Hub, Limits, Message, PeerKind};
 
-use common::{HOME, Mail, Room};
+use common::{HOME, House, Mail};
 
 /// The text that makes an object from alice at home to bob of so many bytes, without the LF.
 fn text_for(length: usize, encode: fn(&Message) -> String) -> String {
@@ -13,10 +13,10 @@ fn text_for(length: usize, encode: fn(&Message) -> String) -> String {
     "x".repeat(length - empty.len())
 }
 
-fn room_with(change: impl FnOnce(&mut Limits)) -> Room {
+fn room_with(change: impl FnOnce(&mut Limits)) -> House {
     let mut limits = Limits::default();
     change(&mut limits);
-    Room::of(Hub::builder().limits(limits))
+    House::of(Hub::builder().limits(limits))
 }
 
 /// The reason that a sender is told, when nothing else came out.
@@ -30,10 +30,10 @@ fn only_complaint(mail: &Mail, sender: chatproto::ConnId) -> String {
 
 #[test]
 fn a_message_reaches_the_user_it_names_and_nobody_else() {
-    let mut room = Room::new();
-    let (alice, bob, _carol) = (room.stream("alice"), room.stream("bob"), room.stream("carol"));
-    assert!(room.send(alice, "bob", "hello"));
-    let mail = room.mail();
+    let mut house = House::new();
+    let (alice, bob, _carol) = (house.stream("alice"), house.stream("bob"), house.stream("carol"));
+    assert!(house.send(alice, "bob", "hello"));
+    let mail = house.mail();
     assert_eq!(mail.0.len(), 1);
     let expected = r#"{"from":{"name":"alice","ip":"127.0.0.1"},"to":"bob","msg":"hello"}"#;
     assert_eq!(mail.raw(bob), [expected]);
@@ -41,31 +41,31 @@ fn a_message_reaches_the_user_it_names_and_nobody_else() {
 
 #[test]
 fn a_user_may_write_to_itself() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    room.send(alice, "alice", "note");
-    assert_eq!(room.mail().messages(alice)[0].msg, "note");
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    house.send(alice, "alice", "note");
+    assert_eq!(house.mail().messages(alice)[0].msg, "note");
 }
 
 #[test]
 fn messages_of_one_sender_stay_in_order() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
     for number in 0..10 {
-        room.send(alice, "bob", &number.to_string());
+        house.send(alice, "bob", &number.to_string());
     }
-    let texts: Vec<_> = room.mail().messages(bob).into_iter().map(|message| message.msg).collect();
+    let texts: Vec<_> = house.mail().messages(bob).into_iter().map(|message| message.msg).collect();
     assert!(texts.iter().eq(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]));
 }
 
 #[test]
 fn nobody_speaks_for_somebody_else() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.stream("bob"));
-    let (carol, eve) = (room.one_read("carol"), r#"{"name":"SERVER","ip":"0.0.0.0"}"#);
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
+    let (carol, eve) = (house.one_read("carol"), r#"{"name":"SERVER","ip":"0.0.0.0"}"#);
     for (receiver, to) in [(bob, "bob"), (carol, "carol"), (bob, "/shout")] {
-        room.send_raw(alice, format!(r#"{{"from":{eve},"to":"{to}","msg":"x"}}"#).as_bytes());
-        let [message] = room.mail().messages(receiver).try_into().unwrap();
+        house.send_raw(alice, format!(r#"{{"from":{eve},"to":"{to}","msg":"x"}}"#).as_bytes());
+        let [message] = house.mail().messages(receiver).try_into().unwrap();
         assert_eq!((&*message.from.name, &*message.from.ip), ("alice", "127.0.0.1"));
     }
 }
@@ -78,23 +78,23 @@ fn an_address_is_shown_in_its_canonical_form() {
         ("198.51.100.9", "198.51.100.9"),
     ] {
         for kind in [PeerKind::Stream, PeerKind::OneRead] {
-            let mut room = Room::new();
-            let alice = room.join("alice", PeerKind::Stream, address.parse().unwrap());
-            let bob = room.join("bob", kind, HOME);
-            room.forget();
-            room.send(alice, "bob", "hi");
-            assert_eq!(room.mail().messages(bob)[0].from.ip, shown);
+            let mut house = House::new();
+            let alice = house.join("alice", PeerKind::Stream, address.parse().unwrap());
+            let bob = house.join("bob", kind, HOME);
+            house.forget();
+            house.send(alice, "bob", "hi");
+            assert_eq!(house.mail().messages(bob)[0].from.ip, shown);
         }
     }
 }
 
 #[test]
 fn a_name_with_quotes_is_forwarded_escaped() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream(r#"al"i\ce"#), room.stream("bob"));
-    let carol = room.one_read("carol");
-    room.send(alice, "/shout", "hi");
-    let mail = room.mail();
+    let mut house = House::new();
+    let (alice, bob) = (house.stream(r#"al"i\ce"#), house.stream("bob"));
+    let carol = house.one_read("carol");
+    house.send(alice, "/shout", "hi");
+    let mail = house.mail();
     for other in [bob, carol] {
         assert_eq!(mail.messages(other)[0].from.name, r#"al"i\ce"#);
     }
@@ -104,67 +104,67 @@ fn a_name_with_quotes_is_forwarded_escaped() {
 
 #[test]
 fn a_user_is_found_however_its_name_is_composed() {
-    let mut room = Room::new();
-    let (alice, jose) = (room.stream("alice"), room.stream("jos\u{e9}"));
+    let mut house = House::new();
+    let (alice, jose) = (house.stream("alice"), house.stream("jos\u{e9}"));
     for to in ["jos\u{e9}", "jose\u{301}", "jos\\u00e9", "jose\\u0301"] {
         let frame = format!(r#"{{"from":{{"name":"","ip":""}},"to":"{to}","msg":""}}"#);
-        room.send_raw(alice, frame.as_bytes());
-        let mail = room.mail();
+        house.send_raw(alice, frame.as_bytes());
+        let mail = house.mail();
         assert_eq!(mail.raw(jose).len(), 1, "{to}: {mail:?}");
     }
 }
 
 #[test]
 fn white_space_around_a_name_does_not_hide_its_user() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.stream("bob"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
     for to in ["bob ", " bob", "\u{a0}bob\r\n"] {
-        room.send(alice, to, "hi");
-        let mail = room.mail();
+        house.send(alice, to, "hi");
+        let mail = house.mail();
         assert_eq!(mail.raw(bob).len(), 1, "{to:?}: {mail:?}");
     }
 }
 
 #[test]
 fn a_name_of_several_words_is_found() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.stream("bob smith"));
-    room.send(alice, "bob smith", "hi");
-    assert_eq!(room.mail().raw(bob).len(), 1);
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob smith"));
+    house.send(alice, "bob smith", "hi");
+    assert_eq!(house.mail().raw(bob).len(), 1);
 }
 
 #[test]
 fn who_is_not_there_is_not_found() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    room.claim("claimant");
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    house.claim("claimant");
     for to in ["bob", "Alice", "claimant", "", "SERVER", "Guest", "@bob"] {
-        assert!(room.send(alice, to, "hi"));
-        let text = only_complaint(&room.mail(), alice);
+        assert!(house.send(alice, to, "hi"));
+        let text = only_complaint(&house.mail(), alice);
         assert!(text.contains(&format!("\"{to}\"")) && text.contains("not found"), "{text}");
     }
 }
 
 #[test]
 fn everyone_is_no_broadcast_but_a_user_that_is_not_found() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
+    let mut house = House::new();
+    let alice = house.stream("alice");
     for number in 0..10 {
-        room.stream(&format!("user {number}"));
+        house.stream(&format!("user {number}"));
     }
-    room.send(alice, "Everyone", "beat");
-    let text = only_complaint(&room.mail(), alice);
+    house.send(alice, "Everyone", "beat");
+    let text = only_complaint(&house.mail(), alice);
     assert!(text.contains("\"Everyone\" not found"), "{text}");
 }
 
 #[test]
 fn what_is_quoted_of_a_peer_is_short_and_visible() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
     for to in ["x".repeat(10_000), "\u{1b}[2J\u{202e}\0\n".repeat(500), "/é".repeat(5_000)] {
         for sender in [alice, bob] {
-            room.send(sender, &to, "");
-            let mail = room.mail();
+            house.send(sender, &to, "");
+            let mail = house.mail();
             let text = only_complaint(&mail, sender);
             assert!(text.len() < 350 && mail.raw(sender)[0].len() < 1024, "{text}");
             assert!(!text.chars().any(chatproto::is_invisible), "{text:?}");
@@ -176,21 +176,21 @@ fn what_is_quoted_of_a_peer_is_short_and_visible() {
 
 #[test]
 fn a_stream_peer_gets_to_and_msg_with_the_escapes_of_their_sender() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.stream("bob/é"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob/é"));
     let (to, msg) = (r"b\u006fb\/é", r"\ud83d\uDE00 \/ \u000A\n\u0041é\b");
     let frame = format!(r#"{{ "msg" : "{msg}", "from":{{"ip":"","name":""}}, "to":"{to}" }}"#);
-    room.send_raw(alice, frame.as_bytes());
+    house.send_raw(alice, frame.as_bytes());
     let expected =
         format!(r#"{{"from":{{"name":"alice","ip":"127.0.0.1"}},"to":"{to}","msg":"{msg}"}}"#);
-    assert_eq!(room.mail().raw(bob), [expected]);
+    assert_eq!(house.mail().raw(bob), [expected]);
 }
 
 #[test]
 fn a_one_read_peer_gets_what_json_dumps_prints() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
-    room.send_raw(
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
+    house.send_raw(
         alice,
         r#"{"from":{"name":"","ip":""},"to":"b\u006fb","msg":"\/caf\u00E9 é😀\u007f\u0041\u000a"}"#
             .as_bytes(),
@@ -199,83 +199,83 @@ fn a_one_read_peer_gets_what_json_dumps_prints() {
         r#"{"from": {"name": "alice", "ip": "127.0.0.1"}, "to": "bob", "#,
         r#""msg": "/caf\u00e9 \u00e9\ud83d\ude00\u007fA\n"}"#
     );
-    assert_eq!(room.mail().raw(bob), [expected]);
+    assert_eq!(house.mail().raw(bob), [expected]);
 }
 
 #[test]
 fn a_late_line_feed_makes_a_stream_peer() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
-    room.hub.handle_late_line_feed(bob);
-    room.send(alice, "bob", "é");
-    assert!(room.mail().raw(bob)[0].ends_with(r#""to":"bob","msg":"é"}"#));
-    assert!(room.ask(bob, "nobody", "").starts_with('❌'));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
+    house.hub.handle_late_line_feed(bob);
+    house.send(alice, "bob", "é");
+    assert!(house.mail().raw(bob)[0].ends_with(r#""to":"bob","msg":"é"}"#));
+    assert!(house.ask(bob, "nobody", "").starts_with('❌'));
 }
 
 #[test]
 fn keys_that_the_schema_does_not_have_are_not_forwarded() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.stream("bob"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
     let frame = br#"{"x":[1],"from":{"name":"","y":{},"ip":""},"to":"bob","msg":"hi","z":null}"#;
-    room.send_raw(alice, frame);
+    house.send_raw(alice, frame);
     let expected = r#"{"from":{"name":"alice","ip":"127.0.0.1"},"to":"bob","msg":"hi"}"#;
-    assert_eq!(room.mail().raw(bob), [expected]);
+    assert_eq!(house.mail().raw(bob), [expected]);
 }
 
 // what is too long
 
 #[test]
 fn a_one_read_peer_gets_objects_of_1024_bytes_and_no_longer_ones() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
     let text = text_for(1023, Message::to_python_json);
-    room.send(alice, "bob", &text);
-    let mail = room.mail();
+    house.send(alice, "bob", &text);
+    let mail = house.mail();
     assert_eq!((mail.0.len(), mail.raw(bob)[0].len()), (1, 1023), "and the line feed");
-    room.send(alice, "bob", &format!("{text}x"));
-    let text = only_complaint(&room.mail(), alice);
+    house.send(alice, "bob", &format!("{text}x"));
+    let text = only_complaint(&house.mail(), alice);
     assert!(text.contains("\"bob\"") && text.contains("1024"), "{text}");
 }
 
 #[test]
 fn what_is_too_long_for_a_one_read_peer_is_measured_in_the_form_that_it_gets() {
-    let mut room = Room::new();
-    let (alice, _bob) = (room.stream("alice"), room.one_read("bob"));
-    room.send(alice, "bob", &"é".repeat(200));
-    only_complaint(&room.mail(), alice);
+    let mut house = House::new();
+    let (alice, _bob) = (house.stream("alice"), house.one_read("bob"));
+    house.send(alice, "bob", &"é".repeat(200));
+    only_complaint(&house.mail(), alice);
 }
 
 #[test]
 fn an_object_that_its_stamp_makes_longer_than_a_frame_is_not_forwarded() {
-    let mut room = room_with(|limits| limits.frame = 200);
-    let (alice, bob) = (room.stream("alice"), room.stream("bob"));
+    let mut house = room_with(|limits| limits.frame = 200);
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
     let text = text_for(200, Message::to_json);
-    room.send(alice, "bob", &text);
-    assert_eq!(room.mail().raw(bob)[0].len(), 200);
-    room.send(alice, "bob", &format!("{text}x"));
-    let text = only_complaint(&room.mail(), alice);
+    house.send(alice, "bob", &text);
+    assert_eq!(house.mail().raw(bob)[0].len(), 200);
+    house.send(alice, "bob", &format!("{text}x"));
+    let text = only_complaint(&house.mail(), alice);
     assert!(text.contains("\"bob\"") && text.contains("200"), "{text}");
 }
 
 #[test]
 fn the_frame_limit_holds_for_what_a_one_read_peer_gets_too() {
-    let mut room = room_with(|limits| limits.frame = 200);
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
+    let mut house = room_with(|limits| limits.frame = 200);
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
     let text = text_for(200, Message::to_python_json);
-    room.send(alice, "bob", &text);
-    assert_eq!(room.mail().raw(bob)[0].len(), 200);
-    room.send(alice, "bob", &format!("{text}x"));
-    only_complaint(&room.mail(), alice);
+    house.send(alice, "bob", &text);
+    assert_eq!(house.mail().raw(bob)[0].len(), 200);
+    house.send(alice, "bob", &format!("{text}x"));
+    only_complaint(&house.mail(), alice);
 }
 
 #[test]
 fn after_something_too_long_the_next_message_is_as_ever() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.one_read("bob"));
-    room.send(alice, "bob", "before");
-    room.send(alice, "bob", &"x".repeat(2000));
-    room.send(alice, "bob", "after");
-    let mail = room.mail();
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
+    house.send(alice, "bob", "before");
+    house.send(alice, "bob", &"x".repeat(2000));
+    house.send(alice, "bob", "after");
+    let mail = house.mail();
     let texts: Vec<_> = mail.messages(bob).into_iter().map(|message| message.msg).collect();
     assert_eq!(texts, ["before", "after"]);
     assert_eq!(mail.said(alice, "alice").len(), 1);
@@ -285,12 +285,12 @@ fn after_something_too_long_the_next_message_is_as_ever() {
 
 #[test]
 fn a_shout_reaches_everybody_else_and_its_sender_learns_how_many() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    let others = [room.stream("bob"), room.one_read("carol"), room.stream("dave")];
-    room.claim("claimant");
-    room.send(alice, "/shout", "/shout tea \"is\" ready");
-    let mail = room.mail();
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    let others = [house.stream("bob"), house.one_read("carol"), house.stream("dave")];
+    house.claim("claimant");
+    house.send(alice, "/shout", "/shout tea \"is\" ready");
+    let mail = house.mail();
     for other in others {
         let [message] = mail.messages(other).try_into().unwrap();
         let expected = Message::new("alice", "127.0.0.1", "Everyone", "/shout tea \"is\" ready");
@@ -303,23 +303,23 @@ fn a_shout_reaches_everybody_else_and_its_sender_learns_how_many() {
 
 #[test]
 fn a_shout_to_one_is_counted_in_the_singular_and_one_to_nobody_is_told() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    assert_eq!(room.ask(alice, "/shout", "hi"), "Delivered to 0 users.");
-    room.stream("bob");
-    room.send(alice, "/shout", "hi");
-    assert_eq!(room.mail().said(alice, "alice"), ["Delivered to 1 user."]);
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    assert_eq!(house.ask(alice, "/shout", "hi"), "Delivered to 0 users.");
+    house.stream("bob");
+    house.send(alice, "/shout", "hi");
+    assert_eq!(house.mail().said(alice, "alice"), ["Delivered to 1 user."]);
 }
 
 #[test]
 fn readers_of_one_kind_share_the_bytes_of_a_shout() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    let streams: Vec<_> = (0..5).map(|k| room.stream(&format!("s{k}"))).collect();
-    let one_reads: Vec<_> = (0..5).map(|k| room.one_read(&format!("o{k}"))).collect();
-    room.send(alice, "/shout", "é");
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    let streams: Vec<_> = (0..5).map(|k| house.stream(&format!("s{k}"))).collect();
+    let one_reads: Vec<_> = (0..5).map(|k| house.one_read(&format!("o{k}"))).collect();
+    house.send(alice, "/shout", "é");
     let bytes = |conns: &[chatproto::ConnId]| -> Vec<(*const u8, usize)> {
-        let all = room.out.actions().filter(|(conn, _)| conns.contains(conn));
+        let all = house.out.actions().filter(|(conn, _)| conns.contains(conn));
         all.map(|(_, outgoing)| match outgoing {
             chatproto::Outgoing::Object(bytes) => (bytes.as_ptr(), bytes.len()),
             chatproto::Outgoing::Close => panic!("nobody is closed"),
@@ -337,11 +337,11 @@ fn readers_of_one_kind_share_the_bytes_of_a_shout() {
 
 #[test]
 fn a_shout_too_long_for_some_reaches_the_others_and_the_count_says_so() {
-    let mut room = Room::new();
-    let (alice, bob) = (room.stream("alice"), room.stream("bob"));
-    let (carol, dave) = (room.one_read("carol"), room.one_read("dave"));
-    room.send(alice, "/shout", &"x".repeat(2000));
-    let mail = room.mail();
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
+    let (carol, dave) = (house.one_read("carol"), house.one_read("dave"));
+    house.send(alice, "/shout", &"x".repeat(2000));
+    let mail = house.mail();
     assert_eq!(mail.messages(bob)[0].msg.len(), 2000);
     assert!(mail.raw(carol).is_empty() && mail.raw(dave).is_empty());
     let [text] = mail.said(alice, "alice").try_into().unwrap();
@@ -350,20 +350,20 @@ fn a_shout_too_long_for_some_reaches_the_others_and_the_count_says_so() {
 
 #[test]
 fn a_shout_that_its_stamp_makes_longer_than_a_frame_reaches_nobody() {
-    let mut room = room_with(|limits| limits.frame = 200);
-    let (alice, _bob) = (room.stream("alice"), room.stream("bob"));
-    room.send(alice, "/shout", &"x".repeat(150));
-    let text = room.mail().only_answer(alice);
+    let mut house = room_with(|limits| limits.frame = 200);
+    let (alice, _bob) = (house.stream("alice"), house.stream("bob"));
+    house.send(alice, "/shout", &"x".repeat(150));
+    let text = house.mail().only_answer(alice);
     assert!(text.contains("0 users") && text.contains("Too long for 1 user"), "{text}");
 }
 
 #[test]
 fn a_shout_does_not_reach_who_is_gone() {
-    let mut room = Room::new();
-    let (alice, bob, carol) = (room.stream("alice"), room.stream("bob"), room.stream("carol"));
-    room.hub.handle_disconnect(bob, Departure::Lost, room.now, &mut room.out);
-    room.send(alice, "/shout", "hi");
-    let mail = room.mail();
+    let mut house = House::new();
+    let (alice, bob, carol) = (house.stream("alice"), house.stream("bob"), house.stream("carol"));
+    house.hub.handle_disconnect(bob, Departure::Lost, house.now, &mut house.out);
+    house.send(alice, "/shout", "hi");
+    let mail = house.mail();
     assert_eq!((mail.raw(bob).len(), mail.raw(carol).len()), (0, 1));
     assert_eq!(mail.said(alice, "alice"), ["Delivered to 1 user."]);
 }
@@ -379,13 +379,13 @@ fn after_a_schema_error_the_connection_goes_on() {
         (r#"{"from":[],"to":"b","msg":""}"#, "`from` must be an object"),
         (r#"{"from":{"name":"\u0000","ip":""},"to":"b","msg":""}"#, "from.name"),
     ] {
-        let mut room = Room::new();
-        let alice = room.stream("alice");
-        assert!(room.send_raw(alice, frame.as_bytes()));
-        let mail = room.mail();
+        let mut house = House::new();
+        let alice = house.stream("alice");
+        assert!(house.send_raw(alice, frame.as_bytes()));
+        let mail = house.mail();
         assert!(only_complaint(&mail, alice).contains(wrong), "{mail:?}");
-        assert!(matches!(room.events()[..], [Event::BadInput { .. }]));
-        assert!(room.ask(alice, "/time", "").contains("14:03:07"));
+        assert!(matches!(house.events()[..], [Event::BadInput { .. }]));
+        assert!(house.ask(alice, "/time", "").contains("14:03:07"));
     }
 }
 
@@ -397,26 +397,26 @@ fn after_a_framing_error_the_connection_is_closed_and_the_name_free() {
         (b"{\"to\":\"\xff", "UTF-8"),
         (b"{\"to\":\"\x1b", "0x1B"),
     ] {
-        let mut room = Room::new();
-        let (alice, bob) = (room.stream("alice"), room.stream("bob"));
-        assert!(room.send_raw(alice, bytes));
-        let mail = room.mail();
+        let mut house = House::new();
+        let (alice, bob) = (house.stream("alice"), house.stream("bob"));
+        assert!(house.send_raw(alice, bytes));
+        let mail = house.mail();
         assert!(mail.closes(alice));
         let [text] = mail.said(alice, "alice").try_into().unwrap();
         assert!(text.contains("Error") && text.contains(wrong), "{text}");
-        assert_eq!(room.released(), ["alice"]);
-        assert!(room.send(alice, "bob", "more"));
-        assert!(room.mail().raw(bob).is_empty(), "nothing that follows is processed");
-        room.stream("alice");
+        assert_eq!(house.released(), ["alice"]);
+        assert!(house.send(alice, "bob", "more"));
+        assert!(house.mail().raw(bob).is_empty(), "nothing that follows is processed");
+        house.stream("alice");
     }
 }
 
 #[test]
 fn an_object_without_an_end_closes_the_connection_and_the_limit_is_told() {
-    let mut room = Room::new();
-    let alice = room.stream("alice");
-    room.send_raw(alice, &[br#"{"to":""#.as_slice(), &vec![b'x'; 1 << 20]].concat());
-    let mail = room.mail();
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    house.send_raw(alice, &[br#"{"to":""#.as_slice(), &vec![b'x'; 1 << 20]].concat());
+    let mail = house.mail();
     assert!(mail.closes(alice));
     assert!(mail.said(alice, "alice")[0].contains("1048576 bytes"));
 }

@@ -1,0 +1,357 @@
+//! Order in the house: roles, kicks, bans, mutes, closed rooms, notices, what is written down of
+//! them, and the end of those who make too many errors (B8, B10).
+
+mod common;
+
+use std::time::Duration;
+
+use chatproto::{Act, Completion, ConnId, Departure, Effect, Event, Hub, Limits, PeerKind, Role};
+
+use common::{AWAY, HOME, House};
+
+const TOKEN: &str = "a token of some length";
+
+fn guarded() -> House {
+    House::of(Hub::builder().admin_token(&format!(" {TOKEN}\n")))
+}
+
+fn admin(house: &mut House) -> ConnId {
+    let conn = house.stream("admin");
+    assert_eq!(house.ask(conn, "/admin", TOKEN), "You are an admin now.");
+    house.forget();
+    conn
+}
+
+/// A moderator whom the admin made.
+fn moderator(house: &mut House, admin: ConnId) -> ConnId {
+    let conn = house.stream("mod");
+    house.send(admin, "/role", "mod moderator");
+    house.forget();
+    conn
+}
+
+/// The acts since the last time: what, to whom, for how many seconds, why.
+fn acts(house: &mut House) -> Vec<(Act, String, Option<u64>, String)> {
+    let acts = house.events().into_iter().filter_map(|event| match event {
+        Event::Moderated { act, target, duration, reason, .. } => {
+            Some((act, target, duration.map(|duration| duration.as_secs()), reason))
+        }
+        _ => None,
+    });
+    acts.collect()
+}
+
+fn act(
+    what: Act,
+    target: &str,
+    seconds: Option<u64>,
+    reason: &str,
+) -> (Act, String, Option<u64>, String) {
+    (what, target.to_owned(), seconds, reason.to_owned())
+}
+
+/// Tries to register; the refusal, if it is one.
+fn refusal(house: &mut House, name: &str) -> Option<String> {
+    let conn = house.connect(HOME);
+    house.name(conn, name, PeerKind::Stream);
+    while let Some(Effect::Claim { token, .. }) = house.out.next_effect() {
+        house.complete(token, Completion::Claimed);
+    }
+    let mail = house.mail();
+    mail.closes(conn).then(|| mail.refusal(conn))
+}
+
+#[test]
+fn only_the_token_makes_an_admin() {
+    let mut house = guarded();
+    let alice = house.stream("alice");
+    for wrong in ["x", "a token of some lengt", "A token of some length", "a token of some length!"]
+    {
+        assert_eq!(house.ask(alice, "/admin", wrong), "❌ That is not the token.");
+        let denied = |event: &Event| matches!(event, Event::Denied { endpoint, .. } if &**endpoint == "/admin");
+        assert!(house.events().iter().any(denied));
+    }
+    assert_eq!(house.ask(alice, "/admin", ""), "❌ Send /admin TOKEN.");
+    assert!(house.ask(alice, "/whoami", "").contains("a user"));
+    assert_eq!(house.ask(alice, "/admin", &format!("/admin {TOKEN}")), "You are an admin now.");
+    assert!(house.ask(alice, "/whoami", "").contains("an admin"));
+    let written = house.events();
+    assert!(
+        matches!(&written[..], [Event::Moderated { act: Act::Admin, by, .. }] if by.as_str() == "alice")
+    );
+    assert!(!format!("{written:?}{:?}", house.hub).contains("some length"));
+
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    for token in ["", "x"] {
+        assert!(house.ask(alice, "/admin", token).starts_with('❌'));
+    }
+}
+
+#[test]
+fn who_tries_many_tokens_is_closed() {
+    let mut house = guarded();
+    let alice = house.stream("alice");
+    for _ in 0..19 {
+        assert_eq!(house.ask(alice, "/admin", "guess"), "❌ That is not the token.");
+    }
+    house.send(alice, "/admin", "guess");
+    assert!(house.mail().closes(alice));
+}
+
+#[test]
+fn each_command_is_for_its_role() {
+    let mut house = guarded();
+    let admin = admin(&mut house);
+    let (moderator, alice) = (moderator(&mut house, admin), house.stream("alice"));
+    house.forget();
+    for command in ["/kick", "/ban", "/unban", "/bans", "/mute", "/unmute", "/close", "/notice"] {
+        let text = house.ask(alice, command, "mod");
+        assert_eq!(text, format!("❌ {command} is for moderators."));
+        let events = house.events();
+        assert!(matches!(&events[..], [Event::Denied { name, endpoint, .. }]
+            if name.as_str() == "alice" && &**endpoint == command));
+        assert!(house.send(moderator, command, "nobody-that-is-here"));
+        house.events();
+        let text = house.mail().said(moderator, "mod").remove(0);
+        assert!(!text.contains("is for"), "{text}");
+    }
+    for user in [alice, moderator] {
+        assert_eq!(house.ask(user, "/role", "alice admin"), "❌ /role is for admins.");
+    }
+    assert!(house.ask(alice, "/help", "").contains("/kick"));
+    assert!(house.ask(alice, "/help", "/kick").contains("For moderators"));
+}
+
+#[test]
+fn a_role_is_given_and_taken() {
+    let mut house = guarded();
+    let (admin, alice) = (admin(&mut house), house.stream("alice smith"));
+    house.send(admin, "/role", "\"alice smith\" moderator");
+    let mail = house.mail();
+    assert_eq!(mail.said(admin, "admin"), ["alice smith is a moderator now."]);
+    assert!(mail.said(alice, "alice smith")[0].contains("a moderator now"));
+    assert_eq!(acts(&mut house), [act(Act::Role(Role::Moderator), "alice smith", None, "")]);
+    assert_eq!(house.ask(alice, "/bans", ""), "Nobody is banned.");
+    house.send(admin, "/role", "\"alice smith\" user");
+    house.forget();
+    assert_eq!(house.ask(alice, "/bans", ""), "❌ /bans is for moderators.");
+    for bad in ["", "admin", "admin king", "admin user now"] {
+        assert!(house.ask(admin, "/role", bad).starts_with("❌ Send /role"), "{bad}");
+    }
+    assert!(house.ask(admin, "/role", "nobody user").contains("not found"));
+}
+
+#[test]
+fn who_is_kicked_is_told_why_and_then_closed() {
+    let mut house = guarded();
+    let admin = admin(&mut house);
+    let (bob, carol) = (house.stream("bob"), house.stream("carol"));
+    for conn in [bob, carol] {
+        house.send(conn, "/join", "#tea");
+    }
+    house.forget();
+    house.send(admin, "/kick", "/kick bob too  loud \"here\"");
+    let mail = house.mail();
+    assert!(mail.closes(bob));
+    assert_eq!(mail.said(bob, "bob"), ["⛔ You were kicked by admin: too  loud \"here\"."]);
+    assert_eq!(mail.said(admin, "admin"), ["Kicked bob."]);
+    assert_eq!(mail.messages(carol)[0].msg, "bob was kicked.");
+    let events = house.events();
+    assert!(matches!(&events[..], [
+        Event::Moderated { by, act: Act::Kick, target, reason, .. },
+        Event::Departed { name, reason: Departure::Kicked, .. },
+    ] if by.as_str() == "admin" && target == "bob" && reason == "too  loud \"here\"" && name.as_str() == "bob"));
+    house.send(bob, "carol", "still here?");
+    assert!(house.mail().is_empty());
+    assert_eq!(refusal(&mut house, "bob"), None);
+}
+
+#[test]
+fn nobody_acts_against_those_above_or_beside() {
+    let mut house = guarded();
+    let admin = admin(&mut house);
+    let (moderator, other) = (moderator(&mut house, admin), house.stream("other"));
+    house.send(admin, "/role", "other moderator");
+    house.forget();
+    for target in ["admin", "other"] {
+        for command in ["/kick", "/mute"] {
+            let text = house.ask(moderator, command, target);
+            assert!(text.starts_with("❌ ") && text.ends_with("ask an admin."), "{text}");
+        }
+        assert!(house.ask(moderator, "/ban", target).starts_with("❌ Not banned"));
+    }
+    assert_eq!(house.ask(moderator, "/kick", "mod"), "❌ That is yourself.");
+    assert!(house.ask(moderator, "/ban", "127.0.0.0/8").starts_with("❌ Not banned"));
+    assert!(house.ask(admin, "/ban", "127.0.0.1").starts_with("❌ Not banned"));
+    assert_eq!(house.ask(admin, "/bans", ""), "Nobody is banned.");
+    house.send(admin, "/kick", "other");
+    assert!(house.mail().closes(other));
+}
+
+#[test]
+fn a_ban_holds_for_the_name_and_those_that_look_like_it() {
+    let mut house = guarded();
+    let (admin, bob) = (admin(&mut house), house.stream("bob"));
+    house.send(admin, "/ban", "bob 1h spam, again");
+    let mail = house.mail();
+    assert_eq!(mail.said(bob, "bob"), ["⛔ You were banned for 1 h by admin: spam, again."]);
+    assert!(mail.closes(bob));
+    assert_eq!(mail.said(admin, "admin"), ["Banned bob for 1 h."]);
+    assert_eq!(acts(&mut house), [act(Act::Ban, "bob", Some(3_600), "spam, again")]);
+    for name in ["bob", "Bob", "BOB", "b0b", "b\u{43e}b", "\u{ff42}ob"] {
+        let text = refusal(&mut house, name).expect(name);
+        assert_eq!(text, "⛔ Error: you are banned for another 1 h: spam, again.");
+    }
+    assert_eq!(refusal(&mut house, "bobby"), None);
+    let carol = house.stream("carol");
+    let text = house.ask(carol, "/nick", "B0B");
+    assert!(text.starts_with("❌ Your name stays carol: that name is banned"), "{text}");
+    assert_eq!(house.ask(admin, "/bans", ""), "Bans (1): bob (for 1 h, by admin: spam, again)");
+    house.now.monotonic += Duration::from_secs(3_600);
+    assert_eq!(house.ask(admin, "/bans", ""), "Nobody is banned.");
+    assert_eq!(refusal(&mut house, "bob"), None);
+}
+
+#[test]
+fn a_ban_of_an_address_holds_for_who_is_there_and_who_comes() {
+    let mut house = guarded();
+    let admin = admin(&mut house);
+    let bob = house.join("bob", PeerKind::Stream, AWAY);
+    house.forget();
+    house.send(admin, "/ban", "192.0.2.0/24");
+    let mail = house.mail();
+    assert!(mail.closes(bob));
+    assert_eq!(mail.said(admin, "admin"), ["Banned 192.0.2.0/24."]);
+    let conn = house.connect(AWAY);
+    let text = house.mail().refusal(conn);
+    assert_eq!(text, "⛔ Error: your address is banned.");
+    house.name(conn, "bob", PeerKind::Stream);
+    assert!(house.mail().is_empty(), "it is closing");
+    assert_eq!(house.ask(admin, "/unban", "192.0.2.77/24"), "192.0.2.77/24 is banned no longer.");
+    assert!(house.ask(admin, "/unban", "192.0.2.0/24").starts_with('❌'));
+    house.connect(AWAY);
+    assert!(house.mail().is_empty());
+}
+
+#[test]
+fn a_mute_takes_the_word_and_nothing_else() {
+    let mut house = guarded();
+    let (admin, bob) = (admin(&mut house), house.stream("bob"));
+    house.send(bob, "/join", "#tea");
+    house.forget();
+    house.send(admin, "/mute", "bob 10min shouting");
+    let mail = house.mail();
+    assert_eq!(mail.said(bob, "bob"), ["❌ You are muted for 10 min, by admin: shouting."]);
+    assert_eq!(mail.said(admin, "admin"), ["Muted bob for 10 min."]);
+    assert_eq!(acts(&mut house), [act(Act::Mute, "bob", Some(600), "shouting")]);
+    for (to, msg) in
+        [("admin", "hi"), ("#tea", "hi"), ("/shout", "hi"), ("/away", "hi"), ("/nick", "rob")]
+    {
+        let text = house.ask(bob, to, msg);
+        assert!(text.starts_with('❌') && text.contains("muted"), "{to}: {text}");
+    }
+    assert!(house.ask(bob, "/list", "").starts_with("Connected users"));
+    // under the same name it holds for the next connection too
+    house.hub.handle_disconnect(bob, Departure::Left, house.now, &mut house.out);
+    house.forget();
+    let bob = house.stream("bob");
+    assert!(house.ask(bob, "admin", "hi").contains("for another 10 min"));
+    house.now.monotonic += Duration::from_secs(599);
+    assert!(house.ask(bob, "admin", "hi").contains("for another 1 s"));
+    house.now.monotonic += Duration::from_secs(1);
+    house.send(bob, "admin", "hi");
+    assert_eq!(house.mail().messages(admin)[0].msg, "hi");
+}
+
+#[test]
+fn a_mute_can_be_lifted() {
+    let mut house = guarded();
+    let (admin, bob) = (admin(&mut house), house.stream("bob"));
+    house.send(admin, "/mute", "bob");
+    house.forget();
+    assert!(house.ask(bob, "/shout", "x").starts_with("❌ You are muted:"));
+    house.send(admin, "/unmute", "bob");
+    let mail = house.mail();
+    assert_eq!(mail.said(bob, "bob"), ["You may speak again."]);
+    assert_eq!(mail.said(admin, "admin"), ["bob may speak again."]);
+    assert!(house.ask(admin, "/unmute", "bob").starts_with('❌'));
+    house.send(bob, "admin", "hi");
+    assert_eq!(house.mail().messages(admin)[0].msg, "hi");
+}
+
+#[test]
+fn a_closed_room_is_gone_and_its_members_know() {
+    let mut house = guarded();
+    let (admin, bob, carol) = (admin(&mut house), house.stream("bob"), house.one_read("carol"));
+    for conn in [bob, carol] {
+        house.send(conn, "/join", "#tea");
+    }
+    house.forget();
+    house.send(admin, "/close", "#tea off topic");
+    let mail = house.mail();
+    for conn in [bob, carol] {
+        let message = &mail.messages(conn)[0];
+        assert_eq!((&*message.to, &*message.msg), ("#tea", "admin closed the room: off topic."));
+    }
+    assert_eq!(mail.said(admin, "admin"), ["Closed #tea."]);
+    assert_eq!(acts(&mut house), [act(Act::Close, "#tea", None, "off topic")]);
+    assert!(house.ask(bob, "#tea", "hi").starts_with("❌ You are not in"));
+    assert!(house.ask(admin, "/close", "#tea").starts_with("❌ There is no room"));
+}
+
+#[test]
+fn a_notice_reaches_everybody_else() {
+    let mut house = guarded();
+    let (admin, bob, carol) = (admin(&mut house), house.stream("bob"), house.one_read("carol"));
+    house.send(admin, "/notice", "down at 5");
+    let mail = house.mail();
+    for conn in [bob, carol] {
+        let message = &mail.messages(conn)[0];
+        assert!(message.is_from_server());
+        assert_eq!((&*message.to, &*message.msg), ("Everyone", "Notice: down at 5"));
+    }
+    assert_eq!(mail.said(admin, "admin"), ["Told 2 users."]);
+    assert_eq!(acts(&mut house), [act(Act::Notice, "", None, "down at 5")]);
+    house.send(admin, "/notice", &"x".repeat(2_000));
+    assert_eq!(
+        house.mail().said(admin, "admin"),
+        ["Told 1 user. Too long for 1 user: send a shorter text."]
+    );
+}
+
+#[test]
+fn twenty_schema_errors_in_a_minute_are_too_many() {
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    let err = |house: &mut House| {
+        house.send_raw(alice, b"{}");
+        let mail = house.mail();
+        (mail.said(alice, "alice").remove(0), mail.closes(alice))
+    };
+    for _ in 0..19 {
+        assert!(!err(&mut house).1);
+    }
+    // the minute of the first nineteen is over
+    house.now.monotonic += Duration::from_secs(60);
+    for number in 0..19 {
+        assert!(!err(&mut house).1, "{number}");
+        house.now.monotonic += Duration::from_secs(3);
+        assert!(house.ask(alice, "Everyone", "beat").contains("not found"), "not an error");
+    }
+    let (text, closes) = err(&mut house);
+    assert!(closes && text.starts_with('⛔') && text.contains("too many"), "{text}");
+    let departed =
+        |event: &Event| matches!(event, Event::Departed { reason: Departure::Erring, .. });
+    assert!(house.events().iter().any(departed));
+}
+
+#[test]
+fn how_many_errors_are_too_many_is_a_limit() {
+    let mut limits = Limits::default();
+    limits.errors = 1;
+    let mut house = House::of(Hub::builder().limits(limits));
+    let alice = house.stream("alice");
+    house.send_raw(alice, b"{}");
+    assert!(house.mail().closes(alice));
+}
