@@ -48,6 +48,46 @@ fn hub(criterion: &mut Criterion) {
         bench("not-found", "Everyone", 1);
     }
     group.finish();
+    rooms(criterion);
+}
+
+/// A message to a room, in a hub with so many more users that a cost of theirs would show.
+/// Ids: `hub/room-fanout/<members>`.
+fn rooms(criterion: &mut Criterion) {
+    const USERS: usize = 20_000;
+    let mut group = criterion.benchmark_group("hub");
+    let (mut hub, mut out, conns) = crowd(USERS);
+    let now = Now::system();
+    let mut send = |from: ConnId, to: &str, msg: &str, out: &mut Output| {
+        let bytes = Message::new("", "", to, msg).to_json().into_bytes();
+        let frame = Decoder::default().decode(&mut &bytes[..]).unwrap().unwrap();
+        hub.handle_message(from, &frame.message(), now, out);
+    };
+    for members in [10, 100, 1000, 10_000] {
+        let room = format!("#r{members}");
+        // spread over all the users, as they would be
+        for number in 0..members {
+            send(conns[number * (USERS / members)], "/join", &room, &mut out);
+        }
+        out.clear();
+    }
+    for members in [10, 100, 1000, 10_000] {
+        let bytes = Message::new("", "", &format!("#r{members}"), &"x".repeat(64)).to_json();
+        let mut input = bytes.as_bytes();
+        let frame = Decoder::default().decode(&mut input).unwrap().unwrap();
+        hub.handle_message(conns[0], &frame.message(), now, &mut out);
+        assert_eq!(out.actions().count(), members - 1);
+        group.throughput(Throughput::Elements(members as u64 - 1));
+        group.bench_function(BenchmarkId::new("room-fanout", members), |b| {
+            b.iter(|| {
+                out.clear();
+                hub.handle_message(conns[0], &black_box(&frame).message(), now, &mut out);
+                black_box(&out);
+            });
+        });
+        out.clear();
+    }
+    group.finish();
 }
 
 criterion_group!(benches, hub);

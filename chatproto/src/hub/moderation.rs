@@ -226,8 +226,8 @@ impl Ban {
 impl Call<'_> {
     /// The user of that name; if there is none, the one who asks is told.
     pub(super) fn find_target(&mut self, name: &str) -> Option<(ConnId, UserName)> {
-        let found = self.find_user(name);
-        let target = found.and_then(|conn| Some((conn, self.hub.users.get(conn)?.user_name()?)));
+        let found = self.hub.find_user(name);
+        let target = found.and_then(|(conn, session)| Some((conn, session.user_name()?)));
         if target.is_none() {
             self.answer(&no_user(name));
         }

@@ -55,35 +55,33 @@ impl Call<'_> {
 
     /// Delivers a message to the user that it is addressed to (A9).
     pub(super) fn forward(&mut self, message: &MessageRef<'_>, to: &str) {
-        let Some(receiver) = self.find_user(to) else {
+        let hub = &*self.hub;
+        let Some((receiver, session)) = hub.find_user(to) else {
             return self.answer(&no_user(to));
         };
-        if !self.may_speak() {
+        let Some(sender) = hub.users.get(self.conn) else { return };
+        if sender.mute(self.now.monotonic).is_some() {
+            self.may_speak();
             return;
         }
-        let hub = &*self.hub;
-        let (Some(sender), Some(session)) = (hub.users.get(self.conn), hub.users.get(receiver))
-        else {
-            return;
-        };
         // the sender's spelling of the name is kept, if it spells the name and nothing else
         let name = session.name().unwrap_or_default();
         let token = spelling(message, name);
         let object =
             write_forward(self.out, &hub.limits, sender, session.kind, message, &token, name);
-        match object {
-            Ok(object) => self.out.deliver(receiver, object),
-            Err(limit) => {
-                return self.answer(&format!(
-                    "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
-                    quoted(to)
-                ));
+        let answer = match object {
+            Ok(object) => {
+                self.out.deliver(receiver, object);
+                let away = session.extras().and_then(|extras| extras.away.as_deref());
+                let Some(away) = away else { return };
+                format!("{name} is away: {away}")
             }
-        }
-        if let Some(away) = session.extras().and_then(|extras| extras.away.as_deref()) {
-            let text = format!("{name} is away: {away}");
-            self.answer(&text);
-        }
+            Err(limit) => format!(
+                "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
+                quoted(to)
+            ),
+        };
+        self.answer(&answer);
     }
 
     /// Delivers a message to the other members of a room, of which the sender must be one.
@@ -112,23 +110,25 @@ impl Call<'_> {
         }
     }
 
+    /// The room of that name, if the user is in it.
+    pub(super) fn own_room(&self, name: &str) -> Option<RoomId> {
+        let room = self.hub.find_room(name)?;
+        self.session().rooms().iter().any(|membership| membership.room == room).then_some(room)
+    }
+}
+
+impl Hub {
     /// The registered user of that name.
-    pub(super) fn find_user(&self, name: &str) -> Option<ConnId> {
+    pub(super) fn find_user(&self, name: &str) -> Option<(ConnId, &Session)> {
         // what is longer than any name could be is not worth normalising
-        let can_be_name = name.len() <= self.hub.limits.name.saturating_mul(3);
-        can_be_name.then(|| self.hub.users.find(&normalise(name))).flatten()
+        let can_be_name = name.len() <= self.limits.name.saturating_mul(3);
+        can_be_name.then(|| self.users.find(&normalise(name))).flatten()
     }
 
     /// The room of that name.
     pub(super) fn find_room(&self, name: &str) -> Option<RoomId> {
-        let can_be_name = name.len() <= self.hub.limits.name.saturating_mul(3) + 1;
-        can_be_name.then(|| self.hub.rooms.find(&normalise(name))).flatten()
-    }
-
-    /// The room of that name, if the user is in it.
-    pub(super) fn own_room(&self, name: &str) -> Option<RoomId> {
-        let room = self.find_room(name)?;
-        self.session().rooms().iter().any(|membership| membership.room == room).then_some(room)
+        let can_be_name = name.len() <= self.limits.name.saturating_mul(3) + 1;
+        can_be_name.then(|| self.rooms.find(&normalise(name))).flatten()
     }
 }
 

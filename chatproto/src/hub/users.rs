@@ -214,9 +214,10 @@ impl Users {
     }
 
     /// The registered user of that (normalised) name.
-    pub(super) fn find(&self, name: &str) -> Option<ConnId> {
+    pub(super) fn find(&self, name: &str) -> Option<(ConnId, &Session)> {
         let conn = self.holder(name)?;
-        (self.get(conn)?.phase == Phase::Registered).then_some(conn)
+        let session = self.get(conn)?;
+        (session.phase == Phase::Registered).then_some((conn, session))
     }
 
     /// Who holds the name, registered or claiming it.

@@ -22,7 +22,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let mut arguments = Arguments::new(&text);
     let Some(name) = arguments.next() else { return call.answer_usage(&COMMAND) };
     let reason = arguments.rest();
-    let Some(room) = call.find_room(name) else { return call.answer(&no_room(name)) };
+    let Some(room) = call.hub.find_room(name) else { return call.answer(&no_room(name)) };
     let name = call.hub.rooms.get(room).map_or(String::new(), |room| room.name.to_string());
     call.report(Act::Close, name.clone(), None, reason);
     let told = format!("{} closed the room{}.", call.user(), because(reason));

@@ -22,7 +22,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let Some(name) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
     let (name, now) = (normalise(name), call.now.monotonic);
-    let user = call.find_user(&name);
+    let user = call.hub.find_user(&name).map(|(conn, _)| conn);
     let session = user.and_then(|user| call.hub.users.get_mut(user));
     let was_muted_here =
         session.and_then(|session| session.extras_mut().mute.take()).is_some();

@@ -21,7 +21,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         Ok(None) => return call.answer_usage(&COMMAND),
         Err(reason) => return call.answer(&format!("❌ {reason}")),
     };
-    let Some(room) = call.find_room(name).and_then(|room| call.hub.rooms.get(room)) else {
+    let Some(room) = call.hub.find_room(name).and_then(|room| call.hub.rooms.get(room)) else {
         return call.answer(&no_room(name));
     };
     let members = call.hub.users.sessions(&room.members);
