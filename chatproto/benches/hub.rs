@@ -72,7 +72,7 @@ fn rooms(criterion: &mut Criterion) {
         out.clear();
     }
     for members in [10, 100, 1000, 10_000] {
-        let bytes = Message::new("", "", &format!("#r{members}"), &"x".repeat(64)).to_json();
+        let bytes = Message::new("", "", format!("#r{members}"), "x".repeat(64)).to_json();
         let mut input = bytes.as_bytes();
         let frame = Decoder::default().decode(&mut input).unwrap().unwrap();
         hub.handle_message(conns[0], &frame.message(), now, &mut out);
