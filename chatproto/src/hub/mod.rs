@@ -1,4 +1,5 @@
-//! The hub: who is who and who gets what, as a pure state machine (A6–A11, B5, B6, B8, B10, B11).
+//! The hub: who is who and who gets what, as a pure state machine (A6–A11, B5, B6, B8, B10, B11,
+//! B15).
 //!
 //! No socket, no clock, no thread. Inputs are the `handle_*` calls, time is an argument, and what
 //! the hub wants done is appended to an [`Output`]. Two hubs with one seed that get the same calls
