@@ -126,11 +126,17 @@ pub(crate) struct ReaderOptions {
 /// "/list" and the like are commands to the server ("/help" lists them), "/quit" leaves,
 /// everything else goes to everybody.
 ///
+/// "/join #tea" makes you a member of a room, and from then on everything else goes to that room;
+/// "/leave" leaves it and goes back to everybody. You can be in several: "/to #work" goes to another
+/// of them, "/to everyone" back to everybody, and "@#work text" writes to one of them once. In a
+/// terminal the prompt says where you are. After a lost connection you are in the same rooms again.
+///
 /// If standard input or output is not a terminal, it reads lines and prints one line for each
-/// message, "FROM → TO: TEXT"; TO is your name, or Everyone. Control characters in it are shown as
-/// \n, \t and \u{1b}, so that a line is a message. Everything else goes to standard error. At the
-/// end of input it sends what is left, waits for answers, and exits with 0; with 1 if a line could
-/// not be sent.
+/// message, "FROM → TO: TEXT"; TO is your name, a room, or Everyone. Control characters in it are
+/// shown as \n, \t and \u{1b}, so that a line is a message. Where a line goes is decided by the lines
+/// before it alone: if a room cannot be joined, what is for it goes to nobody. Everything else goes
+/// to standard error. At the end of input it sends what is left, waits for answers, and exits with 0;
+/// with 1 if a line could not be sent.
 #[derive(Args, Debug)]
 pub(crate) struct ChatOptions {
     /// Your name; in a terminal you are asked for it if it is missing

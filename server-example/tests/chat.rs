@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use chatproto::{Decoder, Message};
-use common::{Program, Raw, TestServer};
+use common::{Program, Raw, Script, TestServer};
 
 #[test]
 fn clients_and_a_raw_program_exchange_private_messages_and_shouts() {
@@ -154,4 +154,104 @@ fn no_input_at_all_ends_well() {
     let mut alice = server.chat("alice", &[]);
     alice.close_input();
     assert_eq!(alice.end().0, Some(0));
+}
+
+#[test]
+fn a_script_talks_in_a_room() {
+    let server = TestServer::start(&[]);
+    let mut bob = Raw::connect(server.address, "bob");
+    bob.join("#green tea");
+    let mut alice = server.chat("alice", &[]);
+    // all at once: what the server answers changes nothing
+    for line in [
+        "/join #green tea",
+        "to the room",
+        "/to everyone",
+        "to all",
+        "@#green tea to the room again",
+        "/leave #green tea",
+        "@#green tea to nobody",
+        "to all again",
+    ] {
+        alice.type_line(line);
+    }
+    for (to, msg) in [
+        ("#green tea", "to the room"),
+        ("Everyone", "to all"),
+        ("#green tea", "to the room again"),
+        ("Everyone", "to all again"),
+    ] {
+        assert_eq!(bob.receive_from_user(), Message::new("alice", "127.0.0.1", to, msg));
+    }
+    assert_eq!(
+        alice.line_with("Joined"),
+        "SERVER → alice: Joined #green tea. Other members (1): bob"
+    );
+    alice.line_with("Left #green tea.");
+    alice.line_with("❌ You are not in");
+    alice.type_line("/join \"#green tea\"");
+    alice.line_with("Joined");
+    bob.send("#green tea", "hallo");
+    assert_eq!(alice.line_with("hallo"), "bob → #green tea: hallo");
+}
+
+#[test]
+fn a_refused_join_sends_no_line_of_a_script_to_everybody() {
+    let server = TestServer::start(&[]);
+    let mut bob = Raw::connect(server.address, "bob");
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line("/join #not,a,room");
+    alice.line_with("❌ Not joined: ");
+    alice.type_line("not for everybody");
+    alice.line_with("❌ You are not in");
+    alice.type_line("/leave");
+    alice.line_with("❌ You are not in");
+    alice.type_line("for everybody");
+    assert_eq!(bob.receive_from_user().msg, "for everybody");
+    alice.type_line("/to #tea");
+    alice.type_line("nor this");
+    alice.line_with("❌ You are not in");
+    alice.close_input();
+    assert_eq!(alice.end().0, Some(0));
+}
+
+#[test]
+fn a_script_comes_back_under_its_new_name_and_into_its_rooms() {
+    let server = Script::start();
+    let address = server.address.to_string();
+    let mut alice = Program::start(&["chat", "--name", "alice", "--server", &address]);
+    let mut script = server.welcome("alice");
+    alice.type_line("/join #green tea");
+    alice.type_line("/nick carol");
+    script.expect("/join", "\"#green tea\"");
+    script.expect("/nick", "carol");
+    script.say("alice", "Joined #green tea. You are its only member.");
+    script.say("carol", "You are now carol.");
+    assert_eq!(alice.line_with("now"), "SERVER → carol: You are now carol.");
+    drop(script);
+    alice.error_with("connection lost, trying again in ");
+    alice.type_line("hi");
+    let mut script = server.welcome("carol");
+    script.expect("/join", "\"#green tea\"");
+    script.expect("#green tea", "hi");
+}
+
+#[test]
+fn a_room_is_joined_again_after_a_restart_of_the_server() {
+    let mut server = TestServer::start(&[]);
+    let address = server.address.to_string();
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line("/join #tea");
+    alice.line_with("Joined #tea.");
+    server.program.terminate();
+    alice.error_with("connection lost, trying again in ");
+    assert_eq!(server.program.end().0, Some(0));
+
+    let server = TestServer::start_on(&address, &[]);
+    alice.line_with("Joined #tea.");
+    let mut bob = Raw::connect(server.address, "bob");
+    bob.join("#tea");
+    alice.type_line("I am back");
+    let message = bob.receive_from_user();
+    assert_eq!((&*message.to, &*message.msg), ("#tea", "I am back"));
 }

@@ -5,11 +5,12 @@ mod common;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use common::{PATIENCE, Raw, TestServer};
+use common::{PATIENCE, Raw, Script, TestServer};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// The program with a terminal of its own, killed when it is dropped.
@@ -23,14 +24,14 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn chat(server: &TestServer, options: &[&str]) -> Self {
+    fn chat(server: SocketAddr, options: &[&str]) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
         let path = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
         let open = || File::options().read(true).write(true).open(&path).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_server-example"))
-            .args(["chat", "--server", &server.address.to_string()])
+            .args(["chat", "--server", &server.to_string()])
             .args(options)
             .env("TERM", "xterm")
             .stdin(Stdio::from(open()))
@@ -93,7 +94,7 @@ const PLAIN: [&str; 4] = ["--name", "alice", "--color", "never"];
 fn messages_come_above_the_line_that_is_typed() {
     let server = TestServer::start(&[]);
     let mut bob = Raw::connect(server.address, "bob");
-    let mut alice = Terminal::chat(&server, &PLAIN);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
     alice.wait_for("Welcome, alice!");
     alice.wait_for("alice> ");
     alice.press("@bob half a");
@@ -113,7 +114,7 @@ fn messages_come_above_the_line_that_is_typed() {
 fn what_others_write_cannot_control_the_terminal() {
     let server = TestServer::start(&[]);
     let mut eve = Raw::connect(server.address, "eve");
-    let mut alice = Terminal::chat(&server, &PLAIN);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
     alice.wait_for("Welcome, alice!");
     eve.send("alice", "\u{1b}]0;owned\u{7}\u{9b}2J\nforged");
     alice.wait_for("eve → you: \\u{1b}]0;owned\\u{7}\\u{9b}2J\\nforged");
@@ -124,7 +125,7 @@ fn what_others_write_cannot_control_the_terminal() {
 #[test]
 fn tab_completes_names_and_commands_and_the_questions_stay_hidden() {
     let server = TestServer::start(&[]);
-    let mut alice = Terminal::chat(&server, &PLAIN);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
     alice.wait_for("Welcome, alice!");
     // an answer that is shown comes behind those that are not
     alice.press("/time\r");
@@ -145,7 +146,7 @@ fn tab_completes_names_and_commands_and_the_questions_stay_hidden() {
 fn control_d_and_control_c_leave() {
     let server = TestServer::start(&[]);
     for key in ["\u{4}", "\u{3}"] {
-        let mut alice = Terminal::chat(&server, &PLAIN);
+        let mut alice = Terminal::chat(server.address, &PLAIN);
         alice.wait_for("alice> ");
         alice.press(key);
         assert_eq!(alice.end(), Some(0));
@@ -155,7 +156,7 @@ fn control_d_and_control_c_leave() {
 #[test]
 fn the_name_is_asked_for() {
     let server = TestServer::start(&[]);
-    let mut alice = Terminal::chat(&server, &[]);
+    let mut alice = Terminal::chat(server.address, &[]);
     alice.wait_for("Your name");
     alice.press("alice\r");
     alice.wait_for("Welcome, alice!");
@@ -164,11 +165,181 @@ fn the_name_is_asked_for() {
 #[test]
 fn a_server_lost_for_good_ends_the_line_that_is_typed() {
     let server = TestServer::start(&[]);
-    let mut alice = Terminal::chat(&server, &[&PLAIN[..], &["--no-reconnect"]].concat());
+    let mut alice = Terminal::chat(server.address, &[&PLAIN[..], &["--no-reconnect"]].concat());
     alice.wait_for("alice> ");
     alice.press("half a line");
     alice.wait_for("half a line");
     server.program.terminate();
     alice.wait_for("was lost: the server closed the connection");
     assert_eq!(alice.end(), Some(1));
+}
+
+#[test]
+fn the_prompt_says_where_plain_text_goes() {
+    let server = TestServer::start(&[]);
+    let mut bob = Raw::connect(server.address, "bob");
+    bob.join("#tea");
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    alice.wait_for("alice> ");
+    alice.press("/join #tea\r");
+    alice.wait_for("Joined #tea. Other members (1): bob");
+    alice.wait_for("alice #tea> ");
+    let mut check = |alice: &mut Terminal, typed: &str, to: &str| {
+        alice.press(&format!("{typed}\r"));
+        let message = bob.receive_from_user();
+        assert_eq!(message.to, to, "{typed}");
+        message.msg
+    };
+    assert_eq!(check(&mut alice, "hi", "#tea"), "hi");
+    assert_eq!(check(&mut alice, "@bob hi", "bob"), "hi");
+    assert_eq!(check(&mut alice, "/shout hi", "Everyone"), "hi");
+    alice.press("/to\r");
+    alice.wait_for("alice> ");
+    check(&mut alice, "hi", "Everyone");
+    check(&mut alice, "@#tea hi", "#tea");
+    alice.press("/to #tea\r");
+    alice.wait_for("alice #tea> ");
+    check(&mut alice, "hi", "#tea");
+    alice.press("/leave\r");
+    alice.wait_for("Left #tea.");
+    alice.wait_for("alice> ");
+    check(&mut alice, "hi", "Everyone");
+    alice.press("/to #tea\r");
+    alice.wait_for("* you are not in #tea: /join #tea");
+    alice.wait_for("alice #tea> ");
+    alice.press("hi\r");
+    alice.wait_for("❌ You are not in");
+}
+
+#[test]
+fn messages_and_notices_of_a_room_show_it() {
+    let server = TestServer::start(&[]);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    alice.press("/join #tea\r");
+    alice.wait_for("SERVER: Joined #tea. You are its only member.");
+    let mut bob = Raw::connect(server.address, "bob");
+    bob.join("#tea");
+    alice.wait_for(" SERVER #tea: bob joined.");
+    bob.send("#tea", "hello");
+    alice.wait_for(" bob #tea: hello");
+}
+
+#[test]
+fn lines_that_are_pasted_behind_a_join_go_to_the_room() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    alice.wait_for("alice> ");
+    alice.press("\u{1b}[200~/join #green tea\none\n@bob two\n/leave\nthree\u{1b}[201~");
+    alice.press("\r");
+    script.expect("/join", "\"#green tea\"");
+    script.expect("#green tea", "one");
+    script.expect("bob", "two");
+    script.expect("/leave", "\"#green tea\"");
+    script.expect("/shout", "three");
+}
+
+#[test]
+fn after_a_refused_join_the_next_prompt_is_the_one_before() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    alice.press("/join #tea\r");
+    script.expect("/join", "#tea");
+    alice.wait_for("alice #tea> ");
+    alice.press("half");
+    alice.wait_for("half");
+    script.say("alice", "❌ Not joined: no.");
+    alice.wait_for("SERVER: ❌ Not joined: no.");
+    alice.wait_for("* you are not in #tea: after this line, plain text goes to everybody");
+    alice.press(" a line\r");
+    script.expect("#tea", "half a line");
+    alice.wait_for("alice> ");
+    alice.press("hi\r");
+    script.expect("/shout", "hi");
+}
+
+#[test]
+fn a_closed_room_is_left_for_everybody() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    alice.press("/join #tea\r");
+    script.expect("/join", "#tea");
+    script.say("alice", "Joined #tea. Other members (1): bob");
+    alice.wait_for("Joined #tea");
+    alice.wait_for("alice #tea> ");
+    script.say("#tea", "bob closed the room: it is late.");
+    alice.wait_for("SERVER #tea: bob closed the room: it is late.");
+    alice.wait_for("* you are not in #tea: after this line, plain text goes to everybody");
+    alice.press("\r");
+    alice.wait_for("alice> ");
+    alice.press("hi\r");
+    script.expect("/shout", "hi");
+}
+
+#[test]
+fn rooms_and_place_survive_a_lost_connection() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    for room in ["#green tea", "#tea"] {
+        alice.press(&format!("/join {room}\r"));
+        script.hear();
+        script.say("alice", &format!("Joined {room}. You are its only member."));
+        alice.wait_for("Joined ");
+    }
+    alice.press("/to #green tea\r");
+    alice.wait_for("alice #green tea> ");
+    drop(script);
+    alice.wait_for("connection lost, trying again in ");
+    alice.press("hi\r");
+    let mut script = server.welcome("alice");
+    script.expect("/join", "\"#green tea\"");
+    script.expect("/join", "#tea");
+    script.expect("#green tea", "hi");
+    alice.wait_for("alice #green tea> ");
+}
+
+#[test]
+fn another_name_is_in_the_prompt_and_is_you() {
+    let server = TestServer::start(&[]);
+    let mut bob = Raw::connect(server.address, "bob");
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    alice.wait_for("alice> ");
+    alice.press("/nick carol jones\r");
+    alice.wait_for("SERVER: You are now carol jones.");
+    alice.press("\r");
+    alice.wait_for("carol jones> ");
+    bob.send("carol jones", "hi");
+    alice.wait_for("bob → you: hi");
+    alice.press("@bob hi\r");
+    assert_eq!(bob.receive_from_user().from.name, "carol jones");
+}
+
+#[test]
+fn tab_completes_rooms_and_the_question_stays_hidden() {
+    let server = TestServer::start(&[]);
+    let mut bob = Raw::connect(server.address, "bob");
+    bob.join("#green tea");
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    // behind the answer to the first one, the rooms are asked for; the second comes behind that
+    let mut shown = String::new();
+    for _ in 0..2 {
+        alice.press("/time\r");
+        shown += &alice.wait_for("Server time");
+    }
+    assert!(!shown.contains("Rooms ("), "{shown:?}");
+    alice.press("/join #gr\t\r");
+    alice.wait_for("Joined #green tea. Other members (1): bob");
+    alice.press("@#gr\thi\r");
+    assert_eq!(bob.receive_from_user().to, "#green tea");
+    alice.press("/who #gr\t\r");
+    alice.wait_for("Members of #green tea (2)");
+    alice.press("/to ev\t\r");
+    alice.wait_for("alice> ");
+    alice.press("/to #\t\r");
+    alice.wait_for("alice #green tea> ");
+    alice.press("/leave #\t\r");
+    alice.wait_for("Left #green tea.");
 }

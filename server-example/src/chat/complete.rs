@@ -1,4 +1,5 @@
-//! What Tab does: names after `@`, commands after `/` at the beginning of a line.
+//! What Tab does: commands after `/` at the beginning of a line, users and rooms as their first
+//! argument, and after `@` the users and rooms that one can write to.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,38 +11,35 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
-use super::line::QUIT;
-use super::roster::Roster;
+use super::connection::Connection;
+use super::line::{Argument, QUIT, TO};
+use super::roster::{Question, Roster};
 
-/// How long Tab waits for a new list of users before it makes do with the old one.
+/// How long Tab waits for a new list before it makes do with the old one.
 const PATIENCE: Duration = Duration::from_millis(250);
 
 /// A roster that one thread fills while another completes from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SharedRoster {
     roster: Mutex<Roster>,
     learned: Condvar,
 }
 
 impl SharedRoster {
-    pub(super) fn new(roster: Roster) -> Self {
-        SharedRoster { roster: Mutex::new(roster), learned: Condvar::new() }
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, Roster> {
         self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// See [`Roster::learn`].
-    pub(super) fn learn(&self, message: &Message) -> bool {
-        let is_hidden = self.lock().learn(message, Instant::now());
+    pub(super) fn learn(&self, message: &Message, me: &str) -> bool {
+        let is_hidden = self.lock().learn(message, me, Instant::now());
         self.learned.notify_all();
         is_hidden
     }
 
-    fn wait_for_list(&self) -> MutexGuard<'_, Roster> {
-        let awaits_list = |roster: &mut Roster| roster.awaits_list();
-        let waited = self.learned.wait_timeout_while(self.lock(), PATIENCE, awaits_list);
+    fn wait_for(&self, question: Option<Question>) -> MutexGuard<'_, Roster> {
+        let is_awaited = |roster: &mut Roster| question.is_some_and(|what| roster.awaits(what));
+        let waited = self.learned.wait_timeout_while(self.lock(), PATIENCE, is_awaited);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
@@ -49,8 +47,10 @@ impl SharedRoster {
 /// What the line editor asks when Tab is pressed.
 pub(super) struct Completion {
     pub(super) roster: Arc<SharedRoster>,
-    /// Asks the server for a new list of users.
-    pub(super) ask_for_list: Box<dyn Fn()>,
+    /// Knows the rooms that the user is in.
+    pub(super) connection: Arc<Connection>,
+    /// Has the questions asked that the roster has.
+    pub(super) ask: Box<dyn Fn(&SharedRoster)>,
 }
 
 impl Completer for Completion {
@@ -62,12 +62,16 @@ impl Completer for Completion {
         pos: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let before = &line[..pos];
-        if name_start(before).is_some() && self.roster.lock().refresh(Instant::now()) {
-            (self.ask_for_list)();
+        let Some(word) = Word::at_end_of(&line[..pos]) else { return Ok((pos, Vec::new())) };
+        let question = word.kind.question();
+        if let Some(question) = question {
+            self.roster.lock().refresh(question, Instant::now());
+            (self.ask)(&self.roster);
         }
-        let found = candidates(before, &self.roster.wait_for_list());
-        Ok(found.unwrap_or_else(|| (pos, Vec::new())))
+        let roster = self.roster.wait_for(question);
+        let place = self.connection.place();
+        let own_rooms: Vec<&str> = place.rooms().collect();
+        Ok((word.start, word.candidates(&roster, &own_rooms)))
     }
 }
 
@@ -79,43 +83,100 @@ impl Hinter for Completion {
     type Hint = String;
 }
 
-/// Where the word before the cursor begins, and what it could become.
-fn candidates(before: &str, roster: &Roster) -> Option<(usize, Vec<Pair>)> {
-    let indent = before.len() - before.trim_start().len();
-    if before[indent..].starts_with('/') && !before[indent..].contains(char::is_whitespace) {
-        let typed = &before[indent..];
-        let commands = roster.commands().chain([QUIT]).filter(|command| command.starts_with(typed));
-        return Some((
-            indent,
-            commands.map(|command| pair(command, format!("{command} "))).collect(),
-        ));
-    }
-    let at = name_start(before)?;
-    let typed = &before[at + 1..];
-    let (typed, is_quoted) = match typed.strip_prefix('"') {
-        Some(quoted) => (quoted, true),
-        None => (typed, false),
-    };
-    let names = roster.names().filter(|name| begins_with(name, typed));
-    let pairs = names.map(|name| {
-        if is_quoted || name.contains(char::is_whitespace) {
-            pair(name, format!("@\"{name}\" "))
-        } else {
-            pair(name, format!("@{name} "))
+/// What is to be completed.
+#[derive(Debug)]
+struct Word<'a> {
+    kind: Kind,
+    /// Where it begins in the line.
+    start: usize,
+    /// As much of it as there is, without the quote that it may begin with.
+    typed: &'a str,
+    is_quoted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Command,
+    /// Behind `@`.
+    Addressee,
+    Argument(Argument),
+    /// A room where the user is, or everybody.
+    Place,
+}
+
+impl Kind {
+    /// What the server knows better.
+    fn question(self) -> Option<Question> {
+        match self {
+            Kind::Addressee | Kind::Argument(Argument::User) => Some(Question::Users),
+            Kind::Argument(Argument::Room) => Some(Question::Rooms),
+            Kind::Command | Kind::Argument(Argument::OwnRoom) | Kind::Place => None,
         }
-    });
-    Some((at, pairs.collect()))
+    }
+}
+
+impl<'a> Word<'a> {
+    /// The word before the cursor.
+    fn at_end_of(before: &'a str) -> Option<Self> {
+        let line = before.trim_start();
+        let indent = before.len() - line.len();
+        if line.starts_with('/') {
+            let Some((command, rest)) = line.split_once(char::is_whitespace) else {
+                let (kind, start, typed) = (Kind::Command, indent, line);
+                return Some(Word { kind, start, typed, is_quoted: false });
+            };
+            if let Some(argument) = Argument::of(command) {
+                let kind = if command == TO { Kind::Place } else { Kind::Argument(argument) };
+                let name = rest.trim_start();
+                return Some(Word::new(kind, before.len() - name.len(), name));
+            }
+        }
+        let start = addressee_start(before)?;
+        Some(Word::new(Kind::Addressee, start, &before[start + 1..]))
+    }
+
+    fn new(kind: Kind, start: usize, name: &'a str) -> Self {
+        match name.strip_prefix('"') {
+            Some(typed) => Word { kind, start, typed, is_quoted: true },
+            None => Word { kind, start, typed: name, is_quoted: false },
+        }
+    }
+
+    /// What it could become.
+    fn candidates(&self, roster: &Roster, own_rooms: &[&str]) -> Vec<Pair> {
+        let own_rooms = own_rooms.iter().copied();
+        match self.kind {
+            Kind::Command => self.fitting("", roster.commands().chain([QUIT, TO])),
+            Kind::Addressee => self.fitting("@", roster.names().chain(own_rooms)),
+            Kind::Argument(Argument::User) => self.fitting("", roster.names()),
+            Kind::Argument(Argument::Room) => {
+                let others = own_rooms.filter(|own| !roster.rooms().any(|room| room == *own));
+                self.fitting("", roster.rooms().chain(others))
+            }
+            Kind::Argument(Argument::OwnRoom) => self.fitting("", own_rooms),
+            Kind::Place => self.fitting("", own_rooms.chain(["everyone"])),
+        }
+    }
+
+    fn fitting<'n>(&self, sign: &str, names: impl Iterator<Item = &'n str>) -> Vec<Pair> {
+        let names = names.filter(|name| begins_with(name, self.typed));
+        let pairs = names.map(|name| {
+            let replacement = if self.is_quoted || name.contains(char::is_whitespace) {
+                format!("{sign}\"{name}\" ")
+            } else {
+                format!("{sign}{name} ")
+            };
+            Pair { display: name.to_owned(), replacement }
+        });
+        pairs.collect()
+    }
 }
 
 /// The last `@` that begins a word; a name behind it may contain spaces.
-fn name_start(before: &str) -> Option<usize> {
+fn addressee_start(before: &str) -> Option<usize> {
     let begins_word =
         |&(at, _): &(usize, &str)| before[..at].chars().next_back().is_none_or(char::is_whitespace);
     before.rmatch_indices('@').find(begins_word).map(|(at, _)| at)
-}
-
-fn pair(display: &str, replacement: String) -> Pair {
-    Pair { display: display.to_owned(), replacement }
 }
 
 /// Whether the name begins with what was typed, in either case.
@@ -129,42 +190,71 @@ mod tests {
     use super::*;
 
     fn complete(before: &str) -> (usize, Vec<String>) {
-        let mut roster = Roster::new("me");
+        let mut roster = Roster::default();
         let text = "Welcome, me! Online (5): Bob, alice, alice smith, alina, ölaf";
         let now = Instant::now();
         roster.connected(&Message::new("SERVER", "0.0.0.0", "me", text), now);
-        let help = Message::new("SERVER", "0.0.0.0", "me", "Commands: /help, /list, /shout");
-        roster.learn(&help, now);
-        let (start, pairs) = candidates(before, &roster).unwrap_or_default();
-        (start, pairs.into_iter().map(|pair| pair.replacement).collect())
+        for answer in [
+            "Commands: /help, /list, /rooms, /shout",
+            "Rooms (3): #den (1), #Tea (3), #tea time (2)",
+        ] {
+            roster.learn(&Message::new("SERVER", "0.0.0.0", "me", answer), "me", now);
+        }
+        let Some(word) = Word::at_end_of(before) else { return (0, Vec::new()) };
+        let pairs = word.candidates(&roster, &["#Tea", "#green tea"]);
+        (word.start, pairs.into_iter().map(|pair| pair.replacement).collect())
+    }
+
+    fn check<const N: usize>(before: &str, start: usize, completed: [&str; N]) {
+        let completed = completed.map(str::to_owned).to_vec();
+        assert_eq!(complete(before), (start, completed), "{before}");
     }
 
     #[test]
     fn names() {
-        for (before, start, completed) in [
-            ("@b", 0, vec!["@Bob "]),
-            ("@al", 0, vec!["@alice ", "@\"alice smith\" ", "@alina "]),
-            ("@alice s", 0, vec!["@\"alice smith\" "]),
-            ("@\"alice", 0, vec!["@\"alice\" ", "@\"alice smith\" "]),
-            ("@\"alice s", 0, vec!["@\"alice smith\" "]),
-            ("hi @b", 3, vec!["@Bob "]),
-            ("@alice hi @al i @ali", 16, vec!["@alice ", "@\"alice smith\" ", "@alina "]),
-            ("@Ö", 0, vec!["@ölaf "]),
-            ("@x", 0, vec![]),
-            ("@alice hello", 0, vec![]),
-        ] {
-            let completed = completed.into_iter().map(str::to_owned).collect();
-            assert_eq!(complete(before), (start, completed), "{before}");
-        }
+        check("@b", 0, ["@Bob "]);
+        check("@al", 0, ["@alice ", "@\"alice smith\" ", "@alina "]);
+        check("@alice s", 0, ["@\"alice smith\" "]);
+        check("@\"alice", 0, ["@\"alice\" ", "@\"alice smith\" "]);
+        check("@\"alice s", 0, ["@\"alice smith\" "]);
+        check("hi @b", 3, ["@Bob "]);
+        check("@alice hi @al i @ali", 16, ["@alice ", "@\"alice smith\" ", "@alina "]);
+        check("@Ö", 0, ["@ölaf "]);
+        check("@x", 0, []);
+        check("@alice hello", 0, []);
         assert_eq!(complete("a@b").1, [""; 0], "no word begins there");
         assert_eq!(complete("plain").1, [""; 0]);
     }
 
     #[test]
     fn commands() {
-        assert_eq!(complete("/").1, ["/help ", "/list ", "/shout ", "/quit "]);
-        assert_eq!(complete("  /q"), (2, vec!["/quit ".to_owned()]));
+        check("/", 0, ["/help ", "/list ", "/rooms ", "/shout ", "/quit ", "/to "]);
+        check("  /q", 2, ["/quit "]);
         assert_eq!(complete("/list x").1, [""; 0]);
         assert_eq!(complete("say /l").1, [""; 0]);
+        check("/shout hi @b", 10, ["@Bob "]);
+    }
+
+    #[test]
+    fn rooms() {
+        check("@#", 0, ["@#Tea ", "@\"#green tea\" "]);
+        check("@#green t", 0, ["@\"#green tea\" "]);
+        check("@#d", 0, []);
+        check("/join ", 6, ["#Tea ", "#den ", "\"#tea time\" ", "\"#green tea\" "]);
+        check("/join  #te", 7, ["#Tea ", "\"#tea time\" "]);
+        check("/who \"#tea t", 5, ["\"#tea time\" "]);
+        check(" /close #d", 8, ["#den "]);
+        check("/leave ", 7, ["#Tea ", "\"#green tea\" "]);
+        check("/to ", 4, ["#Tea ", "\"#green tea\" ", "everyone "]);
+        check("/to e", 4, ["everyone "]);
+        check("/joining #", 0, []);
+    }
+
+    #[test]
+    fn users_whom_a_command_is_about() {
+        check("/kick al", 6, ["alice ", "\"alice smith\" ", "alina "]);
+        check("/ban \"al", 5, ["\"alice\" ", "\"alice smith\" ", "\"alina\" "]);
+        check("/role Bob ", 6, []);
+        check("/mute ", 6, ["Bob ", "alice ", "\"alice smith\" ", "alina ", "ölaf "]);
     }
 }

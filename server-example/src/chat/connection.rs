@@ -1,5 +1,6 @@
 //! The connection under both faces of the client: one thread receives and, when the connection is
-//! lost, makes it again under the same name; others send, and wait while there is none.
+//! lost, makes it again under the same name and in the same rooms; others send, and wait while there
+//! is none.
 
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,15 +13,19 @@ use crate::text::visible;
 use crate::units::Address;
 
 use super::backoff::Backoff;
+use super::place::{Moved, Place};
 
 /// A connection that lasted so long was a good one: the next attempts begin quickly again.
 const GOOD: Duration = Duration::from_secs(10);
 /// After a loss, the server may hold our name for the lost connection for some time.
 const NAME_HELD: Duration = Duration::from_secs(60);
+/// How the server begins what it says to somebody who is kicked or banned.
+const EXPELLED: &str = "⛔ You were ";
 
 /// Who connects to what.
 #[derive(Debug)]
 pub(super) struct Target {
+    /// The name at first; the user may take another.
     pub(super) name: String,
     pub(super) server: Address,
     /// Whether a lost connection is made again.
@@ -33,6 +38,8 @@ pub(super) trait View {
     fn connected(&mut self, welcome: &Message) -> io::Result<()>;
     /// A message came.
     fn message(&mut self, message: &Message) -> io::Result<()>;
+    /// By the last message the server put the user elsewhere.
+    fn moved(&mut self, moved: &Moved) -> io::Result<()>;
     /// The client itself has something to say.
     fn note(&mut self, text: &str) -> io::Result<()>;
 }
@@ -77,8 +84,8 @@ pub(super) struct Patience {
 #[derive(Debug)]
 pub(super) struct Connection {
     target: Target,
-    /// The name as the server knows it.
-    name: String,
+    /// May be locked under `state`, never the other way round.
+    place: Mutex<Place>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -113,7 +120,7 @@ impl Target {
         if let Err(why) = server.resolve() {
             return Err(Failure::Run(format!("{why}: check --server")));
         }
-        self.connect().map_err(|error| match error {
+        self.connect(&self.name).map_err(|error| match error {
             ClientError::InvalidName(_) => Failure::Usage(error.to_string()),
             ClientError::Io { source, .. } => Failure::Run(format!(
                 "cannot connect to {server} ({}): is it running? start one with: server-example serve",
@@ -127,12 +134,12 @@ impl Target {
         })
     }
 
-    fn connect(&self) -> Result<Client, ClientError> {
+    fn connect(&self, name: &str) -> Result<Client, ClientError> {
         let addresses = self.server.resolve().map_err(|why| ClientError::Io {
             doing: "cannot find the server's address".to_owned(),
             source: io::Error::new(io::ErrorKind::NotFound, why),
         })?;
-        Client::builder(&self.name).connect(&*addresses)
+        Client::builder(name).connect(&*addresses)
     }
 }
 
@@ -148,7 +155,7 @@ impl Connection {
     /// Connects and registers.
     pub(super) fn open(target: Target) -> Result<(Self, Incoming), Failure> {
         let client = target.connect_first()?;
-        let name = client.name();
+        let place = Mutex::new(Place::new(client.name()));
         let (sender, incoming) = Incoming::split(client);
         let now = Instant::now();
         let state = Mutex::new(State {
@@ -158,12 +165,12 @@ impl Connection {
             heard: now,
             answered: now,
         });
-        Ok((Connection { target, name, state, changed: Condvar::new() }, incoming))
+        Ok((Connection { target, place, state, changed: Condvar::new() }, incoming))
     }
 
-    /// The user's name as the server knows it.
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// Where the user is, and under which name.
+    pub(super) fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Receives until the user has left or nothing more can come. To be called once.
@@ -200,10 +207,13 @@ impl Connection {
                 state = self.wait(state);
                 continue;
             };
+            // before the lock is gone, so that it counts for the connection that it is sent on
+            self.place().sending(to, msg);
             drop(state);
             match sender.send(to, msg) {
                 Ok(()) => return Ok(()),
                 Err(error @ ClientError::FrameTooLong { .. }) => {
+                    self.place().unsent(to);
                     return Err(Unsent::Refused(error.to_string()));
                 }
                 // the receiving thread is to notice as well, and to make another connection
@@ -251,10 +261,10 @@ impl Connection {
         loop {
             let since = Instant::now();
             view.connected(&incoming.welcome).map_err(Ended::View)?;
-            let loss = self.listen(&mut incoming.receiver, view)?;
+            let (loss, is_expelled) = self.listen(&mut incoming.receiver, view)?;
             match self.mark_lost() {
                 Phase::Finished if matches!(loss, ClientError::Closed) => return Ok(()),
-                Phase::Open if self.target.reconnect => {}
+                Phase::Open if self.target.reconnect && !is_expelled => {}
                 Phase::Open => return Err(self.lost(&loss)),
                 Phase::Leaving | Phase::Finished | Phase::Over => return Err(unanswered()),
             }
@@ -265,23 +275,33 @@ impl Connection {
         }
     }
 
-    /// Receives until the connection is lost or closed; returns how.
+    /// Receives until the connection is lost or closed; returns how, and whether the last word was
+    /// that a moderator ended it: who is not wanted does not come again by itself.
     fn listen(
         &self,
         receiver: &mut ClientReceiver,
         view: &mut impl View,
-    ) -> Result<ClientError, Ended> {
+    ) -> Result<(ClientError, bool), Ended> {
+        let mut is_expelled = false;
         loop {
             match receiver.recv() {
                 Ok(message) => {
-                    self.heard(message.to == self.name);
+                    is_expelled = message.is_from_server() && message.msg.starts_with(EXPELLED);
+                    let (moved, is_for_me) = {
+                        let mut place = self.place();
+                        (place.learn(&message), message.to == place.name())
+                    };
+                    self.heard(is_for_me);
                     view.message(&message).map_err(Ended::View)?;
+                    if let Some(moved) = moved {
+                        view.moved(&moved).map_err(Ended::View)?;
+                    }
                 }
                 Err(ClientError::Decode(error)) if error.class() == ErrorClass::Schema => {
                     let text = format!("the server sent something that is not a message: {error}");
                     view.note(&text).map_err(Ended::View)?;
                 }
-                Err(error) => return Ok(error),
+                Err(error) => return Ok((error, is_expelled)),
             }
         }
     }
@@ -296,9 +316,11 @@ impl Connection {
             let until = Instant::now() + delay;
             drop(self.wait_until(self.lock(), |_| until, until));
             drop(self.check_open()?);
-            match self.target.connect() {
+            let name = self.place().name().to_owned();
+            match self.target.connect(&name) {
                 Ok(client) => {
                     let (sender, incoming) = Incoming::split(client);
+                    self.join_again(&sender);
                     let mut state = self.check_open()?;
                     state.sender = Some(sender);
                     self.changed.notify_all();
@@ -315,6 +337,18 @@ impl Connection {
                     refused_since = None;
                     what = why(&error);
                 }
+            }
+        }
+    }
+
+    /// Joins the user's rooms, before anything else is sent that may be for them.
+    fn join_again(&self, sender: &ClientSender) {
+        let joins = self.place().joins();
+        for msg in joins {
+            self.place().sending("/join", &msg);
+            if sender.send("/join", &msg).is_err() {
+                // the next would fail as well; receiving will find out
+                return;
             }
         }
     }
@@ -341,6 +375,7 @@ impl Connection {
             sender.close();
         }
         state.losses += 1;
+        self.place().disconnected();
         self.changed.notify_all();
         state.phase
     }

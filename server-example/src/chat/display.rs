@@ -32,13 +32,18 @@ impl Style {
         let time = self.paint(DIM, time);
         if message.is_from_server() {
             let color = if text.starts_with(['⛔', '❌']) { RED } else { DIM };
-            let whom = if to == me { String::new() } else { format!(" → {}", visible(to)) };
+            let whom = match to.as_str() {
+                to if to == me => String::new(),
+                room if room.starts_with('#') => format!(" {}", visible(room)),
+                to => format!(" → {}", visible(to)),
+            };
             return format!("{time} {}", self.paint(color, &format!("{name}{whom}: {text}")));
         }
         let name = self.paint(color_of(&name), &name);
         match to.as_str() {
             to if to == me => format!("{time} {name} → you: {text}"),
             EVERYONE => format!("{time} {name} (to all): {text}"),
+            room if room.starts_with('#') => format!("{time} {name} {}: {text}", visible(room)),
             to => format!("{time} {name} → {}: {text}", visible(to)),
         }
     }
@@ -76,6 +81,7 @@ mod tests {
         for (from, to, msg, line) in [
             ("bob", "alice", "hi", "bob → alice: hi"),
             ("bob", "Everyone", "a: b → c", "bob → Everyone: a: b → c"),
+            ("bob", "#green tea", "hi", "bob → #green tea: hi"),
             (
                 "SERVER",
                 "alice",
@@ -93,9 +99,11 @@ mod tests {
         for (from, to, msg, line) in [
             ("bob", "alice", "hi", "14:03:27 bob → you: hi"),
             ("bob", "Everyone", "hi", "14:03:27 bob (to all): hi"),
-            ("bob", "#tea", "hi", "14:03:27 bob → #tea: hi"),
+            ("bob", "#tea", "hi", "14:03:27 bob #tea: hi"),
+            ("bob", "#a\u{7}", "hi", "14:03:27 bob #a\\u{7}: hi"),
             ("SERVER", "alice", "Welcome, alice!", "14:03:27 SERVER: Welcome, alice!"),
-            ("SERVER", "#tea", "bob joined", "14:03:27 SERVER → #tea: bob joined"),
+            ("SERVER", "#tea", "bob joined.", "14:03:27 SERVER #tea: bob joined."),
+            ("SERVER", "Everyone", "bob left.", "14:03:27 SERVER → Everyone: bob left."),
             ("bob", "alice", "\u{1b}]0;x\u{7}", "14:03:27 bob → you: \\u{1b}]0;x\\u{7}"),
         ] {
             assert_eq!(PLAIN.message(&message(from, to, msg), "alice", "14:03:27"), line);
@@ -111,5 +119,7 @@ mod tests {
         assert!(line.ends_with(": \\u{1b}[31mhi"), "{line:?}");
         let line = style.message(&message("SERVER", "alice", "❌ no"), "alice", "14:03:27");
         assert!(line.contains("\u{1b}[31mSERVER: ❌ no\u{1b}[0m"), "{line:?}");
+        let line = style.message(&message("SERVER", "#tea", "bob left."), "alice", "14:03:27");
+        assert!(line.contains("\u{1b}[2mSERVER #tea: bob left.\u{1b}[0m"), "{line:?}");
     }
 }

@@ -1,74 +1,168 @@
-//! What a typed line means.
+//! What a typed line means. What it does to the place where the user is, is in
+//! [`place`](super::place).
+
+use std::borrow::Cow;
+
+use chatproto::EVERYONE;
 
 /// What to do with a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     /// Nothing was typed.
     Empty,
-    /// Leave.
+    /// Leave the chat.
     Quit,
+    /// Plain text, for whoever is where the user is.
+    Text(&'a str),
     /// Send `msg` to `to`.
-    Send { to: &'a str, msg: &'a str },
+    Send { to: &'a str, msg: Cow<'a, str> },
+    /// Become a member of a room, and go there.
+    Join(&'a str),
+    /// Be a member of a room no longer; `None` is the one where the user is.
+    Leave(Option<&'a str>),
+    /// Go to a room, or back to everybody.
+    To(Option<&'a str>),
     /// It cannot be sent; the sentence says what is missing.
     Mistake(&'static str),
 }
 
-/// The command that is the client's own.
-pub(super) const QUIT: &str = "/quit";
+/// Names that are known to be there. One of them that contains spaces needs no quotes, and the
+/// longest one that fits is meant.
+#[derive(Debug, Default)]
+pub(super) struct Known<'a> {
+    pub(super) users: Vec<&'a str>,
+    /// With their `#`.
+    pub(super) rooms: Vec<&'a str>,
+}
 
-/// Reads a line. `known` are the names that are known to be somebody's: a name with spaces among
-/// them needs no quotes, and the longest one that fits is meant.
-pub(super) fn parse<'a, N: AsRef<str>>(
-    line: &'a str,
-    known: impl IntoIterator<Item = N>,
-) -> Line<'a> {
+/// The commands that are the client's own.
+pub(super) const QUIT: &str = "/quit";
+pub(super) const TO: &str = "/to";
+
+/// What the first argument of a command of the server's is, as far as the client helps with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Argument {
+    User,
+    /// Any room there is.
+    Room,
+    /// A room where the user is a member.
+    OwnRoom,
+}
+
+impl Argument {
+    /// That of a command, if it has one.
+    pub(super) fn of(command: &str) -> Option<Self> {
+        match command {
+            "/kick" | "/ban" | "/mute" | "/unmute" | "/role" => Some(Argument::User),
+            "/join" | "/who" | "/close" => Some(Argument::Room),
+            "/leave" | TO => Some(Argument::OwnRoom),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a line.
+pub(super) fn parse<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
     let line = line.trim_end_matches(['\r', '\n']);
     let trimmed = line.trim();
     if trimmed.is_empty() {
         Line::Empty
     } else if trimmed.starts_with('/') {
-        command(trimmed)
+        command(trimmed, known)
     } else if let Some(rest) = trimmed.strip_prefix('@') {
-        private(rest, known)
+        addressed(rest, known)
     } else {
-        Line::Send { to: "/shout", msg: line }
+        Line::Text(line)
     }
 }
 
-fn command(line: &str) -> Line<'_> {
+/// The room that is the one argument of a command, without its quotes. A name with spaces may stand
+/// without them.
+pub(super) fn room(text: &str) -> Option<&str> {
+    let name = match text.strip_prefix('"') {
+        Some(quoted) => match quoted.split_once('"') {
+            Some((name, behind)) => Some(name).filter(|_| behind.trim().is_empty()),
+            None => Some(quoted),
+        },
+        None => Some(text).filter(|text| !(text.contains('"') && has_spaces(text))),
+    };
+    name.map(str::trim).filter(|name| name.starts_with('#') && name.len() > 1)
+}
+
+/// A name as an argument of a command.
+pub(super) fn quoted(name: &str) -> Cow<'_, str> {
+    if has_spaces(name) { format!("\"{name}\"").into() } else { name.into() }
+}
+
+fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
     let (to, msg) = first_word(line);
+    let as_it_is = Line::Send { to, msg: msg.into() };
     match to {
         QUIT => Line::Quit,
         "/" => Line::Mistake("a command has a name: /help lists them"),
-        to => Line::Send { to, msg },
+        TO if msg.is_empty() || msg.eq_ignore_ascii_case(EVERYONE) => Line::To(None),
+        TO => match room(msg) {
+            Some(room) => Line::To(Some(room)),
+            None => Line::Mistake("there is no such place: /to #ROOM or /to everyone"),
+        },
+        "/join" => room(msg).map_or(as_it_is, Line::Join),
+        "/leave" if msg.is_empty() => Line::Leave(None),
+        "/leave" => match room(msg) {
+            Some(room)
+                if !has_spaces(room) || msg.starts_with('"') || known.rooms.contains(&room) =>
+            {
+                Line::Leave(Some(room))
+            }
+            _ => Line::Send { to, msg: with_quotes(msg, &known.rooms) },
+        },
+        to => match Argument::of(to) {
+            Some(Argument::User) => Line::Send { to, msg: with_quotes(msg, &known.users) },
+            Some(_) => Line::Send { to, msg: with_quotes(msg, &known.rooms) },
+            None => as_it_is,
+        },
     }
 }
 
-fn private<'a, N: AsRef<str>>(rest: &'a str, known: impl IntoIterator<Item = N>) -> Line<'a> {
+fn addressed<'a>(rest: &'a str, known: &Known<'_>) -> Line<'a> {
     let (to, msg) = match rest.strip_prefix('"') {
         Some(quoted) => match quoted.split_once('"') {
             Some((to, msg)) => (to.trim(), msg.trim_start()),
             None => return Line::Mistake("the name has no closing quote: @\"alice smith\" text"),
         },
-        None => {
-            let fits = |name: N| {
-                let behind = rest.strip_prefix(name.as_ref())?;
-                let ends = behind.is_empty() || behind.starts_with(char::is_whitespace);
-                ends.then_some(name.as_ref().len())
-            };
-            match known.into_iter().filter_map(fits).max() {
-                Some(length) => (&rest[..length], rest[length..].trim_start()),
-                None => first_word(rest),
-            }
-        }
+        None => match longest(rest, known.users.iter().chain(&known.rooms)) {
+            Some(length) => (&rest[..length], rest[length..].trim_start()),
+            None => first_word(rest),
+        },
     };
-    if to.is_empty() {
-        Line::Mistake("a private message has a name and a text: @NAME TEXT")
+    if to.is_empty() || to == "#" {
+        Line::Mistake("a message to one user or room has a name and a text: @NAME TEXT")
     } else if msg.is_empty() {
         Line::Mistake("the name has no text behind it: @NAME TEXT")
     } else {
-        Line::Send { to, msg }
+        Line::Send { to, msg: msg.into() }
     }
+}
+
+/// Puts the known name at the beginning of a command's arguments in quotes if it needs them.
+fn with_quotes<'a>(arguments: &'a str, known: &[&str]) -> Cow<'a, str> {
+    match longest(arguments, known).map(|length| arguments.split_at(length)) {
+        Some((name, rest)) if has_spaces(name) => format!("\"{name}\"{rest}").into(),
+        _ => arguments.into(),
+    }
+}
+
+/// The length of the longest known name with which the text begins, as a word.
+fn longest<'k>(text: &str, known: impl IntoIterator<Item = &'k &'k str>) -> Option<usize> {
+    let fits = |name: &&str| {
+        let behind = text.strip_prefix(*name)?;
+        let ends = behind.is_empty() || behind.starts_with(char::is_whitespace);
+        ends.then_some(name.len())
+    };
+    known.into_iter().filter_map(fits).max()
+}
+
+fn has_spaces(name: &str) -> bool {
+    name.contains(char::is_whitespace)
 }
 
 fn first_word(text: &str) -> (&str, &str) {
@@ -82,56 +176,138 @@ fn first_word(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 3] = ["alice", "alice smith", "bob"];
+    fn parse(line: &str) -> Line<'_> {
+        let known = Known {
+            users: vec!["alice", "alice smith", "bob"],
+            rooms: vec!["#green", "#green tea", "#tea"],
+        };
+        super::parse(line, &known)
+    }
+
+    fn parse_unknowing(line: &str) -> Line<'_> {
+        super::parse(line, &Known::default())
+    }
 
     fn send<'a>(to: &'a str, msg: &'a str) -> Line<'a> {
-        Line::Send { to, msg }
+        Line::Send { to, msg: msg.into() }
     }
 
     #[test]
-    fn plain_text_is_for_everybody_and_stays_as_it_is() {
+    fn plain_text_stays_as_it_is() {
         for line in ["hello", "  indented", "a @bob b", "1 /list", "\"quoted\"", "#tea", "x "] {
-            assert_eq!(parse(line, KNOWN), send("/shout", line));
+            assert_eq!(parse(line), Line::Text(line));
         }
-        assert_eq!(parse("hello\r\n", KNOWN), send("/shout", "hello"));
+        assert_eq!(parse("hello\r\n"), Line::Text("hello"));
         for line in ["", " ", "\t", "\r\n"] {
-            assert_eq!(parse(line, KNOWN), Line::Empty);
+            assert_eq!(parse(line), Line::Empty);
         }
     }
 
     #[test]
     fn commands() {
-        assert_eq!(parse("/list", KNOWN), send("/list", ""));
-        assert_eq!(parse(" /help  /list ", KNOWN), send("/help", "/list"));
-        assert_eq!(parse("/shout @bob is here", KNOWN), send("/shout", "@bob is here"));
-        assert_eq!(parse("/quit", KNOWN), Line::Quit);
-        assert_eq!(parse(" /quit now", KNOWN), Line::Quit);
-        assert_eq!(parse("/quitter", KNOWN), send("/quitter", ""));
-        assert!(matches!(parse("/ list", KNOWN), Line::Mistake(_)));
+        assert_eq!(parse("/list"), send("/list", ""));
+        assert_eq!(parse(" /help  /list "), send("/help", "/list"));
+        assert_eq!(parse("/shout @bob is here"), send("/shout", "@bob is here"));
+        assert_eq!(parse("/quit"), Line::Quit);
+        assert_eq!(parse(" /quit now"), Line::Quit);
+        assert_eq!(parse("/quitter"), send("/quitter", ""));
+        assert!(matches!(parse("/ list"), Line::Mistake(_)));
     }
 
     #[test]
-    fn private_messages() {
-        assert_eq!(parse("@bob hi there", KNOWN), send("bob", "hi there"));
-        assert_eq!(parse("@eve\thi", KNOWN), send("eve", "hi"));
-        assert_eq!(parse("@\"alice smith\" hi", KNOWN), send("alice smith", "hi"));
-        assert_eq!(parse("@\"carol jones\"hi", KNOWN), send("carol jones", "hi"));
-        assert_eq!(parse("@\"bob\" hi", KNOWN), send("bob", "hi"));
+    fn messages_to_one() {
+        assert_eq!(parse("@bob hi there"), send("bob", "hi there"));
+        assert_eq!(parse("@eve\thi"), send("eve", "hi"));
+        assert_eq!(parse("@\"alice smith\" hi"), send("alice smith", "hi"));
+        assert_eq!(parse("@\"carol jones\"hi"), send("carol jones", "hi"));
+        assert_eq!(parse("@\"bob\" hi"), send("bob", "hi"));
+        assert_eq!(parse("@#tea hi"), send("#tea", "hi"));
+        assert_eq!(parse("@#new hi there"), send("#new", "hi there"));
+        assert_eq!(parse("@\"#black tea\" hi"), send("#black tea", "hi"));
     }
 
     #[test]
     fn the_longest_known_name_is_meant() {
-        assert_eq!(parse("@alice smith hi", KNOWN), send("alice smith", "hi"));
-        assert_eq!(parse("@alice smiths hi", KNOWN), send("alice", "smiths hi"));
-        assert_eq!(parse("@alice hi", KNOWN), send("alice", "hi"));
-        assert_eq!(parse("@alice smith hi", [""; 0]), send("alice", "smith hi"));
+        assert_eq!(parse("@alice smith hi"), send("alice smith", "hi"));
+        assert_eq!(parse("@alice smiths hi"), send("alice", "smiths hi"));
+        assert_eq!(parse("@alice hi"), send("alice", "hi"));
+        assert_eq!(parse("@#green tea hi"), send("#green tea", "hi"));
+        assert_eq!(parse("@#green teas hi"), send("#green", "teas hi"));
+        assert_eq!(parse_unknowing("@alice smith hi"), send("alice", "smith hi"));
+        assert_eq!(parse_unknowing("@#green tea hi"), send("#green", "tea hi"));
+    }
+
+    #[test]
+    fn the_room_to_join_is_the_whole_rest() {
+        for line in ["/join #black tea", "/join  \"#black tea\"", " /join \"#black tea "] {
+            assert_eq!(parse_unknowing(line), Line::Join("#black tea"), "{line}");
+        }
+        assert_eq!(parse_unknowing("/join #tea"), Line::Join("#tea"));
+        for (line, msg) in [
+            ("/join", ""),
+            ("/join tea", "tea"),
+            ("/join #", "#"),
+            ("/join \"#a b\" #c", "\"#a b\" #c"),
+            ("/join #a \"b\"", "#a \"b\""),
+        ] {
+            assert_eq!(parse_unknowing(line), send("/join", msg), "{line}");
+        }
+    }
+
+    #[test]
+    fn leaving() {
+        assert_eq!(parse("/leave"), Line::Leave(None));
+        assert_eq!(parse("/leave #new"), Line::Leave(Some("#new")));
+        assert_eq!(parse("/leave #green tea"), Line::Leave(Some("#green tea")));
+        assert_eq!(parse("/leave \"#black tea\""), Line::Leave(Some("#black tea")));
+        assert_eq!(parse("/leave #black tea"), send("/leave", "#black tea"));
+        assert_eq!(parse("/leave #green tea now"), send("/leave", "\"#green tea\" now"));
+        assert_eq!(parse("/leave tea"), send("/leave", "tea"));
+    }
+
+    #[test]
+    fn places() {
+        for line in ["/to", "/to everyone", " /to Everyone "] {
+            assert_eq!(parse(line), Line::To(None), "{line}");
+        }
+        assert_eq!(parse("/to #tea"), Line::To(Some("#tea")));
+        assert_eq!(parse("/to #green tea"), Line::To(Some("#green tea")));
+        assert_eq!(parse("/to \"#green tea\""), Line::To(Some("#green tea")));
+        assert!(matches!(parse("/to bob"), Line::Mistake(_)));
+    }
+
+    #[test]
+    fn known_names_in_arguments_get_their_quotes() {
+        for (line, to, msg) in [
+            ("/kick alice smith", "/kick", "\"alice smith\""),
+            ("/ban alice smith 1h too loud", "/ban", "\"alice smith\" 1h too loud"),
+            ("/mute alice 1h", "/mute", "alice 1h"),
+            ("/unmute \"alice smith\"", "/unmute", "\"alice smith\""),
+            ("/role carol jones admin", "/role", "carol jones admin"),
+            ("/who #green tea", "/who", "\"#green tea\""),
+            ("/close #green tea it is late", "/close", "\"#green tea\" it is late"),
+            ("/close #green 1 2", "/close", "#green 1 2"),
+            ("/help alice smith", "/help", "alice smith"),
+        ] {
+            assert_eq!(parse(line), send(to, msg), "{line}");
+        }
     }
 
     #[test]
     fn what_cannot_be_sent_is_a_mistake() {
-        for line in ["@", "@ hi", "@bob", "@alice smith", "@\"\" hi", "@\"bob\"", "@\"bob hi", "/"]
-        {
-            assert!(matches!(parse(line, KNOWN), Line::Mistake(_)), "{line}");
+        for line in [
+            "@",
+            "@ hi",
+            "@# hi",
+            "@bob",
+            "@alice smith",
+            "@#tea",
+            "@\"\" hi",
+            "@\"bob\"",
+            "@\"bob hi",
+            "/",
+        ] {
+            assert!(matches!(parse(line), Line::Mistake(_)), "{line}");
         }
     }
 }

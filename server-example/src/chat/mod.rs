@@ -1,6 +1,6 @@
 //! `chat`: the command-line client. Here it connects for the first time and chooses its face:
 //! [`terminal`] for a person, [`pipe`] for a script. Both stand over one [`connection`], which is
-//! made again when it is lost.
+//! made again when it is lost, and knows the [`place`] where the user is.
 
 mod backoff;
 mod complete;
@@ -8,6 +8,7 @@ mod connection;
 mod display;
 mod line;
 mod pipe;
+mod place;
 mod roster;
 mod terminal;
 

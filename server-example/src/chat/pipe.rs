@@ -13,7 +13,8 @@ use crate::failure::{Failure, reason};
 
 use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::plain;
-use super::line::{self, Line};
+use super::line::{self, Known};
+use super::place::{Deed, Moved, Place};
 
 /// How long the server may be silent after everything was said before it is given up.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -71,11 +72,13 @@ fn send_lines(connection: &Connection) -> usize {
             }
         }
         let text = String::from_utf8_lossy(&bytes);
-        let why = match line::parse(&text, [""; 0]) {
-            Line::Empty => continue,
-            Line::Quit => break,
-            Line::Mistake(why) => why.to_owned(),
-            Line::Send { to, msg } => match connection.send(to, msg) {
+        let deed = deed(&text, &mut connection.place());
+        let why = match deed {
+            // the server says the same of every line
+            Deed::Nothing | Deed::Doubt(_) => continue,
+            Deed::Quit => break,
+            Deed::Mistake(why) => why,
+            Deed::Send { to, msg } => match connection.send(&to, &msg) {
                 Ok(()) => continue,
                 Err(Unsent::Refused(why)) => why,
                 Err(Unsent::Over) => break,
@@ -85,6 +88,14 @@ fn send_lines(connection: &Connection) -> usize {
         complain(&format!("line {number} was not sent: {why}"));
     }
     unsent
+}
+
+/// What comes of a line. Where plain text goes is decided by the lines alone, and not by when the
+/// server answers: none of them can go to everybody because a room was refused meanwhile.
+fn deed(text: &str, place: &mut Place) -> Deed {
+    let rooms = place.rooms().collect();
+    let line = line::parse(text, &Known { users: Vec::new(), rooms });
+    place.typed(line)
 }
 
 struct Output {
@@ -98,6 +109,11 @@ impl View for Output {
 
     fn message(&mut self, message: &Message) -> io::Result<()> {
         writeln!(self.out, "{}", plain(message))
+    }
+
+    /// A script's lines go on to where it said.
+    fn moved(&mut self, _: &Moved) -> io::Result<()> {
+        Ok(())
     }
 
     fn note(&mut self, text: &str) -> io::Result<()> {

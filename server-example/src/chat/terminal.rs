@@ -23,8 +23,8 @@ use crate::log::no_color;
 use super::complete::{Completion, SharedRoster};
 use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::Style;
-use super::line::{self, Line};
-use super::roster::Roster;
+use super::line::{self, Known};
+use super::place::{Deed, Moved};
 
 /// How long leaving takes at most, with lines unsent or a server that does not close.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     let mut editor = Editor::with_history(config, MemHistory::new())?;
 
     let connection = Arc::new(connection);
-    let roster = Arc::new(SharedRoster::new(Roster::new(connection.name())));
+    let roster = Arc::new(SharedRoster::default());
     let (orders, ordered) = mpsc::channel();
     // a terminal that can do nothing has no printer: lines are then simply printed
     let mut printer = || -> Option<Box<dyn ExternalPrinter + Send>> {
@@ -75,7 +75,7 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     let receiving = Screen {
         printer: printer(),
         style,
-        me: connection.name().to_owned(),
+        connection: Arc::clone(&connection),
         roster: Arc::clone(&roster),
         orders: orders.clone(),
     };
@@ -83,7 +83,8 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     let asking = orders.clone();
     editor.set_helper(Some(Completion {
         roster: Arc::clone(&roster),
-        ask_for_list: Box::new(move || ask(&asking, "/list")),
+        connection: Arc::clone(&connection),
+        ask: Box::new(move |roster| ask(&asking, roster)),
     }));
 
     let ended = receive(Arc::clone(&connection), incoming, receiving).map_err(cannot)?;
@@ -112,8 +113,13 @@ fn edit(
     style: Style,
     is_interrupted: &AtomicBool,
 ) -> Result<(), Failure> {
-    let prompt = format!("{}> ", connection.name());
     while !is_interrupted.load(Ordering::Relaxed) && !connection.is_over() {
+        // the editor keeps the prompt that a line began with, so the line goes where that says
+        let prompt = {
+            let mut place = connection.place();
+            place.turn();
+            place.prompt()
+        };
         let text = match editor.readline(&prompt) {
             Ok(text) => text,
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
@@ -123,19 +129,17 @@ fn edit(
         let _ = editor.add_history_entry(&text);
         // what is pasted may have several lines
         for typed in text.lines() {
-            let line = line::parse(typed, roster.lock().names());
-            match line {
-                Line::Empty => {}
-                Line::Quit => return Ok(()),
-                Line::Mistake(why) => println!("{}", style.note(why)),
-                Line::Send { to, msg } => {
+            match deed(typed, roster, connection) {
+                Deed::Nothing => {}
+                Deed::Quit => return Ok(()),
+                Deed::Doubt(why) | Deed::Mistake(why) => println!("{}", style.note(&why)),
+                Deed::Send { to, msg } => {
                     if to == "/help" {
                         println!("{}", style.note(HELP));
                     }
                     if !connection.is_connected() {
                         println!("{}", style.note("this is sent when there is a connection again"));
                     }
-                    let (to, msg) = (to.to_owned(), msg.to_owned());
                     if orders.send(Order::Send { to, msg }).is_err() {
                         return Ok(());
                     }
@@ -147,7 +151,19 @@ fn edit(
 }
 
 /// What the client adds to the server's help.
-const HELP: &str = "TEXT is for everybody, @NAME TEXT for one user; Tab completes; /quit leaves";
+const HELP: &str = "TEXT is for everybody, or for the room that you /join; /to #ROOM goes to another \
+of your rooms, /to everyone back; @NAME TEXT is for one user, @#ROOM TEXT for one room; \
+Tab completes; /quit leaves";
+
+/// What comes of a line.
+fn deed(typed: &str, roster: &SharedRoster, connection: &Connection) -> Deed {
+    let roster = roster.lock();
+    let mut place = connection.place();
+    let users = roster.names().collect();
+    let rooms = roster.rooms().chain(place.rooms()).collect();
+    let line = line::parse(typed, &Known { users, rooms });
+    place.typed(line)
+}
 
 /// Receives on a thread of its own; its outcome comes through the channel.
 fn receive(
@@ -203,10 +219,13 @@ fn send(
     Ok(())
 }
 
-/// Sends a question that the user did not ask.
-fn ask(orders: &mpsc::Sender<Order>, question: &str) {
-    // an error means that the user leaves
-    let _ = orders.send(Order::Send { to: question.to_owned(), msg: String::new() });
+/// Sends the questions that the user did not ask.
+fn ask(orders: &mpsc::Sender<Order>, roster: &SharedRoster) {
+    for question in roster.lock().take_questions() {
+        let to = question.command().to_owned();
+        // an error means that the user leaves
+        let _ = orders.send(Order::Send { to, msg: String::new() });
+    }
 }
 
 /// Other signals leave as Ctrl-C does: the terminal is to be as it was.
@@ -225,22 +244,27 @@ fn leave_on_signals() -> io::Result<()> {
 struct Screen {
     printer: Option<Box<dyn ExternalPrinter + Send>>,
     style: Style,
-    me: String,
+    connection: Arc<Connection>,
     roster: Arc<SharedRoster>,
     orders: mpsc::Sender<Order>,
 }
 
 impl View for Screen {
     fn connected(&mut self, welcome: &Message) -> io::Result<()> {
-        let questions = self.roster.lock().connected(welcome, Instant::now());
-        for &question in questions {
-            ask(&self.orders, question);
-        }
-        self.show(welcome)
+        self.roster.lock().connected(welcome, Instant::now());
+        ask(&self.orders, &self.roster);
+        self.show(welcome, &welcome.to)
     }
 
     fn message(&mut self, message: &Message) -> io::Result<()> {
-        if self.roster.learn(message) { Ok(()) } else { self.show(message) }
+        let me = self.connection.place().name().to_owned();
+        let is_hidden = self.roster.learn(message, &me);
+        ask(&self.orders, &self.roster);
+        if is_hidden { Ok(()) } else { self.show(message, &me) }
+    }
+
+    fn moved(&mut self, moved: &Moved) -> io::Result<()> {
+        self.note(&moved.to_string())
     }
 
     fn note(&mut self, text: &str) -> io::Result<()> {
@@ -249,9 +273,9 @@ impl View for Screen {
 }
 
 impl Screen {
-    fn show(&mut self, message: &Message) -> io::Result<()> {
+    fn show(&mut self, message: &Message, me: &str) -> io::Result<()> {
         let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
-        print(&mut self.printer, self.style.message(message, &self.me, &time))
+        print(&mut self.printer, self.style.message(message, me, &time))
     }
 }
 

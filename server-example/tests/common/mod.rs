@@ -5,13 +5,13 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this one")]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::Message;
+use chatproto::{Decoder, Message};
 
 /// Longer than anything takes here, on a slow machine too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -220,6 +220,77 @@ impl Raw {
                 return message;
             }
         }
+    }
+
+    /// Joins a room, and waits until that is so.
+    pub fn join(&mut self, room: &str) {
+        self.send("/join", &format!("\"{room}\""));
+        while !self.receive().expect("the connection is open").msg.starts_with("Joined ") {}
+    }
+}
+
+/// A server that says what the test tells it to, and when. Its welcome is one after which nothing
+/// is asked that the user did not.
+pub struct Script {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Script {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        Script { listener, address }
+    }
+
+    /// Welcomes the next client, which must have that name.
+    pub fn welcome(&self, name: &str) -> Scripted {
+        let (mut stream, _) = self.listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut line = vec![0; name.len() + 1];
+        stream.read_exact(&mut line).unwrap();
+        assert_eq!(line, format!("{name}\n").as_bytes());
+        let mut client = Scripted { stream, input: Vec::new(), decoder: Decoder::new(65_536) };
+        client.say(name, "Welcome");
+        client
+    }
+}
+
+/// The server's side of a connection to a [`Script`].
+pub struct Scripted {
+    stream: TcpStream,
+    /// What was read and not decoded.
+    input: Vec<u8>,
+    decoder: Decoder,
+}
+
+impl Scripted {
+    pub fn say(&mut self, to: &str, text: &str) {
+        let object = Message::new("SERVER", "0.0.0.0", to, text).to_json();
+        self.stream.write_all(format!("{object}\n").as_bytes()).unwrap();
+    }
+
+    /// To whom the next message goes, and its text.
+    pub fn hear(&mut self) -> (String, String) {
+        let mut buffer = [0; 4096];
+        loop {
+            let mut bytes = &self.input[..];
+            if let Some(frame) = self.decoder.decode(&mut bytes).unwrap() {
+                let message = frame.message().to_owned();
+                let used = self.input.len() - bytes.len();
+                self.input.drain(..used);
+                return (message.to, message.msg);
+            }
+            self.input.clear();
+            let length = self.stream.read(&mut buffer).unwrap();
+            assert!(length > 0, "the client has closed");
+            self.input.extend_from_slice(&buffer[..length]);
+        }
+    }
+
+    /// Waits for a message to `to` with that text.
+    pub fn expect(&mut self, to: &str, text: &str) {
+        assert_eq!(self.hear(), (to.to_owned(), text.to_owned()));
     }
 }
 
