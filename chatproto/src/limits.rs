@@ -68,8 +68,9 @@ pub struct Limits {
     /// How fast one connection may send; past it its reads pause and nothing is lost. `None` is
     /// unlimited. Default 100 a second, 200 at once.
     pub rate: Option<Rate>,
-    /// Schema errors of one connection within a minute, the last of which ends it (B8). Default 20:
-    /// enough for somebody who tries things out by hand.
+    /// Schema errors of one connection within a minute, the last of which ends it (B8); a command
+    /// without the role for it counts as one. Default 20: enough for somebody who tries things out
+    /// by hand.
     pub errors: usize,
     /// Most rooms that one user may be in. Default 100.
     pub rooms: usize,

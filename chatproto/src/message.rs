@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::decode_exact;
+use crate::decode::Frame;
 use crate::encode;
 use crate::error::DecodeError;
 use crate::text::hex4;
@@ -70,7 +70,7 @@ impl Message {
     /// # Errors
     /// The first violation of the protocol, with its offset in `bytes` and the field it concerns.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        decode_exact(bytes).map(|frame| frame.message().to_owned())
+        Frame::decode(bytes).map(|frame| frame.message().to_owned())
     }
 
     /// The compact form (B7), without the line feed that ends it on the wire.

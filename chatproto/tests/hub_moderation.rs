@@ -106,6 +106,7 @@ fn each_command_is_for_its_role() {
     let (moderator, alice) = (moderator(&mut house, admin), house.stream("alice"));
     house.forget();
     for command in ["/kick", "/ban", "/unban", "/bans", "/mute", "/unmute", "/close", "/notice"] {
+        house.now.monotonic += Duration::from_secs(60);
         let text = house.ask(alice, command, "mod");
         assert_eq!(text, format!("❌ {command} is for moderators."));
         let events = house.events();
@@ -235,6 +236,56 @@ fn a_ban_of_an_address_holds_for_who_is_there_and_who_comes() {
 }
 
 #[test]
+fn a_ban_holds_for_who_is_on_the_way_in() {
+    let mut house = guarded();
+    let admin = admin(&mut house);
+    let guest = house.connect(AWAY);
+    let (claimant, token) = house.claim("bob");
+    let carol = house.stream("carol");
+    house.send(carol, "/nick", "rob");
+    let Some(Effect::Claim { token: renaming, .. }) = house.out.next_effect() else { panic!() };
+    for target in ["192.0.2.7", "bob", "rob"] {
+        house.send(admin, "/ban", target);
+    }
+    house.forget();
+    house.name(guest, "eve", PeerKind::Stream);
+    assert!(house.mail().refusal(guest).contains("your address is banned"));
+    house.complete(token, Completion::Claimed);
+    assert!(house.mail().refusal(claimant).contains("you are banned"));
+    house.complete(renaming, Completion::Claimed);
+    let said = house.mail().said(carol, "carol");
+    assert!(said[0].starts_with("❌ Your name stays carol: you are banned"), "{said:?}");
+    // what a directory has given is given back
+    assert_eq!(house.released(), ["bob", "rob"]);
+    assert_eq!(house.hub.online(), 2);
+}
+
+#[test]
+fn who_tries_again_and_again_what_it_may_not_is_closed() {
+    let mut house = guarded();
+    let alice = house.stream("alice");
+    for _ in 0..19 {
+        assert_eq!(house.ask(alice, "/kick", "bob"), "❌ /kick is for moderators.");
+    }
+    house.send(alice, "/kick", "bob");
+    let mail = house.mail();
+    assert!(mail.closes(alice) && mail.said(alice, "alice")[0].contains("one error too many"));
+    let denied = |event: &&Event| matches!(event, Event::Denied { .. });
+    assert_eq!(house.events().iter().filter(denied).count(), 20);
+}
+
+#[test]
+fn a_reason_is_bounded() {
+    let mut house = guarded();
+    let (admin, bob) = (admin(&mut house), house.stream("bob"));
+    house.send(admin, "/kick", &format!("bob {}", "x\u{1b}".repeat(10_000)));
+    let mail = house.mail();
+    let [told] = mail.said(bob, "bob").try_into().expect("one object");
+    let [(.., reason)] = acts(&mut house).try_into().expect("one act");
+    assert!(told.len() < 700 && reason.len() < 700 && !reason.contains('\u{1b}'));
+}
+
+#[test]
 fn a_mute_takes_the_word_and_nothing_else() {
     let mut house = guarded();
     let (admin, bob) = (admin(&mut house), house.stream("bob"));
@@ -276,6 +327,7 @@ fn a_mute_can_be_lifted() {
     assert_eq!(mail.said(bob, "bob"), ["You may speak again."]);
     assert_eq!(mail.said(admin, "admin"), ["bob may speak again."]);
     assert!(house.ask(admin, "/unmute", "bob").starts_with('❌'));
+    assert!(house.ask(admin, "/unmute", "B0B").starts_with('❌'));
     house.send(bob, "admin", "hi");
     assert_eq!(house.mail().messages(admin)[0].msg, "hi");
 }

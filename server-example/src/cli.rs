@@ -2,6 +2,7 @@
 //! [`serve`](crate::serve) and [`chat`](crate::chat).
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use chatproto::{Limits, SlowReader};
 use clap::builder::RangedU64ValueParser;
@@ -41,6 +42,9 @@ pub(crate) struct ServeOptions {
     pub(crate) log: Level,
 
     #[command(flatten)]
+    pub(crate) moderation: ModerationOptions,
+
+    #[command(flatten)]
     pub(crate) messages: MessageOptions,
 
     #[command(flatten)]
@@ -48,6 +52,26 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) readers: ReaderOptions,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Moderation")]
+pub(crate) struct ModerationOptions {
+    /// File with the token that makes an admin of whoever sends it to /admin
+    ///
+    /// To make one: head -c 24 /dev/urandom | base64 > FILE; chmod 600 FILE. Without this option
+    /// the token is that in the environment variable CHATPROTO_ADMIN_TOKEN; without either nobody
+    /// can become an admin.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token: Option<PathBuf>,
+
+    /// File to add a JSON line to for each act of a moderator's and whatever was denied
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
+
+    /// Tell everybody who comes and goes
+    #[arg(long)]
+    pub(crate) announce: bool,
 }
 
 #[derive(Args, Debug)]
@@ -61,6 +85,10 @@ pub(crate) struct MessageOptions {
     /// time. Past it the server reads more slowly; nothing is lost
     #[arg(long, value_name = "N|off", default_value_t = default_rate())]
     pub(crate) rate: PerSecond,
+
+    /// Errors of one connection within a minute, the last of which ends the connection
+    #[arg(long, value_name = "N", default_value_t = Limits::default().errors, value_parser = at_least_one())]
+    pub(crate) max_errors: usize,
 }
 
 #[derive(Args, Debug)]
@@ -78,6 +106,10 @@ pub(crate) struct ConnectionOptions {
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().name,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub(crate) max_name: usize,
+
+    /// Most rooms that one user may be in
+    #[arg(long, value_name = "N", default_value_t = Limits::default().rooms, value_parser = at_least_one())]
+    pub(crate) max_rooms: usize,
 
     /// Time from connecting to a complete name; bytes do not extend it
     #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().registration))]

@@ -1,8 +1,10 @@
 //! The server's log: what happens in it, a line each on standard error, and counts. No text of a
-//! message is ever in it, and what a peer wrote (a name it asked for) is quoted and escaped.
+//! message is ever in it, but for the reason that a moderator gives for an act and what a `/notice`
+//! says; what a peer wrote (a name it asked for, a reason) is quoted and escaped.
 //!
-//! Whoever connects can cause lines, so each kind of line is limited to a few a second, and the
-//! rest is counted. A kind that is below the log's level is neither written nor counted.
+//! Whoever connects can cause lines, so each kind of line is limited (see
+//! [`budgets`](crate::budgets)). A kind that is below the log's level is neither written nor
+//! counted. What moderators do is always written.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -10,15 +12,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{Departure, Event, ServerHandle};
+use chatproto::{Event, ServerHandle};
+use tracing::field::display;
 use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::audit::Unwritten;
+use crate::budgets::{Budgets, Kind};
+use crate::failure::reason;
 use crate::stderr;
 use crate::text::Quoted;
 
-/// How many lines of one kind may be written in a second.
-const LINES_PER_SECOND: u32 = 10;
 /// How often the counts are logged, if they changed.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 
@@ -78,7 +82,7 @@ impl Journal {
     fn observe_at(&self, event: &Event, now: Instant) {
         self.count(event);
         let kind = Kind::of(event);
-        if !self.may_write(kind, now) {
+        if kind.is_some_and(|kind| !self.may_write(kind, now)) {
             return;
         }
         match event {
@@ -98,11 +102,25 @@ impl Journal {
             Event::Departed { address, name, reason, online, .. } => {
                 let (name, why) = (Quoted(name.as_str()), reason.to_string());
                 let why = Quoted(&why);
-                if kind == Kind::CutOff {
+                if kind == Some(Kind::CutOff) {
                     warn!(%name, %address, reason = %why, online, "departed");
                 } else {
                     info!(%name, %address, reason = %why, online, "departed");
                 }
+            }
+            Event::Renamed { address, old, name, .. } => {
+                let (old, name) = (Quoted(old.as_str()), Quoted(name.as_str()));
+                info!(%old, %name, %address, "renamed");
+            }
+            Event::Denied { address, name, endpoint, .. } => {
+                let (name, endpoint) = (Quoted(name.as_str()), Quoted(endpoint));
+                warn!(%name, %address, %endpoint, "denied");
+            }
+            Event::Moderated { by, address, act, target, duration, reason, .. } => {
+                let (act, by) = (act.to_string(), Quoted(by.as_str()));
+                let (target, reason) = (Quoted(target), Quoted(reason));
+                let duration = duration.map(|duration| display(Seconds(duration)));
+                info!(act = %Quoted(&act), %by, %address, %target, duration, %reason, "moderation");
             }
             Event::AcceptPaused { reason, .. } => {
                 warn!(reason = %Quoted(reason), "no new connections for a moment");
@@ -112,6 +130,17 @@ impl Journal {
             }
             other => debug!("{}", Quoted(&format!("{other:?}"))),
         }
+    }
+
+    /// Says that the audit log did not take an entry, and what is missing there. The entry is JSON
+    /// in one line with nothing invisible in it, so it stands here as it should have there.
+    pub(crate) fn note_unwritten(&self, event: &Event, unwritten: &Unwritten) {
+        let is_limited = matches!(event, Event::Denied { .. });
+        if is_limited && !self.may_write(Kind::Unaudited, Instant::now()) {
+            return;
+        }
+        let (entry, error) = (&unwritten.entry, reason(&unwritten.error));
+        error!(reason = %Quoted(&error), "not in the audit log: {entry}");
     }
 
     /// Writes the last lines.
@@ -212,126 +241,12 @@ fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// The kinds of lines that events cause. None of them can use up another one's budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Connected,
-    Registered,
-    Refused,
-    Stranger,
-    BadInput,
-    Departed,
-    /// Departed because the server would have it no longer.
-    CutOff,
-    AcceptPaused,
-    HandlerPanicked,
-    Other,
-}
+/// A duration that somebody chose, as the audit log has it too.
+struct Seconds(Duration);
 
-impl Kind {
-    const ALL: [Kind; 10] = [
-        Kind::Connected,
-        Kind::Registered,
-        Kind::Refused,
-        Kind::Stranger,
-        Kind::BadInput,
-        Kind::Departed,
-        Kind::CutOff,
-        Kind::AcceptPaused,
-        Kind::HandlerPanicked,
-        Kind::Other,
-    ];
-
-    fn of(event: &Event) -> Self {
-        match event {
-            Event::Connected { .. } => Kind::Connected,
-            Event::Registered { .. } => Kind::Registered,
-            Event::Refused { .. } => Kind::Refused,
-            Event::Stranger { .. } => Kind::Stranger,
-            Event::BadInput { .. } => Kind::BadInput,
-            Event::Departed { reason: Departure::TooSlow { .. } | Departure::Broken, .. } => {
-                Kind::CutOff
-            }
-            Event::Departed { .. } => Kind::Departed,
-            Event::AcceptPaused { .. } => Kind::AcceptPaused,
-            Event::HandlerPanicked { .. } => Kind::HandlerPanicked,
-            _ => Kind::Other,
-        }
-    }
-
-    fn level(self) -> Level {
-        match self {
-            Kind::HandlerPanicked => Level::ERROR,
-            Kind::Refused | Kind::BadInput | Kind::CutOff | Kind::AcceptPaused => Level::WARN,
-            Kind::Registered | Kind::Departed => Level::INFO,
-            Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Connected => "connected",
-            Kind::Registered => "registered",
-            Kind::Refused => "refused",
-            Kind::Stranger => "no chat client",
-            Kind::BadInput => "bad input",
-            Kind::Departed => "departed",
-            Kind::CutOff => "departed, too slow or broken",
-            Kind::AcceptPaused => "no new connections for a moment",
-            Kind::HandlerPanicked => "endpoint panicked",
-            Kind::Other => "other events",
-        }
-    }
-
-    fn changes_online(self) -> bool {
-        matches!(self, Kind::Registered | Kind::Departed | Kind::CutOff)
-    }
-}
-
-/// Admits so many lines of each kind in a second and counts the others.
-#[derive(Debug)]
-struct Budgets {
-    second: Instant,
-    kinds: [Budget; Kind::ALL.len()],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Budget {
-    lines: u32,
-    hidden: u64,
-}
-
-impl Budgets {
-    fn new(now: Instant) -> Self {
-        Budgets { second: now, kinds: Default::default() }
-    }
-
-    /// Whether a line may be written, and what was not in the second that is over.
-    fn admit(&mut self, kind: Kind, now: Instant) -> (bool, Vec<(Kind, u64)>) {
-        let hidden = self.tick(now);
-        let budget = &mut self.kinds[kind as usize];
-        let is_admitted = budget.lines < LINES_PER_SECOND;
-        if is_admitted {
-            budget.lines += 1;
-        } else {
-            budget.hidden += 1;
-        }
-        (is_admitted, hidden)
-    }
-
-    /// Begins a new second if it is time to; returns how many lines the old one hid.
-    fn tick(&mut self, now: Instant) -> Vec<(Kind, u64)> {
-        if now.saturating_duration_since(self.second) < Duration::from_secs(1) {
-            return Vec::new();
-        }
-        self.second = now;
-        self.close()
-    }
-
-    fn close(&mut self) -> Vec<(Kind, u64)> {
-        let old = std::mem::take(&mut self.kinds);
-        let hidden = Kind::ALL.into_iter().zip(old).map(|(kind, budget)| (kind, budget.hidden));
-        hidden.filter(|&(_, count)| count > 0).collect()
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}s", self.0.as_secs())
     }
 }
 
@@ -355,7 +270,10 @@ impl std::fmt::Display for Uptime {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use chatproto::Act;
+
     use super::*;
+    use crate::audit::tests::{denied, moderated};
     use crate::stderr::Queue;
 
     const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -385,40 +303,6 @@ mod tests {
         let journal = Journal::new(level);
         tracing::subscriber::with_default(subscriber, || work(&journal, journal.started));
         queue.take().iter().map(|line| line.trim().to_owned()).collect()
-    }
-
-    #[test]
-    fn a_flood_is_counted_and_not_written() {
-        let start = Instant::now();
-        let mut budgets = Budgets::new(start);
-        let admitted = (0..1_000).filter(|_| budgets.admit(Kind::Refused, start).0).count();
-        assert_eq!(admitted, 10);
-        let later = start + Duration::from_secs(1);
-        assert_eq!(budgets.admit(Kind::Refused, later), (true, vec![(Kind::Refused, 990)]));
-        assert_eq!(budgets.admit(Kind::Refused, later), (true, vec![]));
-        assert_eq!(budgets.close(), []);
-    }
-
-    #[test]
-    fn no_kind_uses_up_the_budget_of_another() {
-        let start = Instant::now();
-        let mut budgets = Budgets::new(start);
-        for kind in Kind::ALL {
-            let admitted = (0..25).filter(|_| budgets.admit(kind, start).0).count();
-            assert_eq!(admitted, 10, "{kind:?}");
-        }
-        assert_eq!(budgets.tick(start), []);
-        let hidden = budgets.tick(start + Duration::from_secs(1));
-        assert_eq!(hidden, Kind::ALL.map(|kind| (kind, 15)));
-        // a thread that looked at its clock before another one began the second
-        assert_eq!(budgets.admit(Kind::Refused, start), (true, vec![]));
-    }
-
-    #[test]
-    fn kinds_are_in_order() {
-        for (place, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(place, kind as usize);
-        }
     }
 
     #[test]
@@ -452,6 +336,55 @@ mod tests {
                 "ERROR endpoint panicked endpoint=\"/roll\" reason=\"out of dice\"",
             ]
         );
+    }
+
+    #[test]
+    fn an_act_says_who_did_what_to_whom_for_how_long_and_why() {
+        let lines = written(LevelFilter::INFO, |journal, now| {
+            let hour = Some(Duration::from_secs(3_600));
+            let reason = "too \"loud\"\u{1b}[2J\nINFO forged";
+            journal.observe_at(&moderated(Act::Ban, "bob", hour, reason), now);
+            journal.observe_at(&moderated(Act::Unban, "bob", None, ""), now);
+            journal.observe_at(&denied(), now);
+        });
+        assert_eq!(
+            lines,
+            [
+                r#"INFO moderation act="ban" by="alice" address=127.0.0.1 target="bob" duration=3600s reason="too \"loud\"\u{1b}[2J\nINFO forged""#,
+                r#"INFO moderation act="unban" by="alice" address=127.0.0.1 target="bob" reason="""#,
+                r#"WARN denied name="eve" address=127.0.0.1 endpoint="/kick""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn no_flood_hides_what_moderators_do() {
+        let lines = written(LevelFilter::INFO, |journal, now| {
+            (0..100).for_each(|_| journal.observe_at(&denied(), now));
+            let kick = moderated(Act::Kick, "bob", None, "");
+            (0..100).for_each(|_| journal.observe_at(&kick, now));
+            assert_eq!(journal.budgets().close(), [(Kind::Denied, 90)]);
+        });
+        let with = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+        assert_eq!((with("WARN denied "), with("INFO moderation ")), (10, 100));
+    }
+
+    #[test]
+    fn an_entry_that_the_audit_log_did_not_take_is_said() {
+        let lines = written(LevelFilter::ERROR, |journal, _| {
+            let unwritten = |entry: &str| Unwritten {
+                entry: entry.to_owned(),
+                error: io::ErrorKind::StorageFull.into(),
+            };
+            let kick = moderated(Act::Kick, "bob", None, "");
+            (0..20).for_each(|_| journal.note_unwritten(&kick, &unwritten(r#"{"act":"kick"}"#)));
+            (0..20).for_each(|_| journal.note_unwritten(&denied(), &unwritten("{}")));
+        });
+        assert_eq!(
+            lines[0],
+            r#"ERROR not in the audit log: {"act":"kick"} reason="no storage space""#
+        );
+        assert_eq!(lines.len(), 30, "every kick, and a few of those that anybody can cause");
     }
 
     #[test]

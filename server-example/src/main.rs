@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! main ─► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
+//!          │      │        └──► budgets       … and how much of a kind the log may hold
+//!          │      └───► audit                 what moderators did, in a file
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!                          └► connection      … over one connection that is made again when lost
@@ -13,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
+mod budgets;
 mod chat;
 mod cli;
 mod failure;

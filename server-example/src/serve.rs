@@ -1,7 +1,11 @@
-//! `serve`: the one place where a server is put together from options, descriptors, the log and
-//! signals.
+//! `serve`: the one place where a server is put together from options, the admins' token,
+//! descriptors, the logs and signals.
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -10,10 +14,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
 
+use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
 use crate::log::{self, Journal};
 use crate::stderr;
+use crate::text::visible;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -24,6 +30,15 @@ const LARGEST_FRAME: usize = 64 << 20;
 /// Less has no room for the server's own welcome.
 const SMALLEST_FRAME: usize = 256;
 
+/// Where the admins' token is if no file of it is named.
+const TOKEN_VARIABLE: &str = "CHATPROTO_ADMIN_TOKEN";
+/// Shorter tokens can be guessed.
+const SHORTEST_TOKEN: usize = 16;
+/// A longer one would be a mistake: another file than was meant.
+const LONGEST_TOKEN: usize = 1024;
+/// What prints a good token.
+const MAKE_TOKEN: &str = "head -c 24 /dev/urandom | base64";
+
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
     let level = options.log.into();
@@ -31,12 +46,17 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
     let descriptors = raise_descriptor_limit();
     let room = room(descriptors, options.connections.max_connections)?;
     let limits = options.limits(room)?;
+    let token = admin_token(options)?;
+    let audit = options.moderation.audit_log.as_deref().map(AuditLog::open).transpose()?;
     let journal = Arc::new(Journal::new(level));
-    let server = bind(options, &limits, &journal)?;
+    let plan =
+        Plan { options, limits, token, journal: Arc::clone(&journal), audit: audit.map(Arc::new) };
+    let server = plan.bind()?;
     let handle = server.handle();
     stop_on_signals(handle.clone())?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
+    plan.log_moderation();
     announce(&server);
     let reporter = log::report(Arc::clone(&journal), handle);
     let outcome = server.run();
@@ -66,9 +86,11 @@ impl ServeOptions {
             .rate
             .0
             .map(|per_second| Rate { per_second, burst: per_second.saturating_mul(2) });
+        limits.errors = self.messages.max_errors;
         limits.connections = connections;
         limits.per_address = self.connections.max_per_address;
         limits.name = self.connections.max_name;
+        limits.rooms = self.connections.max_rooms;
         limits.registration = self.connections.registration_deadline.0;
         limits.handshake_grace = self.connections.handshake_grace.0;
         limits.linger = self.connections.linger.0;
@@ -110,31 +132,142 @@ fn room(descriptors: usize, asked: Option<usize>) -> Result<usize, Failure> {
     }
 }
 
-/// Listens on the first address of the host that can be listened on.
-fn bind(
-    options: &ServeOptions,
-    limits: &Limits,
-    journal: &Arc<Journal>,
-) -> Result<Server, Failure> {
-    let fail = |why| Failure::Usage(format!("cannot listen on {}: {why}", options.listen));
-    let mut refused = None;
-    for address in options.listen.resolve().map_err(fail)? {
-        match builder(options, limits.clone(), Arc::clone(journal)).bind(address) {
-            Ok(server) => return Ok(server),
-            Err(error) => refused = Some(Failure::Usage(cannot_listen(&error))),
-        }
+/// The admins' token, which is shown nowhere.
+struct AdminToken(String);
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
     }
-    Err(refused.unwrap_or_else(|| fail("it has no address".to_owned())))
 }
 
-fn builder(options: &ServeOptions, limits: Limits, journal: Arc<Journal>) -> ServerBuilder {
-    let builder = Server::builder()
-        .limits(limits)
-        .slow_reader(options.readers.slow_reader.into())
-        .observer(move |event: &Event| journal.observe(event));
-    match options.threads {
-        Some(threads) => builder.threads(threads),
-        None => builder,
+impl AdminToken {
+    /// The token that these bytes are, or what is wrong with them.
+    fn new(bytes: Vec<u8>) -> Result<Self, &'static str> {
+        if bytes.len() > LONGEST_TOKEN {
+            return Err("is longer than 1024 bytes");
+        }
+        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
+        let token = text.trim();
+        if token.is_empty() {
+            Err("is empty")
+        } else if token.chars().count() < SHORTEST_TOKEN {
+            Err("is shorter than 16 characters")
+        } else if token.chars().any(chatproto::is_invisible) {
+            Err("has more than one line, or characters that nobody can type")
+        } else {
+            Ok(AdminToken(token.to_owned()))
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let path_text = path.to_string_lossy();
+        let shown = visible(&path_text);
+        let (bytes, is_open_to_others) = read_secret(path).map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => format!("make one with: {MAKE_TOKEN} > FILE"),
+                _ => "name a file that the server's user can read".to_owned(),
+            };
+            let why = reason(&error);
+            Failure::Usage(format!("cannot read the admin token in {shown}: {why} ({advice})"))
+        })?;
+        let token = AdminToken::new(bytes).map_err(|wrong| {
+            Failure::Usage(format!(
+                "the admin token in {shown} {wrong}: make one with: {MAKE_TOKEN} > FILE"
+            ))
+        })?;
+        if is_open_to_others {
+            warn!("the admin token in {shown} is open to others than its owner: chmod 600 it");
+        }
+        Ok(token)
+    }
+
+    fn of_variable(value: OsString) -> Result<Self, Failure> {
+        AdminToken::new(value.into_encoded_bytes()).map_err(|wrong| {
+            Failure::Usage(format!(
+                "the admin token in {TOKEN_VARIABLE} {wrong}: unset it, or set it to what this \
+                 prints: {MAKE_TOKEN}"
+            ))
+        })
+    }
+}
+
+fn admin_token(options: &ServeOptions) -> Result<Option<AdminToken>, Failure> {
+    match &options.moderation.admin_token {
+        Some(path) => AdminToken::read(path).map(Some),
+        None => std::env::var_os(TOKEN_VARIABLE).map(AdminToken::of_variable).transpose(),
+    }
+}
+
+/// The first bytes of a file, and whether others than its owner can read it.
+fn read_secret(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST_TOKEN as u64 + 1).read_to_end(&mut bytes)?;
+    // what is no file, such as a pipe, is there for this moment only
+    #[cfg(unix)]
+    let is_open_to_others = metadata.is_file()
+        && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0;
+    #[cfg(not(unix))]
+    let is_open_to_others = false;
+    Ok((bytes, is_open_to_others))
+}
+
+/// What a server is made of.
+struct Plan<'a> {
+    options: &'a ServeOptions,
+    limits: Limits,
+    token: Option<AdminToken>,
+    journal: Arc<Journal>,
+    audit: Option<Arc<AuditLog>>,
+}
+
+impl Plan<'_> {
+    /// Listens on the first address of the host that can be listened on.
+    fn bind(&self) -> Result<Server, Failure> {
+        let listen = &self.options.listen;
+        let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
+        let mut refused = None;
+        for address in listen.resolve().map_err(fail)? {
+            match self.builder().bind(address) {
+                Ok(server) => return Ok(server),
+                Err(error) => refused = Some(Failure::Usage(cannot_listen(&error))),
+            }
+        }
+        Err(refused.unwrap_or_else(|| fail("it has no address".to_owned())))
+    }
+
+    fn builder(&self) -> ServerBuilder {
+        let (journal, audit) = (Arc::clone(&self.journal), self.audit.clone());
+        let observe = move |event: &Event| {
+            journal.observe(event);
+            if let Some(Err(unwritten)) = audit.as_ref().map(|audit| audit.observe(event)) {
+                journal.note_unwritten(event, &unwritten);
+            }
+        };
+        let mut builder = Server::builder()
+            .limits(self.limits.clone())
+            .slow_reader(self.options.readers.slow_reader.into())
+            .announce(self.options.moderation.announce)
+            .observer(observe);
+        if let Some(token) = &self.token {
+            builder = builder.admin_token(&token.0);
+        }
+        match self.options.threads {
+            Some(threads) => builder.threads(threads),
+            None => builder,
+        }
+    }
+
+    /// Says how order is kept.
+    fn log_moderation(&self) {
+        if self.token.is_some() {
+            info!("whoever has the admin token may use /admin");
+        }
+        if let Some(path) = &self.options.moderation.audit_log {
+            info!("audit log: {}", visible(&path.to_string_lossy()));
+        }
     }
 }
 
@@ -212,5 +345,30 @@ mod tests {
              (19936 connections): raise it with ulimit -n or ask for fewer"
         );
         assert!(room(64, None).is_err());
+    }
+    #[test]
+    fn a_token_is_long_enough_and_can_be_typed() {
+        let token = |bytes: &[u8]| AdminToken::new(bytes.to_vec());
+        for good in ["  0123456789abcdef\r\n", "correct horse battery", "grüße-grüße-grüße"] {
+            assert_eq!(token(good.as_bytes()).unwrap().0, good.trim());
+        }
+        for (bad, wrong) in [
+            (&b" \n"[..], "is empty"),
+            (b"0123456789abcde\n", "is shorter than 16 characters"),
+            ("éééééééé".as_bytes(), "is shorter than 16 characters"),
+            (b"0123456789\xffabcdef", "is not UTF-8 text"),
+            (
+                b"0123456789\nabcdefghi",
+                "has more than one line, or characters that nobody can type",
+            ),
+            (
+                "\u{feff}0123456789abcdef".as_bytes(),
+                "has more than one line, or characters that nobody can type",
+            ),
+            (&[b'x'; 1025], "is longer than 1024 bytes"),
+        ] {
+            assert_eq!(token(bad).unwrap_err(), wrong, "{bad:?}");
+        }
+        assert_eq!(format!("{:?}", token(b"0123456789abcdef")), "Ok(AdminToken(…))");
     }
 }

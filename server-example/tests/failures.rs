@@ -5,6 +5,7 @@ mod common;
 use std::net::TcpListener;
 use std::process::Command;
 
+use common::temp_dir::TempDir;
 use common::{Program, TestServer};
 
 /// Runs the program to its end: it prints nothing but one sentence.
@@ -93,6 +94,90 @@ fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     let script = "ulimit -Sn 128; ulimit -Hn 512; exec \"$0\" --listen 127.0.0.1:0";
     command.args(["-c", script, env!("CARGO_BIN_EXE_server-example")]);
     Program::spawn(command).error_with("descriptor limit 512: room for 448 connections");
+}
+
+/// Runs a server that does not start because of its token, which is not in what it says.
+#[track_caller]
+fn fails_with_token(file: &str, why: &str) {
+    let sentence = format!("the admin token in {file} {why}: make one with: {MAKE_TOKEN} > FILE");
+    fails(&["--listen", "127.0.0.1:0", "--admin-token", file], 2, &sentence);
+}
+
+const MAKE_TOKEN: &str = "head -c 24 /dev/urandom | base64";
+
+#[test]
+fn a_token_that_is_none() {
+    let dir = TempDir::new();
+    fails_with_token(&dir.file("empty", " \n"), "is empty");
+    fails_with_token(&dir.file("short", "opensesame\n"), "is shorter than 16 characters");
+    fails_with_token(&dir.file("latin-1", b"ge\xf6ffnet, bitte sehr\n"), "is not UTF-8 text");
+    fails_with_token(
+        &dir.file("two", "0123456789abcdef\n0123456789abcdef\n"),
+        "has more than one line, or characters that nobody can type",
+    );
+    fails_with_token(&dir.file("log", [b'x'; 5_000]), "is longer than 1024 bytes");
+}
+
+#[test]
+fn a_token_that_cannot_be_read() {
+    let dir = TempDir::new();
+    let missing = dir.path("missing");
+    fails(
+        &["--admin-token", &missing],
+        2,
+        &format!(
+            "cannot read the admin token in {missing}: no such file or directory (make one with: \
+             {MAKE_TOKEN} > FILE)"
+        ),
+    );
+    let dir = dir.path(".");
+    fails(
+        &["--admin-token", &dir],
+        2,
+        &format!(
+            "cannot read the admin token in {dir}: is a directory (name a file that the server's \
+             user can read)"
+        ),
+    );
+}
+
+#[test]
+fn a_token_in_the_environment_that_is_none() {
+    for (token, why) in [("", "is empty"), ("opensesame", "is shorter than 16 characters")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
+        command.args(["--listen", "127.0.0.1:0"]).env("CHATPROTO_ADMIN_TOKEN", token);
+        let (code, output, errors) = Program::spawn(command).end();
+        assert_eq!(output, [""; 0]);
+        assert_eq!(
+            errors,
+            [format!(
+                "server-example: the admin token in CHATPROTO_ADMIN_TOKEN {why}: unset it, or set \
+                 it to what this prints: {MAKE_TOKEN}"
+            )]
+        );
+        assert_eq!(code, Some(2));
+    }
+}
+
+#[test]
+fn an_audit_log_that_cannot_be_opened() {
+    let dir = TempDir::new();
+    let (nowhere, dir) = (dir.path("nowhere/audit.log"), dir.path("."));
+    fails(
+        &["--audit-log", &nowhere],
+        2,
+        &format!(
+            "cannot open the audit log {nowhere}: no such file or directory (make its directory \
+             first)"
+        ),
+    );
+    fails(
+        &["--audit-log", &dir],
+        2,
+        &format!(
+            "cannot open the audit log {dir}: is a directory (name another file with --audit-log)"
+        ),
+    );
 }
 
 #[test]

@@ -24,7 +24,29 @@ pub struct Frame<'a> {
     spans: Spans,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// Decodes exactly one frame, with white space around it at most, under the default limits.
+    ///
+    /// # Errors
+    /// The first violation of the protocol, with its offset in `bytes` and the field it concerns.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut decoder = Decoder::default();
+        let mut rest = bytes;
+        let Some(frame) = decoder.decode(&mut rest)? else {
+            decoder.finish()?;
+            let (kind, frame) = (DecodeErrorKind::UnexpectedEnd, decoder.position());
+            return Err(DecodeError { kind, field: None, frame, within: 0 });
+        };
+        match rest.iter().position(|&byte| !is_blank(byte)) {
+            None => Ok(frame),
+            Some(at) => {
+                let kind = DecodeErrorKind::UnexpectedByte(rest[at]);
+                let frame = decoder.position() + at as u64;
+                Err(DecodeError { kind, field: None, frame, within: 0 })
+            }
+        }
+    }
+
     /// The message, borrowed from the frame.
     pub fn message(&self) -> MessageRef<'_> {
         let text = &*self.text;
@@ -239,26 +261,6 @@ fn into_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     match bytes {
         Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).expect(VALID)),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).expect(VALID)),
-    }
-}
-
-/// Decodes `bytes` as exactly one frame, with white space around it at most.
-pub(crate) fn decode_exact(bytes: &[u8]) -> Result<Frame<'_>, DecodeError> {
-    let mut decoder = Decoder::default();
-    let mut rest = bytes;
-    let Some(frame) = decoder.decode(&mut rest)? else {
-        decoder.finish()?;
-        let (kind, frame) = (DecodeErrorKind::UnexpectedEnd, decoder.position());
-        return Err(DecodeError { kind, field: None, frame, within: 0 });
-    };
-    let trailing = rest.iter().position(|&byte| !is_blank(byte));
-    match trailing {
-        None => Ok(frame),
-        Some(at) => {
-            let kind = DecodeErrorKind::UnexpectedByte(rest[at]);
-            let frame = decoder.position() + at as u64;
-            Err(DecodeError { kind, field: None, frame, within: 0 })
-        }
     }
 }
 

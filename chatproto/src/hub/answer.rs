@@ -216,11 +216,15 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// At most 64 bytes of a text of a peer's, with nothing invisible in it.
 pub(super) fn shortened(text: &str) -> Cow<'_, str> {
-    const MOST: usize = 64;
-    if text.len() <= MOST && !text.chars().any(is_invisible) {
+    clipped(text, 64)
+}
+
+/// At most so many bytes of a text of a peer's, with nothing invisible in it.
+pub(super) fn clipped(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most && !text.chars().any(is_invisible) {
         return Cow::Borrowed(text);
     }
-    let cut = &text[..floor_char_boundary(text, MOST)];
+    let cut = &text[..floor_char_boundary(text, most)];
     let mut visible: String = cut
         .chars()
         .map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })

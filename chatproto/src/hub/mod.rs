@@ -72,6 +72,9 @@ use rooms::Rooms;
 use route::Call;
 use users::{Phase, Users};
 
+/// What is added to the error that ends a connection.
+const TOO_MANY: &str = " That was one error too many within a minute.";
+
 /// A connection. Slots are used again, ids are not: mail for a connection that is gone reaches
 /// nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -181,8 +184,8 @@ impl Hub {
                 if call.session().role() >= command.role {
                     return (command.run)(&mut call, message);
                 }
-                call.answer(&format!("❌ {} is for {}.", command.name, command.role.plural()));
-                call.report_denied(command.name);
+                let reason = format!("{} is for {}", command.name, command.role.plural());
+                call.deny(command.name, &reason);
             }
             Action::Handler(handler) => {
                 let (handler, endpoint) = (Arc::clone(handler), Arc::clone(&endpoint.name));
@@ -218,9 +221,7 @@ impl Hub {
                 self.tell(conn, &format!("❌ Error: {error}. It was ignored."), now, out);
                 return true;
             }
-            ErrorClass::Schema => {
-                (" That was one error too many within a minute.", Departure::Erring)
-            }
+            ErrorClass::Schema => (TOO_MANY, Departure::Erring),
         };
         let text = format!("⛔ Error: {error}.{what} The connection is closed.");
         self.tell(conn, &text, now, out);

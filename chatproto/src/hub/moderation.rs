@@ -11,9 +11,9 @@ use subtle::ConstantTimeEq;
 use crate::endpoint::Arguments;
 use crate::name::{UserName, lookalike_key, normalise};
 
-use super::answer::shortened;
+use super::answer::clipped;
 use super::route::no_user;
-use super::{Act, Call, ConnId, Departure, Event};
+use super::{Act, Call, ConnId, Departure, Event, TOO_MANY};
 
 /// What a user may do beyond speaking. Each role may do what the one before it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,8 +88,8 @@ impl fmt::Debug for Secret {
 #[derive(Debug, Default)]
 pub(super) struct Sanctions {
     bans: BTreeMap<Target, Ban>,
-    /// Until when, by key of the name (see [`lookalike_key`]).
-    mutes: BTreeMap<Box<str>, Until>,
+    /// Until when, by name.
+    mutes: BTreeMap<UserName, Until>,
 }
 
 /// Whom a ban is for.
@@ -190,22 +190,19 @@ impl Sanctions {
         self.bans.values().filter(move |ban| !ban.until.is_over(now))
     }
 
-    /// Until when this name is muted, if it is.
-    pub(super) fn mute_of(&self, name: &str, now: Instant) -> Option<Until> {
-        if self.mutes.is_empty() {
-            return None;
-        }
-        self.mutes.get(&*lookalike_key(name)).copied().filter(|until| !until.is_over(now))
+    /// Until when this user is muted, if it is.
+    pub(super) fn mute_of(&self, name: &UserName, now: Instant) -> Option<Until> {
+        self.mutes.get(name).copied().filter(|until| !until.is_over(now))
     }
 
-    pub(super) fn mute(&mut self, name: &str, until: Until, now: Instant) {
+    pub(super) fn mute(&mut self, name: &UserName, until: Until, now: Instant) {
         self.mutes.retain(|_, until| !until.is_over(now));
-        self.mutes.insert(lookalike_key(name).into(), until);
+        self.mutes.insert(name.clone(), until);
     }
 
     /// Whether it was muted.
-    pub(super) fn unmute(&mut self, name: &str, now: Instant) -> bool {
-        self.mutes.remove(&*lookalike_key(name)).is_some_and(|until| !until.is_over(now))
+    pub(super) fn unmute(&mut self, name: &UserName, now: Instant) -> bool {
+        self.mutes.remove(name).is_some_and(|until| !until.is_over(now))
     }
 }
 
@@ -265,14 +262,21 @@ impl Call<'_> {
         reason: &str,
     ) {
         let (conn, by, address) = (self.conn, self.user_name(), self.session().address);
-        let reason = reason.to_owned();
+        let reason = clipped(reason, REASON).into_owned();
         self.out.events.push(Event::Moderated { conn, by, address, act, target, duration, reason });
     }
 
-    /// Has it written down that the user tried what it may not.
-    pub(super) fn report_denied(&mut self, endpoint: &str) {
+    /// Refuses what the user may not do, and has it written down. It counts as an error (see
+    /// [`Limits::errors`](crate::Limits::errors)): who goes on trying is closed.
+    pub(super) fn deny(&mut self, endpoint: &str, reason: &str) {
         let (conn, name, address) = (self.conn, self.user_name(), self.session().address);
         self.out.events.push(Event::Denied { conn, address, name, endpoint: endpoint.into() });
+        if self.hub.is_one_too_many(conn, self.now) {
+            self.answer(&format!("⛔ Error: {reason}.{TOO_MANY} The connection is closed."));
+            self.hub.handle_eviction(conn, Departure::Erring, self.now, self.out);
+        } else {
+            self.answer(&format!("❌ {reason}."));
+        }
     }
 }
 
@@ -290,9 +294,12 @@ pub(super) fn for_so_long(duration: Option<Duration>) -> String {
     duration.map_or(String::new(), |duration| format!(" for {}", shown(duration)))
 }
 
+/// Longest reason that is kept and repeated, in bytes.
+pub(super) const REASON: usize = 256;
+
 /// `: ` and the reason, shortened; nothing if there is none.
 pub(super) fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {}", shortened(reason)) }
+    if reason.is_empty() { String::new() } else { format!(": {}", clipped(reason, REASON)) }
 }
 
 const UNITS: [(&str, u64); 5] =

@@ -7,7 +7,7 @@ use crate::name::{NameError, UserName};
 
 use super::answer::{self, quoted};
 use super::presence::{Change, renamed};
-use super::users::Phase;
+use super::users::{Phase, Session};
 use super::{
     Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, Token,
 };
@@ -30,8 +30,7 @@ impl Hub {
         } else if !address.is_loopback() && of_address as usize > self.limits.per_address {
             let reason = "there are too many connections from your address. Close some.";
             self.refuse(conn, "", reason, now, out);
-        } else if let Some(ban) = self.sanctions.ban_of_address(address, now.monotonic) {
-            let reason = ban.reason_for("your address is", now.monotonic);
+        } else if let Some(reason) = self.ban(conn, None, now) {
             self.refuse(conn, "", &reason, now, out);
         }
         conn
@@ -59,8 +58,7 @@ impl Hub {
             Ok(name) => name,
             Err(error) => return self.handle_bad_name(conn, bytes, error, now, out),
         };
-        if let Some(ban) = self.sanctions.ban_of_name(name.as_str(), now.monotonic) {
-            let reason = ban.reason_for("you are", now.monotonic);
+        if let Some(reason) = self.ban(conn, Some(&name), now) {
             return self.refuse(conn, name.as_str(), &reason, now, out);
         }
         if !self.users.claim(conn, &name) {
@@ -131,7 +129,7 @@ impl Hub {
         let phase = session.phase;
         let is_renaming = session.renaming().is_some();
         match completion {
-            Completion::Claimed if phase == Phase::Claiming => self.welcome(conn, now, out),
+            Completion::Claimed if phase == Phase::Claiming => self.admit_user(conn, now, out),
             completion if phase == Phase::Claiming => {
                 let name = session.name().unwrap_or_default().to_owned();
                 let reason = match completion {
@@ -160,6 +158,15 @@ impl Hub {
 
     /// It is decided about another name for a user.
     fn rename(&mut self, conn: ConnId, decision: Completion, now: Now, out: &mut Output) {
+        let name = self.users.get(conn).and_then(Session::renaming).cloned();
+        let banned = name.as_ref().and_then(|name| self.ban(conn, Some(name), now));
+        let decision = match (decision, banned, name) {
+            (Completion::Claimed, Some(reason), Some(name)) => {
+                out.effects.push_back(Effect::Release { name });
+                Completion::Refused(reason)
+            }
+            (decision, ..) => decision,
+        };
         let is_given = decision == Completion::Claimed;
         let renamed_from = self.users.end_renaming(conn, is_given);
         let Some(session) = self.users.get(conn) else { return };
@@ -187,13 +194,28 @@ impl Hub {
         Token { conn, serial }
     }
 
-    fn welcome(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+    /// Why a connection is banned, by its address or by the name that it is to have.
+    fn ban(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
+        let (address, now) = (self.users.get(conn)?.address, now.monotonic);
+        let of_address = self.sanctions.ban_of_address(address, now);
+        let of_name = || self.sanctions.ban_of_name(name?.as_str(), now);
+        of_address
+            .map(|ban| ban.reason_for("your address is", now))
+            .or_else(|| of_name().map(|ban| ban.reason_for("you are", now)))
+    }
+
+    /// Makes a claimant whose name was granted a user, unless it was banned meanwhile.
+    fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
+        if let Some(reason) = self.ban(conn, Some(&name), now) {
+            self.refuse(conn, name.as_str(), &reason, now, out);
+            return out.effects.push_back(Effect::Release { name });
+        }
         self.users.register(conn);
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
-        let Some(name) = session.user_name() else { return };
         let (address, kind) = (session.address, session.kind);
-        if let Some(until) = self.sanctions.mute_of(name.as_str(), now.monotonic) {
+        if let Some(until) = self.sanctions.mute_of(&name, now.monotonic) {
             session.extras_mut().mute = Some(until);
         }
         Call { hub: self, conn, now, out }.welcome();

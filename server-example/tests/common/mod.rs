@@ -4,6 +4,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this one")]
 
+pub mod temp_dir;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -27,7 +29,8 @@ pub struct Program {
 impl Program {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
-        command.args(arguments);
+        // that of whoever runs the tests
+        command.args(arguments).env_remove("CHATPROTO_ADMIN_TOKEN");
         Program::spawn(command)
     }
 
@@ -210,6 +213,22 @@ impl Raw {
         let mut object = String::new();
         self.reader.read_line(&mut object).unwrap();
         (!object.is_empty()).then(|| Message::decode(object.as_bytes()).unwrap())
+    }
+
+    /// Sends a command; what the server answers.
+    pub fn ask(&mut self, command: &str, msg: &str) -> String {
+        self.send(command, msg);
+        self.receive_for(&self.name.clone())
+    }
+
+    /// What the server says next to this user, to a room or to everybody.
+    pub fn receive_for(&mut self, to: &str) -> String {
+        loop {
+            let message = self.receive().expect("the connection is open");
+            if message.is_from_server() && message.to == to {
+                return message.msg;
+            }
+        }
     }
 
     /// The next message that a user wrote.

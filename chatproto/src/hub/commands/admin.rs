@@ -2,8 +2,8 @@
 
 use crate::message::MessageRef;
 
+use super::super::Act;
 use super::super::route::text_of;
-use super::super::{Act, Departure};
 use super::super::{Call, Role};
 use super::Command;
 
@@ -15,8 +15,6 @@ pub(super) const COMMAND: Command = Command {
     run,
 };
 
-/// A wrong token counts as an error of [`Limits::errors`](crate::Limits::errors), so that nobody
-/// tries many.
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let token = text_of(message, COMMAND.name);
     if token.is_empty() {
@@ -25,12 +23,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     match &call.hub.admin_token {
         None => return call.answer("❌ This server has no admin token."),
         Some(secret) if !secret.is(&token) => {
-            call.report_denied(COMMAND.name);
-            if call.hub.is_one_too_many(call.conn, call.now) {
-                call.answer("⛔ Error: that is not the token, once too often. The connection is closed.");
-                return call.hub.handle_eviction(call.conn, Departure::Erring, call.now, call.out);
-            }
-            return call.answer("❌ That is not the token.");
+            return call.deny(COMMAND.name, "That is not the token");
         }
         Some(_) => {}
     }

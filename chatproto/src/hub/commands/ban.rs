@@ -4,8 +4,8 @@ use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 use crate::name::UserName;
 
-use super::super::answer::shortened;
-use super::super::moderation::{Ban, Target, Until, duration_and_reason, for_so_long};
+use super::super::answer::{clipped, shortened};
+use super::super::moderation::{Ban, REASON, Target, Until, duration_and_reason, for_so_long};
 use super::super::route::text_of;
 use super::super::{Act, ConnId};
 use super::super::{Call, Role};
@@ -51,7 +51,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let ban = Ban {
         shown: shown.clone(),
         by: call.user_name(),
-        reason: shortened(reason).into_owned(),
+        reason: clipped(reason, REASON).into_owned(),
         until: Until::after(duration, now),
     };
     call.hub.sanctions.add_ban(target, ban, now);

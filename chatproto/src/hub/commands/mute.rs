@@ -25,7 +25,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let Some((user, name)) = call.find_subordinate(name) else { return };
     let now = call.now.monotonic;
     let until = Until::after(duration, now);
-    call.hub.sanctions.mute(name.as_str(), until, now);
+    call.hub.sanctions.mute(&name, until, now);
     if let Some(session) = call.hub.users.get_mut(user) {
         session.extras_mut().mute = Some(until);
     }

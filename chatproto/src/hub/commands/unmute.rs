@@ -2,11 +2,10 @@
 
 use crate::endpoint::Arguments;
 use crate::message::MessageRef;
-use crate::name::normalise;
+use crate::name::UserName;
 
 use super::super::Act;
-use super::super::answer::shortened;
-use super::super::route::text_of;
+use super::super::route::{no_user, text_of};
 use super::super::{Call, Role};
 use super::Command;
 
@@ -21,16 +20,18 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let Some(name) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
-    let (name, now) = (normalise(name), call.now.monotonic);
-    let user = call.hub.find_user(&name).map(|(conn, _)| conn);
+    let Ok(name) = UserName::from_bytes(name.as_bytes(), call.hub.limits.name) else {
+        return call.answer(&no_user(name));
+    };
+    let user = call.hub.find_user(name.as_str()).map(|(conn, _)| conn);
     let session = user.and_then(|user| call.hub.users.get_mut(user));
-    let was_muted_here =
-        session.and_then(|session| session.extras_mut().mute.take()).is_some();
-    let name = shortened(&name);
-    if !call.hub.sanctions.unmute(&name, now) && !was_muted_here {
+    let mute = session.and_then(|session| session.extras_mut().mute.take());
+    let now = call.now.monotonic;
+    let is_muted = mute.is_some_and(|until| !until.is_over(now));
+    if !call.hub.sanctions.unmute(&name, now) && !is_muted {
         return call.answer(&format!("❌ {name} is not muted."));
     }
-    call.report(Act::Unmute, name.clone().into_owned(), None, "");
+    call.report(Act::Unmute, name.as_str().to_owned(), None, "");
     if let Some(user) = user {
         call.hub.tell(user, "You may speak again.", call.now, call.out);
     }

@@ -1,0 +1,191 @@
+//! How many lines the server's log may have: so many of each kind in a second, and the rest is
+//! counted. Which line an event makes is in [`log`](crate::log).
+
+use std::time::{Duration, Instant};
+
+use chatproto::{Departure, Event};
+use tracing::Level;
+
+/// How many lines of one kind may be written in a second.
+const LINES_PER_SECOND: u32 = 10;
+
+/// The kinds of lines that events cause. None of them can use up another one's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connected,
+    Registered,
+    Refused,
+    Stranger,
+    BadInput,
+    Departed,
+    /// Departed because the server would have it no longer.
+    CutOff,
+    AcceptPaused,
+    HandlerPanicked,
+    Renamed,
+    Denied,
+    /// Denied, and the audit log did not take it.
+    Unaudited,
+    Other,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 13] = [
+        Kind::Connected,
+        Kind::Registered,
+        Kind::Refused,
+        Kind::Stranger,
+        Kind::BadInput,
+        Kind::Departed,
+        Kind::CutOff,
+        Kind::AcceptPaused,
+        Kind::HandlerPanicked,
+        Kind::Renamed,
+        Kind::Denied,
+        Kind::Unaudited,
+        Kind::Other,
+    ];
+
+    /// The kind of an event's line; none if it is not limited.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::Connected { .. } => Kind::Connected,
+            Event::Registered { .. } => Kind::Registered,
+            Event::Refused { .. } => Kind::Refused,
+            Event::Stranger { .. } => Kind::Stranger,
+            Event::BadInput { .. } => Kind::BadInput,
+            Event::Departed { reason, .. } if is_cut_off(*reason) => Kind::CutOff,
+            Event::Departed { .. } => Kind::Departed,
+            Event::AcceptPaused { .. } => Kind::AcceptPaused,
+            Event::HandlerPanicked { .. } => Kind::HandlerPanicked,
+            Event::Renamed { .. } => Kind::Renamed,
+            Event::Denied { .. } => Kind::Denied,
+            // few may act, and nothing may hide what they do
+            Event::Moderated { .. } => return None,
+            _ => Kind::Other,
+        })
+    }
+
+    pub(crate) fn level(self) -> Level {
+        match self {
+            Kind::HandlerPanicked | Kind::Unaudited => Level::ERROR,
+            Kind::Refused | Kind::BadInput | Kind::CutOff | Kind::AcceptPaused | Kind::Denied => {
+                Level::WARN
+            }
+            Kind::Registered | Kind::Departed | Kind::Renamed => Level::INFO,
+            Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Connected => "connected",
+            Kind::Registered => "registered",
+            Kind::Refused => "refused",
+            Kind::Stranger => "no chat client",
+            Kind::BadInput => "bad input",
+            Kind::Departed => "departed",
+            Kind::CutOff => "departed, too slow or broken or erring",
+            Kind::AcceptPaused => "no new connections for a moment",
+            Kind::HandlerPanicked => "endpoint panicked",
+            Kind::Renamed => "renamed",
+            Kind::Denied => "denied",
+            Kind::Unaudited => "denied, not in the audit log",
+            Kind::Other => "other events",
+        }
+    }
+
+    pub(crate) fn changes_online(self) -> bool {
+        matches!(self, Kind::Registered | Kind::Departed | Kind::CutOff)
+    }
+}
+
+/// Admits so many lines of each kind in a second and counts the others.
+#[derive(Debug)]
+pub(crate) struct Budgets {
+    second: Instant,
+    kinds: [Budget; Kind::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Budget {
+    lines: u32,
+    hidden: u64,
+}
+
+impl Budgets {
+    pub(crate) fn new(now: Instant) -> Self {
+        Budgets { second: now, kinds: Default::default() }
+    }
+
+    /// Whether a line may be written, and what was not in the second that is over.
+    pub(crate) fn admit(&mut self, kind: Kind, now: Instant) -> (bool, Vec<(Kind, u64)>) {
+        let hidden = self.tick(now);
+        let budget = &mut self.kinds[kind as usize];
+        let is_admitted = budget.lines < LINES_PER_SECOND;
+        if is_admitted {
+            budget.lines += 1;
+        } else {
+            budget.hidden += 1;
+        }
+        (is_admitted, hidden)
+    }
+
+    /// Begins a new second if it is time to; returns how many lines the old one hid.
+    pub(crate) fn tick(&mut self, now: Instant) -> Vec<(Kind, u64)> {
+        if now.saturating_duration_since(self.second) < Duration::from_secs(1) {
+            return Vec::new();
+        }
+        self.second = now;
+        self.close()
+    }
+
+    pub(crate) fn close(&mut self) -> Vec<(Kind, u64)> {
+        let old = std::mem::take(&mut self.kinds);
+        let hidden = Kind::ALL.into_iter().zip(old).map(|(kind, budget)| (kind, budget.hidden));
+        hidden.filter(|&(_, count)| count > 0).collect()
+    }
+}
+
+fn is_cut_off(reason: Departure) -> bool {
+    matches!(reason, Departure::TooSlow { .. } | Departure::Broken | Departure::Erring)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_counted_and_not_written() {
+        let start = Instant::now();
+        let mut budgets = Budgets::new(start);
+        let admitted = (0..1_000).filter(|_| budgets.admit(Kind::Refused, start).0).count();
+        assert_eq!(admitted, 10);
+        let later = start + Duration::from_secs(1);
+        assert_eq!(budgets.admit(Kind::Refused, later), (true, vec![(Kind::Refused, 990)]));
+        assert_eq!(budgets.admit(Kind::Refused, later), (true, vec![]));
+        assert_eq!(budgets.close(), []);
+    }
+
+    #[test]
+    fn no_kind_uses_up_the_budget_of_another() {
+        let start = Instant::now();
+        let mut budgets = Budgets::new(start);
+        for kind in Kind::ALL {
+            let admitted = (0..25).filter(|_| budgets.admit(kind, start).0).count();
+            assert_eq!(admitted, 10, "{kind:?}");
+        }
+        assert_eq!(budgets.tick(start), []);
+        let hidden = budgets.tick(start + Duration::from_secs(1));
+        assert_eq!(hidden, Kind::ALL.map(|kind| (kind, 15)));
+        // a thread that looked at its clock before another one began the second
+        assert_eq!(budgets.admit(Kind::Refused, start), (true, vec![]));
+    }
+
+    #[test]
+    fn kinds_are_in_order() {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(place, kind as usize);
+        }
+    }
+}
