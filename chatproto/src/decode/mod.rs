@@ -29,7 +29,18 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// The first violation of the protocol, with its offset in `bytes` and the field it concerns.
+    #[inline]
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        match canonical(bytes, Limits::default().frame) {
+            Some((text, spans)) if bytes[text.len()..].iter().copied().all(is_blank) => {
+                Ok(Frame { text: Cow::Borrowed(text), spans })
+            }
+            _ => Frame::decode_any(bytes),
+        }
+    }
+
+    /// The same for one that does not look as nearly all do.
+    fn decode_any(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut decoder = Decoder::default();
         let mut rest = bytes;
         let Some(frame) = decoder.decode(&mut rest)? else {
