@@ -1,14 +1,33 @@
-//! The compiled part of the Python package `chatproto`: the module `_chatproto`.
+//! The compiled part of the Python package `chatproto`: the module `_chatproto`, a thin layer over
+//! the crate. What is public of it, the package says; its types stand in `_chatproto.pyi`.
+
+mod data;
+mod decoder;
+mod errors;
+mod message;
+mod server;
+mod session;
+mod tokens;
 
 use pyo3::prelude::*;
 
-/// Native parts of chatproto.
+/// The compiled part of chatproto.
 #[pymodule]
 mod _chatproto {
     use super::*;
 
+    #[pymodule_export]
+    use crate::decoder::{Decoder, decode};
+    #[pymodule_export]
+    use crate::message::{Message, encode};
+    #[pymodule_export]
+    use crate::server::{Request, Server};
+    #[pymodule_export]
+    use crate::session::Session;
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", chatproto::VERSION)
+        module.add("__version__", chatproto::VERSION)?;
+        module.add("PORT", chatproto::PORT)
     }
 }

@@ -1,0 +1,347 @@
+"""What both clients share, without a socket or a clock of its own: which message is an answer to
+which request and which one is queued, how a connection ended, deadlines, and the sentences of
+errors.
+
+An answer is fenced (B15): before and behind its command a client sends ``/ping`` with a nonce.
+What the server itself writes to the user between the two nonces is the answer. What comes before
+the first nonce answers earlier messages, so it is queued like everything else.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import secrets
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from ._chatproto import Message, Session
+from .exceptions import ChatProtoError, ConnectionClosed, DecodeError, NameRefused, Timeout
+
+_log = logging.getLogger("chatproto")
+
+FLUSH = 10.0
+"""Seconds that closing waits for the server to take what was sent."""
+
+LINGER = 2.0
+"""Seconds that closing then waits for the server to close (B16)."""
+
+MAX_QUEUED = 10_000
+"""Messages in the queue above which reading may pause."""
+
+_PING = "/ping"
+_REFUSAL = "❌"
+
+
+class Request:
+    """A command that is on its way, and what came of it so far."""
+
+    def __init__(self, *messages: tuple[str, str]) -> None:
+        self.messages = messages
+        self.answer: list[Message] = []
+        self.error: ChatProtoError | None = None
+        self.is_done = False
+        self.is_abandoned = False
+
+
+@dataclass(slots=True)
+class _Fence:
+    nonce: str
+    request: Request
+    is_closing: bool
+
+
+class Inbox:
+    """Where the messages of one connection go.
+
+    Attributes:
+        name: the name under which the server knows the client.
+        welcome: the server's welcome, or None as long as there is none.
+        messages: what ``recv`` is to give, in order.
+        offers_ping: whether the server answers ``/ping``; None as long as that is not known.
+        has_ended: whether nothing more comes.
+        is_orderly: whether it ended as connections do, and not by an error.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.welcome: Message | None = None
+        self.messages: deque[Message] = deque()
+        self.offers_ping: bool | None = None
+        self.has_ended = False
+        self.is_orderly = False
+        self._refusal: Message | None = None
+        self._end: ChatProtoError | None = None
+        self._fences: deque[_Fence] = deque()
+        self._nonces: set[str] = set()
+        # how many messages were sent, and how many ❌ came, before it was known whether the server
+        # offers /ping
+        self._sent = 0
+        self._refused = 0
+        # how many refused /ping are still to be answered
+        self._refused_pings = 0
+
+    def take(self, session: Session) -> bool:
+        """Sorts what has happened to the session; whether anything has."""
+        has_events = False
+        while (event := session.next_event()) is not None:
+            has_events = True
+            kind, what = event
+            if isinstance(what, Message):
+                if kind == "message":
+                    self._sort(what)
+                elif kind == "registered":
+                    self.welcome = what
+                    self.name = session.name
+                else:
+                    self._refusal = what
+            elif isinstance(what, DecodeError):
+                if what.is_framing:
+                    self.end(what)
+                else:
+                    _log.warning("the server sent an object that is no message: %s", what.reason)
+        return has_events
+
+    def check_registration(self) -> bool:
+        """Whether the server took the name. Raises NameRefused if it refused it."""
+        if self._refusal is not None:
+            raise NameRefused(self._refusal.msg)
+        return self.welcome is not None
+
+    def end(self, error: ChatProtoError, *, is_orderly: bool = False) -> None:
+        """Nothing more comes; the first reason stays."""
+        if not self.has_ended:
+            self.has_ended = True
+            self.is_orderly = is_orderly
+            self._end = error
+
+    def check_end(self) -> None:
+        """Raises why nothing more comes, if so."""
+        if self._end is not None:
+            # a traceback of its own for everybody who is told
+            raise copy.copy(self._end)
+
+    def send(self, session: Session, to: str, msg: str) -> None:
+        """Queues a message that nobody waits for the answer of. Raises FrameTooLong."""
+        session.send(to, msg)
+        if self.offers_ping is None:
+            self._sent += 1
+
+    def probe(self) -> Request | None:
+        """A request that may find out whether the server offers ``/ping``, as long as that is not
+        known.
+
+        Raises ChatProtoError if the server does not.
+        """
+        if self.offers_ping is None:
+            return Request()
+        if not self.offers_ping:
+            raise no_ping()
+        return None
+
+    def send_request(self, session: Session, request: Request) -> None:
+        """Queues a request with its fences. Raises FrameTooLong."""
+        if request.messages:
+            session.send(_PING, self._fence(request, is_closing=False))
+        try:
+            for to, msg in request.messages:
+                session.send(to, msg)
+        finally:
+            session.send(_PING, self._fence(request, is_closing=True))
+
+    def abandon(self, request: Request) -> None:
+        """Nobody waits for the request any more: what answers it is queued like the rest."""
+        if not request.is_done:
+            request.is_abandoned = True
+            self.messages.extend(request.answer)
+            request.answer.clear()
+
+    def result(self, request: Request) -> list[Message]:
+        """The answer of a request that is done."""
+        if request.error is not None:
+            raise request.error
+        return request.answer
+
+    def _fence(self, request: Request, *, is_closing: bool) -> str:
+        nonce = f"fence-{secrets.token_hex(8)}"
+        self._fences.append(_Fence(nonce, request, is_closing))
+        self._nonces.add(nonce)
+        return nonce
+
+    def _sort(self, message: Message) -> None:
+        if not message.is_from_server or message.to == "Everyone" or message.to.startswith("#"):
+            self.messages.append(message)
+            return
+        if message.msg == f"You are now {message.to}.":
+            self.name = message.to
+        is_of_ping = message.msg.startswith(_REFUSAL) and _PING in message.msg
+        if self._refused_pings and is_of_ping:
+            self._refused_pings -= 1
+            return
+        if not self._fences:
+            self.messages.append(message)
+            return
+        if message.msg in self._nonces:
+            self._pass(message.msg)
+            return
+        if self.offers_ping is None:
+            if is_of_ping:
+                self._refused_pings = len(self._fences) - 1
+                self._refuse_ping()
+            else:
+                self._suspect(message)
+            return
+        fence = self._fences[0]
+        request = fence.request
+        if fence.is_closing and request.messages and not request.is_abandoned:
+            request.answer.append(message)
+        else:
+            self.messages.append(message)
+
+    def _pass(self, nonce: str) -> None:
+        """A nonce came back. The fences before it were passed too: if the server dropped their
+        nonces, as it may for a reader that is too slow, so it may have parts of the answers."""
+        self.offers_ping = True
+        while True:
+            fence = self._fences.popleft()
+            self._nonces.discard(fence.nonce)
+            request = fence.request
+            if fence.nonce == nonce:
+                request.is_done = request.is_done or fence.is_closing
+                return
+            if not request.is_abandoned and not request.is_done:
+                self.abandon(request)
+                request.error = lost_answer()
+                request.is_done = True
+
+    def _suspect(self, message: Message) -> None:
+        """What came may refuse ``/ping`` without naming it, or refuse an earlier message. It is
+        certain when there were more refusals than earlier messages; until then, ask again."""
+        if message.msg.startswith(_REFUSAL):
+            self._refused += 1
+            if self._refused > self._sent:
+                self._refuse_ping()
+                return
+            for fence in self._fences:
+                fence.request.is_done = True
+        self.messages.append(message)
+
+    def _refuse_ping(self) -> None:
+        """The server does not offer ``/ping``: what waits for one is told so."""
+        self.offers_ping = False
+        for fence in self._fences:
+            fence.request.error = no_ping()
+            fence.request.is_done = True
+        self._fences.clear()
+        self._nonces.clear()
+
+
+def no_ping() -> ChatProtoError:
+    """Requests cannot be told from other messages on this server."""
+    return ChatProtoError(
+        "the server does not offer /ping, without which the answer of a request cannot be told "
+        "from other messages: use send() and recv() instead (the command was not sent)"
+    )
+
+
+def lost_answer() -> ChatProtoError:
+    """The server dropped a part of an answer."""
+    return ChatProtoError(
+        "a part of the answer is lost, because the server dropped messages that were not read fast "
+        "enough: call recv() more often, and ask again"
+    )
+
+
+def closed_by_server() -> ConnectionClosed:
+    """The server has closed the connection."""
+    return ConnectionClosed("the server has closed the connection: make a new Client")
+
+
+def closed_by_client() -> ConnectionClosed:
+    """The client was closed."""
+    return ConnectionClosed("this client is closed: make a new Client")
+
+
+def lost(error: OSError) -> ConnectionClosed:
+    """The connection broke."""
+    return ConnectionClosed(f"the connection was lost ({_reason(error)}): make a new Client")
+
+
+def not_welcomed(host: str, port: int) -> ConnectionClosed:
+    """The server closed instead of registering the client."""
+    return ConnectionClosed(
+        f"{host}:{port} closed the connection without a welcome: is that a chatproto server?"
+    )
+
+
+def not_registered_in_time(host: str, port: int, timeout: float | None) -> Timeout:
+    """Nobody said welcome."""
+    return Timeout(
+        f"{host}:{port} did not connect and register within {_seconds(timeout)}: is that a chatproto "
+        "server? A longer timeout= waits longer"
+    )
+
+
+def no_message(timeout: float | None) -> Timeout:
+    """Nothing came."""
+    return Timeout(f"no message came within {_seconds(timeout)}: call recv() again, or wait longer")
+
+
+def no_answer(command: str, timeout: float | None) -> Timeout:
+    """A request was not answered in time."""
+    return Timeout(
+        f"{command} was not answered within {_seconds(timeout)}: ask again with a longer timeout=; "
+        "an answer that comes late is given by recv()"
+    )
+
+
+def cannot_connect(host: str, port: int, error: OSError | UnicodeError) -> OSError:
+    """The same error with a sentence that says what to do; what it is an instance of stays."""
+    if isinstance(error, UnicodeError):
+        # what cannot be the name of a host
+        error = socket.gaierror(socket.EAI_NONAME, "no such name")
+    if isinstance(error, ConnectionRefusedError):
+        advice = "is a server running there? `python -m chatproto serve` starts one here"
+    elif isinstance(error, socket.gaierror):
+        advice = "is the host's name right?"
+    else:
+        advice = "are host and port right, and is there a network?"
+    text = f"cannot connect to {host}:{port} ({_reason(error)}): {advice}"
+    if isinstance(error, socket.gaierror):
+        return socket.gaierror(error.errno, text)
+    return OSError(error.errno, text) if error.errno else OSError(text)
+
+
+def _seconds(timeout: float | None) -> str:
+    return "any time" if timeout is None else f"{timeout:g} s"
+
+
+def _reason(error: OSError) -> str:
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno).lower()
+    return (error.strerror or str(error)).lower()
+
+
+class Deadline:
+    """A point in time by which something is to happen. Seconds; None is never."""
+
+    def __init__(self, timeout: float | None) -> None:
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"a timeout is a number of seconds of at least 0, not {timeout!r}")
+        self._at = None if timeout is None else time.monotonic() + timeout
+        self._was_late = False
+
+    def left(self) -> float | None:
+        """The seconds left, 0 at least."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    def is_over(self) -> bool:
+        """Whether the time is up. It is not before it was asked for the second time: what has come
+        already is to be seen even if there is no time to wait."""
+        if self.left() != 0.0:
+            return False
+        was_late, self._was_late = self._was_late, True
+        return was_late

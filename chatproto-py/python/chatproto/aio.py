@@ -1,0 +1,490 @@
+"""The client for asyncio: a ``Session`` and a transport of the event loop's; no threads.
+
+A client belongs to the event loop in which it connected; any number of its tasks may use it at a
+time. Every method can be cancelled: what was not received stays for the next ``recv``, a send that
+was cancelled was not sent, and the client is as usable as before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Literal, Self, cast
+
+from . import _inbox
+from ._chatproto import PORT, Message, Session
+from ._inbox import FLUSH, LINGER, MAX_QUEUED, Deadline, Inbox, Request
+from .exceptions import ChatProtoError, ConnectionClosed
+
+__all__ = ["Client"]
+
+
+class Client:
+    """A connection to a server, registered under a name.
+
+    Connects when it is entered, or by ``await Client.connect(…)``::
+
+        async with Client("alice") as client:
+            await client.send("/shout", "hello, everybody")
+            async for message in client:
+                print(f"{message.sender}: {message.msg}")
+
+    ``timeout`` is how many seconds connecting and registering may take together, None for ever.
+    When 10,000 messages wait to be received the client reads no more until half of them are, unless
+    somebody waits for something else: the server then deals with it as with any slow reader.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: str = "127.0.0.1",
+        port: int = PORT,
+        *,
+        timeout: float | None = 10.0,
+    ) -> None:
+        # a name that no server would take is refused before there is a connection
+        self._name = Session(name).name
+        self._host = host
+        self._port = port
+        self._timeout = timeout
+        Deadline(timeout)
+        self._connection: _Connection | None = None
+        self._is_closed = False
+
+    @classmethod
+    async def connect(
+        cls,
+        name: str,
+        host: str = "127.0.0.1",
+        port: int = PORT,
+        *,
+        timeout: float | None = 10.0,
+    ) -> Self:
+        """Connects and registers.
+
+        Raises NameRefused if the server, or the protocol, does not allow the name; Timeout;
+        ConnectionClosed if the server closes instead of answering; DecodeError if it answers
+        something else; OSError, such as ConnectionRefusedError, if there is no server.
+        """
+        client = cls(name, host, port, timeout=timeout)
+        return await client.__aenter__()
+
+    @property
+    def name(self) -> str:
+        """The name under which the server knows the client; follows ``/nick``."""
+        return self._name if self._connection is None else self._connection.inbox.name
+
+    @property
+    def welcome(self) -> Message:
+        """The server's welcome, which says who else is there."""
+        welcome = self._open().inbox.welcome
+        assert welcome is not None
+        return welcome
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The server's address and port."""
+        return self._open().address
+
+    @property
+    def server_kind(self) -> Literal["stream", "one-read"]:
+        """How the server reads. Messages to a ``"one-read"`` server are at most 1024 bytes long and
+        written at least 20 ms apart."""
+        return self._open().session.server_kind or "one-read"
+
+    async def send(self, to: str, msg: str) -> None:
+        """Sends ``msg`` to a user, a room such as ``#tea``, or a command such as ``/join``.
+
+        Waits while more is on its way than the system takes, and for the pace of a one-read server.
+
+        Raises FrameTooLong, ValueError if the text holds half of a surrogate pair, and
+        ConnectionClosed.
+        """
+        connection = self._open()
+        await connection.writable(Deadline(None))
+        connection.inbox.send(connection.session, to, msg)
+        connection.pump()
+
+    async def recv(self, timeout: float | None = None) -> Message:
+        """Waits for the next message, for ``timeout`` seconds at most, or for ever if that is None.
+        With 0 it gives what has come already.
+
+        Objects of the server's that are no messages are skipped, with a warning in the log
+        ``chatproto``.
+
+        Raises Timeout; ConnectionClosed when everything that came was received and nothing more
+        will come; DecodeError if that is because the server sent something that is not JSON.
+        """
+        connection, deadline = self._open(), Deadline(timeout)
+        messages = connection.inbox.messages
+        if not await connection.wait(lambda: bool(messages), deadline):
+            raise _inbox.no_message(timeout)
+        message = messages.popleft()
+        connection.received()
+        return message
+
+    async def request(
+        self, command: str, msg: str = "", timeout: float | None = 10.0
+    ) -> list[Message]:
+        """Sends a command and gives the whole answer to it: the messages that the server itself
+        wrote to this user because of it, in order; often one.
+
+        All other messages stay for ``recv``. ``timeout`` is in seconds, None for ever; an answer
+        that comes too late, or after the request was cancelled, is given by ``recv``. The server
+        must offer ``/ping``.
+
+        Raises Timeout, FrameTooLong, ValueError and ConnectionClosed, and ChatProtoError if the
+        server does not offer ``/ping``.
+        """
+        connection, deadline = self._open(), Deadline(timeout)
+        while (probe := connection.inbox.probe()) is not None:
+            if not await connection.ask(probe, deadline):
+                raise _inbox.no_answer(command, timeout)
+        request = Request((command, msg))
+        if not await connection.ask(request, deadline):
+            raise _inbox.no_answer(command, timeout)
+        return connection.inbox.result(request)
+
+    async def close(self) -> None:
+        """Closes the connection: lets the server take what was sent (10 s at most), says that
+        nothing more comes, and waits for the server to close (2 s at most), so that nothing that
+        was sent is lost. If it is cancelled the connection is closed at once.
+
+        Tasks that wait are told ConnectionClosed. What came before the end can still be received.
+        Closing again does nothing.
+        """
+        self._is_closed = True
+        if self._connection is not None:
+            await self._connection.close()
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        """The next message. The iteration ends when the connection is closed by either side."""
+        try:
+            return await self.recv()
+        except ConnectionClosed:
+            if self._open().inbox.is_orderly:
+                raise StopAsyncIteration from None
+            raise
+
+    async def __aenter__(self) -> Self:
+        if self._is_closed:
+            raise _inbox.closed_by_client()
+        if self._connection is None:
+            self._connection = await _connect(self._name, self._host, self._port, self._timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        # an object whose __init__ has failed has no connection
+        connection: _Connection | None = getattr(self, "_connection", None)
+        if connection is not None and not connection.has_gone:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            connection.abandon()
+
+    def __repr__(self) -> str:
+        host, port = self._host, self._port
+        if self._connection is None:
+            state = "not connected"
+        else:
+            host, port = self._connection.address
+            state = "closed" if self._connection.inbox.has_ended else "open"
+        return f"<chatproto.aio.Client {self.name!r} at {host}:{port}, {state}>"
+
+    def _open(self) -> _Connection:
+        if self._connection is None:
+            if self._is_closed:
+                raise _inbox.closed_by_client()
+            raise ChatProtoError(
+                "this client is not connected: use `async with Client(…) as client` or "
+                "`client = await Client.connect(…)`"
+            )
+        return self._connection
+
+
+class _Connection(asyncio.Protocol):
+    """What the event loop holds: it knows nothing of its client, which can therefore be collected.
+
+    ``has_gone`` is whether the socket is closed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.inbox = Inbox(name)
+        self.session: Session
+        self.address: tuple[str, int]
+        self.has_gone = False
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._timer: asyncio.TimerHandle | None = None
+        # in the order in which they came
+        self._waiters: dict[asyncio.Future[None], None] = {}
+        # how many of them wait for something else than a message
+        self._urgent = 0
+        self._is_full = False
+        self._is_unbuffered = False
+        self._is_reading_paused = False
+        self._is_closing = False
+        self._gone: asyncio.Future[None] = self._loop.create_future()
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        server = transport.get_extra_info("peername")
+        self.address = (server[0], server[1])
+        self.session = Session(self.inbox.name, transport.get_extra_info("sockname")[0])
+        self.pump()
+
+    def data_received(self, data: bytes) -> None:
+        self.session.receive(data, time.monotonic())
+        self._take()
+        self.pump()
+        is_enough = len(self.inbox.messages) >= MAX_QUEUED and not self._urgent
+        if is_enough and not self._is_reading_paused and not self._is_closing:
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        self.session.receive_end()
+        self._take()
+        self._end(_inbox.closed_by_server(), is_orderly=True)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.has_gone = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if isinstance(error, OSError):
+            self._end(_inbox.lost(error))
+        else:
+            self._end(_inbox.closed_by_server(), is_orderly=True)
+        self._gone.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self.pump()
+        self._wake()
+
+    # What the client calls.
+
+    def pump(self) -> None:
+        """Writes what may be written, and comes back when more may."""
+        if self.inbox.has_ended:
+            return
+        now = time.monotonic()
+        self.session.handle_timeout(now)
+        if self.session.server_kind == "one-read" and not self._is_unbuffered:
+            # an object is written when the one before is with the system, so that they do not join
+            self._is_unbuffered = True
+            self._transport.set_write_buffer_limits(high=0)
+        while not self._is_full and (data := self.session.transmit(now)):
+            self._transport.write(data)
+            self.session.transmitted(len(data), now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self.session.timeout()
+        if at is not None and not self._is_full:
+            self._timer = self._loop.call_later(max(0.0, at - now), self._continue)
+
+    async def wait(
+        self, is_ready: Callable[[], bool], deadline: Deadline, *, is_urgent: bool = False
+    ) -> bool:
+        """Waits until it is ready; false if it is not in time. Raises what ended the connection.
+
+        Reading does not pause during a wait that is urgent.
+        """
+        while not is_ready():
+            self.inbox.check_end()
+            if deadline.is_over():
+                return False
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters[waiter] = None
+            left = deadline.left()
+            timer = None if left is None else self._loop.call_later(left, _release, waiter)
+            self._urgent += is_urgent
+            self._resume(is_urgent)
+            try:
+                await waiter
+            finally:
+                self._urgent -= is_urgent
+                del self._waiters[waiter]
+                if timer is not None:
+                    timer.cancel()
+        return True
+
+    async def writable(self, deadline: Deadline) -> bool:
+        """Waits until something can be queued; false if it cannot in time."""
+        if self._is_closing:
+            raise _inbox.closed_by_client()
+        self.inbox.check_end()
+        is_in_time = await self.wait(self._can_write, deadline, is_urgent=True)
+        if self._is_closing:
+            raise _inbox.closed_by_client()
+        self.inbox.check_end()
+        return is_in_time
+
+    async def ask(self, request: Request, deadline: Deadline) -> bool:
+        """Sends a request and waits for its answer; false if it does not come in time."""
+        try:
+            if not await self.writable(deadline):
+                return False
+            try:
+                self.inbox.send_request(self.session, request)
+            finally:
+                self.pump()
+            return await self.wait(lambda: request.is_done, deadline, is_urgent=True)
+        finally:
+            if not request.is_done:
+                self.inbox.abandon(request)
+                self._wake()
+
+    def received(self) -> None:
+        """A message was taken from the queue."""
+        if self._is_reading_paused:
+            self._resume(len(self.inbox.messages) <= MAX_QUEUED // 2)
+
+    async def register(self, deadline: Deadline) -> bool:
+        """Waits for the server's verdict on the name, and until it is known how it reads; false if
+        that takes too long."""
+        if not await self.wait(self.inbox.check_registration, deadline):
+            return False
+        await self.wait(self._is_known, Deadline(None))
+        return True
+
+    async def close(self) -> None:
+        """Ends the connection after what was sent has gone, and waits until it has ended."""
+        if not self._is_closing:
+            self._is_closing = True
+            try:
+                await self._finish()
+            finally:
+                self.cut()
+        await asyncio.shield(self._gone)
+
+    def cut(self) -> None:
+        """Ends the connection at once."""
+        self._is_closing = True
+        self._end(_inbox.closed_by_client(), is_orderly=True)
+        self._transport.abort()
+
+    def abandon(self) -> None:
+        """Ends the connection at once, from whatever thread collects the client."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._transport.abort)
+
+    # What both come to.
+
+    def _take(self) -> None:
+        self.inbox.take(self.session)
+        if self.inbox.has_ended:
+            # not JSON: nothing more can come
+            self._transport.close()
+        self._wake()
+
+    def _end(self, error: ChatProtoError, *, is_orderly: bool = False) -> None:
+        self.inbox.end(error, is_orderly=is_orderly)
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            _release(waiter)
+
+    def _continue(self) -> None:
+        self._timer = None
+        self.pump()
+        self._wake()
+
+    def _resume(self, is_wanted: bool) -> None:
+        if self._is_reading_paused and is_wanted:
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+
+    def _can_write(self) -> bool:
+        return not self._is_full and not self.session.has_outgoing
+
+    def _is_known(self) -> bool:
+        return self.session.server_kind is not None or self.inbox.has_ended
+
+    def _has_ended(self) -> bool:
+        return self.inbox.has_ended
+
+    async def _finish(self) -> None:
+        if self.inbox.has_ended:
+            return
+        try:
+            if await self.wait(self._can_write, Deadline(FLUSH), is_urgent=True):
+                self._transport.write_eof()
+                await self.wait(self._has_ended, Deadline(LINGER), is_urgent=True)
+        except ChatProtoError:
+            # it is closed all the same, and by whose fault is nobody's concern any more
+            pass
+
+
+async def _connect(name: str, host: str, port: int, timeout: float | None) -> _Connection:
+    """Tries the addresses of the host one after the other, and registers."""
+    deadline = Deadline(timeout)
+    failure = OSError(f"cannot connect to {host}:{port}: the host has no address")
+    loop = asyncio.get_running_loop()
+    for address in await _resolve(host, port, timeout, deadline):
+        try:
+            async with asyncio.timeout(deadline.left()) as limit:
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(name), address, port
+                )
+        except OSError as error:
+            if limit.expired():
+                raise _inbox.not_registered_in_time(host, port, timeout) from None
+            failure = _inbox.cannot_connect(host, port, error)
+            continue
+        try:
+            if not await connection.register(deadline):
+                raise _inbox.not_registered_in_time(host, port, timeout)
+        except BaseException as error:
+            connection.cut()
+            if isinstance(error, ConnectionClosed):
+                raise _inbox.not_welcomed(host, port) from None
+            raise
+        return connection
+    raise failure
+
+
+async def _resolve(
+    host: str, port: int, timeout: float | None, deadline: Deadline
+) -> list[str]:
+    try:
+        ipaddress.ip_address(host)
+        # nothing to look up, and so no thread that does it
+        return [host]
+    except ValueError:
+        pass
+    try:
+        async with asyncio.timeout(deadline.left()) as limit:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        if limit.expired():
+            raise _inbox.not_registered_in_time(host, port, timeout) from None
+        raise _inbox.cannot_connect(host, port, error) from None
+    return [str(address[0]) for *_, address in found]
+
+
+def _release(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -1,0 +1,487 @@
+"""The blocking client: a ``Session`` and a socket, which any number of threads may share.
+
+How threads share it. Everything but waiting happens under one lock, and nobody holds it while
+waiting. Of the threads that wait for something to come, one waits for the socket and hands out what
+comes; the others wait for that one, which is replaced when it has what it wanted. Whoever sends
+writes at once. If the socket takes nothing, the sender waits for it, and reads meanwhile unless
+somebody else does, so that two sides which both write do not wait for each other for ever. There
+are no threads in here, and nothing is polled.
+
+What Ctrl-C interrupts. ``KeyboardInterrupt`` can come between any two bytecodes of the main thread.
+Bytes are therefore written and counted, and read and kept, within one call into C each: the stream
+stays whole, and the client usable, wherever it came.
+"""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from operator import methodcaller
+from types import TracebackType
+from typing import Literal, Self
+
+from . import _inbox
+from ._chatproto import PORT, Message, Session
+from ._inbox import FLUSH, LINGER, Deadline, Inbox, Request
+from .exceptions import ChatProtoError, ConnectionClosed, Timeout
+
+__all__ = ["Client"]
+
+_READ = 64 * 1024
+_POP_LEFT = methodcaller("popleft")
+
+
+class Client:
+    """A connection to a server, registered under a name. Threads may share it.
+
+    Connects and registers at once, within ``timeout`` seconds (looking up the host's name is not
+    bounded by it)::
+
+        with Client("alice") as client:
+            client.send("/shout", "hello, everybody")
+            for message in client:
+                print(f"{message.sender}: {message.msg}")
+
+    What is not received waits in memory.
+
+    Raises NameRefused if the server, or the protocol, does not allow the name; Timeout;
+    ConnectionClosed if the server closes instead of answering; DecodeError if it answers something
+    else; OSError, such as ConnectionRefusedError, if there is no server.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: str = "127.0.0.1",
+        port: int = PORT,
+        *,
+        timeout: float | None = 10.0,
+    ) -> None:
+        deadline = Deadline(timeout)
+        # a name that no server would take is refused before there is a connection
+        Session(name)
+        self._lock = threading.Lock()
+        # something came, ended, or was written: look again
+        self._changed = threading.Condition(self._lock)
+        # whoever sends next may
+        self._turn = threading.Condition(self._lock)
+        self._is_sending = False
+        self._is_reading = False
+        # how many threads wait for the socket; one that sends wakes by this if nobody reads any more
+        self._waiting = 0
+        self._waker: _Waker | None = None
+        self._is_writer_waiting = False
+        self._is_closing = False
+        self._is_closed = False
+        self._received: deque[bytes] = deque()
+        self._socket = _connect(host, port, timeout, deadline)
+        try:
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            server = self._socket.getpeername()
+            self._address: tuple[str, int] = (server[0], server[1])
+            self._session = Session(name, self._socket.getsockname()[0])
+            self._inbox = Inbox(self._session.name)
+            with self._lock:
+                self._register(deadline, host, port, timeout)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The name under which the server knows the client; follows ``/nick``."""
+        return self._inbox.name
+
+    @property
+    def welcome(self) -> Message:
+        """The server's welcome, which says who else is there."""
+        assert self._inbox.welcome is not None
+        return self._inbox.welcome
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The server's address and port."""
+        return self._address
+
+    @property
+    def server_kind(self) -> Literal["stream", "one-read"]:
+        """How the server reads. Messages to a ``"one-read"`` server are at most 1024 bytes long and
+        written at least 20 ms apart."""
+        with self._lock:
+            return self._session.server_kind or "one-read"
+
+    def send(self, to: str, msg: str) -> None:
+        """Sends ``msg`` to a user, a room such as ``#tea``, or a command such as ``/join``.
+
+        Returns when the system has taken it; waits as long as the server does not read, and for the
+        pace of a one-read server. A send that is interrupted by Ctrl-C may have been sent, or is
+        with the next one.
+
+        Raises FrameTooLong, ValueError if the text holds half of a surrogate pair, and
+        ConnectionClosed.
+        """
+        with self._lock:
+            self._write(lambda: self._inbox.send(self._session, to, msg), Deadline(None))
+
+    def recv(self, timeout: float | None = None) -> Message:
+        """Waits for the next message, for ``timeout`` seconds at most, or for ever if that is None.
+        With 0 it gives what has come already.
+
+        Objects of the server's that are no messages are skipped, with a warning in the log
+        ``chatproto``.
+
+        Raises Timeout; ConnectionClosed when everything that came was received and nothing more
+        will come; DecodeError if that is because the server sent something that is not JSON.
+        """
+        messages, deadline = self._inbox.messages, Deadline(timeout)
+        with self._lock:
+            if not self._wait(lambda: bool(messages), deadline):
+                raise _inbox.no_message(timeout)
+            return messages.popleft()
+
+    def request(
+        self, command: str, msg: str = "", timeout: float | None = 10.0
+    ) -> list[Message]:
+        """Sends a command and gives the whole answer to it: the messages that the server itself
+        wrote to this user because of it, in order; often one.
+
+        All other messages stay for ``recv``. ``timeout`` is in seconds, None for ever; an answer
+        that comes too late, or after Ctrl-C, is given by ``recv``. The server must offer ``/ping``.
+
+        Raises Timeout, FrameTooLong, ValueError and ConnectionClosed, and ChatProtoError if the
+        server does not offer ``/ping``.
+        """
+        deadline = Deadline(timeout)
+        with self._lock:
+            while (probe := self._inbox.probe()) is not None:
+                self._ask(probe, deadline, command, timeout)
+            return self._ask(Request((command, msg)), deadline, command, timeout)
+
+    def close(self) -> None:
+        """Closes the connection: lets the server take what was sent (10 s at most), says that
+        nothing more comes, and waits for the server to close (2 s at most), so that nothing that
+        was sent is lost.
+
+        Threads that wait are told ConnectionClosed. What came before the end can still be received.
+        Closing again does nothing.
+        """
+        with self._lock:
+            while self._is_closing and not self._is_closed:
+                self._changed.wait()
+            if self._is_closed:
+                return
+            self._is_closing = True
+            try:
+                self._finish()
+            finally:
+                self._cut()
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        """The next message. The iteration ends when the connection is closed by either side."""
+        try:
+            return self.recv()
+        except ConnectionClosed:
+            if self._inbox.is_orderly:
+                raise StopIteration from None
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        host, port = self._address
+        state = "closed" if self._inbox.has_ended else "open"
+        return f"<chatproto.Client {self.name!r} at {host}:{port}, {state}>"
+
+    # From here on the lock is held; it is given up only while waiting.
+
+    def _register(self, deadline: Deadline, host: str, port: int, timeout: float | None) -> None:
+        """Waits for the server's verdict on the name, and until it is known how it reads."""
+        inbox, session = self._inbox, self._session
+        try:
+            is_registered = self._wait(inbox.check_registration, deadline)
+        except ConnectionClosed:
+            raise _inbox.not_welcomed(host, port) from None
+        if not is_registered:
+            raise _inbox.not_registered_in_time(host, port, timeout)
+        self._wait(lambda: session.server_kind is not None or inbox.has_ended, Deadline(None))
+
+    def _ask(
+        self, request: Request, deadline: Deadline, command: str, timeout: float | None
+    ) -> list[Message]:
+        try:
+            self._write(lambda: self._inbox.send_request(self._session, request), deadline)
+            if not self._wait(lambda: request.is_done, deadline):
+                raise _OutOfTime
+        except _OutOfTime:
+            raise _inbox.no_answer(command, timeout) from None
+        finally:
+            if not request.is_done:
+                self._inbox.abandon(request)
+                self._changed.notify_all()
+        return self._inbox.result(request)
+
+    def _wait(self, is_ready: Callable[[], bool], deadline: Deadline) -> bool:
+        """Waits until it is ready; false if it is not in time. Raises what ended the connection."""
+        while not is_ready():
+            self._inbox.check_end()
+            if deadline.is_over():
+                return False
+            if self._is_reading:
+                self._changed.wait(deadline.left())
+            else:
+                self._read(deadline)
+        return True
+
+    def _read(self, deadline: Deadline) -> None:
+        """Waits once for the socket, as the one thread that reads, and takes what came. What an
+        interrupt has left to be written, or to be taken, is dealt with first."""
+        events = select.POLLIN
+        try:
+            if self._transmit():
+                events |= select.POLLOUT
+        except ConnectionClosed:
+            # what the server said last may still be there to be read
+            pass
+        self._is_reading = True
+        try:
+            if not self._take():
+                if self._poll(events, _sooner(deadline.left(), self._session.timeout())):
+                    self._receive()
+                self._session.handle_timeout(time.monotonic())
+                self._take()
+        finally:
+            self._is_reading = False
+            self._changed.notify_all()
+            if self._is_writer_waiting and self._waker is not None:
+                self._waker.wake()
+
+    def _receive(self) -> None:
+        """Reads what has come, if anything has."""
+        try:
+            self._received.extend(map(self._socket.recv, (_READ,)))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._inbox.end(_inbox.lost(error))
+
+    def _take(self) -> bool:
+        """Takes what was read; whether there was anything."""
+        pieces = [self._received] * len(self._received)
+        has_ended = bool(pieces) and not self._received[-1]
+        now = [time.monotonic()] * len(pieces)
+        _exhaust(map(self._session.receive, map(_POP_LEFT, pieces), now))
+        if has_ended:
+            self._session.receive_end()
+        has_events = self._inbox.take(self._session)
+        if has_ended:
+            self._inbox.end(_inbox.closed_by_server(), is_orderly=True)
+        return has_events or bool(pieces)
+
+    def _write(self, queue: Callable[[], None], deadline: Deadline) -> None:
+        """Queues something when it is this thread's turn, and waits until it is written."""
+        while self._is_sending:
+            if deadline.is_over():
+                raise _OutOfTime
+            self._turn.wait(deadline.left())
+        self._is_sending = True
+        try:
+            self._check_open()
+            queue()
+            self._flush(deadline)
+        finally:
+            self._is_sending = False
+            self._turn.notify()
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise _inbox.closed_by_client()
+        self._inbox.check_end()
+
+    def _flush(self, deadline: Deadline) -> None:
+        """Writes everything that is queued. Nobody else queues meanwhile."""
+        while True:
+            is_refused = self._transmit()
+            if not self._session.has_outgoing:
+                return
+            self._inbox.check_end()
+            if deadline.is_over():
+                raise _OutOfTime
+            if not self._is_reading:
+                self._read(deadline)
+            elif is_refused:
+                self._wait_to_write(deadline)
+            else:
+                self._changed.wait(_sooner(deadline.left(), self._session.timeout()))
+
+    def _transmit(self) -> bool:
+        """Writes what may be written; whether the socket refused some of it."""
+        now = time.monotonic()
+        self._session.handle_timeout(now)
+        while data := self._session.transmit(now):
+            try:
+                _exhaust(map(self._session.transmitted, map(self._socket.send, (data,)), (now,)))
+            except BlockingIOError:
+                return True
+            except OSError as error:
+                raise _inbox.lost(error) from None
+        return False
+
+    def _wait_to_write(self, deadline: Deadline) -> None:
+        """Waits until the socket takes bytes, or the thread that reads does so no longer."""
+        if self._waker is None:
+            self._waker = _Waker()
+        self._is_writer_waiting = True
+        try:
+            self._poll(select.POLLOUT, deadline.left(), self._waker)
+        finally:
+            self._is_writer_waiting = False
+            self._waker.rest()
+
+    def _poll(self, events: int, timeout: float | None, waker: _Waker | None = None) -> bool:
+        """Waits for the socket, or the waker, without the lock; whether something happened."""
+        poll = select.poll()
+        poll.register(self._socket, events)
+        if waker is not None:
+            poll.register(waker, select.POLLIN)
+        milliseconds = None if timeout is None else math.ceil(min(timeout, 1e6) * 1000)
+        self._waiting += 1
+        try:
+            self._lock.release()
+            ready = poll.poll(milliseconds)
+        finally:
+            self._lock.acquire()
+            self._waiting -= 1
+            if self._is_closing:
+                self._changed.notify_all()
+        return bool(ready)
+
+    def _finish(self) -> None:
+        """Says that nothing more will be sent, and lets the server end the connection."""
+        if self._inbox.has_ended:
+            return
+        try:
+            deadline = Deadline(FLUSH)
+            while self._is_sending:
+                if deadline.is_over():
+                    return
+                self._turn.wait(deadline.left())
+            self._is_sending = True
+            self._flush(deadline)
+            self._socket.shutdown(socket.SHUT_WR)
+            self._wait(lambda: self._inbox.has_ended, Deadline(LINGER))
+        except (ChatProtoError, OSError):
+            # it is closed all the same, and by whose fault is nobody's concern any more
+            pass
+
+    def _cut(self) -> None:
+        """Ends the connection for good, for everybody."""
+        self._inbox.end(_inbox.closed_by_client(), is_orderly=True)
+        self._is_sending = False
+        try:
+            self._turn.notify_all()
+            self._changed.notify_all()
+            try:
+                # wakes those who wait for the socket
+                self._socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            while self._waiting:
+                self._changed.wait()
+        finally:
+            self._socket.close()
+            self._is_closed = True
+            self._changed.notify_all()
+
+
+class _OutOfTime(Timeout):
+    """Something could not be written, or was not answered, in time."""
+
+
+class _Waker:
+    """Wakes a thread that waits for a socket."""
+
+    def __init__(self) -> None:
+        self._inside, self._outside = socket.socketpair()
+        self._inside.setblocking(False)
+        self._outside.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._inside.fileno()
+
+    def wake(self) -> None:
+        try:
+            self._outside.send(b"\0")
+        except BlockingIOError:
+            # it is about to wake anyhow
+            pass
+
+    def rest(self) -> None:
+        """Forgets that it was woken."""
+        try:
+            self._inside.recv(_READ)
+        except BlockingIOError:
+            pass
+
+    def __del__(self) -> None:
+        # it goes with its client, of whose own socket Python warns
+        self._inside.close()
+        self._outside.close()
+
+
+def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) -> socket.socket:
+    """Tries the addresses of the host one after the other."""
+    failure = OSError(f"cannot connect to {host}:{port}: the host has no address")
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise _inbox.cannot_connect(host, port, error) from None
+    for family, kind, protocol, _, address in addresses:
+        connection = socket.socket(family, kind, protocol)
+        try:
+            left = deadline.left()
+            connection.settimeout(None if left is None else max(left, 0.001))
+            connection.connect(address)
+            return connection
+        except TimeoutError as error:
+            connection.close()
+            if error.errno is None:
+                raise _inbox.not_registered_in_time(host, port, timeout) from None
+            failure = _inbox.cannot_connect(host, port, error)
+        except OSError as error:
+            connection.close()
+            failure = _inbox.cannot_connect(host, port, error)
+        except BaseException:
+            connection.close()
+            raise
+    raise failure
+
+
+def _exhaust(iterable: Iterable[object]) -> None:
+    """Takes everything of an iterator of C's, without a bytecode in between."""
+    deque(iterable, maxlen=0)
+
+
+def _sooner(left: float | None, at: float | None) -> float | None:
+    """The seconds until the sooner of the two: in so many seconds, or at this time."""
+    if at is None:
+        return left
+    until = max(0.0, at - time.monotonic())
+    return until if left is None else min(left, until)

@@ -1,0 +1,110 @@
+"""The exceptions of the package, by whose fault: the peer's bytes (``DecodeError``), the server's
+decision (``NameRefused``), the network (``ConnectionClosed``, ``Timeout``), or the caller's own
+message (``FrameTooLong``). ``Refuse`` is what an endpoint of one's own raises.
+
+All of them can be pickled and copied.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._chatproto import Message
+
+__all__ = [
+    "ChatProtoError",
+    "ConnectionClosed",
+    "DecodeError",
+    "FrameTooLong",
+    "NameRefused",
+    "Refuse",
+    "Timeout",
+]
+
+_SHAPE = 'a message is {"from": {"name": "…", "ip": "…"}, "to": "…", "msg": "…"}, all strings'
+
+
+class ChatProtoError(Exception):
+    """What every exception of this package is. The text says what to do."""
+
+
+class DecodeError(ChatProtoError, ValueError):
+    """Bytes that are not a message, and where they stop being one.
+
+    Attributes:
+        reason: what was wrong, in one sentence.
+        offset: where, in bytes from the start of the stream or of the data.
+        field: the field concerned (``"from"``, ``"from.name"``, ``"from.ip"``, ``"to"``,
+            ``"msg"``), or None.
+        kind: the kind of the error as the protocol names it, such as ``"missing-key"``.
+        is_framing: whether the stream cannot be trusted any more. If not, decoding can go on
+            behind the object.
+        messages: what ``Decoder.feed`` decoded before it in the same call.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        offset: int = 0,
+        field: str | None = None,
+        kind: str = "",
+        is_framing: bool = False,
+    ) -> None:
+        super().__init__(reason, offset, field, kind, is_framing)
+        self.reason = reason
+        self.offset = offset
+        self.field = field
+        self.kind = kind
+        self.is_framing = is_framing
+        self.messages: list[Message] = []
+
+    def __str__(self) -> str:
+        if self.is_framing:
+            return f"{self.reason}; close the connection, what follows cannot be read: {_SHAPE}"
+        return f"{self.reason}: {_SHAPE}"
+
+
+class NameRefused(ChatProtoError):
+    """The server did not register the client, or no server would take the name.
+
+    Attributes:
+        reason: why, in the words of the server or of the library.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"not registered, do as the reason says or choose another name: {self.reason}"
+
+
+class ConnectionClosed(ChatProtoError, ConnectionError):
+    """The connection has ended: the server closed it, it was lost, or the client was closed."""
+
+
+class Timeout(ChatProtoError, TimeoutError):
+    """Something did not happen in time. The client is as usable as before."""
+
+
+class FrameTooLong(ChatProtoError, ValueError):
+    """A message is longer than the server can take. It was not sent.
+
+    Attributes:
+        length: the encoded length in bytes, the line feed included.
+        limit: the most bytes that this server can take.
+    """
+
+    def __init__(self, message: str, length: int, limit: int) -> None:
+        super().__init__(message, length, limit)
+        self.message = message
+        self.length = length
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Refuse(Exception):
+    """Raised by an endpoint: its user is answered ``❌`` and the text."""

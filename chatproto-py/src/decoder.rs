@@ -1,0 +1,105 @@
+//! `decode` for one frame, and `Decoder` for a stream of them.
+
+use chatproto::{ErrorClass, Frame, Limits};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::data::with_bytes;
+use crate::errors::{decode_error, with_messages};
+use crate::message::Message;
+
+/// The message that exactly one frame is, with white space around it at most.
+#[pyfunction]
+pub(crate) fn decode(data: &Bound<'_, PyAny>) -> PyResult<Py<Message>> {
+    let py = data.py();
+    with_bytes(data, |bytes| match Frame::decode(bytes) {
+        Ok(frame) => Message::from_ref(py, &frame.message()),
+        Err(error) => Err(decode_error(py, error)),
+    })
+}
+
+/// Finds and judges the frames of one stream.
+#[pyclass(module = "chatproto")]
+pub(crate) struct Decoder {
+    decoder: chatproto::Decoder,
+    /// What was fed and not looked at yet: behind an error, or for the iterator.
+    pending: Vec<u8>,
+    /// How much of that was looked at.
+    taken: usize,
+}
+
+#[pymethods]
+impl Decoder {
+    #[new]
+    #[pyo3(signature = (*, max_frame = None, strict = false))]
+    fn new(max_frame: Option<usize>, strict: bool) -> Self {
+        let decoder = chatproto::Decoder::new(max_frame.unwrap_or(Limits::default().frame));
+        let decoder = if strict { decoder.strict() } else { decoder };
+        Decoder { decoder, pending: Vec::new(), taken: 0 }
+    }
+
+    /// Takes bytes of the stream and gives the messages that are complete now.
+    fn feed<'py>(&mut self, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        let py = data.py();
+        with_bytes(data, |bytes| {
+            if self.taken < self.pending.len() {
+                self.pending.extend_from_slice(bytes);
+                let pending = std::mem::take(&mut self.pending);
+                let taken = std::mem::take(&mut self.taken);
+                return self.decode_all(py, &pending[taken..]);
+            }
+            self.decode_all(py, bytes)
+        })
+    }
+
+    /// Takes bytes of the stream, whose messages the iterator gives.
+    fn push(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        with_bytes(data, |bytes| {
+            self.pending.drain(..std::mem::take(&mut self.taken));
+            self.pending.extend_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    /// Says that the stream has ended: an error, if it ended inside an object.
+    fn finish(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.decoder.finish().map_err(|error| decode_error(py, error))
+    }
+
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
+        let mut input = &self.pending[self.taken..];
+        let decoded = self.decoder.decode(&mut input);
+        self.taken = self.pending.len() - input.len();
+        match decoded {
+            Ok(Some(frame)) => Message::from_ref(py, &frame.message()).map(Some),
+            Ok(None) => {
+                (self.pending, self.taken) = (Vec::new(), 0);
+                Ok(None)
+            }
+            Err(error) => Err(decode_error(py, error)),
+        }
+    }
+}
+
+impl Decoder {
+    fn decode_all<'py>(&mut self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyList>> {
+        let mut input = bytes;
+        let messages = PyList::empty(py);
+        loop {
+            match self.decoder.decode(&mut input) {
+                Ok(Some(frame)) => messages.append(Message::from_ref(py, &frame.message())?)?,
+                Ok(None) => return Ok(messages),
+                Err(error) => {
+                    if error.class() == ErrorClass::Schema {
+                        self.pending = input.to_vec();
+                    }
+                    return Err(with_messages(decode_error(py, error), messages.into_any()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The Python package as its users get it: a wheel is built and installed into a fresh virtual
+//! environment under `target/`, and the package's own tests run there, with its types checked.
+//!
+//! Needs Python 3.11 or later with `venv`; what else the tests use is installed by pip.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the environment gets from the package index.
+const TOOLS: [&str; 4] = ["maturin>=1.16,<2", "pytest>=9,<10", "hypothesis>=6,<7", "mypy>=2,<3"];
+const OLDEST: (u32, u32) = (3, 11);
+
+#[test]
+fn the_package_works_in_a_fresh_environment() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let build = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let environment = build.join("venv");
+    // nothing of an earlier run may hide what is missing now
+    let _ = std::fs::remove_dir_all(&environment);
+    let python = find_python();
+    run(Command::new(&python).args(["-m", "venv"]).arg(&environment), INSTALL);
+    let python = in_environment(&environment, "python");
+    let pip = || {
+        let mut command = Command::new(&python);
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        command
+    };
+    run(pip().args(TOOLS), "the package index must be reachable");
+
+    let wheels = build.join("wheels");
+    let _ = std::fs::remove_dir_all(&wheels);
+    let mut maturin = Command::new(in_environment(&environment, "maturin"));
+    maturin.args(["build", "--locked", "--quiet", "--interpreter"]).arg(&python);
+    maturin.arg("--out").arg(&wheels).arg("--target-dir").arg(build.join("target"));
+    run(maturin.current_dir(package), "the wheel must build");
+    let wheel = std::fs::read_dir(&wheels).unwrap().next().expect("a wheel").unwrap().path();
+    run(pip().arg(wheel), "the wheel must install");
+
+    // from another directory, so that what is installed is what is imported
+    let python = |arguments: &[&str]| {
+        let mut command = Command::new(&python);
+        command.args(arguments).current_dir(&build).env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    };
+    let path = |name: &str| package.join(name).to_str().expect("a path in UTF-8").to_owned();
+    let config = format!("--config-file={}", path("pyproject.toml"));
+    let cache = format!("--cache-dir={}", build.join("mypy").display());
+    run(
+        &mut python(&[
+            "-m",
+            "mypy.stubtest",
+            "chatproto",
+            "--mypy-config-file",
+            &path("pyproject.toml"),
+        ]),
+        "the stubs must say what the module is",
+    );
+    let (source, examples) = (path("python/chatproto"), path("examples"));
+    run(
+        &mut python(&["-m", "mypy", "--strict", &config, &cache, &source, &examples]),
+        "the package and its examples must have the right types",
+    );
+    let tests = path("tests");
+    let options = format!("--rootdir={}", package.display());
+    let pytest = [
+        "-m",
+        "pytest",
+        "--quiet",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        &path("pyproject.toml"),
+        &options,
+        &tests,
+    ];
+    run(&mut python(&pytest), "the package's own tests must pass");
+}
+
+const INSTALL: &str = "please install Python 3.11 or later with its venv module (Debian and Ubuntu: \
+    apt install python3 python3-venv)";
+
+/// The first interpreter that is new enough.
+fn find_python() -> PathBuf {
+    let is_new_enough = |name: &&str| {
+        let program = format!("import sys; sys.exit(sys.version_info < {OLDEST:?})");
+        let status = Command::new(name).args(["-c", &program]).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let names = ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"];
+    names.into_iter().find(is_new_enough).map(PathBuf::from).unwrap_or_else(|| panic!("{INSTALL}"))
+}
+
+fn in_environment(environment: &Path, program: &str) -> PathBuf {
+    if cfg!(windows) {
+        environment.join("Scripts").join(program).with_extension("exe")
+    } else {
+        environment.join("bin").join(program)
+    }
+}
+
+/// Runs a command, whose output is shown if it fails.
+fn run(command: &mut Command, sentence: &str) {
+    // what this test runs under is not what it tests
+    for variable in ["PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"] {
+        command.env_remove(variable);
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{sentence}: {error}"));
+    assert!(
+        output.status.success(),
+        "{sentence}: {command:?} failed\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
