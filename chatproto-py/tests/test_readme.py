@@ -1,4 +1,6 @@
-"""The programs in the README run as they stand there."""
+"""The programs in the README, and the one in the project's that needs the package, run as they
+stand there.
+"""
 
 import re
 import subprocess
@@ -9,12 +11,21 @@ import pytest
 
 from chatproto import Server
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-PROGRAMS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def programs(readme: Path) -> list[str]:
+    """The programs in a README that use the package."""
+    text = readme.read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return [block for block in blocks if "chatproto" in block and "import socket" not in block]
+
+
+PROGRAMS = programs(PACKAGE / "README.md") + programs(PACKAGE.parent / "README.md")
 
 
 def test_there_are_programs() -> None:
-    assert len(PROGRAMS) == 5
+    assert len(PROGRAMS) == 6
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
