@@ -1,0 +1,593 @@
+"""What both clients do, on a server and on servers that follow a script."""
+
+import copy
+import gc
+import json
+import logging
+import pickle
+import signal
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import (
+    LIMIT,
+    Address,
+    Connect,
+    Peer,
+    Script,
+    is_waiting,
+    one_read,
+    python,
+    wait_until,
+    without_ping,
+)
+
+import chatproto.aio
+import chatproto.client
+from chatproto import (
+    ChatProtoError,
+    Client,
+    ConnectionClosed,
+    DecodeError,
+    FrameTooLong,
+    Message,
+    NameRefused,
+    Server,
+    Timeout,
+)
+
+Scripted = Callable[[Script], Address]
+
+
+def test_it_is_welcomed(server: Server, connect: Connect) -> None:
+    client = connect(" alice ", server.address)
+    assert client.name == "alice"
+    assert client.welcome.msg.startswith("Welcome, alice!")
+    assert client.welcome.is_from_server
+    assert client.address == server.address
+    assert client.server_kind == "stream"
+    assert server.users() == ["alice"]
+
+
+def test_messages_come_in_order(server: Server, connect: Connect) -> None:
+    alice, bob = connect("alice", server.address), connect("bob", server.address)
+    for number in range(100):
+        alice.send("bob", f"{number} grüße 👋")
+    received = [bob.recv(LIMIT) for _ in range(100)]
+    assert [message.msg for message in received] == [f"{n} grüße 👋" for n in range(100)]
+    assert {(message.sender, message.to, message.ip) for message in received} == {
+        ("alice", "bob", "127.0.0.1")
+    }
+
+
+def test_recv_waits_no_longer_than_it_is_told(server: Server, connect: Connect) -> None:
+    client = connect("alice", server.address)
+    for timeout in (0, 0.01):
+        with pytest.raises(Timeout, match=f"within {timeout} s: call recv"):
+            client.recv(timeout)
+    with pytest.raises(TimeoutError):
+        client.recv(0)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match="at least 0"):
+            client.recv(wrong)
+    client.send("alice", "still there")
+    assert client.recv(float("inf")).msg == "still there"
+
+
+def test_recv_of_zero_gives_what_has_come(scripted: Scripted, connect: Connect) -> None:
+    has_come = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        peer.say("one")
+        has_come.set()
+        peer.read()
+
+    client = connect("alice", scripted(script))
+    assert has_come.wait(LIMIT)
+    assert client.recv(0).msg == "one"
+
+
+def test_a_request_is_answered_and_the_rest_stays(server: Server, connect: Connect) -> None:
+    alice, bob = connect("alice", server.address), connect("bob", server.address)
+    alice.send("bob", "first")
+    bob.send("nobody", "this is answered too, but nobody asked")
+    assert [each.msg for each in bob.request("/list")] == ["Connected users (1): alice"]
+    alice.send("bob", "second")
+    assert alice.request("bob", "third") == []
+    assert alice.request("/foo")[0].msg.startswith('❌ Unknown command "/foo"')
+    received = [bob.recv(LIMIT).msg for _ in range(4)]
+    assert [text for text in received if not text.startswith("❌")] == ["first", "second", "third"]
+    assert sum(text.startswith('❌ User "nobody"') for text in received) == 1
+
+
+def test_an_answer_is_everything_between_the_nonces(scripted: Scripted, connect: Connect) -> None:
+    def answers(message: Message) -> list[str]:
+        return [message.msg] if message.to == "/ping" else ["a (1/2)", "b (2/2)"]
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        while (message := peer.read()) is not None:
+            peer.say("bob joined.", to="#tea")
+            for msg in answers(message):
+                peer.say(msg)
+            peer.say("12 joined.", to="Everyone")
+
+    client = connect("alice", scripted(script))
+    assert [message.msg for message in client.request("/list")] == ["a (1/2)", "b (2/2)"]
+    assert {client.recv(LIMIT).to for _ in range(8)} == {"#tea", "Everyone"}
+    with pytest.raises(Timeout):
+        client.recv(0)
+
+
+def test_an_answer_that_comes_too_late_is_received(scripted: Scripted, connect: Connect) -> None:
+    late = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+
+        def answers(message: Message) -> list[str]:
+            if message.to == "/slow":
+                assert late.wait(LIMIT)
+            return [message.msg]
+
+        peer.answer(answers)
+
+    client = connect("alice", scripted(script))
+    with pytest.raises(Timeout, match="/slow was not answered within 0.05 s"):
+        client.request("/slow", "one", timeout=0.05)
+    late.set()
+    assert [message.msg for message in client.request("/fast", "two")] == ["two"]
+    assert client.recv(0).msg == "one"
+    with pytest.raises(Timeout):
+        client.recv(0)
+
+
+def test_a_part_that_the_server_dropped_is_told(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        pings = 0
+
+        def answers(message: Message) -> list[str]:
+            nonlocal pings
+            pings += message.to == "/ping"
+            # of probe, opening and closing fence, the second is lost
+            return [] if message.to == "/ping" and pings == 2 else [message.msg]
+
+        peer.answer(answers)
+
+    client = connect("alice", scripted(script))
+    with pytest.raises(ChatProtoError, match="a part of the answer is lost"):
+        client.request("/list", "half")
+    assert client.recv(0).msg == "half"
+    assert client.request("/list", "whole")[0].msg == "whole"
+
+
+@pytest.mark.parametrize("sent", [[], ["bob"], ["bob", "/time", "/foo"]])
+def test_a_server_without_ping(scripted: Scripted, connect: Connect, sent: list[str]) -> None:
+    commands: list[str] = []
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        while (message := peer.read()) is not None:
+            commands.append(message.to)
+            for msg in without_ping(message):
+                peer.say(msg)
+
+    client = connect("alice", scripted(script))
+    for to in sent:
+        client.send(to, "hi")
+    for _ in range(2):
+        with pytest.raises(ChatProtoError, match="does not offer /ping") as caught:
+            client.request("/time", timeout=LIMIT)
+        assert not isinstance(caught.value, Timeout)
+    client.send("/time", "")
+    texts = [client.recv(LIMIT).msg for _ in [*sent, ""]]
+    assert texts[-1].startswith("Server time")
+    assert not any("/ping" in text for text in texts)
+    others = [command for command in commands if command != "/ping"]
+    assert others == [*sent, "/time"], "the commands of the requests were not sent"
+
+
+@pytest.mark.parametrize("refusal", ["❌ What?", "❌ No. Send /help"])
+@pytest.mark.parametrize("sent", [0, 3])
+def test_a_server_without_ping_that_does_not_say_so(
+    scripted: Scripted, connect: Connect, refusal: str, sent: int
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        peer.answer(lambda message: [] if message.to == "bob" else [refusal])
+
+    client = connect("alice", scripted(script))
+    for number in range(sent):
+        client.send("/foo" if number % 2 else "bob", "hi")
+    with pytest.raises(ChatProtoError, match="does not offer /ping") as caught:
+        client.request("/time", timeout=LIMIT)
+    assert not isinstance(caught.value, Timeout)
+
+
+def test_refusals_of_earlier_messages_are_not_taken_for_that_of_ping(
+    server: Server, connect: Connect
+) -> None:
+    client = connect("alice", server.address)
+    for number in range(20):
+        client.send("/foo" if number % 2 else "bob", "hi")
+    assert len(client.request("/time")) == 1
+    assert all(client.recv(LIMIT).msg.startswith("❌") for _ in range(20))
+
+
+def test_what_is_too_long_is_not_sent(server: Server, connect: Connect) -> None:
+    client = connect("alice", server.address)
+    with pytest.raises(FrameTooLong) as caught:
+        client.send("alice", "x" * 65536)
+    assert caught.value.length > caught.value.limit == 65537
+    assert "send less text" in str(caught.value)
+    with pytest.raises(FrameTooLong):
+        client.request("/shout", "x" * 65536)
+    with pytest.raises(ValueError, match="surrogate"):
+        client.send("alice", "\ud83d")
+    with pytest.raises(TypeError):
+        client.send("alice", 5)  # type: ignore[arg-type]
+    assert len(client.request("/time")) == 1
+    with pytest.raises(Timeout):
+        client.recv(0)
+
+
+def test_nick(server: Server, connect: Connect) -> None:
+    alice, bob = connect("alice", server.address), connect("bob", server.address)
+    assert alice.request("/nick", "alice smith")[0].to == alice.name == "alice smith"
+    assert alice.request("/nick", "bob")[0].msg.startswith("❌ Your name stays")
+    assert alice.name == "alice smith"
+    alice.send("bob", "hi")
+    assert bob.recv(LIMIT).sender == "alice smith"
+    bob.send("alice smith", "You are now carol.")
+    assert alice.recv(LIMIT).msg == "You are now carol."
+    assert alice.name == "alice smith"
+    alice.send("/nick", "carol")
+    alice.recv(LIMIT)
+    assert alice.name == "carol"
+
+
+@pytest.mark.parametrize("name", ["", "a,b", "/list", "Everyone", "x" * 65])
+def test_a_name_that_no_server_takes_needs_no_server(connect: Connect, name: str) -> None:
+    with pytest.raises(NameRefused, match="choose another name"):
+        connect(name, ("127.0.0.1", 1))
+
+
+def test_a_name_that_the_server_refuses(server: Server, connect: Connect) -> None:
+    connect("alice", server.address)
+    with pytest.raises(NameRefused) as caught:
+        connect("alice", server.address)
+    assert caught.value.reason.startswith("⛔ Error: the name")
+    assert "choose another name" in str(caught.value)
+
+
+def test_nobody_listens(connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(ConnectionRefusedError, match="is a server running there"):
+            connect("alice", (host, address[1]))
+    with pytest.raises(OSError, match="is the host's name right"):
+        connect("alice", ("a..b", 1))
+
+
+def test_a_server_that_closes_at_once(scripted: Scripted, connect: Connect) -> None:
+    with pytest.raises(ConnectionClosed, match="without a welcome: is that a chatproto server"):
+        connect("alice", scripted(lambda peer: None))
+
+
+def test_a_server_that_says_nothing(scripted: Scripted, connect: Connect) -> None:
+    def listen(peer: Peer) -> None:
+        while peer.socket.recv(1024):
+            pass
+
+    with pytest.raises(Timeout, match="did not connect and register within 0.1 s"):
+        connect("alice", scripted(listen), timeout=0.1)
+
+
+def test_a_server_of_something_else(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.socket.sendall(b"220 mail.example.org ESMTP\r\n")
+
+    with pytest.raises(DecodeError) as caught:
+        connect("alice", scripted(script))
+    assert (caught.value.kind, caught.value.offset) == ("unexpected-byte", 0)
+
+
+def test_a_one_read_server(scripted: Scripted, connect: Connect) -> None:
+    client = connect("alice", scripted(one_read))
+    assert client.server_kind == "one-read"
+    for number in range(5):
+        client.send("bob", f"è {number}")
+    assert [client.recv(LIMIT).msg for _ in range(5)] == [f"bob è {n}" for n in range(5)]
+    assert [message.msg for message in client.request("/list", "x")] == ["/list x"]
+    with pytest.raises(FrameTooLong) as caught:
+        client.send("bob", "x" * 1024)
+    assert caught.value.limit == 1024
+
+
+def test_an_object_that_is_no_message_is_skipped(
+    scripted: Scripted, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        peer.socket.sendall(b'{"from":{"name":"a","ip":""},"to":5,"msg":"x"}\n')
+        peer.say("behind it")
+
+    client = connect("alice", scripted(script))
+    with caplog.at_level(logging.WARNING, logger="chatproto"):
+        assert client.recv(LIMIT).msg == "behind it"
+    assert "`to` must be a string" in caplog.text
+
+
+@pytest.mark.parametrize("end", [b"hello\n", b'{"from":'])
+def test_what_is_not_json_ends_the_connection(
+    scripted: Scripted, connect: Connect, end: bytes
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        peer.say("before it")
+        peer.socket.sendall(end)
+
+    client = connect("alice", scripted(script))
+    assert client.recv(LIMIT).msg == "before it"
+    for _ in range(2):
+        with pytest.raises(DecodeError) as caught:
+            client.recv(LIMIT)
+        assert caught.value.is_framing
+    with pytest.raises(DecodeError):
+        list(client)
+    with pytest.raises(DecodeError):
+        client.request("/time")
+
+
+def test_iterating_ends_when_the_server_closes(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        for number in range(3):
+            peer.say(str(number))
+
+    client = connect("alice", scripted(script))
+    assert [message.msg for message in client] == ["0", "1", "2"]
+    with pytest.raises(ConnectionClosed, match="the server has closed the connection"):
+        client.recv()
+    with pytest.raises(ConnectionClosed):
+        client.request("/time")
+
+
+def test_a_lost_connection_is_no_end(scripted: Scripted, connect: Connect) -> None:
+    is_connected = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert is_connected.wait(LIMIT)
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.socket.close()
+
+    client = connect("alice", scripted(script))
+    is_connected.set()
+    with pytest.raises(ConnectionClosed, match="the connection was lost"):
+        list(client)
+
+
+def test_closing(server: Server, connect: Connect) -> None:
+    client = connect("alice", server.address)
+    client.send("alice", "to myself")
+    client.send("/time", "")
+    client.close()
+    client.close()
+    assert client.recv().msg == "to myself", "what came before the end"
+    assert client.recv().msg.startswith("Server time")
+    assert list(client) == []
+    for call in (client.recv, lambda: client.send("alice", "x"), lambda: client.request("/time")):
+        with pytest.raises(ConnectionClosed, match="make a new Client"):
+            call()
+    assert client.name == "alice"
+
+
+def test_closing_loses_nothing(server: Server, connect: Connect) -> None:
+    alice, bob = connect("alice", server.address), connect("bob", server.address)
+    text = "x" * 10_000
+    for _ in range(50):
+        alice.send("bob", text)
+    alice.close()
+    assert [bob.recv(LIMIT).msg for _ in range(50)] == [text] * 50
+
+
+def test_a_server_that_does_not_close_is_left(
+    scripted: Scripted, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatproto.client, "LINGER", 0.05)
+    monkeypatch.setattr(chatproto.aio, "LINGER", 0.05)
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert is_over.wait(LIMIT)
+
+    client = connect("alice", scripted(script))
+    client.close()
+    is_over.set()
+
+
+def test_both_sides_write_more_than_the_system_takes(scripted: Scripted, connect: Connect) -> None:
+    rounds, text = 400, "x" * 60_000
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        for number in range(rounds):
+            peer.say(f"{number} {text}")
+        for number in range(rounds):
+            message = peer.read()
+            assert message is not None and message.msg == f"{number} {text}"
+        peer.say("all came")
+
+    client = connect("alice", scripted(script))
+    for number in range(rounds):
+        client.send("bob", f"{number} {text}")
+    for number in range(rounds):
+        assert client.recv(LIMIT).msg == f"{number} {text}"
+    assert client.recv(LIMIT).msg == "all came"
+
+
+def test_a_server_that_reads_nothing_holds_up_no_request_for_ever(
+    scripted: Scripted, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (chatproto.client, chatproto.aio):
+        monkeypatch.setattr(module, "FLUSH", 0.05)
+        monkeypatch.setattr(module, "LINGER", 0.05)
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert (ping := peer.read()) is not None
+        peer.say(ping.msg)
+        assert is_over.wait(LIMIT)
+
+    client = connect("alice", scripted(script))
+    try:
+        with pytest.raises(Timeout):
+            for _ in range(10_000):
+                client.request("bob", "x" * 60_000, timeout=0.02)
+                raise AssertionError("nobody has answered")
+        for _ in range(200):
+            with pytest.raises(Timeout):
+                client.request("bob", "x" * 60_000, timeout=0)
+        client.close()
+    finally:
+        is_over.set()
+
+
+def test_ten_clients_at_a_time(server: Server, connect: Connect) -> None:
+    clients = [connect(f"user{number}", server.address) for number in range(10)]
+    assert clients[0].request("/shout", "hi")[0].msg == "Delivered to 9 users."
+    assert {client.recv(LIMIT).msg for client in clients[1:]} == {"hi"}
+
+
+def test_with(server: Server) -> None:
+    with Client("alice", *server.address) as client:
+        assert repr(client) == "<chatproto.Client 'alice' at {}:{}, open>".format(*server.address)
+        assert next(iter(client.request("/list"))).is_from_server
+    assert repr(client).endswith("closed>")
+    with pytest.raises(ConnectionClosed, match="this client is closed|closed the connection"):
+        client.recv()
+
+
+def test_a_client_that_is_left_open_is_closed_with_a_warning(scripted: Scripted) -> None:
+    has_ended = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert peer.read() is None
+        has_ended.set()
+
+    threads = threading.active_count()
+    address = scripted(script)
+    client = Client("alice", *address)
+    assert threading.active_count() == threads + 2, "those of the server of this test"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del client
+        gc.collect()
+    assert [warning.category for warning in caught] == [ResourceWarning]
+    assert has_ended.wait(LIMIT)
+
+
+def test_ctrl_c_ends_a_recv(server: Server) -> None:
+    program = f"""
+import time
+from chatproto import Client
+with Client("alice", "{server.address[0]}", {server.address[1]}) as client:
+    client.send("alice", "ready")
+    print(client.recv().msg, flush=True)
+    try:
+        print("receiving", flush=True)
+        client.recv()
+    except KeyboardInterrupt:
+        print(time.time(), flush=True)
+    client.send("alice", "still usable")
+    print(client.recv().msg, flush=True)
+"""
+    with python("-c", program) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        assert child.stdout.readline() == "receiving\n"
+        wait_until(lambda: is_waiting(child.pid))
+        sent = time.time()
+        child.send_signal(signal.SIGINT)
+        assert float(child.stdout.readline()) - sent < 1
+        assert child.stdout.readline() == "still usable\n"
+        assert child.wait(LIMIT) == 0
+
+
+class Interrupt(BaseException):
+    """What Ctrl-C would raise."""
+
+
+def test_interrupts_at_any_point_leave_the_stream_whole(server: Server) -> None:
+    def interrupt(*_: Any) -> None:
+        raise Interrupt
+
+    count, sent, received = 3000, 0, []
+    client = Client("alice", *server.address)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupts = 0
+    try:
+        while sent < count:
+            try:
+                # the next one comes a little later each time
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + (interrupts % 400) * 1e-6)
+                while sent < count:
+                    client.send("alice", str(sent))
+                    sent += 1
+                    received.append(client.recv(0).msg)
+            except Interrupt:
+                interrupts += 1
+            except Timeout:
+                pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert client.request("/whoami")[0].msg.startswith("You are alice")
+    client.close()
+    received += [message.msg for message in client]
+    numbers = [int(text) for text in received]
+    # a message in hand is lost with the interrupt, and one that was sent may be sent again
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) >= count - interrupts
+    assert interrupts > 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ChatProtoError("x"),
+        DecodeError("x", 5, "to", "wrong-type", True),
+        NameRefused("x"),
+        ConnectionClosed("x"),
+        Timeout("x"),
+        FrameTooLong("x", 2, 1),
+    ],
+)
+def test_errors_can_be_pickled_and_copied(error: Exception) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(again) is type(error)
+        assert str(again) == str(error)
+        assert vars(again) == vars(error)
+
+
+def test_what_errors_are() -> None:
+    assert issubclass(DecodeError, ValueError)
+    assert issubclass(ConnectionClosed, ConnectionError)
+    assert issubclass(Timeout, TimeoutError)
+    assert issubclass(FrameTooLong, ValueError)
+    error = DecodeError("`to` must be a string (byte 6 of the object)", 6, "to", "wrong-type")
+    assert "`to` must be a string" in str(error) and "all strings" in str(error)
+    assert json.dumps(vars(error)["messages"]) == "[]"

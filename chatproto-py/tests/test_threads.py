@@ -1,0 +1,252 @@
+"""Threads that share one blocking client."""
+
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from conftest import LIMIT, Address, Peer, Script, is_waiting, one_read, python, wait_until
+
+import chatproto.client
+from chatproto import Client, ConnectionClosed, DecodeError, Message, Server, Timeout
+
+Scripted = Callable[[Script], Address]
+
+
+def in_threads(*functions: Callable[[], Any]) -> list[Any]:
+    """Runs all of them at a time; their results in order."""
+    with ThreadPoolExecutor(len(functions)) as pool:
+        futures: list[Future[Any]] = [pool.submit(function) for function in functions]
+        return [future.result(timeout=10 * LIMIT) for future in futures]
+
+
+@pytest.mark.parametrize("receivers", [1, 4])
+def test_16_threads_send_10000_messages_each_and_none_is_lost(
+    server: Server, receivers: int
+) -> None:
+    senders, each = 16, 10_000
+    # no more on the way than a server keeps for a reader that does not keep up
+    on_the_way = threading.Semaphore(1000)
+    left = threading.Semaphore(senders * each)
+
+    def send(sender: int) -> None:
+        for number in range(each):
+            assert on_the_way.acquire(timeout=LIMIT)
+            client.send("alice", f"{sender} {number}")
+
+    def receive() -> list[tuple[int, int]]:
+        received = []
+        while left.acquire(blocking=False):
+            sender, number = client.recv(LIMIT).msg.split()
+            on_the_way.release()
+            received.append((int(sender), int(number)))
+        return received
+
+    with Client("alice", *server.address) as client:
+        results = in_threads(
+            *[lambda sender=sender: send(sender) for sender in range(senders)],
+            *[receive] * receivers,
+        )
+    received = [messages for messages in results if messages is not None]
+    counted = Counter(message for messages in received for message in messages)
+    assert counted == Counter((s, n) for s in range(senders) for n in range(each))
+    for messages in received:
+        for sender in range(senders):
+            numbers = [number for by, number in messages if by == sender]
+            assert numbers == sorted(numbers), "a thread's messages come in order"
+
+
+def test_threads_request_and_receive_at_a_time(server: Server) -> None:
+    def ask(asker: int) -> None:
+        for number in range(50):
+            text = f"{asker} {number}"
+            answer = client.request("/ping", text)
+            assert [message.msg for message in answer] == [text]
+            client.send("alice", text)
+
+    def receive() -> list[str]:
+        return [client.recv(LIMIT).msg for _ in range(100)]
+
+    with Client("alice", *server.address) as client:
+        results = in_threads(*[lambda n=n: ask(n) for n in range(8)], *[receive] * 4)
+    received = [text for texts in results if texts is not None for text in texts]
+    assert Counter(received) == Counter(f"{a} {n}" for a in range(8) for n in range(50))
+
+
+def test_a_send_does_not_wait_for_a_thread_that_receives(server: Server) -> None:
+    with Client("alice", *server.address) as client:
+        with ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(client.recv, LIMIT) for _ in range(3)]
+            wait_until(lambda: client._is_reading)
+            for future in waiting:
+                assert not future.done()
+            for number in range(3):
+                client.send("alice", str(number))
+            assert {future.result(LIMIT).msg for future in waiting} == {"0", "1", "2"}
+
+
+def test_closing_wakes_everybody(server: Server) -> None:
+    client = Client("alice", *server.address)
+    with ThreadPoolExecutor(5) as pool:
+        waiting = [pool.submit(client.recv) for _ in range(4)]
+        iterating = pool.submit(list, client)
+        wait_until(lambda: client._is_reading)
+        client.close()
+        for future in waiting:
+            with pytest.raises(ConnectionClosed):
+                future.result(LIMIT)
+        assert iterating.result(LIMIT) == []
+
+
+def test_several_threads_close(server: Server) -> None:
+    client = Client("alice", *server.address)
+    in_threads(*[client.close] * 4)
+    assert client._socket.fileno() == -1
+
+
+def test_the_reader_leaves_while_a_sender_waits(scripted: Scripted) -> None:
+    """The server reads nothing before it has written more than the system takes: somebody must go
+    on reading for the thread that is in the middle of a send."""
+    can_begin, text = threading.Event(), "x" * 60_000
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert can_begin.wait(LIMIT)
+        for number in range(400):
+            peer.say(f"{number} {text}")
+        for number in range(400):
+            message = peer.read()
+            assert message is not None and message.msg == f"{number} {text}"
+
+    def send() -> None:
+        for number in range(400):
+            client.send("bob", f"{number} {text}")
+
+    def receive_one() -> Message:
+        return client.recv(LIMIT)
+
+    with Client("alice", *scripted(script)) as client:
+        with ThreadPoolExecutor(2) as pool:
+            one = pool.submit(receive_one)
+            wait_until(lambda: client._is_reading)
+            sending = pool.submit(send)
+            wait_until(lambda: client._is_writer_waiting)
+            can_begin.set()
+            assert one.result(LIMIT).msg == f"0 {text}"
+            sending.result(LIMIT)
+        for number in range(1, 400):
+            assert client.recv(LIMIT).msg == f"{number} {text}"
+
+
+def test_closing_ends_a_send_that_the_server_does_not_read(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatproto.client, "FLUSH", 0.05)
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert is_over.wait(LIMIT)
+
+    def send() -> None:
+        while True:
+            client.send("bob", "x" * 60_000)
+
+    client = Client("alice", *scripted(script))
+    for has_reader in (False, True):
+        with ThreadPoolExecutor(4) as pool:
+            if has_reader:
+                client = Client("alice", *client.address)
+                pool.submit(client.recv)
+                wait_until(lambda: client._is_reading)
+            sending = [pool.submit(send) for _ in range(3)]
+            wait_until(lambda: client._waiting == 1 + has_reader)
+            client.close()
+            for future in sending:
+                with pytest.raises(ConnectionClosed):
+                    future.result(LIMIT)
+    is_over.set()
+
+
+def test_a_pace_is_kept_by_threads_together(scripted: Scripted) -> None:
+    def send(sender: int) -> None:
+        for number in range(5):
+            client.send("bob", f"{sender} {number}")
+
+    def receive() -> list[str]:
+        return [client.recv(LIMIT).msg for _ in range(20)]
+
+    # the server takes each read for one message, and fails on two
+    with Client("alice", *scripted(one_read)) as client:
+        results = in_threads(*[lambda n=n: send(n) for n in range(4)], receive)
+    assert Counter(results[-1]) == Counter(f"bob {s} {n}" for s in range(4) for n in range(5))
+
+
+def test_everybody_is_told_what_ended_the_connection(scripted: Scripted) -> None:
+    are_waiting = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert are_waiting.wait(LIMIT)
+        peer.socket.sendall(b"hello")
+
+    with Client("alice", *scripted(script)) as client, ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(client.recv, LIMIT) for _ in range(2)]
+        waiting += [pool.submit(client.request, "/time") for _ in range(2)]  # type: ignore[arg-type]
+        wait_until(lambda: client._is_reading)
+        are_waiting.set()
+        errors = []
+        for future in waiting:
+            with pytest.raises(DecodeError) as caught:
+                future.result(LIMIT)
+            errors.append(caught.value)
+        assert len({id(error) for error in errors}) == 4, "each has a traceback of its own"
+
+
+def test_timeouts_of_threads_that_wait_for_another(server: Server) -> None:
+    with Client("alice", *server.address) as client, ThreadPoolExecutor(2) as pool:
+        forever = pool.submit(client.recv, LIMIT)
+        wait_until(lambda: client._is_reading)
+        with pytest.raises(Timeout):
+            pool.submit(client.recv, 0.01).result(LIMIT)
+        client.send("alice", "x")
+        assert forever.result(LIMIT).msg == "x"
+
+
+def test_ctrl_c_ends_a_recv_that_waits_for_another_thread(server: Server) -> None:
+    program = f"""
+import signal, threading
+from chatproto import Client, ConnectionClosed
+def receive():
+    try:
+        client.recv()
+    except ConnectionClosed:
+        pass
+with Client("alice", "{server.address[0]}", {server.address[1]}) as client:
+    other = threading.Thread(target=receive)
+    other.start()
+    try:
+        print("receiving", flush=True)
+        client.recv()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+other.join(10)
+"""
+    with python("-c", program) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "receiving\n"
+        wait_until(lambda: is_waiting(child.pid))
+        child.send_signal(2)
+        assert child.stdout.readline() == "interrupted\n"
+        assert child.wait(LIMIT) == 0
+
+
+def test_there_are_no_threads_of_its_own(server: Server) -> None:
+    before = threading.active_count()
+    with Client("alice", *server.address) as client:
+        client.request("/time")
+        assert threading.active_count() == before
+        assert isinstance(client._socket, socket.socket)
