@@ -1,0 +1,412 @@
+//! A connection to a server, for threads that block and for event loops: the core's session and
+//! one non-blocking socket. What is between them is in [`Connection`]; the functions of C are below.
+
+mod connection;
+
+use std::ffi::{c_int, c_uint};
+use std::time::{Duration, Instant};
+
+use chatproto::UserName;
+
+use crate::ffi::{Handle, at, boundary, give_away, out, quietly, take_back};
+use crate::message::chatproto_message;
+use crate::result::{chatproto_result, client_error, fail};
+use crate::text::{chatproto_fields, chatproto_str};
+
+use connection::Connection;
+
+/// The port of the protocol.
+pub const CHATPROTO_PORT: u16 = 65432;
+
+/// An event loop is to wait until the socket can be read.
+pub const CHATPROTO_READABLE: c_uint = 1;
+
+/// An event loop is to wait until the socket can be written.
+pub const CHATPROTO_WRITABLE: c_uint = 2;
+
+/// How long connecting and registering may take if it is not said.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// A connection to a server, registered under a name. Several threads may use it, for instance one
+/// that sends and one that receives; it is given up once, with `chatproto_client_close` or
+/// `chatproto_client_free`, when no other thread uses it any more.
+pub struct chatproto_client(Handle<Connection>);
+
+/// Connects to a server, registers under a name, and waits for the welcome. `address` is a host and a
+/// port, such as `127.0.0.1:65432` or `[::1]:65432`; a host that has to be looked up is, for as long
+/// as the system takes. All else takes `timeout_ms` at most; a negative one is the default, 10 s.
+/// `*client` is the caller's, to be given up with `chatproto_client_close` or
+/// `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing
+/// was sent; `CHATPROTO_REFUSED` if the server did not, and the last error is its reason;
+/// `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`; those from 20 to 59 if what answered is
+/// no chat server; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_INVALID_ARGUMENT`,
+/// `CHATPROTO_PANICKED`.
+///
+/// Threads: any. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `address` and `name` are as `chatproto_str` describes; `client` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_connect(
+    address: chatproto_str,
+    name: chatproto_str,
+    timeout_ms: c_int,
+    client: *mut *mut chatproto_client,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (client, address, name) = unsafe {
+            (
+                out(client, std::ptr::null_mut(), "client")?,
+                address.text("address")?,
+                name.text("name")?,
+            )
+        };
+        let name = UserName::new(name).map_err(|error| client_error(&error.into()))?;
+        let timeout = milliseconds(timeout_ms).unwrap_or(CONNECT);
+        let connection = Connection::open(address, name, timeout)?;
+        *client = give_away(chatproto_client(Handle::new(connection)));
+        Ok(())
+    })
+}
+
+/// Sends a message to a user, a room or a command. Returns when the system has taken it: it waits
+/// while the server does not read, and as long as the pace of a server of the old kind asks for.
+/// Another thread ends the waiting with `chatproto_client_shutdown`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_FRAME_TOO_LONG` if the server could not take it, and nothing
+/// was sent; `CHATPROTO_CLOSED`, `CHATPROTO_IO`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+/// `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `to` and `msg` are as `chatproto_str`
+/// describes.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_send(
+    client: *const chatproto_client,
+    to: chatproto_str,
+    msg: chatproto_str,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (client, to, msg) =
+            unsafe { (at(client, "client")?, to.text("to")?, msg.text("msg")?) };
+        client.0.shared(|connection| {
+            connection.queue(to, msg, usize::MAX)?;
+            connection.flush(None)
+        })
+    })
+}
+
+/// Sends a message without ever waiting, for event loops: what the system does not take at once is
+/// kept, and written by `chatproto_client_process`.
+///
+/// Results: those of `chatproto_client_send`, and `CHATPROTO_QUEUE_FULL` if 1 MiB is kept already:
+/// the message was not taken, and can be once more was written.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// As for `chatproto_client_send`.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_queue(
+    client: *const chatproto_client,
+    to: chatproto_str,
+    msg: chatproto_str,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (client, to, msg) =
+            unsafe { (at(client, "client")?, to.text("to")?, msg.text("msg")?) };
+        client.0.shared(|connection| connection.queue(to, msg, connection::QUEUE))
+    })
+}
+
+/// Waits for the next message, for `timeout_ms` at most; 0 gives what has come already, a negative
+/// one waits until something comes. `*message` is the caller's, to be freed with
+/// `chatproto_message_free`; NULL unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, and the connection is as before;
+/// `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called;
+/// `CHATPROTO_IO`; those from 40 to 59 if the server sent something that is no message, after which
+/// the next call goes on; those from 20 to 39 likewise, after which nothing more comes;
+/// `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once; each message is given to one of them. No function of this
+/// library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `message` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_recv(
+    client: *const chatproto_client,
+    timeout_ms: c_int,
+    message: *mut *mut chatproto_message,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (message, client) = unsafe {
+            (out(message, std::ptr::null_mut(), "message")?, at(client, "client")?)
+        };
+        let until = milliseconds(timeout_ms).map(|timeout| Instant::now() + timeout);
+        let received = client.0.shared(|connection| connection.receive(until))?;
+        *message = chatproto_message::give(received);
+        Ok(())
+    })
+}
+
+/// The socket, for an event loop to wait on: see `chatproto_client_events`. It belongs to the client
+/// and must be neither read, written nor closed. `*fd` is -1 unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `fd` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_fd(
+    client: *const chatproto_client,
+    fd: *mut c_int,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (fd, client) = unsafe { (out(fd, -1, "fd")?, at(client, "client")?) };
+        *fd = client.0.shared(|connection| Ok(connection.fd()))?;
+        Ok(())
+    })
+}
+
+/// What an event loop is to wait for on the socket: a sum of `CHATPROTO_READABLE` and
+/// `CHATPROTO_WRITABLE`, which may change with every other call. One turn of the loop is
+///
+/// 1. `chatproto_client_next` until it gives `CHATPROTO_NEED_MORE`: nothing is read from the socket
+///    while messages lie there that were not taken;
+/// 2. `poll` with this, and for as long as `chatproto_client_timeout_ms` says;
+/// 3. `chatproto_client_process`.
+///
+/// `*events` is 0 unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `events` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_events(
+    client: *const chatproto_client,
+    events: *mut c_uint,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (events, client) = unsafe { (out(events, 0, "events")?, at(client, "client")?) };
+        let wanted = client.0.shared(|connection| Ok(connection.wanted(Instant::now())))?;
+        *events = u32::from(wanted.readable) * CHATPROTO_READABLE
+            + u32::from(wanted.writable) * CHATPROTO_WRITABLE;
+        Ok(())
+    })
+}
+
+/// How many milliseconds an event loop may wait at most before it calls `chatproto_client_process`:
+/// -1 for as long as it likes, 0 not at all, because messages lie there or the connection is over.
+/// `*timeout_ms` is -1 unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `timeout_ms` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_timeout_ms(
+    client: *const chatproto_client,
+    timeout_ms: *mut c_int,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (timeout_ms, client) =
+            unsafe { (out(timeout_ms, -1, "timeout_ms")?, at(client, "client")?) };
+        let now = Instant::now();
+        let wanted = client.0.shared(|connection| Ok(connection.wanted(now)))?;
+        *timeout_ms = connection::poll_timeout(wanted.until, now);
+        Ok(())
+    })
+}
+
+/// Reads and writes what can be without waiting. To be called when the socket is ready, and when the
+/// time of `chatproto_client_timeout_ms` has passed; a call too many does no harm.
+///
+/// Results: `CHATPROTO_OK`; once all messages were taken, `CHATPROTO_CLOSED` and `CHATPROTO_IO` if
+/// the connection is over; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_process(
+    client: *const chatproto_client,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promise
+        let client = unsafe { at(client, "client")? };
+        client.0.shared(Connection::process)
+    })
+}
+
+/// Takes a message that has come, without reading the socket. `*message` is the caller's, to be freed
+/// with `chatproto_message_free`; NULL unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NEED_MORE` if there is none; else those of
+/// `chatproto_client_recv`, `CHATPROTO_TIMEOUT` excepted.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `message` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_next(
+    client: *const chatproto_client,
+    message: *mut *mut chatproto_message,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (message, client) = unsafe {
+            (out(message, std::ptr::null_mut(), "message")?, at(client, "client")?)
+        };
+        match client.0.shared(Connection::next)? {
+            Some(next) => *message = chatproto_message::give(next),
+            None => return Err(chatproto_result::NeedMore),
+        }
+        Ok(())
+    })
+}
+
+/// The name that was registered, normalised. It lives as long as the client, and is empty unless the
+/// result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `name` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_name(
+    client: *const chatproto_client,
+    name: *mut chatproto_str,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (name, client) =
+            unsafe { (out(name, chatproto_str::EMPTY, "name")?, at(client, "client")?) };
+        *name = client.0.shared(|connection| Ok(connection.name().into()))?;
+        Ok(())
+    })
+}
+
+/// The server's welcome. Its strings live as long as the client, and are empty unless the result is
+/// `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up; `welcome` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_welcome(
+    client: *const chatproto_client,
+    welcome: *mut chatproto_fields,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (welcome, client) =
+            unsafe { (out(welcome, chatproto_fields::EMPTY, "welcome")?, at(client, "client")?) };
+        *welcome = client.0.shared(|connection| Ok(connection.welcome().into()))?;
+        Ok(())
+    })
+}
+
+/// Ends the connection at once, in both directions: whoever waits in another thread returns with
+/// `CHATPROTO_CLOSED`. The client is still to be given up.
+///
+/// Results: `CHATPROTO_OK`, also if it has ended before; `CHATPROTO_NULL_POINTER`,
+/// `CHATPROTO_POISONED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_shutdown(
+    client: *const chatproto_client,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promise
+        let client = unsafe { at(client, "client")? };
+        client.0.shared(|connection| {
+            connection.shutdown();
+            Ok(())
+        })
+    })
+}
+
+/// Closes a connection in good order and frees the client, whatever the result: writes what is kept,
+/// says that nothing more will come, lets the server answer all that it was sent, throws those answers
+/// away, and closes when the server does, or after 2 s. NULL is answered with
+/// `CHATPROTO_NULL_POINTER`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED` and `CHATPROTO_IO` if what was
+/// sent may not have arrived; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, once no other uses it. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_close(client: *mut chatproto_client) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promise
+        let client = unsafe { take_back(client) };
+        let missing = || fail(chatproto_result::NullPointer, format_args!("`client` is NULL"));
+        client.ok_or_else(missing)?.0.shared(Connection::close)
+    })
+}
+
+/// Frees a client and closes its connection at once: what was sent last may be lost, and nothing
+/// waits. NULL is nothing.
+///
+/// Threads: any, once no other uses it. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `client` is NULL or a client that was not given up.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_free(client: *mut chatproto_client) {
+    // SAFETY: the caller's promise
+    quietly(|| drop(unsafe { take_back(client) }));
+}
+
+/// `None` for ever.
+fn milliseconds(ms: c_int) -> Option<Duration> {
+    u64::try_from(ms).ok().map(Duration::from_millis)
+}

@@ -1,0 +1,399 @@
+//! One socket that never blocks, and the session that says what goes over it. Waiting is done
+//! with `poll`, outside of the lock, so that one thread can send while another waits for a message.
+
+use std::ffi::c_int;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chatproto::encode::compact;
+use chatproto::{ClientError, Message, PeerKind, Session, SessionEvent, UserName};
+
+use crate::result::{chatproto_result, client_error, fail};
+
+/// How many bytes may wait to be written when another message is queued without waiting.
+pub(super) const QUEUE: usize = 1024 * 1024;
+
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// The most that is read at a time.
+const READ: usize = 16 * 1024;
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    name: String,
+    welcome: Message,
+    state: Mutex<State>,
+}
+
+struct State {
+    session: Session,
+    buffer: Box<[u8]>,
+    /// Bytes that were queued and not written.
+    queued: usize,
+    /// Why nothing more can be read.
+    read_end: Option<Lost>,
+    /// Why nothing more can be written.
+    write_end: Option<Lost>,
+}
+
+/// Why a connection is over: said again to everybody who asks.
+enum Lost {
+    Closed,
+    Io(String),
+}
+
+impl Lost {
+    fn new(doing: &str, error: &std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::NotConnected => Lost::Closed,
+            _ => Lost::Io(format!("{doing}: {error}")),
+        }
+    }
+
+    fn result(&self) -> chatproto_result {
+        match self {
+            Lost::Closed => client_error(&ClientError::Closed),
+            Lost::Io(sentence) => fail(chatproto_result::Io, format_args!("{sentence}")),
+        }
+    }
+}
+
+/// What there is to wait for.
+pub(super) struct Wanted {
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) until: Option<Instant>,
+}
+
+impl Connection {
+    /// Connects, registers, and finds out how the server reads.
+    pub(super) fn open(
+        address: &str,
+        name: UserName,
+        timeout: Duration,
+    ) -> Result<Self, chatproto_result> {
+        let late = || {
+            let what = "connecting and registering";
+            client_error(&ClientError::Timeout { what, after: timeout })
+        };
+        let until = Instant::now() + timeout;
+        let stream = connect(address, until, &late)?;
+        let io = |doing: &'static str| {
+            move |source| client_error(&ClientError::Io { doing: doing.to_owned(), source })
+        };
+        stream.set_nodelay(true).map_err(io("cannot configure the connection"))?;
+        stream.set_nonblocking(true).map_err(io("cannot configure the connection"))?;
+        let local = stream.local_addr().map_err(io("the connection was lost"))?;
+        let ip = local.ip().to_canonical().to_string();
+        let mut connection = Connection {
+            stream,
+            name: name.to_string(),
+            welcome: Message::new("", "", "", ""),
+            state: Mutex::new(State {
+                session: Session::new(name, ip),
+                buffer: vec![0; READ].into(),
+                queued: 0,
+                read_end: None,
+                write_end: None,
+            }),
+        };
+        connection.welcome = connection.register(until, &late)?;
+        Ok(connection)
+    }
+
+    fn register(
+        &self,
+        until: Instant,
+        late: &impl Fn() -> chatproto_result,
+    ) -> Result<Message, chatproto_result> {
+        let mut welcome = None;
+        loop {
+            let mut state = self.state();
+            self.write(&mut state);
+            self.read(&mut state);
+            if welcome.is_none() {
+                match state.session.poll_event() {
+                    Some(SessionEvent::Registered(message)) => welcome = Some(message),
+                    Some(SessionEvent::Refused(message)) => {
+                        return Err(client_error(&ClientError::Refused(message.into())));
+                    }
+                    Some(SessionEvent::Bad(error)) => return Err(client_error(&error.into())),
+                    Some(_) => continue,
+                    None => {
+                        if let Some(lost) = state.read_end.as_ref() {
+                            return Err(lost.result());
+                        }
+                    }
+                }
+            }
+            match (state.session.server_kind(), welcome.take()) {
+                (Some(_), Some(welcome)) => return Ok(welcome),
+                // its line feed will not come any more
+                (None, Some(welcome)) if state.read_end.is_some() => return Ok(welcome),
+                (_, undecided) => welcome = undecided,
+            }
+            let wanted = state.wanted(Instant::now());
+            drop(state);
+            if Instant::now() >= until {
+                return Err(late());
+            }
+            // (a message behind the welcome is no reason not to wait for the decision)
+            self.wait(&wanted, Some(until));
+        }
+    }
+
+    pub(super) fn fd(&self) -> c_int {
+        self.stream.as_raw_fd()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn welcome(&self) -> &Message {
+        &self.welcome
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message unless `limit` bytes wait already, and writes what can be.
+    pub(super) fn queue(&self, to: &str, msg: &str, limit: usize) -> Result<(), chatproto_result> {
+        let mut state = self.state();
+        if let Some(lost) = &state.write_end {
+            return Err(lost.result());
+        }
+        if state.queued >= limit {
+            self.write(&mut state);
+            if state.queued >= limit {
+                let sentence = format_args!("{} bytes wait to be written", state.queued);
+                return Err(fail(chatproto_result::QueueFull, sentence));
+            }
+        }
+        state.session.send(to, msg).map_err(|error| client_error(&error))?;
+        state.queued += state.length_of(to, msg);
+        self.write(&mut state);
+        state.write_end.as_ref().map_or(Ok(()), |lost| Err(lost.result()))
+    }
+
+    /// Waits until all that is queued was written.
+    pub(super) fn flush(&self, until: Option<Instant>) -> Result<(), chatproto_result> {
+        loop {
+            let mut state = self.state();
+            self.write(&mut state);
+            if !state.session.has_outgoing() {
+                return Ok(());
+            }
+            if let Some(lost) = &state.write_end {
+                return Err(lost.result());
+            }
+            let now = Instant::now();
+            if until.is_some_and(|until| until <= now) {
+                let sentence = format_args!("the server does not read");
+                return Err(fail(chatproto_result::Timeout, sentence));
+            }
+            let wanted = state.wanted_to_write(now);
+            drop(state);
+            self.wait(&wanted, until);
+        }
+    }
+
+    /// Waits for a message.
+    pub(super) fn receive(&self, until: Option<Instant>) -> Result<Message, chatproto_result> {
+        let begun = Instant::now();
+        loop {
+            let mut state = self.state();
+            if !state.session.has_events() {
+                self.write(&mut state);
+                self.read(&mut state);
+            }
+            if let Some(message) = state.next()? {
+                return Ok(message);
+            }
+            let now = Instant::now();
+            if let Some(until) = until
+                && until <= now
+            {
+                let (what, after) = ("waiting for a message", until.saturating_duration_since(begun));
+                return Err(client_error(&ClientError::Timeout { what, after }));
+            }
+            let wanted = state.wanted(now);
+            drop(state);
+            self.wait(&wanted, until);
+        }
+    }
+
+    /// A message that has come.
+    pub(super) fn next(&self) -> Result<Option<Message>, chatproto_result> {
+        self.state().next()
+    }
+
+    /// Writes and reads what can be.
+    pub(super) fn process(&self) -> Result<(), chatproto_result> {
+        let mut state = self.state();
+        self.write(&mut state);
+        self.read(&mut state);
+        match &state.read_end {
+            Some(lost) if !state.session.has_events() => Err(lost.result()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn wanted(&self, now: Instant) -> Wanted {
+        self.state().wanted(now)
+    }
+
+    pub(super) fn shutdown(&self) {
+        // an error means that it is over
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    pub(super) fn close(&self) -> Result<(), chatproto_result> {
+        let until = Instant::now() + CLOSE;
+        self.flush(Some(until))?;
+        if let Err(error) = self.stream.shutdown(Shutdown::Write) {
+            return Err(Lost::new("cannot close", &error).result());
+        }
+        loop {
+            match self.receive(Some(until)) {
+                Ok(_) => {}
+                Err(result) if (40..60).contains(&(result as c_int)) => {}
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Writes what the session has, as far as the system takes it.
+    fn write(&self, state: &mut State) {
+        while state.write_end.is_none() {
+            let now = Instant::now();
+            state.session.handle_timeout(now);
+            let bytes = state.session.poll_transmit(now);
+            if bytes.is_empty() {
+                return;
+            }
+            match (&self.stream).write(bytes) {
+                Ok(count) => {
+                    state.session.handle_transmitted(count, now);
+                    state.queued = state.queued.saturating_sub(count);
+                    if !state.session.has_outgoing() {
+                        state.queued = 0;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => state.write_end = Some(Lost::new("cannot send", &error)),
+            }
+        }
+    }
+
+    /// Reads until something has come, or nothing more is there.
+    fn read(&self, state: &mut State) {
+        while state.read_end.is_none() && !state.session.has_events() {
+            match (&self.stream).read(&mut state.buffer) {
+                Ok(0) => {
+                    state.session.handle_end();
+                    state.read_end = Some(Lost::Closed);
+                }
+                Ok(count) => {
+                    state.session.handle_input(&state.buffer[..count], Instant::now());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) => state.read_end = Some(Lost::new("cannot receive", &error)),
+            }
+        }
+    }
+
+    /// Waits for what is wanted, or a signal; the caller looks again whatever happened.
+    fn wait(&self, wanted: &Wanted, until: Option<Instant>) {
+        let until = [wanted.until, until].into_iter().flatten().min();
+        let events = if wanted.readable { libc::POLLIN } else { 0 }
+            | if wanted.writable { libc::POLLOUT } else { 0 };
+        let mut poll = libc::pollfd { fd: self.fd(), events, revents: 0 };
+        // SAFETY: one `pollfd`, which is there
+        unsafe { libc::poll(&mut poll, 1, poll_timeout(until, Instant::now())) };
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Result<Option<Message>, chatproto_result> {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                SessionEvent::Message(message)
+                | SessionEvent::Registered(message)
+                | SessionEvent::Refused(message) => return Ok(Some(message)),
+                SessionEvent::Bad(error) => return Err(client_error(&error.into())),
+                _ => {}
+            }
+        }
+        self.read_end.as_ref().map_or(Ok(None), |lost| Err(lost.result()))
+    }
+
+    fn wanted(&self, now: Instant) -> Wanted {
+        let mut wanted = self.wanted_to_write(now);
+        let (has_events, over) = (self.session.has_events(), self.read_end.is_some());
+        wanted.readable = !over && !has_events;
+        if has_events || over {
+            wanted.until = Some(now);
+        }
+        wanted
+    }
+
+    fn wanted_to_write(&self, now: Instant) -> Wanted {
+        let can_write = self.write_end.is_none();
+        let writable = can_write && !self.session.poll_transmit(now).is_empty();
+        // a time that has come means nothing if it is the socket that has to be waited for
+        let until = self.session.poll_timeout().filter(|&at| can_write && (at > now || !writable));
+        Wanted { readable: false, writable, until }
+    }
+
+    /// How many bytes a message has that the session has taken.
+    fn length_of(&self, to: &str, msg: &str) -> usize {
+        if self.session.server_kind() == Some(PeerKind::Stream) {
+            let mut object = Vec::new();
+            compact(&mut object, self.session.name().as_str(), "", to, msg);
+            object.len() + 1
+        } else {
+            chatproto::Limits::default().one_read
+        }
+    }
+}
+
+/// What `poll` takes: whole milliseconds, rounded up; -1 for ever.
+pub(super) fn poll_timeout(until: Option<Instant>, now: Instant) -> c_int {
+    until.map_or(-1, |until| {
+        let left = until.saturating_duration_since(now);
+        c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
+    })
+}
+
+/// Tries the addresses one after the other.
+fn connect(
+    address: &str,
+    until: Instant,
+    late: &impl Fn() -> chatproto_result,
+) -> Result<TcpStream, chatproto_result> {
+    let io = |doing: String, source| client_error(&ClientError::Io { doing, source });
+    let unknown = || "cannot find the server's address".to_owned();
+    let addresses = address.to_socket_addrs().map_err(|source| io(unknown(), source))?;
+    let mut failure = None;
+    for address in addresses {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(late());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(stream) => return Ok(stream),
+            Err(source) if source.kind() == ErrorKind::TimedOut => return Err(late()),
+            Err(source) => failure = Some(io(format!("cannot connect to {address}"), source)),
+        }
+    }
+    let none = || std::io::Error::new(ErrorKind::NotFound, "the name has no address");
+    Err(failure.unwrap_or_else(|| io(unknown(), none())))
+}

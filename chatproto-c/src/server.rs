@@ -1,0 +1,433 @@
+//! A server: started, asked, stopped, freed. What its endpoints are is in [`endpoint`].
+
+pub mod endpoint;
+
+use std::ffi::c_int;
+use std::mem::size_of;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use chatproto::{Limits, PORT, Rate, Server, ServerBuilder, ServerError, ServerHandle};
+
+use crate::ffi::{Handle, at, boundary, give_away, out, quietly, take_back};
+use crate::result::{chatproto_result, fail, server_error};
+use crate::text::chatproto_str;
+
+use endpoint::{Gate, chatproto_endpoint};
+
+/// No bound, for `rate_per_second` of `chatproto_server_options`.
+pub const CHATPROTO_UNLIMITED: u32 = 0xFFFF_FFFF;
+
+/// How a server is to be. Take `chatproto_server_options_default` and change what is to be different:
+/// everything that is 0, empty or NULL is the default. Only read by `chatproto_server_start`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chatproto_server_options {
+    /// `sizeof (chatproto_server_options)`, so that the library knows the header it was compiled with.
+    pub size: usize,
+    /// Where to listen. Default `127.0.0.1:65432`; port 0 takes any free one.
+    pub address: chatproto_str,
+    /// Endpoints of the application's own.
+    pub endpoints: *const chatproto_endpoint,
+    /// How many there are.
+    pub endpoint_count: usize,
+    /// The token with which a user becomes an admin, by `/admin`. Default: nobody can.
+    pub admin_token: chatproto_str,
+    /// Longest object in bytes. Default 64 KiB.
+    pub max_frame: usize,
+    /// Most connections at a time. Default: no bound.
+    pub max_connections: usize,
+    /// Most connections of one address that is not loopback. Default 64.
+    pub max_per_address: usize,
+    /// Messages a second that one connection may send in the long run; past it its reads pause and
+    /// nothing is lost. Default 100; `CHATPROTO_UNLIMITED` for no bound.
+    pub rate_per_second: u32,
+    /// Messages that it may send at once after it was quiet. Default twice the rate.
+    pub rate_burst: u32,
+    /// Event loops, each a thread. Default: one a core, four at most.
+    pub threads: u32,
+    /// Threads that run the endpoints. Default 4.
+    pub worker_threads: u32,
+    /// A connection that reads too slowly loses its oldest messages, and is told how many, instead
+    /// of being closed.
+    pub drop_oldest: bool,
+    /// Everybody is told who comes and goes.
+    pub announce: bool,
+}
+
+/// A server that runs. Any number of threads may use it; it is freed once, with
+/// `chatproto_server_free`.
+pub struct chatproto_server(Handle<Running>);
+
+/// The names of the users that were there when they were asked for. It never changes, so that any
+/// number of threads may read it; it is freed once, with `chatproto_users_free`.
+pub struct chatproto_users(Vec<String>);
+
+struct Running {
+    handle: ServerHandle,
+    address: SocketAddr,
+    address_text: String,
+    outcome: Arc<Outcome>,
+    gate: Arc<Gate>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How it ended, once it has.
+#[derive(Default)]
+struct Outcome {
+    ended: Mutex<Option<Result<(), ServerError>>>,
+    changed: Condvar,
+}
+
+impl Running {
+    fn start(builder: ServerBuilder, address: SocketAddr, gate: Arc<Gate>) -> Result<Self, ServerError> {
+        let server = builder.bind(address)?;
+        let (handle, address) = (server.handle(), server.local_addr());
+        let outcome = Arc::new(Outcome::default());
+        let ended = Arc::clone(&outcome);
+        let run = move || {
+            let outcome = server.run();
+            *ended.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            ended.changed.notify_all();
+        };
+        let doing = "cannot start the server's thread";
+        let thread = thread::Builder::new().name("chatproto-server".to_owned()).spawn(run);
+        let thread = Some(thread.map_err(|source| ServerError::Io { doing, source })?);
+        let address_text = address.to_string();
+        Ok(Running { handle, address, address_text, outcome, gate, thread })
+    }
+
+    fn wait(&self, until: Option<Instant>) -> Result<(), chatproto_result> {
+        let mut ended = self.outcome.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match &*ended {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => return Err(server_error(error)),
+                None => {}
+            }
+            let changed = &self.outcome.changed;
+            ended = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => changed.wait(ended).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => {
+                    let sentence = format_args!("the server still runs");
+                    return Err(fail(chatproto_result::Timeout, sentence));
+                }
+                Some(left) => {
+                    changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.gate.close();
+    }
+}
+
+/// Starts a server, which runs on threads of its own. `options` may be NULL for the defaults; it, its
+/// strings and its array of endpoints are only read during the call. `*server` is the caller's, to be
+/// freed with `chatproto_server_free`; NULL unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_LISTEN` if the address is in use or not this machine's;
+/// `CHATPROTO_LIMITS`, `CHATPROTO_ENDPOINT`, `CHATPROTO_IO`; `CHATPROTO_INVALID_ARGUMENT` if `size` is
+/// wrong or the address is none; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+/// `CHATPROTO_PANICKED`.
+///
+/// Threads: any. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `options` is NULL or points to options whose strings are as `chatproto_str` describes, and whose
+/// `endpoints` are `endpoint_count` many; `server` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_start(
+    options: *const chatproto_server_options,
+    server: *mut *mut chatproto_server,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promise
+        let server = unsafe { out(server, std::ptr::null_mut(), "server")? };
+        let gate = Arc::new(Gate::default());
+        let (builder, address) = if options.is_null() {
+            (Server::builder(), SocketAddr::from(([127, 0, 0, 1], PORT)))
+        } else {
+            // SAFETY: the caller's promise
+            unsafe { configure(options, &gate)? }
+        };
+        let running = Running::start(builder, address, gate).map_err(|error| server_error(&error))?;
+        *server = give_away(chatproto_server(Handle::new(running)));
+        Ok(())
+    })
+}
+
+/// # Safety
+/// As for [`chatproto_server_start`].
+unsafe fn configure(
+    options: *const chatproto_server_options,
+    gate: &Arc<Gate>,
+) -> Result<(ServerBuilder, SocketAddr), chatproto_result> {
+    // SAFETY: whatever the size is, it stands there
+    let size = unsafe { (&raw const (*options).size).read() };
+    if size != size_of::<chatproto_server_options>() {
+        let sentence = format_args!("`options` has the size {size}: take the default options");
+        return Err(fail(chatproto_result::InvalidArgument, sentence));
+    }
+    // SAFETY: the caller's promise
+    let options = unsafe { &*options };
+    // SAFETY: the caller's promise
+    let address = match unsafe { options.address.text("address")? } {
+        "" => SocketAddr::from(([127, 0, 0, 1], PORT)),
+        text => text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
+            let sentence = format_args!("{text:?} is not an address such as \"127.0.0.1:65432\"");
+            fail(chatproto_result::InvalidArgument, sentence)
+        })?,
+    };
+    let mut builder = Server::builder().limits(limits(options));
+    if options.threads > 0 {
+        builder = builder.threads(options.threads as usize);
+    }
+    if options.worker_threads > 0 {
+        builder = builder.worker_threads(options.worker_threads as usize);
+    }
+    if options.drop_oldest {
+        builder = builder.slow_reader(chatproto::SlowReader::DropOldest);
+    }
+    // SAFETY: the caller's promise
+    let admin_token = unsafe { options.admin_token.text("admin_token")? };
+    if !admin_token.is_empty() {
+        builder = builder.admin_token(admin_token);
+    }
+    builder = builder.announce(options.announce);
+    // SAFETY: the caller's promise
+    unsafe { endpoint::add(builder, options.endpoints, options.endpoint_count, gate) }
+        .map(|builder| (builder, address))
+}
+
+fn limits(options: &chatproto_server_options) -> Limits {
+    let mut limits = Limits::default();
+    let set = |bound: &mut usize, value: usize| {
+        if value > 0 {
+            *bound = value;
+        }
+    };
+    set(&mut limits.frame, options.max_frame);
+    set(&mut limits.connections, options.max_connections);
+    set(&mut limits.per_address, options.max_per_address);
+    limits.rate = match (options.rate_per_second, options.rate_burst) {
+        (CHATPROTO_UNLIMITED, _) => None,
+        (0, 0) => limits.rate,
+        (rate, burst) => {
+            let per_second = if rate == 0 { 100 } else { rate };
+            let burst = if burst == 0 { per_second.saturating_mul(2) } else { burst };
+            Some(Rate { per_second, burst })
+        }
+    };
+    limits
+}
+
+/// The address it listens on, with the port that the system chose if it was asked to. The string
+/// lives as long as the server, and is empty unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed; `address` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_address(
+    server: *const chatproto_server,
+    address: *mut chatproto_str,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (address, server) =
+            unsafe { (out(address, chatproto_str::EMPTY, "address")?, at(server, "server")?) };
+        *address = server.0.shared(|running| Ok(running.address_text.as_str().into()))?;
+        Ok(())
+    })
+}
+
+/// The port it listens on. `*port` is 0 unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed; `port` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_port(
+    server: *const chatproto_server,
+    port: *mut u16,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (port, server) = unsafe { (out(port, 0, "port")?, at(server, "server")?) };
+        *port = server.0.shared(|running| Ok(running.address.port()))?;
+        Ok(())
+    })
+}
+
+/// The names of the registered users, in no particular order, as they are now. `*users` is the
+/// caller's, to be freed with `chatproto_users_free`, also after the server; NULL unless the result is
+/// `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed; `users` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_users(
+    server: *const chatproto_server,
+    users: *mut *mut chatproto_users,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (users, server) =
+            unsafe { (out(users, std::ptr::null_mut(), "users")?, at(server, "server")?) };
+        let names = server.0.shared(|running| Ok(running.handle.users()))?;
+        *users = give_away(chatproto_users(names));
+        Ok(())
+    })
+}
+
+/// How many names there are. `*count` is 0 unless the result is `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `users` is NULL or was not freed; `count` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_users_count(
+    users: *const chatproto_users,
+    count: *mut usize,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (count, users) = unsafe { (out(count, 0, "count")?, at(users, "users")?) };
+        *count = users.0.len();
+        Ok(())
+    })
+}
+
+/// The name at an index, from 0 on. It lives as long as the list, and is empty unless the result is
+/// `CHATPROTO_OK`.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_ARGUMENT` if there are not so many;
+/// `CHATPROTO_NULL_POINTER`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `users` is NULL or was not freed; `name` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_users_name(
+    users: *const chatproto_users,
+    index: usize,
+    name: *mut chatproto_str,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (name, users) =
+            unsafe { (out(name, chatproto_str::EMPTY, "name")?, at(users, "users")?) };
+        let found = users.0.get(index).ok_or_else(|| {
+            let sentence = format_args!("there are {} names, and none at {index}", users.0.len());
+            fail(chatproto_result::InvalidArgument, sentence)
+        })?;
+        *name = found.as_str().into();
+        Ok(())
+    })
+}
+
+/// Frees a list of names. NULL is nothing.
+///
+/// Threads: any, once no other uses it. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `users` is NULL or was not freed.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_users_free(users: *mut chatproto_users) {
+    // SAFETY: the caller's promise
+    quietly(|| drop(unsafe { take_back(users) }));
+}
+
+/// Waits until the server has ended, for `timeout_ms` at most; a negative one waits for ever.
+///
+/// Results: `CHATPROTO_OK` if it was stopped; `CHATPROTO_TIMEOUT` if it still runs;
+/// `CHATPROTO_SERVER_FAILED` and `CHATPROTO_IO` if it failed; `CHATPROTO_NULL_POINTER`,
+/// `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_wait(
+    server: *const chatproto_server,
+    timeout_ms: c_int,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promise
+        let server = unsafe { at(server, "server")? };
+        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        server.0.shared(|running| running.wait(timeout.map(|timeout| Instant::now() + timeout)))
+    })
+}
+
+/// Stops a server: it says goodbye to everybody, flushes for at most 5 s, and has ended when this
+/// returns. Stopping again is no error. An endpoint's callback must not call it: it would wait for
+/// itself.
+///
+/// Results: those of `chatproto_server_wait`, `CHATPROTO_TIMEOUT` excepted.
+///
+/// Threads: any, also several at once. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_stop(server: *const chatproto_server) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promise
+        let server = unsafe { at(server, "server")? };
+        server.0.shared(|running| {
+            running.handle.stop();
+            running.wait(None)
+        })
+    })
+}
+
+/// Stops a server if it runs, waits for the callbacks that are at work, and frees it: afterwards no
+/// callback is called any more, and their user data may go. NULL is nothing. An endpoint's callback
+/// must not call it: it would wait for itself.
+///
+/// Threads: any, once no other uses it. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `server` is NULL or a server that was not freed. Its address is gone.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_server_free(server: *mut chatproto_server) {
+    // SAFETY: the caller's promise
+    quietly(|| drop(unsafe { take_back(server) }));
+}

@@ -1,0 +1,265 @@
+//! The library as C sees it: the programs of this folder are compiled as C11 and as C++17, with
+//! every warning an error, linked with the static and with the shared library, and run plain and
+//! under the address and undefined-behaviour sanitizers.
+//!
+//! Needs a C and a C++ compiler: `cc` and `c++`, or what `CC` and `CXX` name.
+
+#![cfg(unix)]
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn core() {
+    everywhere("core", &[]);
+}
+
+#[test]
+fn vectors() {
+    let path = scratch().join("vectors.txt");
+    fs::write(&path, vectors_as_text()).unwrap();
+    everywhere("vectors", &[path.into()]);
+}
+
+#[test]
+fn network() {
+    everywhere("network", &[]);
+}
+
+#[test]
+fn nothing_else_is_exported() {
+    let output = Command::new("nm")
+        .args(if cfg!(target_os = "macos") { &["-gU"][..] } else { &["-D", "--defined-only"] })
+        .arg(library_dir().join(shared_library()))
+        .output();
+    let Ok(output) = output else {
+        println!("not tested: there is no nm");
+        return;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut symbols: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .map(|symbol| symbol.trim_start_matches('_'))
+        .filter(|symbol| *symbol != "chatproto_test_panic")
+        .collect();
+    symbols.sort_unstable();
+    let header = fs::read_to_string(header_dir().join("chatproto.h")).unwrap();
+    let mut declared: Vec<&str> = header
+        .lines()
+        .filter(|line| !line.starts_with([' ', '#', '}']) && !line.starts_with("static"))
+        .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next())
+        .filter(|name| name.starts_with("chatproto_"))
+        .collect();
+    declared.sort_unstable();
+    assert!(declared.len() > 15);
+    assert_eq!(symbols, declared, "the library exports what the header declares, and that alone");
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Language {
+    C11,
+    Cpp17,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Link {
+    Static,
+    Shared,
+}
+
+/// Compiles and runs a program in every way.
+fn everywhere(program: &str, arguments: &[OsString]) {
+    let sanitizers: &[bool] = if can_sanitize() { &[false, true] } else { &[false] };
+    for language in [Language::C11, Language::Cpp17] {
+        for link in [Link::Static, Link::Shared] {
+            for &sanitized in sanitizers {
+                let executable = compile(program, language, link, sanitized);
+                let mut command = Command::new(&executable);
+                // what the system's own library keeps is no leak of ours
+                command.args(arguments).env("ASAN_OPTIONS", "detect_leaks=1");
+                run(&mut command);
+            }
+        }
+    }
+}
+
+fn compile(program: &str, language: Language, link: Link, sanitized: bool) -> PathBuf {
+    let source = tests_dir().join(format!("{program}.c"));
+    let name = format!("{program}-{language:?}-{link:?}-{sanitized}");
+    let executable = scratch().join(name);
+    let mut command = compiler(language);
+    command.args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-O1", "-pthread"]);
+    command.arg("-DCHATPROTO_TEST_PANIC").arg("-I").arg(header_dir());
+    if sanitized {
+        command.args(SANITIZE);
+    }
+    command.arg(&source).arg("-o").arg(&executable);
+    let libraries = library_dir();
+    match link {
+        Link::Static => {
+            // what lies behind it must not be taken for C++
+            command.args(["-x", "none"]).arg(libraries.join("libchatproto_c.a"));
+            command.args(SYSTEM_LIBRARIES);
+        }
+        Link::Shared => {
+            command.args(["-x", "none"]).arg(libraries.join(shared_library()));
+            command.arg(format!("-Wl,-rpath,{}", libraries.display()));
+        }
+    }
+    run(&mut command);
+    executable
+}
+
+const SANITIZE: [&str; 3] =
+    ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"];
+
+/// What the Rust library needs of the system.
+const SYSTEM_LIBRARIES: &[&str] = if cfg!(target_os = "macos") {
+    &["-lSystem", "-lc", "-lm"]
+} else {
+    &["-lpthread", "-ldl", "-lm"]
+};
+
+fn compiler(language: Language) -> Command {
+    let (variable, default, options): (_, _, &[&str]) = match language {
+        Language::C11 => ("CC", "cc", &["-std=c11", "-D_POSIX_C_SOURCE=200809L"]),
+        Language::Cpp17 => ("CXX", "c++", &["-x", "c++", "-std=c++17"]),
+    };
+    let mut command = Command::new(env::var_os(variable).unwrap_or_else(|| default.into()));
+    command.args(options);
+    command
+}
+
+/// Whether this machine's compiler has the sanitizers.
+fn can_sanitize() -> bool {
+    static CAN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *CAN.get_or_init(|| {
+        let (source, executable) = (scratch().join("sanitize.c"), scratch().join("sanitize"));
+        fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+        let mut compile = compiler(Language::C11);
+        compile.args(SANITIZE).arg(&source).arg("-o").arg(&executable);
+        let works = |command: &mut Command| command.output().is_ok_and(|o| o.status.success());
+        let can = works(&mut compile) && works(&mut Command::new(&executable));
+        if !can {
+            println!("not run under sanitizers: the compiler here does not have them");
+        }
+        can
+    })
+}
+
+/// Runs a command, whose output is shown if it fails.
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn tests_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+fn header_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("include")
+}
+
+/// Cargo built the libraries for this test, beside it.
+fn library_dir() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    test.parent().expect("a file is in a folder").to_owned()
+}
+
+fn shared_library() -> String {
+    format!("{}chatproto_c{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX)
+}
+
+fn scratch() -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// The vectors in the form that `vectors.c` reads.
+fn vectors_as_text() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chatproto/vectors");
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).expect("the vectors are beside the crate") {
+        let file = fs::read(entry.unwrap().path()).unwrap();
+        let file: Value = serde_json::from_slice(&file).unwrap();
+        for vector in file["vectors"].as_array().unwrap() {
+            match file["kind"].as_str().unwrap() {
+                "decode" => decode_vector(&mut text, vector),
+                "encode" => encode_vector(&mut text, vector),
+                _ => {}
+            }
+        }
+    }
+    text
+}
+
+fn decode_vector(text: &mut String, vector: &Value) {
+    let id = vector["id"].as_str().unwrap();
+    let max_frame = vector["max_frame"].as_u64().unwrap_or(65536);
+    let (strict, end) = (vector["strict"] == true, vector["end"].as_str().unwrap());
+    writeln!(text, "decode {id} {max_frame} {strict} {end} {}", hex(&bytes(vector))).unwrap();
+    for expected in vector["expect"].as_array().unwrap() {
+        if let Some(message) = expected.get("message") {
+            writeln!(text, "message {}", strings(message)).unwrap();
+        } else if let Some(lengths) = expected.get("message_lengths") {
+            let [name, ip, to, msg] = ["name", "ip", "to", "msg"].map(|key| &lengths[key]);
+            writeln!(text, "lengths {name} {ip} {to} {msg}").unwrap();
+        } else {
+            let error = &expected["error"];
+            let field = error["field"].as_str().unwrap_or("-");
+            let (kind, offset) = (error["kind"].as_str().unwrap(), &error["offset"]);
+            writeln!(text, "error {kind} {offset} {field}").unwrap();
+        }
+    }
+    text.push_str("done\n");
+}
+
+fn encode_vector(text: &mut String, vector: &Value) {
+    let form = |key: &str| hex(vector[key].as_str().unwrap().as_bytes());
+    let (id, message) = (vector["id"].as_str().unwrap(), strings(&vector["message"]));
+    writeln!(text, "encode {id} {message} {} {}", form("compact"), form("python")).unwrap();
+}
+
+fn strings(message: &Value) -> String {
+    let from = &message["from"];
+    let strings = [&from["name"], &from["ip"], &message["to"], &message["msg"]];
+    strings.map(|string| hex(string.as_str().unwrap().as_bytes())).join(" ")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return "-".to_owned();
+    }
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn bytes(part: &Value) -> Vec<u8> {
+    if let Some(text) = part["text"].as_str().or(part["input"].as_str()) {
+        text.as_bytes().to_vec()
+    } else if let Some(text) = part["hex"].as_str() {
+        let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(digit).collect()
+    } else if let Some(text) = part["repeat"].as_str() {
+        text.repeat(part["times"].as_u64().unwrap() as usize).into_bytes()
+    } else {
+        part["parts"].as_array().expect("a source of bytes").iter().flat_map(bytes).collect()
+    }
+}
