@@ -83,8 +83,8 @@ impl Hub {
         self.refuse(conn, name.trim(), &reason, now, out);
     }
 
-    /// [`Limits::registration`](crate::Limits::registration) is over: whoever is no user by now, because no name came or because
-    /// nobody decided about it, is refused.
+    /// [`Limits::registration`](crate::Limits::registration) is over: whoever is no user by now,
+    /// because no name came or because nobody decided about it, is refused.
     pub fn handle_deadline(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let within = self.limits.registration.as_secs_f32();
         let reason = match self.users.get(conn).map(|session| session.phase) {
