@@ -70,6 +70,8 @@ pub mod error;
 mod extension;
 pub mod handshake;
 pub mod hub;
+#[cfg(test)]
+mod hub_model_tests;
 pub mod limits;
 pub mod message;
 pub mod name;

@@ -1,0 +1,219 @@
+//! What must be so after every step, and at the end.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::hub::{Departure, Outgoing};
+
+use super::super::names::{Peer, quoted};
+use super::super::reference::{GAP, MESSAGES, Model, Phase};
+use super::super::steps::{Input, Window};
+use super::super::texts::Said;
+use super::{Link, System};
+
+/// A message as it came out of the hub.
+#[derive(Debug, serde::Deserialize)]
+pub(super) struct Heard {
+    from: HeardFrom,
+    to: String,
+    msg: String,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct HeardFrom {
+    name: String,
+    ip: String,
+}
+
+impl System {
+    /// Everything that came out in this step must be what the model expects, and the hub must know
+    /// what the model knows.
+    pub(crate) fn compare(&mut self, model: &Model) {
+        self.compare_output(model);
+        self.compare_connections(model);
+        if self.asked_at != model.changes {
+            self.asked_at = model.changes;
+            self.compare_rooms(model);
+        }
+    }
+
+    fn compare_output(&mut self, model: &Model) {
+        let expected = &model.expected;
+        let mut closed = expected.closed.clone();
+        closed.sort_unstable();
+        self.closed.sort_unstable();
+        assert_eq!(self.closed, closed, "who is closed");
+        let mut wishes = expected.effects.clone();
+        wishes.sort_unstable();
+        self.wishes.sort_unstable();
+        assert_eq!(self.wishes, wishes, "what the directory is to do");
+        // between audiences there is no order, and between senders
+        let mut told: Vec<&(Peer, Rc<Said>)> = expected.told.iter().collect();
+        told.sort_by_key(|(peer, said)| (*peer, said.from, said.to));
+        self.told.sort_by(|(peer, one), (other_peer, other)| {
+            let key = (peer, &one.from.name, &one.to);
+            key.cmp(&(other_peer, &other.from.name, &other.to))
+        });
+        let mut may_be_told: Vec<&(Peer, Rc<Said>)> = expected.may_be_told.iter().collect();
+        let mut told = told.into_iter().peekable();
+        for (peer, heard) in &self.told {
+            let fits = |(to, said): &(Peer, Rc<Said>)| to == peer && heard.is(said);
+            if told.next_if(|next| fits(next)).is_some() {
+                continue;
+            }
+            let allowed = may_be_told.iter().position(|maybe| fits(maybe));
+            let Some(allowed) = allowed else {
+                panic!("{peer:?} was told {heard:?}\nand not: {:?}", told.next());
+            };
+            may_be_told.swap_remove(allowed);
+        }
+        assert!(told.peek().is_none(), "nobody was told: {:?}", told.next());
+        self.told.clear();
+        self.closed.clear();
+        self.wishes.clear();
+    }
+
+    fn compare_connections(&self, model: &Model) {
+        assert_eq!(self.hub.connections(), model.conns.len(), "connections");
+        assert_eq!(self.hub.online(), model.users.len(), "users online");
+        for name in self.hub.users() {
+            assert!(model.users.contains_key(name), "{name} is no user");
+        }
+        assert_eq!(self.count_due(), model.count_due(), "when a count is to be told");
+        for (peer, link) in &self.links {
+            let conn = &model.conns[peer];
+            let is_waiting = self.hub.is_waiting(link.id);
+            assert_eq!(is_waiting, conn.is_waiting(), "whether {peer:?} waits");
+            assert_eq!(link.is_closed, conn.phase == Phase::Closing, "whether {peer:?} closes");
+            if conn.phase == Phase::User && peer.is_acting() {
+                let (outbox, mailbox) = (&link.outbox, &conn.mailbox);
+                assert_eq!(outbox.is_overflown(), mailbox.is_full(), "{peer:?} is too slow");
+                assert_eq!(outbox.is_empty(), mailbox.is_empty(), "{peer:?} has read all");
+            }
+        }
+    }
+
+    /// Who is in which room, by all that the hub says of it.
+    fn compare_rooms(&mut self, model: &Model) {
+        let rooms = self.ask(Peer::OBSERVER, "/rooms", "");
+        let lines = model.room_lines();
+        if lines.is_empty() {
+            assert!(rooms.starts_with("There are no rooms."), "{rooms}");
+        } else {
+            let head = format!("Rooms ({}): ", lines.len());
+            assert_eq!(listed(&head, &rooms), lines.iter().map(String::as_str).collect());
+        }
+        for room in model.rooms.keys() {
+            let names = model.member_names(room).unwrap_or_default();
+            let head = format!("Members of {room} ({}): ", names.len());
+            let text = self.ask(Peer::OBSERVER, "/who", &quoted(room));
+            assert_eq!(listed(&head, &text), names.iter().map(String::as_str).collect());
+        }
+        for peer in model.users() {
+            let rooms: BTreeSet<&str> = model.rooms_of(peer).into_iter().collect();
+            if model.conns[&peer].is_waiting() {
+                continue;
+            }
+            let text = self.ask(peer, "/whoami", "");
+            let name = model.conns[&peer].name;
+            assert!(text.starts_with(&format!("You are {name} from ")), "{text}");
+            match text.find("Rooms (") {
+                None => assert!(rooms.is_empty(), "{text}"),
+                Some(at) => {
+                    let head = format!("Rooms ({}): ", rooms.len());
+                    assert_eq!(listed(&head, &text[at..]), rooms);
+                }
+            }
+        }
+    }
+
+    /// What the hub answers to a user, who is not bothered with it.
+    fn ask(&mut self, peer: Peer, to: &str, msg: &str) -> String {
+        let input = Input::Message { to: to.to_owned(), msg: msg.to_owned() };
+        assert!(self.put(peer, &input));
+        assert_eq!(self.out.actions_len(), 1, "one answer");
+        let Some((id, Outgoing::Object(bytes))) = self.out.actions().next() else {
+            panic!("no object");
+        };
+        assert_eq!(id, self.ids[&peer], "to the one who asked");
+        let heard: Heard = serde_json::from_slice(bytes).expect("a message");
+        self.forget_output();
+        heard.msg
+    }
+}
+
+impl Heard {
+    fn is(&self, said: &Said) -> bool {
+        (&*self.from.name, &*self.from.ip, &*self.to) == (said.from, said.ip, said.to)
+            && said.text.fits(&self.msg)
+    }
+}
+
+fn listed<'t>(head: &str, text: &'t str) -> BTreeSet<&'t str> {
+    let Some(list) = text.strip_prefix(head) else { panic!("{text:?} without {head:?}") };
+    list.split(", ").collect()
+}
+
+impl System {
+    /// Everybody reads everything, and then nothing is missing. Everybody leaves, and then nothing
+    /// is left.
+    pub(crate) fn finish(mut self, model: &Model) {
+        self.compare_rooms(model);
+        for link in self.links.values_mut() {
+            link.window = Window::OPEN;
+            link.outbox.handle_writable();
+        }
+        // at most so many notices and messages, one after the other, and the last words
+        for _ in 0..2 * MESSAGES + 2 {
+            self.settle();
+            self.now += GAP;
+        }
+        for peer in self.links.keys().copied().collect::<Vec<_>>() {
+            if let Some(link) = self.links.remove(&peer).filter(|_| peer != Peer::OBSERVER) {
+                link.check(true);
+                self.hub.handle_disconnect(link.id, Departure::Left, self.time(), &mut self.out);
+                self.forget_output();
+            }
+        }
+        assert!(self.ask(Peer::OBSERVER, "/rooms", "").starts_with("There are no rooms."));
+        assert_eq!(self.ask(Peer::OBSERVER, "/list", ""), "No other users are connected.");
+        let last = self.ids[&Peer::OBSERVER];
+        self.hub.handle_disconnect(last, Departure::Left, self.time(), &mut self.out);
+        assert_eq!((self.hub.online(), self.hub.connections()), (0, 0));
+        self.now += 10_000;
+        self.hub.handle_timeout(self.time(), &mut self.out);
+        assert_eq!(self.hub.poll_timeout(), None);
+    }
+}
+
+impl Link {
+    /// What was received is what was delivered, in order; what is missing was told, to the last
+    /// message if the reader has read all.
+    pub(super) fn check(&self, has_read_all: bool) {
+        let mut delivered = lines(&self.delivered);
+        let (mut told, mut read) = (0, 0);
+        for line in lines(&self.received) {
+            if line.last() != Some(&b'\n') {
+                continue;
+            }
+            let text = std::str::from_utf8(line).expect("UTF-8");
+            if let Some((_, number)) = text.split_once("ou did not read fast enough; ") {
+                let (number, _) = number.split_once(' ').expect("a number and a word");
+                told += number.parse::<usize>().expect("a number");
+            } else {
+                assert!(delivered.any(|sent| sent == line), "out of order, or never sent: {text}");
+                read += 1;
+            }
+        }
+        let sent = lines(&self.delivered).count();
+        if has_read_all {
+            assert_eq!(read + told, sent, "{read} were received and {told} told as missed");
+        } else {
+            assert!(read + told <= sent, "{read} received, {told} told as missed, of {sent}");
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|&byte| byte == b'\n')
+}
