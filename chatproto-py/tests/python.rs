@@ -74,6 +74,53 @@ fn the_package_works_in_a_fresh_environment() {
         &tests,
     ];
     run(&mut python(&pytest), "the package's own tests must pass");
+    talk_with_rust(python);
+}
+
+/// Asks the Rust client for a word with both kinds of Python's.
+const TALK: &str = r##"
+import asyncio, sys
+import chatproto, chatproto.aio
+
+port = int(sys.argv[1])
+with chatproto.Client("python", port=port) as client:
+    client.send("rust", "h\u00e9 \U0001f600")
+    answer = client.recv(timeout=60)
+    assert (answer.sender, answer.msg) == ("rust", "python: h\u00e9 \U0001f600"), answer
+
+async def talk():
+    async with chatproto.aio.Client("snake", port=port) as client:
+        await client.request("/join", "#tea")
+        await client.send("rust", "join")
+        answer = await client.recv(timeout=60)
+        assert answer.msg == "rust joined." and answer.to == "#tea", answer
+        answer = await client.recv(timeout=60)
+        assert (answer.sender, answer.to, answer.msg) == ("rust", "#tea", "hello"), answer
+
+asyncio.run(talk())
+"##;
+
+/// A Python program and a Rust one in one conversation, on a server in Rust.
+fn talk_with_rust(python: impl Fn(&[&str]) -> Command) {
+    let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
+    let (address, handle) = (server.local_addr(), server.handle());
+    let running = std::thread::spawn(move || server.run());
+    let mut rust = chatproto::Client::connect(address, "rust").unwrap();
+    let port = address.port().to_string();
+    let mut talk = python(&["-W", "error", "-c", TALK, &port]);
+    let program = std::thread::scope(|scope| {
+        let ended = scope.spawn(move || run(&mut talk, "they must understand each other"));
+        let patience = std::time::Duration::from_secs(60);
+        let message = rust.recv_timeout(patience).unwrap();
+        rust.send("python", &format!("{}: {}", message.from.name, message.msg)).unwrap();
+        assert_eq!(rust.recv_timeout(patience).unwrap().msg, "join");
+        rust.send("/join", "#tea").unwrap();
+        rust.send("#tea", "hello").unwrap();
+        ended.join()
+    });
+    handle.stop();
+    running.join().unwrap().unwrap();
+    program.unwrap();
 }
 
 const INSTALL: &str = "please install Python 3.11 or later with its venv module (Debian and Ubuntu: \

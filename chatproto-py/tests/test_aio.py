@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from conftest import LIMIT, Address, Peer, Script, one_read
 
-import chatproto._inbox
 import chatproto.aio
 from chatproto import ChatProtoError, ConnectionClosed, NameRefused, Server, Timeout
+from chatproto._inbox import Request
 from chatproto.aio import Client
 
 Scripted = Callable[[Script], Address]
@@ -139,9 +139,11 @@ def test_a_cancelled_request_leaves_its_answer_to_recv(scripted: Scripted) -> No
         async with Client("alice", *scripted(script)) as client:
             await client.request("/fast", "x")
             task = asyncio.create_task(client.request("/slow", "0"))
+            slow = Request(("/slow", "0"))
             fences = client._open().inbox._fences
-            while not (fences and fences[0].request.answer):
+            while not slow.answer:
                 await asyncio.sleep(0)
+                slow = next((f.request for f in fences if f.request.messages == slow.messages), slow)
             # in the middle of its answer, before it was sent, and after
             await cancelled(task)
             for steps in range(4):
@@ -151,7 +153,7 @@ def test_a_cancelled_request_leaves_its_answer_to_recv(scripted: Scripted) -> No
             may_answer.set()
             assert [message.msg for message in await client.request("/fast", "mine")] == ["mine"]
             await client.send("alice", "the end")
-            left = []
+            left: list[str] = []
             while not left or left[-1] != "the end":
                 left.append((await client.recv(LIMIT)).msg)
             half = "half of it"

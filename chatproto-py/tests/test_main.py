@@ -1,9 +1,11 @@
 """``python -m chatproto``, as people start it."""
 
+import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,6 @@ from conftest import LIMIT, Address, Peer, Script, is_waiting, python, wait_unti
 
 from chatproto import Client, Server
 from chatproto.__main__ import _Mistake, _Place, _visible
-
-Process = "subprocess.Popen[str]"
-
 
 def run(*arguments: str, typed: str = "") -> tuple[int, str, str]:
     """Exit code, output and errors."""
@@ -71,14 +70,18 @@ def test_what_cannot_be_sent_is_told(server: Server) -> None:
     assert len(lines) == 2
 
 
-def test_other_encodings(server: Server) -> None:
-    with python("-m", "chatproto", "chat", "alice", "--port", str(server.address[1])) as process:
-        assert process.stdin is not None
-        process.stdin.buffer.write("@alice 👩\u200d💻 ".encode() + b"caf\xc3\n")
-        process.stdin.close()
-        assert process.stdout is not None
-        assert process.stdout.readlines()[-1] == "alice → alice: 👩\u200d💻 caf\ufffd\n"
-        assert process.wait(LIMIT) == 0
+def test_bytes_that_are_no_text_harm_nothing(server: Server) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "chatproto", "chat", "alice", "--port", str(server.address[1])],
+        input="@alice 👩\u200d💻 ".encode() + b"caf\xc3",
+        capture_output=True,
+        timeout=LIMIT,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    # a terminal that can show nothing but ASCII
+    last = done.stdout.splitlines()[-1]
+    assert last == rb"alice \u2192 alice: \U0001f469\u200d\U0001f4bb caf\ufffd"
 
 
 def test_ctrl_c_leaves_quietly(server: Server) -> None:
@@ -233,16 +236,12 @@ def test_nothing_controls_the_terminal(text: str, shown: str) -> None:
     assert _visible(text) == shown
 
 
-def test_a_scripted_server_cannot_either(scripted: object) -> None:
-    make = scripted
-    assert callable(make)
-
+def test_a_server_cannot_either(scripted: Callable[[Script], Address]) -> None:
     def script(peer: Peer) -> None:
         peer.welcome()
         peer.say("\x1b]0;x\x07")
 
-    given: Script = script
-    _, port = make(given)
+    _, port = scripted(script)
     code, out, _ = run("chat", "alice", "--port", str(port))
     assert out.splitlines()[1] == "SERVER → alice: \\u{1b}]0;x\\u{7}"
     assert "\x1b" not in out

@@ -1,7 +1,9 @@
 """Threads that share one blocking client."""
 
+import signal
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +16,10 @@ import chatproto.client
 from chatproto import Client, ConnectionClosed, DecodeError, Message, Server, Timeout
 
 Scripted = Callable[[Script], Address]
+
+
+class Interrupt(BaseException):
+    """What Ctrl-C would raise."""
 
 
 def in_threads(*functions: Callable[[], Any]) -> list[Any]:
@@ -185,6 +191,42 @@ def test_a_pace_is_kept_by_threads_together(scripted: Scripted) -> None:
     assert Counter(results[-1]) == Counter(f"bob {s} {n}" for s in range(4) for n in range(5))
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"], ids=["one-read", "stream"])
+def test_waiting_costs_nothing(scripted: Scripted, end: bytes) -> None:
+    """Whatever is waited for: a message, another thread, or a server that reads nothing."""
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.welcome(end=end)
+        assert (ping := peer.read()) is not None
+        peer.say(ping.msg, end=end)
+        assert is_over.wait(LIMIT)
+
+    def wait(call: Callable[[], Any]) -> None:
+        with pytest.raises(Timeout):
+            call()
+
+    text = "x" * (900 if end == b"" else 60_000)
+    client = Client("alice", *scripted(script))
+    client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    try:
+        for _ in range(200):
+            wait(lambda: client.request("bob", text, timeout=0.005))
+            if client._transmit():
+                break
+        before = time.process_time()
+        in_threads(
+            *[lambda: wait(lambda: client.recv(0.5))] * 2,
+            *[lambda: wait(lambda: client.request("bob", "x", timeout=0.4))] * 2,
+        )
+        wait(lambda: client.recv(0.2))
+        assert time.process_time() - before < 0.1
+    finally:
+        is_over.set()
+        client.close()
+
+
 def test_everybody_is_told_what_ended_the_connection(scripted: Scripted) -> None:
     are_waiting = threading.Event()
 
@@ -239,9 +281,64 @@ other.join(10)
         assert child.stdout is not None
         assert child.stdout.readline() == "receiving\n"
         wait_until(lambda: is_waiting(child.pid))
-        child.send_signal(2)
+        child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
         assert child.wait(LIMIT) == 0
+
+
+def test_interrupts_of_the_main_thread_harm_no_other(server: Server) -> None:
+    is_armed = False
+    is_over = threading.Event()
+
+    def interrupt(*_: Any) -> None:
+        nonlocal is_armed
+        if is_armed:
+            is_armed = False
+            raise Interrupt
+
+    def ask() -> None:
+        while not is_over.is_set():
+            assert client.request("/ping", "x", LIMIT)[0].msg == "x"
+
+    def receive() -> list[str]:
+        received = []
+        while (text := client.recv(LIMIT).msg) != "the end":
+            received.append(text)
+        return received
+
+    sent, interrupts = 0, 0
+    with (
+        Client("alice", *server.address) as client,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        receiving = pool.submit(receive)
+        asking = [pool.submit(ask) for _ in range(2)]
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            while interrupts < 500:
+                try:
+                    is_armed = True
+                    # the next one comes a little later each time
+                    signal.setitimer(signal.ITIMER_REAL, 1e-5 + interrupts % 100 * 2e-5)
+                    while True:
+                        client.send("alice", str(sent))
+                        sent += 1
+                        client.request("/ping", "y", LIMIT)
+                except Interrupt:
+                    interrupts += 1
+        finally:
+            is_armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            is_over.set()
+        for future in asking:
+            future.result(LIMIT)
+        client.send("alice", "the end")
+        received = [text for text in receiving.result(LIMIT) if text.isdecimal()]
+    numbers = [int(text) for text in received]
+    # what was interrupted may have been sent, and was then sent again
+    assert numbers == sorted(numbers)
+    assert set(numbers) >= set(range(sent))
 
 
 def test_there_are_no_threads_of_its_own(server: Server) -> None:

@@ -5,6 +5,10 @@ errors.
 An answer is fenced (B15): before and behind its command a client sends ``/ping`` with a nonce.
 What the server itself writes to the user between the two nonces is the answer. What comes before
 the first nonce answers earlier messages, so it is queued like everything else.
+
+``KeyboardInterrupt`` can come between any two bytecodes. What happened is therefore moved to where
+it belongs within one call into C, or removed when it was dealt with; to deal with it twice is like
+once.
 """
 
 from __future__ import annotations
@@ -16,7 +20,10 @@ import secrets
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter, methodcaller
+from typing import TypeVar
 
 from ._chatproto import Message, Session
 from .exceptions import ChatProtoError, ConnectionClosed, DecodeError, NameRefused, Timeout
@@ -34,6 +41,22 @@ MAX_QUEUED = 10_000
 
 _PING = "/ping"
 _REFUSAL = "❌"
+_NONCE = "fence-"
+
+_WHAT = itemgetter(1)
+_POP_LEFT = methodcaller("popleft")
+
+_T = TypeVar("_T")
+
+
+def exhaust(iterable: Iterable[object]) -> None:
+    """Takes everything of an iterator, without a bytecode in between if it is one of C's."""
+    deque(iterable, maxlen=0)
+
+
+def taken(items: deque[_T]) -> Iterable[_T]:
+    """Iterates over what is there now, and removes it on the way, without a bytecode in between."""
+    return map(_POP_LEFT, [items] * len(items))
 
 
 class Request:
@@ -41,7 +64,7 @@ class Request:
 
     def __init__(self, *messages: tuple[str, str]) -> None:
         self.messages = messages
-        self.answer: list[Message] = []
+        self.answer: deque[Message] = deque()
         self.error: ChatProtoError | None = None
         self.is_done = False
         self.is_abandoned = False
@@ -52,6 +75,7 @@ class _Fence:
     nonce: str
     request: Request
     is_closing: bool
+    has_passed: bool = False
 
 
 class Inbox:
@@ -76,7 +100,7 @@ class Inbox:
         self._refusal: Message | None = None
         self._end: ChatProtoError | None = None
         self._fences: deque[_Fence] = deque()
-        self._nonces: set[str] = set()
+        self._events: deque[Message | Exception] = deque()
         # how many messages were sent, and how many ❌ came, before it was known whether the server
         # offers /ping
         self._sent = 0
@@ -86,23 +110,18 @@ class Inbox:
 
     def take(self, session: Session) -> bool:
         """Sorts what has happened to the session; whether anything has."""
-        has_events = False
-        while (event := session.next_event()) is not None:
-            has_events = True
-            kind, what = event
-            if isinstance(what, Message):
-                if kind == "message":
-                    self._sort(what)
-                elif kind == "registered":
-                    self.welcome = what
-                    self.name = session.name
-                else:
-                    self._refusal = what
-            elif isinstance(what, DecodeError):
-                if what.is_framing:
-                    self.end(what)
-                else:
-                    _log.warning("the server sent an object that is no message: %s", what.reason)
+        self._events.extend(map(_WHAT, iter(session.next_event, None)))
+        has_events = bool(self._events)
+        while self._events:
+            event = self._events[0]
+            if isinstance(event, Message):
+                self._sort(event, session)
+                continue
+            if isinstance(event, DecodeError) and event.is_framing:
+                self.end(event)
+            else:
+                _log.warning("the server sent an object that is no message: %s", event)
+            self._events.popleft()
         return has_events
 
     def check_registration(self) -> bool:
@@ -156,78 +175,90 @@ class Inbox:
         """Nobody waits for the request any more: what answers it is queued like the rest."""
         if not request.is_done:
             request.is_abandoned = True
-            self.messages.extend(request.answer)
-            request.answer.clear()
+            self.messages.extend(taken(request.answer))
 
     def result(self, request: Request) -> list[Message]:
         """The answer of a request that is done."""
         if request.error is not None:
             raise request.error
-        return request.answer
+        return list(request.answer)
 
     def _fence(self, request: Request, *, is_closing: bool) -> str:
-        nonce = f"fence-{secrets.token_hex(8)}"
+        nonce = f"{_NONCE}{secrets.token_hex(8)}"
         self._fences.append(_Fence(nonce, request, is_closing))
-        self._nonces.add(nonce)
         return nonce
 
-    def _sort(self, message: Message) -> None:
-        if not message.is_from_server or message.to == "Everyone" or message.to.startswith("#"):
-            self.messages.append(message)
-            return
-        if message.msg == f"You are now {message.to}.":
-            self.name = message.to
-        is_of_ping = message.msg.startswith(_REFUSAL) and _PING in message.msg
-        if self._refused_pings and is_of_ping:
+    def _sort(self, message: Message, session: Session) -> None:
+        """Deals with the first event, which is this message."""
+        if self.welcome is None:
+            if session.is_registered:
+                self.name = session.name
+                self.welcome = message
+            else:
+                self._refusal = message
+            self._events.popleft()
+        elif not message.is_from_server or message.to == "Everyone" or message.to.startswith("#"):
+            self._queue()
+        else:
+            if message.msg == f"You are now {message.to}.":
+                self.name = message.to
+            self._sort_answer(message.msg)
+
+    def _sort_answer(self, msg: str) -> None:
+        while self._fences and self._fences[0].has_passed:
+            self._fences.popleft()
+        is_refused_ping = msg.startswith(_REFUSAL) and _PING in msg
+        if self._refused_pings and is_refused_ping:
+            self._events.popleft()
             self._refused_pings -= 1
-            return
-        if not self._fences:
-            self.messages.append(message)
-            return
-        if message.msg in self._nonces:
-            self._pass(message.msg)
-            return
-        if self.offers_ping is None:
-            if is_of_ping:
+        elif not self._fences:
+            self._queue()
+        elif msg.startswith(_NONCE) and any(fence.nonce == msg for fence in self._fences):
+            self._pass(msg)
+        elif self.offers_ping is None:
+            if is_refused_ping:
                 self._refused_pings = len(self._fences) - 1
                 self._refuse_ping()
             else:
-                self._suspect(message)
-            return
-        fence = self._fences[0]
-        request = fence.request
-        if fence.is_closing and request.messages and not request.is_abandoned:
-            request.answer.append(message)
+                self._suspect(msg.startswith(_REFUSAL))
         else:
-            self.messages.append(message)
+            fence = self._fences[0]
+            if fence.is_closing and fence.request.messages and not fence.request.is_abandoned:
+                fence.request.answer.extend(map(_POP_LEFT, (self._events,)))
+            else:
+                self._queue()
+
+    def _queue(self) -> None:
+        self.messages.extend(map(_POP_LEFT, (self._events,)))
 
     def _pass(self, nonce: str) -> None:
         """A nonce came back. The fences before it were passed too: if the server dropped their
         nonces, as it may for a reader that is too slow, so it may have parts of the answers."""
         self.offers_ping = True
-        while True:
-            fence = self._fences.popleft()
-            self._nonces.discard(fence.nonce)
+        for fence in self._fences:
             request = fence.request
             if fence.nonce == nonce:
                 request.is_done = request.is_done or fence.is_closing
-                return
-            if not request.is_abandoned and not request.is_done:
+            elif not (fence.has_passed or request.is_abandoned or request.is_done):
                 self.abandon(request)
                 request.error = lost_answer()
                 request.is_done = True
+            fence.has_passed = True
+            if fence.nonce == nonce:
+                break
+        self._events.popleft()
 
-    def _suspect(self, message: Message) -> None:
+    def _suspect(self, is_refusal: bool) -> None:
         """What came may refuse ``/ping`` without naming it, or refuse an earlier message. It is
         certain when there were more refusals than earlier messages; until then, ask again."""
-        if message.msg.startswith(_REFUSAL):
-            self._refused += 1
-            if self._refused > self._sent:
-                self._refuse_ping()
-                return
+        if is_refusal and self._refused >= self._sent:
+            self._refuse_ping()
+            return
+        if is_refusal:
             for fence in self._fences:
                 fence.request.is_done = True
-        self.messages.append(message)
+        self._queue()
+        self._refused += is_refusal
 
     def _refuse_ping(self) -> None:
         """The server does not offer ``/ping``: what waits for one is told so."""
@@ -235,8 +266,8 @@ class Inbox:
         for fence in self._fences:
             fence.request.error = no_ping()
             fence.request.is_done = True
-        self._fences.clear()
-        self._nonces.clear()
+            fence.has_passed = True
+        self._events.popleft()
 
 
 def no_ping() -> ChatProtoError:

@@ -20,20 +20,25 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from operator import methodcaller
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from . import _inbox
 from ._chatproto import PORT, Message, Session
-from ._inbox import FLUSH, LINGER, Deadline, Inbox, Request
+from ._inbox import FLUSH, LINGER, Deadline, Inbox, Request, exhaust, taken
 from .exceptions import ChatProtoError, ConnectionClosed, Timeout
 
 __all__ = ["Client"]
 
 _READ = 64 * 1024
-_POP_LEFT = methodcaller("popleft")
+_RELEASE = methodcaller("release")
+_LONGEST = 1e6
+"""Seconds, as the system cannot wait for any time."""
+
+_T = TypeVar("_T")
 
 
 class Client:
@@ -66,10 +71,8 @@ class Client:
         # a name that no server would take is refused before there is a connection
         Session(name)
         self._lock = threading.Lock()
-        # something came, ended, or was written: look again
-        self._changed = threading.Condition(self._lock)
-        # whoever sends next may
-        self._turn = threading.Condition(self._lock)
+        # threads that wait for another one; whoever changes something wakes them all
+        self._sleepers: deque[threading.Lock] = deque()
         self._is_sending = False
         self._is_reading = False
         # how many threads wait for the socket; one that sends wakes by this if nobody reads any more
@@ -173,7 +176,7 @@ class Client:
         """
         with self._lock:
             while self._is_closing and not self._is_closed:
-                self._changed.wait()
+                self._sleep(None)
             if self._is_closed:
                 return
             self._is_closing = True
@@ -235,7 +238,7 @@ class Client:
         finally:
             if not request.is_done:
                 self._inbox.abandon(request)
-                self._changed.notify_all()
+                self._wake()
         return self._inbox.result(request)
 
     def _wait(self, is_ready: Callable[[], bool], deadline: Deadline) -> bool:
@@ -245,31 +248,33 @@ class Client:
             if deadline.is_over():
                 return False
             if self._is_reading:
-                self._changed.wait(deadline.left())
+                self._sleep(deadline.left())
             else:
-                self._read(deadline)
+                self._read(deadline, self._write_rest())
         return True
 
-    def _read(self, deadline: Deadline) -> None:
+    def _read(self, deadline: Deadline, is_refused: bool | None) -> None:
         """Waits once for the socket, as the one thread that reads, and takes what came. What an
-        interrupt has left to be written, or to be taken, is dealt with first."""
-        events = select.POLLIN
-        try:
-            if self._transmit():
-                events |= select.POLLOUT
-        except ConnectionClosed:
-            # what the server said last may still be there to be read
-            pass
+        interrupt has left to be taken comes first.
+
+        It waits also until the socket takes bytes again, if it has refused some, and else, unless
+        that is None, until more may be written.
+        """
+        events, at = select.POLLIN, None
+        if is_refused:
+            events |= select.POLLOUT
+        elif is_refused is not None:
+            at = self._session.timeout()
         self._is_reading = True
         try:
             if not self._take():
-                if self._poll(events, _sooner(deadline.left(), self._session.timeout())):
+                if self._poll(events, _sooner(deadline.left(), at)):
                     self._receive()
                 self._session.handle_timeout(time.monotonic())
                 self._take()
         finally:
             self._is_reading = False
-            self._changed.notify_all()
+            self._wake()
             if self._is_writer_waiting and self._waker is not None:
                 self._waker.wake()
 
@@ -284,23 +289,23 @@ class Client:
 
     def _take(self) -> bool:
         """Takes what was read; whether there was anything."""
-        pieces = [self._received] * len(self._received)
-        has_ended = bool(pieces) and not self._received[-1]
-        now = [time.monotonic()] * len(pieces)
-        _exhaust(map(self._session.receive, map(_POP_LEFT, pieces), now))
+        pieces = len(self._received)
+        has_ended = pieces > 0 and not self._received[-1]
+        now = repeat(time.monotonic())
+        exhaust(map(self._session.receive, taken(self._received), now))
         if has_ended:
             self._session.receive_end()
         has_events = self._inbox.take(self._session)
         if has_ended:
             self._inbox.end(_inbox.closed_by_server(), is_orderly=True)
-        return has_events or bool(pieces)
+        return has_events or pieces > 0
 
     def _write(self, queue: Callable[[], None], deadline: Deadline) -> None:
         """Queues something when it is this thread's turn, and waits until it is written."""
         while self._is_sending:
             if deadline.is_over():
                 raise _OutOfTime
-            self._turn.wait(deadline.left())
+            self._sleep(deadline.left())
         self._is_sending = True
         try:
             self._check_open()
@@ -308,7 +313,7 @@ class Client:
             self._flush(deadline)
         finally:
             self._is_sending = False
-            self._turn.notify()
+            self._wake()
 
     def _check_open(self) -> None:
         if self._is_closing:
@@ -325,11 +330,11 @@ class Client:
             if deadline.is_over():
                 raise _OutOfTime
             if not self._is_reading:
-                self._read(deadline)
+                self._read(deadline, is_refused)
             elif is_refused:
                 self._wait_to_write(deadline)
             else:
-                self._changed.wait(_sooner(deadline.left(), self._session.timeout()))
+                self._sleep(_sooner(deadline.left(), self._session.timeout()))
 
     def _transmit(self) -> bool:
         """Writes what may be written; whether the socket refused some of it."""
@@ -337,12 +342,21 @@ class Client:
         self._session.handle_timeout(now)
         while data := self._session.transmit(now):
             try:
-                _exhaust(map(self._session.transmitted, map(self._socket.send, (data,)), (now,)))
+                exhaust(map(self._session.transmitted, map(self._socket.send, (data,)), (now,)))
             except BlockingIOError:
                 return True
             except OSError as error:
+                # what the server said last may still be there to be read
                 raise _inbox.lost(error) from None
         return False
+
+    def _write_rest(self) -> bool | None:
+        """Writes what an interrupted send has left, and returns what ``_transmit`` does; None if
+        there is somebody else who writes, or nothing can be written any more."""
+        try:
+            return None if self._is_sending else self._transmit()
+        except ConnectionClosed:
+            return None
 
     def _wait_to_write(self, deadline: Deadline) -> None:
         """Waits until the socket takes bytes, or the thread that reads does so no longer."""
@@ -361,17 +375,48 @@ class Client:
         poll.register(self._socket, events)
         if waker is not None:
             poll.register(waker, select.POLLIN)
-        milliseconds = None if timeout is None else math.ceil(min(timeout, 1e6) * 1000)
+        milliseconds = None if timeout is None else math.ceil(min(timeout, _LONGEST) * 1000)
         self._waiting += 1
         try:
-            self._lock.release()
-            ready = poll.poll(milliseconds)
+            ready = self._away(lambda: poll.poll(milliseconds))
         finally:
-            self._lock.acquire()
             self._waiting -= 1
             if self._is_closing:
-                self._changed.notify_all()
+                self._wake()
         return bool(ready)
+
+    def _sleep(self, timeout: float | None) -> None:
+        """Waits, without the lock, until another thread has changed something."""
+        sleeper = threading.Lock()
+        sleeper.acquire()
+        self._sleepers.append(sleeper)
+        seconds = -1 if timeout is None else min(timeout, _LONGEST)
+        try:
+            self._away(lambda: sleeper.acquire(timeout=seconds))
+        finally:
+            if sleeper in self._sleepers:
+                self._sleepers.remove(sleeper)
+
+    def _wake(self) -> None:
+        """Has everybody who sleeps look again."""
+        exhaust(map(_RELEASE, taken(self._sleepers)))
+
+    def _away(self, wait: Callable[[], _T]) -> _T:
+        """Waits without the lock. (That of a Condition can lose the lock to Ctrl-C.)"""
+        has_lock: list[bool] = []
+        interrupt: BaseException | None = None
+        try:
+            self._lock.release()
+            return wait()
+        finally:
+            # no call may stand before this `try`, nor the lock be had without being noted
+            while not has_lock:
+                try:
+                    has_lock.extend(map(self._lock.acquire, (True,)))
+                except BaseException as error:
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
 
     def _finish(self) -> None:
         """Says that nothing more will be sent, and lets the server end the connection."""
@@ -382,7 +427,7 @@ class Client:
             while self._is_sending:
                 if deadline.is_over():
                     return
-                self._turn.wait(deadline.left())
+                self._sleep(deadline.left())
             self._is_sending = True
             self._flush(deadline)
             self._socket.shutdown(socket.SHUT_WR)
@@ -396,19 +441,18 @@ class Client:
         self._inbox.end(_inbox.closed_by_client(), is_orderly=True)
         self._is_sending = False
         try:
-            self._turn.notify_all()
-            self._changed.notify_all()
+            self._wake()
             try:
                 # wakes those who wait for the socket
                 self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
             while self._waiting:
-                self._changed.wait()
+                self._sleep(None)
         finally:
             self._socket.close()
             self._is_closed = True
-            self._changed.notify_all()
+            self._wake()
 
 
 class _OutOfTime(Timeout):
@@ -472,11 +516,6 @@ def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) ->
             connection.close()
             raise
     raise failure
-
-
-def _exhaust(iterable: Iterable[object]) -> None:
-    """Takes everything of an iterator of C's, without a bytecode in between."""
-    deque(iterable, maxlen=0)
 
 
 def _sooner(left: float | None, at: float | None) -> float | None:
