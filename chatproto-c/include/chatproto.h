@@ -522,7 +522,7 @@ enum chatproto_result chatproto_client_queue(const struct chatproto_client *clie
  * Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, and the connection is as before;
  * `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called;
  * `CHATPROTO_IO`; those from 40 to 59 if the server sent something that is no message, after which
- * the next call goes on; those from 20 to 39 likewise, after which nothing more comes;
+ * the next call goes on; those from 20 to 39 likewise, after which it is `CHATPROTO_CLOSED`;
  * `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
  *
  * Threads: any, also several at once; each message is given to one of them. No function of this

@@ -1,5 +1,5 @@
 //! A connection to a server, for threads that block and for event loops: the core's session and
-//! one non-blocking socket. What is between them is in [`Connection`]; the functions of C are below.
+//! one non-blocking socket. What is between them is in `connection`; the functions of C are below.
 
 mod connection;
 
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn chatproto_client_queue(
 /// Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, and the connection is as before;
 /// `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called;
 /// `CHATPROTO_IO`; those from 40 to 59 if the server sent something that is no message, after which
-/// the next call goes on; those from 20 to 39 likewise, after which nothing more comes;
+/// the next call goes on; those from 20 to 39 likewise, after which it is `CHATPROTO_CLOSED`;
 /// `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
 ///
 /// Threads: any, also several at once; each message is given to one of them. No function of this
@@ -153,9 +153,8 @@ pub unsafe extern "C" fn chatproto_client_recv(
 ) -> chatproto_result {
     boundary(|| {
         // SAFETY: the caller's promises
-        let (message, client) = unsafe {
-            (out(message, std::ptr::null_mut(), "message")?, at(client, "client")?)
-        };
+        let (message, client) =
+            unsafe { (out(message, std::ptr::null_mut(), "message")?, at(client, "client")?) };
         let until = milliseconds(timeout_ms).map(|timeout| Instant::now() + timeout);
         let received = client.0.shared(|connection| connection.receive(until))?;
         *message = chatproto_message::give(received);
@@ -285,9 +284,8 @@ pub unsafe extern "C" fn chatproto_client_next(
 ) -> chatproto_result {
     boundary(|| {
         // SAFETY: the caller's promises
-        let (message, client) = unsafe {
-            (out(message, std::ptr::null_mut(), "message")?, at(client, "client")?)
-        };
+        let (message, client) =
+            unsafe { (out(message, std::ptr::null_mut(), "message")?, at(client, "client")?) };
         match client.0.shared(Connection::next)? {
             Some(next) => *message = chatproto_message::give(next),
             None => return Err(chatproto_result::NeedMore),

@@ -221,7 +221,9 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_refused() {
-        for raw in [r"\", r"\x", r"\u12", r"\u12g4", r"\ud800", r"\ud800\u0041", r"\udc00", r"\u+123"] {
+        for raw in
+            [r"\", r"\x", r"\u12", r"\u12g4", r"\ud800", r"\ud800\u0041", r"\udc00", r"\u+123"]
+        {
             let (result, length, _) = unescape(raw, 32);
             assert_eq!((result, length), (chatproto_result::InvalidArgument, 0), "{raw}");
         }
@@ -232,8 +234,7 @@ mod tests {
         let frame = br#" {"from":{"name":"al\u0069ce","ip":"::1"},"to":"bob","msg":"hi"} "#;
         let mut message = chatproto_message_ref::EMPTY;
         // SAFETY: both are there
-        let result =
-            unsafe { chatproto_decode(frame.as_ptr().cast(), frame.len(), &mut message) };
+        let result = unsafe { chatproto_decode(frame.as_ptr().cast(), frame.len(), &mut message) };
         assert_eq!(result, chatproto_result::Ok);
         assert!(message.name.escaped && !message.to.escaped);
         let range = frame.as_ptr_range();

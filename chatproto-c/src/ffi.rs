@@ -34,10 +34,8 @@ fn panicked(payload: Box<dyn Any + Send>) -> chatproto_result {
         .copied()
         .or(payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no reason given");
-    let result = fail(
-        chatproto_result::Panicked,
-        format_args!("a defect of the library was met: {text}"),
-    );
+    let result =
+        fail(chatproto_result::Panicked, format_args!("a defect of the library was met: {text}"));
     if !payload.is::<&str>() && !payload.is::<String>() {
         // dropping what is unknown might panic again
         std::mem::forget(payload);

@@ -103,9 +103,8 @@ pub unsafe extern "C" fn chatproto_message_read(
 ) -> chatproto_result {
     boundary(|| {
         // SAFETY: the caller's promises
-        let (fields, message) = unsafe {
-            (out(fields, chatproto_fields::EMPTY, "fields")?, at(message, "message")?)
-        };
+        let (fields, message) =
+            unsafe { (out(fields, chatproto_fields::EMPTY, "fields")?, at(message, "message")?) };
         *fields = (&message.0).into();
         Ok(())
     })

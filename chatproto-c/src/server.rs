@@ -82,7 +82,11 @@ struct Outcome {
 }
 
 impl Running {
-    fn start(builder: ServerBuilder, address: SocketAddr, gate: Arc<Gate>) -> Result<Self, ServerError> {
+    fn start(
+        builder: ServerBuilder,
+        address: SocketAddr,
+        gate: Arc<Gate>,
+    ) -> Result<Self, ServerError> {
         let server = builder.bind(address)?;
         let (handle, address) = (server.handle(), server.local_addr());
         let outcome = Arc::new(Outcome::default());
@@ -162,7 +166,8 @@ pub unsafe extern "C" fn chatproto_server_start(
             // SAFETY: the caller's promise
             unsafe { configure(options, &gate)? }
         };
-        let running = Running::start(builder, address, gate).map_err(|error| server_error(&error))?;
+        let running =
+            Running::start(builder, address, gate).map_err(|error| server_error(&error))?;
         *server = give_away(chatproto_server(Handle::new(running)));
         Ok(())
     })
@@ -406,7 +411,9 @@ pub unsafe extern "C" fn chatproto_server_wait(
 /// `server` is NULL or a server that was not freed.
 // SAFETY: no other symbol of that name: ours begin with `chatproto_`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn chatproto_server_stop(server: *const chatproto_server) -> chatproto_result {
+pub unsafe extern "C" fn chatproto_server_stop(
+    server: *const chatproto_server,
+) -> chatproto_result {
     boundary(|| {
         // SAFETY: the caller's promise
         let server = unsafe { at(server, "server")? };

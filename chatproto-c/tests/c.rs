@@ -12,7 +12,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
+use chatproto::{Client, Server};
 use serde_json::Value;
 
 #[test]
@@ -30,6 +33,71 @@ fn vectors() {
 #[test]
 fn network() {
     everywhere("network", &[]);
+}
+
+#[test]
+fn strange_servers() {
+    everywhere("strange_servers", &[]);
+}
+
+#[test]
+fn c_python_and_rust_in_one_conversation() {
+    let server = Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
+    let (address, handle) = (server.local_addr(), server.handle());
+    let running = thread::spawn(move || server.run());
+    for (language, link) in [(Language::C11, Link::Shared), (Language::Cpp17, Link::Static)] {
+        let mut rust = Client::connect(address, "rust").unwrap();
+        let mut c = Command::new(compile("talk", language, link, false));
+        let mut c = c.args([&address.to_string(), "c", "python"]).spawn().unwrap();
+        let mut python = Command::new(env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
+        python.arg(tests_dir().join("talk.py")).arg(address.ip().to_string());
+        python.args([&address.port().to_string(), "python", "rust"]);
+        let mut python = python.spawn().expect("please install Python 3");
+        while handle.online() < 3 {
+            let ended = [&mut c, &mut python].map(|child| child.try_wait().unwrap());
+            assert_eq!(ended, [None, None], "one of them could not join");
+            thread::sleep(Duration::from_millis(5));
+        }
+        rust.send("c", "žluť 漢字 😀").unwrap();
+        let message = rust.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(message.msg, "žluť 漢字 😀, C, Python");
+        assert_eq!(message.from.name, "python");
+        assert!(c.wait().unwrap().success() && python.wait().unwrap().success());
+        while handle.online() > 1 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        rust.close().unwrap();
+        while handle.online() > 0 {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn the_examples_compile() {
+    for example in ["client", "poll", "server", "decode"] {
+        for language in [Language::C11, Language::Cpp17] {
+            compile(&format!("../examples/{example}"), language, Link::Shared, false);
+        }
+    }
+}
+
+/// The README's programs, in the languages of this test.
+#[test]
+fn the_readmes_programs_compile() {
+    let readme = fs::read_to_string(tests_dir().join("../README.md")).unwrap();
+    let programs: Vec<&str> =
+        readme.split("```c\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    assert_eq!(programs.len(), 2);
+    for (number, program) in programs.into_iter().enumerate() {
+        let source = scratch().join(format!("readme-{number}.c"));
+        fs::write(&source, program).unwrap();
+        for language in [Language::C11, Language::Cpp17] {
+            compile(source.with_extension("").to_str().unwrap(), language, Link::Shared, false);
+        }
+    }
 }
 
 #[test]
@@ -92,7 +160,8 @@ fn everywhere(program: &str, arguments: &[OsString]) {
 
 fn compile(program: &str, language: Language, link: Link, sanitized: bool) -> PathBuf {
     let source = tests_dir().join(format!("{program}.c"));
-    let name = format!("{program}-{language:?}-{link:?}-{sanitized}");
+    let name = source.file_stem().expect("it ends in .c").to_string_lossy();
+    let name = format!("{name}-{language:?}-{link:?}-{sanitized}");
     let executable = scratch().join(name);
     let mut command = compiler(language);
     command.args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-O1", "-pthread"]);

@@ -120,6 +120,8 @@ def scripted() -> Iterator[Callable[[Script], Address]]:
 
     def make(script: Script) -> Address:
         listener = socket.create_server(("127.0.0.1", 0))
+        # little is on the way to a server that does not read
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listeners.append(listener)
         start(accept, listener, script)
         address: Address = listener.getsockname()

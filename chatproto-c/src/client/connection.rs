@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::encode::compact;
-use chatproto::{ClientError, Message, PeerKind, Session, SessionEvent, UserName};
+use chatproto::{ClientError, ErrorClass, Message, PeerKind, Session, SessionEvent, UserName};
 
 use crate::result::{chatproto_result, client_error, fail};
 
@@ -219,7 +219,8 @@ impl Connection {
             if let Some(until) = until
                 && until <= now
             {
-                let (what, after) = ("waiting for a message", until.saturating_duration_since(begun));
+                let (what, after) =
+                    ("waiting for a message", until.saturating_duration_since(begun));
                 return Err(client_error(&ClientError::Timeout { what, after }));
             }
             let wanted = state.wanted(now);
@@ -328,7 +329,12 @@ impl State {
                 SessionEvent::Message(message)
                 | SessionEvent::Registered(message)
                 | SessionEvent::Refused(message) => return Ok(Some(message)),
-                SessionEvent::Bad(error) => return Err(client_error(&error.into())),
+                SessionEvent::Bad(error) => {
+                    if error.class() == ErrorClass::Framing {
+                        self.read_end = Some(Lost::Closed);
+                    }
+                    return Err(client_error(&error.into()));
+                }
                 _ => {}
             }
         }

@@ -184,7 +184,8 @@ pub(super) unsafe fn add(
 }
 
 struct Callback {
-    function: unsafe extern "C-unwind" fn(*mut c_void, *const chatproto_request, *mut chatproto_answer),
+    function:
+        unsafe extern "C-unwind" fn(*mut c_void, *const chatproto_request, *mut chatproto_answer),
     user_data: *mut c_void,
     gate: Arc<Gate>,
 }

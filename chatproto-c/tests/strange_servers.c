@@ -1,0 +1,161 @@
+/* Clients of servers that are not ours: one of the old kind, one that does not read, some that send
+ * what is no message. Each is a socket of this program's. */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define WELCOME                                                                                   \
+    "{\"from\":{\"name\":\"SERVER\",\"ip\":\"0.0.0.0\"},\"to\":\"alice\",\"msg\":\"Welcome\"}"
+#define MESSAGE "{\"from\":{\"name\":\"a\",\"ip\":\"b\"},\"to\":\"alice\",\"msg\":\"hi\"}"
+
+typedef struct {
+    int listener;
+    int connection;
+    const char *first_words;
+    char address[32];
+    pthread_t thread;
+} server;
+
+static void *accept_one(void *argument) {
+    server *at = (server *)argument;
+    at->connection = accept(at->listener, NULL, NULL);
+    CHECK(at->connection >= 0);
+    char name[16];
+    ssize_t length = recv(at->connection, name, sizeof name, 0);
+    CHECK(length == 6 && memcmp(name, "alice\n", 6) == 0);
+    size_t words = strlen(at->first_words);
+    CHECK(send(at->connection, at->first_words, words, 0) == (ssize_t)words);
+    return NULL;
+}
+
+/* Starts a server that says this to whoever comes, and a client of it. */
+static chatproto_result begin(server *at, const char *first_words, chatproto_client **client) {
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at->first_words = first_words;
+    at->listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(at->listener >= 0);
+    CHECK(bind(at->listener, (struct sockaddr *)&address, size) == 0);
+    CHECK(listen(at->listener, 4) == 0);
+    CHECK(getsockname(at->listener, (struct sockaddr *)&address, &size) == 0);
+    snprintf(at->address, sizeof at->address, "127.0.0.1:%d", ntohs(address.sin_port));
+    CHECK(pthread_create(&at->thread, NULL, accept_one, at) == 0);
+    chatproto_result result = chatproto_client_connect(str(at->address), str("alice"), 10000, client);
+    CHECK(pthread_join(at->thread, NULL) == 0);
+    return result;
+}
+
+static void end(server *at, chatproto_client *client) {
+    chatproto_client_free(client);
+    close(at->connection);
+    close(at->listener);
+}
+
+static void to_the_old_kind_objects_are_paced_and_ascii(void) {
+    server old;
+    chatproto_client *client = NULL;
+    WORKS(begin(&old, WELCOME, &client)); /* no line feed behind it */
+    WORKS(chatproto_client_send(client, str("bob"), str("\xc3\xa9")));
+    char object[1024];
+    ssize_t length = recv(old.connection, object, sizeof object, 0);
+    const char *expected = "{\"from\": {\"name\": \"alice\", \"ip\": \"127.0.0.1\"}, \"to\": \"bob\", "
+                           "\"msg\": \"\\u00e9\"}\n";
+    CHECK(length == (ssize_t)strlen(expected));
+    CHECK(memcmp(object, expected, strlen(expected)) == 0);
+    char too_long[1024];
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    GIVES(CHATPROTO_FRAME_TOO_LONG, chatproto_client_send(client, str("bob"), str(too_long)));
+
+    /* in an event loop the second one waits for its time */
+    int taken = 0, turns = 0;
+    for (int turn = 0; turn < 3; turn++) WORKS(chatproto_client_queue(client, str("bob"), str("x")));
+    while (taken < 3) {
+        CHECK(++turns < 1000);
+        unsigned events = 0;
+        int timeout_ms = 99;
+        struct pollfd wanted;
+        WORKS(chatproto_client_fd(client, &wanted.fd));
+        WORKS(chatproto_client_events(client, &events));
+        WORKS(chatproto_client_timeout_ms(client, &timeout_ms));
+        CHECK(timeout_ms <= 20);
+        wanted.events = (short)(POLLIN | ((events & CHATPROTO_WRITABLE) ? POLLOUT : 0));
+        CHECK(poll(&wanted, 1, timeout_ms) >= 0);
+        WORKS(chatproto_client_process(client));
+        struct pollfd ours = {old.connection, POLLIN, 0};
+        if (poll(&ours, 1, 0) == 1) {
+            length = recv(old.connection, object, sizeof object, 0);
+            CHECK(length > 0 && length < 200);
+            for (ssize_t at = 0; at < length; at++) taken += object[at] == '\n';
+        }
+    }
+    end(&old, client);
+}
+
+static void *shut_down(void *argument) {
+    WORKS(chatproto_client_shutdown((chatproto_client *)argument));
+    return NULL;
+}
+
+static void a_server_that_does_not_read_fills_the_queue(void) {
+    server deaf;
+    chatproto_client *client = NULL;
+    WORKS(begin(&deaf, WELCOME "\n", &client));
+    char *text = (char *)malloc(60001);
+    CHECK(text != NULL);
+    memset(text, 'x', 60000);
+    text[60000] = '\0';
+    chatproto_result result;
+    int taken = 0;
+    while ((result = chatproto_client_queue(client, str("bob"), str(text))) == CHATPROTO_OK) {
+        CHECK(++taken < 10000);
+    }
+    CHECK(result == CHATPROTO_QUEUE_FULL);
+    unsigned events = 0;
+    WORKS(chatproto_client_events(client, &events));
+    CHECK(events == (CHATPROTO_READABLE | CHATPROTO_WRITABLE));
+    WORKS(chatproto_client_process(client));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, shut_down, client) == 0);
+    GIVES(CHATPROTO_CLOSED, chatproto_client_send(client, str("bob"), str("waits, and ends")));
+    CHECK(pthread_join(thread, NULL) == 0);
+    GIVES(CHATPROTO_CLOSED, chatproto_client_queue(client, str("bob"), str("x")));
+    free(text);
+    end(&deaf, client);
+}
+
+static void what_is_no_message_is_told(void) {
+    server strange;
+    chatproto_client *client = NULL;
+    chatproto_message *message = NULL;
+    WORKS(begin(&strange, WELCOME "\n" MESSAGE "{}" MESSAGE "{x}" MESSAGE, &client));
+    WORKS(chatproto_client_recv(client, 10000, &message));
+    chatproto_message_free(message);
+    GIVES(CHATPROTO_MISSING_KEY, chatproto_client_recv(client, 10000, &message));
+    CHECK(message == NULL);
+    WORKS(chatproto_client_recv(client, 10000, &message));
+    chatproto_message_free(message);
+    GIVES(CHATPROTO_UNEXPECTED_BYTE, chatproto_client_recv(client, 10000, &message));
+    GIVES(CHATPROTO_CLOSED, chatproto_client_recv(client, -1, &message));
+    end(&strange, client);
+
+    GIVES(CHATPROTO_UNEXPECTED_BYTE, begin(&strange, "HTTP/1.1 400 Bad Request", &client));
+    CHECK(client == NULL);
+    end(&strange, NULL);
+    GIVES(CHATPROTO_MISSING_KEY, begin(&strange, "{}", &client));
+    end(&strange, NULL);
+}
+
+int main(void) {
+    to_the_old_kind_objects_are_paced_and_ascii();
+    a_server_that_does_not_read_fills_the_queue();
+    what_is_no_message_is_told();
+    return 0;
+}
