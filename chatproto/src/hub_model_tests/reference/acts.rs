@@ -34,7 +34,7 @@ impl Role {
         }
     }
 
-    fn one(self) -> &'static str {
+    pub(crate) fn one(self) -> &'static str {
         match self {
             Role::User => "a user",
             Role::Moderator => "a moderator",

@@ -8,7 +8,7 @@ use crate::hub::{Departure, Outgoing};
 use super::super::names::{Peer, quoted};
 use super::super::reference::{GAP, MESSAGES, Model, Phase};
 use super::super::steps::{Input, Window};
-use super::super::texts::Said;
+use super::super::texts::{Said, Text};
 use super::{Link, System};
 
 /// A message as it came out of the hub.
@@ -56,9 +56,13 @@ impl System {
         });
         let mut may_be_told: Vec<&(Peer, Rc<Said>)> = expected.may_be_told.iter().collect();
         let mut told = told.into_iter().peekable();
+        let mut any_of = BTreeSet::new();
         for (peer, heard) in &self.told {
             let fits = |(to, said): &(Peer, Rc<Said>)| to == peer && heard.is(said);
-            if told.next_if(|next| fits(next)).is_some() {
+            if let Some((_, said)) = told.next_if(|next| fits(next)) {
+                let is_new = !matches!(said.text, Text::AnyOf(_))
+                    || any_of.insert((peer, &heard.to, &heard.msg));
+                assert!(is_new, "{peer:?} was told {heard:?} twice");
                 continue;
             }
             let allowed = may_be_told.iter().position(|maybe| fits(maybe));
@@ -93,7 +97,7 @@ impl System {
         }
     }
 
-    /// Who is in which room, by all that the hub says of it.
+    /// Who is who and in which room, by all that the hub says of it.
     fn compare_rooms(&mut self, model: &Model) {
         let rooms = self.ask(Peer::OBSERVER, "/rooms", "");
         let lines = model.room_lines();
@@ -110,13 +114,16 @@ impl System {
             assert_eq!(listed(&head, &text), names.iter().map(String::as_str).collect());
         }
         for peer in model.users() {
-            let rooms: BTreeSet<&str> = model.rooms_of(peer).into_iter().collect();
-            if model.conns[&peer].is_waiting() {
+            let conn = &model.conns[&peer];
+            if conn.is_waiting() {
                 continue;
             }
+            let rooms: BTreeSet<&str> = model.rooms_of(peer).into_iter().collect();
             let text = self.ask(peer, "/whoami", "");
-            let name = model.conns[&peer].name;
-            assert!(text.starts_with(&format!("You are {name} from ")), "{text}");
+            let is =
+                format!("You are {} from {}, {}", conn.name, conn.address.shown, conn.role.one());
+            assert!(text.starts_with(&is), "{text}, and not {is}");
+            assert_eq!(text.contains(", muted"), conn.is_muted(model.now), "{text}");
             match text.find("Rooms (") {
                 None => assert!(rooms.is_empty(), "{text}"),
                 Some(at) => {

@@ -141,7 +141,11 @@ impl System {
     fn write(&mut self, peer: Peer) {
         let now = self.time().monotonic;
         let Some(link) = self.links.get_mut(&peer) else { return };
-        while !link.outbox.is_refused() {
+        // far more than can be queued
+        for _ in 0..1000 {
+            if link.outbox.is_refused() {
+                return;
+            }
             if link.outbox.wants_notice() {
                 let mut notice = Vec::new();
                 let missed = link.outbox.take_missed();
@@ -152,6 +156,7 @@ impl System {
                 return;
             }
         }
+        panic!("there is no end of what {peer:?} is sent");
     }
 
     /// Tells a reader that was too slow how much it missed, and disconnects it.
