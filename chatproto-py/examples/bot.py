@@ -1,6 +1,6 @@
 """A bot on asyncio: it answers whoever writes to it, and whoever says its name in the room #tea.
 
-    python examples/bot.py [NAME [HOST [PORT]]]
+Usage: `python examples/bot.py [NAME [HOST [PORT]]]`
 """
 
 import asyncio

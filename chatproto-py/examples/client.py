@@ -1,6 +1,6 @@
 """Says hello to everybody, then prints what comes until the server closes.
 
-    python examples/client.py [NAME [HOST [PORT]]]
+Usage: `python examples/client.py [NAME [HOST [PORT]]]`
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A server with two commands of its own, until Ctrl-C.
 
-    python examples/server.py [HOST [PORT]]
+Usage: `python examples/server.py [HOST [PORT]]`
 
 `/ticket` gives everybody the next number, and `/dice 20` rolls a die.
 """

@@ -6,7 +6,6 @@ Everything listens on a free port of loopback, and every wait is for something a
 
 import asyncio
 import faulthandler
-import gc
 import json
 import os
 import socket
@@ -36,8 +35,6 @@ def no_test_hangs() -> Iterator[None]:
     faulthandler.dump_traceback_later(300, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
-    # what a test has left open is its own warning
-    gc.collect()
 
 
 @pytest.fixture
@@ -152,7 +149,9 @@ class AnyClient(Protocol):
     def server_kind(self) -> str: ...
     def send(self, to: str, msg: str) -> None: ...
     def recv(self, timeout: float | None = None) -> Message: ...
-    def request(self, command: str, msg: str = "", timeout: float | None = 10.0) -> list[Message]: ...
+    def request(
+        self, command: str, msg: str = "", timeout: float | None = 10.0
+    ) -> list[Message]: ...
     def close(self) -> None: ...
     def __iter__(self) -> Iterator[Message]: ...
 

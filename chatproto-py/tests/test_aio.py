@@ -143,7 +143,9 @@ def test_a_cancelled_request_leaves_its_answer_to_recv(scripted: Scripted) -> No
             fences = client._open().inbox._fences
             while not slow.answer:
                 await asyncio.sleep(0)
-                slow = next((f.request for f in fences if f.request.messages == slow.messages), slow)
+                slow = next(
+                    (f.request for f in fences if f.request.messages == slow.messages), slow
+                )
             # in the middle of its answer, before it was sent, and after
             await cancelled(task)
             for steps in range(4):
@@ -260,7 +262,9 @@ def test_tasks_keep_a_one_read_servers_pace_together(scripted: Scripted) -> None
         async with Client("alice", *scripted(one_read)) as client:
             await asyncio.gather(*(client.send("bob", str(number)) for number in range(15)))
             received = [(await client.recv(LIMIT)).msg for _ in range(15)]
-            assert received == [f"bob {number}" for number in range(15)], "in the order of the calls"
+            assert received == [f"bob {number}" for number in range(15)], (
+                "in the order of the calls"
+            )
 
     run(main())
 

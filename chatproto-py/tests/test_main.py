@@ -14,6 +14,7 @@ from conftest import LIMIT, Address, Peer, Script, is_waiting, python, wait_unti
 from chatproto import Client, Server
 from chatproto.__main__ import _Mistake, _Place, _visible
 
+
 def run(*arguments: str, typed: str = "") -> tuple[int, str, str]:
     """Exit code, output and errors."""
     with python("-m", "chatproto", *arguments) as process:

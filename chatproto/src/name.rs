@@ -208,13 +208,14 @@ impl fmt::Display for RoomName {
 }
 
 /// A text that is the same for names that a reader could take for each other: they differ in case,
-/// in characters that look alike (UTS 39), or have an `i` or `1` where the other has an `l`.
+/// in characters that look alike (UTS 39, with the feature `confusables`), or have an `i` or `1` where the other has an `l`.
 ///
 /// Coarse on purpose: it decides who a ban is for, and not who somebody is.
 pub(crate) fn lookalike_key(name: &str) -> String {
     let folded: String = name.nfkc().default_case_fold().collect();
-    let skeleton: String = unicode_security::confusable_detection::skeleton(&folded).collect();
-    let folded = skeleton.chars().default_case_fold().nfc();
+    #[cfg(feature = "confusables")]
+    let folded: String = unicode_security::confusable_detection::skeleton(&folded).collect();
+    let folded = folded.chars().default_case_fold().nfc();
     folded.map(|c| if c == 'i' { 'l' } else { c }).collect()
 }
 
@@ -271,6 +272,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "confusables")]
     fn names_that_look_alike_have_one_key() {
         let alike = [
             ["alice", "ALICE"],

@@ -311,8 +311,8 @@ def not_welcomed(host: str, port: int) -> ConnectionClosed:
 def not_registered_in_time(host: str, port: int, timeout: float | None) -> Timeout:
     """Nobody said welcome."""
     return Timeout(
-        f"{host}:{port} did not connect and register within {_seconds(timeout)}: is that a chatproto "
-        "server? A longer timeout= waits longer"
+        f"{host}:{port} did not connect and register within {_seconds(timeout)}: is that a "
+        "chatproto server? A longer timeout= waits longer"
     )
 
 

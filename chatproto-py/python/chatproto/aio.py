@@ -465,9 +465,7 @@ async def _connect(name: str, host: str, port: int, timeout: float | None) -> _C
     raise failure
 
 
-async def _resolve(
-    host: str, port: int, timeout: float | None, deadline: Deadline
-) -> list[str]:
+async def _resolve(host: str, port: int, timeout: float | None, deadline: Deadline) -> list[str]:
     try:
         ipaddress.ip_address(host)
         # nothing to look up, and so no thread that does it

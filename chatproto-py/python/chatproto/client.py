@@ -75,7 +75,7 @@ class Client:
         self._sleepers: deque[threading.Lock] = deque()
         self._is_sending = False
         self._is_reading = False
-        # how many threads wait for the socket; one that sends wakes by this if nobody reads any more
+        # how many threads wait for the socket; by the waker one that sends learns that nobody reads
         self._waiting = 0
         self._waker: _Waker | None = None
         self._is_writer_waiting = False
@@ -148,9 +148,7 @@ class Client:
                 raise _inbox.no_message(timeout)
             return messages.popleft()
 
-    def request(
-        self, command: str, msg: str = "", timeout: float | None = 10.0
-    ) -> list[Message]:
+    def request(self, command: str, msg: str = "", timeout: float | None = 10.0) -> list[Message]:
         """Sends a command and gives the whole answer to it: the messages that the server itself
         wrote to this user because of it, in order; often one.
 

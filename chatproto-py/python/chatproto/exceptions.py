@@ -77,7 +77,9 @@ class NameRefused(ChatProtoError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"not registered, do as the reason says or choose another name: {self.reason}"
+        if "another" in self.reason:
+            return f"not registered: {self.reason}"
+        return f"not registered: {self.reason} (choose another name, or ask who runs the server)"
 
 
 class ConnectionClosed(ChatProtoError, ConnectionError):

@@ -11,8 +11,8 @@ Where it differs from that module:
 * Keys that a message does not have are ignored, and are not in the result, so that nobody forwards
   them (B3).
 
-It is less strict than ``chatproto.decode``: of a key that stands twice the last one counts, and half
-of a surrogate pair or U+0000 are characters like others.
+It is less strict than ``chatproto.decode``: of a key that stands twice the last one counts, half of
+a surrogate pair or U+0000 are characters like others, and there is no limit of length.
 """
 
 from __future__ import annotations
