@@ -30,7 +30,7 @@ def input_of(vector: dict[str, Any]) -> bytes:
 def part_of(part: dict[str, Any]) -> bytes:
     if "repeat" in part:
         text: str = part["repeat"]
-        return text.encode() * part["times"]
+        return text.encode() * int(part["times"])
     if "hex" in part:
         return bytes.fromhex(part["hex"])
     return str(part["text"]).encode()
