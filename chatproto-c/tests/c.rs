@@ -54,23 +54,19 @@ fn c_python_and_rust_in_one_conversation() {
         python.arg(tests_dir().join("talk.py")).arg(address.ip().to_string());
         python.args([&address.port().to_string(), "python", "rust"]);
         let mut python = python.spawn().expect("please install Python 3");
-        while handle.online() < 3 {
+        wait_until(|| {
             let ended = [&mut c, &mut python].map(|child| child.try_wait().unwrap());
             assert_eq!(ended, [None, None], "one of them could not join");
-            thread::sleep(Duration::from_millis(5));
-        }
+            handle.online() == 3
+        });
         rust.send("c", "žluť 漢字 😀").unwrap();
         let message = rust.recv_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!(message.msg, "žluť 漢字 😀, C, Python");
         assert_eq!(message.from.name, "python");
         assert!(c.wait().unwrap().success() && python.wait().unwrap().success());
-        while handle.online() > 1 {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(|| handle.online() == 1);
         rust.close().unwrap();
-        while handle.online() > 0 {
-            thread::sleep(Duration::from_millis(5));
-        }
+        wait_until(|| handle.online() == 0);
     }
     handle.stop();
     running.join().unwrap().unwrap();
@@ -98,6 +94,15 @@ fn the_readmes_programs_compile() {
         for language in languages() {
             compile(source.with_extension("").to_str().unwrap(), language, Link::Shared, false);
         }
+    }
+}
+
+/// Waits for what nobody tells, and not for ever.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it did not come about in a minute");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
