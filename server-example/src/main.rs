@@ -1,45 +1,9 @@
-//! The command-line server and chat client of chatproto: `server-example serve`, which is also what
-//! happens without arguments, and `server-example chat --name NAME`.
-//!
-//! ```text
-//! main ─► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
-//!          │      │        └──► budgets       … and how much of a kind the log may hold
-//!          │      └───► audit                 what moderators did, in a file
-//!          │
-//!          └───► chat ─► terminal or pipe     the client: one of two faces …
-//!                          └► connection      … over one connection that is made again when lost
-//! units, text: what both sides parse and print
-//! ```
-//!
-//! No rule of the protocol lives in this crate; they are all in the library.
+//! The command-line server and chat client of chatproto; the library beside this file is all of it.
 
 #![forbid(unsafe_code)]
-
-mod audit;
-mod budgets;
-mod chat;
-mod cli;
-mod failure;
-mod log;
-mod serve;
-mod stderr;
-mod text;
-mod units;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = cli::parse(std::env::args_os()).and_then(|command| match command {
-        cli::Command::Serve(options) => serve::run(&options),
-        cli::Command::Chat(options) => chat::run(&options),
-    });
-    let code = match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            stderr::say(format_args!("server-example: {failure}"));
-            failure.exit_code()
-        }
-    };
-    stderr::finish();
-    code
+    server_example::run(std::env::args_os())
 }

@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use crate::message::{JsonStr, MessageRef};
 
 use canonical::canonical;
-use scan::{Progress, Scanner, Span, Spans};
+use scan::{Fault, Progress, Scanner, Span, Spans};
 
 /// One frame that is a message: its text, and where the four strings are in it.
 #[derive(Clone, Debug)]
@@ -41,19 +41,23 @@ impl<'a> Frame<'a> {
 
     /// The same for one that does not look as nearly all do.
     fn decode_any(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut decoder = Decoder::default();
-        let mut rest = bytes;
-        let Some(frame) = decoder.decode(&mut rest)? else {
-            decoder.finish()?;
-            let (kind, frame) = (DecodeErrorKind::UnexpectedEnd, decoder.position());
-            return Err(DecodeError { kind, field: None, frame, within: 0 });
+        let begin = bytes.iter().take_while(|&&byte| is_blank(byte)).count();
+        let error = |fault: Fault| fault.in_frame(begin as u64);
+        let input = &bytes[begin..];
+        let scanned = match input {
+            [] => Progress::Incomplete,
+            _ => Scanner::new(false).resume(input, Limits::default().frame).map_err(error)?,
         };
+        let Progress::Complete(length, verdict) = scanned else {
+            return Err(error(Fault::framing(DecodeErrorKind::UnexpectedEnd, input.len())));
+        };
+        let spans = verdict.map_err(error)?;
+        let (frame, rest) = input.split_at(length);
         match rest.iter().position(|&byte| !is_blank(byte)) {
-            None => Ok(frame),
+            None => Ok(Frame { text: into_text(Cow::Borrowed(frame)), spans }),
             Some(at) => {
-                let kind = DecodeErrorKind::UnexpectedByte(rest[at]);
-                let frame = decoder.position() + at as u64;
-                Err(DecodeError { kind, field: None, frame, within: 0 })
+                let fault = Fault::framing(DecodeErrorKind::UnexpectedByte(rest[at]), 0);
+                Err(fault.in_frame((begin + length + at) as u64))
             }
         }
     }
@@ -209,22 +213,18 @@ impl Decoder {
     fn conclude<'a>(
         &mut self,
         bytes: Cow<'a, [u8]>,
-        verdict: Result<Spans, scan::Fault>,
+        verdict: Result<Spans, Fault>,
     ) -> Result<Frame<'a>, DecodeError> {
         let frame = self.position;
         self.position += bytes.len() as u64;
         match verdict {
             Ok(spans) => Ok(Frame { text: into_text(bytes), spans }),
-            Err(fault) => Err(self.error(fault, frame)),
+            Err(fault) => Err(fault.in_frame(frame)),
         }
     }
 
-    fn error(&self, fault: scan::Fault, frame: u64) -> DecodeError {
-        DecodeError { kind: fault.kind, field: fault.field, frame, within: fault.at as u64 }
-    }
-
-    fn fail(&mut self, fault: scan::Fault) -> DecodeError {
-        let error = self.error(fault, self.position);
+    fn fail(&mut self, fault: Fault) -> DecodeError {
+        let error = fault.in_frame(self.position);
         self.rest = Rest::Failed(Box::new(error));
         error
     }
@@ -240,11 +240,7 @@ impl Decoder {
             Rest::Failed(error) => Err(**error),
             Rest::CutOff(cut_off) => {
                 let at = cut_off.bytes.len();
-                Err(self.fail(scan::Fault {
-                    kind: DecodeErrorKind::UnexpectedEnd,
-                    at,
-                    field: None,
-                }))
+                Err(self.fail(Fault::framing(DecodeErrorKind::UnexpectedEnd, at)))
             }
         }
     }

@@ -12,7 +12,7 @@
 //! * A byte is examined again only inside an unfinished escape (at most 11 bytes) or an unfinished
 //!   UTF-8 sequence (at most 3).
 
-use crate::error::{DecodeErrorKind as Kind, Field};
+use crate::error::{DecodeError, DecodeErrorKind as Kind, Field};
 use crate::limits::MAX_DEPTH;
 use crate::message::token_is;
 use crate::text::{hex4, plain_run, valid_prefix};
@@ -26,8 +26,13 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn framing(kind: Kind, at: usize) -> Self {
+    pub(crate) fn framing(kind: Kind, at: usize) -> Self {
         Fault { kind, at, field: None }
+    }
+
+    /// The error that it is, in a frame that begins at `frame` in its stream.
+    pub(crate) fn in_frame(self, frame: u64) -> DecodeError {
+        DecodeError { kind: self.kind, field: self.field, frame, within: self.at as u64 }
     }
 }
 

@@ -1,0 +1,47 @@
+//! The program itself, which `main.rs` runs: the command-line server and chat client of chatproto, `server-example serve`, which is also what
+//! happens without arguments, and `server-example chat --name NAME`.
+//!
+//! ```text
+//! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
+//!          │      │        └──► budgets       … and how much of a kind the log may hold
+//!          │      └───► audit                 what moderators did, in a file
+//!          │
+//!          └───► chat ─► terminal or pipe     the client: one of two faces …
+//!                          └► connection      … over one connection that is made again when lost
+//! units, text: what both sides parse and print
+//! ```
+//!
+//! No rule of the protocol lives in this crate; they are all in the library.
+
+#![forbid(unsafe_code)]
+
+mod audit;
+mod budgets;
+mod chat;
+mod cli;
+mod failure;
+mod log;
+mod serve;
+mod stderr;
+mod text;
+mod units;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the program to its end. `arguments` begin with the program's own name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let outcome = cli::parse(arguments).and_then(|command| match command {
+        cli::Command::Serve(options) => serve::run(&options),
+        cli::Command::Chat(options) => chat::run(&options),
+    });
+    let code = match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            stderr::say(format_args!("server-example: {failure}"));
+            failure.exit_code()
+        }
+    };
+    stderr::finish();
+    code
+}
