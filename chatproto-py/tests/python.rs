@@ -1,10 +1,13 @@
 //! The Python package as its users get it: a wheel is built and installed into a fresh virtual
-//! environment under `target/`, and the package's own tests run there, with its types checked.
+//! environment under `target/`, and the package's own tests run there, with its types checked. Then
+//! it talks with a program in C and one in Rust.
 //!
-//! Needs Python 3.11 or later with `venv`; what else the tests use is installed by pip.
+//! Needs Python 3.11 or later with `venv`, and a C compiler; what else the tests use is installed by
+//! pip.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// What the environment gets from the package index.
 const TOOLS: [&str; 4] = ["maturin>=1.16,<2", "pytest>=9,<10", "hypothesis>=6,<7", "mypy>=2,<3"];
@@ -74,10 +77,10 @@ fn the_package_works_in_a_fresh_environment() {
         &tests,
     ];
     run(&mut python(&pytest), "the package's own tests must pass");
-    talk_with_rust(python);
+    talk(python);
 }
 
-/// Asks the Rust client for a word with both kinds of Python's.
+/// Asks the Rust client for a word with both kinds of Python's, and has a word go round.
 const TALK: &str = r##"
 import asyncio, sys
 import chatproto, chatproto.aio
@@ -87,6 +90,9 @@ with chatproto.Client("python", port=port) as client:
     client.send("rust", "h\u00e9 \U0001f600")
     answer = client.recv(timeout=60)
     assert (answer.sender, answer.msg) == ("rust", "python: h\u00e9 \U0001f600"), answer
+    client.send("c", "\u017elu\u0165, Python")
+    answer = client.recv(timeout=60)
+    assert (answer.sender, answer.msg) == ("rust", "\u017elu\u0165, Python, C, Rust"), answer
 
 async def talk():
     async with chatproto.aio.Client("snake", port=port) as client:
@@ -100,27 +106,55 @@ async def talk():
 asyncio.run(talk())
 "##;
 
-/// A Python program and a Rust one in one conversation, on a server in Rust.
-fn talk_with_rust(python: impl Fn(&[&str]) -> Command) {
+/// A Python program, one in C and one in Rust in one conversation, on a server in Rust.
+fn talk(python: impl Fn(&[&str]) -> Command) {
     let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());
     let running = std::thread::spawn(move || server.run());
     let mut rust = chatproto::Client::connect(address, "rust").unwrap();
+    let mut c = Command::new(compile_c_program())
+        .args([&address.to_string(), "c", "rust"])
+        .spawn()
+        .expect("it was just compiled");
+    while handle.online() < 2 {
+        assert_eq!(c.try_wait().unwrap(), None, "the program in C could not join");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let port = address.port().to_string();
     let mut talk = python(&["-W", "error", "-c", TALK, &port]);
     let program = std::thread::scope(|scope| {
         let ended = scope.spawn(move || run(&mut talk, "they must understand each other"));
-        let patience = std::time::Duration::from_secs(60);
+        let patience = Duration::from_secs(60);
         let message = rust.recv_timeout(patience).unwrap();
         rust.send("python", &format!("{}: {}", message.from.name, message.msg)).unwrap();
+        let message = rust.recv_timeout(patience).unwrap();
+        assert_eq!(message.from.name, "c");
+        rust.send("python", &format!("{}, Rust", message.msg)).unwrap();
         assert_eq!(rust.recv_timeout(patience).unwrap().msg, "join");
         rust.send("/join", "#tea").unwrap();
         rust.send("#tea", "hello").unwrap();
         ended.join()
     });
+    let c = c.wait();
     handle.stop();
     running.join().unwrap().unwrap();
     program.unwrap();
+    assert!(c.unwrap().success());
+}
+
+/// The program with which the C library's own tests talk, linked with the library, which Cargo built
+/// beside this test.
+fn compile_c_program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let libraries = test.parent().expect("a file is in a folder");
+    let c = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chatproto-c");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("talk");
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-pthread", "-I"]);
+    compiler.arg(c.join("include")).arg(c.join("tests/talk.c"));
+    compiler.arg(libraries.join("libchatproto_c.a")).args(["-ldl", "-lm", "-o"]).arg(&program);
+    run(&mut compiler, "please install a C compiler");
+    program
 }
 
 const INSTALL: &str = "please install Python 3.11 or later with its venv module (Debian and Ubuntu: \
