@@ -139,9 +139,11 @@ pub unsafe extern "C" fn chatproto_json_str_unescape(
                 Some(0) => {
                     let (c, taken) = escape(rest.as_bytes()).ok_or_else(|| {
                         let at = raw.len() - rest.len();
-                        let sentence = format_args!("`token` has no valid escape at byte {at}");
                         *length = 0;
-                        fail(chatproto_result::InvalidArgument, sentence)
+                        fail(
+                            chatproto_result::InvalidArgument,
+                            format_args!("`token` has no valid escape at byte {at}"),
+                        )
                     })?;
                     (&*c.encode_utf8(&mut utf8), taken)
                 }

@@ -92,8 +92,10 @@ pub unsafe extern "C" fn chatproto_decoder_new(
         // SAFETY: the caller's promise
         let handle = unsafe { out(decoder, std::ptr::null_mut(), "decoder")? };
         if max_frame > 1 << 30 {
-            let sentence = format_args!("`max_frame` must be at most 1 GiB, not {max_frame}");
-            return Err(fail(chatproto_result::InvalidArgument, sentence));
+            return Err(fail(
+                chatproto_result::InvalidArgument,
+                format_args!("`max_frame` must be at most 1 GiB, not {max_frame}"),
+            ));
         }
         let decoder =
             Decoder::new(if max_frame == 0 { Limits::default().frame } else { max_frame });
@@ -184,8 +186,10 @@ pub unsafe extern "C" fn chatproto_decoder_finish(
         decoder.0.alone(|stream| {
             // one that has failed reads nothing more
             if !stream.failed && stream.taken < stream.fed.len() {
-                let sentence = format_args!("the stream has bytes that were not decoded");
-                return Err(fail(chatproto_result::WrongState, sentence));
+                return Err(fail(
+                    chatproto_result::WrongState,
+                    format_args!("the stream has bytes that were not decoded"),
+                ));
             }
             stream.decoder.finish().map_err(|error| {
                 stream.failed = true;

@@ -84,8 +84,10 @@ struct Watch<'a>(&'a AtomicBool);
 impl<'a> Watch<'a> {
     fn new(poisoned: &'a AtomicBool) -> Result<Self, chatproto_result> {
         if poisoned.load(Relaxed) {
-            let sentence = format_args!("the handle was given up after a defect: free it");
-            return Err(fail(chatproto_result::Poisoned, sentence));
+            return Err(fail(
+                chatproto_result::Poisoned,
+                format_args!("the handle was given up after a defect: free it"),
+            ));
         }
         Ok(Watch(poisoned))
     }

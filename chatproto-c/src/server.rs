@@ -115,8 +115,10 @@ impl Running {
             ended = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 None => changed.wait(ended).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => {
-                    let sentence = format_args!("the server still runs");
-                    return Err(fail(chatproto_result::Timeout, sentence));
+                    return Err(fail(
+                        chatproto_result::Timeout,
+                        format_args!("the server still runs"),
+                    ));
                 }
                 Some(left) => {
                     changed.wait_timeout(ended, left).unwrap_or_else(PoisonError::into_inner).0
@@ -182,8 +184,10 @@ unsafe fn configure(
     // SAFETY: whatever the size is, it stands there
     let size = unsafe { (&raw const (*options).size).read() };
     if size != size_of::<chatproto_server_options>() {
-        let sentence = format_args!("`options` has the size {size}: take the default options");
-        return Err(fail(chatproto_result::InvalidArgument, sentence));
+        return Err(fail(
+            chatproto_result::InvalidArgument,
+            format_args!("`options` has the size {size}: take the default options"),
+        ));
     }
     // SAFETY: the caller's promise
     let options = unsafe { &*options };
@@ -191,8 +195,10 @@ unsafe fn configure(
     let address = match unsafe { options.address.text("address")? } {
         "" => SocketAddr::from(([127, 0, 0, 1], PORT)),
         text => text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
-            let sentence = format_args!("{text:?} is not an address such as \"127.0.0.1:65432\"");
-            fail(chatproto_result::InvalidArgument, sentence)
+            fail(
+                chatproto_result::InvalidArgument,
+                format_args!("{text:?} is not an address such as \"127.0.0.1:65432\""),
+            )
         })?,
     };
     let mut builder = Server::builder().limits(limits(options));
@@ -354,8 +360,10 @@ pub unsafe extern "C" fn chatproto_users_name(
         let (name, users) =
             unsafe { (out(name, chatproto_str::EMPTY, "name")?, at(users, "users")?) };
         let found = users.0.get(index).ok_or_else(|| {
-            let sentence = format_args!("there are {} names, and none at {index}", users.0.len());
-            fail(chatproto_result::InvalidArgument, sentence)
+            fail(
+                chatproto_result::InvalidArgument,
+                format_args!("there are {} names, and none at {index}", users.0.len()),
+            )
         })?;
         *name = found.as_str().into();
         Ok(())

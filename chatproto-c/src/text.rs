@@ -99,8 +99,10 @@ pub(crate) unsafe fn bytes<'a>(
         return Err(fail(chatproto_result::NullPointer, format_args!("`{what}` is NULL")));
     }
     if len > isize::MAX as usize {
-        let sentence = format_args!("`{what}` cannot have {len} bytes");
-        return Err(fail(chatproto_result::InvalidArgument, sentence));
+        return Err(fail(
+            chatproto_result::InvalidArgument,
+            format_args!("`{what}` cannot have {len} bytes"),
+        ));
     }
     // SAFETY: not NULL, not longer than an object can be, and readable by the caller's promise
     Ok(unsafe { slice::from_raw_parts(ptr, len) })

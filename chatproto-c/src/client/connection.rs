@@ -171,8 +171,10 @@ impl Connection {
         if state.queued >= limit {
             self.write(&mut state);
             if state.queued >= limit {
-                let sentence = format_args!("{} bytes wait to be written", state.queued);
-                return Err(fail(chatproto_result::QueueFull, sentence));
+                return Err(fail(
+                    chatproto_result::QueueFull,
+                    format_args!("{} bytes wait to be written", state.queued),
+                ));
             }
         }
         state.session.send(to, msg).map_err(|error| client_error(&error))?;
@@ -194,8 +196,10 @@ impl Connection {
             }
             let now = Instant::now();
             if until.is_some_and(|until| until <= now) {
-                let sentence = format_args!("the server does not read");
-                return Err(fail(chatproto_result::Timeout, sentence));
+                return Err(fail(
+                    chatproto_result::Timeout,
+                    format_args!("the server does not read"),
+                ));
             }
             let wanted = state.wanted_to_write(now);
             drop(state);

@@ -166,16 +166,20 @@ pub(super) unsafe fn add(
         return Err(fail(chatproto_result::NullPointer, format_args!("`endpoints` is NULL")));
     }
     if count > isize::MAX as usize / size_of::<chatproto_endpoint>() {
-        let sentence = format_args!("there cannot be {count} endpoints");
-        return Err(fail(chatproto_result::InvalidArgument, sentence));
+        return Err(fail(
+            chatproto_result::InvalidArgument,
+            format_args!("there cannot be {count} endpoints"),
+        ));
     }
     // SAFETY: not NULL, and so many by the caller's promise
     for endpoint in unsafe { slice::from_raw_parts(endpoints, count) } {
         // SAFETY: the caller's promise
         let (name, help) = unsafe { (endpoint.name.text("name")?, endpoint.help.text("help")?) };
         let Some(function) = endpoint.handler else {
-            let sentence = format_args!("the handler of {name:?} is NULL");
-            return Err(fail(chatproto_result::NullPointer, sentence));
+            return Err(fail(
+                chatproto_result::NullPointer,
+                format_args!("the handler of {name:?} is NULL"),
+            ));
         };
         let callback = Callback { function, user_data: endpoint.user_data, gate: Arc::clone(gate) };
         builder = builder.endpoint(name, help, callback).map_err(|error| server_error(&error))?;
