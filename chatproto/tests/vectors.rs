@@ -190,6 +190,43 @@ fn decode_vectors_hold_under_every_split() {
     }
 }
 
+/// `Message::decode` takes one object and nothing else: whatever the vector, it says what a decoder
+/// says first, then whether the input ends there.
+#[test]
+fn one_object_alone_is_judged_as_the_first_of_a_stream() {
+    let default = |vector: &Value| vector["max_frame"].is_null() && vector["strict"].is_null();
+    for (id, vector) in vectors("decode").into_iter().filter(|(_, vector)| default(vector)) {
+        let input = bytes(&vector);
+        let mut rest = &input[..];
+        let first = Decoder::default().decode(&mut rest);
+        let behind = rest.iter().position(|byte| !b" \t\r\n".contains(byte));
+        let offset_behind = |at: usize| (input.len() - rest.len() + at) as u64;
+        let expected = match first {
+            Ok(Some(frame)) => {
+                let taken = &input[..input.len() - rest.len()];
+                assert_eq!(frame.as_str().as_bytes(), taken.trim_ascii(), "{id}");
+                match behind {
+                    None => Ok(frame.message().to_owned()),
+                    Some(at) => Err(("unexpected-byte", offset_behind(at))),
+                }
+            }
+            Ok(None) => Err(("unexpected-end", input.len() as u64)),
+            Err(error) => Err((error.kind().as_str(), error.offset())),
+        };
+        let judge = |input: &[u8]| {
+            Message::decode(input).map_err(|error| (error.kind().as_str(), error.offset()))
+        };
+        assert_eq!(judge(&input), expected, "{id}");
+        if expected.is_ok() {
+            let mut longer = [&input[..], b" \n\t\r"].concat();
+            assert_eq!(judge(&longer), expected, "{id} and white space");
+            longer.push(b'x');
+            let offset = longer.len() as u64 - 1;
+            assert_eq!(judge(&longer), Err(("unexpected-byte", offset)), "{id} and a byte");
+        }
+    }
+}
+
 #[test]
 fn encode_vectors() {
     for (id, vector) in vectors("encode") {

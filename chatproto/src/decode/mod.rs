@@ -44,11 +44,8 @@ impl<'a> Frame<'a> {
         let begin = bytes.iter().take_while(|&&byte| is_blank(byte)).count();
         let error = |fault: Fault| fault.in_frame(begin as u64);
         let input = &bytes[begin..];
-        let scanned = match input {
-            [] => Progress::Incomplete,
-            _ => Scanner::new(false).resume(input, Limits::default().frame).map_err(error)?,
-        };
-        let Progress::Complete(length, verdict) = scanned else {
+        let scanned = Scanner::new(false).resume(input, Limits::default().frame);
+        let Progress::Complete(length, verdict) = scanned.map_err(error)? else {
             return Err(error(Fault::framing(DecodeErrorKind::UnexpectedEnd, input.len())));
         };
         let spans = verdict.map_err(error)?;
