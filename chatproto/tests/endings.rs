@@ -55,6 +55,8 @@ fn one_who_waits_for_a_command_can_be_too_slow_too() {
     let held = std::sync::Mutex::new(held);
     let mut limits = limits();
     limits.drain = Duration::from_millis(200);
+    // time enough for this test to come to reading its last words, on any machine
+    limits.linger = Duration::from_secs(60);
     let server = TestServer::with(limits, move |builder| {
         let wait = move |_: &Request| {
             // the other end may be gone: then nobody waits for this
