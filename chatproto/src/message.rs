@@ -219,3 +219,27 @@ fn unescape_one(token: &[u8]) -> Option<(char, usize)> {
         plain => (char::from(plain), 2),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Frame;
+
+    #[test]
+    fn a_token_is_its_raw_text_and_what_that_spells() {
+        let frame = br#"{"from":{"name":"zo\u00eb","ip":""},"to":"bob","msg":"a\\b"}"#;
+        let frame = Frame::decode(frame).unwrap();
+        let MessageRef { name, to, msg, .. } = frame.message();
+        assert_eq!((name.raw(), name.is_escaped()), (r"zo\u00eb", true));
+        assert_eq!((to.raw(), to.is_escaped()), ("bob", false));
+        assert!(name.is("zoë") && to.is("bob") && msg.is(r"a\b"));
+        assert!(!name.is(r"zo\u00eb") && !to.is("bo") && !msg.is("a") && !msg.is(r"a\bc"));
+        assert_eq!(format!("{name:?} {to:?}"), r#""zoë" "bob""#);
+    }
+
+    #[test]
+    fn the_server_is_known_by_its_name() {
+        assert!(Message::new("SERVER", "0.0.0.0", "alice", "").is_from_server());
+        assert!(!Message::new("server", "0.0.0.0", "alice", "").is_from_server());
+    }
+}

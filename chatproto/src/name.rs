@@ -298,5 +298,16 @@ mod tests {
         // 22 × e + combining acute: 66 bytes that compose to 44
         assert!(UserName::new(&"e\u{301}".repeat(22)).is_ok());
         assert!(matches!(UserName::new(&"x".repeat(65)), Err(NameError::TooLong { limit: 64 })));
+        // the Kelvin sign: three bytes that compose to one
+        assert_eq!(UserName::new(&"\u{212a}".repeat(64)).unwrap().as_str(), "K".repeat(64));
+        assert!(matches!(UserName::new(&"\u{212a}".repeat(65)), Err(NameError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_name_is_shown_as_its_text() {
+        let (user, room) = (UserName::new("zoë").unwrap(), RoomName::new("#tea").unwrap());
+        assert_eq!((user.as_ref(), room.as_str()), ("zoë", "#tea"));
+        assert_eq!(format!("{user} {user:?}"), "zoë \"zoë\"");
+        assert_eq!(format!("{room} {room:?}"), "#tea \"#tea\"");
     }
 }
