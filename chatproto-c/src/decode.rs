@@ -222,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn there_is_no_length_after_an_error() {
+        for escaped in [false, true] {
+            let token = chatproto_json_str { raw: "text".into(), escaped };
+            let mut length = 99;
+            // SAFETY: the token is there, and NULL is allowed
+            let result = unsafe {
+                chatproto_json_str_unescape(&token, std::ptr::null_mut(), 4, &mut length)
+            };
+            assert_eq!((result, length), (chatproto_result::NullPointer, 0), "{escaped}");
+        }
+    }
+
+    #[test]
     fn what_is_no_token_is_refused() {
         for raw in
             [r"\", r"\x", r"\u12", r"\u12g4", r"\ud800", r"\ud800\u0041", r"\udc00", r"\u+123"]

@@ -86,9 +86,6 @@ unsafe fn encode(
         form(&mut scratch, name, ip, to, msg);
         // SAFETY: the caller's promise, and the scratch is ours
         let given = unsafe { give(&scratch, buffer, capacity, length) };
-        if given.is_err_and(|result| result != chatproto_result::BufferTooSmall) {
-            *length = 0;
-        }
         if scratch.capacity() <= KEPT {
             let _ = SCRATCH.try_with(|kept| kept.replace(scratch));
         }

@@ -108,7 +108,8 @@ pub(crate) unsafe fn bytes<'a>(
     Ok(unsafe { slice::from_raw_parts(ptr, len) })
 }
 
-/// The two-call idiom: writes the length, and the bytes if the caller's buffer has the room.
+/// The two-call idiom: writes the length, and the bytes if the caller's buffer has the room. The
+/// length is 0 after an error other than a small buffer.
 ///
 /// # Safety
 /// `buffer` is NULL or points to `capacity` bytes that may be written, none of them in `bytes`.
@@ -126,6 +127,7 @@ pub(crate) unsafe fn give(
         if bytes.is_empty() {
             return Ok(());
         }
+        *length = 0;
         return Err(fail(chatproto_result::NullPointer, format_args!("`buffer` is NULL")));
     }
     // SAFETY: the buffer has at least so many bytes, and they are not ours
