@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use chatproto::{Client, ClientError, Message, NameError, PeerKind};
+use chatproto::{Client, ClientError, ErrorClass, Message, NameError, PeerKind};
 use support::{PATIENCE, Raw, TestServer, eventually, limits};
 
 #[test]
@@ -183,4 +183,62 @@ fn the_servers_limits_are_the_clients_to_obey() {
     let server = TestServer::with(limits, |builder| builder);
     let refused = Client::connect(server.address, "longer").unwrap_err();
     assert!(refused.to_string().contains("at most 5 bytes"), "{refused}");
+}
+
+/// A server that answers the name with `objects`, each of them a write of its own, and reads to the
+/// end.
+fn scripted_server(objects: &'static [&'static str]) -> (std::net::SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for object in objects {
+            // a client that has seen enough closes
+            let _ = stream.write_all(object.as_bytes());
+        }
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    (address, serving)
+}
+
+const WELCOME: &str =
+    "{\"from\":{\"name\":\"SERVER\",\"ip\":\"0.0.0.0\"},\"to\":\"alice\",\"msg\":\"Welcome\"}\n";
+const NO_MESSAGE: &str = r#"{"from":"SERVER","to":"alice","msg":""}"#;
+
+#[test]
+fn an_object_that_is_no_message_is_an_error_and_what_follows_still_comes() {
+    let (address, serving) = scripted_server(&[WELCOME, NO_MESSAGE, WELCOME, "]", WELCOME]);
+    let mut alice = Client::connect(address, "alice").unwrap();
+    assert_eq!((alice.peer_addr(), alice.local_addr().ip()), (address, address.ip()));
+    let mut next = || alice.messages().next().unwrap();
+    let bad = next().unwrap_err();
+    assert!(
+        matches!(&bad, ClientError::Decode(error) if error.class() == ErrorClass::Schema),
+        "{bad}"
+    );
+    assert_eq!(next().unwrap().msg, "Welcome");
+    // what is no JSON ends it: nothing behind it can be trusted
+    let broken = next().unwrap_err();
+    assert!(
+        matches!(&broken, ClientError::Decode(error) if error.class() == ErrorClass::Framing),
+        "{broken}"
+    );
+    assert!(alice.messages().next().is_none());
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_client_that_closes_minds_nothing_that_still_comes() {
+    let (address, serving) = scripted_server(&[WELCOME, NO_MESSAGE, WELCOME]);
+    Client::connect(address, "alice").unwrap().close().unwrap();
+    serving.join().unwrap();
+}
+
+#[test]
+fn what_speaks_another_protocol_is_no_server() {
+    let (address, serving) = scripted_server(&["HTTP/1.1 400 Bad Request\r\n\r\n"]);
+    let error = Client::connect(address, "alice").unwrap_err();
+    assert!(matches!(error, ClientError::Decode(_)), "{error}");
+    serving.join().unwrap();
 }
