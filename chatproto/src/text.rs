@@ -184,4 +184,21 @@ mod tests {
         }
         assert_eq!(escape_length(br"\u0000", true), Some(6));
     }
+
+    #[test]
+    fn four_digits_are_a_number_and_nothing_else_is() {
+        for value in [0, 0x0041, 0x1234, 0xABCD, 0xFFFF] {
+            assert_eq!(hex4_checked(format!("{value:04x}").as_bytes()), Some(value));
+            assert_eq!(hex4_checked(format!("{value:04X}").as_bytes()), Some(value));
+        }
+        for bad in [b'g', b'G', b'/', b':', b'@', b'`', b' ', b'"', 0xC3] {
+            // one bad digit, and any two: they must not make up for each other
+            for (one, other) in (0..4).flat_map(|one| (0..4).map(move |other| (one, other))) {
+                let mut digits = *b"0000";
+                (digits[one], digits[other]) = (bad, bad);
+                assert_eq!(hex4_checked(&digits), None, "{digits:?}");
+            }
+        }
+        assert_eq!(hex4_checked(b"012"), None);
+    }
 }
