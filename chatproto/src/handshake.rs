@@ -105,8 +105,11 @@ enum State {
     Fresh,
     /// What came so far.
     Name(Box<Partial>),
-    /// The name was completed by silence: is the next byte a line feed?
-    LateLineFeed,
+    /// The name was completed by silence: is the next byte a line feed, or CR and line feed?
+    LateLineFeed {
+        /// The CR came.
+        after_cr: bool,
+    },
     Done,
 }
 
@@ -131,7 +134,7 @@ impl Handshake {
         match std::mem::take(&mut self.state) {
             State::Fresh => self.read_name(Vec::new(), 0, input, limit),
             State::Name(partial) => self.read_name(partial.bytes, partial.received, input, limit),
-            State::LateLineFeed => self.late_line_feed(input),
+            State::LateLineFeed { after_cr } => self.late_line_feed(input, after_cr),
             State::Done => {
                 self.state = State::Done;
                 Registration::Done
@@ -183,17 +186,21 @@ impl Handshake {
         Registration::Name(name, PeerKind::Stream)
     }
 
-    fn late_line_feed<'a>(&mut self, input: &mut &'a [u8]) -> Registration<'a> {
+    fn late_line_feed<'a>(&mut self, input: &mut &'a [u8], after_cr: bool) -> Registration<'a> {
         self.state = State::Done;
-        match input {
-            [b'\n', rest @ ..] | [b'\r', b'\n', rest @ ..] => {
+        match (*input, after_cr) {
+            ([b'\n', rest @ ..], _) | ([b'\r', b'\n', rest @ ..], false) => {
                 *input = rest;
                 Registration::LateLineFeed
             }
+            ([], _) => {
+                self.state = State::LateLineFeed { after_cr };
+                Registration::Waiting
+            }
             // white space to the stream of objects: safe to drop while its line feed is awaited
-            [] | [b'\r'] => {
+            ([b'\r'], false) => {
                 *input = &[];
-                self.state = State::LateLineFeed;
+                self.state = State::LateLineFeed { after_cr: true };
                 Registration::Waiting
             }
             _ => Registration::Done,
@@ -211,7 +218,7 @@ impl Handshake {
             self.state = State::Done;
             return Registration::Stranger(Stranger::Http);
         }
-        self.state = State::LateLineFeed;
+        self.state = State::LateLineFeed { after_cr: false };
         Registration::Name(Cow::Owned(bytes), PeerKind::OneRead)
     }
 
@@ -225,7 +232,7 @@ impl Handshake {
                 Registration::Name(Cow::Owned(partial.bytes), PeerKind::OneRead)
             }
             State::Fresh | State::Name(_) => Registration::Gone,
-            State::LateLineFeed | State::Done => Registration::Done,
+            State::LateLineFeed { .. } | State::Done => Registration::Done,
         }
     }
 
