@@ -70,7 +70,7 @@ pub mod error;
 mod extension;
 pub mod handshake;
 pub mod hub;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod hub_model_tests;
 pub mod limits;
 pub mod message;
@@ -98,6 +98,16 @@ pub use name::{EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_invisi
 pub use outbox::SlowReader;
 pub use server::{Server, ServerBuilder, ServerHandle};
 pub use session::{Session, SessionEvent};
+
+/// What the fuzz targets need and nobody else can use.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// The hub against its model, in a life that the bytes decide.
+    pub fn hub_operations(input: &[u8]) {
+        crate::hub_model_tests::bytes::hub_operations(input);
+    }
+}
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,93 +1,22 @@
-//! The hub against a model of it. Random people connect, talk, come and go, keep order and read
-//! slowly; after every step the hub must have said to everybody exactly what the model says, and
-//! know what the model knows.
+//! The hub against a model of it. People connect, talk, come and go, keep order and read slowly;
+//! after every step the hub must have said to everybody exactly what the model says, and know what
+//! the model knows.
 //!
 //! `steps` is what can happen, and `names` with what words. `reference` is the model: it says what it
 //! expects as `texts`. `system` is the hub with an outbox and a virtual socket for every connection,
-//! and compares.
+//! and compares. Which steps are taken is decided by chance (`random`, with `strategies`), or by the
+//! bytes of a fuzzer (`bytes`).
 //!
-//! A failure prints the shortest list of steps that still fails. `PROPTEST_CASES=1000000` looks for
-//! longer.
+//! A failure of `random` prints the shortest list of steps that still fails. `PROPTEST_CASES=1000000`
+//! looks for longer.
 
+pub(crate) mod bytes;
 mod names;
+#[cfg(test)]
+mod random;
 mod reference;
 mod steps;
+#[cfg(test)]
+mod strategies;
 mod system;
 mod texts;
-
-use proptest::strategy::{BoxedStrategy, Strategy};
-use proptest::test_runner::{Config, RngAlgorithm};
-use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-
-use reference::Model;
-use steps::{Setup, Step};
-use system::System;
-
-/// A few people, or a room with about a hundred of them.
-struct Hub<const CROWDED: bool>;
-
-impl<const CROWDED: bool> ReferenceStateMachine for Hub<CROWDED> {
-    type State = Model;
-    type Transition = Step;
-
-    fn init_state() -> BoxedStrategy<Model> {
-        Setup::any(CROWDED).prop_map(Model::new).boxed()
-    }
-
-    fn transitions(model: &Model) -> BoxedStrategy<Step> {
-        steps::next(model)
-    }
-
-    fn preconditions(model: &Model, step: &Step) -> bool {
-        model.can(step)
-    }
-
-    fn apply(mut model: Model, step: &Step) -> Model {
-        model.apply(step);
-        model
-    }
-}
-
-impl<const CROWDED: bool> StateMachineTest for Hub<CROWDED> {
-    type SystemUnderTest = System;
-    type Reference = Self;
-
-    fn init_test(model: &Model) -> System {
-        System::new(model)
-    }
-
-    fn apply(mut system: System, model: &Model, step: Step) -> System {
-        system.apply(&step);
-        system.compare(model);
-        system
-    }
-
-    fn teardown(system: System, model: Model) {
-        system.finish(&model);
-    }
-}
-
-/// So many cases, unless `PROPTEST_CASES` says how many.
-fn config(cases: u32) -> Config {
-    // (the default algorithm takes a third of the time of a debug build)
-    let rng_algorithm = RngAlgorithm::XorShift;
-    let default = Config { failure_persistence: None, rng_algorithm, ..Config::default() };
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => default,
-        None => Config { cases, ..default },
-    }
-}
-
-prop_state_machine! {
-    #![proptest_config(config(10_000))]
-
-    #[test]
-    fn whatever_people_do_the_hub_says_what_the_model_says(sequential 1..40 => Hub<false>);
-}
-
-prop_state_machine! {
-    #![proptest_config(config(500))]
-
-    #[test]
-    fn a_crowd_is_told_everything_once(sequential 1..20 => Hub<true>);
-}
