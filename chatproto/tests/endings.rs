@@ -128,3 +128,20 @@ fn a_pipeline_of_commands_costs_no_more_than_its_length() {
     }
     assert_eq!(peer.try_read(), None);
 }
+
+/// A sender who is too fast and waits for the application at the same time gets every answer, once,
+/// in order.
+#[test]
+fn a_pipeline_of_commands_may_be_longer_than_a_burst() {
+    let mut limits = limits();
+    limits.rate = Some(Rate { per_second: 1000, burst: 10 });
+    let server = TestServer::with(limits, |builder| {
+        builder.endpoint("/echo", "Echoes.", |request: &Request| Ok(request.msg.clone())).unwrap()
+    });
+    let mut peer = Raw::join(server.address, "peer");
+    let all: String = (0..100).map(|number| object("/echo", &number.to_string())).collect();
+    peer.write(all.as_bytes());
+    for number in 0..100 {
+        assert_eq!(peer.read().msg, number.to_string());
+    }
+}

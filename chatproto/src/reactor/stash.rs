@@ -4,16 +4,18 @@
 /// that handling it again after an effect costs next to nothing.
 const CHUNK: usize = 4 * 1024;
 
-/// `0 <= at <= bytes.len()`; what is before `at` was taken.
+/// `0 <= at <= taken <= bytes.len()`; what is before `at` was used up, what was last taken ends at
+/// `taken`.
 #[derive(Debug)]
 pub(super) struct Stash {
     bytes: Box<[u8]>,
     at: usize,
+    taken: usize,
 }
 
 impl Stash {
     pub(super) fn new(bytes: &[u8]) -> Self {
-        Stash { bytes: bytes.into(), at: 0 }
+        Stash { bytes: bytes.into(), at: 0, taken: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -26,11 +28,31 @@ impl Stash {
         let length = rest.len().min(CHUNK).min(arena.len());
         arena[..length].copy_from_slice(&rest[..length]);
         self.at += length;
+        self.taken = self.at;
         length
     }
 
-    /// Puts back the last `count` bytes that were taken.
+    /// Puts back the last `count` bytes of what was last taken, whatever was put back of it before.
     pub(super) fn put_back(&mut self, count: usize) {
-        self.at -= count;
+        self.at = self.taken - count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_can_be_put_back_than_before() {
+        let mut stash = Stash::new(b"one two three");
+        let mut arena = [0; 8];
+        assert_eq!(stash.take(&mut arena), 8);
+        // the peer is too fast, and then waits for the outcome of something before that
+        stash.put_back(1);
+        stash.put_back(4);
+        assert_eq!(stash.take(&mut arena), 8);
+        assert_eq!(&arena, b"two thre");
+        assert_eq!(stash.take(&mut arena), 1);
+        assert!(stash.is_empty());
     }
 }
