@@ -164,13 +164,19 @@ impl Handshake {
             before.extend_from_slice(part);
             Cow::Owned(before)
         };
-        if let Some(stranger) = stranger(&name, end.map(|at| fresh[at])) {
+        // bytes beyond the limit are not looked at, whether they came at once or not
+        let excess = received.saturating_sub(limit);
+        if let Some(stranger) = stranger(&name[..name.len().saturating_sub(excess)]) {
             self.state = State::Done;
             return Registration::Stranger(stranger);
         }
-        if received > limit {
+        if excess > 0 {
             self.state = State::Done;
             return Registration::Refused(NameError::TooLong { limit });
+        }
+        if end.is_some_and(|at| is_http(&name, fresh[at])) {
+            self.state = State::Done;
+            return Registration::Stranger(Stranger::Http);
         }
         *input = &input[used..];
         let Some(end) = end else {
@@ -246,28 +252,26 @@ fn is_cut_off(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// Recognises other protocols by the bytes before the name's end, and the byte that ended it.
-fn stranger(bytes: &[u8], end: Option<u8>) -> Option<Stranger> {
+/// Recognises other protocols by their first bytes.
+fn stranger(bytes: &[u8]) -> Option<Stranger> {
     if bytes.starts_with(&[0x16, 0x03]) {
         return Some(Stranger::Tls);
     }
-    if bytes.starts_with(b"SSH-1.") || bytes.starts_with(b"SSH-2.") {
-        return Some(Stranger::Ssh);
+    let is_ssh = bytes.starts_with(b"SSH-1.") || bytes.starts_with(b"SSH-2.");
+    is_ssh.then_some(Stranger::Ssh)
+}
+
+/// Recognises HTTP by the bytes before the name's end, and the byte that ended it.
+fn is_http(bytes: &[u8], end: u8) -> bool {
+    if end != b'\n' {
+        return is_http_method(bytes);
     }
-    let is_request_line = || {
-        let mut words = bytes.split(|&b| b == b' ');
-        let method = words.next().unwrap_or_default();
-        !method.is_empty()
-            && method.iter().all(u8::is_ascii_uppercase)
-            && words.next().is_some_and(|target| !target.is_empty())
-            && words.next().is_some_and(|version| version.starts_with(b"HTTP/"))
-    };
-    let is_http = match end {
-        Some(b'\n') => is_request_line(),
-        Some(_) => is_http_method(bytes),
-        None => false,
-    };
-    is_http.then_some(Stranger::Http)
+    let mut words = bytes.split(|&b| b == b' ');
+    let method = words.next().unwrap_or_default();
+    !method.is_empty()
+        && method.iter().all(u8::is_ascii_uppercase)
+        && words.next().is_some_and(|target| !target.is_empty())
+        && words.next().is_some_and(|version| version.starts_with(b"HTTP/"))
 }
 
 /// Whether an unfinished line can only be the beginning of an HTTP request.
