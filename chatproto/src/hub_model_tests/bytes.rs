@@ -14,15 +14,19 @@ use super::reference::Model;
 use super::steps::{Act, Question, Setup, Step, TOKEN, Verdict, Window};
 use super::system::System;
 
-/// More make the hub slow, and not more interesting.
+/// Most steps of a life: more take longer, and show nothing else.
 const MOST_STEPS: usize = 100;
+/// The same in a crowd, where each takes much longer.
+const MOST_IN_A_CROWD: usize = 20;
 
 /// Lets it happen to a hub and its model.
 pub(crate) fn hub_operations(input: &[u8]) {
     let Some((&first, steps)) = input.split_first() else { return };
-    let mut model = Model::new(setup(first));
+    let setup = setup(first);
+    let most = if setup.bystanders > 0 { MOST_IN_A_CROWD } else { MOST_STEPS };
+    let mut model = Model::new(setup);
     let mut system = System::new(&model);
-    for code in steps.as_chunks().0.iter().take(MOST_STEPS) {
+    for code in steps.as_chunks().0.iter().take(most) {
         if let Some(step) = step(&model, *code) {
             assert!(model.can(&step), "{step:?} makes no sense");
             model.apply(&step);
@@ -38,7 +42,6 @@ fn setup(byte: u8) -> Setup {
         policy: if byte & 1 == 0 { SlowReader::Disconnect } else { SlowReader::DropOldest },
         announces: byte & 2 != 0,
         present: usize::from(byte >> 2 & 7).min(PRESENT.len()),
-        // a crowd takes its time
         bystanders: if byte >> 5 == 7 { 98 } else { 0 },
     }
 }
