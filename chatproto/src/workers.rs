@@ -14,7 +14,7 @@ use crate::hub::{Completion, Effect, Event};
 use crate::reactor::Shared;
 
 /// An effect, and where its outcome goes.
-type Job = (Effect, Arc<Shared>);
+pub(crate) type Job = (Effect, Arc<Shared>);
 
 pub(crate) struct Workers {
     /// Endpoints: whoever is free takes the next.
@@ -45,6 +45,13 @@ impl Workers {
             Ok(sender)
         });
         Ok(Workers { calls, names: names.collect::<io::Result<_>>()? })
+    }
+
+    /// No threads: whoever has the receiver carries out what is queued.
+    #[cfg(test)]
+    pub(crate) fn by_hand() -> (Self, mpsc::Receiver<Job>) {
+        let (calls, receiver) = mpsc::channel();
+        (Workers { names: vec![calls.clone()], calls }, receiver)
     }
 
     /// Queues an effect. A connection has one at a time, so the queues are bounded.

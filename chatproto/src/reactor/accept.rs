@@ -15,6 +15,7 @@ use crate::hub::Event;
 use crate::name::{GUEST, SERVER};
 
 use super::mailbox::Mail;
+use super::stream::Stream;
 use super::{LISTENER, Shared};
 
 /// What one turn accepts at most, so that those who are connected are not kept waiting.
@@ -75,7 +76,7 @@ impl Acceptor {
         &mut self,
         shared: &Shared,
         lane: usize,
-        own: &mut Vec<(TcpStream, IpAddr)>,
+        own: &mut Vec<(Stream, IpAddr)>,
         now: Instant,
     ) {
         if self.paused_until.is_some_and(|until| until > now) {
@@ -95,6 +96,7 @@ impl Acceptor {
                     if !INHERITED && configure(&SockRef::from(&stream)).is_err() {
                         continue;
                     }
+                    let stream = Stream::Tcp(stream);
                     let to = least_loaded(shared);
                     shared.lanes[to].load.fetch_add(1, Ordering::Relaxed);
                     if to == lane {

@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-
 use crate::decode::{Decoder, Frame};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::{Handshake, PeerKind, Registration, Stranger};
@@ -17,6 +15,7 @@ use crate::outbox::Outbox;
 
 use super::READ_MOST;
 use super::stash::Stash;
+use super::stream::Stream;
 
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ pub(super) enum Filled {
 
 #[derive(Debug)]
 pub(super) struct Conn {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) id: ConnId,
     pub(super) outbox: Outbox,
     phase: Phase,
@@ -113,7 +112,7 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(stream: TcpStream, id: ConnId) -> Self {
+    pub(super) fn new(stream: Stream, id: ConnId) -> Self {
         Conn {
             stream,
             id,

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::Waker;
-use mio::net::TcpStream;
 
 use crate::chunk::Chunk;
 use crate::hub::{Completion, LaneAction, Token};
+
+use super::stream::Stream;
 
 /// What one event loop is handed by the others.
 pub(super) enum Mail {
@@ -16,7 +17,7 @@ pub(super) enum Mail {
     /// that stand aside, and what to do.
     Batch(Arc<Chunk>, u32, Vec<LaneAction>),
     /// A connection to take over.
-    Accepted(TcpStream, std::net::IpAddr),
+    Accepted(Stream, std::net::IpAddr),
     /// An effect finished.
     Completed(Token, Completion),
 }

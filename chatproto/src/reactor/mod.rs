@@ -12,10 +12,14 @@
 //! one piece of the application's code that does is its observer.
 
 mod accept;
+mod clock;
 mod conn;
 mod mailbox;
 mod shared;
+#[cfg(test)]
+mod simulation;
 mod stash;
+mod stream;
 mod timer;
 mod write;
 
@@ -26,14 +30,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token as PollToken, Waker};
+use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
 
 use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
 use mailbox::{Mail, Mailbox};
+use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
 pub(crate) use shared::{Setup, Shared};
@@ -106,7 +110,7 @@ pub(crate) struct Reactor {
     open: usize,
     timers: Timers,
     /// Accepted, and not yet known to the hub.
-    fresh: Vec<(TcpStream, IpAddr)>,
+    fresh: Vec<(Stream, IpAddr)>,
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
@@ -130,45 +134,57 @@ impl Reactor {
         let mut arena = vec![0; ARENA].into_boxed_slice();
         loop {
             self.wait(&mut events)?;
-            let now = Now::system();
+            let now = clock::now();
             self.take_events(&events, now);
-            for mail in self.shared.lanes[self.lane].take() {
-                self.take_mail(mail);
-            }
-            if self.must_begin_stop() {
-                self.begin_stop(now);
-            }
-            self.fire_timers(now.monotonic);
-            self.put_through(now, &mut arena);
-            self.write_dirty(now.monotonic);
-            self.relieve(now.monotonic);
-            if self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic) {
-                self.handle(now, Vec::new());
+            if self.turn(now, &mut arena) {
                 return Ok(());
             }
         }
     }
 
+    /// What there is to do after the wait. Whether it was the last turn.
+    fn turn(&mut self, now: Now, arena: &mut [u8]) -> bool {
+        for mail in self.shared.lanes[self.lane].take() {
+            self.take_mail(mail);
+        }
+        if self.must_begin_stop() {
+            self.begin_stop(now);
+        }
+        self.fire_timers(now.monotonic);
+        self.put_through(now, arena);
+        self.write_dirty(now.monotonic);
+        self.relieve(now.monotonic);
+        let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
+        if is_last {
+            self.handle(now, Vec::new());
+        }
+        is_last
+    }
+
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = self.fall_asleep();
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        self.shared.lanes[self.lane].awake();
+        Ok(())
+    }
+
+    /// How long to wait if nothing happens; `None` is for ever. From now on others wake it.
+    fn fall_asleep(&self) -> Option<Duration> {
         let busy = !self.ready.is_empty()
             || !self.dirty.is_empty()
             || self.has_hub_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
         let mailbox = &self.shared.lanes[self.lane];
-        let timeout = if busy || !mailbox.fall_asleep() || self.must_begin_stop() {
-            Some(Duration::ZERO)
-        } else {
-            let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
-            let next = [self.timers.next(), self.hub_due, paused, self.stop_at];
-            let next = next.into_iter().flatten().min();
-            next.map(|at| at.saturating_duration_since(Instant::now()))
-        };
-        match self.poll.poll(events, timeout) {
-            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-            _ => {}
+        if busy || !mailbox.fall_asleep() || self.must_begin_stop() {
+            return Some(Duration::ZERO);
         }
-        mailbox.awake();
-        Ok(())
+        let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
+        let next = [self.timers.next(), self.hub_due, paused, self.stop_at];
+        let next = next.into_iter().flatten().min();
+        next.map(|at| at.saturating_duration_since(clock::instant()))
     }
 
     /// Whether something waits for the hub that is no input of a connection.
@@ -195,21 +211,23 @@ impl Reactor {
                         acceptor.handle_ready();
                     }
                 }
-                PollToken(slot) => {
-                    let Some(Some(conn)) = self.conns.get_mut(slot) else { continue };
-                    conn.saw_end |= event.is_read_closed();
-                    if event.is_writable() && conn.outbox.is_refused() {
-                        conn.outbox.handle_writable();
-                        self.make_dirty(slot as u32);
-                    }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.make_ready(slot as u32);
-                    }
-                }
+                PollToken(slot) => self.take_readiness(slot as u32, event.into()),
             }
         }
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.accept(&self.shared, self.lane, &mut self.fresh, now.monotonic);
+        }
+    }
+
+    fn take_readiness(&mut self, slot: u32, readiness: Readiness) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        conn.saw_end |= readiness.read_closed;
+        if readiness.writable && conn.outbox.is_refused() {
+            conn.outbox.handle_writable();
+            self.make_dirty(slot);
+        }
+        if readiness.readable || readiness.read_closed || readiness.error {
+            self.make_ready(slot);
         }
     }
 
@@ -336,7 +354,7 @@ impl Reactor {
         let shared = Arc::clone(&self.shared);
         let mut effects = Vec::new();
         let mut hub = shared.hub();
-        let mut since = Instant::now();
+        let mut since = clock::instant();
         if shared.is_stopping() {
             // whoever says goodbye to all may have been here before
             self.fresh.clear();
@@ -364,7 +382,7 @@ impl Reactor {
             if self.out.len() > OUTPUT_MOST {
                 self.hand_out(hub, since);
                 hub = shared.hub();
-                since = Instant::now();
+                since = clock::instant();
             }
             let Some(Some(conn)) = self.conns.get_mut(op.slot as usize) else { continue };
             if conn.is_waiting {
@@ -398,10 +416,9 @@ impl Reactor {
         }
     }
 
-    fn add_conn(&mut self, mut stream: TcpStream, id: ConnId, now: Instant) {
+    fn add_conn(&mut self, mut stream: Stream, id: ConnId, now: Instant) {
         let token = PollToken(id.slot());
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(&mut stream, token, interest).is_err() {
+        if stream.register(self.poll.registry(), token).is_err() {
             self.gone.push((id, Departure::Lost));
             self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);
             return;
@@ -418,7 +435,7 @@ impl Reactor {
         let Some(place) = self.conns.get_mut(slot as usize) else { return };
         let Some(mut conn) = place.take() else { return };
         // closing the socket takes it off the list in any case
-        let _ = self.poll.registry().deregister(&mut conn.stream);
+        let _ = conn.stream.deregister(self.poll.registry());
         self.gone.push((conn.id, reason));
         self.open -= 1;
         self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::hub::ConnId;
 
+use super::clock;
+
 /// What is due for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
@@ -37,7 +39,7 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn new() -> Self {
         let (heap, registrations) = (BinaryHeap::new(), VecDeque::new());
-        Timers { epoch: Instant::now(), heap, registrations }
+        Timers { epoch: clock::instant(), heap, registrations }
     }
 
     pub(super) fn add(&mut self, at: Instant, due: Due, conn: ConnId) {

@@ -2,19 +2,18 @@
 //! sockets, and connections come to their end without losing their last words (B9, B16).
 
 use std::io::{ErrorKind, IoSlice, Write};
-use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Hub, LaneAction, Now};
+use crate::hub::{Departure, Hub, LaneAction};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
 use super::mailbox::Mail;
 use super::timer::Due;
-use super::{Reactor, Shared};
+use super::{Reactor, Shared, clock};
 
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
@@ -31,7 +30,7 @@ impl Reactor {
         // what others put through the hub before comes first
         let before = shared.lanes[own].take();
         drop(hub);
-        let now = Instant::now();
+        let now = clock::instant();
         let held = now.saturating_duration_since(since).as_nanos() as u64;
         shared.lock_held.fetch_add(held, Ordering::Relaxed);
         for mail in before {
@@ -137,7 +136,7 @@ impl Reactor {
             match written {
                 Ok(count) => {
                     // the pace counts from the write itself, however long the turn has been
-                    let now = if conn.outbox.is_paced() { Instant::now() } else { now };
+                    let now = if conn.outbox.is_paced() { clock::instant() } else { now };
                     conn.outbox.handle_written(count, now, &shared.limits);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -183,7 +182,7 @@ impl Reactor {
 
     /// Nothing more is to come for the connection; what is queued may still go out.
     fn begin_drain(&mut self, slot: u32) {
-        self.enter(slot, Step::Draining, Instant::now() + self.shared.limits.drain);
+        self.enter(slot, Step::Draining, clock::instant() + self.shared.limits.drain);
     }
 
     /// Goes on to a step of the connection's end, unless it is there or further.
@@ -209,7 +208,7 @@ impl Reactor {
         let mut object = Vec::new();
         hub.write_missed(conn.id, missed, true, &mut object);
         let reason = Departure::TooSlow { missed };
-        hub.handle_eviction(conn.id, reason, Now::system(), &mut self.out);
+        hub.handle_eviction(conn.id, reason, clock::now(), &mut self.out);
         conn.outbox.push_last(object, &shared.budget);
         self.hub_due = hub.poll_timeout();
         while let Some(effect) = self.out.next_effect() {
@@ -227,7 +226,7 @@ impl Reactor {
     /// end, and waits for the peer's end.
     fn shut_down(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.at_end || conn.stream.shutdown(Shutdown::Write).is_err() {
+        if conn.at_end || conn.stream.shut_down_writing().is_err() {
             return self.drop_conn(slot, Departure::Left);
         }
         conn.discard_input();

@@ -1,0 +1,78 @@
+//! What a seed makes of a run: how large it is, what the server's limits are, how it ends.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::limits::{Limits, Rate};
+use crate::outbox::SlowReader;
+
+/// One in so many runs has hundreds of clients.
+const LARGE: u64 = 50;
+
+pub(super) const TOKEN: &str = "sesame";
+pub(super) const ROOMS: [&str; 3] = ["#tea", "#green tea", "#zo\u{eb}"];
+
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) seed: u64,
+    pub(super) lanes: usize,
+    /// Besides the witness.
+    pub(super) clients: usize,
+    /// Each does at most so much.
+    pub(super) acts: usize,
+    /// Within so many microseconds they come.
+    pub(super) arrivals: u64,
+    pub(super) policy: SlowReader,
+    pub(super) limits: Limits,
+    pub(super) announces: bool,
+    /// Names are claimed from a directory.
+    pub(super) has_directory: bool,
+    /// In the end the server is stopped; else all leave first.
+    pub(super) is_stopped: bool,
+}
+
+impl Setup {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let is_large = seed.is_multiple_of(LARGE);
+        let clients = if is_large { rng.usize(100..300) } else { rng.usize(3..16) };
+        let policy = if rng.bool() { SlowReader::Disconnect } else { SlowReader::DropOldest };
+        Setup {
+            seed,
+            lanes: rng.usize(1..4),
+            clients,
+            acts: if is_large { 4 } else { rng.usize(4..14) },
+            arrivals: rng.u64(1..3_000_000),
+            policy,
+            limits: limits(&mut rng),
+            announces: rng.u8(..4) == 0,
+            has_directory: rng.bool(),
+            is_stopped: rng.u8(..3) == 0,
+        }
+    }
+}
+
+fn limits(rng: &mut Rng) -> Limits {
+    let rates = [
+        None,
+        Some(Rate { per_second: 1000, burst: 1000 }),
+        Some(Rate { per_second: 100, burst: 200 }),
+        Some(Rate { per_second: 30, burst: 5 }),
+    ];
+    Limits {
+        registration: Duration::from_secs(rng.u64(2..5)),
+        handshake_grace: Duration::from_millis(rng.u64(10..50)),
+        one_read_gap: Duration::from_millis(5),
+        queue_bytes: [6 * 1024, 64 * 1024, 1024 * 1024][rng.usize(..3)],
+        queue_messages: [24, 100, 1024][rng.usize(..3)],
+        queue_total: [64 * 1024, 256 * 1024 * 1024, 256 * 1024 * 1024][rng.usize(..3)],
+        answer: 2048,
+        answer_parts: 4,
+        drain: Duration::from_secs(rng.u64(1..5)),
+        linger: Duration::from_secs(2),
+        rate: rates[rng.usize(..rates.len())],
+        per_address: usize::MAX,
+        ..Limits::default()
+    }
+}

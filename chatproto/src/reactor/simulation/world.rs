@@ -1,0 +1,388 @@
+//! The world in which a run happens: virtual time, what is to happen when, the event loops of the
+//! server, each as slow as it happens to be, and the clients around them.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, mpsc};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use mio::Events;
+
+use crate::hub::{Completion, Effect, Hub, Now, Token};
+use crate::workers::{Job, Workers};
+
+use super::super::mailbox::Mail;
+use super::super::stream::Stream;
+use super::super::{ARENA, Reactor, Shared, set_up};
+use super::client::{Client, Ending, Kind, Phase, Reading};
+use super::network::{Nature, Network, Socket};
+use super::setup::{Setup, TOKEN};
+use super::trace::Trace;
+
+/// Microseconds.
+pub(super) type Micros = u64;
+pub(super) const MILLIS: Micros = 1000;
+pub(super) const SECOND: Micros = 1_000_000;
+/// An event loop may be kept from running for so long at most.
+pub(super) const HICCUP: Micros = 30 * MILLIS;
+/// After so long everything must have come to its end.
+const PATIENCE: Micros = 60 * SECOND;
+/// More turns than this, and a loop does not sleep.
+const TURNS: usize = 1_000_000;
+pub(super) const WITNESS: usize = 0;
+
+thread_local! {
+    static NOW: Cell<Option<Now>> = const { Cell::new(None) };
+}
+
+/// The time of the simulation that runs on this thread, if one does.
+pub(in crate::reactor) fn time() -> Option<Now> {
+    NOW.get()
+}
+
+/// What is to happen.
+pub(super) enum Event {
+    Connect(usize),
+    /// Bytes of a client arrive.
+    Arrive(usize, Vec<u8>),
+    End(usize),
+    Reset(usize),
+    /// A client does something, reads.
+    Act(usize),
+    Read(usize),
+    Turn(usize),
+    /// A worker is done; with the name that is given then, unless it is taken.
+    Complete(Token, Completion, Option<String>),
+}
+
+pub(super) struct Lane {
+    /// Until it has ended.
+    pub(super) reactor: Option<Reactor>,
+    /// When it will run.
+    scheduled: Option<Micros>,
+    /// It is busy until then.
+    free_at: Micros,
+}
+
+pub(super) struct World {
+    pub(super) setup: Setup,
+    pub(super) rng: Rng,
+    pub(super) network: Arc<Mutex<Network>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) clients: Vec<Client>,
+    pub(super) now: Micros,
+    began: Instant,
+    events: BTreeMap<(Micros, u64), Event>,
+    /// Numbers the events, so that those of one time have an order.
+    serial: u64,
+    arena: Box<[u8]>,
+    polled: Events,
+    jobs: mpsc::Receiver<Job>,
+    /// The names that the directory has given.
+    pub(super) granted: BTreeSet<String>,
+    pub(super) turns: usize,
+}
+
+impl World {
+    pub(super) fn new(setup: Setup, prints: bool) -> Self {
+        // one for all: nobody ever knocks
+        static LISTENER: LazyLock<TcpListener> =
+            LazyLock::new(|| TcpListener::bind(("127.0.0.1", 0)).expect("a port"));
+        let began = Instant::now();
+        NOW.set(Some(at(began, 0)));
+        let mut rng = Rng::with_seed(setup.seed ^ 0x5eed);
+        let (workers, jobs) = Workers::by_hand();
+        let hub = Hub::builder()
+            .limits(setup.limits.clone())
+            .seed(setup.seed)
+            .admin_token(TOKEN)
+            .announce(setup.announces)
+            .endpoint("/echo", "Answers.", |request: &crate::Request| {
+                Ok(format!("echo of {}", request.msg))
+            })
+            .expect("a free name")
+            .build();
+        let (shared, reactors) = set_up(super::super::Setup {
+            hub,
+            limits: setup.limits.clone(),
+            policy: setup.policy,
+            observer: None,
+            workers: Some(workers),
+            has_directory: setup.has_directory,
+            threads: setup.lanes,
+            listener: LISTENER.try_clone().expect("a descriptor"),
+        })
+        .expect("event loops");
+        let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
+        let mut network = Network::new(setup.seed, Trace::new(prints));
+        let mut clients = vec![Client::witness()];
+        clients.extend((1..=setup.clients).map(|id| Client::any(id, &setup, &mut rng)));
+        for (id, client) in clients.iter_mut().enumerate() {
+            let room = match client.reading {
+                _ if id == WITNESS => 1 << 30,
+                Reading::Prompt => 1 << 20,
+                _ => rng.usize(200..4000),
+            };
+            client.wire = network.connect(Nature {
+                lane: client.lane,
+                room,
+                is_paced: client.is_one_read() || client.kind == Kind::LateLineFeed,
+            });
+        }
+        let mut world = World {
+            rng,
+            network: Arc::new(Mutex::new(network)),
+            shared,
+            lanes: reactors.into_iter().map(lane).collect(),
+            clients,
+            now: 0,
+            began,
+            events: BTreeMap::new(),
+            serial: 0,
+            arena: vec![0; ARENA].into_boxed_slice(),
+            polled: Events::with_capacity(16),
+            jobs,
+            granted: BTreeSet::new(),
+            turns: 0,
+            setup,
+        };
+        for lane in 0..world.lanes.len() {
+            world.wake(lane);
+        }
+        world
+    }
+
+    pub(super) fn network(&self) -> MutexGuard<'_, Network> {
+        self.network.lock().expect("the simulation has one thread")
+    }
+
+    pub(super) fn schedule(&mut self, at: Micros, event: Event) {
+        self.serial += 1;
+        self.events.insert((at.max(self.now), self.serial), event);
+    }
+
+    /// Lets things happen until it is so; for ever if it never is.
+    pub(super) fn run_until(&mut self, is_so: impl Fn(&World) -> bool) {
+        let limit = self.now + PATIENCE;
+        while !is_so(self) {
+            let Some(((at, _), event)) = self.events.pop_first() else {
+                panic!("nothing happens any more: {}", self.those_who_wait());
+            };
+            assert!(at <= limit, "there is no end: {}", self.those_who_wait());
+            self.advance(at);
+            self.happen(event);
+            self.follow_up();
+        }
+    }
+
+    pub(super) fn run_to(&mut self, end: Micros) {
+        while let Some(entry) = self.events.first_entry()
+            && entry.key().0 <= end
+        {
+            let ((at, _), event) = entry.remove_entry();
+            self.advance(at);
+            self.happen(event);
+            self.follow_up();
+        }
+        self.advance(end);
+    }
+
+    fn those_who_wait(&self) -> String {
+        let wait = self.clients.iter().enumerate().filter(|(_, c)| c.phase < Phase::Closed);
+        let lines =
+            wait.map(|(id, c)| format!("\n  {id}: {:?}, {:?}, {:?}", c.kind, c.phase, c.reading));
+        lines.collect()
+    }
+
+    pub(super) fn has_completions(&self) -> bool {
+        self.events.values().any(|event| matches!(event, Event::Complete(..)))
+    }
+
+    fn advance(&mut self, to: Micros) {
+        self.now = to;
+        NOW.set(Some(at(self.began, to)));
+        self.network().trace.now = to;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Connect(id) => self.connect(id),
+            Event::Arrive(id, bytes) => self.network().arrive(id, &bytes),
+            Event::End(id) => self.network().end(id),
+            Event::Reset(id) => self.network().reset(id),
+            Event::Act(id) => self.act(id),
+            Event::Read(id) => self.read(id),
+            Event::Turn(lane) => self.turn(lane),
+            Event::Complete(token, completion, name) => {
+                let is_taken = name.is_some_and(|name| !self.granted.insert(name));
+                let taken = || Completion::Refused("somebody else has it.".to_owned());
+                self.shared.complete(token, if is_taken { taken() } else { completion });
+            }
+        }
+    }
+
+    /// Who has to act upon what happened.
+    pub(super) fn follow_up(&mut self) {
+        while let Ok((effect, _)) = self.jobs.try_recv() {
+            self.carry_out(effect);
+        }
+        for lane in 0..self.lanes.len() {
+            let Some(reactor) = &mut self.lanes[lane].reactor else { continue };
+            reactor.poll.poll(&mut self.polled, Some(Duration::ZERO)).expect("a poll");
+            if !self.polled.is_empty() {
+                self.wake(lane);
+            }
+        }
+        let (ready, touched) = {
+            let mut network = self.network();
+            let lanes = network.ready.iter().map(|&id| network.wires[id].nature.lane);
+            (lanes.collect::<BTreeSet<_>>(), std::mem::take(&mut network.touched))
+        };
+        for lane in ready {
+            self.wake(lane);
+        }
+        for id in touched {
+            self.notice(id);
+        }
+    }
+
+    /// An event loop has a reason to run.
+    pub(super) fn wake(&mut self, lane: usize) {
+        let delay = self.rng.u64(..50);
+        self.run_lane_at(lane, self.now + delay);
+    }
+
+    fn run_lane_at(&mut self, lane: usize, at: Micros) {
+        let it = &mut self.lanes[lane];
+        let at = at.max(it.free_at);
+        if it.reactor.is_some() && it.scheduled.is_none_or(|before| before > at) {
+            it.scheduled = Some(at);
+            self.schedule(at, Event::Turn(lane));
+        }
+    }
+
+    fn turn(&mut self, lane: usize) {
+        let it = &mut self.lanes[lane];
+        if it.scheduled != Some(self.now) {
+            return;
+        }
+        it.scheduled = None;
+        let Some(reactor) = &mut it.reactor else { return };
+        self.turns += 1;
+        assert!(self.turns < TURNS, "the event loop {lane} never sleeps");
+        let mut network = self.network.lock().expect("the simulation has one thread");
+        network.trace.note("turn", lane, &[]);
+        let ready = network.take_readiness(lane);
+        drop(network);
+        self.shared.lanes[lane].awake();
+        for (slot, readiness) in ready {
+            reactor.take_readiness(slot as u32, readiness);
+        }
+        let now = time().expect("the simulation runs");
+        let is_last = reactor.turn(now, &mut self.arena);
+        self.check_queues(lane);
+        let it = &mut self.lanes[lane];
+        let cost =
+            if self.rng.u8(..) == 0 { self.rng.u64(..HICCUP) } else { self.rng.u64(10..200) };
+        it.free_at = self.now + cost;
+        if is_last {
+            it.reactor = None;
+        } else if let Some(reactor) = &it.reactor
+            && let Some(pause) = reactor.fall_asleep()
+        {
+            let pause = pause.as_nanos().div_ceil(1000) as Micros;
+            self.run_lane_at(lane, self.now + pause);
+        }
+    }
+
+    /// A worker does something.
+    fn carry_out(&mut self, effect: Effect) {
+        let delay = match self.rng.u8(..8) {
+            0 => self.rng.u64(..300 * MILLIS),
+            _ => self.rng.u64(..2 * MILLIS),
+        };
+        let at = self.now + delay;
+        match effect {
+            Effect::Claim { token, name, .. } => {
+                let is_witness = name.as_str() == "witness";
+                let verdict = if is_witness { u8::MAX } else { self.rng.u8(..40) };
+                // far too late, at times
+                let at = if verdict == 0 { self.now + 20 * SECOND } else { at };
+                match verdict {
+                    1 | 2 => {
+                        let completion = Completion::Refused("not you.".to_owned());
+                        self.schedule(at, Event::Complete(token, completion, None));
+                    }
+                    _ => {
+                        let name = Some(name.to_string());
+                        self.schedule(at, Event::Complete(token, Completion::Claimed, name));
+                    }
+                }
+            }
+            Effect::Release { name } => {
+                let was_given = self.granted.remove(name.as_str());
+                assert!(was_given, "{name} is given back, and was not given");
+            }
+            Effect::Call { token, handler, request } => {
+                let completion = Completion::Answered(handler.handle(&request));
+                self.schedule(at, Event::Complete(token, completion, None));
+            }
+        }
+    }
+
+    fn connect(&mut self, id: usize) {
+        let client = &mut self.clients[id];
+        (client.phase, client.connected_at) = (Phase::Connected, self.now);
+        let socket = Socket::new(&self.network, client.wire);
+        let (lane, address) = (client.lane, client.address);
+        self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
+        let mail = Mail::Accepted(Stream::Simulated(socket), address);
+        self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
+        self.say_name(id);
+    }
+
+    /// Whether it is over for every client but the witness.
+    pub(super) fn all_are_gone(&self) -> bool {
+        let network = self.network();
+        let is_gone = |client: &Client| {
+            let has_closed = client.phase >= Phase::Closed || client.reading == Reading::Never;
+            has_closed && network.wires[client.wire].closed
+        };
+        self.clients[1..].iter().all(is_gone)
+    }
+
+    /// Whoever is still there leaves.
+    pub(super) fn all_leave(&mut self) {
+        for id in 1..self.clients.len() {
+            let client = &mut self.clients[id];
+            if client.phase == Phase::Waiting {
+                client.phase = Phase::Aborted;
+            }
+            if client.phase > Phase::HalfClosed {
+                continue;
+            }
+            client.acts_left = 0;
+            client.ending = match client.reading {
+                Reading::Never => Ending::Abort,
+                _ => Ending::HalfClose,
+            };
+            let at = self.now + self.rng.u64(..500 * MILLIS);
+            self.schedule(at, Event::Act(id));
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        NOW.set(None);
+    }
+}
+
+fn at(began: Instant, micros: Micros) -> Now {
+    let local = jiff::civil::date(2026, 11, 20).at(14, 3, 7, 0);
+    Now { monotonic: began + Duration::from_micros(micros), local }
+}
