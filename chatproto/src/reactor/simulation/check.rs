@@ -140,7 +140,8 @@ impl World {
 // what was heard
 
 impl World {
-    pub(super) fn check(&self) -> Tally {
+    pub(super) fn check(&mut self) -> Tally {
+        self.take_kicks_into_account();
         let orders = self.orders();
         let mut heard_by = BTreeMap::new();
         for client in &self.clients {
@@ -159,6 +160,21 @@ impl World {
         }
         self.check_private(&heard_by);
         self.tally(&orders)
+    }
+
+    /// Whoever is kicked under a name may be anybody who ever wanted it.
+    fn take_kicks_into_account(&mut self) {
+        let mut kicks: BTreeMap<String, Micros> = BTreeMap::new();
+        for done in self.clients.iter().flat_map(|client| &client.done) {
+            if let Act::Kick(name) = &done.act {
+                let first = kicks.entry(name.clone()).or_insert(done.at);
+                *first = done.at.min(*first);
+            }
+        }
+        for client in &mut self.clients {
+            let kicks = client.names.iter().filter_map(|name| kicks.get(name).copied());
+            client.may_end_from = kicks.chain(client.may_end_from).min();
+        }
     }
 
     /// The messages to each scope, as the witness heard them.

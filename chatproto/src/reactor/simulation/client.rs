@@ -161,7 +161,7 @@ pub(super) struct Client {
     pub(super) farewell: Option<(u64, String)>,
     /// How much it was told that it missed.
     pub(super) missed: u64,
-    /// Something may have ended its connection from this time on.
+    /// It did something by which its connection ends, at this time.
     pub(super) may_end_from: Option<u64>,
     /// When its last bytes arrive.
     pub(super) sends_until: u64,

@@ -99,11 +99,6 @@ impl World {
 
     pub(super) fn perform(&mut self, id: usize, act: Act) {
         let now = self.now;
-        if let Act::Kick(name) = &act {
-            for client in self.clients.iter_mut().filter(|client| client.names.contains(name)) {
-                client.may_end_from.get_or_insert(now);
-            }
-        }
         let bytes = self.clients[id].perform(id, act, now, &mut self.rng);
         self.send(id, &bytes);
     }
@@ -177,7 +172,8 @@ impl World {
         }
         (client.saw_end, client.was_broken, client.was_cut) = (true, broken, cut);
         // whoever was told the end closes too, but for a few who forget
-        if client.phase == Phase::Connected && self.rng.u8(..8) > 0 {
+        let forgets = self.rng.u8(..8) == 0;
+        if client.phase == Phase::Connected && !forgets {
             let at = client.sends_until;
             self.schedule(at, Event::End(id));
         }
