@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::FLUSH;
+use super::super::stream::Stream;
 use super::client::{
     Act, Client, EVERYONE, Ending, Heard, Kind, LONG, Phase, Reading, Scope, Target,
 };
@@ -73,7 +74,8 @@ impl World {
             }
             let length = conn.outbox.len();
             assert!(length <= most, "{length} bytes are queued for {:?}", conn.id);
-            let waits = conn.outbox.is_refused() || conn.is_paced || conn.is_lingering();
+            let is_refused = conn.outbox.is_refused() && conn.stream.is_refusing();
+            let waits = is_refused || conn.is_paced || conn.is_lingering();
             assert!(waits, "what is queued for {:?} waits for nothing", conn.id);
         }
         if self.turns.is_multiple_of(16) {
@@ -390,6 +392,13 @@ impl World {
             refused_writes: network.wires.iter().filter(|wire| wire.was_refused).count(),
             turns: self.turns,
         }
+    }
+}
+
+impl Stream {
+    /// Whether the network takes nothing, or has not told yet that it does again.
+    fn is_refusing(&self) -> bool {
+        matches!(self, Stream::Simulated(socket) if socket.is_refusing())
     }
 }
 

@@ -171,6 +171,12 @@ impl Socket {
         self.network.lock().expect("the simulation has one thread")
     }
 
+    pub(super) fn is_refusing(&self) -> bool {
+        let network = self.network();
+        let wire = &network.wires[self.id];
+        wire.refused || wire.readiness.writable
+    }
+
     /// What is true of it already is told at once.
     pub(in crate::reactor) fn register(&mut self, slot: usize) {
         let mut network = self.network();
