@@ -2,14 +2,23 @@
 //! their buffers used again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The outbound memory of all connections of a server: what counts against
 /// [`Limits::queue_total`](crate::Limits::queue_total), and buffers that wait to be used again.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     used: AtomicUsize,
-    spare: Mutex<Vec<Vec<u8>>>,
+    spare: Mutex<Spare>,
+}
+
+/// Buffers that wait to be used again.
+#[derive(Debug, Default)]
+struct Spare {
+    /// The one that was used last is at the end.
+    buffers: Vec<Vec<u8>>,
+    /// How many of them were not needed since [`Budget::shrink`]: `unused <= buffers.len()`.
+    unused: usize,
 }
 
 impl Budget {
@@ -24,15 +33,31 @@ impl Budget {
     /// An empty buffer, if possible one that was used before: fresh memory costs a page fault for
     /// every 4 KiB.
     pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        let mut spare = self.spare();
+        let buffer = spare.buffers.pop().unwrap_or_default();
+        spare.unused = spare.unused.min(spare.buffers.len());
+        buffer
+    }
+
+    /// Gives back the buffers that were not needed since the last call. Whether there are others.
+    pub(crate) fn shrink(&self) -> bool {
+        let mut spare = self.spare();
+        let unused = spare.unused;
+        spare.buffers.drain(..unused);
+        spare.unused = spare.buffers.len();
+        spare.unused > 0
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_back(&self, mut buffer: Vec<u8>) {
         if (4096..=Self::SPARE_BYTES).contains(&buffer.capacity()) {
-            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-            if spare.len() < Self::SPARE_MOST {
+            let mut spare = self.spare();
+            if spare.buffers.len() < Self::SPARE_MOST {
                 buffer.clear();
-                spare.push(buffer);
+                spare.buffers.push(buffer);
             }
         }
     }
@@ -65,5 +90,23 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(*self.charged.get_mut(), Ordering::Relaxed);
         self.budget.take_back(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_that_nobody_takes_are_given_back() {
+        let budget = Budget::default();
+        (0..4).for_each(|_| budget.take_back(Vec::with_capacity(4096)));
+        assert!(budget.shrink(), "they were there for less than a time");
+        let (one, two) = (budget.buffer(), budget.buffer());
+        budget.take_back(one);
+        budget.take_back(two);
+        assert!(budget.shrink());
+        assert_eq!(budget.spare().buffers.len(), 2, "two were enough");
+        assert!(!budget.shrink());
     }
 }

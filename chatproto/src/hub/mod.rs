@@ -308,6 +308,14 @@ impl Hub {
         }
     }
 
+    /// Gives back the memory that a crowd needed and those who are left do not: to be called from
+    /// time to time. It takes time that grows with the number of connections there may have been.
+    pub fn shrink(&mut self) {
+        self.users.shrink();
+        self.rooms.shrink();
+        self.orphans.shrink_to(self.orphans.len());
+    }
+
     /// Whether the connection waits for an effect, so that its input must wait too.
     pub fn is_waiting(&self, conn: ConnId) -> bool {
         self.users.get(conn).is_some_and(|session| session.waits_for != 0)

@@ -15,6 +15,10 @@ use crate::name::UserName;
 
 use super::{ConnId, Event};
 
+/// What small batches take, which is not worth giving back.
+const KEPT: usize = 1024;
+const ACTIONS_KEPT: usize = 16;
+
 /// The output of a batch of calls to a [`Hub`](crate::Hub). Reuse it: clearing keeps its memory.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -151,6 +155,15 @@ impl Output {
         self.log.clear();
         self.aside.clear();
         self.lanes.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Gives back the memory that large batches needed; what is not yet taken stays.
+    pub(crate) fn shrink(&mut self) {
+        self.log.shrink_to(KEPT);
+        self.aside.shrink_to(KEPT);
+        self.lanes.iter_mut().for_each(|actions| actions.shrink_to(ACTIONS_KEPT));
+        self.effects.shrink_to(0);
+        self.events.shrink_to(0);
     }
 
     /// How many bytes it takes: the objects, and what is to be done with them.

@@ -118,6 +118,17 @@ impl Rooms {
         Some(room)
     }
 
+    /// Gives back the memory of rooms and members that are gone.
+    pub(super) fn shrink(&mut self) {
+        while self.slots.pop_if(|room| room.is_none()).is_some() {}
+        self.free.retain(|&slot| (slot as usize) < self.slots.len());
+        self.slots.shrink_to(self.slots.len().next_power_of_two());
+        self.free.shrink_to(self.free.len().next_power_of_two());
+        for room in self.slots.iter_mut().flatten() {
+            room.members.shrink_to(room.members.len().next_power_of_two());
+        }
+    }
+
     fn remove(&mut self, id: RoomId) -> Option<Room> {
         let room = self.slots.get_mut(id.0 as usize)?.take()?;
         self.free.push(id.0);

@@ -121,6 +121,8 @@ impl Session {
 struct Lane {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Of the last connection: each has another one, also where a slot is gone and made again.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -172,13 +174,14 @@ impl Users {
             name_length: 0,
             extras: None,
         };
-        let Lane { slots, free } = &mut self.lanes[index];
+        let Lane { slots, free, generation } = &mut self.lanes[index];
+        *generation = generation.wrapping_add(1);
         let slot = free.pop().unwrap_or_else(|| {
             slots.push(Slot { generation: 0, session: None });
             u32::try_from(slots.len() - 1).expect("fewer than 2^32 connections")
         });
         let place = &mut slots[slot as usize];
-        place.generation = place.generation.wrapping_add(1);
+        place.generation = *generation;
         place.session = Some(session);
         self.connections += 1;
         let of_address = self.addresses.entry(address).or_default();
@@ -201,6 +204,23 @@ impl Users {
             }
         }
         Some(session)
+    }
+
+    /// Gives back the memory of those who have left. Slots keep their numbers, so that what is
+    /// behind the last connection can go; the free ones before it are used from the lowest on.
+    pub(super) fn shrink(&mut self) {
+        for Lane { slots, free, .. } in &mut self.lanes {
+            while slots.pop_if(|slot| slot.session.is_none()).is_some() {}
+            free.retain(|&slot| (slot as usize) < slots.len());
+            free.sort_unstable_by(|one, other| other.cmp(one));
+            slots.shrink_to(slots.len().next_power_of_two());
+            free.shrink_to(free.len().next_power_of_two());
+        }
+        self.roster.shrink_to(self.roster.len().next_power_of_two());
+        let Users { lanes, names, hasher, .. } = self;
+        names.shrink_to(names.len(), |&conn| hasher.hash_one(name_of(lanes, conn)));
+        self.renamings.shrink_to(self.renamings.len());
+        self.addresses.shrink_to(self.addresses.len());
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Session> {
@@ -362,4 +382,34 @@ fn name_of(lanes: &[Lane], conn: ConnId) -> &str {
     let slot = &lanes[usize::from(conn.lane)].slots[conn.slot as usize];
     debug_assert_eq!(slot.generation, conn.generation);
     slot.session.as_ref().and_then(Session::name).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn the_memory_of_those_who_left_is_given_back_and_their_ids_are_not() {
+        let mut users = Users::new(0);
+        let connect = |users: &mut Users| users.connect(0, Ipv4Addr::LOCALHOST.into()).0;
+        let crowd: Vec<ConnId> = (0..1_000).map(|_| connect(&mut users)).collect();
+        for conn in crowd.iter().filter(|conn| !matches!(conn.slot, 3 | 500)) {
+            users.disconnect(*conn);
+        }
+        users.shrink();
+        assert_eq!(users.lanes[0].slots.len(), 501);
+        users.disconnect(crowd[500]);
+        users.shrink();
+        let Lane { slots, free, .. } = &users.lanes[0];
+        assert_eq!((slots.len(), &free[..]), (4, &[2, 1, 0][..]));
+        assert!(slots.capacity() < 10 && free.capacity() < 10);
+        // the lowest slots are used first, and nobody is taken for somebody who had one before
+        let fresh: Vec<ConnId> = (0..5).map(|_| connect(&mut users)).collect();
+        let slots: Vec<usize> = fresh.iter().map(|conn| conn.slot()).collect();
+        assert_eq!(slots, [0, 1, 2, 4, 5]);
+        assert!(crowd.iter().filter(|conn| conn.slot != 3).all(|&conn| users.get(conn).is_none()));
+        assert!(users.get(crowd[3]).is_some());
+    }
 }

@@ -52,6 +52,8 @@ const READ_MOST: usize = 64 * 1024;
 const READ_LEAST: usize = 16 * 1024;
 /// A batch whose output is this long is handed out before it grows further.
 const OUTPUT_MOST: usize = 4 * 1024 * 1024;
+/// How long after something happened the memory is given back that was needed for it.
+const SHRINK: Duration = Duration::from_secs(1);
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -92,6 +94,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         dirty: Vec::new(),
         out: Output::new(),
         hub_due: None,
+        shrink_at: None,
         stop_at: None,
     };
     let reactors = polls.into_iter().enumerate().map(make).collect();
@@ -123,6 +126,8 @@ pub(crate) struct Reactor {
     /// When the hub is to be told what time it is, as far as this loop knows: another one may have
     /// done so by then.
     hub_due: Option<Instant>,
+    /// When what a crowd needed is given back; none if nothing happened since.
+    shrink_at: Option<Instant>,
     /// When a stopping loop ends, flushed or not.
     stop_at: Option<Instant>,
 }
@@ -154,6 +159,7 @@ impl Reactor {
         self.put_through(now, arena);
         self.write_dirty(now.monotonic);
         self.relieve(now.monotonic);
+        self.shrink(now.monotonic);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
             self.handle(now, Vec::new());
@@ -182,7 +188,7 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
-        let next = [self.timers.next(), self.hub_due, paused, self.stop_at];
+        let next = [self.timers.next(), self.hub_due, self.shrink_at, paused, self.stop_at];
         let next = next.into_iter().flatten().min();
         next.map(|at| at.saturating_duration_since(clock::instant()))
     }
@@ -351,6 +357,7 @@ impl Reactor {
         if ops.is_empty() && !is_due && !self.has_hub_work() {
             return;
         }
+        self.shrink_at.get_or_insert(now.monotonic + SHRINK);
         let shared = Arc::clone(&self.shared);
         let mut effects = Vec::new();
         let mut hub = shared.hub();
@@ -439,6 +446,25 @@ impl Reactor {
         self.gone.push((conn.id, reason));
         self.open -= 1;
         self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Gives back the memory that a crowd or a large batch needed, if it is time to.
+    fn shrink(&mut self, now: Instant) {
+        if self.shrink_at.is_none_or(|at| at > now) {
+            return;
+        }
+        while self.conns.pop_if(|conn| conn.is_none()).is_some() {}
+        self.conns.shrink_to(self.conns.len().next_power_of_two());
+        self.dirty.shrink_to(self.dirty.len().next_power_of_two());
+        self.ready.shrink_to(self.ready.len().next_power_of_two());
+        self.gone.shrink_to(self.gone.len());
+        self.deadlines.shrink_to(self.deadlines.len());
+        self.timers.shrink();
+        self.out.shrink();
+        self.shared.hub().shrink();
+        // a buffer is not needed if nobody took it from one time to the next
+        let again = self.shared.budget.shrink();
+        self.shrink_at = again.then_some(now + SHRINK);
     }
 
     /// Accepts nothing more; the first loop to come here says goodbye to everybody.

@@ -76,6 +76,12 @@ impl Timers {
         self.heap.pop().map(|Reverse((_, slot, generation, due))| (due, slot, generation))
     }
 
+    /// Gives back the memory that many timers needed.
+    pub(super) fn shrink(&mut self) {
+        self.heap.shrink_to(self.heap.len().next_power_of_two());
+        self.registrations.shrink_to(self.registrations.len().next_power_of_two());
+    }
+
     fn nanos(&self, at: Instant) -> Nanos {
         // five hundred years fit
         at.saturating_duration_since(self.epoch).as_nanos() as Nanos
