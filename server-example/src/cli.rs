@@ -17,6 +17,7 @@ use crate::units::{Address, PerSecond, Size, Span};
 pub(crate) enum Command {
     Serve(Box<ServeOptions>),
     Chat(ChatOptions),
+    Check(Box<crate::check::Options>),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -258,7 +259,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -288,7 +289,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if command == "chat" || command == "serve" => format!(" {command}"),
+        Some(command) if matches!(&*command, "chat" | "serve" | "check") => format!(" {command}"),
         _ => String::new(),
     };
     match similar {

@@ -8,6 +8,8 @@
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!                          └► connection      … over one connection that is made again when lost
+//!
+//! check ─► raw                                 whether others speak the protocol
 //! units, text: what both sides parse and print
 //! ```
 //!
@@ -18,6 +20,7 @@
 mod audit;
 mod budgets;
 mod chat;
+mod check;
 mod cli;
 mod failure;
 mod log;
@@ -34,6 +37,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = cli::parse(arguments).and_then(|command| match command {
         cli::Command::Serve(options) => serve::run(&options),
         cli::Command::Chat(options) => chat::run(&options),
+        cli::Command::Check(options) => check::run(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,37 @@
+//! `server-example check`: whether a server, a client, or bytes speak the protocol. It shares nothing
+//! with the server and the client of this crate but the decoder, which the conformance vectors pin.
+//!
+//! ```text
+//! server ─► trial ─► raw        what is tried on a server: tables of cases, users, a connection
+//! client ─────────► raw         what is tried on a client, which is the server's part
+//! bytes                         whether bytes are messages
+//! rules, report                 verdicts, and how they are told
+//! transcript, show              what was on the wire, for people
+//! ```
+
+mod options;
+mod raw;
+mod report;
+mod rules;
+mod server;
+mod show;
+mod transcript;
+
+pub(crate) use options::Options;
+
+use crate::failure::Failure;
+use report::Report;
+
+/// Judges what it was asked to.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let mut report = Report::new(options);
+    if options.list {
+        server::list().iter().for_each(|line| report.print(line));
+        return Ok(());
+    }
+    if let Some(address) = &options.server {
+        let addresses = address.resolve().map_err(Failure::Usage)?;
+        server::run(&addresses, options, &mut report)?;
+    }
+    report.finish()
+}

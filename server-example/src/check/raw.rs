@@ -1,0 +1,317 @@
+//! A connection that sends exact bytes in exact pieces, and keeps exactly what came: every read, the
+//! objects in it, what was no object, and how it ended. Every wait has an end.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::{DecodeError, Decoder, ErrorClass, Message};
+
+use super::transcript::{Direction, Transcript};
+use crate::failure::reason;
+
+/// No object that a check asks for is longer.
+const LONGEST: usize = 16 << 20;
+/// The least that a socket can be told to wait.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The other side shut its writing side down, or closed.
+    Closed,
+    /// It was broken off: what the system said.
+    Broken(String),
+}
+
+/// One object that came.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// The message, or why the object is none.
+    pub(super) message: Result<Message, DecodeError>,
+    /// The object as it came.
+    pub(super) text: String,
+    /// Whether it has keys that the schema does not have.
+    pub(super) has_extra_keys: bool,
+    /// The reads that its first and its last byte came in.
+    pub(super) reads: (usize, usize),
+    /// Where its last byte is in all that came, plus one.
+    end: usize,
+}
+
+impl Item {
+    /// The message's text, or nothing.
+    pub(super) fn msg(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.msg)
+    }
+
+    /// The name that it comes from, or nothing.
+    pub(super) fn from(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.from.name)
+    }
+
+    /// Whom it is for, or nothing.
+    pub(super) fn to(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.to)
+    }
+
+    /// Whether this is a refusal of A8, or an error that ends the connection.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.msg().starts_with('⛔')
+    }
+}
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct Raw {
+    stream: TcpStream,
+    label: String,
+    log: Transcript,
+    /// All that came.
+    bytes: Vec<u8>,
+    /// `parsed <= bytes.len()`: what is before is in `items` or `garbage`.
+    parsed: usize,
+    /// Where each read begins in `bytes`.
+    reads: Vec<usize>,
+    items: Vec<Item>,
+    /// `next <= items.len()`: the first object that nobody has waited for.
+    next: usize,
+    garbage: Vec<u8>,
+    end: Option<End>,
+}
+
+impl Raw {
+    /// Connects, or says why not.
+    pub(super) fn connect(
+        address: SocketAddr,
+        timeout: Duration,
+        label: &str,
+        log: &Transcript,
+    ) -> Result<Self, String> {
+        let stream = TcpStream::connect_timeout(&address, timeout)
+            .map_err(|error| format!("cannot connect to {address}: {}", reason(&error)))?;
+        Raw::of(stream, timeout, label, log)
+    }
+
+    /// The connection that a stream is.
+    pub(super) fn of(
+        stream: TcpStream,
+        timeout: Duration,
+        label: &str,
+        log: &Transcript,
+    ) -> Result<Self, String> {
+        stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_write_timeout(Some(timeout)))
+            .map_err(|error| format!("cannot use the connection: {}", reason(&error)))?;
+        Ok(Raw {
+            stream,
+            label: label.to_owned(),
+            log: log.clone(),
+            bytes: Vec::new(),
+            parsed: 0,
+            reads: Vec::new(),
+            items: Vec::new(),
+            next: 0,
+            garbage: Vec::new(),
+            end: None,
+        })
+    }
+
+    /// What the transcript calls this side.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The address of this side.
+    pub(super) fn local_ip(&self) -> Option<IpAddr> {
+        self.stream.local_addr().ok().map(|address| address.ip().to_canonical())
+    }
+
+    /// Sends the bytes in one write. That the other side does not take them shows in what comes.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.log.add(&self.label, Direction::Sent, bytes);
+        if let Err(error) = self.stream.write_all(bytes) {
+            self.log.note(&self.label, &format!("not all of it was taken: {}", reason(&error)));
+        }
+    }
+
+    /// Sends each piece in a write of its own, with a pause between them.
+    pub(super) fn send_pieces<'a>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+        pause: Duration,
+    ) {
+        for (number, piece) in pieces.into_iter().enumerate() {
+            if number > 0 {
+                thread::sleep(pause);
+            }
+            self.send(piece);
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn finish(&mut self) {
+        self.log.note(&self.label, "we shut down our writing side");
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// The writing side, for another thread.
+    pub(super) fn writer(&self) -> Result<TcpStream, String> {
+        self.stream
+            .try_clone()
+            .map_err(|error| format!("cannot use the connection: {}", reason(&error)))
+    }
+
+    /// Reads once. Says whether anything came before `until`.
+    pub(super) fn read(&mut self, until: Instant) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(LEAST);
+        let mut buffer = [0; 64 * 1024];
+        let read = self.stream.set_read_timeout(Some(left)).and_then(|()| {
+            loop {
+                match self.stream.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    read => break read,
+                }
+            }
+        });
+        match read {
+            Ok(0) => self.ended(End::Closed, "closed by the other side"),
+            Ok(length) => {
+                self.log.add(&self.label, Direction::Came, &buffer[..length]);
+                self.reads.push(self.bytes.len());
+                self.bytes.extend_from_slice(&buffer[..length]);
+                self.parse();
+                true
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                false
+            }
+            Err(error) => {
+                let why = reason(&error);
+                self.ended(End::Broken(why.clone()), &format!("broken off: {why}"))
+            }
+        }
+    }
+
+    fn ended(&mut self, end: End, note: &str) -> bool {
+        self.log.note(&self.label, note);
+        self.end = Some(end);
+        false
+    }
+
+    /// The next object that is wanted; those before it count as heard.
+    pub(super) fn hear(
+        &mut self,
+        timeout: Duration,
+        wanted: impl Fn(&Item) -> bool,
+    ) -> Option<Item> {
+        let until = Instant::now() + timeout;
+        loop {
+            if let Some(at) = self.items[self.next..].iter().position(&wanted) {
+                self.next += at + 1;
+                return Some(self.items[self.next - 1].clone());
+            }
+            // a peer that never stops talking is not waited for either
+            if self.end.is_some() || Instant::now() >= until {
+                return None;
+            }
+            self.read(until);
+        }
+    }
+
+    /// Reads until it ends, at most so long.
+    pub(super) fn hear_end(&mut self, timeout: Duration) -> Option<&End> {
+        let until = Instant::now() + timeout;
+        while self.end.is_none() && Instant::now() < until {
+            self.read(until);
+        }
+        self.end.as_ref()
+    }
+
+    /// Reads what comes for so long.
+    pub(super) fn listen(&mut self, time: Duration) {
+        self.hear_end(time);
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// How many objects have come.
+    pub(super) fn count(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The objects that have come since there were so many.
+    pub(super) fn since(&self, count: usize) -> &[Item] {
+        &self.items[count..]
+    }
+
+    /// What came and is neither object nor white space.
+    pub(super) fn garbage(&self) -> &[u8] {
+        &self.garbage
+    }
+
+    /// All the bytes that came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether a line feed follows the object, as far as it has come.
+    pub(super) fn has_line_feed(&self, item: &Item) -> bool {
+        let rest = &self.bytes[item.end..];
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    }
+
+    /// Finds the objects in what came. After something that is none it looks for the next brace.
+    fn parse(&mut self) {
+        loop {
+            let rest = &self.bytes[self.parsed..];
+            self.parsed += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let rest = &self.bytes[self.parsed..];
+            let mut input = rest;
+            match Decoder::new(LONGEST).decode(&mut input) {
+                Ok(None) => return,
+                Ok(Some(frame)) => {
+                    let (text, message) = (frame.as_str().to_owned(), frame.message().to_owned());
+                    self.found(text, Ok(message));
+                }
+                Err(error) if error.class() == ErrorClass::Schema => {
+                    let object = &rest[..rest.len() - input.len()];
+                    let text = String::from_utf8_lossy(object).into_owned();
+                    self.found(text, Err(error));
+                }
+                Err(error) => {
+                    let least = (error.offset() as usize).max(1);
+                    let brace = rest.iter().skip(least).position(|&byte| byte == b'{');
+                    let length = brace.map_or(rest.len(), |at| least + at);
+                    self.garbage.extend_from_slice(&rest[..length]);
+                    self.parsed += length;
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, text: String, message: Result<Message, DecodeError>) {
+        let has_extra_keys = extra_keys(&text);
+        let (start, end) = (self.parsed, self.parsed + text.len());
+        let read_of = |at: usize| self.reads.partition_point(|&begin| begin <= at) - 1;
+        let reads = (read_of(start), read_of(end - 1));
+        self.parsed = end;
+        self.items.push(Item { message, text, has_extra_keys, reads, end });
+    }
+}
+
+/// Whether the object has keys that the schema does not have.
+fn extra_keys(text: &str) -> bool {
+    let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else { return false };
+    let from = object.get("from").and_then(|from| from.as_object());
+    object.keys().any(|key| !matches!(&**key, "from" | "to" | "msg"))
+        || from.is_some_and(|from| from.keys().any(|key| !matches!(&**key, "name" | "ip")))
+}

@@ -1,0 +1,237 @@
+//! The trials of a server: what is tried for which rule, and who is judged by it.
+//!
+//! | file | rules |
+//! |---|---|
+//! | `registration` | A1, A2, A7, A8 |
+//! | `messages` | A3 to A6, A9, A11, A13 |
+//! | `endpoints` | A10 |
+//! | `framing` | B1, B2, B12 |
+//! | `decoding` | B3, as a table of objects |
+//! | `names` | B5, as a table of names |
+//! | `limits` | B4, B11 |
+//! | `errors` | B8, B13, B14, B16 |
+//! | `routing` | B6, B7, B10, B15 |
+//! | `slow_readers` | B9 |
+
+mod decoding;
+mod endpoints;
+mod errors;
+mod framing;
+mod limits;
+mod messages;
+mod names;
+mod registration;
+mod routing;
+mod slow_readers;
+mod trial;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+
+use super::options::{Judged, Options, Part, Patience, Peer};
+use super::report::Report;
+use super::rules::{Finding, RULES, Stop, Tried, is_chosen};
+use crate::failure::Failure;
+use trial::{Bench, Trial};
+
+/// What a trial does.
+type Try = Box<dyn Fn(&Trial) -> Tried + Send + Sync>;
+
+/// One thing that is tried.
+struct Case {
+    rule: &'static str,
+    /// Which part of the rule it is about.
+    part: &'static str,
+    sent: String,
+    expected: String,
+    /// Whether it holds for servers that know only part A as well.
+    is_core: bool,
+    /// Whether it waits for a deadline of the server's, so that it runs beside the others.
+    is_slow: bool,
+    run: Try,
+}
+
+impl Case {
+    fn id(&self) -> String {
+        format!("{}.{}", self.rule, self.part)
+    }
+}
+
+/// A trial that every server is judged by.
+fn core(
+    rule: &'static str,
+    part: &'static str,
+    sent: &str,
+    expected: &str,
+    run: impl Fn(&Trial) -> Tried + Send + Sync + 'static,
+) -> Case {
+    let (sent, expected) = (sent.to_owned(), expected.to_owned());
+    Case { rule, part, sent, expected, is_core: true, is_slow: false, run: Box::new(run) }
+}
+
+/// A trial that only servers are judged by which know part B.
+fn robust(
+    rule: &'static str,
+    part: &'static str,
+    sent: &str,
+    expected: &str,
+    run: impl Fn(&Trial) -> Tried + Send + Sync + 'static,
+) -> Case {
+    Case { is_core: false, ..core(rule, part, sent, expected, run) }
+}
+
+/// All of them, in the order of the rules.
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    registration::cases(&mut cases);
+    messages::cases(&mut cases);
+    endpoints::cases(&mut cases);
+    framing::cases(&mut cases);
+    decoding::cases(&mut cases);
+    limits::cases(&mut cases);
+    names::cases(&mut cases);
+    routing::cases(&mut cases);
+    errors::cases(&mut cases);
+    slow_readers::cases(&mut cases);
+    let place = |case: &Case| RULES.iter().position(|rule| rule.id == case.rule);
+    cases.sort_by_key(place);
+    cases
+}
+
+/// The rules and parts that there are, as lines.
+pub(super) fn list() -> Vec<String> {
+    let cases = cases();
+    let mut lines = Vec::new();
+    for rule in &RULES {
+        let without = rule.without.map(|why| format!(" ({why})")).unwrap_or_default();
+        lines.push(format!("{} {}{without}", rule.id, rule.title));
+        for case in cases.iter().filter(|case| case.rule == rule.id) {
+            let who = if case.is_core { "" } else { " [part B]" };
+            let (id, sent, expected) = (case.id(), &case.sent, &case.expected);
+            lines.push(format!("  {id:<20} {sent} → {expected}{who}"));
+        }
+    }
+    lines
+}
+
+/// Tries everything that was chosen.
+pub(super) fn run(
+    addresses: &[SocketAddr],
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let cases: Vec<Case> = cases()
+        .into_iter()
+        .filter(|case| is_chosen(&options.only, case.rule, &case.id()))
+        .collect();
+    if let Some(unknown) = options.only.iter().find(|one| !names_something(one)) {
+        let hint = "server-example check --list shows what there is";
+        return Err(Failure::Usage(format!("there is no rule \"{unknown}\": {hint}")));
+    }
+    let address = reachable(addresses, &options.patience)?;
+    let bench = Arc::new(Bench::new(address, &options.patience, &options.judged));
+    let knows_part_b = knows_part_b(&bench, &options.judged);
+    report.begin(&address.to_string(), &knows_part_b.1, cases.len());
+    thread::scope(|scope| {
+        let slow: Vec<_> = cases.iter().filter(|case| case.is_slow).collect();
+        let mut beside: HashMap<String, _> = slow
+            .into_iter()
+            .filter(|case| applies(case, &options.patience, &knows_part_b).is_none())
+            .map(|case| (case.id(), scope.spawn(|| attempt(case, &bench))))
+            .collect();
+        for rule in &RULES {
+            let of_rule = cases.iter().filter(|case| case.rule == rule.id);
+            if let Some(why) = rule.without
+                && is_chosen(&options.only, rule.id, rule.id)
+            {
+                report.skip_rule(rule, why);
+            }
+            for case in of_rule {
+                report.trying(&case.id());
+                let finding = match applies(case, &options.patience, &knows_part_b) {
+                    Some(why) => finding(case, Err(Stop::NotApplicable(why)), Vec::new()),
+                    None => match beside.remove(&case.id()).map(thread::ScopedJoinHandle::join) {
+                        Some(Ok(finding)) => finding,
+                        Some(Err(_)) => {
+                            let why = "the trial itself failed: a defect of this program";
+                            finding(case, Err(Stop::Untried(why.to_owned())), Vec::new())
+                        }
+                        None => attempt(case, &bench),
+                    },
+                };
+                report.add(finding);
+            }
+        }
+    });
+    Ok(())
+}
+
+fn names_something(one: &str) -> bool {
+    let only = [one.to_owned()];
+    RULES.iter().any(|rule| is_chosen(&only, rule.id, rule.id))
+        || cases().iter().any(|case| is_chosen(&only, case.rule, &case.id()))
+}
+
+fn attempt(case: &Case, bench: &Arc<Bench>) -> Finding {
+    let trial = Trial::new(bench);
+    let mut finding = finding(case, (case.run)(&trial), trial.log.lines(160));
+    finding.came = trial.relabel(&finding.came);
+    finding
+}
+
+fn finding(case: &Case, tried: Tried, wire: Vec<String>) -> Finding {
+    let (verdict, came) = Finding::judge(tried);
+    let (sent, expected) = (case.sent.clone(), case.expected.clone());
+    Finding { rule: case.rule, id: case.id(), verdict, sent, expected, came, wire }
+}
+
+/// Why a case is not tried, if it is not.
+fn applies(case: &Case, patience: &Patience, knows: &(bool, String)) -> Option<String> {
+    if !case.is_core && !knows.0 {
+        return Some(format!("part B is not offered: {}", knows.1));
+    }
+    (case.is_slow && patience.fast).then(|| "left out by --fast".to_owned())
+}
+
+/// The first address that takes a connection.
+fn reachable(addresses: &[SocketAddr], patience: &Patience) -> Result<SocketAddr, Failure> {
+    let mut why = String::new();
+    for &address in addresses {
+        let log = super::transcript::Transcript::default();
+        match super::raw::Raw::connect(address, patience.timeout.0, "probe", &log) {
+            Ok(_) => return Ok(address),
+            Err(reason) => why = reason,
+        }
+    }
+    Err(Failure::Usage(format!("{why}; start the server, or name another with --server")))
+}
+
+/// Whether part B is judged, and why.
+fn knows_part_b(bench: &Arc<Bench>, judged: &Judged) -> (bool, String) {
+    let (knows, why) = match judged.part {
+        Part::A => (false, "--part a says so"),
+        Part::All => (true, "--part all says so"),
+        Part::Auto => {
+            let trial = Trial::new(bench);
+            let knows =
+                trial.register("probe", &trial.name(), Peer::OneRead).is_ok_and(|mut user| {
+                    // without a welcome, which is a fault of its own, an answer says as much
+                    let first = user.welcome.take().or_else(|| user.ask("/time", "/time").ok());
+                    first.is_some_and(|first| {
+                        if !user.raw.has_line_feed(&first) {
+                            user.raw.listen(bench.quiet);
+                        }
+                        user.raw.has_line_feed(&first)
+                    })
+                });
+            let why = match knows {
+                true => "the server's first object ends with a line feed",
+                false => "no line feed follows the server's first object",
+            };
+            (knows, why)
+        }
+    };
+    (knows, why.to_owned())
+}

@@ -1,0 +1,66 @@
+//! Bytes and objects as a person reads them: on one line, shortened, harmless in a terminal.
+
+use super::raw::{End, Item, Raw};
+use crate::text::visible;
+
+/// As much of a text is shown in a line of the report.
+const TEXT: usize = 100;
+/// As many objects are told one by one.
+const OBJECTS: usize = 4;
+
+/// Bytes as text, with what does not show escaped, at most so many of them.
+pub(super) fn bytes(bytes: &[u8], limit: usize) -> String {
+    let (shown, cut) = match bytes.get(..limit) {
+        Some(shown) if bytes.len() > limit => (shown, "…"),
+        _ => (bytes, ""),
+    };
+    let mut text = String::new();
+    for chunk in shown.utf8_chunks() {
+        text.push_str(&visible(chunk.valid()));
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    format!("`{text}`{cut}")
+}
+
+/// A text in quotes, shortened.
+pub(super) fn text(text: &str) -> String {
+    let short: String = text.chars().take(TEXT).collect();
+    let cut = if short.len() < text.len() { "…" } else { "" };
+    format!("\"{}{cut}\"", visible(&short))
+}
+
+/// An object in short: who, to whom, what.
+pub(super) fn item(item: &Item) -> String {
+    match &item.message {
+        Ok(message) => {
+            let (from, to) = (visible(&message.from.name), visible(&message.to));
+            format!("{from} → {to}: {}", text(&message.msg))
+        }
+        Err(error) => format!("an object that is no message ({error})"),
+    }
+}
+
+/// What came on a connection since there were so many objects, and how it stands.
+pub(super) fn came(raw: &Raw, since: usize) -> String {
+    let items = raw.since(since);
+    let mut parts: Vec<String> = items.iter().take(OBJECTS).map(item).collect();
+    if items.len() > OBJECTS {
+        parts.push(format!("{} more objects", items.len() - OBJECTS));
+    }
+    if !raw.garbage().is_empty() {
+        parts.push(format!("garbage: {}", bytes(raw.garbage(), TEXT)));
+    }
+    parts.push(match raw.end() {
+        Some(End::Closed) => "then it was closed".to_owned(),
+        Some(End::Broken(why)) => format!("then it was broken off ({why})"),
+        None if parts.is_empty() => "nothing: it is open and silent".to_owned(),
+        None => "then silence".to_owned(),
+    });
+    if parts.len() == 1 {
+        parts.remove(0).replacen("then it", "nothing: it", 1)
+    } else {
+        parts.join("; ")
+    }
+}
