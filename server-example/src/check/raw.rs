@@ -132,9 +132,15 @@ impl Raw {
     /// Sends the bytes in one write. That the other side does not take them shows in what comes.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.log.add(&self.label, Direction::Sent, bytes);
-        if let Err(error) = self.stream.write_all(bytes) {
-            self.log.note(&self.label, &format!("not all of it was taken: {}", reason(&error)));
+        self.write(bytes);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        let written = self.stream.write_all(bytes);
+        if let Err(error) = &written {
+            self.log.note(&self.label, &format!("not all of it was taken: {}", reason(error)));
         }
+        written.is_ok()
     }
 
     /// Sends each piece in a write of its own, with a pause between them.
@@ -143,11 +149,17 @@ impl Raw {
         pieces: impl IntoIterator<Item = &'a [u8]>,
         pause: Duration,
     ) {
+        let pieces: Vec<_> = pieces.into_iter().collect();
+        let note = format!("in {} pieces, {pause:?} apart:", pieces.len());
+        self.log.note(&self.label, &note);
+        self.log.add(&self.label, Direction::Sent, &pieces.concat());
         for (number, piece) in pieces.into_iter().enumerate() {
             if number > 0 {
                 thread::sleep(pause);
             }
-            self.send(piece);
+            if !self.write(piece) {
+                return;
+            }
         }
     }
 

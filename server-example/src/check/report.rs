@@ -116,7 +116,7 @@ impl Report {
             Verdict::NotApplicable => "2",
         };
         let verdict = self.paint(color, &verdict.to_string());
-        match sent.is_empty() {
+        match finding.verdict == Verdict::NotApplicable {
             true => format!("  {verdict}  {id:<16}  {came}"),
             false => {
                 format!("  {verdict}  {id:<16}  sent: {sent}; expected: {expected}; came: {came}")

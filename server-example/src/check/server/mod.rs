@@ -142,11 +142,20 @@ pub(super) fn run(
             .map(|case| (case.id(), scope.spawn(|| attempt(case, &bench))))
             .collect();
         for rule in &RULES {
-            let of_rule = cases.iter().filter(|case| case.rule == rule.id);
-            if let Some(why) = rule.without
-                && is_chosen(&options.only, rule.id, rule.id)
-            {
+            let of_rule: Vec<_> = cases.iter().filter(|case| case.rule == rule.id).collect();
+            let why_not = rule.without.filter(|_| is_chosen(&options.only, rule.id, rule.id));
+            let reasons: Vec<_> = of_rule
+                .iter()
+                .map(|case| applies(case, &options.patience, &knows_part_b))
+                .collect();
+            if let Some(why) = why_not {
                 report.skip_rule(rule, why);
+            } else if let Some(Some(why)) = reasons.first()
+                && reasons.iter().all(|reason| reason.as_ref() == Some(why))
+            {
+                // one line says it for all of them
+                report.skip_rule(rule, why);
+                continue;
             }
             for case in of_rule {
                 report.trying(&case.id());
@@ -210,28 +219,21 @@ fn reachable(addresses: &[SocketAddr], patience: &Patience) -> Result<SocketAddr
 
 /// Whether part B is judged, and why.
 fn knows_part_b(bench: &Arc<Bench>, judged: &Judged) -> (bool, String) {
+    let trial = Trial::new(bench);
+    let mut ends_lines = false;
+    if let Ok(mut user) = trial.register("probe", &trial.name(), Peer::OneRead) {
+        user.raw.listen(bench.quiet);
+        bench.set_greetings(user.answers_since(0).len().max(1));
+        // without a welcome, which is a fault of its own, an answer says as much
+        let first = user.welcome.take().or_else(|| user.ask("/time", "/time").ok());
+        user.raw.listen(bench.quiet / 4);
+        ends_lines = first.is_some_and(|first| user.raw.has_line_feed(&first));
+    }
     let (knows, why) = match judged.part {
         Part::A => (false, "--part a says so"),
         Part::All => (true, "--part all says so"),
-        Part::Auto => {
-            let trial = Trial::new(bench);
-            let knows =
-                trial.register("probe", &trial.name(), Peer::OneRead).is_ok_and(|mut user| {
-                    // without a welcome, which is a fault of its own, an answer says as much
-                    let first = user.welcome.take().or_else(|| user.ask("/time", "/time").ok());
-                    first.is_some_and(|first| {
-                        if !user.raw.has_line_feed(&first) {
-                            user.raw.listen(bench.quiet);
-                        }
-                        user.raw.has_line_feed(&first)
-                    })
-                });
-            let why = match knows {
-                true => "the server's first object ends with a line feed",
-                false => "no line feed follows the server's first object",
-            };
-            (knows, why)
-        }
+        Part::Auto if ends_lines => (true, "the server's first object ends with a line feed"),
+        Part::Auto => (false, "no line feed follows the server's first object"),
     };
     (knows, why.to_owned())
 }

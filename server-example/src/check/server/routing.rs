@@ -170,8 +170,8 @@ fn order(trial: &Trial) -> Tried {
     let answers: Vec<_> = alice.answers_since(since).iter().map(|item| item.msg()).collect();
     let is_right = match answers[..] {
         [help, standard, time] => {
-            let is_time = |text: &str| !text.contains("/standard") && !text.contains("from");
-            help.contains("/standard") && standard.contains("from") && is_time(time)
+            let is_time = |text: &str| !text.contains("/list") && !text.contains("from");
+            help.contains("/list") && standard.contains("from") && is_time(time)
         }
         _ => false,
     };

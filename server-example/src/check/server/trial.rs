@@ -27,6 +27,8 @@ pub(super) struct Bench {
     names: AtomicUsize,
     /// Whether a registered user hears nothing, so that waiting for a welcome is in vain.
     is_mute: AtomicBool,
+    /// How many objects a user hears at first; more than one is a fault of its own (A7).
+    greetings: AtomicUsize,
 }
 
 impl Bench {
@@ -41,7 +43,13 @@ impl Bench {
             prefix: format!("check-{prefix}-"),
             names: AtomicUsize::new(0),
             is_mute: AtomicBool::new(false),
+            greetings: AtomicUsize::new(1),
         }
+    }
+
+    /// Says how many objects a user hears at first.
+    pub(super) fn set_greetings(&self, count: usize) {
+        self.greetings.store(count, Ordering::Relaxed);
     }
 
     /// Whether registered users hear nothing.
@@ -148,6 +156,9 @@ impl Trial {
             return Err(Stop::Untried(format!("a user could not be registered; came: {came}")));
         }
         self.bench.is_mute.store(welcome.is_none(), Ordering::Relaxed);
+        for _ in 1..self.greetings.load(Ordering::Relaxed) {
+            raw.hear(self.timeout, |_| true);
+        }
         Ok(welcome)
     }
 

@@ -1,0 +1,90 @@
+//! Servers that are judged: our own, one with planted faults, and one that knows no better.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use super::common::{Program, TestServer};
+use super::faulty::{self, Fault};
+use super::{Outcome, check};
+
+/// What the runner must know of the servers here; a machine that is busy needs patience.
+const OPTIONS: [&str; 6] = ["--registration-deadline", "1s", "--timeout", "4s", "--quiet", "100ms"];
+/// How many servers are judged at a time: they mostly wait.
+const AT_ONCE: usize = 12;
+
+fn judge(address: &str, options: &[&str]) -> Outcome {
+    check(&[&["--server", address], &OPTIONS[..], options].concat())
+}
+
+#[track_caller]
+fn assert_passes(outcome: &Outcome) {
+    assert_eq!(outcome.with("fail"), [""; 0], "{}", outcome.errors);
+    assert_eq!(outcome.with("untried"), [""; 0]);
+    assert_eq!(outcome.with("note"), [""; 0]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.errors);
+}
+
+#[test]
+fn our_own_server_follows_every_rule() {
+    let options = ["--registration-deadline", "1s", "--one-read-gap", "20ms"];
+    let server = TestServer::start(&options);
+    for peer in ["one-read", "stream"] {
+        let outcome = judge(&server.address.to_string(), &["--peer", peer]);
+        assert_passes(&outcome);
+        let skipped = outcome.with("not-applicable");
+        assert_eq!(
+            skipped.len(),
+            2,
+            "the Python module, and what stands under another rule: {skipped:?}"
+        );
+    }
+}
+
+#[test]
+fn each_planted_fault_is_found_and_nothing_else() {
+    let faults = Mutex::new(Fault::ALL.iter());
+    let wrong = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some(&fault) = faults.lock().unwrap().next() else { return };
+            let outcome = judge(&faulty::start(fault).to_string(), &[]);
+            let is_right = outcome.broken() == fault.broken()
+                && outcome.code == Some(i32::from(fault != Fault::None));
+            if !is_right {
+                let found = (outcome.with("fail"), outcome.with("untried"), outcome.errors);
+                wrong.lock().unwrap().push(format!("{fault:?}: {found:#?}"));
+            }
+        }
+    };
+    thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_server_that_reads_one_message_with_one_recv_breaks_what_tcp_does_not_promise() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/naive_server.py");
+    let mut command = Command::new("python3");
+    command.arg(program).arg("0");
+    let server = TestServer::of(Program::spawn(command));
+    let outcome = judge(&server.address.to_string(), &[]);
+    assert_eq!(
+        outcome.broken(),
+        ["A2", "A4", "A10", "A11", "B1", "B12"],
+        "{:#?}",
+        outcome.with("fail")
+    );
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.errors.contains("does not follow A2, A4, A10, A11, B1, B12"),
+        "{}",
+        outcome.errors
+    );
+    let skipped = outcome.with("not-applicable");
+    assert!(
+        skipped.iter().any(|rule| rule.contains("\"B9\": \"part B is not offered")),
+        "{skipped:?}"
+    );
+}
