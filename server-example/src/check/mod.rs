@@ -9,6 +9,7 @@
 //! transcript, show              what was on the wire, for people
 //! ```
 
+mod client;
 mod options;
 mod raw;
 mod report;
@@ -26,12 +27,17 @@ use report::Report;
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let mut report = Report::new(options);
     if options.list {
+        report.print("Of a server (--server):");
         server::list().iter().for_each(|line| report.print(line));
+        report.print("Of a client (--client):");
+        client::list().iter().for_each(|line| report.print(line));
         return Ok(());
     }
     if let Some(address) = &options.server {
         let addresses = address.resolve().map_err(Failure::Usage)?;
         server::run(&addresses, options, &mut report)?;
+    } else if options.client {
+        client::run(options, &mut report)?;
     }
     report.finish()
 }

@@ -79,6 +79,10 @@ pub(super) struct Raw {
     next: usize,
     garbage: Vec<u8>,
     end: Option<End>,
+    /// When each read came.
+    times: Vec<Instant>,
+    /// Whether what comes is a name yet, and no object.
+    is_named: bool,
 }
 
 impl Raw {
@@ -116,6 +120,8 @@ impl Raw {
             next: 0,
             garbage: Vec::new(),
             end: None,
+            times: Vec::new(),
+            is_named: true,
         })
     }
 
@@ -163,6 +169,34 @@ impl Raw {
         }
     }
 
+    /// Reads the name that a client begins with: up to a line feed, which is taken with it, a brace,
+    /// the end, or so long a silence.
+    pub(super) fn hear_name(&mut self, timeout: Duration, silence: Duration) -> Vec<u8> {
+        self.is_named = false;
+        let ends = |bytes: &[u8]| bytes.iter().position(|byte| matches!(byte, b'\n' | b'{'));
+        let until = Instant::now() + timeout;
+        while self.end.is_none() && ends(&self.bytes).is_none() && Instant::now() < until {
+            let wait = if self.bytes.is_empty() { until } else { Instant::now() + silence };
+            if !self.read(wait) && !self.bytes.is_empty() {
+                break;
+            }
+        }
+        self.is_named = true;
+        let length = match ends(&self.bytes) {
+            Some(at) if self.bytes[at] == b'\n' => at + 1,
+            Some(at) => at,
+            None => self.bytes.len(),
+        };
+        self.parsed = length;
+        self.parse();
+        self.bytes[..length].to_vec()
+    }
+
+    /// When the object's last byte came.
+    pub(super) fn time_of(&self, item: &Item) -> Instant {
+        self.times[item.reads.1]
+    }
+
     /// Says that nothing more will be sent.
     pub(super) fn finish(&mut self) {
         self.log.note(&self.label, "we shut down our writing side");
@@ -196,6 +230,7 @@ impl Raw {
             Ok(length) => {
                 self.log.add(&self.label, Direction::Came, &buffer[..length]);
                 self.reads.push(self.bytes.len());
+                self.times.push(Instant::now());
                 self.bytes.extend_from_slice(&buffer[..length]);
                 self.parse();
                 true
@@ -283,7 +318,7 @@ impl Raw {
 
     /// Finds the objects in what came. After something that is none it looks for the next brace.
     fn parse(&mut self) {
-        loop {
+        while self.is_named {
             let rest = &self.bytes[self.parsed..];
             self.parsed += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let rest = &self.bytes[self.parsed..];

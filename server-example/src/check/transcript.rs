@@ -53,6 +53,13 @@ impl Transcript {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The record as lines, after which a new one begins.
+    pub(super) fn take_lines(&self, width: usize) -> Vec<String> {
+        let lines = self.lines(width);
+        self.entries().clear();
+        lines
+    }
+
     /// The record as lines, of which none is longer than some `width` characters of content.
     pub(super) fn lines(&self, width: usize) -> Vec<String> {
         let entries = self.entries();
