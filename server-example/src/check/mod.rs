@@ -9,6 +9,7 @@
 //! transcript, show              what was on the wire, for people
 //! ```
 
+mod bytes;
 mod client;
 mod options;
 mod raw;
@@ -38,6 +39,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         server::run(&addresses, options, &mut report)?;
     } else if options.client {
         client::run(options, &mut report)?;
+    } else if let Some(path) = &options.bytes {
+        return bytes::run(path, options);
     }
     report.finish()
 }

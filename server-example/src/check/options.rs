@@ -139,6 +139,10 @@ pub(crate) struct Judged {
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=1000))]
     pub(crate) max_errors: usize,
 
+    /// Bytes: they begin with a name, as those that a client sends do
+    #[arg(long)]
+    pub(crate) named: bool,
+
     /// Bytes: keys that the schema does not have are errors
     #[arg(long)]
     pub(crate) strict: bool,

@@ -10,18 +10,22 @@ const OBJECTS: usize = 4;
 
 /// Bytes as text, with what does not show escaped, at most so many of them.
 pub(super) fn bytes(bytes: &[u8], limit: usize) -> String {
-    let (shown, cut) = match bytes.get(..limit) {
-        Some(shown) if bytes.len() > limit => (shown, "…"),
-        _ => (bytes, ""),
-    };
+    match bytes.get(..limit) {
+        Some(shown) if bytes.len() > limit => format!("`{}`…", escaped(shown)),
+        _ => format!("`{}`", escaped(bytes)),
+    }
+}
+
+/// Bytes as text, with what does not show escaped.
+pub(super) fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for chunk in shown.utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         text.push_str(&visible(chunk.valid()));
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));
         }
     }
-    format!("`{text}`{cut}")
+    text
 }
 
 /// A text in quotes, shortened.

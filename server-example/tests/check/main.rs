@@ -1,6 +1,7 @@
 //! The conformance runner, `server-example check`: it passes what follows the contract, and of what
 //! does not it names exactly the rules that are broken.
 
+mod bytes;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
