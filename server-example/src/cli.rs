@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::failure::Failure;
+use crate::load::LoadOptions;
 use crate::units::{Address, PerSecond, Size, Span};
 
 /// What the program was asked to do.
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Serve(Box<ServeOptions>),
     Chat(ChatOptions),
     Check(Box<crate::check::Options>),
+    Load(Box<LoadOptions>),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -259,7 +261,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -289,7 +291,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "chat" | "serve" | "check") => format!(" {command}"),
+        Some(command) if matches!(&*command, "chat" | "check" | "load" | "serve") => format!(" {command}"),
         _ => String::new(),
     };
     match similar {
@@ -298,7 +300,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     }
 }
 
-fn default_address() -> Address {
+pub(crate) fn default_address() -> Address {
     "127.0.0.1".parse().expect("a literal")
 }
 

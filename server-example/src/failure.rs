@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// It was tried, and did not succeed. Exit code 1.
     Run(String),
+    /// Ctrl-C ended it, and what was done until then is reported. Exit code 130, as shells have it.
+    Interrupted,
 }
 
 impl Failure {
@@ -17,14 +19,17 @@ impl Failure {
         match self {
             Failure::Usage(_) => ExitCode::from(2),
             Failure::Run(_) => ExitCode::FAILURE,
+            Failure::Interrupted => ExitCode::from(130),
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Failure::Usage(sentence) | Failure::Run(sentence)) = self;
-        f.write_str(sentence)
+        match self {
+            Failure::Usage(sentence) | Failure::Run(sentence) => f.write_str(sentence),
+            Failure::Interrupted => f.write_str("interrupted"),
+        }
     }
 }
 

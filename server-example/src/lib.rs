@@ -9,7 +9,9 @@
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!                          └► connection      … over one connection that is made again when lost
 //!
-//! check ─► raw                                 whether others speak the protocol
+//! run ──► load                               how much a server carries, and what it loses
+//! run ──► check ─► raw                       whether others speak the protocol
+//!
 //! units, text: what both sides parse and print
 //! ```
 //!
@@ -23,6 +25,7 @@ mod chat;
 mod check;
 mod cli;
 mod failure;
+mod load;
 mod log;
 mod serve;
 mod stderr;
@@ -38,6 +41,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Serve(options) => serve::run(&options),
         cli::Command::Chat(options) => chat::run(&options),
         cli::Command::Check(options) => check::run(&options),
+        cli::Command::Load(options) => load::run(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

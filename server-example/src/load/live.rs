@@ -1,0 +1,133 @@
+//! What one sees while the load runs: a bar in a terminal, a line a second elsewhere. Both go to
+//! standard error; standard output is for results.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::stderr;
+
+use super::report::Sample;
+
+/// How often a line is said where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+const STEPS: u64 = 1000;
+
+#[derive(Debug)]
+pub(crate) struct Live {
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("a literal");
+            bar.set_style(style);
+            bar
+        });
+        Live { bar, last_line: None }
+    }
+
+    /// Says something that stays.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => stderr::say(line),
+        }
+    }
+
+    /// Shows how far it is, of 1, and how things stand.
+    pub(crate) fn show(&mut self, done: f64, line: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_position((done.clamp(0.0, 1.0) * STEPS as f64) as u64);
+            bar.set_message(line.to_owned());
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) {
+            self.last_line = Some(Instant::now());
+            stderr::say(line);
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A sample in a line.
+pub(crate) fn line(label: &str, sample: &Sample) -> String {
+    let mut line = format!(
+        "{label}: {:.0} s, {} clients, {} messages/s sent, {} delivered",
+        sample.t,
+        count(sample.clients),
+        count(sample.sent_per_second as u64),
+        count(sample.delivered_per_second as u64)
+    );
+    if let (Some(p50), Some(p99)) = (sample.p50_us, sample.p99_us) {
+        line.push_str(&format!(", p50 {}, p99 {}", time(p50), time(p99)));
+    }
+    if sample.failed > 0 {
+        line.push_str(&format!(", {} clients FAILED", count(sample.failed)));
+    }
+    if let Some(cpu) = sample.server_cpu {
+        line.push_str(&format!(", server {:.0} % CPU", cpu * 100.0));
+    }
+    line
+}
+
+/// A number with its thousands apart.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Microseconds in the unit that fits.
+pub(crate) fn time(us: f64) -> String {
+    let (value, unit) = match us {
+        _ if us < 1e3 => (us, "µs"),
+        _ if us < 1e6 => (us / 1e3, "ms"),
+        _ => (us / 1e6, "s"),
+    };
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// Bytes in the unit that fits.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{:.1} KiB", value / 1024.0),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", value / 1_048_576.0),
+        _ => format!("{:.2} GiB", value / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_readable() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(time(2.5), "2.50 µs");
+        assert_eq!(time(25.04), "25.0 µs");
+        assert_eq!(time(250_000.0), "250 ms");
+        assert_eq!(time(2_500_000.0), "2.50 s");
+        assert_eq!(bytes(12 << 20), "12.0 MiB");
+    }
+}

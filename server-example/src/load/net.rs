@@ -1,0 +1,394 @@
+//! The event loop of the load: one thread that connects, registers, writes and reads for thousands
+//! of clients. What they say and what it means is the [`Driver`]'s.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use chatproto::{DecodeError, ErrorClass, MessageRef, PeerKind};
+use mio::{Events, Poll, Token, Waker};
+
+use crate::failure::{Failure, reason};
+
+use super::peer::{ONE_READ, Peer, State};
+
+/// The token of what wakes the loop from another thread.
+const WAKE: Token = Token(usize::MAX);
+
+/// Why a client has come to an end that nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// This machine or process could not make the connection: no descriptors, no ports.
+    OwnLimit(String),
+    /// Nobody accepted the connection.
+    Unreachable(String),
+    /// The server refused the name, in these words.
+    Refused(String),
+    /// There was no welcome in time.
+    TimedOut,
+    /// The server closed the connection before the welcome.
+    Dropped(String),
+    /// The server closed the connection after the welcome, or it broke.
+    Lost(String),
+}
+
+/// What is done with what happens.
+pub(crate) trait Driver {
+    /// A client was welcomed, so long after it began to connect.
+    fn welcomed(&mut self, net: &mut Net, who: u32, took: Duration);
+    /// A client has come to its end.
+    fn ended(&mut self, net: &mut Net, who: u32, end: End);
+    /// A message came, at this time of the clock.
+    fn message(&mut self, net: &mut Net, who: u32, message: &MessageRef<'_>, now: u64);
+    /// Something came that the client could not read as a message: objects that were lost to a
+    /// one-read peer because they came joined or cut, or what is no message at all.
+    fn unreadable(&mut self, net: &mut Net, who: u32, error: Option<DecodeError>);
+}
+
+/// All clients of one process.
+#[derive(Debug)]
+pub(crate) struct Net {
+    poll: Poll,
+    origin: Instant,
+    address: SocketAddr,
+    /// How long a client waits for its welcome.
+    timeout: Duration,
+    peers: Vec<Peer>,
+    /// Those with something to write.
+    dirty: Vec<u32>,
+    /// Those that are not welcomed yet, by the time at which that has lasted too long.
+    deadlines: VecDeque<(u64, u32)>,
+    registering: usize,
+    open: usize,
+    buffer: Vec<u8>,
+    /// Time in which there was nothing to do.
+    idle: Duration,
+}
+
+impl Net {
+    pub(crate) fn new(address: SocketAddr, timeout: Duration) -> Result<Self, Failure> {
+        let poll = Poll::new().map_err(|error| no_loop(&error))?;
+        Ok(Net {
+            poll,
+            origin: Instant::now(),
+            address,
+            timeout,
+            peers: Vec::new(),
+            dirty: Vec::new(),
+            deadlines: VecDeque::new(),
+            registering: 0,
+            open: 0,
+            buffer: vec![0; 64 * 1024],
+            idle: Duration::ZERO,
+        })
+    }
+
+    /// Ends a wait of [`Net::turn`] from another thread.
+    pub(crate) fn waker(&self) -> Result<Waker, Failure> {
+        Waker::new(self.poll.registry(), WAKE).map_err(|error| no_loop(&error))
+    }
+
+    /// Nanoseconds since the loop was made.
+    pub(crate) fn now(&self) -> u64 {
+        self.origin.elapsed().as_nanos() as u64
+    }
+
+    /// Time in which there was nothing to do so far.
+    pub(crate) fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// How many clients were ever added.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Clients that wait for their welcome.
+    pub(crate) fn registering(&self) -> usize {
+        self.registering
+    }
+
+    /// Clients that are welcomed and still there.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    pub(crate) fn is_ready(&self, who: u32) -> bool {
+        self.peers.get(who as usize).is_some_and(|peer| peer.state == State::Ready)
+    }
+
+    /// Bytes that a client's socket did not take yet.
+    pub(crate) fn unwritten(&self, who: u32) -> usize {
+        self.peers[who as usize].unwritten()
+    }
+
+    /// Adds a client, which is known by the returned number, and begins to connect.
+    ///
+    /// # Errors
+    /// What this machine lacks.
+    pub(crate) fn add(&mut self, name: &str, kind: PeerKind) -> Result<u32, End> {
+        let (who, now) = (self.peers.len() as u32, self.now());
+        let made = Peer::connect(self.address, kind, name, now).and_then(|mut peer| {
+            peer.register(self.poll.registry(), Token(who as usize)).map(|()| peer)
+        });
+        self.peers.push(made.map_err(|error| connect_end(&error))?);
+        self.registering += 1;
+        self.deadlines.push_back((now + self.timeout.as_nanos() as u64, who));
+        Ok(who)
+    }
+
+    /// Has a client say one object, which `write` appends.
+    pub(crate) fn say(&mut self, who: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        self.peers[who as usize].say(write);
+        self.make_dirty(who);
+    }
+
+    fn make_dirty(&mut self, who: u32) {
+        if !std::mem::replace(&mut self.peers[who as usize].is_dirty, true) {
+            self.dirty.push(who);
+        }
+    }
+
+    /// Has a client leave: it ends its side, and is gone when the server has ended its own.
+    pub(crate) fn close(&mut self, who: u32) {
+        let peer = &mut self.peers[who as usize];
+        match peer.state {
+            State::Closing | State::Gone => return,
+            State::Ready => self.open -= 1,
+            State::Registering => self.registering -= 1,
+        }
+        if peer.close().is_err() {
+            peer.drop_socket();
+        }
+    }
+
+    /// Has everybody leave, and waits until they have. How many the server did not let go.
+    pub(crate) fn close_all(&mut self) -> usize {
+        let is_open = |peer: &Peer| peer.state != State::Gone;
+        (0..self.peers.len() as u32).for_each(|who| self.close(who));
+        let mut events = Events::with_capacity(4096);
+        let end = Instant::now() + self.timeout;
+        let mut left = self.peers.iter().filter(|peer| is_open(peer)).count();
+        while left > 0 && Instant::now() < end {
+            let turned = self.turn(&mut Deaf, &mut events, Duration::from_millis(100));
+            if turned.is_err() {
+                break;
+            }
+            left = self.peers.iter().filter(|peer| is_open(peer)).count();
+        }
+        self.peers.iter_mut().for_each(Peer::drop_socket);
+        left
+    }
+
+    /// One turn: writes what is to be written, waits at most so long, and handles what came.
+    pub(crate) fn turn(
+        &mut self,
+        driver: &mut impl Driver,
+        events: &mut Events,
+        wait: Duration,
+    ) -> Result<(), Failure> {
+        self.write(driver);
+        let begun = Instant::now();
+        match self.poll.poll(events, Some(wait)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(no_loop(&error)),
+            _ => {}
+        }
+        if !wait.is_zero() || events.is_empty() {
+            self.idle += begun.elapsed();
+        }
+        for event in &*events {
+            let Token(who) = event.token();
+            if event.token() == WAKE {
+                continue;
+            }
+            let who = who as u32;
+            if !self.peers[who as usize].is_connected {
+                match self.peers[who as usize].check_connected() {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => {
+                        self.end(driver, who, connect_end(&error));
+                        continue;
+                    }
+                }
+                self.make_dirty(who);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                self.read(driver, who);
+            }
+            if event.is_writable() && self.peers[who as usize].unwritten() > 0 {
+                self.make_dirty(who);
+            }
+        }
+        self.expire(driver);
+        Ok(())
+    }
+
+    fn write(&mut self, driver: &mut impl Driver) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for who in dirty.drain(..) {
+            let peer = &mut self.peers[who as usize];
+            peer.is_dirty = false;
+            if let Err(error) = peer.write() {
+                // what the server said before it closed is still to be read
+                self.read(driver, who);
+                self.end_broken(driver, who, &error);
+            }
+        }
+        // nobody speaks because of a failed write; what was said meanwhile is in the new list
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn read(&mut self, driver: &mut impl Driver, who: u32) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let peer = &mut self.peers[who as usize];
+            let most = if peer.kind == PeerKind::OneRead { ONE_READ } else { buffer.len() };
+            match peer.read(&mut buffer[..most]) {
+                Ok(None) => break,
+                Ok(Some(0)) => {
+                    self.end_broken(driver, who, &ErrorKind::UnexpectedEof.into());
+                    break;
+                }
+                Ok(Some(length)) => {
+                    self.take(driver, who, &buffer[..length]);
+                    // on Linux a short read has emptied the socket
+                    if length < most && cfg!(target_os = "linux") {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.end_broken(driver, who, &error);
+                    break;
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Takes what one read brought.
+    fn take(&mut self, driver: &mut impl Driver, who: u32, mut input: &[u8]) {
+        let now = self.now();
+        loop {
+            let peer = &mut self.peers[who as usize];
+            if peer.kind == PeerKind::OneRead && peer.state == State::Ready {
+                // one read is one object to it, or nothing
+                match chatproto::Frame::decode(input) {
+                    Ok(frame) => driver.message(self, who, &frame.message(), now),
+                    Err(error) => driver.unreadable(self, who, Some(error)),
+                }
+                return;
+            }
+            match peer.decoder.decode(&mut input) {
+                Ok(None) => return,
+                Ok(Some(frame)) => match self.peers[who as usize].state {
+                    State::Ready => driver.message(self, who, &frame.message(), now),
+                    State::Registering => self.judge(driver, who, &frame.message(), now),
+                    State::Closing | State::Gone => {}
+                },
+                Err(error) => {
+                    if peer.state == State::Ready {
+                        driver.unreadable(self, who, Some(error));
+                    }
+                    if error.class() == ErrorClass::Framing {
+                        let text = format!("the server sent what is no message: {error}");
+                        let state = self.peers[who as usize].state;
+                        let is_ready = state == State::Ready;
+                        let end = if is_ready { End::Lost(text) } else { End::Dropped(text) };
+                        return self.end(driver, who, end);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first message says whether the name was taken.
+    fn judge(&mut self, driver: &mut impl Driver, who: u32, message: &MessageRef<'_>, now: u64) {
+        let text = message.msg.to_str();
+        if text.starts_with('⛔') {
+            return self.end(driver, who, End::Refused(text.into_owned()));
+        }
+        let peer = &mut self.peers[who as usize];
+        peer.state = State::Ready;
+        let took = Duration::from_nanos(now - peer.began);
+        self.registering -= 1;
+        self.open += 1;
+        driver.welcomed(self, who, took);
+    }
+
+    /// The connection is at its end, wanted or not.
+    fn end_broken(&mut self, driver: &mut impl Driver, who: u32, error: &io::Error) {
+        let peer = &self.peers[who as usize];
+        let why = match error.kind() {
+            ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+            _ => reason(error),
+        };
+        let end = match peer.state {
+            State::Registering if !peer.is_connected => connect_end(error),
+            State::Registering => End::Dropped(why),
+            _ => End::Lost(why),
+        };
+        self.end(driver, who, end);
+    }
+
+    fn end(&mut self, driver: &mut impl Driver, who: u32, end: End) {
+        let peer = &mut self.peers[who as usize];
+        let state = peer.state;
+        peer.drop_socket();
+        match state {
+            State::Registering => self.registering -= 1,
+            State::Ready => self.open -= 1,
+            State::Closing | State::Gone => return,
+        }
+        driver.ended(self, who, end);
+    }
+
+    /// Ends those whose welcome has not come in time.
+    fn expire(&mut self, driver: &mut impl Driver) {
+        let now = self.now();
+        while let Some(&(deadline, who)) = self.deadlines.front() {
+            let waits = self.peers[who as usize].state == State::Registering;
+            if waits && deadline > now {
+                break;
+            }
+            self.deadlines.pop_front();
+            if waits {
+                self.end(driver, who, End::TimedOut);
+            }
+        }
+    }
+}
+
+/// Who hears nothing any more.
+struct Deaf;
+
+impl Driver for Deaf {
+    fn welcomed(&mut self, net: &mut Net, who: u32, _: Duration) {
+        net.close(who);
+    }
+    fn ended(&mut self, _: &mut Net, _: u32, _: End) {}
+    fn message(&mut self, _: &mut Net, _: u32, _: &MessageRef<'_>, _: u64) {}
+    fn unreadable(&mut self, _: &mut Net, _: u32, _: Option<DecodeError>) {}
+}
+
+/// Why there is no connection: this machine's fault, or the other's.
+fn connect_end(error: &io::Error) -> End {
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    let why = reason(error);
+    if cfg!(unix) && error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) {
+        return End::OwnLimit(format!("{why}: raise the limit of file descriptors with ulimit -n"));
+    }
+    match error.kind() {
+        ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => {
+            End::OwnLimit("this machine has no free port left towards that server".to_owned())
+        }
+        _ => End::Unreachable(why),
+    }
+}
+
+fn no_loop(error: &io::Error) -> Failure {
+    Failure::Run(format!("cannot wait for connections: {}", reason(error)))
+}

@@ -1,0 +1,287 @@
+//! Where results go: a summary to standard output, and the files of `--out`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, reason};
+use crate::text::visible;
+
+use super::live::{bytes, count, time};
+use super::report::{Check, FORMAT, Kind, Machine, Report, Run};
+use super::stage::Target;
+
+/// More than this of the time without a pause, and the generator may be what is slow.
+const BUSY: f64 = 0.9;
+/// Sending so late, at p99, is no small part of a latency any more.
+const LATE_US: f64 = 1_000.0;
+
+/// The directory of `--out`, if there is one.
+#[derive(Debug)]
+pub(crate) struct Output(Option<PathBuf>);
+
+impl Output {
+    /// Makes the directory before the load runs, so that nothing is run in vain.
+    pub(crate) fn new(directory: Option<&Path>) -> Result<Self, Failure> {
+        let Some(directory) = directory else { return Ok(Output(None)) };
+        let fail = |error: &io::Error| {
+            let shown = directory.to_string_lossy();
+            let why = reason(error);
+            Failure::Usage(format!("cannot write into {} of --out: {why}", visible(&shown)))
+        };
+        fs::create_dir_all(directory).map_err(|error| fail(&error))?;
+        let probe = directory.join("report.json");
+        fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&probe)
+            .map_err(|error| fail(&error))?;
+        Ok(Output(Some(directory.to_owned())))
+    }
+
+    /// Prints the summary, writes the files, and says whether all is well.
+    pub(crate) fn write(&self, report: &Report) -> Result<(), Failure> {
+        print(&summary(report))?;
+        if let Some(directory) = &self.0 {
+            let json = serde_json::to_string_pretty(report).expect("a report has a JSON form");
+            let files = [("report.json", json + "\n"), ("samples.csv", csv(&report.runs))];
+            for (name, content) in files {
+                let path = directory.join(name);
+                fs::write(&path, content).map_err(|error| {
+                    let shown = path.to_string_lossy();
+                    Failure::Run(format!("cannot write {}: {}", visible(&shown), reason(&error)))
+                })?;
+            }
+            print(&format!("\nThe report is {}\n", directory.join("report.html").display()))?;
+        }
+        match report {
+            Report { interrupted: true, .. } => Err(Failure::Interrupted),
+            Report { passed: true, .. } => Ok(()),
+            _ => Err(Failure::Run(failed(&report.checks))),
+        }
+    }
+}
+
+/// Prints to standard output. A reader that has gone is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let why = reason(&error);
+            Err(Failure::Run(format!("cannot write to standard output: {why}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn failed(checks: &[Check]) -> String {
+    let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
+    let [first, rest @ ..] = &failed[..] else { return "the load did not pass".to_owned() };
+    let more = match rest.len() {
+        0 => String::new(),
+        1 => ", and another check failed".to_owned(),
+        number => format!(", and {number} other checks failed"),
+    };
+    format!("it does not hold that {}: {}{more}", first.name, first.detail)
+}
+
+impl Report {
+    pub(crate) fn begin(kind: Kind, target: &Target) -> Self {
+        Report {
+            format: FORMAT,
+            kind,
+            program: format!("server-example {}", env!("CARGO_PKG_VERSION")),
+            command: std::env::args().skip(1).collect(),
+            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            server: target.address.to_string(),
+            machine: Machine::this(),
+            interrupted: false,
+            passed: false,
+            checks: Vec::new(),
+            warnings: Vec::new(),
+            runs: Vec::new(),
+            ramp: None,
+        }
+    }
+
+    /// Gives the verdict, and says what makes the figures doubtful.
+    pub(crate) fn conclude(&mut self, checks: Vec<Check>, interrupted: bool) {
+        self.passed = checks.iter().all(|check| check.passed);
+        self.checks = checks;
+        self.interrupted = interrupted;
+        self.warnings.extend(self.runs.iter().flat_map(doubts));
+        if interrupted {
+            self.warnings
+                .push("It was ended by hand: this is what was done until then.".to_owned());
+        }
+    }
+}
+
+/// Where the generator itself was the bottleneck, or could not do what was asked for.
+fn doubts(run: &Run) -> Vec<String> {
+    let mut doubts = Vec::new();
+    let label = format!("{} {}", run.scenario, run.repetition);
+    let is_late = run.lag.p99_us > LATE_US && run.lag.p99_us > run.latency.p99_us / 10.0;
+    if run.busy > BUSY {
+        doubts.push(format!(
+            "{label}: the generator itself was the bottleneck. It was busy {:.0} % of the time, and \
+             sent 1 % of the messages more than {} late. The server may be faster than it looks.",
+            run.busy * 100.0,
+            time(run.lag.p99_us)
+        ));
+    } else if is_late {
+        doubts.push(format!(
+            "{label}: other programs kept the generator from the processor: it sent 1 % of the \
+             messages more than {} late, though it was busy only {:.0} % of the time. Latencies \
+             look longer than they are.",
+            time(run.lag.p99_us),
+            run.busy * 100.0
+        ));
+    }
+    if run.held_back > 0 {
+        doubts.push(format!(
+            "{label}: {} messages were due and never sent, because the server did not read those \
+             before.",
+            count(run.held_back)
+        ));
+    }
+    if run.failures.own_limit > 0 {
+        let why = run.failures.first.as_deref().unwrap_or_default();
+        doubts.push(format!("{label}: this machine could not make all connections: {why}"));
+    }
+    doubts
+}
+
+/// The report for the terminal.
+fn summary(report: &Report) -> String {
+    let mut text = String::new();
+    for run in &report.runs {
+        text.push_str(&paragraph(report.kind, run));
+    }
+    text.push('\n');
+    for Check { name, passed, detail } in &report.checks {
+        let mark = if *passed { "pass" } else { "FAIL" };
+        writeln!(text, "{mark}  {name} ({})", visible(detail)).expect("text");
+    }
+    for warning in &report.warnings {
+        writeln!(text, "note  {}", visible(warning)).expect("text");
+    }
+    text
+}
+
+fn paragraph(kind: Kind, run: &Run) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| writeln!(text, "  {name:<12}{value}").expect("text");
+    let counts = &run.counts;
+    if counts.sent > 0 {
+        row(
+            "messages",
+            format!(
+                "{} sent, {} deliveries expected, {} delivered, {} lost, {} duplicated, {} reordered, {} corrupted",
+                count(counts.sent),
+                count(counts.expected),
+                count(counts.delivered),
+                count(counts.lost),
+                count(counts.duplicated),
+                count(counts.reordered),
+                count(counts.corrupted),
+            ),
+        );
+        row("throughput", format!("{} deliveries/s", count(run.delivered_per_second as u64)));
+    }
+    for (name, latency) in
+        [("latency", &run.latency), ("answers", &run.answer_latency), ("connecting", &run.connect)]
+    {
+        if latency.count > 0 {
+            row(
+                name,
+                format!(
+                    "p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
+                    time(latency.p50_us),
+                    time(latency.p90_us),
+                    time(latency.p99_us),
+                    time(latency.p99_9_us),
+                    time(latency.max_us),
+                ),
+            );
+        }
+    }
+    let late = match run.lag.count {
+        0 => String::new(),
+        _ => format!(", sent late by {} at p99", time(run.lag.p99_us)),
+    };
+    row("generator", format!("busy {:.0} %{late}", run.busy * 100.0));
+    if let Some(used) = &run.server_use {
+        let each = used.cpu_us_per_delivery.map(|us| format!(" ({us:.2} µs a delivery)"));
+        row(
+            "server",
+            format!(
+                "{:.2} s of CPU{}, {} of memory, {} before",
+                used.cpu_seconds,
+                each.unwrap_or_default(),
+                bytes(used.memory_peak),
+                bytes(used.memory_before),
+            ),
+        );
+    }
+    let title = match kind {
+        Kind::Compare => format!("{} {}", run.scenario, run.repetition),
+        Kind::Stress | Kind::Ramp => run.scenario.clone(),
+    };
+    format!("{title}: {:.1} s, {} clients\n{text}", run.seconds, count(run.clients))
+}
+
+/// All samples of all runs, a line each.
+fn csv(runs: &[Run]) -> String {
+    let mut text = String::from(
+        "scenario,repetition,t,clients,failed,sent,delivered,sent_per_second,\
+         delivered_per_second,p50_us,p99_us,max_us,lag_us,busy,server_cpu,server_memory\n",
+    );
+    let figure = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    for run in runs {
+        let scenario = field(&run.scenario);
+        for s in &run.samples {
+            let memory = s.server_memory.map(|bytes| bytes.to_string()).unwrap_or_default();
+            writeln!(
+                text,
+                "{scenario},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{memory}",
+                run.repetition,
+                s.t,
+                s.clients,
+                s.failed,
+                s.sent,
+                s.delivered,
+                s.sent_per_second,
+                s.delivered_per_second,
+                figure(s.p50_us),
+                figure(s.p99_us),
+                figure(s.max_us),
+                figure(s.lag_us),
+                s.busy,
+                figure(s.server_cpu),
+            )
+            .expect("text");
+        }
+    }
+    text
+}
+
+/// A field of CSV (RFC 4180).
+fn field(text: &str) -> String {
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_csv_may_hold_anything() {
+        assert_eq!(field("small"), "small");
+        assert_eq!(field("a \"b\", c"), "\"a \"\"b\"\", c\"");
+    }
+}
