@@ -12,7 +12,9 @@
 
 mod compare;
 mod crew;
+mod figures;
 mod gauge;
+mod html;
 mod latency;
 mod ledger;
 mod live;
@@ -21,6 +23,7 @@ mod options;
 mod output;
 mod payload;
 mod peer;
+mod plot;
 mod ramp;
 mod report;
 mod scenario;

@@ -163,15 +163,16 @@ impl Net {
         }
     }
 
-    /// Has everybody leave, and waits until they have. How many the server did not let go.
-    pub(crate) fn close_all(&mut self) -> usize {
+    /// Has everybody leave, and waits until they have; what comes until then is the driver's. How
+    /// many the server did not let go.
+    pub(crate) fn close_all(&mut self, driver: &mut impl Driver) -> usize {
         let is_open = |peer: &Peer| peer.state != State::Gone;
         (0..self.peers.len() as u32).for_each(|who| self.close(who));
         let mut events = Events::with_capacity(4096);
         let end = Instant::now() + self.timeout;
         let mut left = self.peers.iter().filter(|peer| is_open(peer)).count();
         while left > 0 && Instant::now() < end {
-            let turned = self.turn(&mut Deaf, &mut events, Duration::from_millis(100));
+            let turned = self.turn(driver, &mut events, Duration::from_millis(100));
             if turned.is_err() {
                 break;
             }
@@ -274,7 +275,8 @@ impl Net {
         let now = self.now();
         loop {
             let peer = &mut self.peers[who as usize];
-            if peer.kind == PeerKind::OneRead && peer.state == State::Ready {
+            let is_in = matches!(peer.state, State::Ready | State::Closing);
+            if peer.kind == PeerKind::OneRead && is_in {
                 // one read is one object to it, or nothing
                 match chatproto::Frame::decode(input) {
                     Ok(frame) => driver.message(self, who, &frame.message(), now),
@@ -285,12 +287,15 @@ impl Net {
             match peer.decoder.decode(&mut input) {
                 Ok(None) => return,
                 Ok(Some(frame)) => match self.peers[who as usize].state {
-                    State::Ready => driver.message(self, who, &frame.message(), now),
+                    // what is still on its way to one that leaves has come to it
+                    State::Ready | State::Closing => {
+                        driver.message(self, who, &frame.message(), now);
+                    }
                     State::Registering => self.judge(driver, who, &frame.message(), now),
-                    State::Closing | State::Gone => {}
+                    State::Gone => {}
                 },
                 Err(error) => {
-                    if peer.state == State::Ready {
+                    if is_in {
                         driver.unreadable(self, who, Some(error));
                     }
                     if error.class() == ErrorClass::Framing {
@@ -360,18 +365,6 @@ impl Net {
             }
         }
     }
-}
-
-/// Who hears nothing any more.
-struct Deaf;
-
-impl Driver for Deaf {
-    fn welcomed(&mut self, net: &mut Net, who: u32, _: Duration) {
-        net.close(who);
-    }
-    fn ended(&mut self, _: &mut Net, _: u32, _: End) {}
-    fn message(&mut self, _: &mut Net, _: u32, _: &MessageRef<'_>, _: u64) {}
-    fn unreadable(&mut self, _: &mut Net, _: u32, _: Option<DecodeError>) {}
 }
 
 /// Why there is no connection: this machine's fault, or the other's.

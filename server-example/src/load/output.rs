@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, reason};
 use crate::text::visible;
 
+use super::figures;
+use super::html;
 use super::live::{bytes, count, time};
 use super::report::{Check, FORMAT, Kind, Machine, Report, Run};
 use super::stage::Target;
@@ -45,7 +47,11 @@ impl Output {
         print(&summary(report))?;
         if let Some(directory) = &self.0 {
             let json = serde_json::to_string_pretty(report).expect("a report has a JSON form");
-            let files = [("report.json", json + "\n"), ("samples.csv", csv(&report.runs))];
+            let files = [
+                ("report.json", json + "\n"),
+                ("samples.csv", csv(&report.runs)),
+                ("report.html", html::page(report)),
+            ];
             for (name, content) in files {
                 let path = directory.join(name);
                 fs::write(&path, content).map_err(|error| {
@@ -109,7 +115,8 @@ impl Report {
         self.passed = checks.iter().all(|check| check.passed);
         self.checks = checks;
         self.interrupted = interrupted;
-        self.warnings.extend(self.runs.iter().flat_map(doubts));
+        let scenarios = figures::scenarios(&self.runs);
+        self.warnings = scenarios.iter().flat_map(|(name, runs)| doubts(name, runs)).collect();
         if interrupted {
             self.warnings
                 .push("It was ended by hand: this is what was done until then.".to_owned());
@@ -117,37 +124,50 @@ impl Report {
     }
 }
 
-/// Where the generator itself was the bottleneck, or could not do what was asked for.
-fn doubts(run: &Run) -> Vec<String> {
+/// Where the generator itself was the bottleneck, or could not do what was asked for: a sentence
+/// for each such thing of a scenario, by its worst run.
+fn doubts(name: &str, runs: &[&Run]) -> Vec<String> {
     let mut doubts = Vec::new();
-    let label = format!("{} {}", run.scenario, run.repetition);
-    let is_late = run.lag.p99_us > LATE_US && run.lag.p99_us > run.latency.p99_us / 10.0;
-    if run.busy > BUSY {
+    let of = |bad: &[&&Run]| format!("{name}, {} of {} runs", bad.len(), runs.len());
+    let worst = |bad: &[&&Run], value: fn(&Run) -> f64| {
+        bad.iter().map(|run| value(run)).fold(0.0, f64::max)
+    };
+    let is_late =
+        |run: &Run| run.lag.p99_us > LATE_US && run.lag.p99_us > run.latency.p99_us / 10.0;
+    let busy: Vec<_> = runs.iter().filter(|run| run.busy > BUSY).collect();
+    if !busy.is_empty() {
         doubts.push(format!(
-            "{label}: the generator itself was the bottleneck. It was busy {:.0} % of the time, and \
-             sent 1 % of the messages more than {} late. The server may be faster than it looks.",
-            run.busy * 100.0,
-            time(run.lag.p99_us)
-        ));
-    } else if is_late {
-        doubts.push(format!(
-            "{label}: other programs kept the generator from the processor: it sent 1 % of the \
-             messages more than {} late, though it was busy only {:.0} % of the time. Latencies \
-             look longer than they are.",
-            time(run.lag.p99_us),
-            run.busy * 100.0
+            "{}: the generator itself was the bottleneck. It was busy {:.0} % of the time{}. The \
+             server may be faster than it looks.",
+            of(&busy),
+            100.0 * worst(&busy, |run| run.busy),
+            match worst(&busy, |run| run.lag.p99_us) {
+                late if late > LATE_US =>
+                    format!(", and sent 1 % of the messages more than {} late", time(late)),
+                _ => String::new(),
+            }
         ));
     }
-    if run.held_back > 0 {
+    let late: Vec<_> = runs.iter().filter(|run| is_late(run) && run.busy <= BUSY).collect();
+    if !late.is_empty() {
         doubts.push(format!(
-            "{label}: {} messages were due and never sent, because the server did not read those \
+            "{}: other programs kept the generator from the processor. It sent 1 % of the messages \
+             more than {} late, though it had time. Latencies look longer than they are.",
+            of(&late),
+            time(worst(&late, |run| run.lag.p99_us))
+        ));
+    }
+    let held_back: u64 = runs.iter().map(|run| run.held_back).sum();
+    if held_back > 0 {
+        doubts.push(format!(
+            "{name}: {} messages were due and never sent, because the server did not read those \
              before.",
-            count(run.held_back)
+            count(held_back)
         ));
     }
-    if run.failures.own_limit > 0 {
+    if let Some(run) = runs.iter().find(|run| run.failures.own_limit > 0) {
         let why = run.failures.first.as_deref().unwrap_or_default();
-        doubts.push(format!("{label}: this machine could not make all connections: {why}"));
+        doubts.push(format!("{name}: this machine could not make all connections: {why}"));
     }
     doubts
 }

@@ -256,22 +256,18 @@ impl<'a> Climb<'a> {
             return Some(broken(self.crew.open(), &failures));
         }
         let p99s: Vec<f64> = self.steps.iter().filter_map(|step| step.heartbeat_p99_us).collect();
-        let at_first = p99s.iter().take(FIRST).copied().reduce(f64::max)?;
-        let (now, knee) = (*p99s.last()?, self.options.knee.0.as_secs_f64() * 1e6);
-        let has_knee = p99s.len() > FIRST && now >= knee && now >= SLOWER * at_first;
-        has_knee.then(|| {
-            let clients = self.crew.open();
-            let is_own = self.crew.busy() > BUSY;
-            let whose = if is_own { Whose::Generator } else { Whose::Server };
-            let text = format!(
-                "with {} clients the p99 of answers to heartbeats is {}, and was {} at first{}",
-                count(clients),
-                time(now),
-                time(at_first),
-                if is_own { "; but the generator itself has no time left" } else { "" }
-            );
-            BreakingPoint { clients, sign: Sign::Latency, whose, text }
-        })
+        let (at_first, now) = knee(&p99s, self.options.knee.0)?;
+        let clients = self.crew.open();
+        let is_own = self.crew.busy() > BUSY;
+        let whose = if is_own { Whose::Generator } else { Whose::Server };
+        let text = format!(
+            "with {} clients the p99 of answers to heartbeats is {}, and was {} at first{}",
+            count(clients),
+            time(now),
+            time(at_first),
+            if is_own { "; but the generator itself has no time left" } else { "" }
+        );
+        Some(BreakingPoint { clients, sign: Sign::Latency, whose, text })
     }
 
     fn own_limit(&self) -> BreakingPoint {
@@ -282,6 +278,15 @@ impl<'a> Climb<'a> {
         );
         BreakingPoint { clients, sign: Sign::OwnLimit, whose: Whose::Generator, text }
     }
+}
+
+/// The p99 at first and now, if the latter is beyond the knee.
+fn knee(p99s: &[f64], knee: Duration) -> Option<(f64, f64)> {
+    let at_first = p99s.iter().take(FIRST).copied().reduce(f64::max)?;
+    let now = *p99s.last()?;
+    let is_broken =
+        p99s.len() > FIRST && now >= knee.as_secs_f64() * 1e6 && now >= SLOWER * at_first;
+    is_broken.then_some((at_first, now))
 }
 
 /// What broke first, by what most of the failures are.
@@ -309,6 +314,17 @@ fn broken(clients: u64, failures: &Failures) -> BreakingPoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_knee_is_slow_and_much_slower_than_at_first() {
+        let judged = |p99s: &[f64]| knee(p99s, Duration::from_millis(1));
+        assert_eq!(judged(&[50.0, 60.0, 40.0, 2_000.0]), Some((60.0, 2_000.0)));
+        // slow, but always was; not slow; not enough to compare with
+        assert_eq!(judged(&[500.0, 600.0, 400.0, 2_000.0]), None);
+        assert_eq!(judged(&[5.0, 6.0, 4.0, 900.0]), None);
+        assert_eq!(judged(&[50.0, 60.0, 2_000.0]), None);
+        assert_eq!(judged(&[]), None);
+    }
 
     #[test]
     fn what_most_failures_are_is_what_broke() {

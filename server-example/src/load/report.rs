@@ -242,6 +242,20 @@ pub(crate) struct Step {
     pub(crate) heartbeat_p99_us: Option<f64>,
 }
 
+impl Sign {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Sign::Refused => "refused",
+            Sign::TimedOut => "no answer in time",
+            Sign::Unreachable => "unreachable",
+            Sign::Dropped => "not welcomed",
+            Sign::Lost => "connections lost",
+            Sign::Latency => "answers become slow",
+            Sign::OwnLimit => "the generator's limit",
+        }
+    }
+}
+
 impl Machine {
     pub(crate) fn this() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);

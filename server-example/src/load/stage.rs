@@ -243,7 +243,8 @@ impl<'a> Stage<'a> {
         mut self,
         (seconds, busy, server_use): (f64, f64, Option<super::report::ServerUse>),
     ) -> Run {
-        self.net.close_all();
+        // a duplicate may come after all else, and is counted while everybody leaves
+        self.net.close_all(&mut self.traffic);
         Run { server_use, ..self.traffic.finish(seconds, busy) }
     }
 }

@@ -133,13 +133,8 @@ struct Herd {
     leave: bool,
     /// When each is to send its next heartbeat.
     beats: BinaryHeap<Reverse<(u64, u32)>>,
-    /// When each has sent the heartbeat that is not answered, or 0.
-    pending: Vec<u64>,
-    failures: Failures,
     asked: u64,
-    answered: u64,
-    connects: Latencies,
-    heartbeats: Latencies,
+    flock: Flock,
     told: u64,
     idle: Duration,
 }
@@ -154,12 +149,8 @@ impl Herd {
             ordered: 0,
             leave: false,
             beats: BinaryHeap::new(),
-            pending: Vec::new(),
-            failures: Failures::default(),
             asked: 0,
-            answered: 0,
-            connects: Latencies::new(),
-            heartbeats: Latencies::new(),
+            flock: Flock::new(),
             told: 0,
             idle: Duration::ZERO,
         })
@@ -172,23 +163,15 @@ impl Herd {
             self.add();
             self.beat();
             let wait = self.wait();
-            let mut flock = Flock {
-                pending: &mut self.pending,
-                welcomed: Vec::new(),
-                failures: &mut self.failures,
-                answered: &mut self.answered,
-                connects: &mut self.connects,
-                heartbeats: &mut self.heartbeats,
-            };
-            let turned = self.net.turn(&mut flock, &mut events, wait);
+            let turned = self.net.turn(&mut self.flock, &mut events, wait);
             let now = self.net.now();
             // heartbeats of those that came together are spread over the period
             let period = self.setup.heartbeat.as_nanos() as u64;
-            for who in flock.welcomed {
+            for who in self.flock.welcomed.drain(..) {
                 self.beats.push(Reverse((now + fastrand::u64(0..=period), who)));
             }
             if let Err(failure) = turned {
-                self.failures.note(End::OwnLimit(failure.to_string()), None);
+                self.flock.failures.note(End::OwnLimit(failure.to_string()), None);
                 break;
             }
             if now - self.told >= TELL_EVERY.as_nanos() as u64 {
@@ -196,7 +179,7 @@ impl Herd {
             }
         }
         let last = self.tally();
-        let left = self.net.close_all() as u64;
+        let left = self.net.close_all(&mut self.flock) as u64;
         tell(Tally { left: Some(left), open: 0, ..last });
     }
 
@@ -216,10 +199,10 @@ impl Herd {
     fn add(&mut self) {
         while self.to_add > 0 && self.net.registering() < AT_ONCE {
             self.to_add -= 1;
-            let name = format!("{}{}", self.setup.prefix, self.pending.len());
+            let name = format!("{}{}", self.setup.prefix, self.flock.pending.len());
             match self.net.add(&name, self.kind) {
-                Ok(_) => self.pending.push(0),
-                Err(end) => self.failures.note(end, None),
+                Ok(_) => self.flock.pending.push(0),
+                Err(end) => self.flock.failures.note(end, None),
             }
         }
     }
@@ -237,13 +220,13 @@ impl Herd {
                 continue;
             }
             self.beats.push(Reverse((now + period, who)));
-            let pending = &mut self.pending[who as usize];
+            let pending = &mut self.flock.pending[who as usize];
             if *pending > 0 {
                 if now - *pending > patience {
                     *pending = 0;
                     let text = "a heartbeat was not answered in time";
-                    self.failures.timed_out += 1;
-                    self.failures.first.get_or_insert_with(|| text.to_owned());
+                    self.flock.failures.timed_out += 1;
+                    self.flock.failures.first.get_or_insert_with(|| text.to_owned());
                 }
                 continue;
             }
@@ -277,31 +260,46 @@ impl Herd {
             ordered: self.ordered,
             waiting: self.to_add + self.net.registering() as u64,
             open: self.net.open() as u64,
-            failures: self.failures.clone(),
+            failures: self.flock.failures.clone(),
             asked: self.asked,
-            answered: self.answered,
-            connects: self.connects.buckets().collect(),
-            heartbeats: self.heartbeats.buckets().collect(),
+            answered: self.flock.answered,
+            connects: self.flock.connects.buckets().collect(),
+            heartbeats: self.flock.heartbeats.buckets().collect(),
             busy: busy.clamp(0.0, 1.0),
             left: None,
         };
-        self.connects.clear();
-        self.heartbeats.clear();
+        self.flock.connects.clear();
+        self.flock.heartbeats.clear();
         tally
     }
 }
 
-/// The part of the clients that changes while the event loop has the other.
-struct Flock<'a> {
-    pending: &'a mut Vec<u64>,
+/// What the event loop changes of the clients.
+struct Flock {
+    /// When each has sent the heartbeat that is not answered, or 0.
+    pending: Vec<u64>,
+    /// In this turn.
     welcomed: Vec<u32>,
-    failures: &'a mut Failures,
-    answered: &'a mut u64,
-    connects: &'a mut Latencies,
-    heartbeats: &'a mut Latencies,
+    failures: Failures,
+    answered: u64,
+    connects: Latencies,
+    heartbeats: Latencies,
 }
 
-impl Driver for Flock<'_> {
+impl Flock {
+    fn new() -> Self {
+        Flock {
+            pending: Vec::new(),
+            welcomed: Vec::new(),
+            failures: Failures::default(),
+            answered: 0,
+            connects: Latencies::new(),
+            heartbeats: Latencies::new(),
+        }
+    }
+}
+
+impl Driver for Flock {
     fn welcomed(&mut self, _: &mut Net, who: u32, took: Duration) {
         self.connects.record(took.as_nanos() as u64);
         self.welcomed.push(who);
@@ -318,7 +316,7 @@ impl Driver for Flock<'_> {
         }
         let sent = std::mem::take(&mut self.pending[who as usize]);
         if sent > 0 {
-            *self.answered += 1;
+            self.answered += 1;
             self.heartbeats.record((now - sent).max(1));
         }
     }

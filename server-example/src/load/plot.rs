@@ -1,0 +1,413 @@
+//! Line plots as SVG: axes with sensible ticks, linear or logarithmic, lines, and marks. Colours are
+//! classes of the page's style sheet, so that dark mode and print change them; letters are whatever
+//! the page uses.
+
+use std::fmt::Write;
+
+use super::live;
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 100.0;
+const RIGHT: f64 = 28.0;
+const TOP: f64 = 16.0;
+const BOTTOM: f64 = 54.0;
+
+/// How values lie on an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// From 0.
+    Linear,
+    Log,
+    /// Quantiles, by the number of their nines.
+    Nines,
+}
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Count,
+    /// Values are microseconds.
+    Time,
+    Seconds,
+    Bytes,
+    Cores,
+    Quantile,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    pub(super) label: &'static str,
+    pub(super) scale: Scale,
+    pub(super) unit: Unit,
+}
+
+/// One line.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// In the legend; lines without a name are there for comparison.
+    pub(super) name: Option<String>,
+    /// Which colour of the page's.
+    pub(super) colour: usize,
+    pub(super) style: Style,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Solid,
+    Dashed,
+    Thin,
+    /// Each value holds until the next.
+    Steps,
+}
+
+/// A place on the horizontal axis that has a name.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) x: f64,
+    pub(super) label: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Plot {
+    pub(super) title: &'static str,
+    /// How to read it.
+    pub(super) caption: String,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) lines: Vec<Line>,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// The part of an axis that is shown, and where it is.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    scale: Scale,
+    low: f64,
+    high: f64,
+    begin: f64,
+    end: f64,
+}
+
+impl Plot {
+    /// The figure, or nothing if there is nothing to see.
+    pub(super) fn render(&self) -> String {
+        let points = || self.lines.iter().flat_map(|line| &line.points);
+        if points().next().is_none() {
+            return String::new();
+        }
+        let xs = points().map(|point| point.0).chain(self.marks.iter().map(|mark| mark.x));
+        let x = Span::over(self.x.scale, xs, LEFT, WIDTH - RIGHT);
+        let y = Span::over(self.y.scale, points().map(|point| point.1), HEIGHT - BOTTOM, TOP);
+        let mut svg = String::new();
+        write!(
+            svg,
+            "<figure>\n<h3>{}</h3>\n{}<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+             aria-label=\"{}\">\n",
+            escape(self.title),
+            self.legend(),
+            escape(self.title)
+        )
+        .expect("text");
+        self.draw_axes(&mut svg, x, y);
+        for mark in &self.marks {
+            draw_mark(&mut svg, mark, x);
+        }
+        // thin lines behind the others
+        let (thin, others): (Vec<_>, Vec<_>) =
+            self.lines.iter().partition(|line| line.style == Style::Thin);
+        for line in thin.into_iter().chain(others) {
+            draw_line(&mut svg, line, x, y);
+        }
+        writeln!(svg, "</svg>\n<figcaption>{}</figcaption>\n</figure>", escape(&self.caption))
+            .expect("text");
+        svg
+    }
+
+    fn legend(&self) -> String {
+        let mut items = String::new();
+        for line in &self.lines {
+            let Some(name) = &line.name else { continue };
+            let dash = if line.style == Style::Dashed { " dashed" } else { "" };
+            write!(
+                items,
+                "<li><svg viewBox=\"0 0 24 8\" aria-hidden=\"true\"><path class=\"line c{}{dash}\" \
+                 d=\"M0 4H24\"/></svg>{}</li>",
+                line.colour,
+                escape(name)
+            )
+            .expect("text");
+        }
+        if items.is_empty() { items } else { format!("<ul class=\"legend\">{items}</ul>\n") }
+    }
+
+    fn draw_axes(&self, svg: &mut String, x: Span, y: Span) {
+        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        for tick in y.ticks() {
+            let at = y.place(tick);
+            writeln!(
+                svg,
+                "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/><text class=\"tick\" x=\"{:.1}\" \
+                 y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                LEFT - 8.0,
+                at + 5.0,
+                self.y.unit.write(tick)
+            )
+            .expect("text");
+        }
+        for tick in x.ticks() {
+            let at = x.place(tick);
+            writeln!(
+                svg,
+                "<path class=\"axis\" d=\"M{at:.1} {bottom}v5\"/><text class=\"tick\" x=\"{at:.1}\" \
+                 y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                bottom + 21.0,
+                self.x.unit.write(tick)
+            )
+            .expect("text");
+        }
+        let middle = (TOP + bottom) / 2.0;
+        write!(
+            svg,
+            "<path class=\"axis\" d=\"M{LEFT} {bottom}H{right}\"/>\n\
+             <text class=\"label\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n\
+             <text class=\"label\" transform=\"translate(16 {middle:.1}) rotate(-90)\" \
+             text-anchor=\"middle\">{}</text>\n",
+            (LEFT + right) / 2.0,
+            HEIGHT - 8.0,
+            escape(self.x.label),
+            escape(self.y.label)
+        )
+        .expect("text");
+    }
+}
+
+fn draw_line(svg: &mut String, line: &Line, x: Span, y: Span) {
+    let mut path = String::new();
+    let mut before: Option<f64> = None;
+    for &(px, py) in &line.points {
+        let (px, py) = (x.place(px), y.place(py));
+        match before {
+            None => write!(path, "M{px:.1} {py:.1}"),
+            Some(_) if line.style == Style::Steps => write!(path, "H{px:.1}V{py:.1}"),
+            Some(_) => write!(path, "L{px:.1} {py:.1}"),
+        }
+        .expect("text");
+        before = Some(py);
+    }
+    let style = match line.style {
+        Style::Solid | Style::Steps => "",
+        Style::Dashed => " dashed",
+        Style::Thin => " thin",
+    };
+    if let [(px, py)] = line.points[..] {
+        let (px, py) = (x.place(px), y.place(py));
+        let colour = line.colour;
+        writeln!(svg, "<circle class=\"dot c{colour}\" cx=\"{px:.1}\" cy=\"{py:.1}\" r=\"3\"/>")
+            .expect("text");
+    } else if !path.is_empty() {
+        writeln!(svg, "<path class=\"line c{}{style}\" d=\"{path}\"/>", line.colour).expect("text");
+    }
+}
+
+fn draw_mark(svg: &mut String, mark: &Mark, x: Span) {
+    let at = x.place(mark.x);
+    // the label is on the side where there is room
+    let (anchor, offset) = if at > WIDTH / 2.0 { ("end", -6.0) } else { ("start", 6.0) };
+    writeln!(
+        svg,
+        "<path class=\"mark\" d=\"M{at:.1} {TOP}V{}\"/><text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\" \
+         text-anchor=\"{anchor}\">{}</text>",
+        HEIGHT - BOTTOM,
+        at + offset,
+        TOP + 14.0,
+        escape(&mark.label)
+    )
+    .expect("text");
+}
+
+impl Span {
+    fn over(scale: Scale, values: impl Iterator<Item = f64>, begin: f64, end: f64) -> Self {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for value in values.filter(|value| scale != Scale::Log || *value > 0.0) {
+            low = low.min(value);
+            high = high.max(value);
+        }
+        match scale {
+            Scale::Linear => {
+                low = 0.0;
+                let step = step(high.max(1e-3));
+                high = (high.max(1e-3) / step - 1e-6).ceil() * step;
+            }
+            Scale::Log => {
+                (low, high) = if low.is_finite() { (low, high) } else { (1.0, 10.0) };
+                low = floor_125(low);
+                high = ceil_125(high.max(low * 1.01));
+            }
+            Scale::Nines => {
+                low = 0.0;
+                high = high.clamp(0.9, 1.0 - 1e-9);
+            }
+        }
+        Span { scale, low, high, begin, end }
+    }
+
+    fn place(self, value: f64) -> f64 {
+        let part = match self.scale {
+            Scale::Linear => value / self.high,
+            Scale::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+            Scale::Nines => nines(value) / nines(self.high),
+        };
+        self.begin + part.clamp(0.0, 1.0) * (self.end - self.begin)
+    }
+
+    fn ticks(self) -> Vec<f64> {
+        match self.scale {
+            Scale::Linear => {
+                let step = step(self.high);
+                let count = (self.high / step).round() as u32;
+                (0..=count).map(|at| f64::from(at) * step).collect()
+            }
+            Scale::Log => {
+                let decades = (self.high / self.low).log10();
+                let factors: &[f64] = match decades {
+                    _ if decades <= 2.0 => &[1.0, 2.0, 5.0],
+                    _ => &[1.0],
+                };
+                let first = self.low.log10().floor() as i32;
+                let powers = (first..).map(|power| 10_f64.powi(power));
+                powers
+                    .take_while(|power| *power <= self.high * 1.001)
+                    .flat_map(|power| factors.iter().map(move |factor| power * factor))
+                    .filter(|tick| (self.low * 0.999..=self.high * 1.001).contains(tick))
+                    .collect()
+            }
+            Scale::Nines => {
+                let all = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999];
+                all.into_iter().filter(|tick| *tick <= self.high + 1e-12).collect()
+            }
+        }
+    }
+}
+
+fn nines(quantile: f64) -> f64 {
+    -(1.0 - quantile.min(1.0 - 1e-9)).log10()
+}
+
+/// A round number of which about five make the range.
+fn step(high: f64) -> f64 {
+    let rough = high / 5.0;
+    let power = 10_f64.powf(rough.log10().floor());
+    let factor = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|f| f * power >= rough * 0.999);
+    factor.unwrap_or(10.0) * power
+}
+
+fn floor_125(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    [5.0, 2.0].into_iter().find(|f| f * power <= value).unwrap_or(1.0) * power
+}
+
+fn ceil_125(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0].into_iter().find(|f| f * power >= value * 0.999).unwrap_or(10.0) * power
+}
+
+impl Unit {
+    fn write(self, value: f64) -> String {
+        match self {
+            Unit::Count if value >= 1e6 => format!("{} M", trimmed(value / 1e6)),
+            Unit::Count if value >= 1.0 => live::count(value.round() as u64),
+            Unit::Count | Unit::Cores => trimmed(value),
+            Unit::Time if value == 0.0 => "0".to_owned(),
+            Unit::Time if value < 1e3 => format!("{} µs", trimmed(value)),
+            Unit::Time if value < 1e6 => format!("{} ms", trimmed(value / 1e3)),
+            Unit::Time => format!("{} s", trimmed(value / 1e6)),
+            Unit::Seconds => trimmed(value),
+            Unit::Bytes => format!("{} MiB", trimmed(value)),
+            Unit::Quantile => format!("{} %", trimmed(value * 100.0)),
+        }
+    }
+}
+
+/// With as many decimals as it has.
+fn trimmed(value: f64) -> String {
+    let text = format!("{value:.5}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Text inside an element or an attribute.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticks(scale: Scale, low: f64, high: f64) -> Vec<f64> {
+        Span::over(scale, [low, high].into_iter(), 0.0, 1.0).ticks()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(ticks(Scale::Linear, 3.0, 97.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(ticks(Scale::Linear, 0.0, 0.0).len(), 6);
+        assert_eq!(ticks(Scale::Log, 30.0, 700.0), [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]);
+        assert_eq!(ticks(Scale::Log, 30.0, 700_000.0), [100.0, 1e3, 1e4, 1e5, 1e6]);
+        assert_eq!(ticks(Scale::Nines, 0.0, 0.9995), [0.0, 0.5, 0.9, 0.99, 0.999]);
+    }
+
+    #[test]
+    fn values_lie_between_the_ends() {
+        for scale in [Scale::Linear, Scale::Log] {
+            let span = Span::over(scale, [5.0, 80.0].into_iter(), 100.0, 0.0);
+            let places: Vec<_> = [5.0, 20.0, 80.0].map(|value| span.place(value)).into();
+            assert!(places.iter().all(|place| (0.0..=100.0).contains(place)), "{places:?}");
+            assert!(places[0] > places[1] && places[1] > places[2], "{places:?}");
+        }
+    }
+
+    #[test]
+    fn figures_have_their_unit() {
+        for (unit, value, text) in [
+            (Unit::Count, 2_500_000.0, "2.5 M"),
+            (Unit::Count, 20_000.0, "20,000"),
+            (Unit::Count, 0.5, "0.5"),
+            (Unit::Time, 200.0, "200 µs"),
+            (Unit::Time, 20_000.0, "20 ms"),
+            (Unit::Time, 5e6, "5 s"),
+            (Unit::Quantile, 0.999, "99.9 %"),
+            (Unit::Quantile, 0.0, "0 %"),
+        ] {
+            assert_eq!(unit.write(value), text);
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_name_is_markup() {
+        let axis = |label| Axis { label, scale: Scale::Linear, unit: Unit::Count };
+        let name = Some("</svg><script>alert('1')</script>\"".to_owned());
+        let points = vec![(0.0, 1.0), (1.0, 2.0)];
+        let line = Line { name, colour: 0, style: Style::Solid, points };
+        let mark = Mark { x: 1.0, label: "<b>".to_owned() };
+        let caption = "<i>".to_owned();
+        let (lines, marks) = (vec![line], vec![mark]);
+        let plot = Plot { title: "a & b", caption, x: axis("x"), y: axis("y"), lines, marks };
+        let svg = plot.render();
+        assert!(!svg.contains("<script") && !svg.contains("<b>") && !svg.contains("<i>"), "{svg}");
+        assert!(svg.contains("a &amp; b"));
+        assert_eq!(Plot { lines: Vec::new(), ..plot }.render(), "");
+    }
+}

@@ -1,0 +1,222 @@
+//! A relay between clients and a real server, with one planted fault: it drops, doubles, swaps,
+//! delays, joins or changes messages of a load, or takes no more than so many connections. It keeps
+//! count of what it did, so that a test can ask whether somebody else counted the same.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use chatproto::{Decoder, Message};
+
+/// What the relay does to the messages of a load on their way to the receiver. What the server
+/// itself says passes untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// Every so many-th never arrives.
+    Drop(u64),
+    /// Every so many-th arrives twice.
+    Double(u64),
+    /// Every tenth of the first 30 of a sender arrives after the one behind it.
+    Swap,
+    /// Each arrives so much later.
+    Delay(Duration),
+    /// A letter of every so many-th is another one.
+    Change(u64),
+    /// Every so many-th is said to be by somebody else.
+    Forge(u64),
+    /// Every so many-th goes to the wrong place: it says that it is for somebody else.
+    Divert(u64),
+    /// Two arrive in one write.
+    Join,
+    /// The connections after so many are refused, in the server's way.
+    Refuse(usize),
+    /// The connections after so many are accepted and never answered.
+    Ignore(usize),
+}
+
+/// What the relay saw and did.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Messages of a load on their way to the server, of each sender.
+    pub sent: HashMap<String, u64>,
+    /// Messages of a load on their way to receivers, of all senders.
+    pub passed: u64,
+    /// How often it did what it is there for, of each sender.
+    pub faults: HashMap<String, u64>,
+}
+
+impl Seen {
+    pub fn all_sent(&self) -> u64 {
+        self.sent.values().sum()
+    }
+
+    pub fn all_faults(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
+
+/// A relay that runs until the test ends.
+pub struct Relay {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Relay {
+    pub fn start(server: SocketAddr, fault: Fault) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let book = Arc::clone(&seen);
+        thread::spawn(move || {
+            let mut ignored = Vec::new();
+            for (number, client) in listener.incoming().flatten().enumerate() {
+                match fault {
+                    Fault::Refuse(room) if number >= room => refuse(client),
+                    Fault::Ignore(room) if number >= room => ignored.push(client),
+                    _ => relay(client, server, fault, &book),
+                }
+            }
+        });
+        Relay { address, seen }
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn refuse(mut client: TcpStream) {
+    let farewell =
+        Message::new("SERVER", "0.0.0.0", "Guest", "⛔ Error: that is enough.").to_json();
+    let _ = client.write_all(format!("{farewell}\n").as_bytes());
+    let _ = client.shutdown(Shutdown::Write);
+    // closing with bytes unread would be a reset, which takes the farewell with it
+    let _ = client.read_to_end(&mut Vec::new());
+}
+
+fn relay(client: TcpStream, server: SocketAddr, fault: Fault, seen: &Arc<Mutex<Seen>>) {
+    let server = TcpStream::connect(server).unwrap();
+    for side in [&client, &server] {
+        side.set_nodelay(true).unwrap();
+    }
+    let (from_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (up, down) = (Arc::clone(seen), Arc::clone(seen));
+    thread::spawn(move || carry_up(from_client, to_server, &up));
+    thread::spawn(move || carry_down(server, client, fault, &down));
+}
+
+/// Carries bytes as they are, and counts the messages of a load in them. The decoder is given them
+/// from behind the name, which is the first write of every client here.
+fn carry_up(mut from: TcpStream, mut to: TcpStream, seen: &Mutex<Seen>) {
+    let (mut buffer, mut decoder) = (vec![0; 64 * 1024], Decoder::default());
+    let mut is_name = true;
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let mut input = if is_name { &[][..] } else { &buffer[..length] };
+        is_name = false;
+        while let Ok(Some(frame)) = decoder.decode(&mut input) {
+            let message = frame.message().to_owned();
+            if message.msg.starts_with('~') {
+                *seen.lock().unwrap().sent.entry(message.from.name).or_default() += 1;
+            }
+        }
+        if to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// Carries lines, and does to those of a load what is to be done.
+fn carry_down(from: TcpStream, mut to: TcpStream, fault: Fault, seen: &Mutex<Seen>) {
+    let mut held: Option<String> = None;
+    for line in BufReader::new(from).lines().map_while(Result::ok) {
+        let line = line + "\n";
+        let message = Message::decode(line.trim_end().as_bytes()).ok();
+        let payload = message.filter(|message| message.msg.starts_with('~'));
+        let out = match payload {
+            None => line,
+            Some(message) => alter(line, &message, fault, &mut held, seen),
+        };
+        if to.write_all(out.as_bytes()).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+/// What arrives instead of a message.
+fn alter(
+    line: String,
+    message: &Message,
+    fault: Fault,
+    held: &mut Option<String>,
+    seen: &Mutex<Seen>,
+) -> String {
+    let mut seen = seen.lock().unwrap();
+    seen.passed += 1;
+    let number = seen.passed;
+    let mut note = || *seen.faults.entry(message.from.name.clone()).or_default() += 1;
+    let write = |message: Message| message.to_json() + "\n";
+    match fault {
+        Fault::Drop(every) if number.is_multiple_of(every) => {
+            note();
+            String::new()
+        }
+        Fault::Double(every) if number.is_multiple_of(every) => {
+            note();
+            line.clone() + &line
+        }
+        Fault::Change(every) if number.is_multiple_of(every) => {
+            note();
+            let mut changed = message.clone();
+            changed.msg.pop();
+            changed.msg.push('!');
+            write(changed)
+        }
+        Fault::Forge(every) if number.is_multiple_of(every) => {
+            note();
+            let mut forged = message.clone();
+            forged.from.name = "mallory".to_owned();
+            write(forged)
+        }
+        Fault::Divert(every) if number.is_multiple_of(every) => {
+            note();
+            let mut diverted = message.clone();
+            diverted.to.push('0');
+            write(diverted)
+        }
+        Fault::Swap => {
+            let of_sender = u32::from_str_radix(&message.msg[9..17], 16).unwrap();
+            if let Some(before) = held.take() {
+                note();
+                line + &before
+            } else if of_sender < 30 && of_sender % 10 == 3 {
+                *held = Some(line);
+                String::new()
+            } else {
+                line
+            }
+        }
+        Fault::Join => match held.take() {
+            Some(before) => {
+                note();
+                before + &line
+            }
+            None => {
+                *held = Some(line);
+                String::new()
+            }
+        },
+        Fault::Delay(time) => {
+            note();
+            drop(seen);
+            thread::sleep(time);
+            line
+        }
+        _ => line,
+    }
+}
