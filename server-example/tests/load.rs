@@ -273,6 +273,45 @@ fn bots_find_nothing_wrong_with_a_good_server() {
 }
 
 #[test]
+fn a_generator_that_is_the_bottleneck_says_so() {
+    let server = server();
+    let files = TempDir::new();
+    // more than any machine sends
+    let file = files.file(
+        "much.toml",
+        "repeat = 1\nduration = \"300ms\"\nwarmup = \"0s\"\n\
+         [[scenario]]\nname = \"much\"\nclients = 2\nrate = 1e8\n",
+    );
+    let ended = load("compare", server.address, &["--patience", "20s", &file]);
+    let warnings = ended.report["warnings"].to_string();
+    assert!(warnings.contains("the generator itself was the bottleneck"), "{warnings}");
+    assert!(ended.number("/runs/0/unsent") > 0);
+    assert!(warnings.contains("messages were due and never sent"), "{warnings}");
+    assert_eq!(ended.counts(&ALL)[2..], [0, 0, 0, 0]);
+}
+
+#[test]
+fn two_loads_on_one_server_leave_each_other_alone() {
+    let server = server();
+    let address = server.address;
+    let files = TempDir::new();
+    let file = files.file(
+        "shout.toml",
+        "repeat = 1\nduration = \"1s\"\nwarmup = \"0s\"\n\
+         [[scenario]]\nname = \"shout\"\nclients = 5\nto = \"shout\"\nrate = 50\n",
+    );
+    let run = || load("compare", address, &["--patience", "20s", &file]);
+    let both = std::thread::scope(|scope| {
+        let other = scope.spawn(run);
+        [run(), other.join().unwrap()]
+    });
+    for ended in both {
+        assert_eq!(ended.counts(&ALL), [200, 200, 0, 0, 0, 0]);
+        assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
+    }
+}
+
+#[test]
 fn bots_see_what_a_bad_server_does() {
     let server = server();
     let relay = Relay::start(server.address, Fault::Drop(10));

@@ -24,7 +24,7 @@ impl Live {
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:20} {wide_msg}").expect("a literal");
+            let style = ProgressStyle::with_template("{bar:12} {wide_msg}").expect("a literal");
             bar.set_style(style);
             bar
         });
@@ -62,7 +62,7 @@ impl Drop for Live {
 /// A sample in a line.
 pub(crate) fn line(label: &str, sample: &Sample) -> String {
     let mut line = format!(
-        "{label}: {:.0} s, {} clients, {} messages/s sent, {} delivered",
+        "{label}: {:.0} s, {} clients, {} sent/s, {} delivered/s",
         sample.t,
         count(sample.clients),
         count(sample.sent_per_second as u64),

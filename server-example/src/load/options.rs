@@ -164,7 +164,7 @@ pub(crate) struct CompareOptions {
 const COMPARE_HELP: &str = "Ready-made: small, big (payloads); few, many (messages); private, room, \
 shout (receivers); stream, one-read (clients); turns, flood (closed loop).\n\n\
 A file has repeat, duration and warmup, all optional, and two or more of this:\n  \
-[[scenario]]\n  name = \"small\"\n  clients = 100\n  to = \"private\"        # or room, shout\n  \
+[[scenario]]\n  name = \"small\"\n  clients = 100\n  to = \"private\"        # or room, shout, self\n  \
 rate = 10000          # messages a second in all; or in_flight = 32 of each client\n  \
 payload = \"64\"        # bytes of msg, at least 41\n  peer = \"stream\"       # or one-read\n  \
 rooms = 4             # that the clients are spread over, for to = \"room\"\n\n\

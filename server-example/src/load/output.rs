@@ -157,12 +157,12 @@ fn doubts(name: &str, runs: &[&Run]) -> Vec<String> {
             time(worst(&late, |run| run.lag.p99_us))
         ));
     }
-    let held_back: u64 = runs.iter().map(|run| run.held_back).sum();
-    if held_back > 0 {
+    let unsent: u64 = runs.iter().map(|run| run.unsent).sum();
+    if unsent > 0 {
         doubts.push(format!(
             "{name}: {} messages were due and never sent, because the server did not read those \
-             before.",
-            count(held_back)
+             before or the generator had no time.",
+            count(unsent)
         ));
     }
     if let Some(run) = runs.iter().find(|run| run.failures.own_limit > 0) {
@@ -230,7 +230,9 @@ fn paragraph(kind: Kind, run: &Run) -> String {
         0 => String::new(),
         _ => format!(", sent late by {} at p99", time(run.lag.p99_us)),
     };
-    row("generator", format!("busy {:.0} %{late}", run.busy * 100.0));
+    let cpu = run.generator_cpu_seconds.map(|cpu| format!(", {cpu:.2} s of CPU"));
+    let cpu = cpu.unwrap_or_default();
+    row("generator", format!("busy {:.0} %{cpu}{late}", run.busy * 100.0));
     if let Some(used) = &run.server_use {
         let each = used.cpu_us_per_delivery.map(|us| format!(" ({us:.2} µs a delivery)"));
         row(

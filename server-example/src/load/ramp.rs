@@ -77,12 +77,17 @@ pub(crate) fn run(
         answer_latency: climb.heartbeats.summary(),
         latency_curve: climb.heartbeats.curve(),
         connect: climb.connects.summary(),
-        busy: samples.iter().map(|sample| sample.busy).fold(0.0, f64::max),
+        busy: mean(samples.iter().map(|sample| sample.busy)),
         server_use: server_use(target.pid, used, 0, &samples),
         samples,
         ..Run::default()
     };
     Ok((checks(options, &ramp, interrupted), run, ramp))
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    super::gauge::rounded(values.sum::<f64>() / count)
 }
 
 fn settings(options: &RampOptions) -> Vec<Setting> {

@@ -81,8 +81,9 @@ pub(crate) struct Run {
     pub(crate) answered: u64,
     /// Reads that a client could not make a message of.
     pub(crate) unreadable: u64,
-    /// Messages that were due and never sent, because the server did not read those before.
-    pub(crate) held_back: u64,
+    /// Messages that were due and never sent, because the server did not read those before or the
+    /// generator had no time.
+    pub(crate) unsent: u64,
     /// Deliveries a second while it was measured.
     pub(crate) delivered_per_second: f64,
     pub(crate) latency: Summary,
@@ -96,6 +97,8 @@ pub(crate) struct Run {
     pub(crate) lag: Summary,
     /// The part of the time in which the generator had something to do.
     pub(crate) busy: f64,
+    /// Processor time of the generator while it was measured, where the system tells it.
+    pub(crate) generator_cpu_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server_use: Option<ServerUse>,
     pub(crate) senders: Vec<SenderCounts>,

@@ -60,6 +60,9 @@ pub(crate) enum To {
     Private,
     Room,
     Shout,
+    /// The client itself: there and back.
+    #[serde(rename = "self")]
+    Own,
 }
 
 /// When messages are sent.
@@ -314,6 +317,7 @@ impl Scenario {
             To::Private => line.push_str(" in pairs"),
             To::Room => write!(line, " in {} rooms", self.rooms).expect("text"),
             To::Shout => line.push_str(", to everybody"),
+            To::Own => line.push_str(", to themselves"),
         }
         match self.pace() {
             Pace::Open(rate) => write!(line, ", {rate} messages/s").expect("text"),
@@ -330,6 +334,7 @@ impl To {
             To::Private => "private",
             To::Room => "room",
             To::Shout => "shout",
+            To::Own => "self",
         }
     }
 }

@@ -13,11 +13,11 @@ use signal_hook::flag;
 
 use crate::failure::{Failure, reason};
 
-use super::gauge::{Gauge, server_use};
+use super::gauge::{Gauge, rounded, server_use};
 use super::live::{self, Live};
 use super::net::Net;
 use super::options::CommonOptions;
-use super::report::Run;
+use super::report::{Run, ServerUse};
 use super::traffic::{Expected, Traffic};
 use super::usage::{self, Usage};
 
@@ -96,6 +96,16 @@ struct Measured {
     until: u64,
     idle: Duration,
     used: Option<Usage>,
+    own: Option<Usage>,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    seconds: f64,
+    busy: f64,
+    generator_cpu_seconds: Option<f64>,
+    server_use: Option<ServerUse>,
 }
 
 impl<'a> Stage<'a> {
@@ -206,7 +216,8 @@ impl<'a> Stage<'a> {
     pub(crate) fn measure(&mut self, from: u64, until: u64) {
         self.traffic.measure(from, until);
         let used = self.target.pid.and_then(usage::of);
-        self.measured = Some(Measured { from, until, idle: self.net.idle(), used });
+        let own = usage::of(std::process::id());
+        self.measured = Some(Measured { from, until, idle: self.net.idle(), used, own });
     }
 
     /// Waits for what is on its way, until there is silence.
@@ -220,31 +231,29 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// What is measured so far: how long, how busy the generator was, what the server used. To be
-    /// called when the measuring ends.
-    pub(crate) fn read_out(&self) -> (f64, f64, Option<super::report::ServerUse>) {
-        let Some(Measured { from, until, idle, used }) = self.measured else {
-            return (0.0, 0.0, None);
+    /// What is measured so far. To be called when the measuring ends.
+    pub(crate) fn read_out(&self) -> Figures {
+        let Some(Measured { from, until, idle, used, own }) = self.measured else {
+            return Figures::default();
         };
         let seconds = self.net.now().min(until).saturating_sub(from) as f64 / 1e9;
         let idle = (self.net.idle() - idle).as_secs_f64();
-        let busy = (1.0 - idle / seconds.max(1e-9)).clamp(0.0, 1.0);
-        let delivered = self.traffic.measured();
+        let cpu = own.zip(usage::of(std::process::id()));
+        let cpu = cpu.map(|(before, now)| now.cpu.saturating_sub(before.cpu).as_secs_f64());
         let samples = &self.traffic.gauge.samples;
-        (
+        Figures {
             seconds,
-            super::gauge::rounded(busy),
-            server_use(self.target.pid, used, delivered, samples),
-        )
+            busy: rounded((1.0 - idle / seconds.max(1e-9)).clamp(0.0, 1.0)),
+            generator_cpu_seconds: cpu.map(rounded),
+            server_use: server_use(self.target.pid, used, self.traffic.measured(), samples),
+        }
     }
 
     /// Has everybody leave and closes the books.
-    pub(crate) fn finish(
-        mut self,
-        (seconds, busy, server_use): (f64, f64, Option<super::report::ServerUse>),
-    ) -> Run {
+    pub(crate) fn finish(mut self, figures: Figures) -> Run {
         // a duplicate may come after all else, and is counted while everybody leaves
         self.net.close_all(&mut self.traffic);
-        Run { server_use, ..self.traffic.finish(seconds, busy) }
+        let Figures { seconds, busy, generator_cpu_seconds, server_use } = figures;
+        Run { generator_cpu_seconds, server_use, ..self.traffic.finish(seconds, busy) }
     }
 }

@@ -1,0 +1,219 @@
+//! What the load generator can do, and what it adds. `cargo bench -p server-example --bench load`.
+//!
+//! 1. **Its own latency**: the same echo is asked by a bare socket and by `load compare`, in turn. The
+//!    difference is what the generator adds.
+//! 2. **Its own speed**: a closed loop against a server, and the generator's processor time for each
+//!    message, sent and received. It is steadier than messages a second on a machine that others use.
+//! 3. **Its reach**: connections of one process.
+//!
+//! Where the machine has two cores or more and `taskset`, server and generator are on one each.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::Message;
+use hdrhistogram::Histogram;
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_server-example");
+/// How often everything is measured, of which the best counts.
+const ROUNDS: usize = 5;
+/// Round trips of a bare socket.
+const TRIPS: usize = 10_000;
+/// Messages a second of the generator for the same.
+const RATE: u32 = 5_000;
+const CONNECTIONS: u32 = 15_000;
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return; // `cargo test --benches`: nothing is to be measured
+    }
+    let echo = echo();
+    let mut best = [(f64::MAX, f64::MAX); 2];
+    println!("latency against an echo, p50 and p99 in µs:");
+    for round in 1..=ROUNDS {
+        let bare = bare(echo);
+        let ours = of_generator(echo);
+        println!(
+            "  {round}: bare socket {:.1}, {:.1}; load {:.1}, {:.1}",
+            bare.0, bare.1, ours.0, ours.1
+        );
+        for (best, now) in best.iter_mut().zip([bare, ours]) {
+            *best = (best.0.min(now.0), best.1.min(now.1));
+        }
+    }
+    let [bare, ours] = best;
+    println!("  best: load adds {:.1} at p50, {:.1} at p99", ours.0 - bare.0, ours.1 - bare.1);
+
+    let server = Server::start();
+    println!("closed loop, 100 connections, 32 in flight each:");
+    for round in 1..=ROUNDS {
+        let run = run(&server.address, "clients = 100\nin_flight = 32", "3s");
+        let rate = run["delivered_per_second"].as_f64().unwrap_or_default();
+        let cpu = run["generator_cpu_seconds"].as_f64().unwrap_or_default();
+        let seconds = run["seconds"].as_f64().unwrap_or_default();
+        let each = cpu * 1e6 / (rate * seconds);
+        println!(
+            "  {round}: {:.2} M messages/s; the generator takes {each:.3} µs of one core for each, \
+             which is {:.2} M/s",
+            rate / 1e6,
+            1.0 / each
+        );
+    }
+    let until = CONNECTIONS.to_string();
+    let options =
+        ["ramp", "--fast", "--batch", "500", "--until", &until, "--server", &server.address];
+    let report = load(&options);
+    let run = &report["runs"][0];
+    println!(
+        "{} connections of {} process in {:.1} s, the server's memory {:.0} bytes each",
+        report["ramp"]["most"],
+        report["ramp"]["processes"],
+        run["seconds"].as_f64().unwrap_or_default(),
+        server.growth() / f64::from(CONNECTIONS)
+    );
+}
+
+/// A program that welcomes whoever comes, and says back whatever they say.
+fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let welcome = Message::new("SERVER", "0.0.0.0", "you", "Welcome, you!").to_json();
+                let mut buffer = [0; 64 * 1024];
+                client.set_nodelay(true)?;
+                let _name = client.read(&mut buffer)?;
+                client.write_all(format!("{welcome}\n").as_bytes())?;
+                loop {
+                    let length = client.read(&mut buffer)?;
+                    if length == 0 {
+                        return std::io::Result::Ok(());
+                    }
+                    client.write_all(&buffer[..length])?;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Round trips of one message at a time over a bare socket, at the generator's rate.
+fn bare(echo: SocketAddr) -> (f64, f64) {
+    let mut stream = TcpStream::connect(echo).expect("the echo listens");
+    stream.set_nodelay(true).expect("a socket");
+    stream.write_all(b"bare\n").expect("the echo reads");
+    let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("a welcome");
+    let object = Message::new("bare", "127.0.0.1", "bare", "x".repeat(64)).to_json() + "\n";
+    let mut latencies =
+        Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("three digits");
+    let begun = Instant::now();
+    for number in 0..TRIPS {
+        let due = begun + Duration::from_secs(1) * number as u32 / RATE;
+        while Instant::now() < due {
+            std::hint::spin_loop();
+        }
+        let sent = Instant::now();
+        stream.write_all(object.as_bytes()).expect("the echo reads");
+        line.clear();
+        reader.read_line(&mut line).expect("an echo");
+        latencies.saturating_record(sent.elapsed().as_nanos() as u64);
+    }
+    let quantile = |part| latencies.value_at_quantile(part) as f64 / 1e3;
+    (quantile(0.5), quantile(0.99))
+}
+
+/// The same of the generator.
+fn of_generator(echo: SocketAddr) -> (f64, f64) {
+    let scenario = format!("clients = 2\nto = \"self\"\nrate = {RATE}");
+    let run = run(&echo.to_string(), &scenario, "2s");
+    let latency = |name: &str| run["latency"][name].as_f64().unwrap_or(f64::NAN);
+    (latency("p50_us"), latency("p99_us"))
+}
+
+/// Runs one scenario once.
+fn run(address: &str, scenario: &str, duration: &str) -> Value {
+    let file = scratch("scenario.toml");
+    let text = format!("[[scenario]]\nname = \"bench\"\n{scenario}\n");
+    std::fs::write(&file, text).expect("a directory of one's own");
+    let file = file.to_string_lossy();
+    let options = ["compare", &file, "--repeat", "1", "--duration", duration, "--server", address];
+    load(&options)["runs"][0].clone()
+}
+
+/// Runs a load, on the second core if there is one; its report.
+fn load(options: &[&str]) -> Value {
+    let out = scratch("report");
+    let mut command = on_core(1);
+    command.arg("load").args(options).arg("--out").arg(&out);
+    let ran = command.output().expect("the program starts");
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "load {options:?} must pass:\n{said}");
+    let text = std::fs::read_to_string(out.join("report.json")).expect("a report");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{name}"))
+}
+
+/// The program, on that core if the machine has two and can do so.
+fn on_core(core: usize) -> Command {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let has_taskset = Command::new("taskset").arg("--version").stdout(Stdio::null()).status();
+    if cores < 2 || has_taskset.is_err() {
+        return Command::new(PROGRAM);
+    }
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string(), PROGRAM]);
+    command
+}
+
+struct Server {
+    child: Child,
+    address: String,
+    before: f64,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut command = on_core(0);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--rate", "off", "--threads", "1"]);
+        let child = command.args(["--log", "off"]).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("the program starts");
+        let out = child.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).expect("the one line");
+        let address = line.trim().trim_start_matches("listening on ").to_owned();
+        let mut server = Server { child, address, before: 0.0 };
+        server.before = server.memory();
+        server
+    }
+
+    fn growth(&self) -> f64 {
+        self.memory() - self.before
+    }
+
+    /// The most bytes that were ever resident; 0 where the system does not tell.
+    fn memory(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        kib.unwrap_or_default() * 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
