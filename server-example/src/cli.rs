@@ -291,7 +291,9 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "chat" | "check" | "load" | "serve") => format!(" {command}"),
+        Some(command) if matches!(&*command, "chat" | "check" | "load" | "serve") => {
+            format!(" {command}")
+        }
         _ => String::new(),
     };
     match similar {

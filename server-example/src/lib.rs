@@ -1,5 +1,6 @@
-//! The program itself, which `main.rs` runs: the command-line server and chat client of chatproto, `server-example serve`, which is also what
-//! happens without arguments, and `server-example chat --name NAME`.
+//! The program itself, which `main.rs` runs: a server of chatproto (`serve`, which is also what
+//! happens without a command), a client for people and scripts (`chat`), and two tools for those who
+//! build and study such systems, a load generator (`load`) and a conformance runner (`check`).
 //!
 //! ```text
 //! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
@@ -7,10 +8,9 @@
 //!          │      └───► audit                 what moderators did, in a file
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
-//!                          └► connection      … over one connection that is made again when lost
-//!
-//! run ──► load                               how much a server carries, and what it loses
-//! run ──► check ─► raw                       whether others speak the protocol
+//!          │               └► connection      … over one connection that is made again when lost
+//!          ├───► load                         how much a server carries, and what it loses
+//!          └───► check ─► raw                 whether others speak the protocol
 //!
 //! units, text: what both sides parse and print
 //! ```

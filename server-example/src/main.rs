@@ -1,4 +1,4 @@
-//! The command-line server and chat client of chatproto; the library beside this file is all of it.
+//! The command line of chatproto; the library beside this file is all of it.
 
 #![forbid(unsafe_code)]
 
