@@ -1,13 +1,13 @@
 //! The hub, told anything: commands with any arguments, names, rooms and texts of any characters.
 //! There is no model of what it answers, so this checks what must be so whatever it answers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use chatproto::{
     Completion, ConnId, Decoder, Departure, EVERYONE, Effect, Event, GUEST, Hub, Limits, Message,
-    Now, Outgoing, Output, PeerKind, SERVER, UserName,
+    Now, Outgoing, Output, PeerKind, Request, SERVER, Stranger, Token, UserName,
 };
 
 /// Ends what somebody does.
@@ -20,10 +20,11 @@ pub(crate) const TOKEN: &str = "sesame";
 /// So many can be there at the same time.
 const PEERS: usize = 6;
 
-/// The input is what people do, each ended by 0xFE: a byte for who it is and then `+` and a name to
-/// connect, `-` to leave, `~` to let time pass, or whom a message is for, 0xFF, and its text.
-/// Whatever they say: nobody speaks in another's name, nothing comes for who is gone, every object
-/// is a message that its reader can take, and names and the directory's claims agree.
+/// The input is what people do, each ended by 0xFE: a byte for who it is, and then `+` and a name to
+/// connect, `-` to leave, `~` to let time pass, whom a message is for, 0xFF, and its text, or one of
+/// the bytes of [`Server::happens`]. Whatever they say: nobody speaks in another's name, nothing
+/// comes for who is gone, every object is a message that its reader can take, and names and the
+/// directory's claims agree.
 pub fn hub_commands(input: &[u8]) {
     let mut server = Server::new();
     for act in input.split(|&byte| byte == END).take(200) {
@@ -52,6 +53,12 @@ struct Server {
     names: BTreeMap<(usize, usize), String>,
     /// The names that were claimed and not released.
     claimed: BTreeSet<String>,
+    /// What waits for a completion, the oldest first, and the name that is claimed by it.
+    waiting: VecDeque<(Token, Option<String>)>,
+    /// The next effects wait.
+    is_slow: bool,
+    /// What somebody is told who speaks another protocol.
+    stranger: Option<&'static [u8]>,
 }
 
 impl Server {
@@ -59,14 +66,19 @@ impl Server {
         let mut limits = Limits::default();
         limits.rooms = 3;
         let hub = Hub::builder().limits(limits.clone()).admin_token(TOKEN).announce(true).seed(1);
+        // (the answers are made here)
+        let hub = hub.endpoint("/echo", "Says it again.", |_: &Request| Err(String::new()));
         Server {
-            hub: hub.build(),
+            hub: hub.expect("a good name").build(),
             out: Output::new(),
             limits,
             now: Instant::now(),
             peers: [const { None }; PEERS],
             names: BTreeMap::new(),
             claimed: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            is_slow: false,
+            stranger: None,
         }
     }
 
@@ -84,6 +96,12 @@ impl Server {
             }
             ([b'+', name @ ..], None) => self.connect(who, name),
             ([b'-', ..], Some(_)) => self.disconnect(who),
+            ([byte @ 0..0x10, ..], peer) => {
+                let id = peer.as_ref().map(|peer| peer.id);
+                self.happens(*byte, id);
+                self.take_output(None);
+                self.stranger = None;
+            }
             (message, Some(_)) => {
                 let mut parts = message.splitn(2, |&byte| byte == THEN);
                 let mut part = || String::from_utf8_lossy(parts.next().unwrap_or_default());
@@ -91,6 +109,50 @@ impl Server {
             }
             (_, None) => {}
         }
+    }
+
+    /// What is no message: effects that wait or are done, the peer's mistakes, the server's end.
+    fn happens(&mut self, what: u8, peer: Option<ConnId>) {
+        let (now, out) = (self.time(), &mut self.out);
+        let wrong = |mut bytes: &[u8]| Decoder::new(64).decode(&mut bytes).expect_err("wrong");
+        match (what, peer) {
+            (0, _) => self.is_slow = !self.is_slow,
+            (1, _) => self.complete(Completion::Claimed),
+            (2, _) => self.complete(Completion::Refused("No, not \"you\".".to_owned())),
+            (3, _) => self.complete(Completion::Answered(Ok("later \u{e9}".repeat(4000)))),
+            (4, _) => self.complete(Completion::Answered(Err("no".to_owned()))),
+            (5, _) => self.complete(Completion::Failed),
+            (6, _) => self.hub.handle_shutdown(now, out),
+            (7, Some(id)) => {
+                self.hub.handle_decode_error(id, &wrong(b"{}"), now, out);
+            }
+            (8, Some(id)) => {
+                self.hub.handle_decode_error(id, &wrong(b"x"), now, out);
+            }
+            (9, Some(id)) => {
+                let was_waiting = self.hub.is_waiting(id);
+                assert_eq!(self.hub.handle_end(id, Departure::Left, now, out), !was_waiting);
+            }
+            (10, Some(id)) => self.hub.handle_deadline(id, now, out),
+            (11, Some(id)) => self.hub.handle_eviction(id, Departure::Kicked, now, out),
+            (12, Some(id)) => {
+                self.stranger = Some(Stranger::Http.answer());
+                self.hub.handle_stranger(id, Stranger::Http, now, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// What waits the longest is done, or failed.
+    fn complete(&mut self, completion: Completion) {
+        let Some((token, name)) = self.waiting.pop_front() else { return };
+        if completion == Completion::Claimed {
+            // (a directory says that of names only)
+            let Some(name) = name else { return };
+            assert!(self.claimed.insert(name.clone()), "{name} is claimed twice");
+        }
+        let now = self.time();
+        self.hub.handle_completion(token, completion, now, &mut self.out);
     }
 
     fn address(who: usize) -> IpAddr {
@@ -129,8 +191,9 @@ impl Server {
         let Ok(Some(frame)) = decoder.decode(&mut bytes) else { return };
         let id = peer.id;
         let name = self.names.get(&(id.lane(), id.slot())).cloned();
-        let message_ref = frame.message();
-        assert!(self.hub.handle_message(id, &message_ref, self.time(), &mut self.out));
+        let was_waiting = self.hub.is_waiting(id);
+        let was_taken = self.hub.handle_message(id, &frame.message(), self.time(), &mut self.out);
+        assert_eq!(was_taken, !was_waiting, "who waits is not listened to");
         self.take_output(name.map(|name| (name, Self::address(who), &*message.msg)));
     }
 
@@ -148,15 +211,19 @@ impl Server {
                 is_over = false;
                 match effect {
                     Effect::Claim { token, name, .. } => {
-                        assert!(self.claimed.insert(name.to_string()), "{name} is claimed twice");
-                        let (done, now) = (Completion::Claimed, self.time());
-                        self.hub.handle_completion(token, done, now, &mut self.out);
+                        self.waiting.push_back((token, Some(name.to_string())));
                     }
+                    Effect::Call { token, .. } => self.waiting.push_back((token, None)),
                     Effect::Release { name } => {
                         assert!(self.claimed.remove(name.as_str()), "{name} was not claimed");
                     }
-                    Effect::Call { .. } => panic!("there is no endpoint of an application"),
                 }
+            }
+            while !self.is_slow && !self.waiting.is_empty() {
+                is_over = false;
+                let is_name = self.waiting[0].1.is_some();
+                let answer = Completion::Answered(Ok("again".to_owned()));
+                self.complete(if is_name { Completion::Claimed } else { answer });
             }
             for who in 0..PEERS {
                 if self.peers[who].as_ref().is_some_and(|peer| peer.is_closed) {
@@ -182,6 +249,9 @@ impl Server {
                 peer.is_closed = true;
                 continue;
             };
+            if self.stranger == Some(bytes) {
+                continue;
+            }
             assert_eq!(bytes.iter().position(|&byte| byte == b'\n'), Some(bytes.len() - 1));
             let object = Message::decode(bytes).expect("what the hub says is a message");
             if peer.kind == PeerKind::OneRead {
@@ -239,6 +309,9 @@ impl Server {
             self.disconnect(who);
             self.check_names();
         }
+        self.is_slow = false;
+        self.take_output(None);
+        self.check_names();
         assert_eq!((self.hub.online(), self.hub.connections()), (0, 0));
         self.now += Duration::from_secs(3600);
         self.hub.handle_timeout(self.time(), &mut self.out);

@@ -10,6 +10,7 @@
 //! | [`handshake`] | registration with the table of rule B2 |
 //! | [`hub_operations`] | the hub with the model of its own tests |
 //! | [`hub_commands`] | the hub with what must be so whatever it is told |
+//! | [`session`] | the client's side with the `oracle`, and with the pace of rule B2 |
 //! | [`c_abi`] | the C interface with the Rust one, with guards around every buffer |
 
 mod c;
@@ -18,6 +19,7 @@ mod decode;
 mod handshake;
 mod oracle;
 pub mod seeds;
+mod session;
 mod stream;
 
 pub use c::c_abi;
@@ -26,6 +28,7 @@ pub use chatproto::fuzzing::hub_operations;
 pub use commands::hub_commands;
 pub use decode::{decode_differential, decode_splits, round_trip};
 pub use handshake::handshake;
+pub use session::session;
 
 #[cfg(not(fuzzing))]
 compile_error!(
@@ -36,12 +39,13 @@ compile_error!(
 pub type Hook = fn(&[u8]);
 
 /// The targets by their names.
-pub const TARGETS: [(&str, Hook); 7] = [
+pub const TARGETS: [(&str, Hook); 8] = [
     ("decode_differential", decode_differential),
     ("decode_splits", decode_splits),
     ("round_trip", round_trip),
     ("handshake", handshake),
     ("hub_operations", hub_operations),
     ("hub_commands", hub_commands),
+    ("session", session),
     ("c_abi", c_abi),
 ];

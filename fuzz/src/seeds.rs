@@ -27,7 +27,7 @@ fn lives() -> Vec<Seed> {
 
 /// Every command of the hub, with arguments that make sense, from moderators and from others.
 fn commands() -> Vec<Seed> {
-    const COMMANDS: [&str; 60] = [
+    const COMMANDS: [&str; 73] = [
         "/admin|sesame",
         "/admin|guess",
         "/away|gone fishing",
@@ -88,6 +88,19 @@ fn commands() -> Vec<Seed> {
         "/mute|bob 99999999999999999999d",
         "/ban|bob 0s",
         "/roll|0d0",
+        "/echo|hello",
+        "\u{0}",
+        "\u{1}",
+        "\u{2}",
+        "\u{3}",
+        "\u{4}",
+        "\u{5}",
+        "\u{6}",
+        "\u{7}",
+        "\u{8}",
+        "\u{9}",
+        "\u{b}",
+        "\u{c}",
     ];
     let end = [crate::commands::END];
     let life = |admin: &str, command: &str| {
@@ -129,6 +142,8 @@ fn from_vectors() -> Vec<Seed> {
                 add("decode_differential", [&[first], &stream[..]].concat());
                 add("decode_splits", [&[first, 4], &stream[..]].concat());
                 add("c_abi", crate::c::seed(&stream));
+                // the name, a read, and a write long after
+                add("session", [&[3], &stream[..], b"\xfe\x05\xfe\xfc\xfe\x03"].concat());
                 add("round_trip", stream);
             }
             "encode" => {
