@@ -143,13 +143,12 @@ impl Server {
         }
     }
 
-    /// What waits the longest is done, or failed.
-    fn complete(&mut self, completion: Completion) {
+    /// What waits the longest is done, or failed. The directory gives no name to two.
+    fn complete(&mut self, mut completion: Completion) {
         let Some((token, name)) = self.waiting.pop_front() else { return };
-        if completion == Completion::Claimed {
-            // (a directory says that of names only)
-            let Some(name) = name else { return };
-            assert!(self.claimed.insert(name.clone()), "{name} is claimed twice");
+        if completion == Completion::Claimed && !name.is_some_and(|name| self.claimed.insert(name))
+        {
+            completion = Completion::Refused("It is another's.".to_owned());
         }
         let now = self.time();
         self.hub.handle_completion(token, completion, now, &mut self.out);

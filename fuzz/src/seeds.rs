@@ -142,8 +142,10 @@ fn from_vectors() -> Vec<Seed> {
                 add("decode_differential", [&[first], &stream[..]].concat());
                 add("decode_splits", [&[first, 4], &stream[..]].concat());
                 add("c_abi", crate::c::seed(&stream));
-                // the name, a read, and a write long after
-                add("session", [&[3], &stream[..], b"\xfe\x05\xfe\xfc\xfe\x03"].concat());
+                // the name, a read, and then two messages, which may go every 4 ms
+                let wait_and_write = b"\xfe\x10\xfe\x03".repeat(14);
+                let writes = [b"\xfe\x05\xfe\x05", &wait_and_write[..]].concat();
+                add("session", [&[3], &stream[..], &writes].concat());
                 add("round_trip", stream);
             }
             "encode" => {
