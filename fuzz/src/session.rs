@@ -143,6 +143,9 @@ impl Client {
             self.heard.push(outcome);
         }
         assert_eq!(self.session.is_registered(), was_registered);
+        if !self.has_ended && self.came.len() > 500 {
+            return; // the oracle begins at the beginning each time
+        }
         let mut expected = oracle::outcomes(&self.came, Settings::from_byte(0));
         let is_cut = |outcome: &Outcome| {
             outcome.as_ref().is_err_and(|refusal| refusal.kind == "unexpected-end")
