@@ -1,8 +1,9 @@
 //! Encoded bytes on their way out: shared by the outboxes that have to keep them, counted once, and
 //! their buffers used again.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// The outbound memory of all connections of a server: what counts against
 /// [`Limits::queue_total`](crate::Limits::queue_total), and buffers that wait to be used again.
@@ -88,7 +89,7 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(*self.charged.get_mut(), Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.charged.load(Ordering::Relaxed), Ordering::Relaxed);
         self.budget.take_back(std::mem::take(&mut self.bytes));
     }
 }

@@ -79,6 +79,7 @@ mod outbox;
 mod reactor;
 pub mod server;
 pub mod session;
+mod sync;
 mod text;
 mod workers;
 

@@ -14,7 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use crate::hub::Event;
 use crate::name::{GUEST, SERVER};
 
-use super::mailbox::Mail;
+use super::mail::Mail;
 use super::stream::Stream;
 use super::{LISTENER, Shared};
 

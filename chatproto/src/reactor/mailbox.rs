@@ -1,42 +1,32 @@
-//! The mailbox of an event loop: how other threads hand it connections, deliveries and outcomes.
+//! The mailbox of an event loop: how other threads hand it something and wake it, and how all loops
+//! are told to end. What is handed over, and what wakes, is the business of `mail`.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use mio::Waker;
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 
-use crate::chunk::Chunk;
-use crate::hub::{Completion, LaneAction, Token};
-
-use super::stream::Stream;
-
-/// What one event loop is handed by the others.
-pub(super) enum Mail {
-    /// Actions of a batch that another loop put through the hub: its objects, where those begin
-    /// that stand aside, and what to do.
-    Batch(Arc<Chunk>, u32, Vec<LaneAction>),
-    /// A connection to take over.
-    Accepted(Stream, std::net::IpAddr),
-    /// An effect finished.
-    Completed(Token, Completion),
+/// Ends a loop's wait, be it the one that goes on or the next.
+pub(super) trait Wake {
+    fn wake(&self) -> io::Result<()>;
 }
 
-pub(super) struct Mailbox {
-    mail: Mutex<Vec<Mail>>,
-    /// The loop may be waiting in `poll`: the next sender must wake it.
+pub(super) struct Mailbox<T, W> {
+    mail: Mutex<Vec<T>>,
+    /// The loop may be waiting in `poll`: the next sender must wake it. It is swapped and never
+    /// stored, so that whoever changes it sees what the one before has done.
     asleep: AtomicBool,
-    waker: Waker,
+    waker: W,
     /// How many connections the loop has, or has in its mail, for whoever hands out new ones.
     pub(super) load: AtomicUsize,
     /// The longest queue of the loop in bytes, when it last looked: see `relieve`.
     pub(super) longest: AtomicUsize,
 }
 
-impl Mailbox {
-    pub(super) fn new(waker: Waker) -> Self {
+impl<T, W: Wake> Mailbox<T, W> {
+    pub(super) fn new(waker: W) -> Self {
         Mailbox {
-            mail: Mutex::default(),
+            mail: Mutex::new(Vec::new()),
             asleep: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
@@ -44,7 +34,7 @@ impl Mailbox {
         }
     }
 
-    pub(super) fn send(&self, mail: Mail) -> io::Result<()> {
+    pub(super) fn send(&self, mail: T) -> io::Result<()> {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
         self.wake()
     }
@@ -55,22 +45,54 @@ impl Mailbox {
     }
 
     /// Takes all there is.
-    pub(super) fn take(&self) -> Vec<Mail> {
+    pub(super) fn take(&self) -> Vec<T> {
         std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The loop is about to wait. False if there is mail, so that it must not.
+    /// The loop is about to wait. False if there is mail, so that it must not. Anything else that it
+    /// is to be woken for must be looked at after this.
     pub(super) fn fall_asleep(&self) -> bool {
-        self.asleep.store(true, Ordering::SeqCst);
+        self.asleep.swap(true, Ordering::SeqCst);
         let empty = self.mail.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if !empty {
-            self.asleep.store(false, Ordering::SeqCst);
+            self.asleep.swap(false, Ordering::SeqCst);
         }
         empty
     }
 
     /// The loop is awake: no need to wake it.
     pub(super) fn awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+        self.asleep.swap(false, Ordering::SeqCst);
+    }
+}
+
+/// Whether all the loops are to end.
+pub(super) struct Stop {
+    is_asked: AtomicBool,
+    /// One loop has told everybody that the server stops.
+    goodbye_said: AtomicBool,
+}
+
+impl Stop {
+    pub(super) fn new() -> Self {
+        Stop { is_asked: AtomicBool::new(false), goodbye_said: AtomicBool::new(false) }
+    }
+
+    /// Asks every loop to say goodbye, flush and end.
+    pub(super) fn ask<T, W: Wake>(&self, loops: &[Mailbox<T, W>]) {
+        self.is_asked.store(true, Ordering::SeqCst);
+        for mailbox in loops {
+            // a loop that cannot be woken is gone
+            let _ = mailbox.wake();
+        }
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.is_asked.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is for the caller to say goodbye: for the first.
+    pub(super) fn takes_goodbye(&self) -> bool {
+        !self.goodbye_said.swap(true, Ordering::SeqCst)
     }
 }

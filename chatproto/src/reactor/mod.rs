@@ -14,6 +14,7 @@
 mod accept;
 mod clock;
 mod conn;
+mod mail;
 mod mailbox;
 mod shared;
 #[cfg(test)]
@@ -26,7 +27,7 @@ mod write;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,8 @@ use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token}
 
 use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
-use mailbox::{Mail, Mailbox};
+use mail::Mail;
+use mailbox::{Mailbox, Stop};
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
@@ -74,8 +76,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         observer: setup.observer,
         workers: setup.workers,
         has_directory: setup.has_directory,
-        stopping: AtomicBool::new(false),
-        goodbye_said: AtomicBool::new(false),
+        stop: Stop::new(),
         lock_held: AtomicU64::new(0),
     });
     let make = |(lane, poll)| Reactor {
@@ -471,7 +472,7 @@ impl Reactor {
     fn begin_stop(&mut self, now: Now) {
         self.stop_at = Some(now.monotonic + FLUSH);
         self.acceptor = None;
-        if !self.shared.goodbye_said.swap(true, Ordering::SeqCst) {
+        if self.shared.stop.takes_goodbye() {
             let shared = Arc::clone(&self.shared);
             let mut hub = shared.hub();
             hub.handle_shutdown(now, &mut self.out);

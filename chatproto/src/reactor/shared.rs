@@ -1,7 +1,7 @@
 //! What the event loops of a server have in common: the hub behind its lock, each other's
 //! mailboxes, and whom to tell what happens.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,21 +12,20 @@ use crate::limits::Limits;
 use crate::outbox::SlowReader;
 use crate::workers::Workers;
 
-use super::mailbox::{Mail, Mailbox};
+use super::mail::{Lane, Mail};
+use super::mailbox::Stop;
 
 /// What the loops of a server have in common.
 pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
-    pub(super) lanes: Vec<Mailbox>,
+    pub(super) lanes: Vec<Lane>,
     pub(super) limits: Limits,
     pub(super) policy: SlowReader,
     pub(super) budget: Arc<Budget>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
-    pub(super) stopping: AtomicBool,
-    /// One loop has told everybody that the server stops.
-    pub(super) goodbye_said: AtomicBool,
+    pub(super) stop: Stop,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
 }
@@ -56,15 +55,11 @@ impl Shared {
 
     /// Asks every loop to say goodbye, flush and end.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        for lane in &self.lanes {
-            // a loop that cannot be woken is gone
-            let _ = lane.wake();
-        }
+        self.stop.ask(&self.lanes);
     }
 
     pub(crate) fn complete(&self, token: Token, completion: Completion) {
-        // as above
+        // a loop that cannot be woken is gone
         let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
     }
 
@@ -84,6 +79,6 @@ impl Shared {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        self.stop.is_asked()
     }
 }

@@ -11,7 +11,7 @@ use crate::hub::{Departure, Hub, LaneAction};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
-use super::mailbox::Mail;
+use super::mail::Mail;
 use super::timer::Due;
 use super::{Reactor, Shared, clock};
 

@@ -239,6 +239,9 @@ impl World {
     /// Whoever is no user in time is told so, at that time.
     fn check_deadline(&self, id: usize, client: &Client) {
         let due = client.connected_at + micros(self.setup.limits.registration);
+        if let Some((at, _)) = client.heard.first() {
+            assert!(*at < due + 100 * MILLIS, "client {id} became a user when it was too late");
+        }
         if let Some((at, text)) = &client.farewell
             && text.contains(" within ")
         {

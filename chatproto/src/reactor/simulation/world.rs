@@ -14,7 +14,7 @@ use mio::Events;
 use crate::hub::{Completion, Effect, Hub, Now, Token};
 use crate::workers::{Job, Workers};
 
-use super::super::mailbox::Mail;
+use super::super::mail::Mail;
 use super::super::stream::Stream;
 use super::super::{ARENA, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};

@@ -1,0 +1,32 @@
+//! What one event loop is handed by the others, and by the workers.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mio::Waker;
+
+use crate::chunk::Chunk;
+use crate::hub::{Completion, LaneAction, Token};
+
+use super::mailbox::{Mailbox, Wake};
+use super::stream::Stream;
+
+/// The mailbox of an event loop.
+pub(super) type Lane = Mailbox<Mail, Waker>;
+
+pub(super) enum Mail {
+    /// Actions of a batch that another loop put through the hub: its objects, where those begin
+    /// that stand aside, and what to do.
+    Batch(Arc<Chunk>, u32, Vec<LaneAction>),
+    /// A connection to take over.
+    Accepted(Stream, IpAddr),
+    /// An effect finished.
+    Completed(Token, Completion),
+}
+
+impl Wake for Waker {
+    fn wake(&self) -> io::Result<()> {
+        Waker::wake(self)
+    }
+}
