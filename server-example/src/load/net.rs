@@ -216,7 +216,7 @@ impl Net {
                 self.make_dirty(who);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.read(driver, who);
+                self.read(driver, who, event.is_read_closed() || event.is_error());
             }
             if event.is_writable() && self.peers[who as usize].unwritten() > 0 {
                 self.make_dirty(who);
@@ -233,7 +233,7 @@ impl Net {
             peer.is_dirty = false;
             if let Err(error) = peer.write() {
                 // what the server said before it closed is still to be read
-                self.read(driver, who);
+                self.read(driver, who, true);
                 self.end_broken(driver, who, &error);
             }
         }
@@ -243,7 +243,8 @@ impl Net {
         }
     }
 
-    fn read(&mut self, driver: &mut impl Driver, who: u32) {
+    /// Reads what there is; `is_ended` says that the end is there too.
+    fn read(&mut self, driver: &mut impl Driver, who: u32, is_ended: bool) {
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             let peer = &mut self.peers[who as usize];
@@ -256,8 +257,9 @@ impl Net {
                 }
                 Ok(Some(length)) => {
                     self.take(driver, who, &buffer[..length]);
-                    // on Linux a short read has emptied the socket
-                    if length < most && cfg!(target_os = "linux") {
+                    // on Linux a short read has emptied the socket, and the end, if it comes later,
+                    // is an event of its own; one that came with the last bytes is not
+                    if length < most && !is_ended && cfg!(target_os = "linux") {
                         break;
                     }
                 }
@@ -277,7 +279,10 @@ impl Net {
             let peer = &mut self.peers[who as usize];
             let is_in = matches!(peer.state, State::Ready | State::Closing);
             if peer.kind == PeerKind::OneRead && is_in {
-                // one read is one object to it, or nothing
+                // one read is one object to it, or nothing; what ends the welcome is neither
+                if input.trim_ascii().is_empty() {
+                    return;
+                }
                 match chatproto::Frame::decode(input) {
                     Ok(frame) => driver.message(self, who, &frame.message(), now),
                     Err(error) => driver.unreadable(self, who, Some(error)),
@@ -384,4 +389,118 @@ fn connect_end(error: &io::Error) -> End {
 
 fn no_loop(error: &io::Error) -> Failure {
     Failure::Run(format!("cannot wait for connections: {}", reason(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use chatproto::Message;
+
+    use super::*;
+
+    /// What happened, in words.
+    #[derive(Debug, Default)]
+    struct Record(Vec<String>);
+
+    impl Driver for Record {
+        fn welcomed(&mut self, _: &mut Net, who: u32, _: Duration) {
+            self.0.push(format!("{who} welcomed"));
+        }
+        fn ended(&mut self, _: &mut Net, who: u32, end: End) {
+            self.0.push(format!("{who} {end:?}"));
+        }
+        fn message(&mut self, _: &mut Net, who: u32, message: &MessageRef<'_>, _: u64) {
+            self.0.push(format!("{who} {}", message.msg.to_str()));
+        }
+        fn unreadable(&mut self, _: &mut Net, who: u32, error: Option<DecodeError>) {
+            self.0.push(format!("{who} cannot read: {error:?}"));
+        }
+    }
+
+    struct Trial {
+        net: Net,
+        record: Record,
+        listener: TcpListener,
+    }
+
+    impl Trial {
+        fn new(timeout: Duration) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let net = Net::new(listener.local_addr().unwrap(), timeout).unwrap();
+            Trial { net, record: Record::default(), listener }
+        }
+
+        /// Lets the loop turn until so much has happened.
+        fn until(&mut self, happened: usize) -> &[String] {
+            let (begun, mut events) = (Instant::now(), Events::with_capacity(16));
+            while self.record.0.len() < happened {
+                self.net.turn(&mut self.record, &mut events, Duration::from_millis(10)).unwrap();
+                assert!(begun.elapsed() < PATIENCE, "no more than {:?}", self.record);
+            }
+            assert_eq!(self.record.0.len(), happened, "{:?}", self.record);
+            &self.record.0
+        }
+
+        /// The server's side of a client that has been welcomed.
+        fn welcome(&mut self, kind: PeerKind) -> std::net::TcpStream {
+            let before = self.record.0.len();
+            self.net.add("bob", kind).unwrap();
+            let (mut server, _) = self.listener.accept().unwrap();
+            server.write_all(text("Welcome").as_bytes()).unwrap();
+            self.until(before + 1);
+            server
+        }
+    }
+
+    fn text(text: &str) -> String {
+        Message::new("SERVER", "0.0.0.0", "bob", text).to_json() + "\n"
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_end_that_comes_with_the_last_words_is_seen() {
+        let mut trial = Trial::new(PATIENCE);
+        let mut server = trial.welcome(PeerKind::Stream);
+        server.write_all(text("bye").as_bytes()).unwrap();
+        drop(server);
+        let end = End::Lost("the server closed the connection".to_owned());
+        assert_eq!(trial.until(3), ["0 welcomed", "0 bye", &format!("0 {end:?}")]);
+        assert_eq!((trial.net.open(), trial.net.registering()), (0, 0));
+    }
+
+    #[test]
+    fn who_leaves_hears_what_is_on_its_way() {
+        let mut trial = Trial::new(PATIENCE);
+        let mut server = trial.welcome(PeerKind::Stream);
+        trial.net.say(0, |out| out.extend_from_slice(b"last"));
+        trial.net.close(0);
+        server.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut heard = String::new();
+        server.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "bob\nlast");
+        server.write_all(text("bye").as_bytes()).unwrap();
+        drop(server);
+        assert_eq!(trial.net.close_all(&mut trial.record), 0);
+        assert_eq!(trial.record.0, ["0 welcomed", "0 bye"]);
+    }
+
+    #[test]
+    fn a_client_without_a_welcome_has_failed_in_time() {
+        let mut trial = Trial::new(Duration::from_millis(20));
+        trial.net.add("bob", PeerKind::Stream).unwrap();
+        assert_eq!(trial.until(1), ["0 TimedOut"]);
+    }
+
+    #[test]
+    fn a_one_read_peer_takes_a_read_for_an_object() {
+        let mut trial = Trial::new(PATIENCE);
+        let mut server = trial.welcome(PeerKind::OneRead);
+        server.write_all(text("one").as_bytes()).unwrap();
+        assert_eq!(trial.until(2)[1], "0 one");
+        server.write_all((text("two") + &text("three")).as_bytes()).unwrap();
+        assert!(trial.until(3)[2].starts_with("0 cannot read"));
+    }
 }
