@@ -257,6 +257,7 @@ impl Reactor {
 
     fn fire_timers(&mut self, now: Instant) {
         while let Some((due, slot, generation)) = self.timers.pop(now) {
+            self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
                 Due::Registration if conn.is_guest() || conn.is_waiting => {
