@@ -74,10 +74,11 @@ pub struct Limits {
     pub errors: usize,
     /// Most rooms that one user may be in. Default 100.
     pub rooms: usize,
-    /// Most connections at a time. Default: no bound of its own; the operating system's applies.
+    /// Most connections at a time. Those that were refused do not count; past the bound they are
+    /// not waited for either. Default: no bound of its own; the operating system's applies.
     pub connections: usize,
-    /// Most connections of one address that is not loopback. Default 64: a class room behind one
-    /// router.
+    /// Most connections of one address that is not loopback, or of one IPv6 network of 64 bits;
+    /// those that were refused do not count. Default 64: a class room behind one router.
     pub per_address: usize,
 }
 

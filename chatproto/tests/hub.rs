@@ -266,10 +266,14 @@ fn a_full_server_refuses_until_somebody_leaves() {
     assert!(house.mail().refusal(third).contains("full"));
     house.name(third, "carol", PeerKind::Stream);
     assert!(house.out.next_effect().is_none());
-    left(&mut house, third);
+    // the third is slow to go, and keeps nobody out
     left(&mut house, alice);
     house.released();
     house.stream("carol");
+    assert_eq!(house.hub.connections(), 3);
+    left(&mut house, third);
+    let fourth = house.connect(HOME);
+    assert!(house.mail().refusal(fourth).contains("full"));
 }
 
 #[test]
@@ -283,10 +287,28 @@ fn one_address_has_a_bounded_number_of_connections() {
     let third = house.connect(AWAY);
     assert!(house.mail().refusal(third).contains("your address"));
     house.connect("192.0.2.8".parse().unwrap());
-    left(&mut house, third);
     left(&mut house, first);
     house.connect(AWAY);
-    assert!(house.mail().is_empty());
+    assert!(house.mail().is_empty(), "one who was refused does not count");
+    let fourth = house.connect(AWAY);
+    assert!(house.mail().refusal(fourth).contains("your address"));
+    left(&mut house, third);
+    let fifth = house.connect(AWAY);
+    assert!(house.mail().refusal(fifth).contains("your address"), "it was counted once");
+}
+
+#[test]
+fn a_network_of_ipv6_counts_as_one_address() {
+    let mut limits = Limits::default();
+    limits.per_address = 2;
+    let mut house = House::of(Hub::builder().limits(limits));
+    let mut connect = |address: &str| house.connect(address.parse().unwrap());
+    connect("2001:db8:0:1::1");
+    connect("2001:db8:0:1:ffff:ffff:ffff:ffff");
+    let third = connect("2001:db8:0:1:8000::");
+    connect("2001:db8:0:2::1");
+    let mail = house.mail();
+    assert!(mail.refusal(third).contains("your address"));
 }
 
 #[test]

@@ -365,3 +365,27 @@ fn a_directory_decides_about_names_and_input_waits_for_it() {
     peer.read_to_end();
     eventually("the name is given back", || claimed.load(Ordering::SeqCst) == 0);
 }
+
+#[test]
+fn whom_a_full_server_refused_it_does_not_wait_for() {
+    let mut limits = limits();
+    limits.connections = 2;
+    limits.linger = Duration::from_secs(3600);
+    let server = TestServer::with(limits, |builder| builder);
+    let _alice = Raw::join(server.address, "alice");
+    let bob = Raw::join(server.address, "bob");
+    // they are told why, and do not close
+    let refused: Vec<Raw> = (0..20)
+        .map(|_| {
+            let mut peer = Raw::connect(server.address);
+            assert!(peer.read().msg.contains("full"));
+            peer
+        })
+        .collect();
+    // one of each event loop's waits, until the next one comes
+    eventually("the others are gone", || server.handle.connections() <= 4);
+    drop(bob);
+    eventually("bob has left", || server.handle.online() == 1);
+    Raw::join(server.address, "carol");
+    drop(refused);
+}

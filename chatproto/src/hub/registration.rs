@@ -25,7 +25,7 @@ impl Hub {
         let address = address.to_canonical();
         let (conn, of_address) = self.users.connect(lane, address);
         out.events.push(Event::Connected { conn, address });
-        if self.users.connected() > self.limits.connections {
+        if self.users.places() > self.limits.connections {
             self.refuse(conn, "", "the server is full. Try again later.", now, out);
         } else if !address.is_loopback() && of_address as usize > self.limits.per_address {
             let reason = "there are too many connections from your address. Close some.";
@@ -228,6 +228,8 @@ impl Hub {
     /// Tells a connection that it does not become a user, and closes it.
     fn refuse(&mut self, conn: ConnId, name: &str, reason: &str, now: Now, out: &mut Output) {
         self.depart(conn, Departure::Left, now, out);
+        // who is refused and slow to go, or comes again and again, keeps nobody else out
+        self.users.release_place(conn);
         let Some(session) = self.users.get(conn) else { return };
         let address = session.address;
         self.tell(conn, &format!("⛔ Error: {reason}"), now, out);

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
 use foldhash::quality::{FixedState, SeedableRandomState};
@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) address: IpAddr,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
+    /// It counts against the bounds of connections.
+    holds_place: bool,
     /// Its place in the roster, while registered.
     place: u32,
     /// The name, from `Claiming` on, and behind it the stamp with which everything begins that is
@@ -140,8 +142,11 @@ pub(super) struct Users {
     renamings: HashMap<UserName, ConnId, FixedState>,
     /// The registered users, in no particular order once somebody left.
     roster: Vec<ConnId>,
+    /// How many hold a place, by [`origin`].
     addresses: HashMap<IpAddr, u32, FixedState>,
     connections: usize,
+    /// Those connections that count: not those that were refused and wait for their end.
+    places: usize,
     hasher: SeedableRandomState,
 }
 
@@ -154,11 +159,12 @@ impl Users {
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
             connections: 0,
+            places: 0,
             hasher: SeedableRandomState::with_seed(seed, foldhash::SharedSeed::global_fixed()),
         }
     }
 
-    /// Adds a connection without a name. Returns how many its address has now.
+    /// Adds a connection without a name. Returns how many from its origin hold a place now.
     pub(super) fn connect(&mut self, lane: u16, address: IpAddr) -> (ConnId, u32) {
         let index = usize::from(lane);
         if index >= self.lanes.len() {
@@ -169,6 +175,7 @@ impl Users {
             kind: PeerKind::OneRead,
             address,
             waits_for: 0,
+            holds_place: true,
             place: 0,
             text: Box::default(),
             name_length: 0,
@@ -184,7 +191,8 @@ impl Users {
         place.generation = *generation;
         place.session = Some(session);
         self.connections += 1;
-        let of_address = self.addresses.entry(address).or_default();
+        self.places += 1;
+        let of_address = self.addresses.entry(origin(address)).or_default();
         *of_address += 1;
         (ConnId { lane, slot, generation: place.generation }, *of_address)
     }
@@ -193,17 +201,33 @@ impl Users {
     pub(super) fn disconnect(&mut self, conn: ConnId) -> Option<Session> {
         self.get(conn)?;
         self.release_name(conn);
+        self.release_place(conn);
         let lane = &mut self.lanes[usize::from(conn.lane)];
         let session = lane.slots[conn.slot as usize].session.take()?;
         lane.free.push(conn.slot);
         self.connections -= 1;
-        if let Some(of_address) = self.addresses.get_mut(&session.address) {
+        Some(session)
+    }
+
+    /// The connection counts no longer: it was refused, and only waits for its end.
+    pub(super) fn release_place(&mut self, conn: ConnId) {
+        let Some(session) = self.get_mut(conn).filter(|session| session.holds_place) else {
+            return;
+        };
+        session.holds_place = false;
+        let origin = origin(session.address);
+        self.places -= 1;
+        if let Some(of_address) = self.addresses.get_mut(&origin) {
             *of_address -= 1;
             if *of_address == 0 {
-                self.addresses.remove(&session.address);
+                self.addresses.remove(&origin);
             }
         }
-        Some(session)
+    }
+
+    /// How many connections count against the bound.
+    pub(super) fn places(&self) -> usize {
+        self.places
     }
 
     /// Gives back the memory of those who have left. Slots keep their numbers, so that what is
@@ -375,6 +399,15 @@ impl Users {
 
     pub(super) fn connected(&self) -> usize {
         self.connections
+    }
+}
+
+/// What counts as one address: of IPv6 a network of 64 bits, which is the least that a subscriber
+/// has.
+fn origin(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -16,6 +16,7 @@ mod clock;
 mod conn;
 mod mail;
 mod mailbox;
+mod relief;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -39,6 +40,7 @@ use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
+use relief::SHRINK;
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
@@ -54,8 +56,6 @@ const READ_MOST: usize = 64 * 1024;
 const READ_LEAST: usize = 16 * 1024;
 /// A batch whose output is this long is handed out before it grows further.
 const OUTPUT_MOST: usize = 4 * 1024 * 1024;
-/// How long after something happened the memory is given back that was needed for it.
-const SHRINK: Duration = Duration::from_secs(1);
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -93,6 +93,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         deadlines: Vec::new(),
         ready: VecDeque::new(),
         dirty: Vec::new(),
+        lingering: VecDeque::new(),
         out: Output::new(),
         hub_due: None,
         shrink_at: None,
@@ -122,6 +123,8 @@ pub(crate) struct Reactor {
     /// Connections to read from, and slots to write to.
     ready: VecDeque<ConnId>,
     dirty: Vec<u32>,
+    /// Those that only wait for their peer's end, the oldest first; some may be gone since.
+    lingering: VecDeque<ConnId>,
     /// What the hub wants done; empty of actions whenever the hub is not locked.
     out: Output,
     /// When the hub is to be told what time it is, as far as this loop knows: another one may have
@@ -223,6 +226,9 @@ impl Reactor {
         }
         if let Some(acceptor) = &mut self.acceptor {
             acceptor.accept(&self.shared, self.lane, &mut self.fresh, now.monotonic);
+            if acceptor.paused_until().is_some() {
+                self.give_way();
+            }
         }
     }
 
@@ -383,6 +389,7 @@ impl Reactor {
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
+            self.give_way();
         }
         for conn in self.deadlines.drain(..) {
             hub.handle_deadline(conn, now, &mut self.out);
@@ -448,25 +455,6 @@ impl Reactor {
         self.gone.push((conn.id, reason));
         self.open -= 1;
         self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Gives back the memory that a crowd or a large batch needed, if it is time to.
-    fn shrink(&mut self, now: Instant) {
-        if self.shrink_at.is_none_or(|at| at > now) {
-            return;
-        }
-        while self.conns.pop_if(|conn| conn.is_none()).is_some() {}
-        self.conns.shrink_to(self.conns.len().next_power_of_two());
-        self.dirty.shrink_to(self.dirty.len().next_power_of_two());
-        self.ready.shrink_to(self.ready.len().next_power_of_two());
-        self.gone.shrink_to(self.gone.len());
-        self.deadlines.shrink_to(self.deadlines.len());
-        self.timers.shrink();
-        self.out.shrink();
-        self.shared.hub().shrink();
-        // a buffer is not needed if nobody took it from one time to the next
-        let again = self.shared.budget.shrink();
-        self.shrink_at = again.then_some(now + SHRINK);
     }
 
     /// Accepts nothing more; the first loop to come here says goodbye to everybody.

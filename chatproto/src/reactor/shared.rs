@@ -78,6 +78,11 @@ impl Shared {
         }
     }
 
+    /// How many connections the loops have, or have in their mail.
+    pub(super) fn connections(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
     }

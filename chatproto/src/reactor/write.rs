@@ -156,7 +156,7 @@ impl Reactor {
     }
 
     /// What follows when an outbox is empty, or has to wait, or has overflown.
-    fn after_write(&mut self, slot: u32, now: Instant) {
+    pub(super) fn after_write(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         let id = conn.id;
         if conn.outbox.is_overflown() && conn.closing.is_none() {
@@ -231,7 +231,9 @@ impl Reactor {
         }
         conn.discard_input();
         let until = now + self.shared.limits.linger;
+        let id = conn.id;
         self.enter(slot, Step::Lingering, until);
+        self.lingering.push_back(id);
         self.make_ready(slot);
     }
 
@@ -246,32 +248,6 @@ impl Reactor {
             self.say_last_words(slot, now);
         } else {
             self.drop_conn(slot, Departure::Lost);
-        }
-    }
-
-    /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
-    pub(super) fn relieve(&mut self, now: Instant) {
-        let shared = Arc::clone(&self.shared);
-        while shared.budget.used() > shared.limits.queue_total {
-            let longest = self
-                .conns
-                .iter_mut()
-                .flatten()
-                .filter(|conn| !conn.outbox.is_empty() && !conn.outbox.is_overflown())
-                .max_by_key(|conn| conn.outbox.len());
-            let length = longest.as_ref().map_or(0, |conn| conn.outbox.len());
-            shared.lanes[self.lane].longest.store(length, Ordering::Relaxed);
-            let longer =
-                shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
-            if let Some(lane) = longer {
-                // that loop looks for itself when it is awake; one that cannot be woken is gone
-                let _ = lane.wake();
-                return;
-            }
-            let Some(conn) = longest else { return };
-            conn.outbox.abandon();
-            let slot = conn.id.slot;
-            self.after_write(slot, now);
         }
     }
 }
