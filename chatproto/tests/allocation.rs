@@ -1,0 +1,109 @@
+//! What a connection costs before it has a name, counted by the allocator: whatever it sends, and
+//! does not send.
+
+#![allow(missing_docs, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::{Limits, Server, ServerHandle};
+
+/// Counts the bytes that this process has allocated.
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does all of it, on the caller's promises
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::SeqCst);
+        // SAFETY: the caller's promises are passed on
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::SeqCst);
+        // SAFETY: the caller's promises are passed on
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The most that a connection may cost before it is registered.
+const MOST: usize = 8 * 1024;
+/// Connections at a time.
+const COUNT: usize = 300;
+
+/// Longer than anything takes here, on a slow machine too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[track_caller]
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "{what} did not come true");
+        thread::yield_now();
+    }
+}
+
+/// What each of many connections costs that send these pieces, one after the other.
+fn cost(address: SocketAddr, handle: &ServerHandle, before: usize, pieces: &[&[u8]]) -> usize {
+    let mut streams = Vec::with_capacity(COUNT);
+    streams.extend((0..COUNT).map(|_| TcpStream::connect(address).unwrap()));
+    eventually("all are connected", || handle.connections() == COUNT);
+    for piece in pieces {
+        for stream in &mut streams {
+            stream.write_all(piece).unwrap();
+        }
+    }
+    // what was sent is read when more of it costs no more
+    let (mut most, mut since) = (0, Instant::now());
+    while since.elapsed() < Duration::from_millis(300) {
+        let now = LIVE.load(Ordering::SeqCst);
+        if now > most {
+            (most, since) = (now, Instant::now());
+        }
+        thread::yield_now();
+    }
+    assert_eq!(handle.connections(), COUNT, "they are still there");
+    assert_eq!(handle.online(), 0, "nobody has a name");
+    drop(streams);
+    eventually("all are gone", || handle.connections() == 0);
+    most.saturating_sub(before + COUNT * size_of::<TcpStream>()) / COUNT
+}
+
+/// The only test here: what else ran at the same time would be counted too.
+#[test]
+fn a_connection_without_a_name_costs_little() {
+    let mut limits = Limits::default();
+    limits.registration = Duration::from_secs(3600);
+    let server = Server::builder().limits(limits).threads(2).bind(([127, 0, 0, 1], 0)).unwrap();
+    let (address, handle) = (server.local_addr(), server.handle());
+    let running = thread::spawn(move || server.run());
+    // once for all: tables that stay for a moment are part of the cost
+    let before = LIVE.load(Ordering::SeqCst);
+    // an unfinished character holds the name open, and in pieces it is gathered
+    let long = [&[b'x'; 4_000][..], b"\xf0"].concat();
+    let half = [&[b'x'; 1_900][..], b"\xf0"].concat();
+    let rest = [b"\x9f\x98\x80", &[b'y'; 1_900][..], b"\xf0"].concat();
+    let cases: [(&str, &[&[u8]]); 5] = [
+        ("silent", &[]),
+        ("white space", &[b" \t\r ", &[b' '; 3_000]]),
+        ("half a character", &[b"\xf0\x9f"]),
+        ("a long name", &[&long]),
+        ("a long name in pieces", &[&half, &rest]),
+    ];
+    for (what, pieces) in cases {
+        let cost = cost(address, &handle, before, pieces);
+        println!("{what}: {cost} bytes");
+        assert!(cost > 0 && cost <= MOST, "{what}: {cost} bytes for each connection");
+    }
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
