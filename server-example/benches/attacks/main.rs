@@ -27,8 +27,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// The first argument of a server process; the second is its limit of descriptors, 0 for none of
-/// its own; what follows is the program's.
+/// The first argument of a server process; what follows is the program's.
 const SERVE: &str = "--serve";
 
 /// Counts the bytes that are allocated.
@@ -91,8 +90,7 @@ static COUNTING: Counting = Counting;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == SERVE) {
-        let descriptors = arguments.next().and_then(|limit| limit.to_str()?.parse().ok());
-        return serve(descriptors.unwrap_or(0), arguments);
+        return serve(arguments);
     }
     #[cfg(target_os = "linux")]
     return suite::main();
@@ -104,16 +102,7 @@ fn main() -> ExitCode {
 }
 
 /// Is the server. Its standard input and output are the parent's to ask what it holds.
-fn serve(descriptors: u64, arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
-    #[cfg(unix)]
-    if descriptors > 0
-        && let Err(error) = rlimit::Resource::NOFILE.set(descriptors, descriptors)
-    {
-        eprintln!("attacks: cannot lower the limit of descriptors: {error}.");
-        return ExitCode::FAILURE;
-    }
-    #[cfg(not(unix))]
-    let _ = descriptors;
+fn serve(arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
     thread::spawn(answer);
     server_example::run(std::iter::once("server-example".into()).chain(arguments))
 }
@@ -127,9 +116,25 @@ fn answer() {
             Ok(0) | Err(_) => std::process::exit(1),
             Ok(_) => {}
         }
-        if line.trim() == "mark" {
-            PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
+        match line.trim().split_once(' ') {
+            Some(("descriptors", limit)) => lower_descriptors(limit),
+            _ if line.trim() == "mark" => {
+                PEAK.store(LIVE.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            _ => {}
         }
         println!("heap {} {}", LIVE.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed));
     }
+}
+
+/// From here on the system refuses more. The server believes that it may have what it had.
+fn lower_descriptors(limit: &str) {
+    #[cfg(unix)]
+    if let Ok(limit) = limit.parse()
+        && let Err(error) = rlimit::Resource::NOFILE.set(limit, limit)
+    {
+        eprintln!("attacks: cannot lower the limit of descriptors: {error}.");
+    }
+    #[cfg(not(unix))]
+    let _ = limit;
 }

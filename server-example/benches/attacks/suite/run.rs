@@ -61,21 +61,26 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     let (is_small, is_measured) = (options.is_quick, options.is_measured);
     let mut arguments = attack.options.to_vec();
     if is_small {
+        // a deadline is kept until its time has come
+        arguments.extend(["--registration-deadline", "3s"]);
         arguments.extend(attack.small_options);
     }
     // a core of its own has no use for more; without, two loops meet each other
     arguments.extend(["--threads", if is_measured { "1" } else { "2" }]);
-    let mut server = Server::start(&arguments, attack.descriptors, is_measured)?;
+    let mut server = Server::start(&arguments, is_measured)?;
     let honest = Honest::start(server.address, is_measured)?;
     let address = server.address;
     let quiet = |turn| quiet(attack, address, turn, (is_small, is_measured));
     let mut usage = Disturbance::new(server.id(), is_measured);
     let first = quiet(1)?;
-    let before = settle(&mut server, None, 0)?;
+    let before = baseline(&mut server)?;
     let descriptors_before = server.descriptors();
     let lines_before = server.log_lines();
     usage.note();
 
+    if attack.descriptors > 0 {
+        server.lower_descriptors(attack.descriptors)?;
+    }
     server.mark()?;
     let stage = attack.stage(server.address, is_small, 0);
     let begun = Instant::now();
@@ -87,7 +92,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
         Told::Skipped(why) => return Ok(Result::Skipped(why)),
     };
     let peak = server.heap()?.peak;
-    let after = settle(&mut server, Some(before), descriptors_before)?;
+    let after = settle(&mut server, before, descriptors_before)?;
     let settled = ended.elapsed();
     let descriptors_after = server.descriptors();
     usage.note();
@@ -170,28 +175,29 @@ fn quiet(
     Ok((from, Instant::now()))
 }
 
-/// Waits until the heap and the descriptors are what they were, or stay as they are.
-fn settle(server: &mut Server, before: Option<Heap>, descriptors: usize) -> Failed<Heap> {
-    const STEADY: usize = 20;
-    let begun = Instant::now();
-    let (mut last, mut steady) = (server.heap()?, 0);
-    loop {
+/// What the server has when nothing happens but what honest clients do: the least of a while, as
+/// each of their messages is on the heap for a moment.
+fn baseline(server: &mut Server) -> Failed<Heap> {
+    let mut least = server.heap()?;
+    for _ in 0..20 {
         thread::sleep(Duration::from_millis(100));
         let now = server.heap()?;
-        let is_back = match before {
-            Some(before) => {
-                now.live <= before.live + before.live * LEFT / 100
-                    && server.descriptors() == descriptors
-            }
-            None => {
-                steady = if now.live == last.live { steady + 1 } else { 0 };
-                steady == STEADY
-            }
-        };
+        least = if now.live < least.live { now } else { least };
+    }
+    Ok(least)
+}
+
+/// Waits until the heap and the descriptors are what they were, but not for ever.
+fn settle(server: &mut Server, before: Heap, descriptors: usize) -> Failed<Heap> {
+    let begun = Instant::now();
+    loop {
+        let now = server.heap()?;
+        let is_back = now.live <= before.live + before.live * LEFT / 100
+            && server.descriptors() == descriptors;
         if is_back || begun.elapsed() > SETTLES_WITHIN {
             return Ok(now);
         }
-        last = now;
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -42,17 +42,12 @@ pub(crate) struct Heap {
 }
 
 impl Server {
-    /// Starts a server with these options and this limit of descriptors, on the first core if it
-    /// is measured.
-    pub(crate) fn start(
-        options: &[&str],
-        descriptors: u64,
-        is_measured: bool,
-    ) -> Result<Self, String> {
+    /// Starts a server with these options, on the first core if it is measured.
+    pub(crate) fn start(options: &[&str], is_measured: bool) -> Result<Self, String> {
         let failed = |error| format!("the server does not start: {error}.");
         let this = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(this);
-        command.args([super::super::SERVE, &descriptors.to_string(), "serve"]);
+        command.args([super::super::SERVE, "serve"]);
         command.args(["--listen", "127.0.0.1:0"]).args(options);
         command.env_remove("CHATPROTO_ADMIN_TOKEN").env_remove("RUST_BACKTRACE");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -91,6 +86,11 @@ impl Server {
     /// The same; the peak counts from now.
     pub(crate) fn mark(&mut self) -> Result<Heap, String> {
         self.ask("mark")
+    }
+
+    /// From here on it may have only so many descriptors.
+    pub(crate) fn lower_descriptors(&mut self, limit: u64) -> Result<(), String> {
+        self.ask(&format!("descriptors {limit}")).map(drop)
     }
 
     fn ask(&mut self, question: &str) -> Result<Heap, String> {

@@ -15,7 +15,7 @@ pub(crate) struct Attack {
     /// Options of the server, in full and besides in the small form.
     pub(crate) options: &'static [&'static str],
     pub(crate) small_options: &'static [&'static str],
-    /// The server's limit of descriptors; 0 for the system's.
+    /// The limit of descriptors that the server gets when it runs; 0 for the system's.
     pub(crate) descriptors: u64,
     /// Bytes that the server may allocate for it beside what it had: a bound for each of its size,
     /// and one for all.

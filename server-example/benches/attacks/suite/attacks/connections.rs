@@ -11,16 +11,13 @@ use super::super::stage::{Attack, Stage, Told, grouped};
 /// What a connection may cost before it has a name.
 const GUEST: u64 = 8 * 1024;
 
-pub(crate) const SILENT: Attack = Attack {
-    small_options: &["--registration-deadline", "1s"],
-    ..Attack::of(
-        "silent",
-        "N connections that never register: silent, white space, half a character, dripping",
-        (5_000, 200),
-        (GUEST, 64 * 1024),
-        silent,
-    )
-};
+pub(crate) const SILENT: Attack = Attack::of(
+    "silent",
+    "N connections that never register: silent, white space, half a character, dripping",
+    (5_000, 200),
+    (GUEST, 64 * 1024),
+    silent,
+);
 
 /// Opens all of them, and keeps the dripping ones dripping until the server has closed them all.
 fn silent(stage: &Stage) -> Result<Told, String> {
@@ -81,7 +78,6 @@ fn connect_abort(stage: &Stage) -> Result<Told, String> {
 }
 
 pub(crate) const DESCRIPTORS: Attack = Attack {
-    // lower than any system's own, so that what the server keeps for itself is used up too
     descriptors: 256,
     lasts: Duration::from_secs(8),
     ..Attack::of(
@@ -96,7 +92,7 @@ pub(crate) const DESCRIPTORS: Attack = Attack {
 /// Takes every place that there is, and comes again when it is sent away; never says a word.
 fn descriptors(stage: &Stage) -> Result<Told, String> {
     /// More than there is room for.
-    const OPEN: usize = 300;
+    const OPEN: usize = 400;
     let (mut crowd, mut opened) = (Crowd::default(), 0);
     let begun = Instant::now();
     while !stage.is_over() || opened < stage.size {
