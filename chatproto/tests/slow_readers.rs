@@ -4,8 +4,15 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use chatproto::{Message, Rate, SlowReader};
-use support::{Raw, TestServer, eventually, limits, object};
+use chatproto::{Limits, Message, Rate, SlowReader};
+use support::{PATIENCE, Raw, TestServer, eventually, limits, object};
+
+/// A slow reader reads its last words, however long that takes on a busy machine.
+fn patient() -> Limits {
+    let mut limits = limits();
+    limits.linger = PATIENCE;
+    limits
+}
 
 /// Sends `count` messages, a hundred a write.
 fn flood(sender: &mut Raw, to: &str, count: usize, text: &str) {
@@ -17,7 +24,7 @@ fn flood(sender: &mut Raw, to: &str, count: usize, text: &str) {
 
 #[test]
 fn a_peer_that_stops_reading_harms_nobody_and_is_told_what_it_lost() {
-    let server = TestServer::start();
+    let server = TestServer::with(patient(), |builder| builder);
     let mut stalled = Raw::join(server.address, "stalled");
     let mut sender = Raw::join(server.address, "sender");
     let mut bystander = Raw::join(server.address, "bystander");
@@ -152,7 +159,7 @@ fn stopping_with_full_queues_ends_in_bounded_time() {
 
 #[test]
 fn the_bound_for_all_ends_the_longest_queue() {
-    let mut limits = limits();
+    let mut limits = patient();
     limits.queue_bytes = 64 << 20;
     limits.queue_messages = usize::MAX;
     limits.queue_total = 8 << 20;
