@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use common::payloads::PAYLOADS;
 use common::{PATIENCE, Raw, Script, TestServer};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -120,6 +122,50 @@ fn what_others_write_cannot_control_the_terminal() {
     alice.wait_for("eve → you: \\u{1b}]0;owned\\u{7}\\u{9b}2J\\nforged");
     assert!(!alice.shown.contains("\u{1b}]0"), "{:?}", alice.shown);
     assert!(!alice.shown.contains(['\u{7}', '\u{9b}']), "{:?}", alice.shown);
+}
+
+/// The controls and escape sequences in what a terminal was sent, and what is invisible.
+fn controls(shown: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut chars = shown.chars().peekable();
+    while let Some(c) = chars.next() {
+        if !chatproto::is_invisible(c) {
+            continue;
+        }
+        let mut control = c.to_string();
+        if c == '\u{1b}' {
+            control.extend(chars.next_if_eq(&'['));
+            while control.len() > 1
+                && let Some(parameter) = chars.next_if(|c| matches!(c, '0'..='9' | ';' | '?' | '!'))
+            {
+                control.push(parameter);
+            }
+            control.extend(chars.next());
+        }
+        found.insert(control);
+    }
+    found
+}
+
+#[test]
+fn a_terminal_gets_no_control_that_harmless_messages_do_not_need() {
+    let server = TestServer::start(&["--rate", "off"]);
+    let mut eve = Raw::connect_at_once(server.address, "eve");
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    alice.wait_for("alice> ");
+    let mut harmless = BTreeSet::new();
+    for (text, end) in [("harmless", "first end"), ("as harmless", "second end")] {
+        eve.send("alice", text);
+        eve.send("alice", end);
+        harmless.append(&mut controls(&alice.wait_for(&format!("eve → you: {end}"))));
+    }
+    for (number, payload) in PAYLOADS.into_iter().enumerate() {
+        eve.send("alice", payload);
+        eve.send("alice", &format!("end {number}."));
+        let shown = alice.wait_for(&format!("eve → you: end {number}."));
+        let hostile = &controls(&shown) - &harmless;
+        assert_eq!(hostile, BTreeSet::new(), "{payload:?}: {shown:?}");
+    }
 }
 
 #[test]

@@ -147,7 +147,8 @@ pub(super) fn only_argument(text: &str) -> Result<Option<&str>, String> {
     if arguments.rest().is_empty() {
         Ok(first)
     } else {
-        Err(format!("put a name with spaces in double quotes: \"{}\".", text.replace('"', "")))
+        let name = quoted(&text.replace('"', ""));
+        Err(format!("put a name with spaces in double quotes: {name}."))
     }
 }
 

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this one")]
 
+pub mod payloads;
 pub mod relay;
 pub mod temp_dir;
 

@@ -2,6 +2,7 @@
 
 use crate::message::MessageRef;
 
+use super::super::answer::clipped;
 use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
@@ -27,6 +28,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         return call.answer(&format!("❌ The text may have at most {LONGEST} bytes."));
     }
     if call.may_speak() {
+        // the server says it in its own name
+        let text = clipped(&text, LONGEST);
         call.set_away(Some(&text));
         call.answer(&format!("You are away: {text}"));
     }
