@@ -21,9 +21,12 @@ pub(crate) struct Attack {
     /// and one for all.
     pub(crate) heap: (u64, u64),
     /// What is no attack, but goes on beside it, in quiet times too.
-    pub(crate) backdrop: Option<fn(&Stage) -> Result<(), String>>,
+    pub(crate) backdrop: Option<Backdrop>,
     pub(crate) run: fn(&Stage) -> Result<Told, String>,
 }
+
+/// What goes on in quiet times too.
+pub(crate) type Backdrop = fn(&Stage) -> Result<(), String>;
 
 /// What an attack found.
 pub(crate) enum Told {
@@ -101,7 +104,7 @@ pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

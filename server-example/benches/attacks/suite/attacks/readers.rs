@@ -263,8 +263,10 @@ fn register_from(
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(format!("{name}\n").as_bytes())?;
         // the welcome
-        stream.read(&mut [0; 4096])?;
-        Ok(stream)
+        match stream.read(&mut [0; 4096])? {
+            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(stream),
+        }
     };
     open().map_err(|error: std::io::Error| format!("{name} cannot register: {error}."))
 }
