@@ -83,7 +83,8 @@ impl Crew {
     fn start(&mut self) -> Result<(), Failure> {
         let number = self.workers.len();
         let prefix = format!("{}{number}-", self.setup.prefix);
-        let setup = Setup { prefix, ..self.setup.clone() };
+        let others = self.workers.iter().map(|worker| worker.ordered).sum();
+        let setup = Setup { prefix, others, ..self.setup.clone() };
         let told = self.told.clone();
         let tell = move |tally| drop(told.send((number, tally)));
         let line = match number {

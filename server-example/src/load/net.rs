@@ -16,6 +16,9 @@ use super::peer::{ONE_READ, Peer, State};
 /// The token of what wakes the loop from another thread.
 const WAKE: Token = Token(usize::MAX);
 
+/// Clients that connect to the loopback network from one address.
+const CLIENTS_OF_ADDRESS: usize = 8_000;
+
 /// Why a client has come to an end that nobody asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -54,6 +57,8 @@ pub(crate) struct Net {
     address: SocketAddr,
     /// How long a client waits for its welcome.
     timeout: Duration,
+    /// Clients of other processes, so that not all come from one address.
+    others: usize,
     peers: Vec<Peer>,
     /// Those with something to write.
     dirty: Vec<u32>,
@@ -74,6 +79,7 @@ impl Net {
             origin: Instant::now(),
             address,
             timeout,
+            others: 0,
             peers: Vec::new(),
             dirty: Vec::new(),
             deadlines: VecDeque::new(),
@@ -82,6 +88,11 @@ impl Net {
             buffer: vec![0; 64 * 1024],
             idle: Duration::ZERO,
         })
+    }
+
+    /// Other processes have so many clients.
+    pub(crate) fn beside(self, others: usize) -> Self {
+        Net { others, ..self }
     }
 
     /// Ends a wait of [`Net::turn`] from another thread.
@@ -129,7 +140,8 @@ impl Net {
     /// What this machine lacks.
     pub(crate) fn add(&mut self, name: &str, kind: PeerKind) -> Result<u32, End> {
         let (who, now) = (self.peers.len() as u32, self.now());
-        let made = Peer::connect(self.address, kind, name, now).and_then(|mut peer| {
+        let source = source(self.address, self.others + self.peers.len());
+        let made = Peer::connect(self.address, source, kind, name, now).and_then(|mut peer| {
             peer.register(self.poll.registry(), Token(who as usize)).map(|()| peer)
         });
         self.peers.push(made.map_err(|error| connect_end(&error))?);
@@ -372,6 +384,16 @@ impl Net {
     }
 }
 
+/// The address that a client connects from, if not one that the system chooses. One address has
+/// some 28,000 ports, and looking for a free one becomes slow when half of them are taken; but all
+/// addresses of the loopback network are Linux's own.
+fn source(server: SocketAddr, number: usize) -> Option<SocketAddr> {
+    let SocketAddr::V4(server) = server else { return None };
+    let network = 1 + (number / CLIENTS_OF_ADDRESS).min(250) as u8;
+    let is_possible = cfg!(target_os = "linux") && server.ip().is_loopback();
+    (is_possible && network > 1).then(|| ([127, 0, 0, network], 0).into())
+}
+
 /// Why there is no connection: this machine's fault, or the other's.
 fn connect_end(error: &io::Error) -> End {
     const TOO_MANY_FILES: [i32; 2] = [23, 24];
@@ -469,6 +491,24 @@ mod tests {
         let end = End::Lost("the server closed the connection".to_owned());
         assert_eq!(trial.until(3), ["0 welcomed", "0 bye", &format!("0 {end:?}")]);
         assert_eq!((trial.net.open(), trial.net.registering()), (0, 0));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn many_clients_come_from_several_addresses() {
+        let mut trial = Trial::new(PATIENCE);
+        trial.net = trial.net.beside(CLIENTS_OF_ADDRESS - 1);
+        let mut servers = Vec::new();
+        for (who, address) in [(0, [127, 0, 0, 1]), (1, [127, 0, 0, 2])] {
+            trial.net.add("bob", PeerKind::Stream).unwrap();
+            let (mut server, from) = trial.listener.accept().unwrap();
+            assert_eq!(from.ip(), std::net::IpAddr::from(address));
+            server.write_all(text("Welcome").as_bytes()).unwrap();
+            trial.until(who + 1);
+            servers.push(server);
+        }
+        let elsewhere = "192.0.2.1:1".parse().unwrap();
+        assert_eq!(source(elsewhere, 100_000), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use chatproto::{Decoder, PeerKind};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use socket2::{Domain, Socket, Type};
 
 /// What an existing program reads at a time, and takes for one object (A4).
 pub(crate) const ONE_READ: usize = 1024;
@@ -43,14 +44,19 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Begins to connect, and has its name to write.
+    /// Begins to connect, from an address of this machine's that may be given, and has its name to
+    /// write.
     pub(crate) fn connect(
         address: SocketAddr,
+        source: Option<SocketAddr>,
         kind: PeerKind,
         name: &str,
         began: u64,
     ) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        let stream = match source {
+            None => TcpStream::connect(address)?,
+            Some(source) => connect_from(source, address)?,
+        };
         let mut out = name.as_bytes().to_vec();
         let mut ends = VecDeque::new();
         match kind {
@@ -165,3 +171,18 @@ impl Peer {
         self.decoder = Decoder::new(LARGEST_FRAME);
     }
 }
+
+/// Begins to connect from that address.
+fn connect_from(source: SocketAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&source.into())?;
+    match socket.connect(&address.into()) {
+        // the event loop says when it is made
+        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// What Linux, where alone this is done, calls a connection that is being made.
+const IN_PROGRESS: i32 = 115;

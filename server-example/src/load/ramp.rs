@@ -38,6 +38,7 @@ pub(crate) fn run(
         heartbeat: options.heartbeat.0,
         peer: options.peer,
         prefix: Names::new().of_family(),
+        others: 0,
     };
     let crew = Crew::new(setup, descriptors)?;
     let used = target.pid.and_then(usage::of);

@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) peer: Peer,
     /// What their names begin with, which no other worker's do.
     pub(crate) prefix: String,
+    /// Clients of the workers before this one.
+    pub(crate) others: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +144,7 @@ struct Herd {
 impl Herd {
     fn new(setup: Setup) -> Result<Self, Failure> {
         Ok(Herd {
-            net: Net::new(setup.address, setup.timeout)?,
+            net: Net::new(setup.address, setup.timeout)?.beside(setup.others as usize),
             kind: setup.peer.into(),
             setup,
             to_add: 0,
