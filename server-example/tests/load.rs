@@ -287,7 +287,6 @@ fn a_generator_that_is_the_bottleneck_says_so() {
     assert!(warnings.contains("the generator itself was the bottleneck"), "{warnings}");
     assert!(ended.number("/runs/0/unsent") > 0);
     assert!(warnings.contains("messages were due and never sent"), "{warnings}");
-    assert_eq!(ended.counts(&ALL)[2..], [0, 0, 0, 0]);
 }
 
 #[test]
