@@ -44,3 +44,8 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     }
     report.finish()
 }
+
+/// What is said of something that `--only` does not find.
+fn no_such_rule(name: &str) -> String {
+    format!("there is no rule \"{name}\" here: server-example check --list shows what there is")
+}

@@ -17,7 +17,8 @@ use crate::units::{Address, Size, Span};
 /// outside, A1 to B16, one line for each thing tried: the verdict, what was sent, what is expected,
 /// what came. It can be run against a server with people on it: the names that it takes begin with
 /// "check-" and six letters drawn for this run, it sends one /shout, which says what it is, it never
-/// has more than 40 connections, and it disconnects all of them.
+/// has more than 40 connections, and it disconnects all of them. One trial (B9) sends 12 MB from one
+/// of its users to another; --only leaves out what is not named.
 ///
 /// Part A of the protocol and what follows from TCP (B1, B12) is judged for every server. The rest of
 /// part B is judged if the server ends its first object with a line feed, which is how a server says
@@ -71,6 +72,12 @@ pub(crate) struct Options {
     pub(crate) only: Vec<String>,
 
     /// Print a report in JSON, and nothing else, on standard output
+    ///
+    /// Of a server or a client: an object with "version", "judged", "note", "counts" (a number for each
+    /// verdict), "failed" (the rules) and "findings", of which each has "rule", "id", "verdict" ("pass",
+    /// "fail", "note", "not-applicable" or "untried"), "sent", "expected", "came" and "wire" (lines). Of
+    /// bytes: "outcomes", with messages and errors as the conformance vectors state them, "messages",
+    /// "errors" (how many) and "end" ("complete", "incomplete" or "failed").
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -7,12 +7,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::{DecodeError, Decoder, ErrorClass, Message};
+use serde_json::Value;
 
 use super::transcript::{Direction, Transcript};
 use crate::failure::reason;
 
 /// No object that a check asks for is longer.
 const LONGEST: usize = 16 << 20;
+/// More than this is not kept of one connection: whoever sends it says nothing.
+const MOST: usize = 64 << 20;
 /// The least that a socket can be told to wait.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -32,8 +35,6 @@ pub(super) struct Item {
     pub(super) message: Result<Message, DecodeError>,
     /// The object as it came.
     pub(super) text: String,
-    /// Whether it has keys that the schema does not have.
-    pub(super) has_extra_keys: bool,
     /// The reads that its first and its last byte came in.
     pub(super) reads: (usize, usize),
     /// Where its last byte is in all that came, plus one.
@@ -54,6 +55,14 @@ impl Item {
     /// Whom it is for, or nothing.
     pub(super) fn to(&self) -> &str {
         self.message.as_ref().map_or("", |message| &message.to)
+    }
+
+    /// Whether it has keys that the schema does not have.
+    pub(super) fn has_extra_keys(&self) -> bool {
+        let Ok(Value::Object(object)) = serde_json::from_str(&self.text) else { return false };
+        let from = object.get("from").and_then(Value::as_object);
+        object.keys().any(|key| !matches!(&**key, "from" | "to" | "msg"))
+            || from.is_some_and(|from| from.keys().any(|key| !matches!(&**key, "name" | "ip")))
     }
 
     /// Whether this is a refusal of A8, or an error that ends the connection.
@@ -233,6 +242,10 @@ impl Raw {
                 self.times.push(Instant::now());
                 self.bytes.extend_from_slice(&buffer[..length]);
                 self.parse();
+                if self.bytes.len() > MOST {
+                    let why = format!("by us, after {} MiB", MOST >> 20);
+                    return self.ended(End::Broken(why), "too much came");
+                }
                 true
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
@@ -346,19 +359,88 @@ impl Raw {
     }
 
     fn found(&mut self, text: String, message: Result<Message, DecodeError>) {
-        let has_extra_keys = extra_keys(&text);
         let (start, end) = (self.parsed, self.parsed + text.len());
         let read_of = |at: usize| self.reads.partition_point(|&begin| begin <= at) - 1;
         let reads = (read_of(start), read_of(end - 1));
         self.parsed = end;
-        self.items.push(Item { message, text, has_extra_keys, reads, end });
+        self.items.push(Item { message, text, reads, end });
     }
 }
 
-/// Whether the object has keys that the schema does not have.
-fn extra_keys(text: &str) -> bool {
-    let Ok(serde_json::Value::Object(object)) = serde_json::from_str(text) else { return false };
-    let from = object.get("from").and_then(|from| from.as_object());
-    object.keys().any(|key| !matches!(&**key, "from" | "to" | "msg"))
-        || from.is_some_and(|from| from.keys().any(|key| !matches!(&**key, "name" | "ip")))
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Longer than anything takes here, on a slow machine too.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A connection, and the other end of it.
+    fn pair() -> (Raw, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let raw = Raw::connect(address, PATIENCE, "a", &Transcript::default()).unwrap();
+        (raw, listener.accept().unwrap().0)
+    }
+
+    fn object(msg: &str) -> String {
+        Message::new("a", "b", "c", msg).to_json()
+    }
+
+    #[test]
+    fn objects_are_found_between_and_behind_what_is_none() {
+        let (mut raw, mut other) = pair();
+        let all = format!("{}\n,{}\r\nhello {}", object("1"), object("2"), object("3"));
+        other.write_all(all.as_bytes()).unwrap();
+        drop(other);
+        assert_eq!(raw.hear_end(PATIENCE), Some(&End::Closed));
+        let texts: Vec<_> = raw.since(0).iter().map(Item::msg).collect();
+        assert_eq!(texts, ["1", "2", "3"]);
+        assert_eq!(raw.garbage(), b",hello ");
+        let ends: Vec<_> = raw.since(0).iter().map(|item| raw.has_line_feed(item)).collect();
+        assert_eq!(ends, [true, true, false]);
+    }
+
+    #[test]
+    fn what_is_waited_for_comes_or_the_wait_ends() {
+        let (mut raw, mut other) = pair();
+        other.write_all((object("1") + &object("2")).as_bytes()).unwrap();
+        assert!(raw.hear(PATIENCE, |item| item.msg() == "2").is_some());
+        assert!(raw.hear(LEAST, |_| true).is_none(), "both have been heard");
+        assert_eq!(raw.end(), None);
+        drop(other);
+        assert!(raw.hear(PATIENCE, |_| true).is_none());
+        assert_eq!(raw.end(), Some(&End::Closed));
+    }
+
+    #[test]
+    fn a_name_ends_at_a_line_feed_a_brace_or_the_end() {
+        for (bytes, name, objects) in [
+            (format!("alice\r\n{}", object("1")), "alice\r\n", 1),
+            (format!("alice {}", object("1")), "alice ", 1),
+            ("alice".to_owned(), "alice", 0),
+            (object("1"), "", 1),
+        ] {
+            let (mut raw, mut other) = pair();
+            other.write_all(bytes.as_bytes()).unwrap();
+            drop(other);
+            assert_eq!(raw.hear_name(PATIENCE, PATIENCE), name.as_bytes());
+            raw.hear_end(PATIENCE);
+            assert_eq!(raw.count(), objects, "{bytes}");
+            assert_eq!(raw.garbage(), b"");
+        }
+    }
+
+    #[test]
+    fn keys_that_there_are_not_are_seen() {
+        let (mut raw, mut other) = pair();
+        let strange = object("1").replacen('{', "{\"x\":1,", 1);
+        let inside = object("2").replacen("\"ip\"", "\"x\":{},\"ip\"", 1);
+        other.write_all((object("0") + &strange + &inside).as_bytes()).unwrap();
+        drop(other);
+        raw.hear_end(PATIENCE);
+        let extra: Vec<_> = raw.since(0).iter().map(Item::has_extra_keys).collect();
+        assert_eq!(extra, [false, true, true]);
+    }
 }

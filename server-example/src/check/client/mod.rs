@@ -127,6 +127,14 @@ struct Client {
 
 /// Waits for the client, and judges it.
 pub(super) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    let names = |one: &&String| {
+        let is_it =
+            |line: &String| line.split_whitespace().next().is_some_and(|id| is_named(one, id));
+        list().iter().any(is_it)
+    };
+    if let Some(unknown) = options.only.iter().find(|one| !names(one)) {
+        return Err(Failure::Usage(super::no_such_rule(unknown)));
+    }
     let cannot = |error: &io::Error| {
         Failure::Usage(format!("cannot listen on {}: {}", options.listen, reason(error)))
     };
@@ -154,6 +162,12 @@ pub(super) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     findings.sort_by_key(place);
     findings.into_iter().for_each(|finding| report.add(finding));
     Ok(())
+}
+
+/// Whether a trial's id is meant by that, or its rule.
+fn is_named(one: &str, id: &str) -> bool {
+    let rule = id.split('.').next().unwrap_or_default();
+    one.eq_ignore_ascii_case(id) || one.eq_ignore_ascii_case(rule)
 }
 
 fn accept(listener: &TcpListener, wait: Duration) -> Option<TcpStream> {
@@ -373,7 +387,7 @@ fn judge_name(client: &Client, bytes: &[u8]) -> Tried {
 
 fn judge_shape(client: &Client) -> Tried {
     let items = client.raw.since(0);
-    let odd = items.iter().find(|item| item.message.is_err() || item.has_extra_keys);
+    let odd = items.iter().find(|item| item.message.is_err() || item.has_extra_keys());
     match odd {
         Some(item) => {
             failed(format!("{}: {}", show::item(item), show::bytes(item.text.as_bytes(), 200)))

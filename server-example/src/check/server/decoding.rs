@@ -223,7 +223,7 @@ fn take(trial: &Trial, template: &str, text: &str) -> Tried {
         item.msg() == text && item.from() == alice.name
     };
     match bob.raw.since(at_bob).iter().find(is_it) {
-        Some(item) if item.has_extra_keys => {
+        Some(item) if item.has_extra_keys() => {
             failed(format!("forwarded: {}", show::bytes(item.text.as_bytes(), 200)))
         }
         Some(item) => Ok(show::item(item)),

@@ -9,6 +9,8 @@ use super::super::show;
 use super::trial::{Trial, User};
 use super::{Case, core};
 
+/// An answer has no more parts than these (B11).
+pub(super) const PARTS: usize = 16;
 /// What the one shout of a run says.
 const SHOUT: &str = "(a conformance check of this server, please ignore)";
 
@@ -27,7 +29,8 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
 /// The answer to `/list`, all its parts (B11) together.
 fn ask_list(user: &mut User) -> Result<String, Stop> {
     let mut text = user.ask("/list", "/list")?.msg().to_owned();
-    while let Some((more, begin)) = rest_of(&text) {
+    for _ in 0..PARTS {
+        let Some((more, begin)) = rest_of(&text) else { break };
         text.truncate(begin);
         if !more {
             break;
@@ -206,4 +209,34 @@ fn judge_count(told: &Item, before: Option<usize>, after: Option<usize>) -> Trie
 fn unknown(trial: &Trial) -> Tried {
     let mut alice = trial.user("alice")?;
     alice.ask("/no-such-endpoint", "").map(|item| show::item(&item))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_two_digits_thrice_and_a_time_of_day() {
+        for text in ["14:03:27", "It is 00:00:00.", "23:59:60", "é 14:03:27"] {
+            assert!(has_clock(text), "{text}");
+        }
+        for text in ["", "14.03.27", "14:03", "24:00:00", "14:60:00", "1:03:27", "aa:bb:cc"] {
+            assert!(!has_clock(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_in_parts_says_so_at_its_end() {
+        assert_eq!(rest_of("Connected users (3): a, b (1/2)"), Some((true, 25)));
+        assert_eq!(rest_of("c (2/2)"), Some((false, 1)));
+        for text in ["Connected users (3): a", "Connected users (3)", "a (b/c)", ""] {
+            assert_eq!(rest_of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_found_wherever_they_stand() {
+        assert_eq!(numbers("Users (12): a, b; 3 more"), [12, 3]);
+        assert!(numbers("nobody").is_empty());
+    }
 }

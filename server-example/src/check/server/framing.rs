@@ -13,7 +13,7 @@ use super::{Case, core, robust};
 /// The largest object that a one-read peer can take, its line feed included.
 const ONE_READ: usize = 1024;
 /// How often commands are sent at once before it is certain that their answers come joined.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 20;
 
 pub(super) fn cases(cases: &mut Vec<Case>) {
     cases.extend([
@@ -96,7 +96,7 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
         robust(
             "B2",
             "apart",
-            "eight messages in one write to a one-read peer",
+            "four messages in one write to a one-read peer",
             "no two objects in one read",
             apart,
         ),
@@ -216,6 +216,9 @@ fn blank_first(trial: &Trial) -> Tried {
 }
 
 fn late_line_feed(trial: &Trial) -> Tried {
+    if trial.is_mute() {
+        return Err(Stop::Untried("there is no welcome to wait for".to_owned()));
+    }
     let (mut alice, mut bob) = (trial.bare_user("alice")?, trial.stream_user("bob")?);
     let since = alice.raw.count();
     alice.raw.send(b"\n");
@@ -263,7 +266,7 @@ fn apart(trial: &Trial) -> Tried {
     let (mut alice, mut bob) = (trial.stream_user("alice")?, trial.bare_user("bob")?);
     let mut came = String::new();
     for attempt in 0..ATTEMPTS {
-        let texts: Vec<_> = (0..8).map(|number| format!("{attempt}.{number}")).collect();
+        let texts: Vec<_> = (0..4).map(|number| format!("{attempt}.{number}")).collect();
         let all: Vec<_> = texts.iter().flat_map(|text| alice.object(&bob.name, text)).collect();
         let since = bob.raw.count();
         alice.raw.send(&all);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
-use super::endpoints::numbers;
+use super::endpoints::{PARTS, numbers};
 use super::trial::{Trial, User};
 use super::{Case, robust};
 
@@ -125,7 +125,7 @@ fn list(trial: &Trial) -> Tried {
     let since = alice.raw.count();
     alice.say("/list", "/list");
     let mut names = 0;
-    loop {
+    for _ in 0..PARTS {
         let Some(item) = alice.answer() else {
             return failed(format!("{names} names of {CROWD}: {}", show::came(&alice.raw, since)));
         };
@@ -144,6 +144,7 @@ fn list(trial: &Trial) -> Tried {
             true => return failed(format!("{n} objects, {names} names of {CROWD}")),
         }
     }
+    failed(format!("more than {PARTS} objects"))
 }
 
 /// The `(k/n)` at the end of a text.

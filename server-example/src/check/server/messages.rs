@@ -90,7 +90,7 @@ fn shape(trial: &Trial) -> Tried {
     trial.expect_text(&mut alice, "shape too")?;
     for user in [&alice, &bob] {
         let raw = &user.raw;
-        let odd = raw.since(0).iter().find(|item| item.message.is_err() || item.has_extra_keys);
+        let odd = raw.since(0).iter().find(|item| item.message.is_err() || item.has_extra_keys());
         if let Some(item) = odd {
             return failed(format!(
                 "{}: {}",

@@ -127,54 +127,53 @@ pub(super) fn run(
         .filter(|case| is_chosen(&options.only, case.rule, &case.id()))
         .collect();
     if let Some(unknown) = options.only.iter().find(|one| !names_something(one)) {
-        let hint = "server-example check --list shows what there is";
-        return Err(Failure::Usage(format!("there is no rule \"{unknown}\": {hint}")));
+        return Err(Failure::Usage(super::no_such_rule(unknown)));
     }
     let address = reachable(addresses, &options.patience)?;
     let bench = Arc::new(Bench::new(address, &options.patience, &options.judged));
     let knows_part_b = knows_part_b(&bench, &options.judged);
     report.begin(&address.to_string(), &knows_part_b.1, cases.len());
+    let why_not = |case: &Case| why_not(case, &options.patience, &knows_part_b);
     thread::scope(|scope| {
-        let slow: Vec<_> = cases.iter().filter(|case| case.is_slow).collect();
-        let mut beside: HashMap<String, _> = slow
-            .into_iter()
-            .filter(|case| applies(case, &options.patience, &knows_part_b).is_none())
+        let is_beside = |case: &&Case| case.is_slow && why_not(case).is_none();
+        let mut beside: HashMap<String, _> = cases
+            .iter()
+            .filter(is_beside)
             .map(|case| (case.id(), scope.spawn(|| attempt(case, &bench))))
             .collect();
         for rule in &RULES {
             let of_rule: Vec<_> = cases.iter().filter(|case| case.rule == rule.id).collect();
-            let why_not = rule.without.filter(|_| is_chosen(&options.only, rule.id, rule.id));
-            let reasons: Vec<_> = of_rule
-                .iter()
-                .map(|case| applies(case, &options.patience, &knows_part_b))
-                .collect();
-            if let Some(why) = why_not {
+            let is_chosen = is_chosen(&options.only, rule.id, rule.id);
+            if let Some(why) = rule.without.filter(|_| is_chosen) {
                 report.skip_rule(rule, why);
-            } else if let Some(Some(why)) = reasons.first()
-                && reasons.iter().all(|reason| reason.as_ref() == Some(why))
-            {
-                // one line says it for all of them
-                report.skip_rule(rule, why);
+            }
+            if let Some(why) = why_none(&of_rule, why_not) {
+                report.skip_rule(rule, &why);
                 continue;
             }
             for case in of_rule {
                 report.trying(&case.id());
-                let finding = match applies(case, &options.patience, &knows_part_b) {
-                    Some(why) => finding(case, Err(Stop::NotApplicable(why)), Vec::new()),
-                    None => match beside.remove(&case.id()).map(thread::ScopedJoinHandle::join) {
-                        Some(Ok(finding)) => finding,
-                        Some(Err(_)) => {
-                            let why = "the trial itself failed: a defect of this program";
-                            finding(case, Err(Stop::Untried(why.to_owned())), Vec::new())
-                        }
-                        None => attempt(case, &bench),
-                    },
-                };
-                report.add(finding);
+                report.add(match (why_not(case), beside.remove(&case.id())) {
+                    (Some(why), _) => finding(case, Err(Stop::NotApplicable(why)), Vec::new()),
+                    (None, Some(beside)) => beside.join().unwrap_or_else(|_| defect(case)),
+                    (None, None) => attempt(case, &bench),
+                });
             }
         }
     });
     Ok(())
+}
+
+/// Why none of the cases is tried, if there is one reason for all of them: one line says it then.
+fn why_none(cases: &[&Case], why_not: impl Fn(&Case) -> Option<String>) -> Option<String> {
+    let first = why_not(cases.first()?)?;
+    cases.iter().all(|case| why_not(case).as_ref() == Some(&first)).then_some(first)
+}
+
+/// What is said of a trial whose thread panicked.
+fn defect(case: &Case) -> Finding {
+    let why = "the trial itself failed, which is a defect of this program: please report it";
+    finding(case, Err(Stop::Untried(why.to_owned())), Vec::new())
 }
 
 fn names_something(one: &str) -> bool {
@@ -197,7 +196,7 @@ fn finding(case: &Case, tried: Tried, wire: Vec<String>) -> Finding {
 }
 
 /// Why a case is not tried, if it is not.
-fn applies(case: &Case, patience: &Patience, knows: &(bool, String)) -> Option<String> {
+fn why_not(case: &Case, patience: &Patience, knows: &(bool, String)) -> Option<String> {
     if !case.is_core && !knows.0 {
         return Some(format!("part B is not offered: {}", knows.1));
     }
@@ -222,12 +221,17 @@ fn knows_part_b(bench: &Arc<Bench>, judged: &Judged) -> (bool, String) {
     let trial = Trial::new(bench);
     let mut ends_lines = false;
     if let Ok(mut user) = trial.register("probe", &trial.name(), Peer::OneRead) {
-        user.raw.listen(bench.quiet);
-        bench.set_greetings(user.answers_since(0).len().max(1));
-        // without a welcome, which is a fault of its own, an answer says as much
-        let first = user.welcome.take().or_else(|| user.ask("/time", "/time").ok());
-        user.raw.listen(bench.quiet / 4);
-        ends_lines = first.is_some_and(|first| user.raw.has_line_feed(&first));
+        // what comes before this answer greets the user
+        user.say("/time", "/time");
+        user.raw.hear(bench.timeout, |item| endpoints::has_clock(item.msg()));
+        let objects = user.answers_since(0);
+        let is_answered = objects.last().is_some_and(|last| endpoints::has_clock(last.msg()));
+        bench.set_greetings(match user.welcome {
+            None => 0,
+            Some(_) if is_answered => objects.len() - 1,
+            Some(_) => 1,
+        });
+        ends_lines = objects.first().is_some_and(|first| user.raw.has_line_feed(first));
     }
     let (knows, why) = match judged.part {
         Part::A => (false, "--part a says so"),

@@ -262,8 +262,11 @@ fn race(trial: &Trial, name: &str) -> Result<usize, Stop> {
         thread::spawn(move || {
             barrier.wait();
             raw.send(name.as_bytes());
-            // kept open until all are decided
-            (trial.welcome(&mut raw).is_ok(), raw)
+            // a server that says nothing to a user refuses the others, and may take its time
+            let first = raw.hear(trial.timeout, |_| true);
+            let has_won = first.map_or(raw.end().is_none(), |first| !first.is_refusal());
+            // the connection is kept open until all are decided
+            (has_won, raw)
         })
     };
     let racers: Vec<_> = racers?.into_iter().map(racer).collect();

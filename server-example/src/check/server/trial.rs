@@ -49,7 +49,8 @@ impl Bench {
 
     /// Says how many objects a user hears at first.
     pub(super) fn set_greetings(&self, count: usize) {
-        self.greetings.store(count, Ordering::Relaxed);
+        self.greetings.store(count.max(1), Ordering::Relaxed);
+        self.is_mute.store(count == 0, Ordering::Relaxed);
     }
 
     /// Whether registered users hear nothing.
@@ -146,8 +147,13 @@ impl Trial {
 
     /// Waits for the welcome, which a mute server does not send.
     pub(super) fn welcome(&self, raw: &mut Raw) -> Result<Option<Item>, Stop> {
-        let welcome = raw.hear(if self.is_mute() { self.quiet } else { self.timeout }, |_| true);
-        let in_vain = match &welcome {
+        if self.is_mute() {
+            // the answer to something shows that the name was taken
+            raw.listen(self.quiet);
+            raw.send(Message::new("", "", "/time", "/time").to_python_json().as_bytes());
+        }
+        let first = raw.hear(self.timeout, |_| true);
+        let in_vain = match &first {
             Some(item) => item.is_refusal(),
             None => raw.end().is_some(),
         };
@@ -155,11 +161,10 @@ impl Trial {
             let came = show::came(raw, 0);
             return Err(Stop::Untried(format!("a user could not be registered; came: {came}")));
         }
-        self.bench.is_mute.store(welcome.is_none(), Ordering::Relaxed);
         for _ in 1..self.greetings.load(Ordering::Relaxed) {
             raw.hear(self.timeout, |_| true);
         }
-        Ok(welcome)
+        Ok(first.filter(|_| !self.is_mute()))
     }
 
     /// Waits until `user` hears the text from a user, whatever else comes.

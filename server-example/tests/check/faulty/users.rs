@@ -14,7 +14,7 @@ use super::fault::Fault;
 
 /// The time between two objects to a one-read peer. More than the contract asks for, as a busy
 /// machine keeps the reader from reading.
-const GAP: Duration = Duration::from_millis(20);
+const GAP: Duration = Duration::from_millis(40);
 /// As many bytes may wait for one user.
 const QUEUE: usize = 1 << 20;
 
