@@ -458,6 +458,20 @@ fn an_endless_answer_is_bounded() {
 }
 
 #[test]
+fn a_low_bound_holds_for_characters_that_are_escaped() {
+    let mut limits = Limits::default();
+    limits.one_read = 384;
+    let mut house = House::of(with_dice().limits(limits));
+    let alice = house.join("alice", PeerKind::OneRead, HOME);
+    house.forget();
+    let (token, ..) = call(&mut house, alice, "");
+    house.complete(token, Completion::Answered(Ok("\u{1}".repeat(200))));
+    let mail = house.mail();
+    assert!(mail.raw(alice).iter().all(|object| object.len() <= 384));
+    assert_eq!(mail.said(alice, "alice").concat().matches('\u{1}').count(), 200);
+}
+
+#[test]
 fn an_endpoint_has_a_name_of_its_own() {
     for name in ["dice", "/", "/time", "/two words", "/dïce", &format!("/{}", "x".repeat(33))] {
         let handler = |_: &Request| Ok(String::new());

@@ -62,7 +62,9 @@ impl Layout {
 
     /// A text that is too long for one object, cut between words where there are any.
     fn text(self, text: &str) -> Vec<String> {
-        let words = text.split_inclusive(' ').flat_map(|word| Chunks { rest: word, most: 64 });
+        // a byte is escaped as six at most, so that a piece fits wherever a part does
+        let most = ((self.room - TAIL) / 6).min(64);
+        let words = text.split_inclusive(' ').flat_map(|word| Chunks { rest: word, most });
         self.parts("", "", words.map(Cow::Borrowed), None)
     }
 
