@@ -33,21 +33,18 @@ fn main() {
         return; // `cargo test --benches`: nothing is to be measured
     }
     let echo = echo();
-    let mut best = [(f64::MAX, f64::MAX); 2];
-    println!("latency against an echo, p50 and p99 in µs:");
+    let mut best = [[f64::MAX; 3]; 2];
+    println!("latency against an echo, p50, p90 and p99 in µs:");
     for round in 1..=ROUNDS {
         let bare = bare(echo);
         let ours = of_generator(echo);
-        println!(
-            "  {round}: bare socket {:.1}, {:.1}; load {:.1}, {:.1}",
-            bare.0, bare.1, ours.0, ours.1
-        );
+        println!("  {round}: bare socket {}; load {}", shown(bare), shown(ours));
         for (best, now) in best.iter_mut().zip([bare, ours]) {
-            *best = (best.0.min(now.0), best.1.min(now.1));
+            *best = std::array::from_fn(|at| best[at].min(now[at]));
         }
     }
     let [bare, ours] = best;
-    println!("  best: load adds {:.1} at p50, {:.1} at p99", ours.0 - bare.0, ours.1 - bare.1);
+    println!("  best: load adds {}", shown(std::array::from_fn(|at| ours[at] - bare[at])));
 
     let server = Server::start();
     println!("closed loop, 100 connections, 32 in flight each:");
@@ -78,6 +75,10 @@ fn main() {
     );
 }
 
+fn shown(latencies: [f64; 3]) -> String {
+    latencies.map(|us| format!("{us:.1}")).join(", ")
+}
+
 /// A program that welcomes whoever comes, and says back whatever they say.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -104,7 +105,7 @@ fn echo() -> SocketAddr {
 }
 
 /// Round trips of one message at a time over a bare socket, at the generator's rate.
-fn bare(echo: SocketAddr) -> (f64, f64) {
+fn bare(echo: SocketAddr) -> [f64; 3] {
     let mut stream = TcpStream::connect(echo).expect("the echo listens");
     stream.set_nodelay(true).expect("a socket");
     stream.write_all(b"bare\n").expect("the echo reads");
@@ -126,16 +127,14 @@ fn bare(echo: SocketAddr) -> (f64, f64) {
         reader.read_line(&mut line).expect("an echo");
         latencies.saturating_record(sent.elapsed().as_nanos() as u64);
     }
-    let quantile = |part| latencies.value_at_quantile(part) as f64 / 1e3;
-    (quantile(0.5), quantile(0.99))
+    [0.5, 0.9, 0.99].map(|part| latencies.value_at_quantile(part) as f64 / 1e3)
 }
 
 /// The same of the generator.
-fn of_generator(echo: SocketAddr) -> (f64, f64) {
+fn of_generator(echo: SocketAddr) -> [f64; 3] {
     let scenario = format!("clients = 2\nto = \"self\"\nrate = {RATE}");
     let run = run(&echo.to_string(), &scenario, "2s");
-    let latency = |name: &str| run["latency"][name].as_f64().unwrap_or(f64::NAN);
-    (latency("p50_us"), latency("p99_us"))
+    ["p50_us", "p90_us", "p99_us"].map(|name| run["latency"][name].as_f64().unwrap_or(f64::NAN))
 }
 
 /// Runs one scenario once.
