@@ -7,6 +7,7 @@ use std::net::{Shutdown, SocketAddr};
 use chatproto::{Decoder, PeerKind};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+#[cfg(target_os = "linux")]
 use socket2::{Domain, Socket, Type};
 
 /// What an existing program reads at a time, and takes for one object (A4).
@@ -172,17 +173,26 @@ impl Peer {
     }
 }
 
-/// Begins to connect from that address.
+/// Begins to connect from that address. Its port is chosen when it connects, as without an address:
+/// chosen before, it could be none that an earlier connection still has.
+#[cfg(target_os = "linux")]
 fn connect_from(source: SocketAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    use nix::errno::Errno;
+    use nix::sys::socket::{setsockopt, sockopt};
+
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
+    setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
     socket.bind(&source.into())?;
     match socket.connect(&address.into()) {
         // the event loop says when it is made
-        Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => Err(error),
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => Err(error),
         _ => Ok(TcpStream::from_std(socket.into())),
     }
 }
 
-/// What Linux, where alone this is done, calls a connection that is being made.
-const IN_PROGRESS: i32 = 115;
+/// Elsewhere the loopback network is one address.
+#[cfg(not(target_os = "linux"))]
+fn connect_from(_: SocketAddr, address: SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(address)
+}
