@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `server` | the server process: its heap, descriptors and log lines |
+//! | `cores` | which core does what, and what may wait |
 //! | `honest` | pairs of well-behaved clients, and the latency of every message |
 //! | `stage` | what an attack is given: the server, its size, how long it lasts |
 //! | `crowd` | many connections of an attacker's |
