@@ -6,6 +6,8 @@ use super::show;
 
 /// As many bytes of one write or read are kept.
 const KEPT: usize = 2048;
+/// As many lines are shown, half of them from the beginning.
+const LINES: usize = 40;
 /// As many entries are kept.
 const ENTRIES: usize = 400;
 
@@ -76,8 +78,9 @@ impl Transcript {
             }
         };
         let mut lines: Vec<_> = entries.iter().map(line).collect();
-        if entries.len() == ENTRIES {
-            lines.push("… and more".to_owned());
+        if let Some(surplus) = lines.len().checked_sub(LINES).filter(|&surplus| surplus > 0) {
+            let left_out = format!("… {surplus} more …");
+            lines.splice(LINES / 2..LINES / 2 + surplus, [left_out]);
         }
         lines
     }

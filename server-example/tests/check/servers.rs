@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
-use super::common::{Program, TestServer};
+use super::common::{Program, Raw, TestServer};
 use super::faulty::{self, Fault};
 use super::{Outcome, check};
 
@@ -40,6 +42,30 @@ fn our_own_server_follows_every_rule() {
             "the Python module, and what stands under another rule: {skipped:?}"
         );
     }
+}
+
+#[test]
+fn people_who_talk_meanwhile_change_no_verdict() {
+    let server = TestServer::start(&["--announce", "--one-read-gap", "40ms"]);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut people = [("person 1", "/shout"), ("person 2", "/shout"), ("person 3", "Everyone")]
+        .map(|(name, to)| (Raw::connect_at_once(server.address, name), to));
+    let talk = {
+        let is_over = Arc::clone(&is_over);
+        thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                for (person, to) in &mut people {
+                    person.ask(to, "14:03:27, 5 of us, ❌ or ⛔");
+                }
+                // no faster than one-read peers are written to
+                thread::sleep(Duration::from_millis(200));
+            }
+        })
+    };
+    let outcome = judge(&server.address.to_string(), &["--fast"]);
+    is_over.store(true, Ordering::Relaxed);
+    talk.join().unwrap();
+    assert_passes(&outcome);
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn shout(trial: &Trial) -> Tried {
     // nothing of the false from must be seen
     let object = chatproto::Message::new("nobody", "203.0.113.9", "/shout", SHOUT);
     alice.raw.send(object.to_python_json().as_bytes());
-    let Some(told) = alice.raw.hear(trial.timeout, |item| item.msg() != SHOUT) else {
+    let Some(told) = alice.answer() else {
         return failed(format!("the sender: {}", show::came(&alice.raw, since)));
     };
     let ip = trial.address_of(&alice).map(|ip| ip.to_string());

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::raw::Item;
 use super::super::rules::{Tried, failed};
 use super::super::show;
 use super::endpoints::numbers;
@@ -37,8 +36,8 @@ fn slow(trial: &Trial) -> Tried {
     let writer = flood(&alice, &bob, &text)?;
     // while it is written, somebody else is served
     let other = carol.ask("/time", "");
-    let is_time = |item: &Item| !item.msg().starts_with('❌');
-    let sender = alice.raw.hear(TOTAL, is_time);
+    // it also hears of each message that was not taken
+    let sender = alice.answer_with(TOTAL, |item| !item.msg().starts_with('❌'));
     let is_written = writer.join().is_ok_and(|written| written);
     if other.is_err() {
         return failed("another user waits for it");

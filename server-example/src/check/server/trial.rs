@@ -237,8 +237,17 @@ impl User {
     /// The next answer: what is not from a user of this run, and not for a room or everybody. (Who
     /// the server says it is is a rule of its own.)
     pub(super) fn answer(&mut self) -> Option<Item> {
-        let (bench, timeout) = (Arc::clone(&self.bench), self.bench.timeout);
-        self.raw.hear(timeout, |item| is_answer(&bench, item))
+        self.answer_with(self.bench.timeout, |_| true)
+    }
+
+    /// The next answer that is wanted.
+    pub(super) fn answer_with(
+        &mut self,
+        timeout: Duration,
+        wanted: impl Fn(&Item) -> bool,
+    ) -> Option<Item> {
+        let bench = Arc::clone(&self.bench);
+        self.raw.hear(timeout, |item| is_answer(&bench, item) && wanted(item))
     }
 
     /// The answers that have come since there were so many objects.
