@@ -153,7 +153,10 @@ fn judge_own(items: &[&Item], to: &str) -> Tried {
     match items.iter().find(|item| !is_own(item)) {
         Some(item) => failed(show::bytes(item.text.as_bytes(), 200)),
         None if items.is_empty() => Err(Stop::Untried("the server says nothing".to_owned())),
-        None => Ok(format!("{} objects", items.len())),
+        None => Ok(match items {
+            [one] => show::item(one),
+            several => format!("{} objects", several.len()),
+        }),
     }
 }
 
