@@ -48,7 +48,12 @@ impl Mode {
     /// test harness: of that, a name is understood, and the rest is let pass.
     fn parse(args: Vec<String>) -> Result<Mode, String> {
         let is_bench = args.iter().any(|arg| arg == "--bench");
-        let typed = args.iter().filter(|arg| *arg != "--bench").map(|arg| format!(" {arg}"));
+        // where the table goes is nobody's business but that of who typed it
+        let is_file = |at: usize| at > 0 && args[at - 1] == "--markdown";
+        let is_typed =
+            |at: usize, arg: &str| !matches!(arg, "--bench" | "--markdown") && !is_file(at);
+        let typed = args.iter().enumerate().filter(|(at, arg)| is_typed(*at, arg));
+        let typed = typed.map(|(_, arg)| format!(" {arg}"));
         let mut options = Options {
             only: None,
             is_quick: !is_bench,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// An attack: what it does, what the server may need for it, and what it must not.
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
-    /// What it is, with `N` for its size.
+    /// What it is, with `{}` for its size.
     pub(crate) what: &'static str,
     /// Of connections, messages or bytes: in full, and in the small form.
     pub(crate) sizes: (usize, usize),
@@ -74,7 +74,7 @@ impl Attack {
     }
 
     pub(crate) fn title(&self, is_small: bool) -> String {
-        self.what.replace('N', &grouped(self.size(is_small)))
+        self.what.replace("{}", &grouped(self.size(is_small)))
     }
 
     fn size(&self, is_small: bool) -> usize {

@@ -60,7 +60,7 @@ fn flood(stage: &Stage) -> Result<Told, String> {
 
 pub(crate) const RACES: Attack = Attack::of(
     "races",
-    "N races of renaming, joining and leaving",
+    "{} races of renaming, joining and leaving",
     (10_000, 1_000),
     (0, 16 << 20),
     races,

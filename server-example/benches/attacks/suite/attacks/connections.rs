@@ -13,7 +13,7 @@ const GUEST: u64 = 8 * 1024;
 
 pub(crate) const SILENT: Attack = Attack::of(
     "silent",
-    "N connections that never register: silent, white space, half a character, dripping",
+    "{} connections that never register: silent, white space, half a character, dripping",
     (5_000, 200),
     (GUEST, 64 * 1024),
     silent,
@@ -56,7 +56,7 @@ fn silent(stage: &Stage) -> Result<Told, String> {
 
 pub(crate) const CONNECT_ABORT: Attack = Attack::of(
     "connect-abort",
-    "N connections that are reset at once, an eighth of them with a name",
+    "{} connections that are reset at once, an eighth of them with a name",
     (1_000_000, 5_000),
     // of each a deadline stays, of 16 bytes, until its time has come
     (32, 4 << 20),
@@ -84,7 +84,7 @@ pub(crate) const DESCRIPTORS: Attack = Attack {
     lasts: Duration::from_secs(20),
     ..Attack::of(
         "descriptors",
-        "N connections at a time to a server that may have 256 descriptors",
+        "{} connections at a time to a server that may have 256 descriptors",
         (400, 400),
         (GUEST, 64 * 1024),
         descriptors,

@@ -13,7 +13,7 @@ const FRAME: u64 = 64 * 1024;
 
 pub(crate) const HALF_FRAMES: Attack = Attack::of(
     "half-frames",
-    "N users that send half a message and no more",
+    "{} users that send half a message and no more",
     (1_000, 100),
     (FRAME + 8 * 1024, 1 << 20),
     half_frames,
@@ -51,7 +51,7 @@ fn half_frames(stage: &Stage) -> Result<Told, String> {
 
 pub(crate) const GIANT_FRAME: Attack = Attack::of(
     "giant-frame",
-    "a message of N bytes, and a name of as many, over and over",
+    "a message of {} bytes, and a name of as many, over and over",
     (1 << 30, 16 << 20),
     (0, 1 << 20),
     giant_frame,

@@ -28,7 +28,7 @@ pub(crate) const STALLED_READERS: Attack = Attack {
     backdrop: Some(|stage| broadcasts(stage, 0).map(drop)),
     ..Attack::of(
         "stalled-readers",
-        "100 of N readers stalled during broadcasts of 16 KiB (quiet: nobody stalled)",
+        "100 of {} readers stalled during broadcasts of 16 KiB (quiet: nobody stalled)",
         (1_000, 100),
         // shared by all of them, what is broadcast; and copies at the queues' ends
         (64 * 1024, 64 << 20),
@@ -118,7 +118,7 @@ pub(crate) const UNREAD_ANSWERS: Attack = Attack {
     small_options: &["--drain", "500ms", "--rate", "2000"],
     ..Attack::of(
         "unread-answers",
-        "N invalid messages whose answers nobody reads, and commands with long answers",
+        "{} invalid messages whose answers nobody reads, and commands with long answers",
         (100_000, 2_000),
         // the connections that are open at a time, as if each had a full queue
         (0, (OPEN as u64 + ASKERS as u64) * QUEUE),
@@ -177,7 +177,7 @@ pub(crate) const VANISHED: Attack = Attack {
     lasts: Duration::ZERO,
     ..Attack::of(
         "vanished",
-        "N users that vanish without FIN (a route that leads nowhere)",
+        "{} users that vanish without FIN (a route that leads nowhere)",
         (100, 1),
         (QUEUE, 1 << 20),
         vanished,
