@@ -63,8 +63,11 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
+        // low ones, so that they are met
         let mut limits = Limits::default();
-        limits.rooms = 3;
+        (limits.frame, limits.answer, limits.one_read) = (2048, 1024, 768);
+        (limits.answer_parts, limits.rooms, limits.errors) = (4, 3, 5);
+        (limits.connections, limits.welcome_names) = (PEERS - 1, 2);
         let hub = Hub::builder().limits(limits.clone()).admin_token(TOKEN).announce(true).seed(1);
         // (the answers are made here)
         let hub = hub.endpoint("/echo", "Says it again.", |_: &Request| Err(String::new()));
@@ -135,7 +138,13 @@ impl Server {
             }
             (10, Some(id)) => self.hub.handle_deadline(id, now, out),
             (11, Some(id)) => self.hub.handle_eviction(id, Departure::Kicked, now, out),
-            (12, Some(id)) => {
+            (12, _) => self.hub.shrink(),
+            (13, Some(id)) => {
+                self.hub.handle_late_line_feed(id);
+                let peer = self.peers.iter_mut().flatten().find(|peer| peer.id == id);
+                peer.expect("who is connected").kind = PeerKind::Stream;
+            }
+            (14, Some(id)) => {
                 self.stranger = Some(Stranger::Http.answer());
                 self.hub.handle_stranger(id, Stranger::Http, now, out);
             }
