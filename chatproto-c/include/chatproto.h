@@ -413,7 +413,8 @@ typedef struct chatproto_server_options {
      */
     size_t max_connections;
     /**
-     * Most connections of one address that is not loopback. Default 64.
+     * Most connections of one address that is not loopback, or of one IPv6 network of 64 bits.
+     * Default 64.
      */
     size_t max_per_address;
     /**

@@ -39,7 +39,8 @@ pub struct chatproto_server_options {
     pub max_frame: usize,
     /// Most connections at a time. Default: no bound.
     pub max_connections: usize,
-    /// Most connections of one address that is not loopback. Default 64.
+    /// Most connections of one address that is not loopback, or of one IPv6 network of 64 bits.
+    /// Default 64.
     pub max_per_address: usize,
     /// Messages a second that one connection may send in the long run; past it its reads pause and
     /// nothing is lost. Default 100; `CHATPROTO_UNLIMITED` for no bound.

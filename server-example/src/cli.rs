@@ -101,7 +101,7 @@ pub(crate) struct ConnectionOptions {
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(crate) max_connections: Option<usize>,
 
-    /// Most connections of one address that is not this machine's own loopback
+    /// Most connections of one address, or of one IPv6 network of 64 bits; loopback has no bound
     #[arg(long, value_name = "N", default_value_t = Limits::default().per_address, value_parser = at_least_one())]
     pub(crate) max_per_address: usize,
 
