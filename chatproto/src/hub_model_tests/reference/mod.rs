@@ -96,6 +96,8 @@ struct Claim {
 #[derive(Clone)]
 pub(crate) struct Conn {
     pub(crate) phase: Phase,
+    /// It was told that it does not become a user, and counts no longer.
+    was_refused: bool,
     pub(crate) address: Address,
     connected_at: u64,
     /// Empty if there is none.

@@ -17,6 +17,7 @@ impl Conn {
     pub(super) fn new(address: Address, kind: PeerKind, window: Window, now: u64) -> Self {
         Conn {
             phase: Phase::Guest,
+            was_refused: false,
             address,
             connected_at: now,
             name: "",
@@ -55,7 +56,7 @@ impl Conn {
 impl Model {
     pub(super) fn connect(&mut self, peer: Peer, address: Address) {
         self.conns.insert(peer, Conn::new(address, PeerKind::OneRead, Window::OPEN, self.now));
-        let of_address = |conn: &&Conn| conn.address.shown == address.shown;
+        let of_address = |conn: &&Conn| conn.address.shown == address.shown && !conn.was_refused;
         let count = self.conns.values().filter(of_address).count();
         if address.shown != names::HOME && count > PER_ADDRESS {
             self.refuse(peer, "⛔ Error: there are too many connections");
@@ -193,6 +194,9 @@ impl Model {
         self.depart(peer, Change::Disconnected, None);
         self.tell(peer, Text::begins(text));
         self.expected.closed.push(peer);
+        if let Some(conn) = self.conns.get_mut(&peer) {
+            conn.was_refused = true;
+        }
     }
 
     /// A user no longer, if it was one; its connection stays.
