@@ -93,21 +93,3 @@ impl Drop for Chunk {
         self.budget.take_back(std::mem::take(&mut self.bytes));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buffers_that_nobody_takes_are_given_back() {
-        let budget = Budget::default();
-        (0..4).for_each(|_| budget.take_back(Vec::with_capacity(4096)));
-        assert!(budget.shrink(), "they were there for less than a time");
-        let (one, two) = (budget.buffer(), budget.buffer());
-        budget.take_back(one);
-        budget.take_back(two);
-        assert!(budget.shrink());
-        assert_eq!(budget.spare().buffers.len(), 2, "two were enough");
-        assert!(!budget.shrink());
-    }
-}

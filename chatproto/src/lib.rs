@@ -62,6 +62,8 @@
 #![forbid(unsafe_code)]
 
 mod chunk;
+#[cfg(test)]
+mod chunk_tests;
 pub mod client;
 pub mod decode;
 pub mod encode;
