@@ -8,6 +8,7 @@ use chatproto::Limits;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 
+use super::raw::LONGEST;
 use crate::cli::Color;
 use crate::units::{Address, Size, Span};
 
@@ -64,7 +65,7 @@ pub(crate) struct Options {
     pub(crate) bytes: Option<PathBuf>,
 
     /// List the rules and what is tried for each, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) list: bool,
 
     /// Only these rules (A8) or parts of them (A8.atomic); several are separated by commas
@@ -133,8 +134,9 @@ pub(crate) struct Judged {
     #[arg(long, value_name = "IP")]
     pub(crate) seen_as: Option<IpAddr>,
 
-    /// Longest frame that the server is configured to take, or that the bytes may have
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
+    /// Longest frame that the server is configured to take, or that the bytes may have; at most
+    /// 16 MiB
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame), value_parser = frame)]
     pub(crate) max_frame: Size,
 
     /// The time that the server is configured to give for a registration
@@ -173,4 +175,12 @@ pub(crate) enum Peer {
     OneRead,
     /// A name and compact objects that end with line feeds
     Stream,
+}
+
+/// A frame's longest size that can be held and sent as a whole.
+fn frame(text: &str) -> Result<Size, &'static str> {
+    match text.parse()? {
+        Size(bytes) if bytes > LONGEST => Err("frames of more than 16 MiB cannot be judged"),
+        size => Ok(size),
+    }
 }

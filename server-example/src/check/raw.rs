@@ -13,7 +13,7 @@ use super::transcript::{Direction, Transcript};
 use crate::failure::reason;
 
 /// No object that a check asks for is longer.
-const LONGEST: usize = 16 << 20;
+pub(super) const LONGEST: usize = 16 << 20;
 /// More than this is not kept of one connection: whoever sends it says nothing.
 const MOST: usize = 64 << 20;
 /// The least that a socket can be told to wait.

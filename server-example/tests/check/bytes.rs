@@ -154,3 +154,10 @@ fn a_file_that_is_not_there_is_a_sentence() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, "server-example: cannot read /no/such/file: no such file or directory\n");
 }
+
+#[test]
+fn frames_longer_than_can_be_judged_are_refused() {
+    let outcome = crate::check(&["--bytes", "-", "--max-frame", "18446744073709551615"]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.errors.contains("more than 16 MiB"), "{}", outcome.errors);
+}

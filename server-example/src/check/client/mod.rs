@@ -294,7 +294,7 @@ impl Judge<'_> {
 
     fn again(&self, stream: Option<TcpStream>, end: &'static str) -> Result<Client, Stop> {
         let Some(stream) = stream else {
-            return Err(Stop::NotApplicable("the client did not connect again".to_owned()));
+            return Err(Stop::Untried("the client did not connect again".to_owned()));
         };
         self.enter(stream, end).map(|(client, _)| client).map_err(Stop::Untried)
     }
