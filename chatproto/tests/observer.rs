@@ -17,7 +17,9 @@ fn observed(build: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (TestServer, 
             Event::Connected { address, .. } => format!("{address} connected"),
             Event::Registered { name, online, .. } => format!("{name} registered, {online} online"),
             Event::Renamed { old, name, .. } => format!("{old} is {name}"),
-            Event::BadInput { name, error, .. } => format!("{name}: {error}"),
+            Event::BadInput { name, error, .. } => {
+                format!("{name}: {error}, at {} of the stream", error.offset())
+            }
             Event::HandlerPanicked { endpoint, reason } => format!("{endpoint} panicked: {reason}"),
             Event::Moderated { by, act, target, .. } => format!("{by}: {act} {target}"),
             Event::Denied { name, endpoint, .. } => format!("{name}: no {endpoint}"),
@@ -50,13 +52,15 @@ fn a_connection_is_followed_from_its_beginning_to_its_end() {
     });
     let mut alice = Raw::join(server.address, "alice");
     expect(&events, &["127.0.0.1 connected", "alice registered, 1 online"]);
-    alice.send("/panic", "");
+    // what comes with a command that waits is judged when the command is done
+    let command = object("/panic", "");
+    alice.write(format!(r#"{command}{{"from":1,"to":"","msg":""}}"#).as_bytes());
     assert!(alice.read().msg.contains("failed"));
     expect(&events, &["/panic panicked: on purpose"]);
-    alice.write(br#"{"from":1,"to":"","msg":""}"#);
     alice.read();
     let error = events.recv_timeout(PATIENCE).unwrap();
     assert!(error.starts_with("alice: ") && error.contains("`from`"), "{error}");
+    assert!(error.ends_with(&format!("at {} of the stream", command.len() + 8)), "{error}");
     alice.send("/nick", "bob");
     alice.read();
     alice.send("/kick", "bob");
