@@ -407,6 +407,37 @@ fn ctrl_c_leaves_a_report_of_what_was_done() {
 }
 
 #[test]
+fn a_server_that_ends_leaves_a_report_of_the_runs_before() {
+    let server = server();
+    let directory = TempDir::new();
+    let (out, address) = (directory.path("out"), server.address.to_string());
+    let mut program = Program::start(&[
+        "load",
+        "compare",
+        "--scenario",
+        "few",
+        "--repeat",
+        "3",
+        "--duration",
+        "500ms",
+        "--timeout",
+        "1s",
+        "--server",
+        &address,
+        "--out",
+        &out,
+    ]);
+    program.error_with("few 1/3: ");
+    drop(server);
+    let ended = ended(program, directory);
+    assert_eq!(ended.code, Some(1), "{:?}", ended.errors);
+    assert_eq!(ended.report["passed"], false);
+    assert!(ended.number("/runs/0/clients") > 0);
+    let made = &ended.report["checks"][0];
+    assert_eq!((&made["name"], &made["passed"]), (&"every run is made".into(), &false.into()));
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_a_sentence() {
     let files = TempDir::new();
     let broken = files.file("broken.toml", "[[scenario]]\nname = \"x\"\nrate = 1\nspeed = 2\n");
@@ -415,7 +446,9 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().to_string()
     };
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 10] = [
+        (&["stress", "--pause", "0s"], 2, "expected a time above zero"),
+        (&["ramp", "--heartbeat", "0s"], 2, "expected a time above zero"),
         (
             &["compare", "--scenario", "tiny"],
             2,

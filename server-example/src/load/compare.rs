@@ -32,23 +32,36 @@ pub(crate) fn run(
 ) -> Result<(Vec<Check>, Vec<Run>), Failure> {
     let all = plan.repeat as usize * plan.scenarios.len();
     let mut runs = Vec::new();
-    for repetition in 1..=plan.repeat {
+    let mut made = Check::new("every run is made", true, format!("{all} runs"));
+    'runs: for repetition in 1..=plan.repeat {
         for scenario in &plan.scenarios {
             if stop.is_asked() {
-                break;
+                break 'runs;
             }
             let at = runs.len() as f64 / all as f64;
             let label = format!("{} {repetition}/{}", scenario.name, plan.repeat);
             let size = (scenario.clients, PeerKind::from(scenario.peer));
             let length = plan.warmup + plan.duration;
-            let stage = Stage::new(target, stop, live, label, size, length)?
-                .with_progress(at, at + 1.0 / all as f64);
-            let run = Talk::run(stage, scenario, plan)?;
+            let run = Stage::new(target, stop, live, label.clone(), size, length)
+                .map(|stage| stage.with_progress(at, at + 1.0 / all as f64))
+                .and_then(|stage| Talk::run(stage, scenario, plan));
+            let run = match run {
+                Ok(run) => run,
+                Err(_) if stop.is_asked() => break 'runs,
+                // what was measured so far is reported, and the failure with it
+                Err(failure) if !runs.is_empty() => {
+                    made = Check::new("every run is made", false, format!("{label}: {failure}"));
+                    break 'runs;
+                }
+                Err(failure) => return Err(failure),
+            };
             live.say(&format!("{} {repetition}/{}: {}", scenario.name, plan.repeat, line(&run)));
             runs.push(Run { repetition, ..run });
         }
     }
-    Ok((checks(&runs), runs))
+    let mut checks = checks(&runs);
+    checks.insert(0, made);
+    Ok((checks, runs))
 }
 
 /// The result of a run in a line.
@@ -92,7 +105,9 @@ fn checks(runs: &[Run]) -> Vec<Check> {
     let detail = first.map_or("none failed".to_owned(), |first| {
         format!("{} failed; the first: {first}", count(failed))
     });
+    let sent: u64 = runs.iter().map(|run| run.counts.sent).sum();
     vec![
+        Check::new("messages are sent", sent > 0, count(sent)),
         Check::new("every client is served to the end", failed == 0, detail),
         check("nothing is lost", |run| run.counts.lost),
         check("nothing is duplicated", |run| run.counts.duplicated),

@@ -55,11 +55,11 @@ pub(crate) struct StressOptions {
     pub(crate) bots: usize,
 
     /// For how long they talk
-    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(10)))]
+    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(10)), value_parser = above_zero)]
     pub(crate) duration: Span,
 
     /// The mean pause of a bot between two messages
-    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_millis(200)))]
+    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_millis(200)), value_parser = above_zero)]
     pub(crate) pause: Span,
 
     /// How clients read and write
@@ -104,7 +104,7 @@ pub(crate) struct RampOptions {
     pub(crate) until: Option<u64>,
 
     /// How often each client sends a heartbeat
-    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(5)))]
+    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(5)), value_parser = above_zero)]
     pub(crate) heartbeat: Span,
 
     /// The p99 of answers to heartbeats from which on latency counts as broken; it must also be
@@ -224,5 +224,13 @@ impl Peer {
             Peer::Stream => "stream",
             Peer::OneRead => "one-read",
         }
+    }
+}
+
+/// A time in which something can happen, or after which it can happen again.
+fn above_zero(text: &str) -> Result<Span, &'static str> {
+    match text.parse()? {
+        Span(Duration::ZERO) => Err("expected a time above zero"),
+        span => Ok(span),
     }
 }

@@ -118,7 +118,10 @@ impl Peer {
             let end = self.ends.front().copied().unwrap_or(self.out.len());
             match stream.write(&self.out[self.written..end]) {
                 Ok(length) => self.written += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.forget_written();
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
@@ -136,6 +139,17 @@ impl Peer {
             stream.shutdown(Shutdown::Write)?;
         }
         Ok(())
+    }
+
+    /// Gives up what the socket took, so that a client that is always behind does not keep all that
+    /// it ever wrote.
+    fn forget_written(&mut self) {
+        const WORTH_A_COPY: usize = 64 * 1024;
+        if self.written > WORTH_A_COPY && self.written > self.out.len() / 2 {
+            self.out.drain(..self.written);
+            self.ends.iter_mut().for_each(|end| *end -= self.written);
+            self.written = 0;
+        }
     }
 
     /// Bytes that the socket did not take yet.

@@ -255,8 +255,8 @@ impl Scenario {
             ),
             ((2..=1_000_000).contains(&self.clients), "clients must be from 2 to 1000000"),
             (
-                (1..=self.clients).contains(&self.rooms),
-                "rooms must be from 1 to the number of clients",
+                (1..=self.clients / 2).contains(&self.rooms),
+                "rooms must be from 1 to half the number of clients",
             ),
             (self.rate.is_some() != self.in_flight.is_some(), "give either rate or in_flight"),
             (self.rate.is_none_or(rate_is_sane), "rate must be from 0.01 to 100000000"),

@@ -1,7 +1,7 @@
 //! What runs of every kind go through: connecting clients, joining rooms, waiting for what is still
 //! on its way, and looking at the clock, the samples and Ctrl-C in between.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -66,12 +66,16 @@ impl Target {
         if let Some(pid) = options.pid.filter(|&pid| usage::of(pid).is_none()) {
             return Err(Failure::Usage(usage::why_unknown(pid)));
         }
-        Ok(Target {
-            address: addresses[0],
-            pid: options.pid,
-            timeout: options.timeout.0,
-            patience: options.patience.0,
-        })
+        let timeout = options.timeout.0;
+        let address = match &*addresses {
+            [only] => *only,
+            // a name may have addresses on which nobody listens
+            several => *several
+                .iter()
+                .find(|address| TcpStream::connect_timeout(address, timeout).is_ok())
+                .unwrap_or(&several[0]),
+        };
+        Ok(Target { address, pid: options.pid, timeout, patience: options.patience.0 })
     }
 }
 
@@ -220,12 +224,19 @@ impl<'a> Stage<'a> {
         self.measured = Some(Measured { from, until, idle: self.net.idle(), used, own });
     }
 
-    /// Waits for what is on its way, until there is silence.
+    /// Waits for what is on its way, until there is silence; when the user wants it to end, no longer
+    /// than such a silence would be.
     pub(crate) fn drain(&mut self) -> Result<(), Failure> {
+        let patience = self.target.patience.as_nanos() as u64;
+        let mut until = None;
         self.traffic.restart_silence(&self.net);
         while (self.traffic.ledger.outstanding() > 0 || !self.traffic.is_answered())
             && self.traffic.silence(&self.net) < self.target.patience
         {
+            let now = self.net.now();
+            if self.is_stopped() && now >= *until.get_or_insert(now + patience) {
+                break;
+            }
             self.turn(LONGEST_WAIT, 1.0)?;
         }
         Ok(())
