@@ -31,10 +31,13 @@
 //! ```
 
 mod answer;
+mod archive;
 mod audience;
 mod builder;
 mod commands;
 mod event;
+mod history;
+mod login;
 mod moderation;
 mod output;
 mod presence;
@@ -50,6 +53,7 @@ use std::time::{Duration, Instant};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use crate::accounts::AccountPolicy;
 use crate::endpoint::{Action, Endpoints, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::Stranger;
@@ -57,6 +61,8 @@ use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::UserName;
 
+pub(crate) use archive::Record;
+pub use archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Place, Selection};
 pub use builder::HubBuilder;
 pub use event::{Act, Departure, Event};
 pub use moderation::Role;
@@ -64,6 +70,7 @@ pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};
 
 use answer::quoted;
+use archive::Archive;
 use audience::Audience;
 use commands::Command;
 use moderation::{Sanctions, Secret};
@@ -130,6 +137,12 @@ pub struct Hub {
     counts_due: BTreeSet<(Instant, Audience)>,
     dice: fastrand::Rng,
     is_stopping: bool,
+    /// Whether there are accounts, and what they are for.
+    accounts: Option<AccountPolicy>,
+    /// What is kept, if anything is.
+    archive: Option<Archive>,
+    /// How many temporary names were made.
+    guests: u32,
     /// Of the last effect; never 0.
     serial: u32,
     /// Claims under way whose claimant has left, by serial: to be given back if they are granted.
@@ -156,6 +169,9 @@ impl Hub {
         }
         let to = message.to.to_str();
         let to = to.trim();
+        if self.accounts.is_some() && !self.may_send(conn, to, now, out) {
+            return true;
+        }
         match to.as_bytes().first() {
             Some(b'/') => self.handle_command(conn, message, to, now, out),
             Some(b'#') => Call { hub: self, conn, now, out }.forward_to_room(message, to),
@@ -357,7 +373,7 @@ impl Hub {
         let session = self.users.get(conn).ok_or(true)?;
         match session.phase {
             _ if session.waits_for != 0 => Err(false),
-            Phase::Registered => Ok(()),
+            Phase::Registered | Phase::Visitor => Ok(()),
             _ => Err(true),
         }
     }

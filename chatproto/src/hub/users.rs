@@ -27,6 +27,8 @@ pub(super) enum Phase {
     Guest,
     /// Its name is held for it while an effect decides.
     Claiming,
+    /// It has a name, under which nobody sees it, and may do nothing but log in.
+    Visitor,
     /// A user.
     Registered,
     /// It is told to close; nothing of it counts any more.
@@ -43,6 +45,8 @@ pub(super) struct Session {
     pub(super) waits_for: u32,
     /// It counts against the bounds of connections.
     holds_place: bool,
+    /// Nobody on the way can read or change what it sends.
+    pub(super) is_secure: bool,
     /// Its place in the roster, while registered.
     place: u32,
     /// The name, from `Claiming` on, and behind it the stamp with which everything begins that is
@@ -65,6 +69,16 @@ pub(super) struct Extras {
     pub(super) errors: VecDeque<Instant>,
     /// The name that an effect is to decide about, held for this user meanwhile.
     renaming: Option<UserName>,
+    /// The name it asked for, which is an account's; it has a temporary one.
+    pub(super) wanted: Option<UserName>,
+    /// It has proved that its name is its own.
+    pub(super) is_logged_in: bool,
+    /// The number of the last message of its own that was kept; 0 if none was.
+    pub(super) last_id: u64,
+    /// The last outage of the history that it was told of.
+    pub(super) told_outage: u32,
+    /// It wants to be told the numbers of what is kept in its rooms.
+    pub(super) wants_cursors: bool,
 }
 
 impl Session {
@@ -78,6 +92,15 @@ impl Session {
 
     pub(super) fn role(&self) -> Role {
         self.extras().map_or(Role::User, |extras| extras.role)
+    }
+
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.extras().is_some_and(|extras| extras.is_logged_in)
+    }
+
+    /// The account's name that it asked for, if it is a guest for that reason.
+    pub(super) fn wanted(&self) -> Option<&UserName> {
+        self.extras()?.wanted.as_ref()
     }
 
     /// The rooms that it is in.
@@ -176,6 +199,7 @@ impl Users {
             address,
             waits_for: 0,
             holds_place: true,
+            is_secure: false,
             place: 0,
             text: Box::default(),
             name_length: 0,
@@ -264,8 +288,8 @@ impl Users {
         (session.phase == Phase::Registered).then_some((conn, session))
     }
 
-    /// Who holds the name, registered or claiming it.
-    fn holder(&self, name: &str) -> Option<ConnId> {
+    /// Who holds the name, registered or not.
+    pub(super) fn holder(&self, name: &str) -> Option<ConnId> {
         let hash = self.hasher.hash_one(name);
         self.names.find(hash, |&conn| name_of(&self.lanes, conn) == name).copied()
     }
@@ -307,10 +331,21 @@ impl Users {
         if !is_given {
             return None;
         }
+        self.rename(conn, &name)
+    }
+
+    /// Whether a name is neither had nor waited for: one made up for a guest must be neither.
+    pub(super) fn is_unused(&self, name: &UserName) -> bool {
+        self.is_free(name)
+    }
+
+    /// Gives a connection that has a name another one, which nobody has. Returns the former one.
+    pub(super) fn rename(&mut self, conn: ConnId, name: &UserName) -> Option<UserName> {
+        debug_assert!(self.holder(name.as_str()).is_none());
         self.unindex_name(conn);
         let session = self.get_mut(conn)?;
         let old = session.user_name();
-        session.set_name(&name);
+        session.set_name(name);
         self.index_name(conn);
         old
     }
@@ -328,11 +363,23 @@ impl Users {
         }
     }
 
-    /// Makes the claimant a user.
+    /// Who waits to get that name in place of its own.
+    pub(super) fn waits_for_name(&self, name: &UserName) -> Option<ConnId> {
+        self.renamings.get(name).copied()
+    }
+
+    /// Lets a claimant have its name, but nothing else.
+    pub(super) fn admit_visitor(&mut self, conn: ConnId) {
+        let Some(session) = self.get_mut(conn) else { return };
+        debug_assert_eq!(session.phase, Phase::Claiming);
+        session.phase = Phase::Visitor;
+    }
+
+    /// Makes a claimant or a visitor a user.
     pub(super) fn register(&mut self, conn: ConnId) {
         let place = u32::try_from(self.roster.len()).expect("fewer than 2^32 users");
         let Some(session) = self.get_mut(conn) else { return };
-        debug_assert_eq!(session.phase, Phase::Claiming);
+        debug_assert!(matches!(session.phase, Phase::Claiming | Phase::Visitor));
         session.phase = Phase::Registered;
         session.place = place;
         self.roster.push(conn);
@@ -342,7 +389,8 @@ impl Users {
     pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.get(conn) else { return false };
         let (phase, place) = (session.phase, session.place as usize);
-        if matches!(phase, Phase::Claiming | Phase::Registered) && session.name().is_some() {
+        let has_name = matches!(phase, Phase::Claiming | Phase::Visitor | Phase::Registered);
+        if has_name && session.name().is_some() {
             self.unindex_name(conn);
         }
         self.end_renaming(conn, false);

@@ -32,8 +32,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroize;
+
 use mio::{Events, Poll, Token as PollToken, Waker};
 
+use crate::history::Queue;
 use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
 
 use accept::Acceptor;
@@ -76,6 +79,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         observer: setup.observer,
         workers: setup.workers,
         has_directory: setup.has_directory,
+        accounts: setup.accounts,
+        history: setup.has_history.then(Queue::default),
         stop: Stop::new(),
         lock_held: AtomicU64::new(0),
     });
@@ -90,6 +95,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         fresh: Vec::new(),
         gone: Vec::new(),
         completed: Vec::new(),
+        effects: Vec::new(),
+        claims: Vec::new(),
         deadlines: Vec::new(),
         ready: VecDeque::new(),
         dirty: Vec::new(),
@@ -119,6 +126,10 @@ pub(crate) struct Reactor {
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
+    /// What the hub wants done elsewhere, for when the batch is handed out.
+    effects: Vec<Effect>,
+    /// Claims to decide outside the lock.
+    claims: Vec<Effect>,
     deadlines: Vec<ConnId>,
     /// Connections to read from, and slots to write to.
     ready: VecDeque<ConnId>,
@@ -304,6 +315,9 @@ impl Reactor {
                 rest = self.read(conn, now.monotonic, rest, &mut ops);
             }
             self.handle(now, ops);
+            if std::mem::take(&mut self.out.has_secret) {
+                arena.zeroize();
+            }
             if left == 0 {
                 return;
             }
@@ -367,7 +381,7 @@ impl Reactor {
         }
         self.shrink_at.get_or_insert(now.monotonic + SHRINK);
         let shared = Arc::clone(&self.shared);
-        let mut effects = Vec::new();
+        let decides = shared.has_directory || shared.accounts.is_some();
         let mut hub = shared.hub();
         let mut since = clock::instant();
         if shared.is_stopping() {
@@ -407,10 +421,10 @@ impl Reactor {
             handle_op(&mut hub, conn.id, &op.input, now, &mut self.out);
             while let Some(effect) = self.out.next_effect() {
                 match effect {
-                    Effect::Claim { token, .. } if !shared.has_directory => {
+                    Effect::Claim { token, .. } if !decides => {
                         hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
                     }
-                    effect => effects.push(effect),
+                    effect => self.effects.push(effect),
                 }
             }
             if hub.is_waiting(conn.id) {
@@ -418,17 +432,24 @@ impl Reactor {
             }
         }
         hub.handle_timeout(now, &mut self.out);
+        hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
-        while let Some(effect) = self.out.next_effect() {
-            effects.push(effect);
-        }
-        // under the lock, so that what concerns one name is queued in the hub's order
-        for effect in effects {
-            shared.carry_out(effect);
-        }
         self.hand_out(hub, since);
+        self.decide_claims();
         for event in self.out.take_events() {
             shared.observe(&event);
+        }
+    }
+
+    /// Decides about names, as far as that needs no waiting. (A claim is in nobody's way meanwhile:
+    /// the name is held.)
+    fn decide_claims(&mut self) {
+        for effect in std::mem::take(&mut self.claims) {
+            let Effect::Claim { token, name, .. } = &effect else { continue };
+            match self.shared.decide(name) {
+                Some(completion) => self.completed.push((*token, completion)),
+                None => self.shared.carry_out(effect),
+            }
         }
     }
 

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::accounts::Accounts;
 use crate::chunk::Budget;
 use crate::extension::Observer;
+use crate::history::Queue;
 use crate::hub::{Completion, Effect, Event, Hub, Token};
 use crate::limits::Limits;
+use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::workers::Workers;
 
@@ -25,6 +28,9 @@ pub(crate) struct Shared {
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
+    pub(super) accounts: Option<Arc<dyn Accounts>>,
+    /// What waits to be kept, if there is a history.
+    pub(crate) history: Option<Queue>,
     pub(super) stop: Stop,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
@@ -38,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) workers: Option<Workers>,
     pub(crate) has_directory: bool,
+    pub(crate) accounts: Option<Arc<dyn Accounts>>,
+    pub(crate) has_history: bool,
     pub(crate) threads: usize,
     pub(crate) listener: std::net::TcpListener,
 }
@@ -65,11 +73,24 @@ impl Shared {
 
     /// Has an effect carried out where it may take its time.
     pub(super) fn carry_out(self: &Arc<Self>, effect: Effect) {
-        match &self.workers {
-            _ if !self.has_directory && matches!(effect, Effect::Release { .. }) => {}
-            Some(workers) => workers.submit(effect, self),
-            None => debug_assert!(false, "no workers for {effect:?}"),
+        match (effect, &self.history, &self.workers) {
+            (Effect::Release { .. }, ..) if !self.has_directory => {}
+            (Effect::History { token, order }, Some(history), _) => {
+                history.order(order, token, self);
+            }
+            (effect, _, Some(workers)) => workers.submit(effect, self),
+            (effect, ..) => debug_assert!(false, "nobody to carry out {effect:?}"),
         }
+    }
+
+    /// What can be said of a claim without waiting: that the name is reserved, or, where there is no
+    /// directory to ask, that it is granted.
+    pub(super) fn decide(&self, name: &UserName) -> Option<Completion> {
+        let is_reserved = self.accounts.as_ref().is_some_and(|book| book.is_reserved(name));
+        if is_reserved {
+            return Some(Completion::Reserved);
+        }
+        (!self.has_directory).then_some(Completion::Claimed)
     }
 
     pub(crate) fn observe(&self, event: &Event) {
@@ -85,5 +106,11 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

@@ -113,6 +113,8 @@ impl World {
             observer: None,
             workers: Some(workers),
             has_directory: setup.has_directory,
+            accounts: None,
+            has_history: false,
             threads: setup.lanes,
             listener: LISTENER.try_clone().expect("a descriptor"),
         })
@@ -330,6 +332,9 @@ impl World {
             Effect::Call { token, handler, request } => {
                 let completion = Completion::Answered(handler.handle(&request));
                 self.schedule(at, Event::Complete(token, completion, None));
+            }
+            effect @ (Effect::Account { .. } | Effect::History { .. }) => {
+                panic!("there is nobody for {effect:?}")
             }
         }
     }
