@@ -92,8 +92,8 @@ pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, Se
 pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use hub::{
-    Act, Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now, Outgoing, Output,
-    Role, Token,
+    Act, Ban, BanTarget, Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now,
+    Outgoing, Output, Role, Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

@@ -34,6 +34,7 @@ mod answer;
 mod audience;
 mod builder;
 mod commands;
+mod control;
 mod event;
 mod moderation;
 mod output;
@@ -58,6 +59,7 @@ use crate::message::MessageRef;
 use crate::name::UserName;
 
 pub use builder::HubBuilder;
+pub use control::{Ban, BanTarget};
 pub use event::{Act, Departure, Event};
 pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
@@ -120,6 +122,8 @@ pub struct Hub {
     rooms: Rooms,
     endpoints: Endpoints<&'static Command>,
     limits: Limits,
+    /// Nobody has a longer name: the largest bound that there was.
+    longest_name: usize,
     sanctions: Sanctions,
     admin_token: Option<Secret>,
     /// Whether everybody is told who comes and goes.

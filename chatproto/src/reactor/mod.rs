@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
+use crate::limits::Limits;
+use crate::outbox::SlowReader;
 
 use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
@@ -70,8 +72,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
         lanes,
-        limits: setup.limits,
-        policy: setup.policy,
         budget: Arc::default(),
         observer: setup.observer,
         workers: setup.workers,
@@ -83,6 +83,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         lane,
         poll,
         shared: Arc::clone(&shared),
+        limits: setup.limits.clone(),
+        policy: setup.policy,
         acceptor: acceptor.take(),
         conns: Vec::new(),
         open: 0,
@@ -108,6 +110,9 @@ pub(crate) struct Reactor {
     lane: usize,
     poll: Poll,
     shared: Arc<Shared>,
+    /// Its own copy, so that no loop waits for another to read them.
+    limits: Limits,
+    policy: SlowReader,
     /// Only the first loop accepts, and only until the server stops.
     acceptor: Option<Acceptor>,
     /// By slot.
@@ -258,6 +263,28 @@ impl Reactor {
             Mail::Batch(chunk, aside_at, actions) => self.apply(&chunk, aside_at, &actions),
             Mail::Accepted(stream, address) => self.fresh.push((stream, address)),
             Mail::Completed(token, completion) => self.completed.push((token, completion)),
+            Mail::Limits(limits) => self.set_limits(*limits),
+            Mail::Policy(policy) => self.policy = policy,
+            Mail::HubDue(due) => {
+                self.hub_due = Some(self.hub_due.map_or(due, |before| before.min(due)));
+            }
+        }
+    }
+
+    /// Other bounds from now on.
+    fn set_limits(&mut self, limits: Limits) {
+        let is_other_rate = limits.rate != self.limits.rate;
+        self.limits = limits;
+        if !is_other_rate {
+            return;
+        }
+        // what was used up of the old rate says nothing about the new one
+        for slot in 0..self.conns.len() {
+            if let Some(conn) = &mut self.conns[slot]
+                && conn.forgive()
+            {
+                self.make_ready(slot as u32);
+            }
         }
     }
 
@@ -287,8 +314,7 @@ impl Reactor {
     }
 
     fn conn(&mut self, slot: u32, generation: u32) -> Option<&mut Conn> {
-        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
-        (conn.id.generation == generation).then_some(conn)
+        find(&mut self.conns, slot, generation)
     }
 
     /// Steps 2 and 3 of a turn, as often as the arena is full.
@@ -318,9 +344,9 @@ impl Reactor {
         arena: &'a mut [u8],
         ops: &mut Vec<Op<'a>>,
     ) -> &'a mut [u8] {
-        let shared = Arc::clone(&self.shared);
-        let (limits, slot) = (&shared.limits, id.slot);
-        let Some(conn) = self.conn(slot, id.generation) else { return arena };
+        let slot = id.slot;
+        let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
+        let limits = &self.limits;
         conn.is_ready = false;
         let (length, mut again) = match conn.fill(arena) {
             Ok(Filled::Bytes(length)) => (length, length == arena.len().min(READ_MOST)),
@@ -414,7 +440,7 @@ impl Reactor {
                 }
             }
             if hub.is_waiting(conn.id) {
-                conn.hold(&op, &shared.limits);
+                conn.hold(&op, &self.limits);
             }
         }
         hub.handle_timeout(now, &mut self.out);
@@ -444,7 +470,7 @@ impl Reactor {
         }
         self.conns[id.slot()] = Some(Conn::new(stream, id));
         self.open += 1;
-        self.timers.add(now + self.shared.limits.registration, Due::Registration, id);
+        self.timers.add(now + self.limits.registration, Due::Registration, id);
     }
 
     fn drop_conn(&mut self, slot: u32, reason: Departure) {
@@ -468,6 +494,12 @@ impl Reactor {
             self.hand_out(hub, now.monotonic);
         }
     }
+}
+
+/// The connection in that slot, if it is still the one that was meant.
+fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut Conn> {
+    let conn = conns.get_mut(slot as usize)?.as_mut()?;
+    (conn.id.generation == generation).then_some(conn)
 }
 
 /// Puts one operation through the hub.

@@ -16,7 +16,7 @@ impl Reactor {
     /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        while shared.budget.used() > shared.limits.queue_total {
+        while shared.budget.used() > self.limits.queue_total {
             let longest = self
                 .conns
                 .iter_mut()
@@ -43,7 +43,7 @@ impl Reactor {
     /// end do so no longer.
     pub(super) fn give_way(&mut self) {
         let is_paused = self.acceptor.as_ref().is_some_and(|one| one.paused_until().is_some());
-        while (is_paused || self.shared.connections() > self.shared.limits.connections)
+        while (is_paused || self.shared.connections() > self.limits.connections)
             && let Some(id) = self.lingering.pop_front()
         {
             if self.conn(id.slot, id.generation).is_some() {

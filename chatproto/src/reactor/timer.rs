@@ -32,7 +32,8 @@ pub(super) struct Timers {
     epoch: Instant,
     heap: BinaryHeap<Reverse<(Nanos, u32, u32, Due)>>,
     /// The deadlines for registration come in order, as each is as far ahead as the others: no heap
-    /// for these, of which every connection has one.
+    /// for these, of which every connection has one. Those that come out of order, because they are
+    /// less far ahead since a moment ago, are in the heap.
     registrations: VecDeque<(Nanos, u32, u32)>,
 }
 
@@ -45,7 +46,9 @@ impl Timers {
     pub(super) fn add(&mut self, at: Instant, due: Due, conn: ConnId) {
         let at = self.nanos(at);
         match due {
-            Due::Registration => self.registrations.push_back((at, conn.slot, conn.generation)),
+            Due::Registration if self.registrations.back().is_none_or(|&(last, ..)| last <= at) => {
+                self.registrations.push_back((at, conn.slot, conn.generation));
+            }
             due => self.heap.push(Reverse((at, conn.slot, conn.generation, due))),
         }
     }

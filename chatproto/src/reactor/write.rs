@@ -7,13 +7,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Hub, LaneAction};
+use crate::hub::{Departure, Hub, LaneAction, Output};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
 use super::mail::Mail;
 use super::timer::Due;
-use super::{Reactor, Shared, clock};
+use super::{Reactor, Shared, clock, find};
 
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
@@ -26,7 +26,7 @@ impl Reactor {
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
         let own = self.lane;
-        let (chunk, aside_at) = self.post(&shared, |lane| lane != own);
+        let (chunk, aside_at) = post(&shared, &mut self.out, |lane| lane != own);
         // what others put through the hub before comes first
         let before = shared.lanes[own].take();
         drop(hub);
@@ -46,39 +46,16 @@ impl Reactor {
         self.write_dirty(now);
     }
 
-    /// Posts the hub's output to those loops that `is_for` says. Returns the objects of the batch,
-    /// and where those begin in it that stand aside. To be called under the hub's lock.
-    fn post(&mut self, shared: &Shared, is_for: impl Fn(usize) -> bool) -> (Arc<Chunk>, u32) {
-        let (mut log, aside_at) = self.out.take_log(shared.budget.buffer());
-        if log.capacity() / 4 > log.len() && self.out.actions_len() > SHARED_BY {
-            // many may have to keep it: what it holds is what it should cost
-            log.shrink_to_fit();
-        }
-        let chunk = Arc::new(Chunk::new(log, &shared.budget));
-        for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
-            if is_for(lane) && !actions.is_empty() {
-                // the next batch will be about as long
-                let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
-                let actions = std::mem::replace(actions, next);
-                let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
-                // a loop that cannot be woken is gone, and its connections with it
-                let _ = shared.lanes[lane].send(mail);
-            }
-        }
-        (chunk, aside_at)
-    }
-
     /// Appends a batch to the outboxes of the connections that this loop owns.
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
-        let shared = Arc::clone(&self.shared);
         for action in actions {
             let (LaneAction::Deliver { slot, generation, .. }
             | LaneAction::Close { slot, generation }) = *action;
-            let Some(conn) = self.conn(slot, generation) else { continue };
+            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             match *action {
                 LaneAction::Deliver { object, .. } => {
                     let range = object.bounds(aside_at);
-                    conn.outbox.push(chunk, range, &shared.limits, shared.policy);
+                    conn.outbox.push(chunk, range, &self.limits, self.policy);
                 }
                 LaneAction::Close { .. } => {
                     conn.discard_input();
@@ -111,7 +88,7 @@ impl Reactor {
 
     /// Writes as much as the socket takes and the peer's pace allows.
     fn write(&mut self, slot: u32, now: Instant) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, limits) = (&self.shared, &self.limits);
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         conn.is_dirty = false;
         if conn.is_lingering() {
@@ -137,10 +114,10 @@ impl Reactor {
                 Ok(count) => {
                     // the pace counts from the write itself, however long the turn has been
                     let now = if conn.outbox.is_paced() { clock::instant() } else { now };
-                    conn.outbox.handle_written(count, now, &shared.limits);
+                    conn.outbox.handle_written(count, now, limits);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    conn.outbox.handle_refused(&shared.limits, shared.policy);
+                    conn.outbox.handle_refused(limits, self.policy);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if conn.closing.is_some() => return self.drop_conn(slot, Departure::Lost),
@@ -182,7 +159,7 @@ impl Reactor {
 
     /// Nothing more is to come for the connection; what is queued may still go out.
     fn begin_drain(&mut self, slot: u32) {
-        self.enter(slot, Step::Draining, clock::instant() + self.shared.limits.drain);
+        self.enter(slot, Step::Draining, clock::instant() + self.limits.drain);
     }
 
     /// Goes on to a step of the connection's end, unless it is there or further.
@@ -215,9 +192,9 @@ impl Reactor {
             shared.carry_out(effect);
         }
         // by mail to the own connections too: this may be in the middle of writing to them
-        self.post(&shared, |_| true);
+        post(&shared, &mut self.out, |_| true);
         drop(hub);
-        let until = now + shared.limits.linger;
+        let until = now + self.limits.linger;
         self.enter(slot, Step::LastWords, until);
         self.make_dirty(slot);
     }
@@ -230,7 +207,7 @@ impl Reactor {
             return self.drop_conn(slot, Departure::Left);
         }
         conn.discard_input();
-        let until = now + self.shared.limits.linger;
+        let until = now + self.limits.linger;
         let id = conn.id;
         self.enter(slot, Step::Lingering, until);
         self.lingering.push_back(id);
@@ -250,4 +227,30 @@ impl Reactor {
             self.drop_conn(slot, Departure::Lost);
         }
     }
+}
+
+/// Posts the hub's output to those loops that `is_for` says. Returns the objects of the batch, and
+/// where those begin in it that stand aside. To be called under the hub's lock.
+pub(super) fn post(
+    shared: &Shared,
+    out: &mut Output,
+    is_for: impl Fn(usize) -> bool,
+) -> (Arc<Chunk>, u32) {
+    let (mut log, aside_at) = out.take_log(shared.budget.buffer());
+    if log.capacity() / 4 > log.len() && out.actions_len() > SHARED_BY {
+        // many may have to keep it: what it holds is what it should cost
+        log.shrink_to_fit();
+    }
+    let chunk = Arc::new(Chunk::new(log, &shared.budget));
+    for (lane, actions) in out.lanes.iter_mut().enumerate() {
+        if is_for(lane) && !actions.is_empty() {
+            // the next batch will be about as long
+            let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
+            let actions = std::mem::replace(actions, next);
+            let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
+            // a loop that cannot be woken is gone, and its connections with it
+            let _ = shared.lanes[lane].send(mail);
+        }
+    }
+    (chunk, aside_at)
 }
