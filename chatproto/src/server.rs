@@ -13,8 +13,9 @@ use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
 use crate::history::{History, Inbox};
-use crate::hub::{Hub, HubBuilder};
+use crate::hub::{Ban, BanTarget, Hub, HubBuilder, Now};
 use crate::limits::Limits;
+use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::reactor::{self, Reactor, Setup, Shared};
 use crate::workers::{Applied, Workers, panic_text};
@@ -337,6 +338,73 @@ impl ServerHandle {
     /// that has passed, how near the one lock is to being what limits the server.
     pub fn lock_held(&self) -> Duration {
         self.shared.lock_held()
+    }
+
+    /// Other bounds from now on, for every connection, but for this: whoever is a user already may go
+    /// on sending frames of the old length; nobody is thrown out because there are too many
+    /// connections or rooms, or a name is too long; and a deadline that is running stays what it is.
+    /// With another [`Limits::rate`], everybody has a whole burst again.
+    ///
+    /// # Errors
+    /// [`ServerError::Limits`] as at [`ServerBuilder::bind`]; then nothing changes.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), ServerError> {
+        self.shared.set_limits(limits)
+    }
+
+    /// What happens from now on to a connection whose queue is full.
+    pub fn set_slow_reader(&self, policy: SlowReader) {
+        self.shared.set_policy(policy);
+    }
+
+    /// Another token for `/admin`, or none. Who is an admin stays one.
+    pub fn set_admin_token(&self, token: Option<&str>) {
+        self.shared.hub().set_admin_token(token);
+    }
+
+    /// Whether everybody is told from now on who comes and goes.
+    pub fn set_announce(&self, announces: bool) {
+        self.shared.hub().set_announce(announces);
+    }
+
+    /// Shuts somebody out: see [`Hub::ban`]. Before [`Server::run`] too, so that bans that were kept
+    /// hold from the first connection on. Returns how many users were closed.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0))?;
+    /// let mut ban = chatproto::Ban::new("192.0.2.0/24".parse()?);
+    /// ban.reason = "spam".to_owned();
+    /// server.handle().ban(ban);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ban(&self, ban: Ban) -> usize {
+        self.shared.control(|hub, now, out| hub.ban(ban, now, out))
+    }
+
+    /// Lifts a ban. Returns it, if there was one.
+    pub fn unban(&self, target: &BanTarget) -> Option<Ban> {
+        self.shared.hub().unban(target, Now::system())
+    }
+
+    /// The bans that hold now, whoever made them, in no particular order.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.shared.hub().bans(Now::system()).collect()
+    }
+
+    /// Takes the word from whoever has this name, now or later: see [`Hub::mute`].
+    pub fn mute(&self, name: &UserName, remaining: Option<Duration>) {
+        self.shared.control(|hub, now, out| hub.mute(name, remaining, now, out));
+    }
+
+    /// Lets a muted user speak again. Whether the user was muted.
+    pub fn unmute(&self, name: &UserName) -> bool {
+        self.shared.control(|hub, now, out| hub.unmute(name, now, out))
+    }
+
+    /// Who is muted by name now, and for how long yet: see [`Hub::mutes`].
+    pub fn mutes(&self) -> Vec<(UserName, Option<Duration>)> {
+        self.shared.hub().mutes(Now::system()).collect()
     }
 
     /// How many connections there are, registered or not.

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
-//!          │      │        └──► budgets       … and how much of a kind the log may hold
-//!          │      └───► audit                 what moderators did, in a file
+//!          │ │    │ │      └──► budgets       … and how much of a kind the log may hold
+//!          │ │    │ └──► audit                what moderators did, in a file
+//!          │ │    └────► reload, token        what changes while it runs; the admins' token
+//!          │ └─► config                       options from the environment and a file
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!          │               └► connection      … over one connection that is made again when lost
@@ -24,12 +26,15 @@ mod budgets;
 mod chat;
 mod check;
 mod cli;
+mod config;
 mod failure;
 mod load;
 mod log;
+mod reload;
 mod serve;
 mod stderr;
 mod text;
+mod token;
 mod units;
 
 use std::ffi::OsString;

@@ -104,7 +104,8 @@ pub enum Event {
         address: IpAddr,
         /// What was done.
         act: Act,
-        /// To whom: a user, an address, a room; empty for all.
+        /// To whom: a user, an address, a room; empty for all. Of a ban that was lifted, as it was
+        /// written when the ban was made.
         target: String,
         /// For how long; `None` if there is no end to it.
         duration: Option<Duration>,

@@ -35,6 +35,7 @@ mod archive;
 mod audience;
 mod builder;
 mod commands;
+mod control;
 mod event;
 mod history;
 mod login;
@@ -65,6 +66,7 @@ use crate::spare::GiveBack;
 pub(crate) use archive::Record;
 pub use archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Place, Selection};
 pub use builder::HubBuilder;
+pub use control::{Ban, BanTarget};
 pub use event::{Act, Departure, Event};
 pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
@@ -128,6 +130,8 @@ pub struct Hub {
     rooms: Rooms,
     endpoints: Endpoints<&'static Command>,
     limits: Limits,
+    /// Nobody has a longer name: the largest bound that there was.
+    longest_name: usize,
     sanctions: Sanctions,
     admin_token: Option<Secret>,
     /// Whether everybody is told who comes and goes.

@@ -30,7 +30,7 @@ impl Hub {
         } else if !address.is_loopback() && of_address as usize > self.limits.per_address {
             let reason = "there are too many connections from your address. Close some.";
             self.refuse(conn, "", reason, now, out);
-        } else if let Some(reason) = self.ban(conn, None, now) {
+        } else if let Some(reason) = self.ban_of(conn, None, now) {
             self.refuse(conn, "", &reason, now, out);
         }
         conn
@@ -58,7 +58,7 @@ impl Hub {
             Ok(name) => name,
             Err(error) => return self.handle_bad_name(conn, bytes, error, now, out),
         };
-        if let Some(reason) = self.ban(conn, Some(&name), now) {
+        if let Some(reason) = self.ban_of(conn, Some(&name), now) {
             return self.refuse(conn, name.as_str(), &reason, now, out);
         }
         if !self.users.claim(conn, &name) {
@@ -196,7 +196,7 @@ impl Hub {
     /// It is decided about another name for a user.
     fn rename(&mut self, conn: ConnId, decision: Completion, now: Now, out: &mut Output) {
         let name = self.users.get(conn).and_then(Session::renaming).cloned();
-        let banned = name.as_ref().and_then(|name| self.ban(conn, Some(name), now));
+        let banned = name.as_ref().and_then(|name| self.ban_of(conn, Some(name), now));
         let decision = match (decision, banned, name) {
             (Completion::Claimed, Some(reason), Some(name)) => {
                 out.effects.push_back(Effect::Release { name });
@@ -238,7 +238,7 @@ impl Hub {
     }
 
     /// Why a connection is banned, by its address or by the name that it is to have.
-    pub(super) fn ban(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
+    pub(super) fn ban_of(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
         let (address, now) = (self.users.get(conn)?.address, now.monotonic);
         let of_address = self.sanctions.ban_of_address(address, now);
         let of_name = || self.sanctions.ban_of_name(name?.as_str(), now);
@@ -250,7 +250,7 @@ impl Hub {
     /// Makes a claimant whose name was granted a user, unless it was banned meanwhile.
     pub(super) fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
-        if let Some(reason) = self.ban(conn, Some(&name), now) {
+        if let Some(reason) = self.ban_of(conn, Some(&name), now) {
             self.refuse(conn, name.as_str(), &reason, now, out);
             return out.effects.push_back(Effect::Release { name });
         }

@@ -135,6 +135,12 @@ impl Conn {
         }
     }
 
+    /// There is another rate: what the peer sent until now does not count. Whether it may go on.
+    pub(super) fn forgive(&mut self) -> bool {
+        self.allowance = None;
+        std::mem::take(&mut self.is_paused)
+    }
+
     /// Whether its socket should be read.
     pub(super) fn wants_bytes(&self) -> bool {
         !self.at_end && !self.is_waiting() && !self.is_paused && !self.has_stash()

@@ -38,6 +38,8 @@ use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::history::Queue;
 use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
+use crate::limits::Limits;
+use crate::outbox::SlowReader;
 
 use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
@@ -75,8 +77,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
         lanes,
-        limits: setup.limits,
-        policy: setup.policy,
         budget: Arc::default(),
         observer: setup.observer,
         workers: setup.workers,
@@ -92,6 +92,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         poll,
         shared: Arc::clone(&shared),
         acceptor: if lane == ACCEPTING { acceptor.take() } else { None },
+        limits: setup.limits.clone(),
+        policy: setup.policy,
         conns: Vec::new(),
         open: 0,
         timers: Timers::new(),
@@ -100,8 +102,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         drained: Vec::new(),
         overdue: Vec::new(),
         completed: Vec::new(),
-        effects: Vec::new(),
-        claims: Vec::new(),
         deadlines: Vec::new(),
         ready: VecDeque::new(),
         dirty: Vec::new(),
@@ -121,6 +121,9 @@ pub(crate) struct Reactor {
     lane: usize,
     poll: Poll,
     shared: Arc<Shared>,
+    /// Its own copy, so that no loop waits for another to read them.
+    limits: Limits,
+    policy: SlowReader,
     /// Only one loop accepts, and only until the server stops.
     acceptor: Option<Acceptor>,
     /// By slot.
@@ -132,10 +135,6 @@ pub(crate) struct Reactor {
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
-    /// What the hub wants done elsewhere, for when the batch is handed out.
-    effects: Vec<Effect>,
-    /// Claims to decide outside the lock.
-    claims: Vec<Effect>,
     deadlines: Vec<ConnId>,
     /// To be sent nothing more: they only wait for their peer's end.
     drained: Vec<ConnId>,
@@ -290,12 +289,33 @@ impl Reactor {
                     acceptor.handle_room();
                 }
             }
+            Mail::Limits(limits) => self.set_limits(*limits),
+            Mail::Policy(policy) => self.policy = policy,
+            Mail::HubDue(due) => {
+                self.hub_due = Some(self.hub_due.map_or(due, |before| before.min(due)));
+            }
+        }
+    }
+
+    /// Other bounds from now on.
+    fn set_limits(&mut self, limits: Limits) {
+        let is_other_rate = limits.rate != self.limits.rate;
+        self.limits = limits;
+        if !is_other_rate {
+            return;
+        }
+        // what was used up of the old rate says nothing about the new one
+        for slot in 0..self.conns.len() {
+            if let Some(conn) = &mut self.conns[slot]
+                && conn.forgive()
+            {
+                self.make_ready(slot as u32);
+            }
         }
     }
 
     fn conn(&mut self, slot: u32, generation: u32) -> Option<&mut Conn> {
-        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
-        (conn.id.generation == generation).then_some(conn)
+        find(&mut self.conns, slot, generation)
     }
 
     /// Steps 2 and 3 of a turn, as often as the arena is full.
@@ -328,9 +348,9 @@ impl Reactor {
         arena: &'a mut [u8],
         ops: &mut Vec<Op<'a>>,
     ) -> &'a mut [u8] {
-        let shared = Arc::clone(&self.shared);
-        let (limits, slot) = (&shared.limits, id.slot);
-        let Some(conn) = self.conn(slot, id.generation) else { return arena };
+        let slot = id.slot;
+        let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
+        let limits = &self.limits;
         conn.is_ready = false;
         let (length, mut again) = match conn.fill(arena, limits) {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
@@ -402,7 +422,7 @@ impl Reactor {
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
-            if shared.connections() > shared.limits.connections {
+            if shared.connections() > self.limits.connections {
                 self.give_way();
             }
         }
@@ -423,17 +443,15 @@ impl Reactor {
                 continue;
             }
             handle_op(&mut hub, conn.id, &op.input, now, &mut self.out);
-            while let Some(effect) = self.out.next_effect() {
-                match effect {
-                    Effect::Claim { token, .. } if !decides => {
-                        hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
-                    }
-                    effect => self.effects.push(effect),
+            if !decides {
+                // the rest is carried out when the batch is handed out
+                while let Some(token) = self.out.next_claim() {
+                    hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
                 }
             }
             if hub.is_waiting(conn.id) {
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.hold(&op, self.holds, &shared.limits);
+                conn.hold(&op, self.holds, &self.limits);
                 self.lose_patience(op.slot);
             }
         }
@@ -450,10 +468,13 @@ impl Reactor {
     /// Decides about names, as far as that needs no waiting. (A claim is in nobody's way meanwhile:
     /// the name is held.)
     fn decide_claims(&mut self) {
-        for effect in std::mem::take(&mut self.claims) {
-            let Effect::Claim { token, name, .. } = &effect else { continue };
-            match self.shared.decide(name) {
-                Some(completion) => self.completed.push((*token, completion)),
+        while let Some(effect) = self.out.next_effect() {
+            let decided = match &effect {
+                Effect::Claim { token, name, .. } => self.shared.decide(name).map(|c| (*token, c)),
+                _ => None,
+            };
+            match decided {
+                Some(completion) => self.completed.push(completion),
                 None => self.shared.carry_out(effect),
             }
         }
@@ -471,7 +492,7 @@ impl Reactor {
         }
         self.conns[id.slot()] = Some(Conn::new(stream, id));
         self.open += 1;
-        self.timers.add(now + self.shared.limits.registration, Due::Registration, id);
+        self.timers.add(now + self.limits.registration, Due::Registration, id);
     }
 
     fn drop_conn(&mut self, slot: u32, reason: Departure) {
@@ -499,6 +520,12 @@ impl Reactor {
             self.hand_out(hub, now.monotonic);
         }
     }
+}
+
+/// The connection in that slot, if it is still the one that was meant.
+fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut Conn> {
+    let conn = conns.get_mut(slot as usize)?.as_mut()?;
+    (conn.id.generation == generation).then_some(conn)
 }
 
 /// Puts one operation through the hub.

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::accounts::Accounts;
 use crate::chunk::Budget;
+use crate::error::ServerError;
 use crate::extension::Observer;
 use crate::history::Queue;
-use crate::hub::{Completion, Effect, Event, Hub, Token};
+use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
@@ -18,6 +19,7 @@ use crate::workers::Workers;
 use super::clock;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
+use super::write::post;
 
 /// How long after something happened the memory is given back that was needed for it.
 pub(super) const SHRINK: Duration = Duration::from_secs(1);
@@ -26,8 +28,6 @@ pub(super) const SHRINK: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
-    pub(super) limits: Limits,
-    pub(super) policy: SlowReader,
     pub(super) budget: Arc<Budget>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
@@ -121,6 +121,45 @@ impl Shared {
             return Some(Completion::Reserved);
         }
         (!self.has_directory).then_some(Completion::Claimed)
+    }
+
+    /// Has the application do something to the hub, and hands out what comes of it.
+    pub(crate) fn control<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Hub, Now, &mut Output) -> T,
+    ) -> T {
+        let mut out = Output::new();
+        let mut hub = self.hub();
+        let done = act(&mut hub, Now::system(), &mut out);
+        post(self, &mut out, |_| true);
+        if let Some(due) = hub.poll_timeout() {
+            // a loop that cannot be woken is gone
+            let _ = self.lanes[0].send(Mail::HubDue(due));
+        }
+        drop(hub);
+        for event in out.take_events() {
+            self.observe(&event);
+        }
+        done
+    }
+
+    /// Other bounds for the hub and for every loop.
+    pub(crate) fn set_limits(&self, limits: Limits) -> Result<(), ServerError> {
+        let limits = limits.checked().map_err(ServerError::Limits)?;
+        let mut hub = self.hub();
+        // under the lock, so that all agree on which bounds came last
+        for lane in &self.lanes {
+            let _ = lane.send(Mail::Limits(Box::new(limits.clone())));
+        }
+        hub.set_limits(limits);
+        Ok(())
+    }
+
+    pub(crate) fn set_policy(&self, policy: SlowReader) {
+        let _hub = self.hub();
+        for lane in &self.lanes {
+            let _ = lane.send(Mail::Policy(policy));
+        }
     }
 
     pub(crate) fn observe(&self, event: &Event) {

@@ -7,13 +7,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Effect, Hub, LaneAction};
+use crate::hub::{Departure, Effect, Hub, LaneAction, Output};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
 use super::mail::Mail;
 use super::timer::Due;
-use super::{Reactor, Shared, clock};
+use super::{Reactor, Shared, clock, find};
 
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
@@ -26,7 +26,7 @@ impl Reactor {
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
         let own = self.lane;
-        let (chunk, aside_at) = self.post(&shared, |lane| lane != own);
+        let (chunk, aside_at) = post(&shared, &mut self.out, |lane| lane != own);
         // what others put through the hub before comes first
         let before = shared.lanes[own].take();
         drop(hub);
@@ -45,52 +45,16 @@ impl Reactor {
         self.write_dirty(now);
     }
 
-    /// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history,
-    /// and what is to be done elsewhere to those who do it. Returns the objects of the batch,
-    /// and where those begin in it that stand aside. To be called under the hub's lock.
-    fn post(&mut self, shared: &Arc<Shared>, is_for: impl Fn(usize) -> bool) -> (Arc<Chunk>, u32) {
-        let (mut log, aside_at) = self.out.take_log(shared.budget.buffer());
-        if log.capacity() / 4 > log.len() && self.out.actions_len() > SHARED_BY {
-            // many may have to keep it: what it holds is what it should cost
-            log.shrink_to_fit();
-        }
-        let chunk = Arc::new(Chunk::new(log, &shared.budget));
-        // what is kept comes before what is asked about it
-        if let Some(history) = shared.history.as_ref().filter(|_| !self.out.records.is_empty()) {
-            history.keep(&chunk, aside_at, &mut self.out.records);
-        }
-        self.effects.extend(std::iter::from_fn(|| self.out.next_effect()));
-        // under the lock, so that what concerns one name is queued in the hub's order
-        for effect in self.effects.drain(..) {
-            match effect {
-                Effect::Claim { .. } if shared.accounts.is_some() => self.claims.push(effect),
-                effect => shared.carry_out(effect),
-            }
-        }
-        for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
-            if is_for(lane) && !actions.is_empty() {
-                // the next batch will be about as long
-                let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
-                let actions = std::mem::replace(actions, next);
-                let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
-                // a loop that cannot be woken is gone, and its connections with it
-                let _ = shared.lanes[lane].send(mail);
-            }
-        }
-        (chunk, aside_at)
-    }
-
     /// Appends a batch to the outboxes of the connections that this loop owns.
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
-        let shared = Arc::clone(&self.shared);
         for action in actions {
             let (LaneAction::Deliver { slot, generation, .. }
             | LaneAction::Close { slot, generation }) = *action;
-            let Some(conn) = self.conn(slot, generation) else { continue };
+            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             match *action {
                 LaneAction::Deliver { object, .. } => {
                     let range = object.bounds(aside_at);
-                    conn.outbox.push(chunk, range, &shared.limits, shared.policy);
+                    conn.outbox.push(chunk, range, &self.limits, self.policy);
                 }
                 LaneAction::Close { .. } => {
                     conn.discard_input();
@@ -123,7 +87,7 @@ impl Reactor {
 
     /// Writes as much as the socket takes and the peer's pace allows.
     fn write(&mut self, slot: u32, now: Instant) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, limits) = (&self.shared, &self.limits);
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         conn.is_dirty = false;
         if conn.is_lingering() {
@@ -149,10 +113,10 @@ impl Reactor {
                 Ok(count) => {
                     // the pace counts from the write itself, however long the turn has been
                     let now = if conn.outbox.is_paced() { clock::instant() } else { now };
-                    conn.outbox.handle_written(count, now, &shared.limits);
+                    conn.outbox.handle_written(count, now, limits);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    conn.outbox.handle_refused(&shared.limits, shared.policy);
+                    conn.outbox.handle_refused(limits, self.policy);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) if conn.closing.is_some() => return self.drop_conn(slot, Departure::Lost),
@@ -194,7 +158,7 @@ impl Reactor {
 
     /// Nothing more is to come for the connection; what is queued may still go out.
     fn begin_drain(&mut self, slot: u32) {
-        self.enter(slot, Step::Draining, clock::instant() + self.shared.limits.drain);
+        self.enter(slot, Step::Draining, clock::instant() + self.limits.drain);
     }
 
     /// Goes on to a step of the connection's end, unless it is there or further.
@@ -224,9 +188,9 @@ impl Reactor {
         conn.outbox.push_last(object, &shared.budget);
         self.hub_due = hub.poll_timeout();
         // by mail to the own connections too: this may be in the middle of writing to them
-        self.post(&shared, |_| true);
+        post(&shared, &mut self.out, |_| true);
         drop(hub);
-        let until = now + shared.limits.linger;
+        let until = now + self.limits.linger;
         self.enter(slot, Step::LastWords, until);
         self.make_dirty(slot);
     }
@@ -239,7 +203,7 @@ impl Reactor {
             return self.drop_conn(slot, Departure::Left);
         }
         conn.discard_input();
-        let until = now + self.shared.limits.linger;
+        let until = now + self.limits.linger;
         let id = conn.id;
         self.enter(slot, Step::Lingering, until);
         self.lingering.push_back(id);
@@ -261,4 +225,46 @@ impl Reactor {
             self.drop_conn(slot, Departure::Lost);
         }
     }
+}
+
+/// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history, and
+/// what is to be done elsewhere to those who do it (but claims, if there are accounts: whether the
+/// name is reserved is not asked under the lock). Returns the objects of the batch, and where those
+/// begin in it that stand aside. To be called under the hub's lock.
+pub(super) fn post(
+    shared: &Arc<Shared>,
+    out: &mut Output,
+    is_for: impl Fn(usize) -> bool,
+) -> (Arc<Chunk>, u32) {
+    let (mut log, aside_at) = out.take_log(shared.budget.buffer());
+    if log.capacity() / 4 > log.len() && out.actions_len() > SHARED_BY {
+        // many may have to keep it: what it holds is what it should cost
+        log.shrink_to_fit();
+    }
+    let chunk = Arc::new(Chunk::new(log, &shared.budget));
+    // what is kept comes before what is asked about it
+    if let Some(history) = shared.history.as_ref().filter(|_| !out.records.is_empty()) {
+        history.keep(&chunk, aside_at, &mut out.records);
+    }
+    // under the lock, so that what concerns one name is queued in the hub's order
+    for _ in 0..out.effects.len() {
+        match out.effects.pop_front() {
+            Some(claim @ Effect::Claim { .. }) if shared.accounts.is_some() => {
+                out.effects.push_back(claim);
+            }
+            Some(effect) => shared.carry_out(effect),
+            None => break,
+        }
+    }
+    for (lane, actions) in out.lanes.iter_mut().enumerate() {
+        if is_for(lane) && !actions.is_empty() {
+            // the next batch will be about as long
+            let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
+            let actions = std::mem::replace(actions, next);
+            let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
+            // a loop that cannot be woken is gone, and its connections with it
+            let _ = shared.lanes[lane].send(mail);
+        }
+    }
+    (chunk, aside_at)
 }
