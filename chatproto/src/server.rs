@@ -15,6 +15,8 @@ use crate::hub::{Hub, HubBuilder};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 use crate::reactor::{self, Reactor, Setup, Shared};
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::workers::{Workers, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
@@ -30,6 +32,10 @@ pub struct ServerBuilder {
     observer: Option<Arc<dyn Observer>>,
     directory: Option<Arc<dyn Directory>>,
     has_handlers: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    is_tls_only: bool,
 }
 
 impl ServerBuilder {
@@ -73,6 +79,23 @@ impl ServerBuilder {
     #[must_use]
     pub fn directory(mut self, directory: impl Directory) -> Self {
         self.directory = Some(Arc::new(directory));
+        self
+    }
+
+    /// Speaks TLS too, on the same port: the first byte of a connection tells TLS from text. Default:
+    /// text only.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether, with [`ServerBuilder::tls`], those who send a name in text are refused. Default: no.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_only(mut self, is_tls_only: bool) -> Self {
+        self.is_tls_only = is_tls_only;
         self
     }
 
@@ -149,6 +172,8 @@ impl ServerBuilder {
             has_directory: self.directory.is_some(),
             threads: self.threads,
             listener,
+            #[cfg(feature = "tls")]
+            door: self.tls.as_ref().map(|tls| reactor::Door::new(tls, self.is_tls_only)),
         })
         .map_err(io("cannot make an event loop"))?;
         Ok(Server { local_addr, shared, reactors })
@@ -202,6 +227,10 @@ impl Server {
             observer: None,
             directory: None,
             has_handlers: false,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            is_tls_only: false,
         }
     }
 
@@ -292,6 +321,14 @@ impl ServerHandle {
     /// that has passed, how near the one lock is to being what limits the server.
     pub fn lock_held(&self) -> Duration {
         self.shared.lock_held()
+    }
+
+    /// Shows another certificate, with what is asked of clients, to those who connect from now on;
+    /// those who are connected notice nothing. False, and nothing is changed, if the server speaks
+    /// no TLS.
+    #[cfg(feature = "tls")]
+    pub fn replace_tls(&self, tls: &ServerTls) -> bool {
+        self.shared.replace_tls(tls)
     }
 
     /// How many connections there are, registered or not.

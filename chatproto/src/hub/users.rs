@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     pub(super) kind: PeerKind,
     pub(super) address: IpAddr,
+    /// What it sends and is sent is encrypted on the way.
+    pub(super) is_secure: bool,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
     /// It counts against the bounds of connections.
@@ -175,6 +177,7 @@ impl Users {
             kind: PeerKind::OneRead,
             address,
             waits_for: 0,
+            is_secure: false,
             holds_place: true,
             place: 0,
             text: Box::default(),

@@ -15,7 +15,7 @@ use crate::hub::Event;
 use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
-use super::stream::Stream;
+use super::stream::{Socket, Stream};
 use super::{LISTENER, Shared};
 
 /// What one turn accepts at most, so that those who are connected are not kept waiting.
@@ -96,7 +96,7 @@ impl Acceptor {
                     if !INHERITED && configure(&SockRef::from(&stream)).is_err() {
                         continue;
                     }
-                    let stream = Stream::Tcp(stream);
+                    let stream = shared.stream(Socket::Tcp(stream));
                     let to = least_loaded(shared);
                     shared.lanes[to].load.fetch_add(1, Ordering::Relaxed);
                     if to == lane {

@@ -16,7 +16,10 @@ mod clock;
 mod conn;
 mod mail;
 mod mailbox;
+mod opening;
 mod relief;
+#[cfg(feature = "tls")]
+mod secure;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -44,6 +47,8 @@ use relief::SHRINK;
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
+#[cfg(feature = "tls")]
+pub(crate) use secure::Door;
 pub(crate) use shared::{Setup, Shared};
 
 const LISTENER: PollToken = PollToken(usize::MAX);
@@ -77,6 +82,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         workers: setup.workers,
         has_directory: setup.has_directory,
         stop: Stop::new(),
+        #[cfg(feature = "tls")]
+        door: setup.door,
         lock_held: AtomicU64::new(0),
     });
     let make = |(lane, poll)| Reactor {
@@ -88,6 +95,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         open: 0,
         timers: Timers::new(),
         fresh: Vec::new(),
+        failed: Vec::new(),
         gone: Vec::new(),
         completed: Vec::new(),
         deadlines: Vec::new(),
@@ -116,6 +124,8 @@ pub(crate) struct Reactor {
     timers: Timers,
     /// Accepted, and not yet known to the hub.
     fresh: Vec<(Stream, IpAddr)>,
+    /// Whose TLS failed, and why.
+    failed: Vec<(ConnId, String)>,
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
@@ -200,6 +210,7 @@ impl Reactor {
     /// Whether something waits for the hub that is no input of a connection.
     fn has_hub_work(&self) -> bool {
         !(self.fresh.is_empty()
+            && self.failed.is_empty()
             && self.gone.is_empty()
             && self.completed.is_empty()
             && self.deadlines.is_empty()
@@ -235,7 +246,7 @@ impl Reactor {
     fn take_readiness(&mut self, slot: u32, readiness: Readiness) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         conn.saw_end |= readiness.read_closed;
-        if readiness.writable && conn.outbox.is_refused() {
+        if readiness.writable && (conn.outbox.is_refused() || conn.stream.has_unsent()) {
             conn.outbox.handle_writable();
             self.make_dirty(slot);
         }
@@ -266,13 +277,18 @@ impl Reactor {
             self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
+                Due::Registration if conn.stream.is_handshaking() => self.give_up_handshake(slot),
                 Due::Registration if conn.is_guest() || conn.is_waiting => {
                     let id = conn.id;
                     self.deadlines.push(id);
+                    self.settle(slot);
                 }
                 Due::Registration => {}
                 // if bytes came meanwhile, they have set a timer of their own
-                Due::Silence => self.make_ready(slot),
+                Due::Silence => {
+                    self.settle(slot);
+                    self.make_ready(slot);
+                }
                 Due::Resume => {
                     conn.is_paused = false;
                     self.make_ready(slot);
@@ -322,11 +338,21 @@ impl Reactor {
         let (limits, slot) = (&shared.limits, id.slot);
         let Some(conn) = self.conn(slot, id.generation) else { return arena };
         conn.is_ready = false;
-        let (length, mut again) = match conn.fill(arena) {
-            Ok(Filled::Bytes(length)) => (length, length == arena.len().min(READ_MOST)),
+        let was_shut = conn.stream.is_shut();
+        let filled = conn.fill(arena);
+        if was_shut && !self.open_up(slot, ops) {
+            return arena;
+        }
+        let Some(conn) = self.conn(slot, id.generation) else { return arena };
+        let (length, mut again) = match filled {
+            Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
             Ok(Filled::Nothing) => {
                 conn.handle_silence(now, limits, ops);
+                return arena;
+            }
+            Ok(Filled::More) => {
+                self.make_ready(slot);
                 return arena;
             }
             Err(_) => {
@@ -373,6 +399,9 @@ impl Reactor {
         if shared.is_stopping() {
             // whoever says goodbye to all may have been here before
             self.fresh.clear();
+        }
+        for (conn, reason) in self.failed.drain(..) {
+            hub.handle_failed_handshake(conn, reason, &mut self.out);
         }
         for (conn, reason) in self.gone.drain(..) {
             hub.handle_disconnect(conn, reason, now, &mut self.out);
@@ -473,6 +502,8 @@ impl Reactor {
 /// Puts one operation through the hub.
 fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
     match input {
+        Input::Secured => hub.handle_secured(conn),
+        Input::Insecure(name) => hub.handle_insecure_name(conn, name, now, out),
         Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
         Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
         Input::LateLineFeed => hub.handle_late_line_feed(conn),

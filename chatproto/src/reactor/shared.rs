@@ -14,6 +14,9 @@ use crate::workers::Workers;
 
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
+#[cfg(feature = "tls")]
+use super::secure::Door;
+use super::stream::{Socket, Stream};
 
 /// What the loops of a server have in common.
 pub(crate) struct Shared {
@@ -26,6 +29,9 @@ pub(crate) struct Shared {
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
     pub(super) stop: Stop,
+    /// How connections come in that may or must speak TLS; none if they must not.
+    #[cfg(feature = "tls")]
+    pub(super) door: Option<Door>,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
 }
@@ -40,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) has_directory: bool,
     pub(crate) threads: usize,
     pub(crate) listener: std::net::TcpListener,
+    #[cfg(feature = "tls")]
+    pub(crate) door: Option<Door>,
 }
 
 impl Shared {
@@ -81,6 +89,21 @@ impl Shared {
     /// How many connections the loops have, or have in their mail.
     pub(super) fn connections(&self) -> usize {
         self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The stream of a connection that came in.
+    pub(super) fn stream(&self, socket: Socket) -> Stream {
+        #[cfg(feature = "tls")]
+        if let Some(door) = &self.door {
+            return Stream::at(door, socket);
+        }
+        Stream::plain(socket)
+    }
+
+    /// Those who come from now on are shown another certificate. False if there is no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn replace_tls(&self, tls: &crate::tls::ServerTls) -> bool {
+        self.door.as_ref().map(|door| door.replace(tls)).is_some()
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::hub::{Completion, Effect, Hub, Now, Token};
 use crate::workers::{Job, Workers};
 
 use super::super::mail::Mail;
-use super::super::stream::Stream;
+use super::super::stream::{self, Stream};
 use super::super::{ARENA, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
@@ -115,6 +115,8 @@ impl World {
             has_directory: setup.has_directory,
             threads: setup.lanes,
             listener: LISTENER.try_clone().expect("a descriptor"),
+            #[cfg(feature = "tls")]
+            door: None,
         })
         .expect("event loops");
         let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
@@ -340,7 +342,7 @@ impl World {
         let socket = Socket::new(&self.network, client.wire);
         let (lane, address) = (client.lane, client.address);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let mail = Mail::Accepted(Stream::Simulated(socket), address);
+        let mail = Mail::Accepted(Stream::plain(stream::Socket::Simulated(socket)), address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
         self.say_name(id);
     }
