@@ -82,6 +82,7 @@ mod outbox;
 mod reactor;
 pub mod server;
 pub mod session;
+mod spare;
 mod sync;
 mod text;
 #[cfg(feature = "tls")]
@@ -100,7 +101,9 @@ pub use hub::{
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};
-pub use name::{EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_invisible};
+pub use name::{
+    EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_ignorable, is_invisible,
+};
 pub use outbox::SlowReader;
 pub use server::{Server, ServerBuilder, ServerHandle};
 pub use session::{Session, SessionEvent};

@@ -12,6 +12,7 @@
 //!          ├───► load                         how much a server carries, and what it loses
 //!          └───► check ─► raw                 whether others speak the protocol
 //!
+//! tls: certificates, of the server and of those whom the client trusts
 //! units, text: what both sides parse and print
 //! ```
 //!
@@ -30,6 +31,7 @@ mod log;
 mod serve;
 mod stderr;
 mod text;
+mod tls;
 mod units;
 
 use std::ffi::OsString;
@@ -42,6 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Chat(options) => chat::run(&options),
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Load(options) => load::run(&options),
+        cli::Command::Cert(options) => tls::cert::run(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -20,6 +20,7 @@ use crate::failure::{Failure, reason};
 use crate::log::{self, Journal};
 use crate::stderr;
 use crate::text::visible;
+use crate::tls::Material;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -48,15 +49,28 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
     let limits = options.limits(room)?;
     let token = admin_token(options)?;
     let audit = options.moderation.audit_log.as_deref().map(AuditLog::open).transpose()?;
+    let tls = Material::load(&options.tls)?;
     let journal = Arc::new(Journal::new(level));
-    let plan =
-        Plan { options, limits, token, journal: Arc::clone(&journal), audit: audit.map(Arc::new) };
+    let plan = Plan {
+        options,
+        limits,
+        token,
+        tls,
+        journal: Arc::clone(&journal),
+        audit: audit.map(Arc::new),
+    };
     let server = plan.bind()?;
     let handle = server.handle();
     stop_on_signals(handle.clone())?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     plan.log_moderation();
+    if let Some(tls) = &plan.tls {
+        tls.log();
+    }
+    if let Some(address) = server.tls_addr() {
+        info!("TLS on {address}");
+    }
     announce(&server);
     let reporter = log::report(Arc::clone(&journal), handle);
     let outcome = server.run();
@@ -219,6 +233,7 @@ struct Plan<'a> {
     options: &'a ServeOptions,
     limits: Limits,
     token: Option<AdminToken>,
+    tls: Option<Material>,
     journal: Arc<Journal>,
     audit: Option<Arc<AuditLog>>,
 }
@@ -230,7 +245,7 @@ impl Plan<'_> {
         let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
         let mut refused = None;
         for address in listen.resolve().map_err(fail)? {
-            match self.builder().bind(address) {
+            match self.builder()?.bind(address) {
                 Ok(server) => return Ok(server),
                 Err(error) => refused = Some(Failure::Usage(cannot_listen(&error))),
             }
@@ -238,7 +253,7 @@ impl Plan<'_> {
         Err(refused.unwrap_or_else(|| fail("it has no address".to_owned())))
     }
 
-    fn builder(&self) -> ServerBuilder {
+    fn builder(&self) -> Result<ServerBuilder, Failure> {
         let (journal, audit) = (Arc::clone(&self.journal), self.audit.clone());
         let observe = move |event: &Event| {
             journal.observe(event);
@@ -254,10 +269,13 @@ impl Plan<'_> {
         if let Some(token) = &self.token {
             builder = builder.admin_token(&token.0);
         }
-        match self.options.threads {
+        if let Some(tls) = &self.tls {
+            builder = tls.apply(&self.options.tls, builder)?;
+        }
+        Ok(match self.options.threads {
             Some(threads) => builder.threads(threads),
             None => builder,
-        }
+        })
     }
 
     /// Says how order is kept.

@@ -56,6 +56,7 @@ use crate::handshake::Stranger;
 use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::UserName;
+use crate::spare::GiveBack;
 
 pub use builder::HubBuilder;
 pub use event::{Act, Departure, Event};
@@ -266,6 +267,23 @@ impl Hub {
         out.close(conn);
     }
 
+    /// The peer of a user will send nothing more, and the effect that it waits for takes too long:
+    /// it is waited for no longer, and the connection closed. (For one who has no name yet that is
+    /// the business of [`Hub::handle_deadline`].)
+    pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let is_overdue =
+            |session: &users::Session| session.phase == Phase::Registered && session.waits_for != 0;
+        if self.users.get(conn).is_some_and(is_overdue) {
+            self.handle_eviction(conn, Departure::Left, now, out);
+        }
+    }
+
+    /// A connection that is being closed has been sent everything and only waits for its peer's
+    /// end: it counts against [`Limits::connections`] and [`Limits::per_address`] no longer.
+    pub fn handle_drained(&mut self, conn: ConnId) {
+        self.users.release_place(conn);
+    }
+
     /// The peer speaks another protocol (B13): it is told so, as far as it can understand.
     pub fn handle_stranger(
         &mut self,
@@ -308,12 +326,13 @@ impl Hub {
         }
     }
 
-    /// Gives back the memory that a crowd needed and those who are left do not: to be called from
-    /// time to time. It takes time that grows with the number of connections there may have been.
+    /// Gives back the memory that a crowd needed and those who are left do not, once less than a
+    /// quarter of it is in use: to be called from time to time. It takes next to no time unless a
+    /// crowd has gone since the last call.
     pub fn shrink(&mut self) {
         self.users.shrink();
         self.rooms.shrink();
-        self.orphans.shrink_to(self.orphans.len());
+        self.orphans.give_back();
     }
 
     /// Whether the connection waits for an effect, so that its input must wait too.

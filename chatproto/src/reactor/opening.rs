@@ -42,6 +42,10 @@ impl Reactor {
         let id = conn.id;
         if let Some(why) = conn.stream.take_failure() {
             self.failed.push((id, why));
+            if conn.is_lingering() {
+                self.drop_conn(slot, Departure::Lost);
+                return false;
+            }
             conn.outbox.die();
             conn.discard_input();
             // so that the peer reads the alert, which says why

@@ -33,7 +33,7 @@ impl Door {
         Door { is_for_tls_only, config: Arc::new(RwLock::new(Arc::clone(tls.config()))) }
     }
 
-    /// Another one of the same server.
+    /// Another one of the same server, with the same certificate also when that is replaced.
     pub(crate) fn beside(&self, is_for_tls_only: bool) -> Self {
         Door { is_for_tls_only, ..self.clone() }
     }

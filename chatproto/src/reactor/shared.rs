@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::chunk::Budget;
 use crate::extension::Observer;
@@ -12,11 +12,15 @@ use crate::limits::Limits;
 use crate::outbox::SlowReader;
 use crate::workers::Workers;
 
+use super::clock;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
 #[cfg(feature = "tls")]
 use super::secure::Door;
-use super::stream::{Socket, Stream};
+use super::stream::Entrance;
+
+/// How long after something happened the memory is given back that was needed for it.
+pub(super) const SHRINK: Duration = Duration::from_secs(1);
 
 /// What the loops of a server have in common.
 pub(crate) struct Shared {
@@ -29,11 +33,13 @@ pub(crate) struct Shared {
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
     pub(super) stop: Stop,
-    /// How connections come in that may or must speak TLS; none if they must not.
+    /// How connections come in that may or must speak TLS; none if there is no such listener.
     #[cfg(feature = "tls")]
     pub(super) door: Option<Door>,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
+    /// When memory was last given back of that which they have in common.
+    pub(super) shrunk_at: Mutex<Option<Instant>>,
 }
 
 /// What is needed to make the loops.
@@ -45,9 +51,7 @@ pub(crate) struct Setup {
     pub(crate) workers: Option<Workers>,
     pub(crate) has_directory: bool,
     pub(crate) threads: usize,
-    pub(crate) listener: std::net::TcpListener,
-    #[cfg(feature = "tls")]
-    pub(crate) door: Option<Door>,
+    pub(crate) listeners: Vec<(std::net::TcpListener, Entrance)>,
 }
 
 impl Shared {
@@ -59,6 +63,30 @@ impl Shared {
     /// For how long the loops have held the hub's lock, all together.
     pub(crate) fn lock_held(&self) -> Duration {
         Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
+    }
+
+    /// A loop has held the hub's lock since then.
+    pub(super) fn count_held(&self, since: Instant, until: Instant) {
+        let held = until.saturating_duration_since(since).as_nanos() as u64;
+        self.lock_held.fetch_add(held, Ordering::Relaxed);
+    }
+
+    /// Gives back the memory that is not needed any more of that which the loops have in common,
+    /// unless one of them did so less than [`SHRINK`] ago. When to ask again, if there is reason to.
+    pub(super) fn shrink(&self, now: Instant) -> Option<Instant> {
+        let mut shrunk_at = self.shrunk_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = shrunk_at.map(|at| at + SHRINK).filter(|&at| at > now);
+        if next.is_some() {
+            return next;
+        }
+        *shrunk_at = Some(now);
+        let mut hub = self.hub();
+        let since = clock::instant();
+        hub.shrink();
+        drop(hub);
+        self.count_held(since, clock::instant());
+        // a buffer is not needed if nobody took it from one time to the next
+        self.budget.shrink().then_some(now + SHRINK)
     }
 
     /// Asks every loop to say goodbye, flush and end.
@@ -89,15 +117,6 @@ impl Shared {
     /// How many connections the loops have, or have in their mail.
     pub(super) fn connections(&self) -> usize {
         self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
-    }
-
-    /// The stream of a connection that came in.
-    pub(super) fn stream(&self, socket: Socket) -> Stream {
-        #[cfg(feature = "tls")]
-        if let Some(door) = &self.door {
-            return Stream::at(door, socket);
-        }
-        Stream::plain(socket)
     }
 
     /// Those who come from now on are shown another certificate. False if there is no TLS.

@@ -21,6 +21,26 @@ pub(super) struct Stream {
     layer: Layer,
 }
 
+/// How a connection comes in: what it may and must speak.
+#[derive(Clone, Debug)]
+pub(crate) enum Entrance {
+    /// Text, and TLS is told that it is not spoken.
+    Plain,
+    /// TLS, and text if the door says so.
+    #[cfg(feature = "tls")]
+    Tls(Door),
+}
+
+impl Entrance {
+    pub(super) fn stream(self, socket: Socket) -> Stream {
+        match self {
+            Entrance::Plain => Stream::plain(socket),
+            #[cfg(feature = "tls")]
+            Entrance::Tls(door) => Stream { socket, layer: Layer::Undecided(door) },
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
@@ -47,12 +67,6 @@ impl Stream {
             #[cfg(feature = "tls")]
             layer: Layer::Plain,
         }
-    }
-
-    /// Of a socket that came in by that door.
-    #[cfg(feature = "tls")]
-    pub(super) fn at(door: &Door, socket: Socket) -> Self {
-        Stream { socket, layer: Layer::Undecided(door.clone()) }
     }
 
     /// The socket, if it is one of a simulation.

@@ -31,8 +31,7 @@ impl Reactor {
         let before = shared.lanes[own].take();
         drop(hub);
         let now = clock::instant();
-        let held = now.saturating_duration_since(since).as_nanos() as u64;
-        shared.lock_held.fetch_add(held, Ordering::Relaxed);
+        shared.count_held(since, now);
         for mail in before {
             self.take_mail(mail);
         }
@@ -254,6 +253,8 @@ impl Reactor {
         let id = conn.id;
         self.enter(slot, Step::Lingering, until);
         self.lingering.push_back(id);
+        self.drained.push(id);
+        self.shared.lanes[self.lane].lingering.fetch_add(1, Ordering::Relaxed);
         self.make_ready(slot);
     }
 

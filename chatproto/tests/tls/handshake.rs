@@ -125,7 +125,7 @@ fn a_handshake_may_be_cut_at_every_byte() {
 fn a_handshake_byte_by_byte_gets_there() {
     let house = House::new(limits());
     let mut peer = Peer::connect(house.server.address, &house.authority);
-    let mut send = |peer: &mut Peer| {
+    let send = |peer: &mut Peer| {
         let mut flight = Vec::new();
         while peer.tls.wants_write() {
             peer.tls.write_tls(&mut flight).unwrap();

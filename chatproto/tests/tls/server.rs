@@ -76,6 +76,34 @@ fn who_speaks_text_where_there_is_tls_only_is_told_so() {
 }
 
 #[test]
+fn tls_may_have_a_port_of_its_own() {
+    let authority = Authority::new();
+    let server = chatproto::Server::builder()
+        .limits(limits())
+        .tls(authority.server())
+        .tls_listen(([127, 0, 0, 1], 0))
+        .bind(([127, 0, 0, 1], 0))
+        .unwrap();
+    let (text, tls, handle) = (server.local_addr(), server.tls_addr().unwrap(), server.handle());
+    let running = thread::spawn(move || server.run());
+    let mut raw = Raw::join(text, "text");
+    let mut client = Client::builder("secret").tls(authority.client()).connect(tls).unwrap();
+    client.send("text", "hello").unwrap();
+    assert_eq!(raw.read().msg, "hello");
+    assert!(Client::builder("a").tls(authority.client()).connect(text).is_err());
+    assert!(matches!(Client::connect(tls, "a").unwrap_err(), ClientError::Refused(_)));
+    // the certificate is replaced there too
+    let other = Own::self_signed().server();
+    assert!(handle.replace_tls(&other));
+    client.send("/time", "").unwrap();
+    client.recv().unwrap();
+    let pinned = ClientTls::fingerprint(other.fingerprint());
+    Client::builder("new").tls(pinned).connect(tls).unwrap();
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_server_without_tls_says_so_to_those_who_speak_it() {
     let authority = Authority::new();
     let server = TestServer::start();
