@@ -58,6 +58,7 @@
 //! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
+//! | `tls` | TLS for both, with the feature `tls` |
 
 #![forbid(unsafe_code)]
 
@@ -86,10 +87,12 @@ pub mod session;
 mod spare;
 mod sync;
 mod text;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod workers;
 
 pub use accounts::{AccountOrder, AccountPolicy, Accounts, Credentials, Granted, Password};
-pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender};
+pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
 pub use endpoint::{Handler, Request};
 pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};

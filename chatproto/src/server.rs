@@ -17,7 +17,11 @@ use crate::hub::{Ban, BanTarget, Hub, HubBuilder, Now};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
-use crate::reactor::{self, Reactor, Setup, Shared};
+#[cfg(feature = "tls")]
+use crate::reactor::Door;
+use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::workers::{Applied, Workers, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
@@ -33,6 +37,12 @@ pub struct ServerBuilder {
     observer: Option<Arc<dyn Observer>>,
     applied: Applied,
     history: Option<Box<dyn History>>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    is_tls_only: bool,
+    #[cfg(feature = "tls")]
+    tls_listen: Option<SocketAddr>,
 }
 
 impl ServerBuilder {
@@ -96,6 +106,32 @@ impl ServerBuilder {
         self
     }
 
+    /// Speaks TLS too, on the same port: the first byte of a connection tells TLS from text. Default:
+    /// text only.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether, with [`ServerBuilder::tls`], those who send a name in text are refused. Default: no.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_only(mut self, is_tls_only: bool) -> Self {
+        self.is_tls_only = is_tls_only;
+        self
+    }
+
+    /// Speaks TLS, with [`ServerBuilder::tls`], on this address and nothing else there; the other one
+    /// then speaks text. Default: both on one port.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.tls_listen = Some(address.into());
+        self
+    }
+
     /// The token with which a user becomes an admin, by `/admin`. Default: none, and nobody can.
     #[must_use]
     pub fn admin_token(mut self, token: &str) -> Self {
@@ -147,11 +183,13 @@ impl ServerBuilder {
     /// [`ServerError::Limits`] if there is no speaking under the limits, [`ServerError::Listen`] if
     /// the address is in use or not this machine's, and [`ServerError::Io`] if the system cannot give what the event loops need.
     pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
-        let limits = self.limits.checked().map_err(ServerError::Limits)?;
+        let limits = self.limits.clone().checked().map_err(ServerError::Limits)?;
         let address = address.into();
-        let listen = |source| ServerError::Listen { address: address.to_string(), source };
-        let listener = listen_on(address).map_err(listen)?;
-        let local_addr = listener.local_addr().map_err(listen)?;
+        let (listener, local_addr) = listen_on(address)?;
+        #[cfg(not(feature = "tls"))]
+        let listeners = vec![(listener, Entrance::Plain)];
+        #[cfg(feature = "tls")]
+        let (listeners, tls_addr) = self.entrances(listener)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
         let workers = if self.applied.needs_threads() {
             let workers = Workers::start(self.worker_threads, &self.applied);
@@ -169,12 +207,36 @@ impl ServerBuilder {
             accounts: self.applied.accounts,
             has_history: self.history.is_some(),
             threads: self.threads,
-            listener,
+            listeners,
         })
         .map_err(io("cannot make an event loop"))?;
-        Ok(Server { local_addr, shared, reactors, history: self.history })
+        Ok(Server {
+            local_addr,
+            #[cfg(feature = "tls")]
+            tls_addr,
+            shared,
+            reactors,
+            history: self.history,
+        })
+    }
+
+    /// The listeners, and how connections come in there; and where there is TLS only, if anywhere.
+    #[cfg(feature = "tls")]
+    fn entrances(&self, listener: TcpListener) -> Result<Entrances, ServerError> {
+        let Some(tls) = &self.tls else { return Ok((vec![(listener, Entrance::Plain)], None)) };
+        let door = Door::new(tls, self.is_tls_only);
+        let Some(address) = self.tls_listen else {
+            return Ok((vec![(listener, Entrance::Tls(door))], None));
+        };
+        let (tls_listener, tls_addr) = listen_on(address)?;
+        let first = if self.is_tls_only { Entrance::Tls(door.clone()) } else { Entrance::Plain };
+        let second = Entrance::Tls(door.beside(true));
+        Ok((vec![(listener, first), (tls_listener, second)], Some(tls_addr)))
     }
 }
+
+#[cfg(feature = "tls")]
+type Entrances = (Vec<(TcpListener, Entrance)>, Option<SocketAddr>);
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,6 +268,8 @@ impl fmt::Debug for ServerBuilder {
 /// ```
 pub struct Server {
     local_addr: SocketAddr,
+    #[cfg(feature = "tls")]
+    tls_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     reactors: Vec<Reactor>,
     history: Option<Box<dyn History>>,
@@ -224,12 +288,25 @@ impl Server {
             observer: None,
             applied: Applied::default(),
             history: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            is_tls_only: false,
+            #[cfg(feature = "tls")]
+            tls_listen: None,
         }
     }
 
     /// The address it listens on, with the port that the system chose if it was asked to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of [`ServerBuilder::tls_listen`], if there is one, with the port that the system
+    /// chose if it was asked to.
+    #[cfg(feature = "tls")]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addr
     }
 
     /// A handle for other threads: to stop the server, and to ask who is there.
@@ -407,6 +484,14 @@ impl ServerHandle {
         self.shared.hub().mutes(Now::system()).collect()
     }
 
+    /// Shows another certificate, with what is asked of clients, to those who connect from now on;
+    /// those who are connected notice nothing. False, and nothing is changed, if the server speaks
+    /// no TLS.
+    #[cfg(feature = "tls")]
+    pub fn replace_tls(&self, tls: &ServerTls) -> bool {
+        self.shared.replace_tls(tls)
+    }
+
     /// How many connections there are, registered or not.
     pub fn connections(&self) -> usize {
         self.shared.hub().connections()
@@ -419,14 +504,21 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // so that a restarted server need not wait for old connections; elsewhere it means another thing
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// Listens on the address; returns that with its port.
+fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // so that a restarted server need not wait for old connections; elsewhere it means another
+        // thing
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from(socket);
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    listen().map_err(|source| ServerError::Listen { address: address.to_string(), source })
 }
 
 /// The standard library's hasher is seeded by the system.

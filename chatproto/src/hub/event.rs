@@ -52,6 +52,15 @@ pub enum Event {
         /// The name of the protocol.
         protocol: &'static str,
     },
+    /// A connection began to speak TLS, and did not get to the end of the handshake.
+    HandshakeFailed {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
     /// The operating system refused a connection: none is accepted for a moment.
     AcceptPaused {
         /// What it said.

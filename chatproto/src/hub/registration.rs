@@ -73,6 +73,29 @@ impl Hub {
         out.effects.push_back(Effect::Claim { token, name, address });
     }
 
+    /// The connection is encrypted: to be said before its name is handed in.
+    pub fn handle_secured(&mut self, conn: ConnId) {
+        if let Some(session) = self.users.get_mut(conn) {
+            session.is_secure = true;
+        }
+    }
+
+    /// A name came in clear where only TLS is spoken: the connection is refused.
+    pub fn handle_insecure_name(&mut self, conn: ConnId, bytes: &[u8], now: Now, out: &mut Output) {
+        let name = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
+        let reason = "this server speaks TLS only. Connect again with TLS.";
+        self.refuse(conn, name.trim(), reason, now, out);
+    }
+
+    /// The connection could not be encrypted; whatever the reason, it does not become a user.
+    pub fn handle_failed_handshake(&mut self, conn: ConnId, reason: String, out: &mut Output) {
+        self.users.release_place(conn);
+        if let Some(session) = self.users.get(conn) {
+            let address = session.address;
+            out.events.push(Event::HandshakeFailed { conn, address, reason });
+        }
+    }
+
     /// What the peer sent cannot be a name.
     pub fn handle_bad_name(
         &mut self,
@@ -101,14 +124,6 @@ impl Hub {
             _ => return,
         };
         self.refuse(conn, "", &reason, now, out);
-    }
-
-    /// Nobody on the way can read or change what the peer sends: it speaks TLS. To be called before
-    /// its name is handed in.
-    pub fn handle_secured(&mut self, conn: ConnId) {
-        if let Some(session) = self.users.get_mut(conn) {
-            session.is_secure = true;
-        }
     }
 
     /// The peer ended its name with a line feed after all: it is a stream peer (B2).

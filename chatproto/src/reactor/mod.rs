@@ -16,7 +16,10 @@ mod clock;
 mod conn;
 mod mail;
 mod mailbox;
+mod opening;
 mod relief;
+#[cfg(feature = "tls")]
+mod secure;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -48,8 +51,11 @@ use mailbox::{Mailbox, Stop};
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
+#[cfg(feature = "tls")]
+pub(crate) use secure::Door;
 use shared::SHRINK;
 pub(crate) use shared::{Setup, Shared};
+pub(crate) use stream::Entrance;
 
 /// The loop that accepts.
 const ACCEPTING: usize = 0;
@@ -73,7 +79,12 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         .iter()
         .map(|poll| Ok(Mailbox::new(Waker::new(poll.registry(), WAKER)?)))
         .collect::<io::Result<_>>()?;
-    let mut acceptor = Some(Acceptor::new(setup.listener, polls[ACCEPTING].registry())?);
+    #[cfg(feature = "tls")]
+    let door = setup.listeners.iter().find_map(|(_, entrance)| match entrance {
+        Entrance::Plain => None,
+        Entrance::Tls(door) => Some(door.clone()),
+    });
+    let mut acceptor = Some(Acceptor::new(setup.listeners, polls[ACCEPTING].registry())?);
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
         lanes,
@@ -84,6 +95,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         accounts: setup.accounts,
         history: setup.has_history.then(Queue::default),
         stop: Stop::new(),
+        #[cfg(feature = "tls")]
+        door,
         lock_held: AtomicU64::new(0),
         shrunk_at: Mutex::new(None),
     });
@@ -98,6 +111,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         open: 0,
         timers: Timers::new(),
         fresh: Vec::new(),
+        failed: Vec::new(),
         gone: Vec::new(),
         drained: Vec::new(),
         overdue: Vec::new(),
@@ -132,6 +146,8 @@ pub(crate) struct Reactor {
     timers: Timers,
     /// Accepted, and not yet known to the hub.
     fresh: Vec<(Stream, IpAddr)>,
+    /// Whose TLS failed, and why.
+    failed: Vec<(ConnId, String)>,
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
@@ -222,6 +238,7 @@ impl Reactor {
     /// Whether something waits for the hub that is no input of a connection.
     fn has_hub_work(&self) -> bool {
         !(self.fresh.is_empty()
+            && self.failed.is_empty()
             && self.gone.is_empty()
             && self.drained.is_empty()
             && self.overdue.is_empty()
@@ -258,7 +275,7 @@ impl Reactor {
             self.lose_patience(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if readiness.writable && conn.outbox.is_refused() {
+        if readiness.writable && (conn.outbox.is_refused() || conn.stream.has_unsent()) {
             conn.outbox.handle_writable();
             self.make_dirty(slot);
         }
@@ -350,13 +367,23 @@ impl Reactor {
     ) -> &'a mut [u8] {
         let slot = id.slot;
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
-        let limits = &self.limits;
         conn.is_ready = false;
-        let (length, mut again) = match conn.fill(arena, limits) {
+        let was_shut = conn.stream.is_shut();
+        let filled = conn.fill(arena, &self.limits);
+        if was_shut && !self.open_up(slot, ops) {
+            return arena;
+        }
+        let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
+        let limits = &self.limits;
+        let (length, mut again) = match filled {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
             Ok(Filled::Nothing) => {
                 conn.handle_silence(now, limits, ops);
+                return arena;
+            }
+            Ok(Filled::More) => {
+                self.make_ready(slot);
                 return arena;
             }
             Err(_) => {
@@ -403,6 +430,9 @@ impl Reactor {
         if shared.is_stopping() {
             // whoever says goodbye to all may have been here before
             self.fresh.clear();
+        }
+        for (conn, reason) in self.failed.drain(..) {
+            hub.handle_failed_handshake(conn, reason, &mut self.out);
         }
         for conn in self.drained.drain(..) {
             hub.handle_drained(conn);
@@ -531,6 +561,8 @@ fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut C
 /// Puts one operation through the hub.
 fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
     match input {
+        Input::Secured => hub.handle_secured(conn),
+        Input::Insecure(name) => hub.handle_insecure_name(conn, name, now, out),
         Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
         Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
         Input::LateLineFeed => hub.handle_late_line_feed(conn),

@@ -19,6 +19,9 @@ use crate::workers::Workers;
 use super::clock;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
+#[cfg(feature = "tls")]
+use super::secure::Door;
+use super::stream::Entrance;
 use super::write::post;
 
 /// How long after something happened the memory is given back that was needed for it.
@@ -36,6 +39,9 @@ pub(crate) struct Shared {
     /// What waits to be kept, if there is a history.
     pub(crate) history: Option<Queue>,
     pub(super) stop: Stop,
+    /// How connections come in that may or must speak TLS; none if there is no such listener.
+    #[cfg(feature = "tls")]
+    pub(super) door: Option<Door>,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
     /// When memory was last given back of that which they have in common.
@@ -53,7 +59,7 @@ pub(crate) struct Setup {
     pub(crate) accounts: Option<Arc<dyn Accounts>>,
     pub(crate) has_history: bool,
     pub(crate) threads: usize,
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) listeners: Vec<(std::net::TcpListener, Entrance)>,
 }
 
 impl Shared {
@@ -171,6 +177,12 @@ impl Shared {
     /// How many connections the loops have, or have in their mail.
     pub(super) fn connections(&self) -> usize {
         self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Those who come from now on are shown another certificate. False if there is no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn replace_tls(&self, tls: &crate::tls::ServerTls) -> bool {
+        self.door.as_ref().map(|door| door.replace(tls)).is_some()
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -101,13 +101,18 @@ impl Reactor {
             self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
+                Due::Registration if conn.stream.is_handshaking() => self.give_up_handshake(slot),
                 Due::Registration if conn.is_guest() || conn.is_waiting() => {
                     let id = conn.id;
                     self.deadlines.push(id);
+                    self.settle(slot);
                 }
                 Due::Registration => {}
                 // if bytes came meanwhile, they have set a timer of their own
-                Due::Silence => self.make_ready(slot),
+                Due::Silence => {
+                    self.settle(slot);
+                    self.make_ready(slot);
+                }
                 Due::Resume => {
                     conn.is_paused = false;
                     self.make_ready(slot);

@@ -59,6 +59,7 @@ impl Reactor {
                 LaneAction::Close { .. } => {
                     conn.discard_input();
                     self.begin_drain(slot);
+                    self.settle_soon(slot);
                 }
             }
             self.make_dirty(slot);
@@ -93,6 +94,12 @@ impl Reactor {
         if conn.is_lingering() {
             return;
         }
+        if conn.stream.has_unsent()
+            && let Err(error) = conn.stream.flush()
+            && error.kind() != ErrorKind::WouldBlock
+        {
+            return self.stop_writing(slot);
+        }
         while !conn.outbox.is_refused() {
             if conn.outbox.wants_notice() {
                 let missed = conn.outbox.take_missed();
@@ -119,16 +126,21 @@ impl Reactor {
                     conn.outbox.handle_refused(limits, self.policy);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) if conn.closing.is_some() => return self.drop_conn(slot, Departure::Lost),
-                Err(_) => {
-                    // it reads no more, but what it sent before counts (B16)
-                    conn.outbox.die();
-                    conn.saw_end = true;
-                    return self.make_ready(slot);
-                }
+                Err(_) => return self.stop_writing(slot),
             }
         }
         self.after_write(slot, now);
+    }
+
+    /// The peer reads no more, but what it sent before counts (B16).
+    fn stop_writing(&mut self, slot: u32) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if conn.closing.is_some() {
+            return self.drop_conn(slot, Departure::Lost);
+        }
+        conn.outbox.die();
+        conn.saw_end = true;
+        self.make_ready(slot);
     }
 
     /// What follows when an outbox is empty, or has to wait, or has overflown.
@@ -147,6 +159,10 @@ impl Reactor {
                 conn.is_paced = true;
                 self.timers.add(at, Due::Pace, id);
             }
+            return;
+        }
+        if conn.stream.has_unsent() {
+            // it goes out when the socket can be written to
             return;
         }
         match conn.closing_step() {
@@ -197,10 +213,14 @@ impl Reactor {
 
     /// Nothing more will be written: shuts the writing side down, so that the peer reads to the
     /// end, and waits for the peer's end.
-    fn shut_down(&mut self, slot: u32, now: Instant) {
+    pub(super) fn shut_down(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.at_end || conn.stream.shut_down_writing().is_err() {
-            return self.drop_conn(slot, Departure::Left);
+        let is_text_to_the_end = conn.at_end && !conn.stream.is_secure();
+        match if is_text_to_the_end { Ok(()) } else { conn.stream.shut_down_writing() } {
+            // what ends TLS goes out when the socket can be written to
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Ok(()) if !conn.at_end => {}
+            _ => return self.drop_conn(slot, Departure::Left),
         }
         conn.discard_input();
         let until = now + self.limits.linger;

@@ -15,8 +15,8 @@ use crate::hub::{Completion, Effect, Hub, Now, Token};
 use crate::workers::{Job, Workers};
 
 use super::super::mail::Mail;
-use super::super::stream::Stream;
-use super::super::{ACCEPTING, ARENA, Reactor, Shared, set_up};
+use super::super::stream::{self, Stream};
+use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
 use super::setup::{Setup, TOKEN};
@@ -121,7 +121,7 @@ impl World {
             accounts: None,
             has_history: false,
             threads: setup.lanes,
-            listener: LISTENER.try_clone().expect("a descriptor"),
+            listeners: vec![(LISTENER.try_clone().expect("a descriptor"), Entrance::Plain)],
         })
         .expect("event loops");
         let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
@@ -386,7 +386,7 @@ impl World {
         let socket = Socket::new(&self.network, client.wire);
         let (lane, address) = (client.lane, client.address);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let mail = Mail::Accepted(Stream::Simulated(socket), address);
+        let mail = Mail::Accepted(Stream::plain(stream::Socket::Simulated(socket)), address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
         self.say_name(id);
     }
