@@ -113,12 +113,13 @@ fn assert_each(ended: &Ended, seen: &Seen, what: &str) {
     assert_eq!(ended.number(&format!("/runs/0/counts/{what}")), seen.all_faults());
 }
 
-const ALL: [&str; 6] = ["expected", "delivered", "lost", "duplicated", "reordered", "corrupted"];
+const ALL: [&str; 7] =
+    ["expected", "delivered", "lost", "duplicated", "reordered", "corrupted", "extra"];
 
 #[test]
 fn without_a_fault_nothing_is_wrong() {
     let (ended, seen) = through(Fault::None, &[]);
-    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 0, 0]);
+    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 0, 0, 0]);
     assert_eq!((seen.passed, seen.all_faults()), (1100, 0));
     assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
     assert_eq!(ended.report["passed"], true);
@@ -129,7 +130,7 @@ fn without_a_fault_nothing_is_wrong() {
 #[test]
 fn every_hundredth_dropped_is_lost() {
     let (ended, seen) = through(Fault::Drop(100), &[]);
-    assert_eq!(ended.counts(&ALL), [1100, 1089, 11, 0, 0, 0]);
+    assert_eq!(ended.counts(&ALL), [1100, 1089, 11, 0, 0, 0, 0]);
     assert_each(&ended, &seen, "lost");
     assert_eq!(ended.code, Some(1));
     let said = "server-example: it does not hold that nothing is lost: 11 of 1,100 (in pairs 1)";
@@ -139,7 +140,7 @@ fn every_hundredth_dropped_is_lost() {
 #[test]
 fn every_hundredth_doubled_is_duplicated() {
     let (ended, seen) = through(Fault::Double(100), &[]);
-    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 11, 0, 0]);
+    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 11, 0, 0, 0]);
     assert_each(&ended, &seen, "duplicated");
     assert_eq!(ended.code, Some(1));
 }
@@ -147,17 +148,42 @@ fn every_hundredth_doubled_is_duplicated() {
 #[test]
 fn three_swapped_of_each_sender_are_reordered() {
     let (ended, seen) = through(Fault::Swap, &[]);
-    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 30, 0]);
+    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 30, 0, 0]);
     assert_each(&ended, &seen, "reordered");
     assert_eq!(ended.code, Some(1));
 }
 
 #[test]
 fn every_hundredth_changed_is_corrupted_and_not_lost_too() {
-    for fault in [Fault::Change(100), Fault::Forge(100), Fault::Divert(100)] {
+    for fault in [Fault::Change(100), Fault::Garble(100), Fault::Forge(100), Fault::Divert(100)] {
         let (ended, seen) = through(fault, &[]);
-        assert_eq!(ended.counts(&ALL), [1100, 1089, 0, 0, 0, 11], "{fault:?}");
+        assert_eq!(ended.counts(&ALL), [1100, 1089, 0, 0, 0, 11, 0], "{fault:?}");
         assert_each(&ended, &seen, "corrupted");
+        assert_eq!(ended.code, Some(1));
+    }
+}
+
+#[test]
+fn what_comes_to_whom_it_is_not_for_makes_up_for_no_loss() {
+    let (ended, seen) = through(Fault::Leak(100), &[]);
+    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 0, 0, 11]);
+    assert_each(&ended, &seen, "extra");
+    assert_eq!(ended.code, Some(1));
+    let said = "server-example: it does not hold that nothing is extra: 11 of 1,100 (in pairs 1)";
+    assert_eq!(ended.errors.last().map(String::as_str), Some(said));
+
+    let (ended, seen) = through(Fault::Misroute(100), &[]);
+    assert_eq!(ended.counts(&ALL), [1100, 1089, 11, 0, 0, 0, 11]);
+    assert_each(&ended, &seen, "lost");
+    assert_each(&ended, &seen, "extra");
+}
+
+#[test]
+fn what_nobody_sent_is_extra_and_not_corrupted() {
+    for fault in [Fault::Invent(100), Fault::Echo(100)] {
+        let (ended, seen) = through(fault, &[]);
+        assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 0, 0, 11], "{fault:?}");
+        assert_each(&ended, &seen, "extra");
         assert_eq!(ended.code, Some(1));
     }
 }
@@ -166,7 +192,7 @@ fn every_hundredth_changed_is_corrupted_and_not_lost_too() {
 fn what_is_delayed_is_not_lost_and_the_latency_says_so() {
     let delay = Duration::from_millis(20);
     let (ended, _) = through(Fault::Delay(delay), &[]);
-    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 0, 0]);
+    assert_eq!(ended.counts(&ALL), [1100, 1100, 0, 0, 0, 0, 0]);
     // a receiver gets 100 a second, and the relay lets 50 pass: open loop, so they queue up
     let p50 = ended.report["runs"][0]["latency"]["p50_us"].as_f64().unwrap();
     assert!(p50 >= 20_000.0, "{p50}");
@@ -176,7 +202,7 @@ fn what_is_delayed_is_not_lost_and_the_latency_says_so() {
 #[test]
 fn joined_objects_are_lost_to_one_read_peers_alone() {
     let (ended, _) = through(Fault::Join, &[]);
-    assert_eq!(ended.counts(&ALL)[2..], [0, 0, 0, 0]);
+    assert_eq!(ended.counts(&ALL)[2..], [0; 5]);
 
     let (ended, _) = through(Fault::Join, &["--peer", "one-read"]);
     assert_eq!(ended.counts(&["delivered", "lost"]), [0, 1100]);
@@ -255,6 +281,7 @@ fn bots_find_nothing_wrong_with_a_good_server() {
             "nothing is duplicated",
             "nothing is reordered",
             "nothing is corrupted",
+            "nothing is extra",
         ] {
             assert!(passed(name), "{peer}: {name}: {checks:?}");
         }
@@ -305,7 +332,7 @@ fn two_loads_on_one_server_leave_each_other_alone() {
         [run(), other.join().unwrap()]
     });
     for ended in both {
-        assert_eq!(ended.counts(&ALL), [200, 200, 0, 0, 0, 0]);
+        assert_eq!(ended.counts(&ALL), [200, 200, 0, 0, 0, 0, 0]);
         assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
     }
 }

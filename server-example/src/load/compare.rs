@@ -80,6 +80,7 @@ fn line(run: &Run) -> String {
         (counts.duplicated, "DUPLICATED"),
         (counts.reordered, "REORDERED"),
         (counts.corrupted, "CORRUPTED"),
+        (counts.extra, "EXTRA"),
     ] {
         if number > 0 {
             line.push_str(&format!(", {} {what}", count(number)));
@@ -113,6 +114,7 @@ fn checks(runs: &[Run]) -> Vec<Check> {
         check("nothing is duplicated", |run| run.counts.duplicated),
         check("nothing is reordered", |run| run.counts.reordered),
         check("nothing is corrupted", |run| run.counts.corrupted),
+        check("nothing is extra", |run| run.counts.extra),
     ]
 }
 

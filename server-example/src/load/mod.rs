@@ -6,13 +6,14 @@
 //!            ramp ─► worker  until it breaks     ┘             └► html    report.html, plots
 //!               │
 //!               ▼
-//!            stage ─► traffic ─► ledger    who is owed what     gauge, latency, usage: figures
+//!            stage ─► traffic ─► ledger ─► gaps  who is owed what   gauge, latency, usage: figures
 //!               └───► net ─► peer          sockets              payload: what is in each msg
 //! ```
 
 mod compare;
 mod crew;
 mod figures;
+mod gaps;
 mod gauge;
 mod html;
 mod latency;

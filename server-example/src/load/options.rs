@@ -12,8 +12,8 @@ use crate::units::{Address, Size, Span};
 /// Put a server under load: find where it breaks, and count what it loses.
 ///
 /// Works on any server that speaks the protocol. Every message carries a sequence number, the time
-/// and a checksum, so that what was sent, delivered, lost, duplicated, reordered and corrupted are
-/// exact counts, of each sender and in all.
+/// and a checksum, so that what was sent, delivered, lost, duplicated, reordered and corrupted, and
+/// what came though nobody was owed it (extra), are exact counts, of each sender and in all.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct LoadOptions {
@@ -168,8 +168,8 @@ A file has repeat, duration and warmup, all optional, and two or more of this:\n
 rate = 10000          # messages a second in all; or in_flight = 32 of each client\n  \
 payload = \"64\"        # bytes of msg, at least 41\n  peer = \"stream\"       # or one-read\n  \
 rooms = 4             # that the clients are spread over, for to = \"room\"\n\n\
-Exit codes: 0, nothing was lost, duplicated, reordered or corrupted; 1, something was, or the server \
-could not be reached; 2, the request makes no sense here; 130, ended by Ctrl-C, after the report of \
+Exit codes: 0, nothing was lost, duplicated, reordered, corrupted or extra; 1, something was, or the \
+server could not be reached; 2, the request makes no sense here; 130, ended by Ctrl-C, after the report of \
 what was done so far.\n\n\
 A server-example under load wants --rate off: by default it reads at most 100 messages a second from \
 each connection, and the load measures that.";

@@ -197,7 +197,7 @@ fn paragraph(kind: Kind, run: &Run) -> String {
         row(
             "messages",
             format!(
-                "{} sent, {} deliveries expected, {} delivered, {} lost, {} duplicated, {} reordered, {} corrupted",
+                "{} sent, {} deliveries expected, {} delivered, {} lost, {} duplicated, {} reordered, {} corrupted, {} extra",
                 count(counts.sent),
                 count(counts.expected),
                 count(counts.delivered),
@@ -205,6 +205,7 @@ fn paragraph(kind: Kind, run: &Run) -> String {
                 count(counts.duplicated),
                 count(counts.reordered),
                 count(counts.corrupted),
+                count(counts.extra),
             ),
         );
         row("throughput", format!("{} deliveries/s", count(run.delivered_per_second as u64)));

@@ -11,7 +11,8 @@ use crate::failure::{Failure, reason};
 use crate::text::visible;
 use crate::units::{Size, Span};
 
-use super::live::count;
+use super::ledger;
+use super::live::{bytes, count};
 use super::options::{CompareOptions, Peer};
 use super::payload;
 use super::peer::ONE_READ;
@@ -235,7 +236,9 @@ impl Plan {
         }
         for (at, scenario) in self.scenarios.iter().enumerate() {
             let shown = visible(&scenario.name);
-            scenario.check().map_err(|wrong| format!("scenario \"{shown}\": {wrong}"))?;
+            scenario
+                .check(self.warmup + self.duration)
+                .map_err(|wrong| format!("scenario \"{shown}\": {wrong}"))?;
             if self.scenarios[..at].iter().any(|other| other.name == scenario.name) {
                 return Err(format!("there are two scenarios with the name \"{shown}\""));
             }
@@ -245,7 +248,8 @@ impl Plan {
 }
 
 impl Scenario {
-    fn check(&self) -> Result<(), String> {
+    /// `length` is that of one run.
+    fn check(&self, length: Duration) -> Result<(), String> {
         let object = self.payload.0 + ENVELOPE;
         let rate_is_sane = |rate: f64| (0.01..=1e8).contains(&rate);
         let checks = [
@@ -274,10 +278,31 @@ impl Scenario {
                 "payload must be at most 824 bytes for one-read peers, which read 1024 at a time",
             ),
         ];
-        match checks.iter().find(|(holds, _)| !holds) {
-            Some((_, wrong)) => Err((*wrong).to_owned()),
-            None => Ok(()),
+        if let Some((_, wrong)) = checks.iter().find(|(holds, _)| !holds) {
+            return Err((*wrong).to_owned());
         }
+        match self.books(length) {
+            0..=ledger::MOST_BYTES => Ok(()),
+            books => Err(format!(
+                "so many who write to so many take {} to keep count of, and at most {} are used: \
+                 have fewer clients, more rooms, or fewer messages",
+                bytes(books),
+                bytes(ledger::MOST_BYTES)
+            )),
+        }
+    }
+
+    /// Bytes that it takes to keep count of who got what, at most.
+    fn books(&self, length: Duration) -> u64 {
+        let clients = self.clients as u64;
+        let (flows, receivers) = match self.to {
+            To::Private | To::Own => return 0,
+            To::Room => (clients, clients.div_ceil(self.rooms as u64)),
+            To::Shout => (clients, clients),
+        };
+        // they take turns, so that of many not all have something to say
+        let spoken = self.rate.map_or(flows, |rate| 1 + (rate * length.as_secs_f64()) as u64);
+        flows.min(spoken) * receivers * ledger::BYTES_EACH
     }
 
     pub(crate) fn payload(&self) -> usize {
@@ -393,6 +418,19 @@ mod tests {
     }
 
     #[test]
+    fn many_may_shout_if_they_do_not_all_speak() {
+        let scenario = "[[scenario]]\nname = \"x\"\nclients = 20000\nto = \"shout\"\n";
+        let books = |more: &str| {
+            let plan = file(&format!("{scenario}{more}"))?;
+            Ok::<_, String>(plan.scenarios[0].books(plan.warmup + plan.duration))
+        };
+        assert_eq!(books("rate = 100"), Ok(201 * 20_000 * 4));
+        assert!(books("rate = 100000").is_err());
+        let rooms = "[[scenario]]\nname = \"y\"\nclients = 20000\nto = \"room\"\nrooms = 100\nin_flight = 1";
+        assert_eq!(file(rooms).unwrap().scenarios[0].books(Duration::ZERO), 20_000 * 200 * 4);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_said() {
         for (scenario, wrong) in [
             ("name = \"\"\nrate = 1", "name has 1 to 40 characters"),
@@ -405,6 +443,10 @@ mod tests {
             ("name = \"x\"\nrate = 1\npayload = \"many\"", "expected a size"),
             ("name = \"x\"\nrate = 1\nspeed = 3", "unknown field `speed`"),
             ("rate = 1", "missing field `name`"),
+            (
+                "name = \"x\"\nclients = 20000\nto = \"shout\"\nin_flight = 1",
+                "take 1.49 GiB to keep count of, and at most 1.00 GiB are used",
+            ),
             ("name = \"x\"\nrate = 1\n[[scenario]]\nname = \"x\"\nrate = 1", "two scenarios"),
         ] {
             let said = file(&format!("[[scenario]]\n{scenario}")).unwrap_err();
