@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::relay::{Fault, Relay, Seen};
 use common::temp_dir::TempDir;
-use common::{Program, TestServer};
+use common::{Program, TestServer, eventually};
 use serde_json::Value;
 
 /// A load that has ended.
@@ -371,11 +371,7 @@ fn a_ramp_finds_the_limit_of_a_server() {
 fn a_ramp_starts_further_processes_where_one_has_too_few_descriptors() {
     let server = TestServer::start(&["--max-connections", "300"]);
     let directory = TempDir::new();
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", "ulimit -n 164 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_server-example")]);
-    shell.args(["load", "ramp", "--fast", "--out", &directory.path("out")]);
-    shell.args(["--server", &server.address.to_string()]);
-    let ended = ended(Program::spawn(shell), directory);
+    let ended = ended(cramped_ramp(server.address, &directory, &["--fast"]), directory);
     assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
     assert_eq!(ended.report["ramp"]["breaking_point"]["clients"], 300);
     // each has room for a hundred
@@ -410,6 +406,91 @@ fn a_ramp_says_how_it_broke() {
 }
 
 #[test]
+fn a_ramp_finds_the_number_of_clients_from_which_on_answers_are_slow() {
+    let server = server();
+    // far slower than any machine makes a quick server look
+    let relay = Relay::start(server.address, Fault::Tire(80, Duration::from_secs(4)));
+    let options = ["--batch", "20", "--every", "1500ms", "--heartbeat", "100ms", "--knee", "1s"];
+    let ended = load("ramp", relay.address, &[&options[..], &["--timeout", "60s"]].concat());
+    assert_eq!(ended.code, Some(0), "{:?}", ended.errors);
+    let point = &ended.report["ramp"]["breaking_point"];
+    assert_eq!((&point["clients"], &point["sign"]), (&100.into(), &"latency".into()), "{point}");
+    assert_eq!(point["whose"], "server", "{point}");
+    let text = point["text"].as_str().unwrap();
+    assert!(text.starts_with("with 100 clients the p99 of answers to heartbeats is "), "{text}");
+    assert_eq!(ended.number("/ramp/left"), 0);
+}
+
+/// A ramp in a process that may have room for a hundred clients and no more.
+#[cfg(unix)]
+fn cramped_ramp(server: SocketAddr, directory: &TempDir, options: &[&str]) -> Program {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 164 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_server-example")]);
+    shell.args(["load", "ramp", "--out", &directory.path("out"), "--server"]);
+    shell.arg(server.to_string()).args(options);
+    Program::spawn(shell)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_of_the_generator_that_ends_is_not_the_servers_doing() {
+    let server = server();
+    let directory = TempDir::new();
+    let options = ["--batch", "150", "--every", "1h", "--until", "1000"];
+    let mut program = cramped_ramp(server.address, &directory, &options);
+    program.error_with(" 150 clients");
+    let tasks = format!("/proc/{0}/task/{0}/children", program.id());
+    let worker = std::fs::read_to_string(tasks).unwrap();
+    let kill = std::process::Command::new("kill").args(["-KILL", worker.trim()]).status();
+    assert!(kill.unwrap().success());
+    let ended = ended(program, directory);
+    assert_eq!(ended.code, Some(1), "{:?}", ended.errors);
+    let point = &ended.report["ramp"]["breaking_point"];
+    let said = "150 clients were served; then a process of this program that had 50 of them ended \
+        before its time (signal: 9 (SIGKILL)), which is not the server's doing";
+    assert_eq!(point["text"], said);
+    assert_eq!((&point["sign"], &point["whose"]), (&"own-end".into(), &"generator".into()));
+    assert_eq!((ended.number("/ramp/most"), ended.number("/ramp/left")), (150, 0));
+    assert_eq!(ended.report["runs"][0]["failures"]["first"], Value::Null);
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_while_rooms_are_joined_says_nothing_of_rooms() {
+    let server = server();
+    let relay = Relay::start(server.address, Fault::Mute);
+    let directory = TempDir::new();
+    let (out, address) = (directory.path("out"), relay.address.to_string());
+    let program = Program::start(&[
+        "load",
+        "stress",
+        "--bots",
+        "10",
+        "--timeout",
+        "1h",
+        "--server",
+        &address,
+        "--out",
+        &out,
+    ]);
+    eventually(|| (relay.seen().commands > 0).then_some(()));
+    interrupt(&program);
+    let ended = ended(program, directory);
+    assert_eq!(ended.code, Some(130), "{:?}", ended.errors);
+    assert_eq!(ended.errors.last().map(String::as_str), Some("server-example: interrupted"));
+    assert!(!ended.errors.iter().any(|line| line.contains("rooms")), "{:?}", ended.errors);
+    assert_eq!(ended.report["interrupted"], true);
+}
+
+/// Presses Ctrl-C.
+#[cfg(unix)]
+fn interrupt(program: &Program) {
+    let id = program.id().to_string();
+    let kill = std::process::Command::new("kill").args(["-INT", &id]).status();
+    assert!(kill.unwrap().success());
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_leaves_a_report_of_what_was_done() {
     let server = server();
@@ -423,9 +504,7 @@ fn ctrl_c_leaves_a_report_of_what_was_done() {
         let common = ["--server", &address, "--out", &out];
         let mut program = Program::start(&[&["load"], options, &common].concat());
         program.error_with("clients,");
-        let id = program.id().to_string();
-        let kill = std::process::Command::new("kill").args(["-INT", &id]).status();
-        assert!(kill.unwrap().success());
+        interrupt(&program);
         let ended = ended(program, directory);
         assert_eq!(ended.code, Some(130), "{:?}", ended.errors);
         assert_eq!(ended.report["interrupted"], true);

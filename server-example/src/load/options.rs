@@ -108,7 +108,8 @@ pub(crate) struct RampOptions {
     pub(crate) heartbeat: Span,
 
     /// The p99 of answers to heartbeats from which on latency counts as broken; it must also be
-    /// ten times that of the first batches
+    /// ten times that of the first batches. Nobody is added while answers take so long, so
+    /// that with --every of at least that time the knee is found at the very number of clients
     #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(1)))]
     pub(crate) knee: Span,
 

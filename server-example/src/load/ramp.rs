@@ -36,6 +36,7 @@ pub(crate) fn run(
         address: target.address,
         timeout: target.timeout,
         heartbeat: options.heartbeat.0,
+        knee: options.knee.0,
         peer: options.peer,
         prefix: Names::new().of_family(),
         others: 0,
@@ -48,7 +49,7 @@ pub(crate) fn run(
     climb.sample_now();
     climb.live.say("everybody leaves");
     let left = climb.crew.leave();
-    if climb.most == 0 && !interrupted {
+    if climb.most == 0 && !interrupted && climb.crew.ended().is_none() {
         let why = climb.crew.failures().first.unwrap_or_default();
         return Err(Failure::Run(format!(
             "no client could talk to {}: {why} (is a server running there? choose another with \
@@ -177,7 +178,7 @@ impl<'a> Climb<'a> {
             let next = Instant::now() + pause.0;
             let short = self.crew.add(batch)?;
             wanted += batch - short;
-            while !self.crew.is_settled() && !self.stop.is_asked() {
+            while !self.crew.is_settled() && !self.is_over() {
                 self.listen();
             }
             let is_last = wanted >= until;
@@ -185,7 +186,15 @@ impl<'a> Climb<'a> {
             while (!self.options.fast || (is_last && self.is_unheard()))
                 && Instant::now() < next
                 && self.crew.failures().total() == 0
-                && !self.stop.is_asked()
+                && !self.is_over()
+            {
+                self.listen();
+            }
+            // of answers that are slow it is seen how slow, before others make them slower
+            while self.crew.is_overdue()
+                && !self.is_slow()
+                && self.crew.failures().total() == 0
+                && !self.is_over()
             {
                 self.listen();
             }
@@ -195,6 +204,17 @@ impl<'a> Climb<'a> {
                 return Ok(point);
             }
         }
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&self) -> bool {
+        self.stop.is_asked() || self.crew.ended().is_some()
+    }
+
+    /// Whether enough answers came in this batch to say that they are slow.
+    fn is_slow(&self) -> bool {
+        let beats = self.step_heartbeats.summary();
+        beats.count >= ENOUGH && beats.p99_us >= self.options.knee.0.as_secs_f64() * 1e6
     }
 
     /// Whether no heartbeat was answered yet.
@@ -257,6 +277,16 @@ impl<'a> Climb<'a> {
 
     /// Whether something broke.
     fn judge(&self) -> Option<BreakingPoint> {
+        if let Some((lost, why)) = self.crew.ended() {
+            let text = format!(
+                "{} clients were served; then a process of this program that had {} of them ended \
+                 before its time ({why}), which is not the server's doing",
+                count(self.most),
+                count(lost)
+            );
+            let (sign, whose) = (Sign::OwnEnd, Whose::Generator);
+            return Some(BreakingPoint { clients: self.most, sign, whose, text });
+        }
         let failures = self.crew.failures();
         if failures.total() > 0 {
             return Some(broken(self.crew.open(), &failures));
