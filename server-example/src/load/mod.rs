@@ -7,10 +7,11 @@
 //!               │
 //!               ▼
 //!            stage ─► traffic ─► ledger ─► gaps  who is owed what   gauge, latency, usage: figures
-//!               └───► net ─► peer          sockets              payload: what is in each msg
+//!               └───► net ─► peer ─► connect, outgoing  sockets  payload: what is in each msg
 //! ```
 
 mod compare;
+mod connect;
 mod crew;
 mod figures;
 mod gaps;
@@ -21,6 +22,7 @@ mod ledger;
 mod live;
 mod net;
 mod options;
+mod outgoing;
 mod output;
 mod payload;
 mod peer;

@@ -11,9 +11,10 @@ use mio::Events;
 
 use crate::failure::Failure;
 
+use super::connect::End;
 use super::ledger;
 use super::live::{Live, count};
-use super::net::{Driver, End, Net};
+use super::net::{Driver, Net};
 use super::options::StressOptions;
 use super::payload::Padding;
 use super::report::{Check, Run, Setting};

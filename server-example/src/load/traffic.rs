@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use chatproto::{DecodeError, EVERYONE, MessageRef, PeerKind, SERVER, encode};
 
+use super::connect::End;
 use super::gauge::{Gauge, Totals};
 use super::latency::Latencies;
 use super::ledger::{Audience, Ledger, Trace, Verdict};
-use super::net::{Driver, End, Net};
+use super::net::{Driver, Net};
 use super::payload::{self, Padding, Stamp};
 use super::report::{Failures, Run, SenderCounts};
 

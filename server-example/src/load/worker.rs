@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
+use super::connect::End;
 use super::latency::Latencies;
-use super::net::{Driver, End, Net};
+use super::net::{Driver, Net};
 use super::options::Peer;
 use super::report::Failures;
 
