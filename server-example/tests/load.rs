@@ -53,7 +53,9 @@ fn ended(mut program: Program, directory: TempDir) -> Ended {
     let report = serde_json::from_str(&text).unwrap_or(Value::Null);
     if !report.is_null() {
         validate(&report);
-        check_page(&std::fs::read_to_string(directory.path("out/report.html")).unwrap());
+        let page = std::fs::read_to_string(directory.path("out/report.html")).unwrap();
+        check_page(&page);
+        check_plots(&page, &directory.path("out/plots"));
     }
     Ended { code, output, errors, report, directory }
 }
@@ -78,6 +80,19 @@ fn check_page(page: &str) {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert_eq!(page.matches("<figure>").count(), page.matches("role=\"img\"").count());
+}
+
+/// Each plot of the page is a file too, and as self-contained.
+fn check_plots(page: &str, directory: &str) {
+    let files: Vec<_> = std::fs::read_dir(directory).unwrap().flatten().collect();
+    assert_eq!(page.matches("<figure>").count(), files.len(), "{files:?}");
+    for file in files {
+        let plot = std::fs::read_to_string(file.path()).unwrap();
+        assert!(plot.starts_with("<svg xmlns=") && plot.ends_with("</svg>\n"), "{file:?}");
+        for open in ["<script", "@import", "url(", "var(", "NaN", "inf"] {
+            assert!(!plot.contains(open), "{file:?}: {open}");
+        }
+    }
 }
 
 /// Ten clients in pairs, a thousand messages a second.

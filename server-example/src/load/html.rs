@@ -10,7 +10,7 @@ use super::live::{bytes, count, time};
 use super::plot::escape;
 use super::report::{Kind, Report, Run, SenderCounts};
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(include_str!("page.css"), include_str!("plot.css"));
 /// Senders whose messages suffered that are shown; all are in report.json.
 const MOST_SENDERS: usize = 20;
 

@@ -186,7 +186,8 @@ pub(crate) struct CommonOptions {
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 
-    /// Directory for report.html, report.json and samples.csv; it is made if it is not there
+    /// Directory for report.html, report.json, samples.csv and the plots as plots/*.svg; it is made if
+    /// it is not there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
