@@ -4,10 +4,10 @@
 mod common;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use common::relay::{Fault, Relay, Seen};
+use common::schema::validate;
 use common::temp_dir::TempDir;
 use common::{Program, TestServer, eventually};
 use serde_json::Value;
@@ -52,25 +52,12 @@ fn ended(mut program: Program, directory: TempDir) -> Ended {
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let report = serde_json::from_str(&text).unwrap_or(Value::Null);
     if !report.is_null() {
-        validate(&report);
+        validate(&report, "load/report.schema.json");
         let page = std::fs::read_to_string(directory.path("out/report.html")).unwrap();
         check_page(&page);
         check_plots(&page, &directory.path("out/plots"));
     }
     Ended { code, output, errors, report, directory }
-}
-
-/// Against the schema that is published for other programs.
-fn validate(report: &Value) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/load/report.schema.json");
-    let schema = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let mut compiler = boon::Compiler::new();
-    compiler.add_resource("report.json", schema).unwrap();
-    let mut schemas = boon::Schemas::new();
-    let index = compiler.compile("report.json", &mut schemas).unwrap();
-    if let Err(error) = schemas.validate(report, index) {
-        panic!("{error:#}");
-    }
 }
 
 /// The page needs nothing else, and runs nothing.
