@@ -549,12 +549,13 @@ fn a_server_that_ends_leaves_a_report_of_the_runs_before() {
 fn what_cannot_be_done_is_said_in_a_sentence() {
     let files = TempDir::new();
     let broken = files.file("broken.toml", "[[scenario]]\nname = \"x\"\nrate = 1\nspeed = 2\n");
+    let fast = files.file("fast.toml", "[[scenario]]\nname = \"x\"\nrate = \"fast\"\n");
     let plain = files.file("plain", "");
     let closed = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().to_string()
     };
-    let cases: [(&[&str], i32, &str); 10] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["stress", "--pause", "0s"], 2, "expected a time above zero"),
         (&["ramp", "--heartbeat", "0s"], 2, "expected a time above zero"),
         (
@@ -564,7 +565,9 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
         ),
         (&["compare"], 2, "the following required arguments were not provided"),
         (&["compare", &broken], 2, "line 4: unknown field `speed`"),
+        (&["compare", &fast], 2, "line 3: invalid type: string \"fast\", expected a number"),
         (&["compare", "/nowhere.toml"], 2, "no such file or directory"),
+        (&["compare", "few,many"], 2, "for the ready-made ones: --scenario few,many"),
         (&["stress", "--out", &plain], 2, "of --out: "),
         (&["stress", "--pid", "4000000000"], 2, "--pid"),
         (&["stress", "--server", &closed], 1, "connection refused (is a server running there?"),

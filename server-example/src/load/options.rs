@@ -47,9 +47,6 @@ pub(crate) enum LoadCommand {
 #[derive(Args, Debug)]
 #[command(after_help = STRESS_HELP)]
 pub(crate) struct StressOptions {
-    #[command(flatten)]
-    pub(crate) common: CommonOptions,
-
     /// How many bots
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(2..=1_000_000))]
     pub(crate) bots: usize,
@@ -69,6 +66,9 @@ pub(crate) struct StressOptions {
     /// The seed of all that is random, to have the same load again
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Add clients until something breaks, and say what and where.
@@ -84,9 +84,6 @@ pub(crate) struct StressOptions {
     end, or the server could not be reached; 2, the request makes no \
     sense here; 130, ended by Ctrl-C, after the report of what was done so far.")]
 pub(crate) struct RampOptions {
-    #[command(flatten)]
-    pub(crate) common: CommonOptions,
-
     /// How many clients to add at a time
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = RangedU64ValueParser::<u64>::new().range(1..=10_000))]
     pub(crate) batch: u64,
@@ -116,6 +113,9 @@ pub(crate) struct RampOptions {
     /// How clients read and write
     #[arg(long, value_name = "KIND", value_enum, default_value_t = Peer::Stream)]
     pub(crate) peer: Peer,
+
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Run two or more scenarios side by side, each repeated, in alternation.
@@ -126,9 +126,6 @@ pub(crate) struct RampOptions {
 #[derive(Args, Debug)]
 #[command(after_help = COMPARE_HELP)]
 pub(crate) struct CompareOptions {
-    #[command(flatten)]
-    pub(crate) common: CommonOptions,
-
     /// Scenarios in TOML
     #[arg(value_name = "FILE.toml", conflicts_with = "scenario", required_unless_present_any = ["scenario", "list"])]
     pub(crate) file: Option<PathBuf>,
@@ -160,6 +157,9 @@ pub(crate) struct CompareOptions {
     /// Have all scenarios use messages of this size
     #[arg(long, value_name = "SIZE")]
     pub(crate) payload: Option<Size>,
+
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 const COMPARE_HELP: &str = "Ready-made: small, big (payloads); few, many (messages); private, room, \

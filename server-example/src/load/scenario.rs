@@ -348,7 +348,7 @@ impl Scenario {
             Pace::Open(rate) => write!(line, ", {rate} messages/s").expect("text"),
             Pace::Closed(number) => write!(line, ", {number} in flight each").expect("text"),
         }
-        write!(line, ", {} of text", self.payload).expect("text");
+        write!(line, ", {} of text", bytes(self.payload.0 as u64)).expect("text");
         line
     }
 }
@@ -368,15 +368,33 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let shown = path.to_string_lossy();
     let shown = visible(&shown);
     let fail = |why: &str| Failure::Usage(format!("cannot read the scenarios in {shown}: {why}"));
-    let length = std::fs::metadata(path).map_err(|error| fail(&reason(&error)))?.len();
+    let length = std::fs::metadata(path).map_err(|error| match ready_made(&names(&shown)) {
+        Ok(_) => fail(&format!("{}; for the ready-made ones: --scenario {shown}", reason(&error))),
+        Err(_) => fail(&reason(&error)),
+    });
+    let length = length?.len();
     if length > LONGEST_FILE {
         return Err(fail("the file is longer than 1 MiB"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| fail(&reason(&error)))?;
     toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        fail(&format!("line {line}: {}", error.message().trim()))
+        fail(&format!("line {line}: {}", in_words(error.message().trim())))
     })
+}
+
+/// What a file was taken for that is not there.
+fn names(path: &str) -> Vec<String> {
+    path.split(',').map(str::to_owned).collect()
+}
+
+/// The parser's message with types that a person knows.
+fn in_words(message: &str) -> String {
+    let types = [("usize", "a whole number"), ("u32", "a whole number"), ("f64", "a number")];
+    let to_words = |text: String, (name, words)| {
+        text.replace(&format!("expected {name}"), &format!("expected {words}"))
+    };
+    types.into_iter().fold(message.to_owned(), to_words)
 }
 
 fn ready_made(names: &[String]) -> Result<File, Failure> {
@@ -414,7 +432,10 @@ mod tests {
         assert_eq!(plan.scenarios.len(), 11);
         let big = plan.scenarios.iter().find(|scenario| scenario.name == "big").unwrap();
         assert_eq!(big.payload(), 16 * 1024);
-        assert_eq!(big.describe(), "100 stream clients in pairs, 5000 messages/s, 16KiB of text");
+        assert_eq!(
+            big.describe(),
+            "100 stream clients in pairs, 5000 messages/s, 16.0 KiB of text"
+        );
     }
 
     #[test]
