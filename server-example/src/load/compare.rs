@@ -32,7 +32,7 @@ pub(crate) fn run(
 ) -> Result<(Vec<Check>, Vec<Run>), Failure> {
     let all = plan.repeat as usize * plan.scenarios.len();
     let mut runs = Vec::new();
-    let mut made = Check::new("every run is made", true, format!("{all} runs"));
+    let mut made = Check::new("every run is made", true, format!("{all} of {all}"));
     'runs: for repetition in 1..=plan.repeat {
         for scenario in &plan.scenarios {
             if stop.is_asked() {

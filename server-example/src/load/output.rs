@@ -209,10 +209,16 @@ fn paragraph(kind: Kind, run: &Run) -> String {
         row(
             "messages",
             format!(
-                "{} sent, {} deliveries expected, {} delivered, {} lost, {} duplicated, {} reordered, {} corrupted, {} extra",
+                "{} sent, {} deliveries expected, {} delivered",
                 count(counts.sent),
                 count(counts.expected),
                 count(counts.delivered),
+            ),
+        );
+        row(
+            "faults",
+            format!(
+                "{} lost, {} duplicated, {} reordered, {} corrupted, {} extra",
                 count(counts.lost),
                 count(counts.duplicated),
                 count(counts.reordered),

@@ -173,7 +173,7 @@ impl Plot {
     /// What the file of its own is called.
     pub(super) fn file_name(&self) -> String {
         let word = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
-        let name: String = self.title.replace("'s", "").chars().map(word).collect();
+        let name: String = self.title.replace('\'', "").chars().map(word).collect();
         format!("{name}.svg")
     }
 
