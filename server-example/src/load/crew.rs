@@ -29,6 +29,8 @@ pub(crate) struct Crew {
     news: Receiver<(usize, News)>,
     /// Of which each worker has one.
     told: Sender<(usize, News)>,
+    /// Why not all clients could be added.
+    pub(crate) refusal: String,
     /// Since they were last taken.
     pub(crate) connects: Latencies,
     pub(crate) heartbeats: Latencies,
@@ -88,7 +90,8 @@ impl Crew {
         }
         let (told, news) = mpsc::channel();
         let (connects, heartbeats) = (Latencies::new(), Latencies::new());
-        Ok(Crew { setup, room, workers: Vec::new(), news, told, connects, heartbeats })
+        let (workers, refusal) = (Vec::new(), String::new());
+        Ok(Crew { setup, room, workers, news, told, refusal, connects, heartbeats })
     }
 
     /// Adds clients, to workers that have room; how many could not be added.
@@ -97,10 +100,18 @@ impl Crew {
             let room = |worker: &&mut Worker| self.room > worker.ordered;
             let Some(worker) = self.workers.iter_mut().find(room) else {
                 if self.workers.len() == MOST_PROCESSES {
+                    self.refusal =
+                        format!("this program runs in at most {MOST_PROCESSES} processes");
                     return Ok(count);
                 }
-                self.start()?;
-                continue;
+                match self.start() {
+                    Ok(()) => continue,
+                    Err(failure) if self.workers.is_empty() => return Err(failure),
+                    Err(failure) => {
+                        self.refusal = failure.to_string();
+                        return Ok(count);
+                    }
+                }
             };
             let part = count.min(self.room - worker.ordered);
             worker.ordered += part;

@@ -309,8 +309,9 @@ impl<'a> Climb<'a> {
     fn own_limit(&self) -> BreakingPoint {
         let clients = self.crew.open();
         let text = format!(
-            "{} clients are served, and this machine starts no more processes for others",
-            count(clients)
+            "{} clients are served, and there is no process for others: {}",
+            count(clients),
+            self.crew.refusal
         );
         BreakingPoint { clients, sign: Sign::OwnLimit, whose: Whose::Generator, text }
     }

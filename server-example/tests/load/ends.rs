@@ -78,6 +78,11 @@ fn ctrl_c_leaves_a_report_of_what_was_done() {
         assert_eq!(ended.code, Some(130), "{:?}", ended.errors);
         assert_eq!(ended.report["interrupted"], true);
         assert!(ended.number("/runs/0/clients") > 0);
+        if options[0] == "compare" {
+            let made = &ended.report["checks"][0];
+            let detail = "1 of 3; it was ended by hand";
+            assert_eq!((&made["detail"], &made["passed"]), (&detail.into(), &false.into()));
+        }
     }
 }
 
