@@ -225,8 +225,8 @@ impl Worker {
     /// It ended by itself, and its clients with it.
     fn end_early(&mut self) {
         self.ended = Some((self.tally.open, self.line.end()));
-        self.tally =
-            Tally { left: Some(0), open: 0, waiting: 0, ..std::mem::take(&mut self.tally) };
+        let tally = std::mem::take(&mut self.tally);
+        self.tally = Tally { left: Some(0), open: 0, waiting: 0, overdue: 0, ..tally };
     }
 }
 

@@ -131,6 +131,8 @@ struct Climb<'a> {
     stop: &'a Stop,
     live: &'a mut Live,
     crew: Crew,
+    /// How long an answer may take at all.
+    timeout: Duration,
     began: Instant,
     gauge: Gauge,
     /// Of the whole ramp.
@@ -157,6 +159,7 @@ impl<'a> Climb<'a> {
             stop,
             live,
             crew,
+            timeout: target.timeout,
             began: Instant::now(),
             gauge: Gauge::new(0, Duration::ZERO, every, target.pid),
             connects: Latencies::new(),
@@ -191,8 +194,10 @@ impl<'a> Climb<'a> {
                 self.listen();
             }
             // of answers that are slow it is seen how slow, before others make them slower
+            let patience = Instant::now() + 2 * self.timeout;
             while self.crew.is_overdue()
                 && !self.is_slow()
+                && Instant::now() < patience
                 && self.crew.failures().total() == 0
                 && !self.is_over()
             {
