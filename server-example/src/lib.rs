@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod audit;
 mod budgets;
 mod chat;
@@ -29,6 +30,7 @@ mod load;
 mod log;
 mod serve;
 mod stderr;
+mod store;
 mod text;
 mod units;
 
