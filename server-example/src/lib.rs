@@ -29,6 +29,9 @@ mod load;
 mod log;
 mod serve;
 mod stderr;
+// `serve` does not use it yet
+#[allow(dead_code, unused_imports)]
+mod store;
 mod text;
 mod units;
 
