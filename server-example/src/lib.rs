@@ -25,11 +25,14 @@ mod budgets;
 mod chat;
 mod check;
 mod cli;
+mod data;
 mod failure;
 mod load;
 mod log;
 mod serve;
 mod stderr;
+// `serve` does not use it yet
+#[allow(dead_code, unused_imports)]
 mod store;
 mod text;
 mod units;

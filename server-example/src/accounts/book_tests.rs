@@ -2,11 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rusqlite::Connection;
-
 use super::*;
-use crate::store::SCHEMA;
 use crate::store::accounts::tests::in_memory;
+use crate::store::connect_beside;
 
 const PASSWORD: &str = "correct horse";
 const HOME: &str = "192.0.2.7";
@@ -372,9 +370,7 @@ fn a_damaged_hash_is_said_to_be_one() {
 #[test]
 fn what_another_program_changes_is_noticed() {
     let directory = crate::accounts::test_dir::TestDir::new();
-    let path = directory.path().join("accounts.db");
-    let connect = || Connection::open(&path).unwrap();
-    connect().execute_batch(SCHEMA).unwrap();
+    let connect = || connect_beside(directory.path()).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
     let refresh = || accounts.book.inner.refresh().unwrap();
@@ -414,9 +410,7 @@ fn what_another_program_changes_is_noticed() {
 #[test]
 fn an_open_book_looks_by_itself() {
     let directory = crate::accounts::test_dir::TestDir::new();
-    let path = directory.path().join("accounts.db");
-    let connect = || Connection::open(&path).unwrap();
-    connect().execute_batch(SCHEMA).unwrap();
+    let connect = || connect_beside(directory.path()).unwrap();
     let (said, heard) = mpsc::channel();
     let changed = move |change: &Change| said.send(change.clone()).unwrap();
     let table = AccountTable::new(connect());

@@ -269,13 +269,15 @@ impl From<rusqlite::Error> for TableError {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
+    use super::super::schema;
     use super::*;
 
     /// A table in memory.
     pub(crate) fn in_memory() -> AccountTable {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(super::super::SCHEMA).unwrap();
+        let (mut connection, path) = (Connection::open_in_memory().unwrap(), Path::new(":memory:"));
+        schema::migrate(&mut connection, path, schema::Found::Empty).unwrap();
         AccountTable::new(connection)
     }
 
