@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::accounts::command::AccountOptions;
 use crate::failure::Failure;
 use crate::load::LoadOptions;
 use crate::units::{Address, PerSecond, Size, Span};
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     Check(Box<crate::check::Options>),
     Load(Box<LoadOptions>),
+    Account(AccountOptions),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -261,7 +263,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example account add|list|role|reset|remove [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -291,7 +293,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "chat" | "check" | "load" | "serve") => {
+        Some(command) if matches!(&*command, "account" | "chat" | "check" | "load" | "serve") => {
             format!(" {command}")
         }
         _ => String::new(),

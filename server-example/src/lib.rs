@@ -10,7 +10,8 @@
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!          │               └► connection      … over one connection that is made again when lost
 //!          ├───► load                         how much a server carries, and what it loses
-//!          └───► check ─► raw                 whether others speak the protocol
+//!          ├───► check ─► raw                 whether others speak the protocol
+//!          └───► accounts ─► store            names that belong to somebody, in the data file
 //!
 //! units, text: what both sides parse and print
 //! ```
@@ -29,6 +30,7 @@ mod data;
 mod failure;
 mod load;
 mod log;
+mod secret;
 mod serve;
 mod stderr;
 // `serve` does not use it yet
@@ -47,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Chat(options) => chat::run(&options),
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Load(options) => load::run(&options),
+        cli::Command::Account(options) => accounts::command::run(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

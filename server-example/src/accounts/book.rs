@@ -11,14 +11,13 @@ use std::sync::{
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use chatproto::name::lookalike_key;
 use chatproto::{Role, UserName};
 use tracing::error;
 use zeroize::Zeroizing;
 
 use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
-use super::password::Password;
+use super::password::{Password, PasswordError};
 use super::pool::Pool;
 use super::throttle::{Origin, Outcome, Refusal, Throttle, Ticket, spoken};
 use crate::store::accounts::{AccountTable, Revision, TableError};
@@ -261,17 +260,19 @@ impl Inner {
             return Err(ENCRYPT.to_owned());
         }
         let name = &credentials.name;
-        let password = Password::new(&credentials.password).map_err(|why| why.to_string())?;
-        let new = match request {
-            Request::Register(_) => Some(password.clone()),
-            Request::ChangePassword(_, new) => {
-                Some(Password::new(&new.0).map_err(|why| why.to_string())?)
-            }
-            Request::LogIn(_) | Request::Unregister(_) => None,
+        let typed = &*credentials.password;
+        let said = |why: PasswordError| why.to_string();
+        let password = match request {
+            Request::Register(_) => Password::new_for(typed, name.as_str()),
+            _ => Password::new(typed),
         };
-        if new.as_ref().is_some_and(|new| is_name(new, name)) {
-            return Err("the name itself is too easy to guess as its password".to_owned());
-        }
+        let password = password.map_err(said)?;
+        let new = match request {
+            Request::ChangePassword(_, new) => {
+                Some(Password::new_for(&new.0, name.as_str()).map_err(said)?)
+            }
+            _ => None,
+        };
         let origin = Origin::new(credentials.address);
         let now = (self.clock)().since;
         let ticket = {
@@ -538,11 +539,6 @@ impl fmt::Debug for NewPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NewPassword(…)")
     }
-}
-
-/// Whether a password is the name that it is for, or looks like it.
-fn is_name(password: &Password, name: &UserName) -> bool {
-    lookalike_key(password.as_str().trim()) == lookalike_key(name.as_str())
 }
 
 /// Why a name cannot be registered.

@@ -8,11 +8,13 @@
 //!      └───────► AccountTable   … and on disk
 //! ```
 //!
-//! [`book`] puts them together. What a password may be is in [`password`].
+//! [`book`] puts them together. What a password may be is in [`password`]; the command that works on
+//! the data file is in [`command`].
 
 #![allow(dead_code, reason = "no server uses them yet")]
 
 pub(crate) mod book;
+pub(crate) mod command;
 pub(crate) mod directory;
 pub(crate) mod hasher;
 pub(crate) mod password;

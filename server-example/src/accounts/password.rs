@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use chatproto::name::lookalike_key;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 use zeroize::Zeroizing;
@@ -32,6 +33,8 @@ pub(crate) enum PasswordError {
     TooShort,
     TooLong,
     Control(char),
+    /// It is the name of the account, or looks like it.
+    Name,
 }
 
 impl Password {
@@ -60,6 +63,15 @@ impl Password {
             SHORTEST..=LONGEST => Ok(Password(prepared)),
             _ => Err(PasswordError::TooLong),
         }
+    }
+
+    /// The same for what is to be the password of an account of this name.
+    pub(crate) fn new_for(text: &str, name: &str) -> Result<Self, PasswordError> {
+        let password = Password::new(text)?;
+        if lookalike_key(password.as_str().trim()) == lookalike_key(name) {
+            return Err(PasswordError::Name);
+        }
+        Ok(password)
     }
 
     /// A random one of 100 bits, such as `7kq2m-x0v9d-3hzt8-b5ncf`.
@@ -102,6 +114,9 @@ impl fmt::Display for PasswordError {
             }
             PasswordError::TooLong => {
                 write!(f, "a password may have at most {LONGEST} characters")
+            }
+            PasswordError::Name => {
+                f.write_str("the name itself is too easy to guess as its password")
             }
             PasswordError::Control(c) => {
                 write!(

@@ -2,12 +2,15 @@
 //! and raises a number by which other programs on the same file see that something has changed.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use chatproto::name::lookalike_key;
 use chatproto::{Role, UserName};
 use rusqlite::{
     Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior,
 };
+
+use super::error::StoreError;
 
 /// How many addresses are kept of an account: those where it was used last.
 const ADDRESSES: i64 = 10;
@@ -61,6 +64,12 @@ impl AccountTable {
     /// Over a connection to the data file, whose schema is up to date.
     pub(crate) fn new(connection: Connection) -> Self {
         AccountTable { connection }
+    }
+
+    /// What SQLite refused to do with this table, and what to do about it.
+    pub(crate) fn explain(&self, error: &rusqlite::Error) -> StoreError {
+        let path = self.connection.path().unwrap_or_default();
+        StoreError::of_sqlite(Path::new(path), error)
     }
 
     /// The number of the last change.
@@ -269,7 +278,6 @@ impl From<rusqlite::Error> for TableError {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeSet;
-    use std::path::Path;
 
     use super::super::schema;
     use super::*;
