@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::accounts::{AccountPolicy, Accounts};
 use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
+use crate::history::{History, Inbox};
 use crate::hub::{Hub, HubBuilder};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 use crate::reactor::{self, Reactor, Setup, Shared};
-use crate::workers::{Workers, panic_text};
+use crate::workers::{Applied, Workers, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
 const BACKLOG: i32 = 4096;
@@ -28,8 +30,8 @@ pub struct ServerBuilder {
     worker_threads: usize,
     slow_reader: SlowReader,
     observer: Option<Arc<dyn Observer>>,
-    directory: Option<Arc<dyn Directory>>,
-    has_handlers: bool,
+    applied: Applied,
+    history: Option<Box<dyn History>>,
 }
 
 impl ServerBuilder {
@@ -47,7 +49,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own, and as many more its directory.
+    /// How many threads run endpoints of the application's own, as many more its directory, and as
+    /// many its accounts.
     /// Default 4; they are started only if there is something to run.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
@@ -72,7 +75,23 @@ impl ServerBuilder {
     /// Who decides about names beyond this server. Default: nobody; a free name is given.
     #[must_use]
     pub fn directory(mut self, directory: impl Directory) -> Self {
-        self.directory = Some(Arc::new(directory));
+        self.applied.directory = Some(Arc::new(directory));
+        self
+    }
+
+    /// Has accounts, which are kept there. Default: there are none.
+    #[must_use]
+    pub fn accounts(mut self, policy: AccountPolicy, accounts: impl Accounts) -> Self {
+        self.hub = self.hub.accounts(policy);
+        self.applied.accounts = Some(Arc::new(accounts));
+        self
+    }
+
+    /// Has a history, which is kept there. Default: nothing is kept.
+    #[must_use]
+    pub fn history(mut self, history: impl History) -> Self {
+        self.hub = self.hub.history(&history.epoch(), history.next_id());
+        self.history = Some(Box::new(history));
         self
     }
 
@@ -116,7 +135,7 @@ impl ServerBuilder {
             reason: error.0,
         };
         self.hub = self.hub.endpoint(name, help, handler).map_err(refused)?;
-        self.has_handlers = true;
+        self.applied.has_handlers = true;
         Ok(self)
     }
 
@@ -133,9 +152,8 @@ impl ServerBuilder {
         let listener = listen_on(address).map_err(listen)?;
         let local_addr = listener.local_addr().map_err(listen)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
-        let workers = if self.has_handlers || self.directory.is_some() {
-            let workers =
-                Workers::start(self.worker_threads, self.has_handlers, self.directory.as_ref());
+        let workers = if self.applied.needs_threads() {
+            let workers = Workers::start(self.worker_threads, &self.applied);
             Some(workers.map_err(io("cannot start a worker thread"))?)
         } else {
             None
@@ -146,12 +164,14 @@ impl ServerBuilder {
             policy: self.slow_reader,
             observer: self.observer,
             workers,
-            has_directory: self.directory.is_some(),
+            has_directory: self.applied.directory.is_some(),
+            accounts: self.applied.accounts,
+            has_history: self.history.is_some(),
             threads: self.threads,
             listener,
         })
         .map_err(io("cannot make an event loop"))?;
-        Ok(Server { local_addr, shared, reactors })
+        Ok(Server { local_addr, shared, reactors, history: self.history })
     }
 }
 
@@ -187,6 +207,7 @@ pub struct Server {
     local_addr: SocketAddr,
     shared: Arc<Shared>,
     reactors: Vec<Reactor>,
+    history: Option<Box<dyn History>>,
 }
 
 impl Server {
@@ -200,8 +221,8 @@ impl Server {
             worker_threads: 4,
             slow_reader: SlowReader::default(),
             observer: None,
-            directory: None,
-            has_handlers: false,
+            applied: Applied::default(),
+            history: None,
         }
     }
 
@@ -223,6 +244,7 @@ impl Server {
     pub fn run(self) -> Result<(), ServerError> {
         let shared = &self.shared;
         let (mut joined, mut outcome) = (Vec::new(), Ok(()));
+        let history = self.history.map(|history| keep(history, shared)).transpose()?;
         for (lane, reactor) in self.reactors.into_iter().enumerate() {
             let guard = StopOnDrop(Arc::clone(shared));
             let run = move || {
@@ -247,6 +269,12 @@ impl Server {
             };
             outcome = outcome.and(ended);
         }
+        if let (Some(queue), Some(history)) = (&shared.history, history) {
+            queue.close();
+            let panicked =
+                |panic: Box<dyn std::any::Any + Send>| ServerError::Panicked(panic_text(&*panic));
+            outcome = outcome.and(history.join().map_err(panicked));
+        }
         outcome
     }
 }
@@ -255,6 +283,23 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("local_addr", &self.local_addr).finish_non_exhaustive()
     }
+}
+
+/// Starts the thread on which the history is kept.
+fn keep(
+    history: Box<dyn History>,
+    shared: &Arc<Shared>,
+) -> Result<thread::JoinHandle<()>, ServerError> {
+    let (inbox, guard) = (Inbox::new(Arc::clone(shared)), StopOnDrop(Arc::clone(shared)));
+    let run = move || {
+        let _guard = guard;
+        history.run(inbox);
+    };
+    let started = thread::Builder::new().name("chatproto-history".to_owned()).spawn(run);
+    started.map_err(|source| {
+        let doing = "cannot start the thread of the history";
+        ServerError::Io { doing, source }
+    })
 }
 
 /// One loop that ends, for whatever reason, ends the others.

@@ -85,6 +85,15 @@ pub enum Event {
         /// The name from now on.
         name: UserName,
     },
+    /// A user proved to own its name.
+    LoggedIn {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The name, which is that of the account.
+        name: UserName,
+    },
     /// A moderator or an admin did something: what an audit log is made of.
     Moderated {
         /// The connection of the one who did it.
@@ -147,6 +156,8 @@ pub enum Departure {
     },
     /// A moderator ended it.
     Kicked,
+    /// Its user has logged in elsewhere.
+    Replaced,
     /// The server stops.
     Shutdown,
 }
@@ -160,6 +171,7 @@ impl std::fmt::Display for Departure {
             Departure::Erring => f.write_str("sent too much that is no message"),
             Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
             Departure::Kicked => f.write_str("kicked"),
+            Departure::Replaced => f.write_str("logged in elsewhere"),
             Departure::Shutdown => f.write_str("server stopped"),
         }
     }
@@ -187,6 +199,8 @@ pub enum Act {
     Close,
     /// Said something to all.
     Notice,
+    /// Removed a message from the history: a moderator, or whoever wrote it.
+    Forget,
 }
 
 impl std::fmt::Display for Act {
@@ -201,6 +215,7 @@ impl std::fmt::Display for Act {
             Act::Unmute => "unmute",
             Act::Close => "close",
             Act::Notice => "notice",
+            Act::Forget => "forget",
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
 use super::stream::Stream;
-use super::{LISTENER, Shared};
+use super::{LISTENER, Reactor, Shared};
 
 /// What one turn accepts at most, so that those who are connected are not kept waiting.
 const ACCEPT_MOST: usize = 256;
@@ -33,6 +33,8 @@ pub(super) struct Acceptor {
     has_more: bool,
     paused_until: Option<Instant>,
     pause: Duration,
+    /// The system refused, and another connection was asked to give way.
+    awaits_room: bool,
     /// A descriptor to give up when there are no others, to tell one who knocks that it is full.
     reserve: Option<File>,
     /// That one, until the pause is over: time to read the farewell before the socket is closed.
@@ -52,6 +54,7 @@ impl Acceptor {
             has_more: false,
             paused_until: None,
             pause: FIRST_PAUSE,
+            awaits_room: false,
             reserve: reserve(),
             knocker: None,
         })
@@ -71,16 +74,17 @@ impl Acceptor {
         self.paused_until
     }
 
-    /// Accepts what there is, into `own` or another loop's mailbox.
+    /// Accepts what there is, into `own` or another loop's mailbox. Returns why the system refuses,
+    /// if it does: then [`Acceptor::await_room`] or [`Acceptor::pause`] must follow.
     pub(super) fn accept(
         &mut self,
         shared: &Shared,
         lane: usize,
         own: &mut Vec<(Stream, IpAddr)>,
         now: Instant,
-    ) {
+    ) -> Option<io::Error> {
         if self.paused_until.is_some_and(|until| until > now) {
-            return;
+            return None;
         }
         self.paused_until = None;
         if self.knocker.take().is_some() {
@@ -88,11 +92,11 @@ impl Acceptor {
         }
         for _ in 0..ACCEPT_MOST {
             if !self.has_more {
-                return;
+                return None;
             }
             match self.listener.accept() {
                 Ok((stream, address)) => {
-                    self.pause = FIRST_PAUSE;
+                    (self.pause, self.awaits_room) = (FIRST_PAUSE, false);
                     if !INHERITED && configure(&SockRef::from(&stream)).is_err() {
                         continue;
                     }
@@ -112,14 +116,35 @@ impl Acceptor {
                     ErrorKind::Interrupted
                     | ErrorKind::ConnectionAborted
                     | ErrorKind::ConnectionReset => {}
-                    _ => return self.pause(shared, &error, now),
+                    _ => return Some(error),
                 },
             }
         }
+        None
     }
 
-    /// The system refused: most likely there are no descriptors left.
-    fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
+    /// Whether it would help if a connection gave way: not if one just did.
+    pub(super) fn wants_room(&self) -> bool {
+        !self.awaits_room
+    }
+
+    /// The system refused, and a connection was asked to give way: accepting goes on when it has.
+    pub(super) fn await_room(&mut self, now: Instant) {
+        self.awaits_room = true;
+        self.paused_until = Some(now + FIRST_PAUSE);
+    }
+
+    /// A connection gave way.
+    pub(super) fn handle_room(&mut self) {
+        if self.awaits_room {
+            self.paused_until = None;
+        }
+    }
+
+    /// The system refused, most likely because there are no descriptors left, and no connection
+    /// can give way: one who knocks is told, and then nobody is accepted for a while.
+    pub(super) fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
+        self.awaits_room = false;
         if self.reserve.take().is_some() {
             if let Ok((mut stream, _)) = self.listener.accept() {
                 // best effort: a fresh socket takes these few bytes at once
@@ -133,6 +158,23 @@ impl Acceptor {
         self.paused_until = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         shared.observe(&Event::AcceptPaused { reason: error.to_string() });
+    }
+}
+
+impl Reactor {
+    /// Accepts what there is. If the system has no room for more, a connection gives way that only
+    /// waits for its end; if there is none, accepting pauses.
+    pub(super) fn accept(&mut self, now: Instant) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        let refused = acceptor.accept(&self.shared, self.lane, &mut self.fresh, now);
+        let Some(error) = refused else { return };
+        let is_asked = acceptor.wants_room() && self.give_way();
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if is_asked {
+            acceptor.await_room(now);
+        } else {
+            acceptor.pause(&self.shared, &error, now);
+        }
     }
 }
 

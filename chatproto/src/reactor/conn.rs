@@ -16,6 +16,7 @@ use crate::outbox::Outbox;
 use super::READ_MOST;
 use super::stash::Stash;
 use super::stream::Stream;
+use super::timer::Due;
 
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
@@ -75,8 +76,8 @@ pub(super) enum Step {
 
 /// Where the bytes came from that a connection put into the arena.
 pub(super) enum Filled {
-    /// So many from the socket; none at its end.
-    Bytes(usize),
+    /// So many from the socket, none at its end; and whether there may be more.
+    Bytes(usize, bool),
     /// So many that were read before.
     Backlog(usize),
     /// There are none for now.
@@ -103,8 +104,9 @@ pub(super) struct Conn {
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
-    /// The hub waits for an effect of this connection.
-    pub(super) is_waiting: bool,
+    /// The number of the effect that the hub waits for before it goes on with this connection; 0
+    /// if there is none.
+    waits_for: u32,
     /// The peer's end of file is known to come, was read, was handed on.
     pub(super) saw_end: bool,
     pub(super) at_end: bool,
@@ -126,7 +128,7 @@ impl Conn {
             from_stash: false,
             is_dirty: false,
             is_ready: false,
-            is_waiting: false,
+            waits_for: 0,
             saw_end: false,
             at_end: false,
             end_told: false,
@@ -135,13 +137,28 @@ impl Conn {
 
     /// Whether its socket should be read.
     pub(super) fn wants_bytes(&self) -> bool {
-        !self.at_end && !self.is_waiting && !self.is_paused && !self.has_stash()
+        !self.at_end && !self.is_waiting() && !self.is_paused && !self.has_stash()
     }
 
     /// Whether there is input that was read before and can be handled now.
     pub(super) fn has_backlog(&self) -> bool {
         let has_more = self.has_stash() || (self.at_end && !self.end_told);
-        has_more && !self.is_waiting && !self.is_paused
+        has_more && !self.is_waiting() && !self.is_paused
+    }
+
+    /// Whether the hub waits for an effect before it goes on with this connection.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits_for != 0
+    }
+
+    /// What is due if that effect takes too long for a peer that has ended.
+    pub(super) fn patience(&self) -> Option<Due> {
+        (self.saw_end && self.is_waiting()).then_some(Due::Patience(self.waits_for))
+    }
+
+    /// The effect is finished.
+    pub(super) fn go_on(&mut self) {
+        self.waits_for = 0;
     }
 
     fn has_stash(&self) -> bool {
@@ -157,7 +174,7 @@ impl Conn {
     }
 
     /// Puts the next bytes to handle at the front of the arena.
-    pub(super) fn fill(&mut self, arena: &mut [u8]) -> io::Result<Filled> {
+    pub(super) fn fill(&mut self, arena: &mut [u8], limits: &Limits) -> io::Result<Filled> {
         if self.has_backlog() {
             self.from_stash = true;
             let length = self.stash.as_mut().map_or(0, |stash| stash.take(arena));
@@ -167,17 +184,34 @@ impl Conn {
             return Ok(Filled::Nothing);
         }
         (self.from_stash, self.stash) = (false, None);
-        let most = arena.len().min(READ_MOST);
+        // what stands behind a name may have to be kept until it is decided about the name
+        let most = if self.is_guest() { limits.unregistered } else { READ_MOST };
+        let most = most.min(READ_MOST).min(arena.len());
         loop {
             return match self.stream.read(&mut arena[..most]) {
                 Ok(read) => {
                     self.at_end = read == 0;
-                    Ok(Filled::Bytes(read))
+                    Ok(Filled::Bytes(read, read == most))
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Filled::Nothing),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
+        }
+    }
+
+    /// Takes what has come from the socket and throws it away: a socket that is closed with
+    /// unread bytes resets its connection, which may destroy the last words (B16).
+    pub(super) fn discard_what_came(&mut self) {
+        let mut bytes = [0; 16 * 1024];
+        // somebody may be sending all the time
+        for _ in 0..64 {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -201,7 +235,7 @@ impl Conn {
     pub(super) fn discard_input(&mut self) {
         self.phase = Phase::Discard;
         self.stash = None;
-        self.is_waiting = false;
+        self.waits_for = 0;
         self.end_told = true;
     }
 
@@ -350,10 +384,10 @@ impl Conn {
         }
     }
 
-    /// After `op` the hub waits for an effect: what was made of the bytes behind it is void, and
-    /// they are kept.
-    pub(super) fn hold(&mut self, op: &Op<'_>, limits: &Limits) {
-        self.is_waiting = true;
+    /// After `op` the hub waits for an effect, which gets that number: what was made of the bytes
+    /// behind it is void, and they are kept.
+    pub(super) fn hold(&mut self, op: &Op<'_>, number: u32, limits: &Limits) {
+        self.waits_for = number;
         self.end_told = false;
         self.allowance = op.allowance;
         self.keep(op.rest);

@@ -23,6 +23,10 @@ pub(super) enum Mail {
     Accepted(Stream, IpAddr),
     /// An effect finished.
     Completed(Token, Completion),
+    /// One of the connections that only wait for their peer's end is to give way to a new one.
+    GiveWay,
+    /// One did, so that there is room to accept another.
+    GaveWay,
 }
 
 impl Wake for Waker {

@@ -3,17 +3,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::accounts::Accounts;
 use crate::chunk::Budget;
 use crate::extension::Observer;
+use crate::history::Queue;
 use crate::hub::{Completion, Effect, Event, Hub, Token};
 use crate::limits::Limits;
+use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::workers::Workers;
 
+use super::clock;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
+
+/// How long after something happened the memory is given back that was needed for it.
+pub(super) const SHRINK: Duration = Duration::from_secs(1);
 
 /// What the loops of a server have in common.
 pub(crate) struct Shared {
@@ -25,9 +32,14 @@ pub(crate) struct Shared {
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
+    pub(super) accounts: Option<Arc<dyn Accounts>>,
+    /// What waits to be kept, if there is a history.
+    pub(crate) history: Option<Queue>,
     pub(super) stop: Stop,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
+    /// When memory was last given back of that which they have in common.
+    pub(super) shrunk_at: Mutex<Option<Instant>>,
 }
 
 /// What is needed to make the loops.
@@ -38,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) workers: Option<Workers>,
     pub(crate) has_directory: bool,
+    pub(crate) accounts: Option<Arc<dyn Accounts>>,
+    pub(crate) has_history: bool,
     pub(crate) threads: usize,
     pub(crate) listener: std::net::TcpListener,
 }
@@ -53,6 +67,30 @@ impl Shared {
         Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
     }
 
+    /// A loop has held the hub's lock since then.
+    pub(super) fn count_held(&self, since: Instant, until: Instant) {
+        let held = until.saturating_duration_since(since).as_nanos() as u64;
+        self.lock_held.fetch_add(held, Ordering::Relaxed);
+    }
+
+    /// Gives back the memory that is not needed any more of that which the loops have in common,
+    /// unless one of them did so less than [`SHRINK`] ago. When to ask again, if there is reason to.
+    pub(super) fn shrink(&self, now: Instant) -> Option<Instant> {
+        let mut shrunk_at = self.shrunk_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = shrunk_at.map(|at| at + SHRINK).filter(|&at| at > now);
+        if next.is_some() {
+            return next;
+        }
+        *shrunk_at = Some(now);
+        let mut hub = self.hub();
+        let since = clock::instant();
+        hub.shrink();
+        drop(hub);
+        self.count_held(since, clock::instant());
+        // a buffer is not needed if nobody took it from one time to the next
+        self.budget.shrink().then_some(now + SHRINK)
+    }
+
     /// Asks every loop to say goodbye, flush and end.
     pub(crate) fn stop(&self) {
         self.stop.ask(&self.lanes);
@@ -65,11 +103,24 @@ impl Shared {
 
     /// Has an effect carried out where it may take its time.
     pub(super) fn carry_out(self: &Arc<Self>, effect: Effect) {
-        match &self.workers {
-            _ if !self.has_directory && matches!(effect, Effect::Release { .. }) => {}
-            Some(workers) => workers.submit(effect, self),
-            None => debug_assert!(false, "no workers for {effect:?}"),
+        match (effect, &self.history, &self.workers) {
+            (Effect::Release { .. }, ..) if !self.has_directory => {}
+            (Effect::History { token, order }, Some(history), _) => {
+                history.order(order, token, self);
+            }
+            (effect, _, Some(workers)) => workers.submit(effect, self),
+            (effect, ..) => debug_assert!(false, "nobody to carry out {effect:?}"),
         }
+    }
+
+    /// What can be said of a claim without waiting: that the name is reserved, or, where there is no
+    /// directory to ask, that it is granted.
+    pub(super) fn decide(&self, name: &UserName) -> Option<Completion> {
+        let is_reserved = self.accounts.as_ref().is_some_and(|book| book.is_reserved(name));
+        if is_reserved {
+            return Some(Completion::Reserved);
+        }
+        (!self.has_directory).then_some(Completion::Claimed)
     }
 
     pub(crate) fn observe(&self, event: &Event) {
@@ -85,5 +136,11 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

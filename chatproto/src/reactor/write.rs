@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Hub, LaneAction};
+use crate::hub::{Departure, Effect, Hub, LaneAction};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
@@ -31,8 +31,7 @@ impl Reactor {
         let before = shared.lanes[own].take();
         drop(hub);
         let now = clock::instant();
-        let held = now.saturating_duration_since(since).as_nanos() as u64;
-        shared.lock_held.fetch_add(held, Ordering::Relaxed);
+        shared.count_held(since, now);
         for mail in before {
             self.take_mail(mail);
         }
@@ -46,15 +45,28 @@ impl Reactor {
         self.write_dirty(now);
     }
 
-    /// Posts the hub's output to those loops that `is_for` says. Returns the objects of the batch,
+    /// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history,
+    /// and what is to be done elsewhere to those who do it. Returns the objects of the batch,
     /// and where those begin in it that stand aside. To be called under the hub's lock.
-    fn post(&mut self, shared: &Shared, is_for: impl Fn(usize) -> bool) -> (Arc<Chunk>, u32) {
+    fn post(&mut self, shared: &Arc<Shared>, is_for: impl Fn(usize) -> bool) -> (Arc<Chunk>, u32) {
         let (mut log, aside_at) = self.out.take_log(shared.budget.buffer());
         if log.capacity() / 4 > log.len() && self.out.actions_len() > SHARED_BY {
             // many may have to keep it: what it holds is what it should cost
             log.shrink_to_fit();
         }
         let chunk = Arc::new(Chunk::new(log, &shared.budget));
+        // what is kept comes before what is asked about it
+        if let Some(history) = shared.history.as_ref().filter(|_| !self.out.records.is_empty()) {
+            history.keep(&chunk, aside_at, &mut self.out.records);
+        }
+        self.effects.extend(std::iter::from_fn(|| self.out.next_effect()));
+        // under the lock, so that what concerns one name is queued in the hub's order
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Claim { .. } if shared.accounts.is_some() => self.claims.push(effect),
+                effect => shared.carry_out(effect),
+            }
+        }
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
             if is_for(lane) && !actions.is_empty() {
                 // the next batch will be about as long
@@ -211,9 +223,6 @@ impl Reactor {
         hub.handle_eviction(conn.id, reason, clock::now(), &mut self.out);
         conn.outbox.push_last(object, &shared.budget);
         self.hub_due = hub.poll_timeout();
-        while let Some(effect) = self.out.next_effect() {
-            shared.carry_out(effect);
-        }
         // by mail to the own connections too: this may be in the middle of writing to them
         self.post(&shared, |_| true);
         drop(hub);
@@ -234,6 +243,8 @@ impl Reactor {
         let id = conn.id;
         self.enter(slot, Step::Lingering, until);
         self.lingering.push_back(id);
+        self.drained.push(id);
+        self.shared.lanes[self.lane].lingering.fetch_add(1, Ordering::Relaxed);
         self.make_ready(slot);
     }
 
