@@ -184,6 +184,14 @@ pub(crate) struct ChatOptions {
     #[arg(long, value_name = "ADDR:PORT", default_value_t = default_address())]
     pub(crate) server: Address,
 
+    /// File whose first line is the password of your account; it is sent when the server asks for it,
+    /// after a lost connection too
+    ///
+    /// Without this option the password is that in the environment variable CHATPROTO_PASSWORD. With
+    /// neither, /login asks you for it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+
     /// End when the connection is lost, instead of trying again
     #[arg(long)]
     pub(crate) no_reconnect: bool,

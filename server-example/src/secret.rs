@@ -2,6 +2,7 @@
 //! memory after use as far as this program holds them.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal as _, Read};
@@ -49,6 +50,16 @@ impl Secret {
         })?;
         first_line(&mut io::BufReader::new(file))
             .map_err(|wrong| Failure::Usage(format!("the {what} in {shown} {wrong}")))
+    }
+
+    /// The value of a variable of the environment.
+    ///
+    /// # Errors
+    /// The sentence that says what is wrong with it.
+    pub(crate) fn of_variable(value: OsString, variable: &str) -> Result<Self, Failure> {
+        let bytes = Zeroizing::new(value.into_encoded_bytes());
+        first_line(&mut &bytes[..])
+            .map_err(|wrong| Failure::Usage(format!("the value of {variable} {wrong}")))
     }
 
     /// The next line of standard input.

@@ -1,19 +1,17 @@
-//! The accounts as a server uses them: registering, logging in, changing a password and giving an
+//! The accounts as a server uses them (see [`Accounts`]): registering, logging in, changing a password and giving an
 //! account up. Everything that can be refused without work is refused on the caller's thread within
 //! microseconds; what needs Argon2 or the disk is done by the pool.
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc,
 };
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use chatproto::{Role, UserName};
+use chatproto::{AccountOrder, Accounts, Credentials, Granted, Role, UserName};
 use tracing::error;
-use zeroize::Zeroizing;
 
 use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
@@ -26,12 +24,13 @@ use crate::store::accounts::{AccountTable, Revision, TableError};
 const POLL: Duration = Duration::from_secs(1);
 /// That an account was used from a known address is noted once in so many milliseconds.
 const NOTED_MS: i64 = 60_000;
-/// As many requests may wait as the threads can do in a few seconds.
+/// As many orders may wait as the threads can do in a few seconds.
 const QUEUE: usize = 128;
 
 /// What users are told, without the beginning that says what was not done.
 const BUSY: &str = "the server is busy with other logins. Try again in a few seconds";
 const WRONG: &str = "wrong password, or no account of that name";
+const NAME_IT: &str = "send /login with that name before the password";
 const UNDER_WAY: &str = "others are logging in from your address or to this account. Try again in \
                          a few seconds";
 const UNREADABLE: &str =
@@ -42,46 +41,7 @@ const UNENCRYPTED: &str =
 const ENCRYPT: &str = "this server takes passwords over encrypted connections (TLS) alone, so that \
                        nobody can read yours on its way. Connect with TLS and try again";
 
-/// A name, a password for it, and where they come from.
-pub(crate) struct Credentials {
-    pub(crate) name: UserName,
-    /// As it was typed; wiped when it is dropped.
-    pub(crate) password: Zeroizing<String>,
-    pub(crate) address: IpAddr,
-    /// Whether nobody on the way could read it.
-    pub(crate) is_secure: bool,
-}
-
-/// What can be asked for.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// To make the name an account with this password.
-    Register(Credentials),
-    /// To be let in.
-    LogIn(Credentials),
-    /// To have another password; the credentials have the present one.
-    ChangePassword(Credentials, NewPassword),
-    /// To give the account up.
-    Unregister(Credentials),
-}
-
-/// A password as it was typed; wiped when it is dropped.
-pub(crate) struct NewPassword(pub(crate) Zeroizing<String>);
-
-/// It was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Granted {
-    /// The account's name, which may differ in case from the one that was asked for.
-    pub(crate) name: UserName,
-    pub(crate) role: Role,
-    /// When the account was made, in Unix milliseconds: what was stored for this name before was
-    /// somebody else's.
-    pub(crate) created_ms: i64,
-    /// A sentence that the user should be told.
-    pub(crate) notice: Option<&'static str>,
-}
-
-/// What comes of a request; an error is the sentence for the user.
+/// What comes of an order; an error is the sentence for the user.
 pub(crate) type Reply = Result<Granted, String>;
 
 /// How a book works.
@@ -89,7 +49,8 @@ pub(crate) type Reply = Result<Granted, String>;
 pub(crate) struct BookOptions {
     /// Threads for Argon2.
     pub(crate) threads: usize,
-    /// Requests that may wait for them.
+    /// Orders that may wait for them. Whoever calls and waits needs more threads than this to have all
+    /// others refused at once.
     pub(crate) queue: usize,
     /// Passwords are refused on connections that are not encrypted.
     pub(crate) require_tls: bool,
@@ -200,24 +161,24 @@ impl AccountBook {
         self.inner.directory().len()
     }
 
-    /// Whether an account has this name, or one that looks like it, so that nobody else may have it.
-    /// In memory.
-    pub(crate) fn is_reserved(&self, name: &UserName) -> bool {
-        self.inner.directory().find(name).is_some()
+    /// When the account of exactly this name was made, in Unix milliseconds: what was kept for the
+    /// name before was somebody else's. In memory.
+    pub(crate) fn created_ms(&self, name: &str) -> Option<i64> {
+        self.inner.directory().get(name).map(|account| account.created_ms)
     }
 
-    /// Does what is asked for. `done` is called exactly once with what came of it: at once, on the
+    /// Carries out an order. `done` is called exactly once with what came of it: at once, on the
     /// caller's thread, if it is refused without work, else on a thread of the pool. This itself
     /// takes microseconds and waits for nothing.
-    pub(crate) fn handle(&self, request: Request, done: impl FnOnce(Reply) + Send + 'static) {
-        let answer = Answer { deed: request.deed(), done: Some(Box::new(done)) };
-        let admitted = match self.inner.admit(&request) {
+    pub(crate) fn handle(&self, order: AccountOrder, done: impl FnOnce(Reply) + Send + 'static) {
+        let answer = Answer { is_login: is_login(&order), done: Some(Box::new(done)) };
+        let admitted = match self.inner.admit(&order) {
             Ok(admitted) => admitted,
             Err(why) => return answer.give(Err(why)),
         };
         let inner = Arc::clone(&self.inner);
         self.pool.submit(Box::new(move |memory| match memory {
-            Some(memory) => answer.give(inner.carry_out(&request, admitted, memory)),
+            Some(memory) => answer.give(inner.carry_out(&order, admitted, memory)),
             None => {
                 inner.settle(admitted.ticket, Outcome::Nothing);
                 answer.give(Err(BUSY.to_owned()));
@@ -226,11 +187,38 @@ impl AccountBook {
     }
 
     /// The same, waiting for the outcome.
-    pub(crate) fn ask(&self, request: Request) -> Reply {
+    pub(crate) fn ask(&self, order: AccountOrder) -> Reply {
         let (reply, replied) = mpsc::sync_channel(1);
         // an error would mean that nobody waits
-        self.handle(request, move |outcome| drop(reply.send(outcome)));
+        self.handle(order, move |outcome| drop(reply.send(outcome)));
         replied.recv().expect("an answer is always given")
+    }
+}
+
+impl Accounts for AccountBook {
+    fn is_reserved(&self, name: &UserName) -> bool {
+        self.inner.directory().find(name).is_some()
+    }
+
+    fn register(&self, credentials: &Credentials) -> Reply {
+        self.ask(AccountOrder::Register(credentials.clone()))
+    }
+
+    fn login(&self, credentials: &Credentials) -> Reply {
+        self.ask(AccountOrder::Login(credentials.clone()))
+    }
+
+    fn change_password(
+        &self,
+        credentials: &Credentials,
+        new: &chatproto::Password,
+    ) -> Result<Option<String>, String> {
+        let order = AccountOrder::ChangePassword(credentials.clone(), new.clone());
+        self.ask(order).map(|granted| granted.notice)
+    }
+
+    fn unregister(&self, credentials: &Credentials) -> Result<(), String> {
+        self.ask(AccountOrder::Unregister(credentials.clone())).map(drop)
     }
 }
 
@@ -244,7 +232,7 @@ impl Drop for AccountBook {
     }
 }
 
-/// What is left of a request that may be carried out.
+/// What is left of an order that may be carried out.
 struct Admitted {
     password: Password,
     ticket: Ticket,
@@ -254,70 +242,59 @@ struct Admitted {
 
 impl Inner {
     /// Refuses what can be refused without work.
-    fn admit(&self, request: &Request) -> Result<Admitted, String> {
-        let credentials = request.credentials();
+    fn admit(&self, order: &AccountOrder) -> Result<Admitted, String> {
+        let (credentials, new) = parts(order)?;
         if self.require_tls && !credentials.is_secure {
             return Err(ENCRYPT.to_owned());
         }
-        let name = &credentials.name;
-        let typed = &*credentials.password;
+        let (name, typed) = (&credentials.name, credentials.password.as_str());
         let said = |why: PasswordError| why.to_string();
-        let password = match request {
-            Request::Register(_) => Password::new_for(typed, name.as_str()),
-            _ => Password::new(typed),
+        let is_new = matches!(order, AccountOrder::Register(_));
+        let prepare = |typed, is_new| match is_new {
+            true => Password::new_for(typed, name.as_str()).map_err(said),
+            false => Password::new(typed).map_err(said),
         };
-        let password = password.map_err(said)?;
-        let new = match request {
-            Request::ChangePassword(_, new) => {
-                Some(Password::new_for(&new.0, name.as_str()).map_err(said)?)
-            }
-            _ => None,
-        };
+        let password = prepare(typed, is_new)?;
+        let new = new.map(|new| prepare(new.as_str(), true)).transpose()?;
         let origin = Origin::new(credentials.address);
         let now = (self.clock)().since;
-        let ticket = {
-            let directory = self.directory();
-            let account = directory.find(name);
-            if let Request::Register(_) = request {
-                if let Some(account) = account {
-                    return Err(taken(name.as_str(), account.name.as_str()));
-                }
-                drop(directory);
-                self.throttle().register(origin, now)
-            } else {
-                let key = account.map_or(name, |account| &account.name).as_str();
-                let is_known = account.is_some_and(|account| account.knows(origin));
-                self.throttle().try_password(key, origin, is_known, now)
+        let directory = self.directory();
+        let account = directory.find(name);
+        let ticket = if is_new {
+            if let Some(account) = account {
+                return Err(taken(name.as_str(), account.name.as_str()));
             }
+            self.throttle().register(origin, now)
+        } else {
+            let key = account.map_or(name, |account| &account.name).as_str();
+            let is_known = account.is_some_and(|account| account.knows(origin));
+            self.throttle().try_password(key, origin, is_known, now)
         };
-        let ticket = ticket.map_err(|refusal| refused(request, refusal))?;
+        let ticket = ticket.map_err(|refusal| refused(is_new, refusal))?;
         Ok(Admitted { password, ticket, new })
     }
 
-    fn carry_out(&self, request: &Request, admitted: Admitted, memory: &mut Memory) -> Reply {
+    fn carry_out(&self, order: &AccountOrder, admitted: Admitted, memory: &mut Memory) -> Reply {
         let Admitted { password, ticket, new } = admitted;
-        let Credentials { name, address, is_secure, .. } = request.credentials();
-        let origin = Origin::new(*address);
-        let account = match request {
-            Request::Register(_) => self.register(name, &password, ticket, memory)?,
+        let (Credentials { name, address, is_secure, .. }, _) = parts(order)?;
+        let account = match order {
+            AccountOrder::Register(_) => self.register(name, &password, ticket, memory)?,
             _ => self.prove(name, &password, ticket, memory)?,
         };
         let known_as = account.name.as_str();
-        match request {
-            Request::Register(_) | Request::LogIn(_) => self.note(&account, origin),
-            Request::ChangePassword(..) => {
-                let new = new.expect("there is one in such a request");
+        if account.name != *name {
+            return Err(format!("that account is called {known_as}: {NAME_IT}"));
+        }
+        match (order, new) {
+            (AccountOrder::ChangePassword(..), Some(new)) => {
                 let hash = self.hasher.hash(&new, memory);
                 self.set_hash(known_as, &account.hash, hash).map_err(unwritten)?;
             }
-            Request::Unregister(_) => self.remove(known_as).map_err(unwritten)?,
+            (AccountOrder::Unregister(_), _) => self.remove(known_as).map_err(unwritten)?,
+            _ => self.note(&account, Origin::new(*address)),
         }
-        Ok(Granted {
-            name: account.name,
-            role: account.role,
-            created_ms: account.created_ms,
-            notice: (!is_secure).then_some(UNENCRYPTED),
-        })
+        let notice = (!is_secure).then(|| UNENCRYPTED.to_owned());
+        Ok(Granted { role: account.role, notice })
     }
 
     fn register(
@@ -447,7 +424,9 @@ impl Inner {
         // nobody changes the directory who does not have the table
         let now = Directory::load(&mut table)?;
         let changes = now.changes_since(&self.directory());
-        *self.directory_mut() = now;
+        // the old one is taken apart without the lock
+        let before = std::mem::replace(&mut *self.directory_mut(), now);
+        drop(before);
         Ok(changes)
     }
 
@@ -479,86 +458,72 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Whoever waits for what comes of a request. That is always said, if need be when this is dropped.
+/// Whoever waits for what comes of an order. That is always said, if need be when this is dropped.
 struct Answer {
-    deed: &'static str,
+    is_login: bool,
     done: Option<Box<dyn FnOnce(Reply) + Send>>,
 }
 
 impl Answer {
     /// Says what came of it; an error is why it was not done.
     fn give(mut self, outcome: Reply) {
-        let deed = self.deed;
-        if let Some(done) = self.done.take() {
-            done(outcome.map_err(|why| format!("Not {deed}: {why}.")));
-        }
+        self.say(outcome);
+    }
+
+    fn say(&mut self, outcome: Reply) {
+        let Some(done) = self.done.take() else { return };
+        // of a login, the server says the reason alone; else it begins with what was not done
+        done(outcome.map_err(|why| match self.is_login {
+            true => format!("{}.", capitalised(&why)),
+            false => format!("{why}."),
+        }));
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let deed = self.deed;
-        if let Some(done) = self.done.take() {
-            done(Err(format!("Not {deed}: {FAILED}.")));
-        }
+        self.say(Err(FAILED.to_owned()));
     }
 }
 
-impl Request {
-    fn credentials(&self) -> &Credentials {
-        match self {
-            Request::Register(credentials)
-            | Request::LogIn(credentials)
-            | Request::ChangePassword(credentials, _)
-            | Request::Unregister(credentials) => credentials,
-        }
-    }
+fn is_login(order: &AccountOrder) -> bool {
+    matches!(order, AccountOrder::Login(_))
+}
 
-    /// What has not been done if it fails.
-    fn deed(&self) -> &'static str {
-        match self {
-            Request::Register(_) => "registered",
-            Request::LogIn(_) => "logged in",
-            Request::ChangePassword(..) => "changed",
-            Request::Unregister(_) => "unregistered",
-        }
+/// The credentials of an order, and the password that is to be set.
+fn parts(order: &AccountOrder) -> Result<(&Credentials, Option<&chatproto::Password>), String> {
+    match order {
+        AccountOrder::Register(credentials)
+        | AccountOrder::Login(credentials)
+        | AccountOrder::Unregister(credentials) => Ok((credentials, None)),
+        AccountOrder::ChangePassword(credentials, new) => Ok((credentials, Some(new))),
+        _ => Err("this server cannot do that".to_owned()),
     }
 }
 
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("name", &self.name)
-            .field("address", &self.address)
-            .field("is_secure", &self.is_secure)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for NewPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NewPassword(…)")
-    }
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Why a name cannot be registered.
 fn taken(name: &str, other: &str) -> String {
     if name == other {
-        format!("there is an account of the name \"{name}\" already; if it is yours, /login")
+        format!("there is an account of the name {name} already. If it is yours, send /login")
     } else {
-        format!("the name looks like \"{other}\", which is somebody's account")
+        format!("the name looks like {other}, which is somebody's account")
     }
 }
 
-fn refused(request: &Request, refusal: Refusal) -> String {
-    match (request, refusal) {
-        (Request::Register(_), Refusal::Wait(wait)) => {
-            format!("too many accounts were made from this address. Try again in {}", spoken(wait))
+fn refused(is_registration: bool, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Wait(wait) if is_registration => {
+            format!("too many accounts were made from your address. Try again in {}", spoken(wait))
         }
-        (_, Refusal::Wait(wait)) => {
+        Refusal::Wait(wait) => {
             format!("there were too many wrong passwords. Try again in {}", spoken(wait))
         }
-        (_, Refusal::UnderWay) => UNDER_WAY.to_owned(),
+        Refusal::UnderWay => UNDER_WAY.to_owned(),
     }
 }
 
