@@ -33,7 +33,10 @@ impl Program {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
         // that of whoever runs the tests
-        command.args(arguments).env_remove("CHATPROTO_ADMIN_TOKEN");
+        command.args(arguments);
+        for variable in ["CHATPROTO_ADMIN_TOKEN", "CHATPROTO_PASSWORD", "CHATPROTO_DATA"] {
+            command.env_remove(variable);
+        }
         Program::spawn(command)
     }
 
@@ -267,13 +270,18 @@ impl Script {
 
     /// Welcomes the next client, which must have that name.
     pub fn welcome(&self, name: &str) -> Scripted {
+        self.welcome_as(name, name)
+    }
+
+    /// Welcomes the next client, which must ask for that name, under another one.
+    pub fn welcome_as(&self, name: &str, given: &str) -> Scripted {
         let (mut stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut line = vec![0; name.len() + 1];
         stream.read_exact(&mut line).unwrap();
         assert_eq!(line, format!("{name}\n").as_bytes());
         let mut client = Scripted { stream, input: Vec::new(), decoder: Decoder::new(65_536) };
-        client.say(name, "Welcome");
+        client.say(given, "Welcome");
         client
     }
 }
