@@ -287,17 +287,6 @@ impl Hub {
         out.close(conn);
     }
 
-    /// The peer of a user will send nothing more, and the effect that it waits for takes too long:
-    /// it is waited for no longer, and the connection closed. (For one who has no name yet that is
-    /// the business of [`Hub::handle_deadline`].)
-    pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
-        let is_overdue =
-            |session: &users::Session| session.phase == Phase::Registered && session.waits_for != 0;
-        if self.users.get(conn).is_some_and(is_overdue) {
-            self.handle_eviction(conn, Departure::Left, now, out);
-        }
-    }
-
     /// A connection that is being closed has been sent everything and only waits for its peer's
     /// end: it counts against [`Limits::connections`] and [`Limits::per_address`] no longer.
     pub fn handle_drained(&mut self, conn: ConnId) {
