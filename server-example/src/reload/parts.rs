@@ -8,7 +8,6 @@ use tracing::error;
 use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::Failure;
-use crate::log::{Journal, LevelSwitch};
 use crate::serve::room;
 use crate::token::AdminToken;
 
@@ -21,8 +20,6 @@ const OPERATOR: &str = "the operator";
 pub(crate) struct Running {
     pub(crate) handle: ServerHandle,
     pub(crate) descriptors: usize,
-    pub(crate) level: LevelSwitch,
-    pub(crate) journal: Arc<Journal>,
     pub(crate) token: Option<AdminToken>,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) bans: Bans,
@@ -30,33 +27,14 @@ pub(crate) struct Running {
 
 /// All of them.
 pub(crate) fn parts(running: Running) -> Vec<Box<dyn Part>> {
-    let Running { handle, descriptors, level, journal, token, audit, bans } = running;
+    let Running { handle, descriptors, token, audit, bans } = running;
     vec![
-        Box::new(Log { level, journal }),
         Box::new(Bounds { handle: handle.clone(), descriptors }),
         Box::new(Announcements(handle.clone())),
         Box::new(Token { handle, token }),
         Box::new(Audit(audit)),
         Box::new(bans),
     ]
-}
-
-struct Log {
-    level: LevelSwitch,
-    journal: Arc<Journal>,
-}
-
-impl Part for Log {
-    fn options(&self) -> &'static [&'static str] {
-        &["log"]
-    }
-
-    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
-        Ok(Ready::new(|| {
-            self.journal.set_level(options.log.into());
-            self.level.set(options.log.into());
-        }))
-    }
 }
 
 /// Limits, and what happens where they are reached.

@@ -54,12 +54,6 @@ impl Setup {
 }
 
 fn limits(rng: &mut Rng) -> Limits {
-    let rates = [
-        None,
-        Some(Rate { per_second: 1000, burst: 1000 }),
-        Some(Rate { per_second: 100, burst: 200 }),
-        Some(Rate { per_second: 30, burst: 5 }),
-    ];
     Limits {
         registration: Duration::from_secs(rng.u64(2..5)),
         handshake_grace: Duration::from_millis(rng.u64(10..50)),
@@ -71,8 +65,19 @@ fn limits(rng: &mut Rng) -> Limits {
         answer_parts: 4,
         drain: Duration::from_secs(rng.u64(1..5)),
         linger: Duration::from_secs(2),
-        rate: rates[rng.usize(..rates.len())],
+        rate: rate(rng),
         per_address: usize::MAX,
         ..Limits::default()
     }
+}
+
+/// How fast clients may send, in the beginning and when that changes.
+pub(super) fn rate(rng: &mut Rng) -> Option<Rate> {
+    let rates = [
+        None,
+        Some(Rate { per_second: 1000, burst: 1000 }),
+        Some(Rate { per_second: 100, burst: 200 }),
+        Some(Rate { per_second: 30, burst: 5 }),
+    ];
+    rates[rng.usize(..rates.len())]
 }
