@@ -320,7 +320,12 @@ pub(crate) fn parse_in(
         }
         Ok((command, _)) => Ok(command),
         Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) => Err(Failure::Usage(sentence(&error, &arguments))),
+        Err(error) => {
+            let sentence = sentence(&error, &arguments);
+            Err(Failure::Usage(
+                layers.map_or_else(|| sentence.clone(), |all| all.locate(&sentence)),
+            ))
+        }
     }
 }
 

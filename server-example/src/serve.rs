@@ -15,7 +15,7 @@ use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
 use crate::log::{self, Journal};
-use crate::reload::{self, Bans, Reloader, Running};
+use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
@@ -55,7 +55,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn serve(options: &ServeOptions) -> Result<(), Failure> {
-    let level = log::start(options.log.into()).map_err(|error| no_thread(&error))?;
+    let switch = log::start(options.log.into()).map_err(|error| no_thread(&error))?;
     let descriptors = raise_descriptor_limit();
     let room = room(descriptors, options.connections.max_connections)?;
     let limits = options.limits(room)?;
@@ -70,14 +70,14 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let running = Running {
         handle: handle.clone(),
         descriptors,
-        level,
-        journal: Arc::clone(&journal),
         token: plan.token.clone(),
         audit: Arc::clone(&plan.audit),
         bans,
         has_tls: plan.tls.is_some(),
     };
-    obey_signals(handle.clone(), Reloader::new(options, reload::parts(running)))?;
+    let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
+    let reloader = Reloader::new(options, log_level, reload::parts(running));
+    obey_signals(handle.clone(), reloader)?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     plan.log_moderation();

@@ -139,6 +139,12 @@ impl Layers {
         Ok(Layers { arguments, given, file, origins })
     }
 
+    /// See [`Settings::locate`].
+    pub(crate) fn locate(&self, sentence: &str) -> String {
+        let all = self.origins.iter().map(|(definition, origin)| (definition, origin));
+        locate(sentence, all, self.file.as_ref().map(|file| &*file.path))
+    }
+
     /// The settings, once clap has decided.
     pub(crate) fn settings(self, matches: &ArgMatches) -> Settings {
         let Some((COMMAND, matches)) = matches.subcommand() else { return Settings::default() };
@@ -188,25 +194,8 @@ impl Settings {
     /// A sentence about options, with where the values of those come from that no flag gave: it
     /// calls each by its flag.
     pub(crate) fn locate(&self, sentence: &str) -> String {
-        let is_named = |setting: &&Setting| {
-            let flag = format!("--{}", setting.definition.name);
-            sentence.match_indices(&flag).any(|(at, _)| {
-                let after = sentence[at + flag.len()..].chars().next();
-                !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-')
-            })
-        };
-        let sources: Vec<String> = self
-            .all
-            .iter()
-            .filter(|setting| matches!(setting.origin, Origin::File(_) | Origin::Environment(_)))
-            .filter(is_named)
-            .map(|setting| format!("--{} is from {}", setting.name(), self.origin(setting)))
-            .collect();
-        if sources.is_empty() {
-            sentence.to_owned()
-        } else {
-            format!("{sentence} ({})", sources.join("; "))
-        }
+        let all = self.all.iter().map(|setting| (&setting.definition, &setting.origin));
+        locate(sentence, all, self.file.as_deref())
     }
 
     /// The options whose values are others than these, as they are there.
@@ -227,15 +216,22 @@ impl Settings {
     }
 
     /// Where a value comes from, in words.
-    pub(crate) fn origin(&self, setting: &Setting) -> String {
-        match &setting.origin {
-            Origin::Default => "the default".to_owned(),
+    fn origin(&self, setting: &Setting) -> String {
+        setting.origin.shown(self.file.as_deref())
+    }
+}
+
+impl Origin {
+    /// In words; `file` is the one that was read.
+    fn shown(&self, file: Option<&Path>) -> String {
+        match self {
+            Origin::Default => "default".to_owned(),
             Origin::File(line) => {
-                let path = self.file.as_deref().unwrap_or(Path::new(""));
+                let path = file.unwrap_or(Path::new(""));
                 format!("{}:{line}", visible(&path.to_string_lossy()))
             }
             Origin::Environment(variable) => variable.clone(),
-            Origin::Flag => "a flag".to_owned(),
+            Origin::Flag => "flag".to_owned(),
         }
     }
 }
@@ -256,10 +252,39 @@ impl Setting {
     }
 }
 
-/// Whether two names are so alike that one may be meant by the other.
+/// See [`Settings::locate`].
+fn locate<'a>(
+    sentence: &str,
+    all: impl Iterator<Item = (&'a Definition, &'a Origin)>,
+    file: Option<&Path>,
+) -> String {
+    let is_named = |name: &str| {
+        let flag = format!("--{name}");
+        sentence.match_indices(&flag).any(|(at, _)| {
+            let after = sentence[at + flag.len()..].chars().next();
+            !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-')
+        })
+    };
+    let sources: Vec<String> = all
+        .filter(|(_, origin)| matches!(origin, Origin::File(_) | Origin::Environment(_)))
+        .filter(|(definition, _)| is_named(&definition.name))
+        .map(|(definition, origin)| format!("--{} is from {}", definition.name, origin.shown(file)))
+        .collect();
+    if sources.is_empty() {
+        sentence.to_owned()
+    } else {
+        format!("{sentence} ({})", sources.join("; "))
+    }
+}
+
+/// The name that may be meant, if there is one that is so much like this.
 fn most_similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |other: &str| {
+        let is_part = name.len() > 2 && other.contains(name);
+        strsim::jaro(name, other).max(if is_part { 0.75 } else { 0.0 })
+    };
     others
-        .map(|other| (strsim::jaro(name, other), other))
+        .map(|other| (likeness(other), other))
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, other)| other)
@@ -268,4 +293,131 @@ fn most_similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option
 /// A path as it is found from everywhere.
 fn absolute(path: &OsStr) -> OsString {
     std::path::absolute(path).map_or_else(|_| path.to_owned(), PathBuf::into_os_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Arg, ArgAction, value_parser};
+
+    use super::*;
+
+    /// A server with options of every kind, whatever there may be one day.
+    fn command() -> Command {
+        let option = |name: &'static str| Arg::new(name).long(name);
+        let serve = Command::new(COMMAND).args([
+            option("config").value_parser(value_parser!(PathBuf)),
+            option("one").default_value("1"),
+            option("two").num_args(2),
+            option("list").action(ArgAction::Append),
+            option("commas").action(ArgAction::Append).value_delimiter(','),
+            option("file").value_parser(value_parser!(PathBuf)).value_name("FILE|none"),
+            option("secret").value_parser(value_parser!(PathBuf)).env("CHATPROTO_SECRET_FILE"),
+            option("needy").requires("one").requires("file"),
+            option("enemy").conflicts_with("one"),
+            option("switch").action(ArgAction::SetTrue),
+            option("pid-file").value_parser(value_parser!(u16)),
+        ]);
+        define(Command::new("program").subcommand(serve))
+    }
+
+    fn settings_of(arguments: &[&str], environment: Environment) -> Result<Settings, String> {
+        let arguments: Vec<OsString> =
+            [&["program", COMMAND], arguments].concat().into_iter().map(OsString::from).collect();
+        let layers = match Layers::new(&command(), &arguments, environment) {
+            Ok(layers) => layers.expect("the server's options"),
+            Err(LayerError::Failure(failure)) => return Err(failure.to_string()),
+            Err(LayerError::Shown(text)) => return Err(text.to_string()),
+        };
+        let matches = without_environment(command()).try_get_matches_from(&layers.arguments);
+        match matches {
+            Ok(matches) => Ok(layers.settings(&matches)),
+            Err(error) => Err(layers.locate(error.to_string().lines().next().unwrap())),
+        }
+    }
+
+    fn shown(settings: &Settings, name: &str) -> (String, Origin) {
+        let setting = settings.get(name).expect(name);
+        (setting.shown(), setting.origin.clone())
+    }
+
+    fn from(variable: &str) -> Origin {
+        Origin::Environment(variable.to_owned())
+    }
+
+    #[test]
+    fn options_of_every_kind_come_from_the_environment() {
+        let settings = settings_of(&["--one", "flag"], |name| {
+            let value = match name {
+                "CHATPROTO_ONE" => "variable",
+                "CHATPROTO_TWO" => "a, b",
+                "CHATPROTO_LIST" | "CHATPROTO_COMMAS" => "-c,d ",
+                "CHATPROTO_FILE" => "none",
+                "CHATPROTO_SECRET" => "sesame",
+                "CHATPROTO_SWITCH" => "on",
+                "CHATPROTO_NEEDY" => "",
+                _ => return None,
+            };
+            Some(value.into())
+        });
+        let settings = settings.unwrap();
+        for (name, value, origin) in [
+            ("one", "flag", Origin::Flag),
+            ("two", "a, b", from("CHATPROTO_TWO")),
+            ("list", "-c, d", from("CHATPROTO_LIST")),
+            ("commas", "-c, d", from("CHATPROTO_COMMAS")),
+            ("file", "none", from("CHATPROTO_FILE")),
+            // whose it is asks for it itself
+            ("secret", "none", from("CHATPROTO_SECRET")),
+            ("switch", "true", from("CHATPROTO_SWITCH")),
+            ("needy", "", from("CHATPROTO_NEEDY")),
+            ("enemy", "none", Origin::Default),
+        ] {
+            assert_eq!(shown(&settings, name), (value.to_owned(), origin), "{name}");
+        }
+        assert!(!format!("{}{settings:?}", settings.file_text()).contains("sesame"));
+    }
+
+    #[test]
+    fn what_goes_with_what_is_judged_wherever_it_comes_from() {
+        let lonely =
+            settings_of(&["--one", "1"], |name| (name == "CHATPROTO_NEEDY").then(|| "x".into()));
+        assert!(lonely.unwrap_err().contains("required"));
+        let error =
+            settings_of(&["--one", "1"], |name| (name == "CHATPROTO_ENEMY").then(|| "x".into()));
+        assert_eq!(
+            error.unwrap_err(),
+            "error: the argument '--enemy <enemy>' cannot be used with '--one <one>' (--enemy is from \
+             CHATPROTO_ENEMY)"
+        );
+    }
+
+    #[test]
+    fn an_option_that_only_looks_like_a_secret_is_none() {
+        let settings = settings_of(&[], |name| (name == "CHATPROTO_PID").then(|| "7".into()));
+        assert_eq!(shown(&settings.unwrap(), "pid-file"), ("none".to_owned(), Origin::Default));
+    }
+
+    #[test]
+    fn a_sentence_is_located_by_the_whole_name_of_a_flag() {
+        let settings = settings_of(&[], |name| (name == "CHATPROTO_ONE").then(|| "7".into()));
+        let settings = settings.unwrap();
+        for sentence in ["--one-more", "--ones", "one", "--two"] {
+            assert_eq!(settings.locate(sentence), sentence);
+        }
+        assert_eq!(settings.locate("no --one."), "no --one. (--one is from CHATPROTO_ONE)");
+    }
+
+    #[test]
+    fn a_name_that_may_be_meant_is_like_it_or_has_it_inside() {
+        let names = ["max-frame", "max-rooms", "rate"];
+        for (name, meant) in [
+            ("max_frame", Some("max-frame")),
+            ("rooms", Some("max-rooms")),
+            ("rat", Some("rate")),
+            ("xyz", None),
+            ("zz", None),
+        ] {
+            assert_eq!(most_similar(name, names.into_iter()), meant, "{name}");
+        }
+    }
 }

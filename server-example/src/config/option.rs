@@ -5,7 +5,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::builder::Resettable;
+use clap::builder::{PossibleValue, Resettable};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
@@ -26,6 +26,8 @@ pub(crate) struct Definition {
     pub(super) secret_variable: Option<String>,
     pub(super) kind: Kind,
     pub(super) is_path: bool,
+    /// Several values are several flags, and not several words behind one.
+    is_repeated: bool,
     /// Words that are no paths, such as `none`.
     keywords: Vec<String>,
     /// What stands for the value in the help.
@@ -87,8 +89,8 @@ impl Definition {
         let name = arg.get_long().filter(|name| !NO_SETTINGS.contains(name))?.to_owned();
         let variable = arg.get_env()?.to_str()?.to_owned();
         let value_name = arg.get_value_names().unwrap_or_default().join(" ");
-        let is_many = matches!(arg.get_action(), ArgAction::Append)
-            || arg.get_num_args().is_some_and(|count| count.max_values() > 1);
+        let is_repeated = matches!(arg.get_action(), ArgAction::Append);
+        let is_many = is_repeated || arg.get_num_args().is_some_and(|count| count.max_values() > 1);
         let kind = match () {
             () if arg.get_value_parser().type_id() == std::any::TypeId::of::<bool>() => {
                 Kind::Switch
@@ -102,14 +104,16 @@ impl Definition {
         );
         Some(Definition {
             id: arg.get_id().to_string(),
-            secret_variable: variable.strip_suffix("_FILE").map(str::to_owned),
+            secret_variable: Some(self::variable(&name))
+                .filter(|secret| variable == format!("{secret}_FILE")),
             variable,
             kind,
+            is_repeated,
             is_path,
             keywords: keywords(&value_name),
             value_name,
             heading: arg.get_help_heading().map(str::to_owned),
-            help: arg.get_help().map(ToString::to_string).unwrap_or_default(),
+            help: help(arg),
             name,
         })
     }
@@ -136,6 +140,10 @@ impl Definition {
 
     /// The flags that say the same.
     pub(super) fn add_arguments(&self, values: &[OsString], arguments: &mut Vec<OsString>) {
+        if self.kind == Kind::Many && !self.is_repeated && !values.is_empty() {
+            arguments.push(format!("--{}", self.name).into());
+            return arguments.extend_from_slice(values);
+        }
         for value in values {
             let mut flag = OsString::from(format!("--{}=", self.name));
             flag.push(value);
@@ -148,17 +156,11 @@ impl Definition {
         let mut arguments = vec![OsString::from(command.get_name())];
         self.add_arguments(&[value.to_owned()], &mut arguments);
         let error = command.clone().try_get_matches_from(arguments).err()?;
+        // what it lacks beside this value may be given elsewhere
         let is_of_value = matches!(
             error.kind(),
-            ErrorKind::InvalidValue
-                | ErrorKind::ValueValidation
-                | ErrorKind::InvalidUtf8
-                | ErrorKind::NoEquals
-                | ErrorKind::TooManyValues
-                | ErrorKind::TooFewValues
-                | ErrorKind::WrongNumberOfValues
+            ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidUtf8
         );
-        // what it lacks beside this option may be given elsewhere
         is_of_value.then(|| expected(&error))
     }
 
@@ -179,6 +181,17 @@ impl Definition {
     fn is_keyword(&self, text: &str) -> bool {
         self.keywords.iter().any(|keyword| keyword == text)
     }
+}
+
+/// The sentence about an option, with the words that it takes if it takes no others.
+fn help(arg: &Arg) -> String {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let words = arg.get_possible_values();
+    if words.is_empty() || !arg.get_action().takes_values() {
+        return help;
+    }
+    let words: Vec<&str> = words.iter().map(PossibleValue::get_name).collect();
+    format!("{help}: {}", words.join(", "))
 }
 
 /// Whether something is on.
@@ -206,5 +219,25 @@ fn expected(error: &clap::Error) -> String {
     match error.source() {
         Some(source) => source.to_string(),
         None => "this is no value of the option".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_no_paths_are_named_in_lower_case() {
+        assert_eq!(keywords("DIR|none"), ["none"]);
+        assert_eq!(keywords("N|off"), ["off"]);
+        assert!(keywords("ADDR:PORT").is_empty() && keywords("").is_empty());
+    }
+
+    #[test]
+    fn something_is_on_or_off() {
+        for (text, is_on) in [("true", true), ("YES", true), ("1", true), ("off", false)] {
+            assert_eq!(switch(text), Ok(is_on));
+        }
+        assert!(switch("").is_err() && switch("maybe").is_err());
     }
 }

@@ -19,7 +19,7 @@ impl Settings {
                 heading.clone_from(&setting.definition.heading);
                 let title = heading.as_deref().unwrap_or("General");
                 // writing to a string does not fail
-                let _ = write!(text, "\n# {title}\n");
+                let _ = write!(text, "\n# --- {title} ---\n");
             }
             self.write(setting, &mut text);
         }

@@ -7,11 +7,14 @@
 
 mod parts;
 
+use std::sync::Arc;
+
 use tracing::{error, info, warn};
 
 use crate::cli::{self, Command, Level, ServeOptions};
 use crate::config::{Setting, Settings};
 use crate::failure::Failure;
+use crate::log::{Journal, LevelSwitch};
 
 pub(crate) use parts::{Bans, Running, parts};
 
@@ -48,15 +51,32 @@ impl<'a> Ready<'a> {
 /// Loads the configuration again.
 pub(crate) struct Reloader {
     parts: Vec<Box<dyn Part>>,
+    log: LogLevel,
     /// What is in force.
     settings: Settings,
-    level: Level,
+}
+
+/// How much is logged. It is no [`Part`], as what is said of the others depends on it.
+pub(crate) struct LogLevel {
+    pub(crate) level: Level,
+    pub(crate) switch: LevelSwitch,
+    pub(crate) journal: Arc<Journal>,
+}
+
+impl LogLevel {
+    const OPTION: &str = "log";
+
+    fn set(&mut self, level: Level) {
+        self.level = level;
+        self.switch.set(level.into());
+        self.journal.set_level(level.into());
+    }
 }
 
 impl Reloader {
     /// For a server that was started with these options.
-    pub(crate) fn new(options: &ServeOptions, parts: Vec<Box<dyn Part>>) -> Self {
-        Reloader { parts, settings: options.settings.clone(), level: options.log }
+    pub(crate) fn new(options: &ServeOptions, log: LogLevel, parts: Vec<Box<dyn Part>>) -> Self {
+        Reloader { parts, log, settings: options.settings.clone() }
     }
 
     /// Loads it. Whatever comes of it is in the log.
@@ -74,13 +94,14 @@ impl Reloader {
             _ => return Ok(()),
         };
         let mut settings = options.settings.clone();
-        let is_changeable = |setting: &Setting, parts: &[Box<dyn Part>]| {
-            parts.iter().any(|part| part.options().contains(&setting.name()))
+        let is_changeable = |setting: &Setting| {
+            let mut options = self.parts.iter().flat_map(|part| part.options());
+            setting.name() == LogLevel::OPTION || options.any(|option| *option == setting.name())
         };
         let (mut changes, mut restarts) = (Vec::new(), Vec::new());
         for (old, new) in settings.changed(&self.settings) {
             let change = format!("{}: {} → {}", new.name(), old.shown(), new.shown());
-            if is_changeable(new, &self.parts) {
+            if is_changeable(new) {
                 changes.push(change);
             } else {
                 restarts.push((old.clone(), change));
@@ -92,26 +113,24 @@ impl Reloader {
             Failure::Usage(sentence) => Failure::Usage(settings.locate(&sentence)),
             other => other,
         })?;
-        let is_quieter = options.log < self.level;
         let notes = ready.iter().flat_map(|ready| &ready.notes);
-        let lines: Vec<String> = changes.iter().chain(notes).cloned().collect();
-        let say = || {
-            lines.iter().for_each(|line| info!("changed: {line}"));
-            restarts.iter().for_each(|(_, change)| warn!("needs a restart: {change}"));
-            info!("the configuration was loaded again");
-        };
-        // in whichever of the two levels shows more
-        if is_quieter {
-            say();
+        let lines: Vec<String> = changes.into_iter().chain(notes.cloned()).collect();
+        // what is said is to be seen under one of the two levels at least
+        let is_quieter = options.log < self.log.level;
+        if !is_quieter {
+            self.log.set(options.log);
         }
         ready.into_iter().for_each(|ready| (ready.apply)());
-        if !is_quieter {
-            say();
+        lines.iter().for_each(|line| info!("changed: {line}"));
+        restarts.iter().for_each(|(_, change)| warn!("needs a restart: {change}"));
+        info!("the configuration was loaded again");
+        if is_quieter {
+            self.log.set(options.log);
         }
         for (old, _) in restarts {
             settings.put(old);
         }
-        (self.settings, self.level) = (settings, options.log);
+        self.settings = settings;
         Ok(())
     }
 }

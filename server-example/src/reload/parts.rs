@@ -8,7 +8,6 @@ use tracing::error;
 use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::Failure;
-use crate::log::{Journal, LevelSwitch};
 use crate::serve::room;
 use crate::tls::Certificates;
 use crate::token::AdminToken;
@@ -22,8 +21,6 @@ const OPERATOR: &str = "the operator";
 pub(crate) struct Running {
     pub(crate) handle: ServerHandle,
     pub(crate) descriptors: usize,
-    pub(crate) level: LevelSwitch,
-    pub(crate) journal: Arc<Journal>,
     pub(crate) token: Option<AdminToken>,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) bans: Bans,
@@ -32,9 +29,8 @@ pub(crate) struct Running {
 
 /// All of them.
 pub(crate) fn parts(running: Running) -> Vec<Box<dyn Part>> {
-    let Running { handle, descriptors, level, journal, token, audit, bans, has_tls } = running;
+    let Running { handle, descriptors, token, audit, bans, has_tls } = running;
     vec![
-        Box::new(Log { level, journal }),
         Box::new(Bounds { handle: handle.clone(), descriptors }),
         Box::new(Announcements(handle.clone())),
         Box::new(Certificates { handle: handle.clone(), is_on: has_tls }),
@@ -42,24 +38,6 @@ pub(crate) fn parts(running: Running) -> Vec<Box<dyn Part>> {
         Box::new(Audit(audit)),
         Box::new(bans),
     ]
-}
-
-struct Log {
-    level: LevelSwitch,
-    journal: Arc<Journal>,
-}
-
-impl Part for Log {
-    fn options(&self) -> &'static [&'static str] {
-        &["log"]
-    }
-
-    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
-        Ok(Ready::new(|| {
-            self.journal.set_level(options.log.into());
-            self.level.set(options.log.into());
-        }))
-    }
 }
 
 /// Limits, and what happens where they are reached.

@@ -19,7 +19,7 @@ use super::super::stream::{self, Stream};
 use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
-use super::setup::{Setup, TOKEN};
+use super::setup::{self, Setup, TOKEN};
 use super::trace::Trace;
 
 /// Microseconds.
@@ -54,6 +54,8 @@ pub(super) enum Event {
     Act(usize),
     Read(usize),
     Turn(usize),
+    /// Clients may send faster, or slower, from now on.
+    Rate,
     /// A worker is done; with the name that is given then, unless it is taken.
     Complete(Token, Completion, Option<String>),
 }
@@ -227,6 +229,11 @@ impl World {
             Event::Act(id) => self.act(id),
             Event::Read(id) => self.read(id),
             Event::Turn(lane) => self.turn(lane),
+            Event::Rate => {
+                let mut limits = self.setup.limits.clone();
+                limits.rate = setup::rate(&mut self.rng);
+                self.shared.set_limits(limits).expect("limits as in the beginning");
+            }
             Event::Complete(token, completion, name) => {
                 let is_taken = name.is_some_and(|name| !self.granted.insert(name));
                 let taken = || Completion::Refused("somebody else has it.".to_owned());
