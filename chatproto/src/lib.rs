@@ -82,6 +82,7 @@ pub mod message;
 pub mod name;
 mod outbox;
 mod reactor;
+mod reply;
 pub mod server;
 pub mod session;
 mod spare;
@@ -91,7 +92,9 @@ mod text;
 pub mod tls;
 mod workers;
 
-pub use accounts::{AccountOrder, AccountPolicy, Accounts, Credentials, Granted, Password};
+pub use accounts::{
+    AccountOrder, AccountPolicy, AccountReply, Accounts, Credentials, Granted, Password,
+};
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
 pub use endpoint::{Handler, Request};

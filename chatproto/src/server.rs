@@ -36,6 +36,7 @@ pub struct ServerBuilder {
     slow_reader: SlowReader,
     observer: Option<Arc<dyn Observer>>,
     applied: Applied,
+    accounts: Option<Arc<dyn Accounts>>,
     history: Option<Box<dyn History>>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
@@ -60,8 +61,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own, as many more its directory, and as
-    /// many its accounts.
+    /// How many threads run endpoints of the application's own, and as many more its directory.
     /// Default 4; they are started only if there is something to run.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
@@ -94,7 +94,7 @@ impl ServerBuilder {
     #[must_use]
     pub fn accounts(mut self, policy: AccountPolicy, accounts: impl Accounts) -> Self {
         self.hub = self.hub.accounts(policy);
-        self.applied.accounts = Some(Arc::new(accounts));
+        self.accounts = Some(Arc::new(accounts));
         self
     }
 
@@ -204,7 +204,7 @@ impl ServerBuilder {
             observer: self.observer,
             workers,
             has_directory: self.applied.directory.is_some(),
-            accounts: self.applied.accounts,
+            accounts: self.accounts,
             has_history: self.history.is_some(),
             threads: self.threads,
             listeners,
@@ -287,6 +287,7 @@ impl Server {
             slow_reader: SlowReader::default(),
             observer: None,
             applied: Applied::default(),
+            accounts: None,
             history: None,
             #[cfg(feature = "tls")]
             tls: None,
