@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -85,6 +86,16 @@ pub trait Accounts: Send + Sync + 'static {
 
     /// Does something that a user asks for.
     fn handle(&self, order: AccountOrder, reply: AccountReply);
+}
+
+impl<A: Accounts> Accounts for Arc<A> {
+    fn is_reserved(&self, name: &UserName) -> bool {
+        A::is_reserved(self, name)
+    }
+
+    fn handle(&self, order: AccountOrder, reply: AccountReply) {
+        A::handle(self, order, reply);
+    }
 }
 
 /// Something that a user asks of the [`Accounts`].

@@ -103,9 +103,9 @@ pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
-    Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten,
-    HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role, Selection,
-    Token,
+    AccountChange, Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event,
+    Forgotten, HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role,
+    Selection, Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

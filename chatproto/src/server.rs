@@ -13,7 +13,7 @@ use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
 use crate::history::{History, Inbox};
-use crate::hub::{Ban, BanTarget, Hub, HubBuilder, Now};
+use crate::hub::{AccountChange, Ban, BanTarget, Hub, HubBuilder, Now};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
@@ -442,6 +442,12 @@ impl ServerHandle {
     /// Whether everybody is told from now on who comes and goes.
     pub fn set_announce(&self, announces: bool) {
         self.shared.hub().set_announce(announces);
+    }
+
+    /// Says that somebody changed an account other than by the commands of its owner: what that
+    /// means for whoever is connected under the name happens.
+    pub fn change_account(&self, name: &UserName, change: AccountChange) {
+        self.shared.control(|hub, now, out| hub.handle_account_change(name, change, now, out));
     }
 
     /// Shuts somebody out: see [`Hub::ban`]. Before [`Server::run`] too, so that bans that were kept

@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chatproto::history::{Entry, Inbox};
 use chatproto::{
@@ -41,7 +42,7 @@ impl History for Memory {
     }
 
     fn run(self: Box<Self>, inbox: Inbox) {
-        while let Some(entries) = inbox.take(None) {
+        while let Some(entries) = inbox.take(PATIENCE, Duration::ZERO) {
             for entry in entries {
                 match entry {
                     Entry::Messages(batch) => {
@@ -207,7 +208,7 @@ fn a_history_that_panics_ends_the_server_and_says_so() {
             1
         }
         fn run(self: Box<Self>, inbox: Inbox) {
-            inbox.take(None);
+            inbox.take(PATIENCE, Duration::ZERO);
             panic!("no disk");
         }
     }

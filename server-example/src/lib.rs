@@ -32,6 +32,7 @@ mod cli;
 mod config;
 mod data;
 mod failure;
+mod keeper;
 mod load;
 mod log;
 mod reload;

@@ -68,6 +68,7 @@ pub use archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Place, Sele
 pub use builder::HubBuilder;
 pub use control::{Ban, BanTarget};
 pub use event::{Act, Departure, Event};
+pub use login::AccountChange;
 pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};

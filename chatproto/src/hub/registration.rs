@@ -146,7 +146,8 @@ impl Hub {
         }
     }
 
-    /// An effect finished. Returns its connection if that still exists: its input may go on.
+    /// An effect finished. Returns its connection if that still exists and waits for no other effect:
+    /// its input may go on.
     pub fn handle_completion(
         &mut self,
         token: Token,
@@ -187,7 +188,7 @@ impl Hub {
             completion if is_renaming => self.rename(conn, completion, now, out),
             completion => self.complete(conn, completion, now, out),
         }
-        Some(conn)
+        (!self.is_waiting(conn)).then_some(conn)
     }
 
     /// Tells a user what became of what it asked.

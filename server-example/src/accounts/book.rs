@@ -10,7 +10,7 @@ use std::sync::{
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use chatproto::{AccountOrder, Accounts, Credentials, Granted, Role, UserName};
+use chatproto::{AccountOrder, AccountReply, Accounts, Credentials, Granted, Role, UserName};
 use tracing::error;
 
 use super::directory::{Account, Change, Directory};
@@ -170,7 +170,7 @@ impl AccountBook {
     /// Carries out an order. `done` is called exactly once with what came of it: at once, on the
     /// caller's thread, if it is refused without work, else on a thread of the pool. This itself
     /// takes microseconds and waits for nothing.
-    pub(crate) fn handle(&self, order: AccountOrder, done: impl FnOnce(Reply) + Send + 'static) {
+    pub(crate) fn submit(&self, order: AccountOrder, done: impl FnOnce(Reply) + Send + 'static) {
         let answer = Answer { is_login: is_login(&order), done: Some(Box::new(done)) };
         let admitted = match self.inner.admit(&order) {
             Ok(admitted) => admitted,
@@ -190,7 +190,7 @@ impl AccountBook {
     pub(crate) fn ask(&self, order: AccountOrder) -> Reply {
         let (reply, replied) = mpsc::sync_channel(1);
         // an error would mean that nobody waits
-        self.handle(order, move |outcome| drop(reply.send(outcome)));
+        self.submit(order, move |outcome| drop(reply.send(outcome)));
         replied.recv().expect("an answer is always given")
     }
 }
@@ -200,25 +200,8 @@ impl Accounts for AccountBook {
         self.inner.directory().find(name).is_some()
     }
 
-    fn register(&self, credentials: &Credentials) -> Reply {
-        self.ask(AccountOrder::Register(credentials.clone()))
-    }
-
-    fn login(&self, credentials: &Credentials) -> Reply {
-        self.ask(AccountOrder::Login(credentials.clone()))
-    }
-
-    fn change_password(
-        &self,
-        credentials: &Credentials,
-        new: &chatproto::Password,
-    ) -> Result<Option<String>, String> {
-        let order = AccountOrder::ChangePassword(credentials.clone(), new.clone());
-        self.ask(order).map(|granted| granted.notice)
-    }
-
-    fn unregister(&self, credentials: &Credentials) -> Result<(), String> {
-        self.ask(AccountOrder::Unregister(credentials.clone())).map(drop)
+    fn handle(&self, order: AccountOrder, reply: AccountReply) {
+        self.submit(order, move |outcome| reply.send(outcome));
     }
 }
 
