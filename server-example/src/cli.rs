@@ -9,7 +9,9 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::backup::{BackupOptions, RestoreOptions};
 use crate::failure::Failure;
+use crate::history::HistoryCommand;
 use crate::load::LoadOptions;
 use crate::units::{Address, PerSecond, Size, Span};
 
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     Check(Box<crate::check::Options>),
     Load(Box<LoadOptions>),
+    #[command(subcommand)]
+    History(Box<HistoryCommand>),
+    Backup(BackupOptions),
+    Restore(RestoreOptions),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -261,7 +267,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example history export|search|purge|stats|check [OPTIONS]\n       server-example backup|restore FILE [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -291,7 +297,12 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "chat" | "check" | "load" | "serve") => {
+        Some(command)
+            if matches!(
+                &*command,
+                "backup" | "chat" | "check" | "history" | "load" | "restore" | "serve"
+            ) =>
+        {
             format!(" {command}")
         }
         _ => String::new(),

@@ -10,7 +10,8 @@
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!          │               └► connection      … over one connection that is made again when lost
 //!          ├───► load                         how much a server carries, and what it loses
-//!          └───► check ─► raw                 whether others speak the protocol
+//!          ├───► check ─► raw                 whether others speak the protocol
+//!          └───► history, backup ─► store       what was said, on the disk, looked at by hand
 //!
 //! units, text: what both sides parse and print
 //! ```
@@ -20,11 +21,14 @@
 #![forbid(unsafe_code)]
 
 mod audit;
+mod backup;
 mod budgets;
 mod chat;
 mod check;
 mod cli;
+mod data;
 mod failure;
+mod history;
 mod load;
 mod log;
 mod serve;
@@ -45,6 +49,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Chat(options) => chat::run(&options),
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Load(options) => load::run(&options),
+        cli::Command::History(command) => history::run(&command),
+        cli::Command::Backup(options) => backup::backup(&options),
+        cli::Command::Restore(options) => backup::restore(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
