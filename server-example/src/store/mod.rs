@@ -319,6 +319,8 @@ fn unsigned(id: i64) -> u64 {
 }
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod trouble_tests;
