@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Store::open(directory, options)   alone with the file: makes, locks, checks and migrates it, begins an epoch
-//!   .epoch() .next_id() .retention()
+//!   .epoch() .next_id() .path()
 //!   .writer()                       once; for one thread, which may wait for the disk
 //!   .reader()                       one for each thread that reads
 //!   .moderation()                   bans and mutes
@@ -13,8 +13,8 @@
 //!   .append(id, conversation, at_ms, object)   .gap(first, last)   .forget(conversation, id)
 //!   .leave(account, id)   .collected(account, up_to)
 //!   .pending() .commit() .discard()
-//!   .maintain(now_ms) -> more       when there is time: places, retention, checkpoints
-//!   .close(last_id)
+//!   .maintain(now_ms) -> more       about once a second: places, retention, space given back
+//!   .close(last_id)                 the last id that was given out, kept or not; else the epoch was cut short
 //!
 //! Reader::open(directory)           also beside a server, in another process
 //!   .page(conversation, &Query) -> Page    .newest(conversation)    .sender_of(conversation, id)
