@@ -46,7 +46,7 @@ fn main() {
     for conversations in [1, 100, 1_000] {
         paced(conversations);
     }
-    println!("reading, 1,000 conversations:");
+    println!("reading, at most 1,000 conversations:");
     for messages in [1_000, 1_000_000] {
         read(messages);
     }
@@ -98,12 +98,19 @@ fn paced(conversations: u64) {
 fn read(messages: u64) {
     let directory = TempDir::new();
     let (store, mut writer) = open(&directory);
-    let mut source = Source::new(1_000);
+    let conversations = (messages / 100).min(1_000);
+    let mut source = Source::new(conversations);
     while source.next <= messages {
         source.append(&mut writer, 1_000);
         writer.commit().unwrap();
     }
     while writer.maintain(0).unwrap() {}
+    let reader = store.reader().unwrap();
+    let newest = Query { most: 20, ..Query::default() };
+    let page = median(2_000, |n| {
+        let page = reader.page(&Source::name(n % conversations), &newest).unwrap();
+        assert_eq!(page.entries.len(), 20);
+    });
     // a conversation with enough for a long replay, in the middle of others
     for _ in 0..10_000 {
         source.append(&mut writer, 1);
@@ -112,11 +119,7 @@ fn read(messages: u64) {
     }
     writer.commit().unwrap();
     while writer.maintain(0).unwrap() {}
-    let reader = store.reader().unwrap();
-    let newest = Query { most: 20, ..Query::default() };
     let long = Query { most: 10_000, max_bytes: usize::MAX, ..Query::default() };
-    let page =
-        median(1_000, |n| reader.page(&Source::name(n % 1_000), &newest).unwrap().entries.len());
     let replay =
         median(20, |_| assert_eq!(reader.page("#long", &long).unwrap().entries.len(), 10_000));
     println!("  {messages:>9} messages: newest 20 in {page:.1?}, 10,000 in {replay:.1?}");

@@ -10,8 +10,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::accounts::command::AccountOptions;
+use crate::backup::{BackupOptions, RestoreOptions};
 use crate::config::{self, Environment, LayerError, Layers, Settings};
 use crate::failure::Failure;
+use crate::history::HistoryCommand;
 use crate::load::LoadOptions;
 use crate::tls::cert::CertOptions;
 use crate::tls::{ClientTlsOptions, TlsOptions};
@@ -26,6 +28,10 @@ pub(crate) enum Command {
     Load(Box<LoadOptions>),
     Cert(CertOptions),
     Account(AccountOptions),
+    #[command(subcommand)]
+    History(Box<HistoryCommand>),
+    Backup(BackupOptions),
+    Restore(RestoreOptions),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -334,7 +340,7 @@ pub(crate) fn parse_in(
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example cert new|show [OPTIONS]\n       server-example account add|list|role|reset|remove [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example cert new|show [OPTIONS]\n       server-example account add|list|role|reset|remove [OPTIONS]\n       server-example history export|search|purge|stats|check [OPTIONS]\n       server-example backup|restore FILE [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -365,7 +371,18 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
         Some(command)
-            if matches!(&*command, "account" | "cert" | "chat" | "check" | "load" | "serve") =>
+            if matches!(
+                &*command,
+                "account"
+                    | "backup"
+                    | "cert"
+                    | "chat"
+                    | "check"
+                    | "history"
+                    | "load"
+                    | "restore"
+                    | "serve"
+            ) =>
         {
             format!(" {command}")
         }

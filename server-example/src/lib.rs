@@ -13,7 +13,8 @@
 //!          │               └► connection      … over one connection that is made again when lost
 //!          ├───► load                         how much a server carries, and what it loses
 //!          ├───► check ─► raw                 whether others speak the protocol
-//!          └───► accounts ─► store            names that belong to somebody, in the data file
+//!          ├───► accounts ─► store            names that belong to somebody, in the data file
+//!          └───► history, backup ─► store       what was said, on the disk, looked at by hand
 //!
 //! tls: certificates, of the server and of those whom the client trusts
 //! units, text: what both sides parse and print
@@ -25,6 +26,7 @@
 
 mod accounts;
 mod audit;
+mod backup;
 mod budgets;
 mod chat;
 mod check;
@@ -32,6 +34,7 @@ mod cli;
 mod config;
 mod data;
 mod failure;
+mod history;
 mod keeper;
 mod load;
 mod log;
@@ -59,6 +62,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Load(options) => load::run(&options),
         cli::Command::Cert(options) => tls::cert::run(&options),
         cli::Command::Account(options) => accounts::command::run(&options),
+        cli::Command::History(command) => history::run(&command),
+        cli::Command::Backup(options) => backup::backup(&options),
+        cli::Command::Restore(options) => backup::restore(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -134,7 +134,7 @@ fn of_two_who_register_one_name_at_a_time_one_gets_it() {
     for (account, password) in [("alice", "first password"), ("ALICE", "second password")] {
         let reply = reply.clone();
         let order = AccountOrder::Register(credentials(account, password, HOME));
-        accounts.book.handle(order, move |outcome| reply.send((account, outcome)).unwrap());
+        accounts.book.submit(order, move |outcome| reply.send((account, outcome)).unwrap());
     }
     assert!(replied.try_recv().is_err(), "neither could be refused without work");
     drop(release);
@@ -298,7 +298,7 @@ fn who_waits_is_told_when_the_server_ends_or_a_thread_panics() {
     let release = accounts.occupy(0);
     let (reply, replied) = mpsc::channel();
     let order = AccountOrder::Login(credentials("alice", PASSWORD, HOME));
-    accounts.book.handle(order, move |outcome| reply.send(outcome).unwrap());
+    accounts.book.submit(order, move |outcome| reply.send(outcome).unwrap());
     let ending = thread::spawn(move || drop(accounts));
     assert!(refused(replied.recv().unwrap()).contains("busy"));
     drop(release);
@@ -431,9 +431,9 @@ fn an_account_that_changes_while_its_password_is_compared_is_not_let_in() {
     let release = accounts.occupy(0);
     let (reply, replied) = mpsc::channel();
     let other = AccountOrder::Unregister(credentials("alice", PASSWORD, HOME));
-    accounts.book.handle(other, |outcome| assert!(outcome.is_ok()));
+    accounts.book.submit(other, |outcome| assert!(outcome.is_ok()));
     let order = AccountOrder::Login(credentials("alice", PASSWORD, HOME));
-    accounts.book.handle(order, move |outcome| reply.send(outcome).unwrap());
+    accounts.book.submit(order, move |outcome| reply.send(outcome).unwrap());
     drop(release);
     assert!(refused(replied.recv().unwrap()).contains("no account"));
 }

@@ -210,7 +210,7 @@ fn remove(options: &RemoveOptions) -> Result<(), Failure> {
 }
 
 fn open(data: &DataOptions) -> Result<AccountTable, Failure> {
-    Ok(AccountTable::new(connect_beside(&data.directory()?)?))
+    Ok(AccountTable::new(connect_beside(&data.needed()?)?))
 }
 
 /// The account of a name, or the sentence that says which there might be.

@@ -112,3 +112,12 @@ pub(crate) fn sync_directory(path: &Path) -> Result<()> {
 pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join(DATABASE)
 }
+
+/// A database with its log and what they share.
+pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|ending| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    })
+}

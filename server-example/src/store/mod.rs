@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! Store::open(directory, options)   alone with the file: makes, locks, checks and migrates it, begins an epoch
-//!   .epoch() .next_id() .retention()
+//!   .epoch() .next_id() .path()
 //!   .writer()                       once; for one thread, which may wait for the disk
 //!   .reader()                       one for each thread that reads
 //!   .moderation()                   bans and mutes
@@ -16,12 +16,15 @@
 //!   .append(id, conversation, at_ms, object)   .gap(first, last)   .forget(conversation, id)
 //!   .leave(account, id)   .collected(account, up_to)
 //!   .pending() .commit() .discard()
-//!   .maintain(now_ms) -> more       when there is time: places, retention, checkpoints
-//!   .close(last_id)
+//!   .maintain(now_ms) -> more       about once a second: places, retention, space given back
+//!   .close(last_id)                 the last id that was given out, kept or not; else the epoch was cut short
 //!
 //! Reader::open(directory)           also beside a server, in another process
 //!   .page(conversation, &Query) -> Page    .newest(conversation)    .sender_of(conversation, id)
 //!   .recovered(conversation, since, epoch) .waiting(account)        .collect(account, most)
+//!
+//! For commands, also beside a server:
+//!   Search, Purge, Survey, backup()   restore() needs the directory for itself
 //! ```
 //!
 //! A **conversation** is a room (`#tea`) or two account names, sorted, with a tab between
@@ -33,12 +36,16 @@
 
 pub(crate) mod accounts;
 mod beside;
+mod copy;
 mod error;
 mod files;
 mod moderation;
+mod purge;
 mod reader;
 mod retention;
 mod schema;
+mod search;
+mod survey;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -49,9 +56,13 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use tracing::{info, warn};
 
 pub(crate) use beside::connect_beside;
+pub(crate) use copy::{backup, restore};
 pub(crate) use error::{ErrorKind, Result, StoreError};
 pub(crate) use moderation::{Ban, Moderation, Mute};
-pub(crate) use reader::{Entry, Page, Query, Reader};
+pub(crate) use purge::{Purge, Selection};
+pub(crate) use reader::{Entry, Kept, Page, Query, Reader};
+pub(crate) use search::Search;
+pub(crate) use survey::Survey;
 pub(crate) use writer::Writer;
 
 use crate::text::visible;
@@ -189,6 +200,14 @@ fn read_write() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// Opens the file of a data directory to change it by hand, beside a server or without.
+fn open_by_hand(directory: &Path) -> Result<(Connection, PathBuf)> {
+    // tells whether there is one and whether it is of this version
+    drop(Reader::open(directory)?);
+    let path = files::database(directory);
+    Ok((open_to_write(&path, Sync::Full)?, path))
+}
+
 /// Opens a file that is there, to write to it.
 fn open_to_write(path: &Path, sync: Sync) -> Result<Connection> {
     let open = || {
@@ -213,6 +232,8 @@ fn configure(db: &Connection, sync: Sync) -> rusqlite::Result<()> {
     };
     db.pragma_update(None, "synchronous", sync)?;
     db.pragma_update(None, "cache_size", -16_384)?; // KiB
+    // after a long read, such as a backup, the log gives back what it grew to
+    db.pragma_update(None, "journal_size_limit", 64 << 20)?;
     db.pragma_update(None, "secure_delete", "fast")?;
     db.pragma_update(None, "trusted_schema", false)
 }
@@ -252,15 +273,22 @@ fn check_at_start(db: &Connection, path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// What is wrong with it, and how to go on.
-pub(crate) fn check(db: &Connection, path: &Path) -> Result<()> {
-    let found: String = db
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| StoreError::of_sqlite(path, &error))?;
-    if found == "ok" {
-        return Ok(());
+fn check(db: &Connection, path: &Path) -> Result<()> {
+    match fault(db) {
+        Ok(None) => Ok(()),
+        Ok(Some(fault)) => Err(StoreError::new(ErrorKind::Corrupt, error::damaged(path, &fault))),
+        Err(error) => Err(StoreError::of_sqlite(path, &error)),
     }
-    let found = found.lines().next_back().unwrap_or_default();
-    Err(StoreError::new(ErrorKind::Corrupt, error::damaged(path, &visible(found))))
+}
+
+/// The first fault of a file, if it has one.
+fn fault(db: &Connection) -> rusqlite::Result<Option<String>> {
+    let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(None);
+    }
+    let fault = found.lines().next_back().unwrap_or_default();
+    Ok(Some(visible(fault).into_owned()))
 }
 
 /// Notes that a server runs from now on, and from which id.
@@ -297,6 +325,8 @@ fn unsigned(id: i64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+mod model_tests;
+#[cfg(test)]
+pub(crate) mod tests;
 #[cfg(test)]
 mod trouble_tests;

@@ -60,6 +60,13 @@ pub(crate) struct Entry {
     pub(crate) object: String,
 }
 
+/// A message and where it was sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) conversation: String,
+    pub(crate) entry: Entry,
+}
+
 /// Collects entries under the bounds of a query.
 struct Filling<'a> {
     query: &'a Query,
@@ -244,6 +251,45 @@ impl Reader {
             })?;
             entries.collect()
         })
+    }
+
+    /// The messages that follow an id in all conversations, at most so many.
+    pub(crate) fn all_after(&self, id: u64, most: usize) -> Result<Vec<Kept>> {
+        self.with(|act| {
+            let mut all = act.prepare_cached(
+                "SELECT m.id, m.at_ms, m.object, c.name
+                 FROM message m JOIN conversation c ON c.id = m.conversation
+                 WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
+            )?;
+            let all = all.query_map((signed(id), signed(most as u64)), |row| {
+                let entry =
+                    Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object: row.get(2)? };
+                Ok(Kept { conversation: row.get(3)?, entry })
+            })?;
+            all.collect()
+        })
+    }
+
+    /// The newest message of all; 0 if there is none.
+    pub(crate) fn newest_of_all(&self) -> Result<u64> {
+        self.with(|act| {
+            act.query_row("SELECT ifnull(max(id), 0) FROM message", [], |row| row.get(0))
+                .map(unsigned)
+        })
+    }
+
+    /// The epochs: the first id of each, and its name.
+    pub(crate) fn epochs(&self) -> Result<Vec<(u64, String)>> {
+        self.with(|act| {
+            let mut epochs = act.prepare("SELECT first_id, name FROM epoch ORDER BY number")?;
+            let epochs = epochs.query_map([], |row| Ok((unsigned(row.get(0)?), row.get(1)?)))?;
+            epochs.collect()
+        })
+    }
+
+    /// Reads the whole file and looks whether it is sound.
+    pub(crate) fn check(&self) -> Result<()> {
+        super::check(&self.db, &self.path)
     }
 
     /// Reads in one state of the file.

@@ -119,15 +119,15 @@ fn a_damaged_file_is_refused_with_a_way_out() {
     let pages = sound.len() / 4096;
     assert!(pages > 60);
 
-    let damages: [(&str, Box<dyn Fn(&mut Vec<u8>)>); 3] = [
-        ("a page of noise", Box::new(move |file| file[4096 * pages / 2..][..4096].fill(0x5a))),
-        ("cut off", Box::new(move |file| file.truncate(4096 * (pages - 20)))),
-        ("no header", Box::new(|file| file[..100].fill(0))),
-    ];
-    for (damage, act) in damages {
-        let mut damaged = sound.clone();
-        act(&mut damaged);
-        fs::write(&path, damaged).unwrap();
+    let mut noise = sound.clone();
+    noise[4096 * (pages / 2)..][..4096].fill(0x5a);
+    let cut_off = sound[..4096 * (pages - 20)].to_vec();
+    let mut headless = sound.clone();
+    headless[..100].fill(0);
+    for (damage, bytes) in
+        [("a page of noise", noise), ("cut off", cut_off), ("no header", headless)]
+    {
+        fs::write(&path, bytes).unwrap();
         let refused = refusal(&directory);
         assert_eq!(refused.kind, ErrorKind::Corrupt, "{damage}: {refused}");
         for way_out in ["is damaged (", "server-example restore FILE --data ", ".recover | sqlite3"]
@@ -227,6 +227,49 @@ fn a_full_disk_keeps_what_was_committed_and_goes_on_when_there_is_room() {
     let ballast = inner.join("ballast");
     fs::write(&ballast, vec![0; 3 << 20]).unwrap();
     meets_a_full_disk(&inner, |_| (), |_| fs::remove_file(&ballast).unwrap());
+}
+
+#[test]
+fn after_an_error_of_the_disk_the_file_is_opened_anew_and_all_that_waits_is_written() {
+    use rusqlite::ffi;
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    fill(&mut writer, 1..=10);
+    for (code, kind) in [
+        (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Io),
+        (ffi::SQLITE_IOERR_WRITE, ErrorKind::Io),
+        (ffi::SQLITE_CANTOPEN, ErrorKind::Io),
+        (ffi::SQLITE_READONLY_DBMOVED, ErrorKind::ReadOnly),
+        (ffi::SQLITE_CORRUPT, ErrorKind::Corrupt),
+        (ffi::SQLITE_FULL, ErrorKind::Full),
+        (ffi::SQLITE_BUSY_SNAPSHOT, ErrorKind::Busy),
+    ] {
+        let first = store_next(&reader);
+        writer.append(first, "#tea", 0, &object("alice", "one"));
+        // as if it had come in the middle of the transaction
+        let failed = writer.with(|db, _| -> rusqlite::Result<()> {
+            db.execute_batch("BEGIN IMMEDIATE; INSERT INTO gap VALUES (1, 1)")?;
+            Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+        });
+        assert_eq!(failed.unwrap_err().kind, kind, "{code}");
+        writer
+            .with(|db, _| if db.is_autocommit() { Ok(()) } else { db.execute_batch("ROLLBACK") })
+            .unwrap();
+        writer.append(first + 1, "#new", 0, &object("alice", "two"));
+        writer.commit().unwrap();
+        assert_eq!(store_next(&reader), first + 2);
+    }
+    let gaps: i64 = store
+        .connect()
+        .unwrap()
+        .query_row("SELECT count(*) FROM gap", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(gaps, 0);
+}
+
+fn store_next(reader: &Reader) -> u64 {
+    reader.newest_of_all().unwrap() + 1
 }
 
 /// A small file system in memory; only administrators can have one.

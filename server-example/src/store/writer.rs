@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::error::{ErrorKind, Result, StoreError};
 use super::files::Lock;
@@ -252,25 +252,44 @@ impl Batch {
     }
 }
 
-/// Takes a message away, with its words in the search, and so that nobody finds it in the file.
+/// Takes a message away if it is in this conversation.
 fn forget(act: &Transaction<'_>, id: i64, conversation: &str) -> rusqlite::Result<()> {
-    let is_there = "id = ?1 AND conversation = (SELECT id FROM conversation WHERE name = ?2)";
-    act.pragma_update(None, "secure_delete", true)?;
-    let sql = format!("DELETE FROM message WHERE {is_there} RETURNING conversation");
-    let mut rows = act.prepare_cached(&sql)?;
-    let mut rows = rows.query((id, conversation))?;
-    let number: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
-    drop(rows);
-    if let Some(number) = number {
-        act.execute("DELETE FROM place WHERE conversation = ?1 AND id = ?2", (number, id))?;
-        act.execute(
-            "DELETE FROM search WHERE rowid = ?1
-             AND ?1 <= (SELECT value FROM state WHERE key = 'searched_to')",
-            [id],
-        )?;
-        act.execute("UPDATE state SET value = max(value, ?1) WHERE key = 'used_to'", [id])?;
+    let is_there = act
+        .prepare_cached(
+            "SELECT 1 FROM message
+             WHERE id = ?1 AND conversation = (SELECT id FROM conversation WHERE name = ?2)",
+        )?
+        .exists((id, conversation))?;
+    if is_there {
+        act.pragma_update(None, "secure_delete", true)?;
+        erase(act, id)?;
+        act.pragma_update(None, "secure_delete", "fast")?;
     }
-    act.pragma_update(None, "secure_delete", "fast")
+    Ok(())
+}
+
+/// Takes a message away, with its place and its words in the search; its id is not given again. Its
+/// conversation.
+pub(super) fn erase(act: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<i64>> {
+    let conversation: Option<i64> = act
+        .prepare_cached("SELECT conversation FROM message WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    if let Some(conversation) = conversation {
+        act.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([id])?;
+        act.prepare_cached("DELETE FROM place WHERE conversation = ?1 AND id = ?2")?
+            .execute((conversation, id))?;
+        // words that were not in the search cannot be taken out of it
+        let is_searched = act
+            .prepare_cached("SELECT 1 FROM state WHERE key = 'searched_to' AND value >= ?1")?
+            .exists([id])?;
+        if is_searched {
+            act.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([id])?;
+        }
+        act.prepare_cached("UPDATE state SET value = max(value, ?1) WHERE key = 'used_to'")?
+            .execute([id])?;
+    }
+    Ok(conversation)
 }
 
 impl Tables {
