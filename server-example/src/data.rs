@@ -1,7 +1,6 @@
 //! Where the program keeps its data.
 
 use std::env;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -27,7 +26,7 @@ impl DataOptions {
     pub(crate) fn directory(&self) -> Result<PathBuf, Failure> {
         let named = self.data.clone().map(PathBuf::into_os_string);
         match named.or_else(|| env::var_os(VARIABLE).filter(|value| !value.is_empty())) {
-            Some(named) if named == OsString::from(NONE) => Err(Failure::Usage(format!(
+            Some(named) if named == NONE => Err(Failure::Usage(format!(
                 "--data none (or {VARIABLE}=none) keeps nothing: name the directory of a server"
             ))),
             Some(named) => Ok(named.into()),
