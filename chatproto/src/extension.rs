@@ -8,7 +8,8 @@ use crate::name::UserName;
 
 /// Sees everything that happens in a server: for logs and metrics.
 ///
-/// It is called on the event loops, outside every lock, and must not block for long. Events of one
+/// It is called on the event loops, and where a [`ServerHandle`](crate::ServerHandle) is used to shut
+/// somebody out; outside every lock. It must not block for long. Events of one
 /// connection come in order; those of two may not, if two loops have them.
 pub trait Observer: Send + Sync + 'static {
     /// Something happened. Texts from peers in it are not escaped.

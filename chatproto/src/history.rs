@@ -11,8 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::Chunk;
-use crate::hub::{Completion, ConnId, Conversation, HistoryOrder, Record, Token};
+use crate::hub::{ConnId, Conversation, HistoryOrder, Record, Token};
 use crate::reactor::Shared;
+pub use crate::reply::Reply;
 
 /// So many bytes of messages may wait to be kept.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -92,35 +93,6 @@ impl Batch {
     }
 }
 
-/// Answers one order. Dropped without an answer, it says that the command failed.
-pub struct Reply {
-    token: Token,
-    shared: Arc<Shared>,
-    is_sent: bool,
-}
-
-impl Reply {
-    /// Sends the answer; the order says which kind it must be of.
-    pub fn send(mut self, completion: Completion) {
-        self.is_sent = true;
-        self.shared.complete(self.token, completion);
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.is_sent {
-            self.shared.complete(self.token, Completion::Failed);
-        }
-    }
-}
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Reply").field(&self.token).finish()
-    }
-}
-
 impl Inbox {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Inbox { shared }
@@ -196,7 +168,7 @@ impl Queue {
     }
 
     pub(crate) fn order(&self, order: HistoryOrder, token: Token, shared: &Arc<Shared>) {
-        let reply = Reply { token, shared: Arc::clone(shared), is_sent: false };
+        let reply = Reply::new(token, shared);
         self.state().entries.push_back(Entry::Order(order, reply));
         self.came.notify_one();
     }

@@ -58,6 +58,7 @@
 //! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
+//! | `tls` | TLS for both, with the feature `tls` |
 
 #![forbid(unsafe_code)]
 
@@ -81,15 +82,20 @@ pub mod message;
 pub mod name;
 mod outbox;
 mod reactor;
+mod reply;
 pub mod server;
 pub mod session;
 mod spare;
 mod sync;
 mod text;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod workers;
 
-pub use accounts::{AccountOrder, AccountPolicy, Accounts, Credentials, Granted, Password};
-pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender};
+pub use accounts::{
+    AccountOrder, AccountPolicy, AccountReply, Accounts, Credentials, Granted, Password,
+};
+pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
 pub use endpoint::{Handler, Request};
 pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
@@ -97,8 +103,9 @@ pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
-    Act, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten, HistoryOrder, Hub,
-    HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role, Selection, Token,
+    Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten,
+    HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role, Selection,
+    Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::error::ServerError;
+
 /// The TCP port of the protocol (A1).
 pub const PORT: u16 = 65432;
 
@@ -89,6 +91,14 @@ pub struct Limits {
 impl Limits {
     /// Longer durations mean never.
     const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+    /// Whether there is speaking under these limits.
+    ///
+    /// # Errors
+    /// [`ServerError::Limits`], which says what leaves no room for it.
+    pub fn check(&self) -> Result<(), ServerError> {
+        self.clone().checked().map(drop).map_err(ServerError::Limits)
+    }
 
     /// The limits with durations that can be added to a point in time.
     ///

@@ -13,10 +13,15 @@ use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
 use crate::history::{History, Inbox};
-use crate::hub::{Hub, HubBuilder};
+use crate::hub::{Ban, BanTarget, Hub, HubBuilder, Now};
 use crate::limits::Limits;
+use crate::name::UserName;
 use crate::outbox::SlowReader;
-use crate::reactor::{self, Reactor, Setup, Shared};
+#[cfg(feature = "tls")]
+use crate::reactor::Door;
+use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::workers::{Applied, Workers, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
@@ -31,7 +36,14 @@ pub struct ServerBuilder {
     slow_reader: SlowReader,
     observer: Option<Arc<dyn Observer>>,
     applied: Applied,
+    accounts: Option<Arc<dyn Accounts>>,
     history: Option<Box<dyn History>>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    is_tls_only: bool,
+    #[cfg(feature = "tls")]
+    tls_listen: Option<SocketAddr>,
 }
 
 impl ServerBuilder {
@@ -49,8 +61,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own, as many more its directory, and as
-    /// many its accounts.
+    /// How many threads run endpoints of the application's own, and as many more its directory.
     /// Default 4; they are started only if there is something to run.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
@@ -83,7 +94,7 @@ impl ServerBuilder {
     #[must_use]
     pub fn accounts(mut self, policy: AccountPolicy, accounts: impl Accounts) -> Self {
         self.hub = self.hub.accounts(policy);
-        self.applied.accounts = Some(Arc::new(accounts));
+        self.accounts = Some(Arc::new(accounts));
         self
     }
 
@@ -92,6 +103,32 @@ impl ServerBuilder {
     pub fn history(mut self, history: impl History) -> Self {
         self.hub = self.hub.history(&history.epoch(), history.next_id());
         self.history = Some(Box::new(history));
+        self
+    }
+
+    /// Speaks TLS too, on the same port: the first byte of a connection tells TLS from text. Default:
+    /// text only.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether, with [`ServerBuilder::tls`], those who send a name in text are refused. Default: no.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_only(mut self, is_tls_only: bool) -> Self {
+        self.is_tls_only = is_tls_only;
+        self
+    }
+
+    /// Speaks TLS, with [`ServerBuilder::tls`], on this address and nothing else there; the other one
+    /// then speaks text. Default: both on one port.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.tls_listen = Some(address.into());
         self
     }
 
@@ -146,11 +183,13 @@ impl ServerBuilder {
     /// [`ServerError::Limits`] if there is no speaking under the limits, [`ServerError::Listen`] if
     /// the address is in use or not this machine's, and [`ServerError::Io`] if the system cannot give what the event loops need.
     pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
-        let limits = self.limits.checked().map_err(ServerError::Limits)?;
+        let limits = self.limits.clone().checked().map_err(ServerError::Limits)?;
         let address = address.into();
-        let listen = |source| ServerError::Listen { address: address.to_string(), source };
-        let listener = listen_on(address).map_err(listen)?;
-        let local_addr = listener.local_addr().map_err(listen)?;
+        let (listener, local_addr) = listen_on(address)?;
+        #[cfg(not(feature = "tls"))]
+        let listeners = vec![(listener, Entrance::Plain)];
+        #[cfg(feature = "tls")]
+        let (listeners, tls_addr) = self.entrances(listener)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
         let workers = if self.applied.needs_threads() {
             let workers = Workers::start(self.worker_threads, &self.applied);
@@ -165,15 +204,39 @@ impl ServerBuilder {
             observer: self.observer,
             workers,
             has_directory: self.applied.directory.is_some(),
-            accounts: self.applied.accounts,
+            accounts: self.accounts,
             has_history: self.history.is_some(),
             threads: self.threads,
-            listener,
+            listeners,
         })
         .map_err(io("cannot make an event loop"))?;
-        Ok(Server { local_addr, shared, reactors, history: self.history })
+        Ok(Server {
+            local_addr,
+            #[cfg(feature = "tls")]
+            tls_addr,
+            shared,
+            reactors,
+            history: self.history,
+        })
+    }
+
+    /// The listeners, and how connections come in there; and where there is TLS only, if anywhere.
+    #[cfg(feature = "tls")]
+    fn entrances(&self, listener: TcpListener) -> Result<Entrances, ServerError> {
+        let Some(tls) = &self.tls else { return Ok((vec![(listener, Entrance::Plain)], None)) };
+        let door = Door::new(tls, self.is_tls_only);
+        let Some(address) = self.tls_listen else {
+            return Ok((vec![(listener, Entrance::Tls(door))], None));
+        };
+        let (tls_listener, tls_addr) = listen_on(address)?;
+        let first = if self.is_tls_only { Entrance::Tls(door.clone()) } else { Entrance::Plain };
+        let second = Entrance::Tls(door.beside(true));
+        Ok((vec![(listener, first), (tls_listener, second)], Some(tls_addr)))
     }
 }
+
+#[cfg(feature = "tls")]
+type Entrances = (Vec<(TcpListener, Entrance)>, Option<SocketAddr>);
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,6 +268,8 @@ impl fmt::Debug for ServerBuilder {
 /// ```
 pub struct Server {
     local_addr: SocketAddr,
+    #[cfg(feature = "tls")]
+    tls_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     reactors: Vec<Reactor>,
     history: Option<Box<dyn History>>,
@@ -222,13 +287,27 @@ impl Server {
             slow_reader: SlowReader::default(),
             observer: None,
             applied: Applied::default(),
+            accounts: None,
             history: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            is_tls_only: false,
+            #[cfg(feature = "tls")]
+            tls_listen: None,
         }
     }
 
     /// The address it listens on, with the port that the system chose if it was asked to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of [`ServerBuilder::tls_listen`], if there is one, with the port that the system
+    /// chose if it was asked to.
+    #[cfg(feature = "tls")]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addr
     }
 
     /// A handle for other threads: to stop the server, and to ask who is there.
@@ -339,6 +418,81 @@ impl ServerHandle {
         self.shared.lock_held()
     }
 
+    /// Other bounds from now on, for every connection, but for this: whoever is a user already may go
+    /// on sending frames of the old length; nobody is thrown out because there are too many
+    /// connections or rooms, or a name is too long; and a deadline that is running stays what it is.
+    /// With another [`Limits::rate`], everybody has a whole burst again.
+    ///
+    /// # Errors
+    /// [`ServerError::Limits`] as at [`ServerBuilder::bind`]; then nothing changes.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), ServerError> {
+        self.shared.set_limits(limits)
+    }
+
+    /// What happens from now on to a connection whose queue is full.
+    pub fn set_slow_reader(&self, policy: SlowReader) {
+        self.shared.set_policy(policy);
+    }
+
+    /// Another token for `/admin`, or none. Who is an admin stays one.
+    pub fn set_admin_token(&self, token: Option<&str>) {
+        self.shared.hub().set_admin_token(token);
+    }
+
+    /// Whether everybody is told from now on who comes and goes.
+    pub fn set_announce(&self, announces: bool) {
+        self.shared.hub().set_announce(announces);
+    }
+
+    /// Shuts somebody out: see [`Hub::ban`]. Before [`Server::run`] too, so that bans that were kept
+    /// hold from the first connection on. Returns how many users were closed.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0))?;
+    /// let mut ban = chatproto::Ban::new("192.0.2.0/24".parse()?);
+    /// ban.reason = "spam".to_owned();
+    /// server.handle().ban(ban);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ban(&self, ban: Ban) -> usize {
+        self.shared.control(|hub, now, out| hub.ban(ban, now, out))
+    }
+
+    /// Lifts a ban. Returns it, if there was one.
+    pub fn unban(&self, target: &BanTarget) -> Option<Ban> {
+        self.shared.hub().unban(target, Now::system())
+    }
+
+    /// The bans that hold now, whoever made them, in no particular order.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.shared.hub().bans(Now::system()).collect()
+    }
+
+    /// Takes the word from whoever has this name, now or later: see [`Hub::mute`].
+    pub fn mute(&self, name: &UserName, remaining: Option<Duration>) {
+        self.shared.control(|hub, now, out| hub.mute(name, remaining, now, out));
+    }
+
+    /// Lets a muted user speak again. Whether the user was muted.
+    pub fn unmute(&self, name: &UserName) -> bool {
+        self.shared.control(|hub, now, out| hub.unmute(name, now, out))
+    }
+
+    /// Who is muted by name now, and for how long yet: see [`Hub::mutes`].
+    pub fn mutes(&self) -> Vec<(UserName, Option<Duration>)> {
+        self.shared.hub().mutes(Now::system()).collect()
+    }
+
+    /// Shows another certificate, with what is asked of clients, to those who connect from now on;
+    /// those who are connected notice nothing. False, and nothing is changed, if the server speaks
+    /// no TLS.
+    #[cfg(feature = "tls")]
+    pub fn replace_tls(&self, tls: &ServerTls) -> bool {
+        self.shared.replace_tls(tls)
+    }
+
     /// How many connections there are, registered or not.
     pub fn connections(&self) -> usize {
         self.shared.hub().connections()
@@ -351,14 +505,21 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // so that a restarted server need not wait for old connections; elsewhere it means another thing
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// Listens on the address; returns that with its port.
+fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // so that a restarted server need not wait for old connections; elsewhere it means another
+        // thing
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from(socket);
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    listen().map_err(|source| ServerError::Listen { address: address.to_string(), source })
 }
 
 /// The standard library's hasher is seeded by the system.

@@ -25,7 +25,8 @@ use crate::text::visible;
 /// Adds what moderators do, and what was denied, to a file.
 #[derive(Debug)]
 pub(crate) struct AuditLog<W = File> {
-    end: Mutex<End<W>>,
+    /// None if there is no file.
+    end: Mutex<Option<End<W>>>,
 }
 
 /// An entry that the file did not take, and why. Nobody else has it now.
@@ -37,9 +38,18 @@ pub(crate) struct Unwritten {
 }
 
 impl AuditLog {
-    /// Opens the file to add to it; makes it, for nobody else to read, if it is not there.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        open(path).map_err(|error| Failure::Usage(cannot_open(path, &error)))
+    /// Opens the file to add to it, if there is to be one; makes it, for nobody else to read, if it is
+    /// not there.
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let end =
+            path.map(|path| open(path).map_err(|error| Failure::Usage(cannot_open(path, &error))));
+        Ok(AuditLog { end: Mutex::new(end.transpose()?) })
+    }
+
+    /// From now on entries are added to the other's file.
+    pub(crate) fn replace(&self, other: Self) {
+        let next = other.end.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }
 
@@ -54,11 +64,14 @@ impl<W: Write> AuditLog<W> {
 
     fn add(&self, entry: String) -> Result<(), Unwritten> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        end.add(&entry).map_err(|error| Unwritten { entry, error })
+        match &mut *end {
+            Some(end) => end.add(&entry).map_err(|error| Unwritten { entry, error }),
+            None => Ok(()),
+        }
     }
 }
 
-fn open(path: &Path) -> io::Result<AuditLog> {
+fn open(path: &Path) -> io::Result<End<File>> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     #[cfg(unix)]
@@ -70,7 +83,7 @@ fn open(path: &Path) -> io::Result<AuditLog> {
         file.read_exact(&mut last)?;
         last == *b"\n"
     };
-    Ok(AuditLog { end: Mutex::new(End { out: file, is_fresh }) })
+    Ok(End { out: file, is_fresh })
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> String {
@@ -239,7 +252,7 @@ pub(crate) mod tests {
     }
 
     fn onto<W>(out: W) -> AuditLog<W> {
-        AuditLog { end: Mutex::new(End { out, is_fresh: true }) }
+        AuditLog { end: Mutex::new(Some(End { out, is_fresh: true })) }
     }
 
     #[test]
@@ -284,11 +297,11 @@ pub(crate) mod tests {
             let entry: Value = serde_json::from_str(&unwritten.entry).unwrap();
             assert_eq!(entry["target"], target);
         }
-        log.end.lock().unwrap().out.room = usize::MAX;
+        log.end.lock().unwrap().as_mut().unwrap().out.room = usize::MAX;
         log.observe(&kick("dave")).unwrap();
         log.observe(&kick("eve")).unwrap();
 
-        let text = String::from_utf8(log.end.into_inner().unwrap().out.text).unwrap();
+        let text = String::from_utf8(log.end.into_inner().unwrap().unwrap().out.text).unwrap();
         let [cut, dave, eve] = &text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
         assert_eq!(*cut, "{\"time\":\"2");
         for (line, target) in [(dave, "dave"), (eve, "eve")] {
@@ -301,16 +314,16 @@ pub(crate) mod tests {
     fn a_full_disk_before_the_first_byte_leaves_no_empty_line() {
         let log = onto(Full { room: 0, text: vec![] });
         log.observe(&denied()).unwrap_err();
-        log.end.lock().unwrap().out.room = usize::MAX;
+        log.end.lock().unwrap().as_mut().unwrap().out.room = usize::MAX;
         log.observe(&denied()).unwrap();
-        let text = log.end.into_inner().unwrap().out.text;
+        let text = log.end.into_inner().unwrap().unwrap().out.text;
         assert!(text.starts_with(b"{") && text.ends_with(b"}\n"));
     }
 
     #[test]
     #[cfg(target_os = "linux")]
     fn a_device_that_is_full_is_said() {
-        let log = AuditLog::open(Path::new("/dev/full")).unwrap();
+        let log = AuditLog::open(Some(Path::new("/dev/full"))).unwrap();
         let unwritten = log.observe(&denied()).unwrap_err();
         assert_eq!(reason(&unwritten.error), "no space left on device");
     }

@@ -4,14 +4,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use chatproto::{Limits, SlowReader};
+use chatproto::{BanTarget, Limits, SlowReader};
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::accounts::command::AccountOptions;
+use crate::config::{self, Environment, LayerError, Layers, Settings};
 use crate::failure::Failure;
 use crate::load::LoadOptions;
+use crate::tls::cert::CertOptions;
+use crate::tls::{ClientTlsOptions, TlsOptions};
 use crate::units::{Address, PerSecond, Size, Span};
 
 /// What the program was asked to do.
@@ -21,6 +24,7 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     Check(Box<crate::check::Options>),
     Load(Box<LoadOptions>),
+    Cert(CertOptions),
     Account(AccountOptions),
 }
 
@@ -28,10 +32,25 @@ pub(crate) enum Command {
 ///
 /// Prints "listening on ADDR:PORT" to standard output when it is ready, and nothing else; it logs
 /// to standard error. SIGINT and SIGTERM end it: it says goodbye to everybody and exits with 0.
+/// SIGHUP has it read its configuration again: what can change does, all or nothing, and the log says
+/// what changed and what needs a restart.
 #[derive(Args, Debug)]
 #[command(after_help = "SIZE is a number of bytes, or one with a unit: 64KiB, 64k, 1MiB, 64kB.\n\
-    TIME is a number with its unit: 10ms, 1.5s, 2min, 1h; at most a day.")]
+    TIME is a number with its unit: 10ms, 1.5s, 2min, 1h; at most a day.\n\n\
+    Every option is also a variable of the environment, as shown, and a key of the file of --config, \
+    such as max-frame = \"1MiB\" or announce = true. A flag goes before the environment, that before \
+    the file, that before the default. A variable separates several values by commas; in the file they \
+    are a list, and relative paths begin at the file's directory. --print-config makes a file to start \
+    from.")]
 pub(crate) struct ServeOptions {
+    /// TOML file to take options from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print the configuration as a file, with where each value comes from, and do nothing else
+    #[arg(long)]
+    pub(crate) print_config: bool,
+
     /// Address and port to listen on; port 0 takes any free one
     ///
     /// The default is reached from this machine only; 0.0.0.0:65432 opens it to others.
@@ -47,6 +66,9 @@ pub(crate) struct ServeOptions {
     pub(crate) log: Level,
 
     #[command(flatten)]
+    pub(crate) tls: TlsOptions,
+
+    #[command(flatten)]
     pub(crate) moderation: ModerationOptions,
 
     #[command(flatten)]
@@ -57,6 +79,10 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) readers: ReaderOptions,
+
+    /// All of these, with where each value comes from.
+    #[arg(skip)]
+    pub(crate) settings: Settings,
 }
 
 #[derive(Args, Debug)]
@@ -64,15 +90,20 @@ pub(crate) struct ServeOptions {
 pub(crate) struct ModerationOptions {
     /// File with the token that makes an admin of whoever sends it to /admin
     ///
-    /// To make one: head -c 24 /dev/urandom | base64 > FILE; chmod 600 FILE. Without this option
-    /// the token is that in the environment variable CHATPROTO_ADMIN_TOKEN; without either nobody
-    /// can become an admin.
-    #[arg(long, value_name = "FILE")]
+    /// To make one: head -c 24 /dev/urandom | base64 > FILE; chmod 600 FILE. In place of the file's
+    /// name, the environment can hold the token itself, in CHATPROTO_ADMIN_TOKEN. Without either
+    /// nobody can become an admin.
+    #[arg(long, value_name = "FILE", env = "CHATPROTO_ADMIN_TOKEN_FILE")]
     pub(crate) admin_token: Option<PathBuf>,
 
     /// File to add a JSON line to for each act of a moderator's and whatever was denied
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
+
+    /// Name, address or network that is shut out, such as 192.0.2.0/24; a name with all that look
+    /// like it. Can be given several times
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) ban: Vec<BanTarget>,
 
     /// Tell everybody who comes and goes
     #[arg(long)]
@@ -203,10 +234,13 @@ pub(crate) struct ChatOptions {
     /// Whether to use colours; auto means in a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
+
+    #[command(flatten)]
+    pub(crate) tls: ClientTlsOptions,
 }
 
 /// How much is logged.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Level {
     Off,
     Error,
@@ -258,11 +292,40 @@ impl From<Policy> for SlowReader {
 /// Reads the command line, of which the first word is the program's name. Help and version are
 /// printed here, and end the program.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
+    parse_in(arguments, |name| std::env::var_os(name))
+}
+
+/// The same in an environment.
+pub(crate) fn parse_in(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: Environment,
+) -> Result<Command, Failure> {
     let arguments = with_command(arguments.into_iter().collect());
-    match CommandLine::try_parse_from(&arguments) {
-        Ok(line) => Ok(line.command),
+    let definition = config::define(CommandLine::command());
+    let layers = match Layers::new(&definition, &arguments, environment) {
+        Ok(layers) => layers,
+        Err(LayerError::Shown(text)) => text.exit(),
+        Err(LayerError::Failure(failure)) => return Err(failure),
+    };
+    let all = layers.as_ref().map_or(&arguments, |layers| &layers.arguments);
+    let read =
+        config::without_environment(definition).try_get_matches_from(all).and_then(|found| {
+            let command = CommandLine::from_arg_matches(&found)?.command;
+            Ok((command, found))
+        });
+    match read {
+        Ok((Command::Serve(mut options), found)) => {
+            options.settings = layers.map(|layers| layers.settings(&found)).unwrap_or_default();
+            Ok(Command::Serve(options))
+        }
+        Ok((command, _)) => Ok(command),
         Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) => Err(Failure::Usage(sentence(&error, &arguments))),
+        Err(error) => {
+            let sentence = sentence(&error, &arguments);
+            Err(Failure::Usage(
+                layers.map_or_else(|| sentence.clone(), |all| all.locate(&sentence)),
+            ))
+        }
     }
 }
 
@@ -271,7 +334,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example account add|list|role|reset|remove [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example cert new|show [OPTIONS]\n       server-example account add|list|role|reset|remove [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -301,7 +364,9 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "account" | "chat" | "check" | "load" | "serve") => {
+        Some(command)
+            if matches!(&*command, "account" | "cert" | "chat" | "check" | "load" | "serve") =>
+        {
             format!(" {command}")
         }
         _ => String::new(),
@@ -329,13 +394,12 @@ mod tests {
     use super::*;
 
     fn parse_line(line: &str) -> Result<Command, Failure> {
-        parse(line.split_whitespace().map(OsString::from))
+        parse_in(line.split_whitespace().map(OsString::from), |_| None)
     }
 
     #[test]
     fn the_definition_is_consistent() {
-        use clap::CommandFactory;
-        CommandLine::command().debug_assert();
+        config::define(CommandLine::command()).debug_assert();
     }
 
     #[test]

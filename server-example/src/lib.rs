@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
-//!          │      │        └──► budgets       … and how much of a kind the log may hold
-//!          │      └───► audit                 what moderators did, in a file
+//!          │ │    │ │      └──► budgets       … and how much of a kind the log may hold
+//!          │ │    │ └──► audit                what moderators did, in a file
+//!          │ │    └────► reload, token        what changes while it runs; the admins' token
+//!          │ └─► config                       options from the environment and a file
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!          │               └► connection      … over one connection that is made again when lost
@@ -13,6 +15,7 @@
 //!          ├───► check ─► raw                 whether others speak the protocol
 //!          └───► accounts ─► store            names that belong to somebody, in the data file
 //!
+//! tls: certificates, of the server and of those whom the client trusts
 //! units, text: what both sides parse and print
 //! ```
 //!
@@ -26,10 +29,12 @@ mod budgets;
 mod chat;
 mod check;
 mod cli;
+mod config;
 mod data;
 mod failure;
 mod load;
 mod log;
+mod reload;
 mod secret;
 mod serve;
 mod stderr;
@@ -37,6 +42,8 @@ mod stderr;
 #[allow(dead_code, unused_imports)]
 mod store;
 mod text;
+mod tls;
+mod token;
 mod units;
 
 use std::ffi::OsString;
@@ -49,6 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Chat(options) => chat::run(&options),
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Load(options) => load::run(&options),
+        cli::Command::Cert(options) => tls::cert::run(&options),
         cli::Command::Account(options) => accounts::command::run(&options),
     });
     let code = match outcome {

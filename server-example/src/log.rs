@@ -7,7 +7,7 @@
 //! counted. What moderators do is always written.
 
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ use chatproto::{Event, ServerHandle};
 use tracing::field::display;
 use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::audit::Unwritten;
 use crate::budgets::{Budgets, Kind};
@@ -27,16 +30,24 @@ use crate::text::Quoted;
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts logging to standard error.
-pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
+pub(crate) fn start(level: LevelFilter) -> io::Result<LevelSwitch> {
     let is_colored = io::stderr().is_terminal() && !no_color();
     stderr::start()?;
-    tracing_subscriber::fmt()
-        .with_writer(stderr::queue)
-        .with_ansi(is_colored)
-        .with_target(false)
-        .with_max_level(level)
-        .init();
-    Ok(())
+    let (filter, switch) = reload::Layer::new(level);
+    let lines = fmt::layer().with_writer(stderr::queue).with_ansi(is_colored).with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Ok(LevelSwitch(switch))
+}
+
+/// Changes how much is logged.
+#[derive(Debug)]
+pub(crate) struct LevelSwitch(reload::Handle<LevelFilter, Registry>);
+
+impl LevelSwitch {
+    pub(crate) fn set(&self, level: LevelFilter) {
+        // it fails if nothing is logged any more
+        let _ = self.0.reload(level);
+    }
 }
 
 /// Whether the environment asks for no colours.
@@ -47,7 +58,8 @@ pub(crate) fn no_color() -> bool {
 /// Writes down what happens in a server, and counts it.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    level: LevelFilter,
+    /// The rank of the log's level: see [`rank`].
+    level: AtomicU8,
     started: Instant,
     /// As the last event said that has it.
     online: AtomicUsize,
@@ -63,7 +75,7 @@ impl Journal {
     pub(crate) fn new(level: LevelFilter) -> Self {
         let now = Instant::now();
         Journal {
-            level,
+            level: AtomicU8::new(rank(level)),
             started: now,
             online: AtomicUsize::new(0),
             served: AtomicU64::new(0),
@@ -72,6 +84,11 @@ impl Journal {
             bad_input: AtomicU64::new(0),
             budgets: Mutex::new(Budgets::new(now)),
         }
+    }
+
+    /// The log has another level now.
+    pub(crate) fn set_level(&self, level: LevelFilter) {
+        self.level.store(rank(level), Ordering::Relaxed);
     }
 
     /// Takes an event of the server.
@@ -95,6 +112,9 @@ impl Journal {
             }
             Event::Stranger { address, protocol, .. } => {
                 debug!(%address, protocol, "no chat client");
+            }
+            Event::HandshakeFailed { address, reason, .. } => {
+                warn!(%address, reason = %Quoted(reason), "TLS failed");
             }
             Event::BadInput { name, error, .. } => {
                 warn!(name = %Quoted(name.as_str()), %error, "bad input");
@@ -177,7 +197,7 @@ impl Journal {
 
     /// Whether a line of this kind may be written now.
     fn may_write(&self, kind: Kind, now: Instant) -> bool {
-        if kind.level() > self.level {
+        if rank(kind.level().into()) > self.level.load(Ordering::Relaxed) {
             return false;
         }
         let (is_admitted, hidden) = self.budgets().admit(kind, now);
@@ -237,6 +257,18 @@ pub(crate) fn report(journal: Arc<Journal>, handle: ServerHandle) -> Reporter {
     Reporter { _stop: stop }
 }
 
+/// A level as a number: the more is logged, the higher.
+fn rank(level: LevelFilter) -> u8 {
+    match level.into_level() {
+        None => 0,
+        Some(Level::ERROR) => 1,
+        Some(Level::WARN) => 2,
+        Some(Level::INFO) => 3,
+        Some(Level::DEBUG) => 4,
+        Some(Level::TRACE) => 5,
+    }
+}
+
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
@@ -293,7 +325,7 @@ mod tests {
     /// What a journal writes at a level.
     fn written(level: LevelFilter, work: impl FnOnce(&Journal, Instant)) -> Vec<String> {
         let queue = Arc::new(Queue::new(usize::MAX));
-        let subscriber = tracing_subscriber::fmt()
+        let subscriber = fmt()
             .with_writer(Arc::clone(&queue))
             .with_ansi(false)
             .with_target(false)

@@ -1,25 +1,25 @@
 //! `serve`: the one place where a server is put together from options, the admins' token,
-//! descriptors, the logs and signals.
+//! descriptors, the logs and signals. What of it can change later is in [`reload`](crate::reload).
 
-use std::ffi::OsString;
-use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::thread;
 
 use chatproto::{Event, Limits, Rate, Server, ServerBuilder, ServerError, ServerHandle};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
 use tracing::{info, warn};
 
 use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
 use crate::log::{self, Journal};
+use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::stderr;
 use crate::text::visible;
+use crate::tls::Material;
+use crate::token::AdminToken;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -30,33 +30,63 @@ const LARGEST_FRAME: usize = 64 << 20;
 /// Less has no room for the server's own welcome.
 const SMALLEST_FRAME: usize = 256;
 
-/// Where the admins' token is if no file of it is named.
-const TOKEN_VARIABLE: &str = "CHATPROTO_ADMIN_TOKEN";
-/// Shorter tokens can be guessed.
-const SHORTEST_TOKEN: usize = 16;
-/// A longer one would be a mistake: another file than was meant.
-const LONGEST_TOKEN: usize = 1024;
-/// What prints a good token.
-const MAKE_TOKEN: &str = "head -c 24 /dev/urandom | base64";
-
 /// Serves until a signal ends it.
 pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
-    let level = options.log.into();
-    log::start(level).map_err(|error| no_thread(&error))?;
+    let located = |failure| match failure {
+        Failure::Usage(sentence) => Failure::Usage(options.settings.locate(&sentence)),
+        other => other,
+    };
+    if options.print_config {
+        options.limits(usize::MAX).map_err(located)?;
+        return print(&options.settings.file_text());
+    }
+    serve(options).map_err(located)
+}
+
+/// Writes to standard output; whoever reads may stop in the middle.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Run(format!("cannot write to standard output: {}", reason(&error))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn serve(options: &ServeOptions) -> Result<(), Failure> {
+    let switch = log::start(options.log.into()).map_err(|error| no_thread(&error))?;
     let descriptors = raise_descriptor_limit();
     let room = room(descriptors, options.connections.max_connections)?;
     let limits = options.limits(room)?;
-    let token = admin_token(options)?;
-    let audit = options.moderation.audit_log.as_deref().map(AuditLog::open).transpose()?;
-    let journal = Arc::new(Journal::new(level));
-    let plan =
-        Plan { options, limits, token, journal: Arc::clone(&journal), audit: audit.map(Arc::new) };
+    let token = AdminToken::find(options.moderation.admin_token.as_deref())?;
+    let audit = Arc::new(AuditLog::open(options.moderation.audit_log.as_deref())?);
+    let journal = Arc::new(Journal::new(options.log.into()));
+    let tls = Material::load(&options.tls)?;
+    let plan = Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit };
     let server = plan.bind()?;
     let handle = server.handle();
-    stop_on_signals(handle.clone())?;
+    let bans = Bans::new(handle.clone(), &options.moderation.ban);
+    let running = Running {
+        handle: handle.clone(),
+        descriptors,
+        token: plan.token.clone(),
+        audit: Arc::clone(&plan.audit),
+        bans,
+        has_tls: plan.tls.is_some(),
+    };
+    let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
+    let reloader = Reloader::new(options, log_level, reload::parts(running));
+    obey_signals(handle.clone(), reloader)?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     plan.log_moderation();
+    if let Some(tls) = &plan.tls {
+        tls.log();
+    }
+    if let Some(address) = server.tls_addr() {
+        info!("TLS on {address}");
+    }
     announce(&server);
     let reporter = log::report(Arc::clone(&journal), handle);
     let outcome = server.run();
@@ -117,7 +147,7 @@ fn limit_to_room(descriptors: usize) -> usize {
 }
 
 /// How many connections to allow under a descriptor limit.
-fn room(descriptors: usize, asked: Option<usize>) -> Result<usize, Failure> {
+pub(crate) fn room(descriptors: usize, asked: Option<usize>) -> Result<usize, Failure> {
     let room = limit_to_room(descriptors);
     match asked {
         _ if room == 0 => Err(Failure::Usage(format!(
@@ -132,95 +162,14 @@ fn room(descriptors: usize, asked: Option<usize>) -> Result<usize, Failure> {
     }
 }
 
-/// The admins' token, which is shown nowhere.
-struct AdminToken(String);
-
-impl fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AdminToken(…)")
-    }
-}
-
-impl AdminToken {
-    /// The token that these bytes are, or what is wrong with them.
-    fn new(bytes: Vec<u8>) -> Result<Self, &'static str> {
-        if bytes.len() > LONGEST_TOKEN {
-            return Err("is longer than 1024 bytes");
-        }
-        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
-        let token = text.trim();
-        if token.is_empty() {
-            Err("is empty")
-        } else if token.chars().count() < SHORTEST_TOKEN {
-            Err("is shorter than 16 characters")
-        } else if token.chars().any(chatproto::is_invisible) {
-            Err("has more than one line, or characters that nobody can type")
-        } else {
-            Ok(AdminToken(token.to_owned()))
-        }
-    }
-
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let path_text = path.to_string_lossy();
-        let shown = visible(&path_text);
-        let (bytes, is_open_to_others) = read_secret(path).map_err(|error| {
-            let advice = match error.kind() {
-                io::ErrorKind::NotFound => format!("make one with: {MAKE_TOKEN} > FILE"),
-                _ => "name a file that the server's user can read".to_owned(),
-            };
-            let why = reason(&error);
-            Failure::Usage(format!("cannot read the admin token in {shown}: {why} ({advice})"))
-        })?;
-        let token = AdminToken::new(bytes).map_err(|wrong| {
-            Failure::Usage(format!(
-                "the admin token in {shown} {wrong}: make one with: {MAKE_TOKEN} > FILE"
-            ))
-        })?;
-        if is_open_to_others {
-            warn!("the admin token in {shown} is open to others than its owner: chmod 600 it");
-        }
-        Ok(token)
-    }
-
-    fn of_variable(value: OsString) -> Result<Self, Failure> {
-        AdminToken::new(value.into_encoded_bytes()).map_err(|wrong| {
-            Failure::Usage(format!(
-                "the admin token in {TOKEN_VARIABLE} {wrong}: unset it, or set it to what this \
-                 prints: {MAKE_TOKEN}"
-            ))
-        })
-    }
-}
-
-fn admin_token(options: &ServeOptions) -> Result<Option<AdminToken>, Failure> {
-    match &options.moderation.admin_token {
-        Some(path) => AdminToken::read(path).map(Some),
-        None => std::env::var_os(TOKEN_VARIABLE).map(AdminToken::of_variable).transpose(),
-    }
-}
-
-/// The first bytes of a file, and whether others than its owner can read it.
-fn read_secret(path: &Path) -> io::Result<(Vec<u8>, bool)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let mut bytes = Vec::new();
-    file.take(LONGEST_TOKEN as u64 + 1).read_to_end(&mut bytes)?;
-    // what is no file, such as a pipe, is there for this moment only
-    #[cfg(unix)]
-    let is_open_to_others = metadata.is_file()
-        && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0;
-    #[cfg(not(unix))]
-    let is_open_to_others = false;
-    Ok((bytes, is_open_to_others))
-}
-
 /// What a server is made of.
 struct Plan<'a> {
     options: &'a ServeOptions,
     limits: Limits,
     token: Option<AdminToken>,
+    tls: Option<Material>,
     journal: Arc<Journal>,
-    audit: Option<Arc<AuditLog>>,
+    audit: Arc<AuditLog>,
 }
 
 impl Plan<'_> {
@@ -230,7 +179,7 @@ impl Plan<'_> {
         let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
         let mut refused = None;
         for address in listen.resolve().map_err(fail)? {
-            match self.builder().bind(address) {
+            match self.builder()?.bind(address) {
                 Ok(server) => return Ok(server),
                 Err(error) => refused = Some(Failure::Usage(cannot_listen(&error))),
             }
@@ -238,11 +187,11 @@ impl Plan<'_> {
         Err(refused.unwrap_or_else(|| fail("it has no address".to_owned())))
     }
 
-    fn builder(&self) -> ServerBuilder {
-        let (journal, audit) = (Arc::clone(&self.journal), self.audit.clone());
+    fn builder(&self) -> Result<ServerBuilder, Failure> {
+        let (journal, audit) = (Arc::clone(&self.journal), Arc::clone(&self.audit));
         let observe = move |event: &Event| {
             journal.observe(event);
-            if let Some(Err(unwritten)) = audit.as_ref().map(|audit| audit.observe(event)) {
+            if let Err(unwritten) = audit.observe(event) {
                 journal.note_unwritten(event, &unwritten);
             }
         };
@@ -252,12 +201,15 @@ impl Plan<'_> {
             .announce(self.options.moderation.announce)
             .observer(observe);
         if let Some(token) = &self.token {
-            builder = builder.admin_token(&token.0);
+            builder = builder.admin_token(token.as_str());
         }
-        match self.options.threads {
+        if let Some(tls) = &self.tls {
+            builder = tls.apply(&self.options.tls, builder)?;
+        }
+        Ok(match self.options.threads {
             Some(threads) => builder.threads(threads),
             None => builder,
-        }
+        })
     }
 
     /// Says how order is kept.
@@ -267,6 +219,9 @@ impl Plan<'_> {
         }
         if let Some(path) = &self.options.moderation.audit_log {
             info!("audit log: {}", visible(&path.to_string_lossy()));
+        }
+        if !self.options.moderation.ban.is_empty() {
+            info!("bans of the configuration: {}", self.options.moderation.ban.len());
         }
     }
 }
@@ -303,19 +258,28 @@ fn announce(server: &Server) {
     }
 }
 
-/// The first signal stops the server, the second one the program.
-fn stop_on_signals(handle: ServerHandle) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])
+/// The first signal to stop stops the server, the second one the program; SIGHUP loads the
+/// configuration again, unless it says that the terminal is gone.
+fn obey_signals(handle: ServerHandle, mut reloader: Reloader) -> Result<(), Failure> {
+    let has_terminal = io::stderr().is_terminal();
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::Run(format!("cannot handle signals: {}", reason(&error))))?;
     let wait = move || {
         let mut is_stopping = false;
         for signal in signals.forever() {
+            let is_reload = signal == SIGHUP && (!has_terminal || io::stderr().is_terminal());
+            if is_reload {
+                if !is_stopping {
+                    reloader.reload();
+                }
+                continue;
+            }
             if is_stopping {
                 stderr::finish();
                 std::process::exit(128 + signal);
             }
             is_stopping = true;
-            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            let name = signal_name(signal).unwrap_or("a signal");
             info!(online = handle.online(), "{name}: saying goodbye");
             handle.stop();
         }
@@ -345,30 +309,5 @@ mod tests {
              (19936 connections): raise it with ulimit -n or ask for fewer"
         );
         assert!(room(64, None).is_err());
-    }
-    #[test]
-    fn a_token_is_long_enough_and_can_be_typed() {
-        let token = |bytes: &[u8]| AdminToken::new(bytes.to_vec());
-        for good in ["  0123456789abcdef\r\n", "correct horse battery", "grüße-grüße-grüße"] {
-            assert_eq!(token(good.as_bytes()).unwrap().0, good.trim());
-        }
-        for (bad, wrong) in [
-            (&b" \n"[..], "is empty"),
-            (b"0123456789abcde\n", "is shorter than 16 characters"),
-            ("éééééééé".as_bytes(), "is shorter than 16 characters"),
-            (b"0123456789\xffabcdef", "is not UTF-8 text"),
-            (
-                b"0123456789\nabcdefghi",
-                "has more than one line, or characters that nobody can type",
-            ),
-            (
-                "\u{feff}0123456789abcdef".as_bytes(),
-                "has more than one line, or characters that nobody can type",
-            ),
-            (&[b'x'; 1025], "is longer than 1024 bytes"),
-        ] {
-            assert_eq!(token(bad).unwrap_err(), wrong, "{bad:?}");
-        }
-        assert_eq!(format!("{:?}", token(b"0123456789abcdef")), "Ok(AdminToken(…))");
     }
 }

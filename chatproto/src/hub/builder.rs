@@ -122,6 +122,7 @@ impl HubBuilder {
             users: Users::new(self.seed),
             rooms: Rooms::default(),
             endpoints: self.endpoints,
+            longest_name: self.limits.name,
             limits: self.limits,
             sanctions: Sanctions::default(),
             admin_token: self.admin_token,

@@ -52,6 +52,15 @@ pub enum Event {
         /// The name of the protocol.
         protocol: &'static str,
     },
+    /// A connection began to speak TLS, and did not get to the end of the handshake.
+    HandshakeFailed {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
     /// The operating system refused a connection: none is accepted for a moment.
     AcceptPaused {
         /// What it said.
@@ -104,7 +113,8 @@ pub enum Event {
         address: IpAddr,
         /// What was done.
         act: Act,
-        /// To whom: a user, an address, a room; empty for all.
+        /// To whom: a user, an address, a room; empty for all. Of a ban that was lifted, as it was
+        /// written when the ban was made.
         target: String,
         /// For how long; `None` if there is no end to it.
         duration: Option<Duration>,

@@ -104,7 +104,7 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
-        if let Some(reason) = self.ban(conn, Some(name), now) {
+        if let Some(reason) = self.ban_of(conn, Some(name), now) {
             return self.tell(conn, &format!("❌ Not logged in: {reason}"), now, out);
         }
         self.free_name(conn, name, now, out);

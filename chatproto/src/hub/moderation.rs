@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use crate::endpoint::Arguments;
 use crate::name::{UserName, lookalike_key, normalise};
 
-use super::answer::clipped;
+use super::answer::{clipped, shortened};
 use super::route::no_user;
 use super::users::origin;
 use super::{Act, Call, ConnId, Departure, Event, TOO_MANY};
@@ -94,7 +94,7 @@ pub(super) struct Sanctions {
 }
 
 /// Whom a ban is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Target {
     /// Whoever's name has this key (see [`lookalike_key`]), or looks like it.
     Name(Box<str>),
@@ -106,7 +106,8 @@ pub(super) enum Target {
 pub(super) struct Ban {
     /// The target as it was given.
     pub(super) shown: String,
-    pub(super) by: UserName,
+    /// In words; empty if it is not said.
+    pub(super) by: String,
     pub(super) reason: String,
     pub(super) until: Until,
 }
@@ -124,10 +125,14 @@ impl Until {
         self.0.is_some_and(|until| until <= now)
     }
 
+    /// How long it is until then; `None` is without an end.
+    pub(super) fn remaining(self, now: Instant) -> Option<Duration> {
+        self.0.map(|until| until.saturating_duration_since(now))
+    }
+
     /// ` for another 5 min`, or nothing if it does not end.
     pub(super) fn left(self, now: Instant) -> String {
-        let left = self.0.map(|until| until.saturating_duration_since(now));
-        left.map_or(String::new(), |left| format!(" for another {}", shown(left)))
+        self.remaining(now).map_or(String::new(), |left| format!(" for another {}", shown(left)))
     }
 }
 
@@ -183,13 +188,18 @@ impl Sanctions {
         self.bans.insert(target, ban);
     }
 
-    /// Whether there was one.
-    pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> bool {
-        self.bans.remove(target).is_some_and(|ban| !ban.until.is_over(now))
+    /// Returns the one that there was.
+    pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Ban> {
+        self.bans.remove(target).filter(|ban| !ban.until.is_over(now))
     }
 
     pub(super) fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
-        self.bans.values().filter(move |ban| !ban.until.is_over(now))
+        self.targets(now).map(|(_, ban)| ban)
+    }
+
+    /// Each ban, with whom it is for.
+    pub(super) fn targets(&self, now: Instant) -> impl Iterator<Item = (&Target, &Ban)> {
+        self.bans.iter().filter(move |(_, ban)| !ban.until.is_over(now))
     }
 
     /// Until when this user is muted, if it is.
@@ -200,6 +210,11 @@ impl Sanctions {
     pub(super) fn mute(&mut self, name: &UserName, until: Until, now: Instant) {
         self.mutes.retain(|_, until| !until.is_over(now));
         self.mutes.insert(name.clone(), until);
+    }
+
+    pub(super) fn mutes(&self, now: Instant) -> impl Iterator<Item = (&UserName, Until)> {
+        let mutes = self.mutes.iter().map(|(name, &until)| (name, until));
+        mutes.filter(move |(_, until)| !until.is_over(now))
     }
 
     /// Whether it was muted.
@@ -216,9 +231,15 @@ impl Ban {
 
     /// The line that moderators see.
     pub(super) fn line(&self, now: Instant) -> String {
-        let left = self.until.0.map(|until| until.saturating_duration_since(now));
-        let left = left.map_or(String::new(), |left| format!("for {}, ", shown(left)));
-        format!("{} ({left}by {}{})", self.shown, self.by, because(&self.reason))
+        let left = self.until.remaining(now).map(|left| format!("for {}", shown(left)));
+        let by = Some(&self.by).filter(|by| !by.is_empty()).map(|by| format!("by {by}"));
+        let facts: Vec<String> = left.into_iter().chain(by).collect();
+        let facts = format!("{}{}", facts.join(", "), because(&self.reason));
+        let shown = shortened(&self.shown);
+        match facts.trim_start_matches(": ") {
+            "" => shown.into_owned(),
+            facts => format!("{shown} ({facts})"),
+        }
     }
 }
 
@@ -250,9 +271,7 @@ impl Call<'_> {
     /// Ends a user's connection, and tells the user why.
     pub(super) fn expel(&mut self, victim: ConnId, what: &str, reason: &str) {
         let by = self.user_name();
-        let text = format!("⛔ You were {what} by {by}{}.", because(reason));
-        self.hub.tell(victim, &text, self.now, self.out);
-        self.hub.handle_eviction(victim, Departure::Kicked, self.now, self.out);
+        self.hub.expel(victim, what, by.as_str(), reason, self.now, self.out);
     }
 
     /// Has an act written down.
@@ -367,7 +386,7 @@ mod tests {
         let (mut sanctions, now) = (Sanctions::default(), Instant::now());
         let ban = |shown: &str| Ban {
             shown: shown.to_owned(),
-            by: UserName::new("mod").unwrap(),
+            by: "mod".to_owned(),
             reason: String::new(),
             until: Until(None),
         };

@@ -196,6 +196,17 @@ impl Output {
         self.effects.pop_front()
     }
 
+    /// Takes the next claim, wherever it stands among the effects.
+    pub(crate) fn next_claim(&mut self) -> Option<Token> {
+        let is_claim = |effect: &Effect| matches!(effect, Effect::Claim { .. });
+        // nearly always there is none at all
+        let place = self.effects.iter().position(is_claim)?;
+        match self.effects.remove(place)? {
+            Effect::Claim { token, .. } => Some(token),
+            _ => None,
+        }
+    }
+
     /// Takes the events since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

@@ -30,7 +30,7 @@ impl Hub {
         } else if !address.is_loopback() && of_address as usize > self.limits.per_address {
             let reason = "there are too many connections from your address. Close some.";
             self.refuse(conn, "", reason, now, out);
-        } else if let Some(reason) = self.ban(conn, None, now) {
+        } else if let Some(reason) = self.ban_of(conn, None, now) {
             self.refuse(conn, "", &reason, now, out);
         }
         conn
@@ -58,7 +58,7 @@ impl Hub {
             Ok(name) => name,
             Err(error) => return self.handle_bad_name(conn, bytes, error, now, out),
         };
-        if let Some(reason) = self.ban(conn, Some(&name), now) {
+        if let Some(reason) = self.ban_of(conn, Some(&name), now) {
             return self.refuse(conn, name.as_str(), &reason, now, out);
         }
         if !self.users.claim(conn, &name) {
@@ -71,6 +71,29 @@ impl Hub {
         }
         let token = self.wait(conn);
         out.effects.push_back(Effect::Claim { token, name, address });
+    }
+
+    /// The connection is encrypted: to be said before its name is handed in.
+    pub fn handle_secured(&mut self, conn: ConnId) {
+        if let Some(session) = self.users.get_mut(conn) {
+            session.is_secure = true;
+        }
+    }
+
+    /// A name came in clear where only TLS is spoken: the connection is refused.
+    pub fn handle_insecure_name(&mut self, conn: ConnId, bytes: &[u8], now: Now, out: &mut Output) {
+        let name = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
+        let reason = "this server speaks TLS only. Connect again with TLS.";
+        self.refuse(conn, name.trim(), reason, now, out);
+    }
+
+    /// The connection could not be encrypted; whatever the reason, it does not become a user.
+    pub fn handle_failed_handshake(&mut self, conn: ConnId, reason: String, out: &mut Output) {
+        self.users.release_place(conn);
+        if let Some(session) = self.users.get(conn) {
+            let address = session.address;
+            out.events.push(Event::HandshakeFailed { conn, address, reason });
+        }
     }
 
     /// What the peer sent cannot be a name.
@@ -103,11 +126,16 @@ impl Hub {
         self.refuse(conn, "", &reason, now, out);
     }
 
-    /// Nobody on the way can read or change what the peer sends: it speaks TLS. To be called before
-    /// its name is handed in.
-    pub fn handle_secured(&mut self, conn: ConnId) {
-        if let Some(session) = self.users.get_mut(conn) {
-            session.is_secure = true;
+    /// The peer will send nothing more, and the effect that it waits for takes too long: it is waited
+    /// for no longer, and the connection closed.
+    pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let Some(session) = self.users.get(conn).filter(|session| session.waits_for != 0) else {
+            return;
+        };
+        if session.phase == Phase::Claiming {
+            self.refuse(conn, "", UNCHECKED, now, out);
+        } else {
+            self.handle_eviction(conn, Departure::Left, now, out);
         }
     }
 
@@ -156,7 +184,6 @@ impl Hub {
                 };
                 self.refuse(conn, &name, &reason, now, out);
             }
-            _ if !matches!(phase, Phase::Registered | Phase::Visitor) => {}
             completion if is_renaming => self.rename(conn, completion, now, out),
             completion => self.complete(conn, completion, now, out),
         }
@@ -196,7 +223,7 @@ impl Hub {
     /// It is decided about another name for a user.
     fn rename(&mut self, conn: ConnId, decision: Completion, now: Now, out: &mut Output) {
         let name = self.users.get(conn).and_then(Session::renaming).cloned();
-        let banned = name.as_ref().and_then(|name| self.ban(conn, Some(name), now));
+        let banned = name.as_ref().and_then(|name| self.ban_of(conn, Some(name), now));
         let decision = match (decision, banned, name) {
             (Completion::Claimed, Some(reason), Some(name)) => {
                 out.effects.push_back(Effect::Release { name });
@@ -238,7 +265,7 @@ impl Hub {
     }
 
     /// Why a connection is banned, by its address or by the name that it is to have.
-    pub(super) fn ban(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
+    pub(super) fn ban_of(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
         let (address, now) = (self.users.get(conn)?.address, now.monotonic);
         let of_address = self.sanctions.ban_of_address(address, now);
         let of_name = || self.sanctions.ban_of_name(name?.as_str(), now);
@@ -250,7 +277,7 @@ impl Hub {
     /// Makes a claimant whose name was granted a user, unless it was banned meanwhile.
     pub(super) fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
-        if let Some(reason) = self.ban(conn, Some(&name), now) {
+        if let Some(reason) = self.ban_of(conn, Some(&name), now) {
             self.refuse(conn, name.as_str(), &reason, now, out);
             return out.effects.push_back(Effect::Release { name });
         }

@@ -142,13 +142,13 @@ impl Hub {
     /// The registered user of that name.
     pub(super) fn find_user(&self, name: &str) -> Option<(ConnId, &Session)> {
         // what is longer than any name could be is not worth normalising
-        let can_be_name = name.len() <= self.limits.name.saturating_mul(3);
+        let can_be_name = name.len() <= self.longest_name.saturating_mul(3);
         can_be_name.then(|| self.users.find(&normalise(name))).flatten()
     }
 
     /// The room of that name.
     pub(super) fn find_room(&self, name: &str) -> Option<RoomId> {
-        let can_be_name = name.len() <= self.limits.name.saturating_mul(3) + 1;
+        let can_be_name = name.len() <= self.longest_name.saturating_mul(3) + 1;
         can_be_name.then(|| self.rooms.find(&normalise(name))).flatten()
     }
 }

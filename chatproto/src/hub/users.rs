@@ -44,12 +44,12 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     pub(super) kind: PeerKind,
     pub(super) address: IpAddr,
+    /// What it sends and is sent is encrypted on the way.
+    pub(super) is_secure: bool,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
     /// It counts against the bounds of connections.
     holds_place: bool,
-    /// Nobody on the way can read or change what it sends.
-    pub(super) is_secure: bool,
     /// Its place in the roster, while registered.
     place: u32,
     /// The name, from `Claiming` on, and behind it the stamp with which everything begins that is

@@ -15,7 +15,7 @@ use crate::hub::Event;
 use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
-use super::stream::Stream;
+use super::stream::{Entrance, Socket, Stream};
 use super::{LISTENER, Reactor, Shared};
 
 /// What one turn accepts at most, so that those who are connected are not kept waiting.
@@ -27,9 +27,12 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// was idle for half of that, and unacknowledged bytes are waited for no longer.
 const SILENT_PEER: Duration = Duration::from_secs(90);
 
-/// The listening socket of a server.
+/// The listening sockets of a server.
 pub(super) struct Acceptor {
-    listener: TcpListener,
+    /// With how connections come in there. All have the same token.
+    listeners: Vec<(TcpListener, Entrance)>,
+    /// Which of them is asked next: each in turn.
+    turn: usize,
     has_more: bool,
     paused_until: Option<Instant>,
     pause: Duration,
@@ -42,15 +45,22 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: std::net::TcpListener, registry: &Registry) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        if INHERITED {
-            configure(&SockRef::from(&listener))?;
-        }
-        let mut listener = TcpListener::from_std(listener);
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+    pub(super) fn new(
+        listeners: Vec<(std::net::TcpListener, Entrance)>,
+        registry: &Registry,
+    ) -> io::Result<Self> {
+        let listen = |(listener, entrance): (std::net::TcpListener, Entrance)| {
+            listener.set_nonblocking(true)?;
+            if INHERITED {
+                configure(&SockRef::from(&listener))?;
+            }
+            let mut listener = TcpListener::from_std(listener);
+            registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+            Ok((listener, entrance))
+        };
         Ok(Acceptor {
-            listener,
+            listeners: listeners.into_iter().map(listen).collect::<io::Result<_>>()?,
+            turn: 0,
             has_more: false,
             paused_until: None,
             pause: FIRST_PAUSE,
@@ -94,20 +104,20 @@ impl Acceptor {
             if !self.has_more {
                 return None;
             }
-            match self.listener.accept() {
-                Ok((stream, address)) => {
+            match self.accept_one() {
+                Ok((socket, address, entrance)) => {
                     (self.pause, self.awaits_room) = (FIRST_PAUSE, false);
-                    if !INHERITED && configure(&SockRef::from(&stream)).is_err() {
+                    if !INHERITED && configure(&SockRef::from(&socket)).is_err() {
                         continue;
                     }
-                    let stream = Stream::Tcp(stream);
+                    let stream = entrance.stream(Socket::Tcp(socket));
                     let to = least_loaded(shared);
                     shared.lanes[to].load.fetch_add(1, Ordering::Relaxed);
                     if to == lane {
-                        own.push((stream, address.ip()));
+                        own.push((stream, address));
                     } else {
                         // a loop that cannot be woken is gone; the peer sees the close
-                        let _ = shared.lanes[to].send(Mail::Accepted(stream, address.ip()));
+                        let _ = shared.lanes[to].send(Mail::Accepted(stream, address));
                     }
                 }
                 Err(error) => match error.kind() {
@@ -121,6 +131,21 @@ impl Acceptor {
             }
         }
         None
+    }
+
+    /// Accepts from the first of the listeners, in their turn, that has somebody.
+    fn accept_one(&mut self) -> io::Result<(TcpStream, IpAddr, Entrance)> {
+        let mut outcome = Err(ErrorKind::WouldBlock.into());
+        for _ in 0..self.listeners.len() {
+            self.turn = (self.turn + 1) % self.listeners.len();
+            let (listener, entrance) = &self.listeners[self.turn];
+            match listener.accept() {
+                Ok((socket, address)) => return Ok((socket, address.ip(), entrance.clone())),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
     }
 
     /// Whether it would help if a connection gave way: not if one just did.
@@ -146,7 +171,7 @@ impl Acceptor {
     pub(super) fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
         self.awaits_room = false;
         if self.reserve.take().is_some() {
-            if let Ok((mut stream, _)) = self.listener.accept() {
+            if let Ok((mut stream, ..)) = self.accept_one() {
                 // best effort: a fresh socket takes these few bytes at once
                 let _ = stream.write_all(full().as_bytes());
                 let _ = stream.shutdown(Shutdown::Write);

@@ -21,7 +21,11 @@ use super::timer::Due;
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
+    /// From here on the peer is known to use TLS.
+    Secured,
     Name(Cow<'a, [u8]>, PeerKind),
+    /// A name that came as text where only TLS is spoken.
+    Insecure(Cow<'a, [u8]>),
     BadName(NameError),
     LateLineFeed,
     Frame(Frame<'a>),
@@ -78,6 +82,8 @@ pub(super) enum Step {
 pub(super) enum Filled {
     /// So many from the socket, none at its end; and whether there may be more.
     Bytes(usize, bool),
+    /// None for now, but the socket may have more.
+    More,
     /// So many that were read before.
     Backlog(usize),
     /// There are none for now.
@@ -133,6 +139,12 @@ impl Conn {
             at_end: false,
             end_told: false,
         }
+    }
+
+    /// There is another rate: what the peer sent until now does not count. Whether it may go on.
+    pub(super) fn forgive(&mut self) -> bool {
+        self.allowance = None;
+        std::mem::take(&mut self.is_paused)
     }
 
     /// Whether its socket should be read.
@@ -191,9 +203,11 @@ impl Conn {
             return match self.stream.read(&mut arena[..most]) {
                 Ok(read) => {
                     self.at_end = read == 0;
-                    Ok(Filled::Bytes(read, read == most))
+                    Ok(Filled::Bytes(read, read == most || self.stream.may_have_more()))
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Filled::Nothing),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    Ok(if self.stream.may_have_more() { Filled::More } else { Filled::Nothing })
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
@@ -354,6 +368,11 @@ impl Conn {
                 return;
             }
             Registration::Gone => return,
+            Registration::Name(name, kind) if self.stream.is_barred() => {
+                self.phase = Phase::Discard;
+                self.outbox.set_kind(kind);
+                Input::Insecure(name)
+            }
             Registration::Name(name, kind) => {
                 self.outbox.set_kind(kind);
                 Input::Name(name, kind)
@@ -374,6 +393,12 @@ impl Conn {
         };
         let (slot, allowance) = (self.id.slot, self.allowance);
         ops.push(Op { slot, input, rest, position: 0, allowance });
+    }
+
+    /// The peer uses TLS: the hub is to know before anything else is made of the peer's bytes.
+    pub(super) fn handle_secured(&mut self, ops: &mut Vec<Op<'_>>) {
+        let (slot, allowance) = (self.id.slot, self.allowance);
+        ops.push(Op { slot, input: Input::Secured, rest: &[], position: 0, allowance });
     }
 
     fn end<'a>(&mut self, before: Option<Input<'a>>, ops: &mut Vec<Op<'a>>) {

@@ -3,11 +3,14 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::Waker;
 
 use crate::chunk::Chunk;
 use crate::hub::{Completion, LaneAction, Token};
+use crate::limits::Limits;
+use crate::outbox::SlowReader;
 
 use super::mailbox::{Mailbox, Wake};
 use super::stream::Stream;
@@ -27,6 +30,11 @@ pub(super) enum Mail {
     GiveWay,
     /// One did, so that there is room to accept another.
     GaveWay,
+    /// Other bounds, a copy for each loop, and what happens to slow readers.
+    Limits(Box<Limits>),
+    Policy(SlowReader),
+    /// The hub is to be told then what time it is.
+    HubDue(Instant),
 }
 
 impl Wake for Waker {

@@ -16,7 +16,10 @@ mod clock;
 mod conn;
 mod mail;
 mod mailbox;
+mod opening;
 mod relief;
+#[cfg(feature = "tls")]
+mod secure;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -38,6 +41,8 @@ use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::history::Queue;
 use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
+use crate::limits::Limits;
+use crate::outbox::SlowReader;
 
 use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
@@ -46,8 +51,11 @@ use mailbox::{Mailbox, Stop};
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
+#[cfg(feature = "tls")]
+pub(crate) use secure::Door;
 use shared::SHRINK;
 pub(crate) use shared::{Setup, Shared};
+pub(crate) use stream::Entrance;
 
 /// The loop that accepts.
 const ACCEPTING: usize = 0;
@@ -71,12 +79,15 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         .iter()
         .map(|poll| Ok(Mailbox::new(Waker::new(poll.registry(), WAKER)?)))
         .collect::<io::Result<_>>()?;
-    let mut acceptor = Some(Acceptor::new(setup.listener, polls[ACCEPTING].registry())?);
+    #[cfg(feature = "tls")]
+    let door = setup.listeners.iter().find_map(|(_, entrance)| match entrance {
+        Entrance::Plain => None,
+        Entrance::Tls(door) => Some(door.clone()),
+    });
+    let mut acceptor = Some(Acceptor::new(setup.listeners, polls[ACCEPTING].registry())?);
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
         lanes,
-        limits: setup.limits,
-        policy: setup.policy,
         budget: Arc::default(),
         observer: setup.observer,
         workers: setup.workers,
@@ -84,6 +95,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         accounts: setup.accounts,
         history: setup.has_history.then(Queue::default),
         stop: Stop::new(),
+        #[cfg(feature = "tls")]
+        door,
         lock_held: AtomicU64::new(0),
         shrunk_at: Mutex::new(None),
     });
@@ -92,16 +105,17 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         poll,
         shared: Arc::clone(&shared),
         acceptor: if lane == ACCEPTING { acceptor.take() } else { None },
+        limits: setup.limits.clone(),
+        policy: setup.policy,
         conns: Vec::new(),
         open: 0,
         timers: Timers::new(),
         fresh: Vec::new(),
+        failed: Vec::new(),
         gone: Vec::new(),
         drained: Vec::new(),
         overdue: Vec::new(),
         completed: Vec::new(),
-        effects: Vec::new(),
-        claims: Vec::new(),
         deadlines: Vec::new(),
         ready: VecDeque::new(),
         dirty: Vec::new(),
@@ -121,6 +135,9 @@ pub(crate) struct Reactor {
     lane: usize,
     poll: Poll,
     shared: Arc<Shared>,
+    /// Its own copy, so that no loop waits for another to read them.
+    limits: Limits,
+    policy: SlowReader,
     /// Only one loop accepts, and only until the server stops.
     acceptor: Option<Acceptor>,
     /// By slot.
@@ -129,13 +146,11 @@ pub(crate) struct Reactor {
     timers: Timers,
     /// Accepted, and not yet known to the hub.
     fresh: Vec<(Stream, IpAddr)>,
+    /// Whose TLS failed, and why.
+    failed: Vec<(ConnId, String)>,
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
-    /// What the hub wants done elsewhere, for when the batch is handed out.
-    effects: Vec<Effect>,
-    /// Claims to decide outside the lock.
-    claims: Vec<Effect>,
     deadlines: Vec<ConnId>,
     /// To be sent nothing more: they only wait for their peer's end.
     drained: Vec<ConnId>,
@@ -223,6 +238,7 @@ impl Reactor {
     /// Whether something waits for the hub that is no input of a connection.
     fn has_hub_work(&self) -> bool {
         !(self.fresh.is_empty()
+            && self.failed.is_empty()
             && self.gone.is_empty()
             && self.drained.is_empty()
             && self.overdue.is_empty()
@@ -259,7 +275,7 @@ impl Reactor {
             self.lose_patience(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if readiness.writable && conn.outbox.is_refused() {
+        if readiness.writable && (conn.outbox.is_refused() || conn.stream.has_unsent()) {
             conn.outbox.handle_writable();
             self.make_dirty(slot);
         }
@@ -290,12 +306,33 @@ impl Reactor {
                     acceptor.handle_room();
                 }
             }
+            Mail::Limits(limits) => self.set_limits(*limits),
+            Mail::Policy(policy) => self.policy = policy,
+            Mail::HubDue(due) => {
+                self.hub_due = Some(self.hub_due.map_or(due, |before| before.min(due)));
+            }
+        }
+    }
+
+    /// Other bounds from now on.
+    fn set_limits(&mut self, limits: Limits) {
+        let is_other_rate = limits.rate != self.limits.rate;
+        self.limits = limits;
+        if !is_other_rate {
+            return;
+        }
+        // what was used up of the old rate says nothing about the new one
+        for slot in 0..self.conns.len() {
+            if let Some(conn) = &mut self.conns[slot]
+                && conn.forgive()
+            {
+                self.make_ready(slot as u32);
+            }
         }
     }
 
     fn conn(&mut self, slot: u32, generation: u32) -> Option<&mut Conn> {
-        let conn = self.conns.get_mut(slot as usize)?.as_mut()?;
-        (conn.id.generation == generation).then_some(conn)
+        find(&mut self.conns, slot, generation)
     }
 
     /// Steps 2 and 3 of a turn, as often as the arena is full.
@@ -328,15 +365,25 @@ impl Reactor {
         arena: &'a mut [u8],
         ops: &mut Vec<Op<'a>>,
     ) -> &'a mut [u8] {
-        let shared = Arc::clone(&self.shared);
-        let (limits, slot) = (&shared.limits, id.slot);
-        let Some(conn) = self.conn(slot, id.generation) else { return arena };
+        let slot = id.slot;
+        let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
-        let (length, mut again) = match conn.fill(arena, limits) {
+        let was_shut = conn.stream.is_shut();
+        let filled = conn.fill(arena, &self.limits);
+        if was_shut && !self.open_up(slot, ops) {
+            return arena;
+        }
+        let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
+        let limits = &self.limits;
+        let (length, mut again) = match filled {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
             Ok(Filled::Nothing) => {
                 conn.handle_silence(now, limits, ops);
+                return arena;
+            }
+            Ok(Filled::More) => {
+                self.make_ready(slot);
                 return arena;
             }
             Err(_) => {
@@ -384,6 +431,9 @@ impl Reactor {
             // whoever says goodbye to all may have been here before
             self.fresh.clear();
         }
+        for (conn, reason) in self.failed.drain(..) {
+            hub.handle_failed_handshake(conn, reason, &mut self.out);
+        }
         for conn in self.drained.drain(..) {
             hub.handle_drained(conn);
         }
@@ -402,7 +452,7 @@ impl Reactor {
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
-            if shared.connections() > shared.limits.connections {
+            if shared.connections() > self.limits.connections {
                 self.give_way();
             }
         }
@@ -423,17 +473,15 @@ impl Reactor {
                 continue;
             }
             handle_op(&mut hub, conn.id, &op.input, now, &mut self.out);
-            while let Some(effect) = self.out.next_effect() {
-                match effect {
-                    Effect::Claim { token, .. } if !decides => {
-                        hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
-                    }
-                    effect => self.effects.push(effect),
+            if !decides {
+                // the rest is carried out when the batch is handed out
+                while let Some(token) = self.out.next_claim() {
+                    hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
                 }
             }
             if hub.is_waiting(conn.id) {
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.hold(&op, self.holds, &shared.limits);
+                conn.hold(&op, self.holds, &self.limits);
                 self.lose_patience(op.slot);
             }
         }
@@ -441,19 +489,22 @@ impl Reactor {
         hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
         self.hand_out(hub, since);
-        self.decide_claims();
+        self.ask_accounts();
         for event in self.out.take_events() {
             shared.observe(&event);
         }
     }
 
-    /// Decides about names, as far as that needs no waiting. (A claim is in nobody's way meanwhile:
-    /// the name is held.)
-    fn decide_claims(&mut self) {
-        for effect in std::mem::take(&mut self.claims) {
-            let Effect::Claim { token, name, .. } = &effect else { continue };
-            match self.shared.decide(name) {
-                Some(completion) => self.completed.push((*token, completion)),
+    /// Asks the accounts what is for them, and whether claimed names are reserved. (A claim is in
+    /// nobody's way meanwhile: the name is held.)
+    fn ask_accounts(&mut self) {
+        while let Some(effect) = self.out.next_effect() {
+            let decided = match &effect {
+                Effect::Claim { token, name, .. } => self.shared.decide(name).map(|c| (*token, c)),
+                _ => None,
+            };
+            match decided {
+                Some(completion) => self.completed.push(completion),
                 None => self.shared.carry_out(effect),
             }
         }
@@ -471,7 +522,7 @@ impl Reactor {
         }
         self.conns[id.slot()] = Some(Conn::new(stream, id));
         self.open += 1;
-        self.timers.add(now + self.shared.limits.registration, Due::Registration, id);
+        self.timers.add(now + self.limits.registration, Due::Registration, id);
     }
 
     fn drop_conn(&mut self, slot: u32, reason: Departure) {
@@ -501,9 +552,17 @@ impl Reactor {
     }
 }
 
+/// The connection in that slot, if it is still the one that was meant.
+fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut Conn> {
+    let conn = conns.get_mut(slot as usize)?.as_mut()?;
+    (conn.id.generation == generation).then_some(conn)
+}
+
 /// Puts one operation through the hub.
 fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
     match input {
+        Input::Secured => hub.handle_secured(conn),
+        Input::Insecure(name) => hub.handle_insecure_name(conn, name, now, out),
         Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
         Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
         Input::LateLineFeed => hub.handle_late_line_feed(conn),

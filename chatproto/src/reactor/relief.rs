@@ -15,7 +15,7 @@ impl Reactor {
     /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        while shared.budget.used() > shared.limits.queue_total {
+        while shared.budget.used() > self.limits.queue_total {
             let longest = self
                 .conns
                 .iter_mut()

@@ -5,19 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::accounts::Accounts;
+use crate::accounts::{AccountReply, Accounts};
 use crate::chunk::Budget;
+use crate::error::ServerError;
 use crate::extension::Observer;
 use crate::history::Queue;
-use crate::hub::{Completion, Effect, Event, Hub, Token};
+use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
-use crate::workers::Workers;
+use crate::reply::Reply;
+use crate::workers::{Workers, guarded};
 
 use super::clock;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
+#[cfg(feature = "tls")]
+use super::secure::Door;
+use super::stream::Entrance;
+use super::write::post;
 
 /// How long after something happened the memory is given back that was needed for it.
 pub(super) const SHRINK: Duration = Duration::from_secs(1);
@@ -26,8 +32,6 @@ pub(super) const SHRINK: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
-    pub(super) limits: Limits,
-    pub(super) policy: SlowReader,
     pub(super) budget: Arc<Budget>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
@@ -36,6 +40,9 @@ pub(crate) struct Shared {
     /// What waits to be kept, if there is a history.
     pub(crate) history: Option<Queue>,
     pub(super) stop: Stop,
+    /// How connections come in that may or must speak TLS; none if there is no such listener.
+    #[cfg(feature = "tls")]
+    pub(super) door: Option<Door>,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
     /// When memory was last given back of that which they have in common.
@@ -53,7 +60,7 @@ pub(crate) struct Setup {
     pub(crate) accounts: Option<Arc<dyn Accounts>>,
     pub(crate) has_history: bool,
     pub(crate) threads: usize,
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) listeners: Vec<(std::net::TcpListener, Entrance)>,
 }
 
 impl Shared {
@@ -108,6 +115,12 @@ impl Shared {
             (Effect::History { token, order }, Some(history), _) => {
                 history.order(order, token, self);
             }
+            (Effect::Account { token, order }, ..) => {
+                let Some(accounts) = &self.accounts else { return };
+                let reply = AccountReply::new(&order, Reply::new(token, self));
+                // a panic drops the reply, which says that the command failed
+                guarded("the accounts", self, || accounts.handle(order, reply));
+            }
             (effect, _, Some(workers)) => workers.submit(effect, self),
             (effect, ..) => debug_assert!(false, "nobody to carry out {effect:?}"),
         }
@@ -123,6 +136,45 @@ impl Shared {
         (!self.has_directory).then_some(Completion::Claimed)
     }
 
+    /// Has the application do something to the hub, and hands out what comes of it.
+    pub(crate) fn control<T>(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Hub, Now, &mut Output) -> T,
+    ) -> T {
+        let mut out = Output::new();
+        let mut hub = self.hub();
+        let done = act(&mut hub, Now::system(), &mut out);
+        post(self, &mut out, |_| true);
+        if let Some(due) = hub.poll_timeout() {
+            // a loop that cannot be woken is gone
+            let _ = self.lanes[0].send(Mail::HubDue(due));
+        }
+        drop(hub);
+        for event in out.take_events() {
+            self.observe(&event);
+        }
+        done
+    }
+
+    /// Other bounds for the hub and for every loop.
+    pub(crate) fn set_limits(&self, limits: Limits) -> Result<(), ServerError> {
+        let limits = limits.checked().map_err(ServerError::Limits)?;
+        let mut hub = self.hub();
+        // under the lock, so that all agree on which bounds came last
+        for lane in &self.lanes {
+            let _ = lane.send(Mail::Limits(Box::new(limits.clone())));
+        }
+        hub.set_limits(limits);
+        Ok(())
+    }
+
+    pub(crate) fn set_policy(&self, policy: SlowReader) {
+        let _hub = self.hub();
+        for lane in &self.lanes {
+            let _ = lane.send(Mail::Policy(policy));
+        }
+    }
+
     pub(crate) fn observe(&self, event: &Event) {
         if let Some(observer) = &self.observer {
             observer.observe(event);
@@ -132,6 +184,12 @@ impl Shared {
     /// How many connections the loops have, or have in their mail.
     pub(super) fn connections(&self) -> usize {
         self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Those who come from now on are shown another certificate. False if there is no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn replace_tls(&self, tls: &crate::tls::ServerTls) -> bool {
+        self.door.as_ref().map(|door| door.replace(tls)).is_some()
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -35,7 +35,8 @@ pub(super) struct Timers {
     epoch: Instant,
     heap: BinaryHeap<Reverse<(Nanos, u32, u32, Due)>>,
     /// The deadlines for registration come in order, as each is as far ahead as the others: no heap
-    /// for these, of which every connection has one.
+    /// for these, of which every connection has one. Those that come out of order, because they are
+    /// less far ahead since a moment ago, are in the heap.
     registrations: VecDeque<(Nanos, u32, u32)>,
 }
 
@@ -48,7 +49,9 @@ impl Timers {
     pub(super) fn add(&mut self, at: Instant, due: Due, conn: ConnId) {
         let at = self.nanos(at);
         match due {
-            Due::Registration => self.registrations.push_back((at, conn.slot, conn.generation)),
+            Due::Registration if self.registrations.back().is_none_or(|&(last, ..)| last <= at) => {
+                self.registrations.push_back((at, conn.slot, conn.generation));
+            }
             due => self.heap.push(Reverse((at, conn.slot, conn.generation, due))),
         }
     }
@@ -98,13 +101,18 @@ impl Reactor {
             self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
+                Due::Registration if conn.stream.is_handshaking() => self.give_up_handshake(slot),
                 Due::Registration if conn.is_guest() || conn.is_waiting() => {
                     let id = conn.id;
                     self.deadlines.push(id);
+                    self.settle(slot);
                 }
                 Due::Registration => {}
                 // if bytes came meanwhile, they have set a timer of their own
-                Due::Silence => self.make_ready(slot),
+                Due::Silence => {
+                    self.settle(slot);
+                    self.make_ready(slot);
+                }
                 Due::Resume => {
                     conn.is_paused = false;
                     self.make_ready(slot);
@@ -128,7 +136,7 @@ impl Reactor {
         if let Some(Some(conn)) = self.conns.get(slot as usize)
             && let Some(due) = conn.patience()
         {
-            let at = clock::instant() + self.shared.limits.drain;
+            let at = clock::instant() + self.limits.drain;
             self.timers.add(at, due, conn.id);
         }
     }

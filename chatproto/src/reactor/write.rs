@@ -7,13 +7,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Effect, Hub, LaneAction};
+use crate::hub::{Departure, Effect, Hub, LaneAction, Output};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
 use super::mail::Mail;
 use super::timer::Due;
-use super::{Reactor, Shared, clock};
+use super::{Reactor, Shared, clock, find};
 
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
@@ -26,7 +26,7 @@ impl Reactor {
     pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
         let own = self.lane;
-        let (chunk, aside_at) = self.post(&shared, |lane| lane != own);
+        let (chunk, aside_at) = post(&shared, &mut self.out, |lane| lane != own);
         // what others put through the hub before comes first
         let before = shared.lanes[own].take();
         drop(hub);
@@ -45,56 +45,21 @@ impl Reactor {
         self.write_dirty(now);
     }
 
-    /// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history,
-    /// and what is to be done elsewhere to those who do it. Returns the objects of the batch,
-    /// and where those begin in it that stand aside. To be called under the hub's lock.
-    fn post(&mut self, shared: &Arc<Shared>, is_for: impl Fn(usize) -> bool) -> (Arc<Chunk>, u32) {
-        let (mut log, aside_at) = self.out.take_log(shared.budget.buffer());
-        if log.capacity() / 4 > log.len() && self.out.actions_len() > SHARED_BY {
-            // many may have to keep it: what it holds is what it should cost
-            log.shrink_to_fit();
-        }
-        let chunk = Arc::new(Chunk::new(log, &shared.budget));
-        // what is kept comes before what is asked about it
-        if let Some(history) = shared.history.as_ref().filter(|_| !self.out.records.is_empty()) {
-            history.keep(&chunk, aside_at, &mut self.out.records);
-        }
-        self.effects.extend(std::iter::from_fn(|| self.out.next_effect()));
-        // under the lock, so that what concerns one name is queued in the hub's order
-        for effect in self.effects.drain(..) {
-            match effect {
-                Effect::Claim { .. } if shared.accounts.is_some() => self.claims.push(effect),
-                effect => shared.carry_out(effect),
-            }
-        }
-        for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
-            if is_for(lane) && !actions.is_empty() {
-                // the next batch will be about as long
-                let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
-                let actions = std::mem::replace(actions, next);
-                let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
-                // a loop that cannot be woken is gone, and its connections with it
-                let _ = shared.lanes[lane].send(mail);
-            }
-        }
-        (chunk, aside_at)
-    }
-
     /// Appends a batch to the outboxes of the connections that this loop owns.
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
-        let shared = Arc::clone(&self.shared);
         for action in actions {
             let (LaneAction::Deliver { slot, generation, .. }
             | LaneAction::Close { slot, generation }) = *action;
-            let Some(conn) = self.conn(slot, generation) else { continue };
+            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             match *action {
                 LaneAction::Deliver { object, .. } => {
                     let range = object.bounds(aside_at);
-                    conn.outbox.push(chunk, range, &shared.limits, shared.policy);
+                    conn.outbox.push(chunk, range, &self.limits, self.policy);
                 }
                 LaneAction::Close { .. } => {
                     conn.discard_input();
                     self.begin_drain(slot);
+                    self.settle_soon(slot);
                 }
             }
             self.make_dirty(slot);
@@ -123,11 +88,17 @@ impl Reactor {
 
     /// Writes as much as the socket takes and the peer's pace allows.
     fn write(&mut self, slot: u32, now: Instant) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, limits) = (&self.shared, &self.limits);
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         conn.is_dirty = false;
         if conn.is_lingering() {
             return;
+        }
+        if conn.stream.has_unsent()
+            && let Err(error) = conn.stream.flush()
+            && error.kind() != ErrorKind::WouldBlock
+        {
+            return self.stop_writing(slot);
         }
         while !conn.outbox.is_refused() {
             if conn.outbox.wants_notice() {
@@ -149,22 +120,27 @@ impl Reactor {
                 Ok(count) => {
                     // the pace counts from the write itself, however long the turn has been
                     let now = if conn.outbox.is_paced() { clock::instant() } else { now };
-                    conn.outbox.handle_written(count, now, &shared.limits);
+                    conn.outbox.handle_written(count, now, limits);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    conn.outbox.handle_refused(&shared.limits, shared.policy);
+                    conn.outbox.handle_refused(limits, self.policy);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) if conn.closing.is_some() => return self.drop_conn(slot, Departure::Lost),
-                Err(_) => {
-                    // it reads no more, but what it sent before counts (B16)
-                    conn.outbox.die();
-                    conn.saw_end = true;
-                    return self.make_ready(slot);
-                }
+                Err(_) => return self.stop_writing(slot),
             }
         }
         self.after_write(slot, now);
+    }
+
+    /// The peer reads no more, but what it sent before counts (B16).
+    fn stop_writing(&mut self, slot: u32) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if conn.closing.is_some() {
+            return self.drop_conn(slot, Departure::Lost);
+        }
+        conn.outbox.die();
+        conn.saw_end = true;
+        self.make_ready(slot);
     }
 
     /// What follows when an outbox is empty, or has to wait, or has overflown.
@@ -185,6 +161,10 @@ impl Reactor {
             }
             return;
         }
+        if conn.stream.has_unsent() {
+            // it goes out when the socket can be written to
+            return;
+        }
         match conn.closing_step() {
             Some(Step::Draining) if conn.outbox.is_overflown() => self.say_last_words(slot, now),
             Some(Step::Draining | Step::LastWords) => self.shut_down(slot, now),
@@ -194,7 +174,7 @@ impl Reactor {
 
     /// Nothing more is to come for the connection; what is queued may still go out.
     fn begin_drain(&mut self, slot: u32) {
-        self.enter(slot, Step::Draining, clock::instant() + self.shared.limits.drain);
+        self.enter(slot, Step::Draining, clock::instant() + self.limits.drain);
     }
 
     /// Goes on to a step of the connection's end, unless it is there or further.
@@ -224,22 +204,26 @@ impl Reactor {
         conn.outbox.push_last(object, &shared.budget);
         self.hub_due = hub.poll_timeout();
         // by mail to the own connections too: this may be in the middle of writing to them
-        self.post(&shared, |_| true);
+        post(&shared, &mut self.out, |_| true);
         drop(hub);
-        let until = now + shared.limits.linger;
+        let until = now + self.limits.linger;
         self.enter(slot, Step::LastWords, until);
         self.make_dirty(slot);
     }
 
     /// Nothing more will be written: shuts the writing side down, so that the peer reads to the
     /// end, and waits for the peer's end.
-    fn shut_down(&mut self, slot: u32, now: Instant) {
+    pub(super) fn shut_down(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.at_end || conn.stream.shut_down_writing().is_err() {
-            return self.drop_conn(slot, Departure::Left);
+        let is_text_to_the_end = conn.at_end && !conn.stream.is_secure();
+        match if is_text_to_the_end { Ok(()) } else { conn.stream.shut_down_writing() } {
+            // what ends TLS goes out when the socket can be written to
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Ok(()) if !conn.at_end => {}
+            _ => return self.drop_conn(slot, Departure::Left),
         }
         conn.discard_input();
-        let until = now + self.shared.limits.linger;
+        let until = now + self.limits.linger;
         let id = conn.id;
         self.enter(slot, Step::Lingering, until);
         self.lingering.push_back(id);
@@ -261,4 +245,48 @@ impl Reactor {
             self.drop_conn(slot, Departure::Lost);
         }
     }
+}
+
+/// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history, and
+/// what is to be done elsewhere to those who do it (but what concerns accounts: they are not asked
+/// under the lock). Returns the objects of the batch, and where those
+/// begin in it that stand aside. To be called under the hub's lock.
+pub(super) fn post(
+    shared: &Arc<Shared>,
+    out: &mut Output,
+    is_for: impl Fn(usize) -> bool,
+) -> (Arc<Chunk>, u32) {
+    let (mut log, aside_at) = out.take_log(shared.budget.buffer());
+    if log.capacity() / 4 > log.len() && out.actions_len() > SHARED_BY {
+        // many may have to keep it: what it holds is what it should cost
+        log.shrink_to_fit();
+    }
+    let chunk = Arc::new(Chunk::new(log, &shared.budget));
+    // what is kept comes before what is asked about it
+    if let Some(history) = shared.history.as_ref().filter(|_| !out.records.is_empty()) {
+        history.keep(&chunk, aside_at, &mut out.records);
+    }
+    // under the lock, so that what concerns one name is queued in the hub's order
+    for _ in 0..out.effects.len() {
+        match out.effects.pop_front() {
+            Some(effect @ (Effect::Claim { .. } | Effect::Account { .. }))
+                if shared.accounts.is_some() =>
+            {
+                out.effects.push_back(effect);
+            }
+            Some(effect) => shared.carry_out(effect),
+            None => break,
+        }
+    }
+    for (lane, actions) in out.lanes.iter_mut().enumerate() {
+        if is_for(lane) && !actions.is_empty() {
+            // the next batch will be about as long
+            let next = Vec::with_capacity(actions.len().min(ACTIONS_KEPT));
+            let actions = std::mem::replace(actions, next);
+            let mail = Mail::Batch(Arc::clone(&chunk), aside_at, actions);
+            // a loop that cannot be woken is gone, and its connections with it
+            let _ = shared.lanes[lane].send(mail);
+        }
+    }
+    (chunk, aside_at)
 }

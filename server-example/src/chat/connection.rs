@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chatproto::tls::{ClientTls, TlsError};
 use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
 use zeroize::Zeroizing;
 
@@ -31,6 +32,8 @@ pub(super) struct Target {
     /// The name at first; the user may take another.
     pub(super) name: String,
     pub(super) server: Address,
+    /// Whom to trust, if TLS is to be spoken.
+    pub(super) tls: Option<ClientTls>,
     /// Whether a lost connection is made again.
     pub(super) reconnect: bool,
     /// For the account that the name may belong to.
@@ -135,6 +138,7 @@ impl Target {
             ClientError::Timeout { .. } | ClientError::Closed | ClientError::Decode(_) => {
                 Failure::Run(format!("{server} does not behave like a chat server: {}", why(&error)))
             }
+            ClientError::Tls(_) => Failure::Run(format!("cannot connect to {server}: {}", why(&error))),
             error => Failure::Run(error.to_string()),
         })
     }
@@ -144,7 +148,11 @@ impl Target {
             doing: "cannot find the server's address".to_owned(),
             source: io::Error::new(io::ErrorKind::NotFound, why),
         })?;
-        Client::builder(name).connect(&*addresses)
+        let builder = Client::builder(name);
+        match &self.tls {
+            Some(tls) => builder.tls(tls.clone()).connect(&*addresses),
+            None => builder.connect(&*addresses),
+        }
     }
 }
 
@@ -342,6 +350,8 @@ impl Connection {
                     }
                     what = why(&error);
                 }
+                // that is not the server any more, or we are not wanted
+                Err(error) if is_about_trust(&error) => return Err(self.lost(&error)),
                 Err(error) => {
                     refused_since = None;
                     what = why(&error);
@@ -435,6 +445,21 @@ impl Connection {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether trying again would be a try with somebody else.
+fn is_about_trust(error: &ClientError) -> bool {
+    use TlsError as T;
+    matches!(
+        error,
+        ClientError::Tls(
+            T::WrongFingerprint { .. }
+                | T::UnknownIssuer { .. }
+                | T::WrongName { .. }
+                | T::CertificateRequired
+                | T::CertificateRefused(_)
+        )
+    )
 }
 
 fn unanswered() -> Ended {

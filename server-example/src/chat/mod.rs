@@ -36,8 +36,9 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
         None => return Err(Failure::Usage("say who you are with --name NAME".to_owned())),
     };
     let server = options.server.clone();
+    let tls = options.tls.load(server.host())?;
     let password = password(options)?;
-    let target = Target { name, server, reconnect: !options.no_reconnect, password };
+    let target = Target { name, server, tls, reconnect: !options.no_reconnect, password };
     let (connection, incoming) = Connection::open(target)?;
     if is_terminal {
         terminal::run(connection, incoming, options.color)

@@ -298,3 +298,5 @@ fn unsigned(id: i64) -> u64 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trouble_tests;

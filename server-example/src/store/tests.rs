@@ -52,7 +52,7 @@ pub(crate) fn ids(reader: &Reader, conversation: &str, query: &Query) -> Vec<u64
     reader.page(conversation, query).unwrap().entries.iter().map(|entry| entry.id).collect()
 }
 
-const ALL: Query = Query {
+pub(crate) const ALL: Query = Query {
     most: usize::MAX,
     max_bytes: usize::MAX,
     before: None,

@@ -6,6 +6,7 @@
 
 pub mod payloads;
 pub mod relay;
+pub mod schema;
 pub mod temp_dir;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,11 +32,7 @@ pub struct Program {
 impl Program {
     pub fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
-        // that of whoever runs the tests
         command.args(arguments);
-        for variable in ["CHATPROTO_ADMIN_TOKEN", "CHATPROTO_PASSWORD", "CHATPROTO_DATA"] {
-            command.env_remove(variable);
-        }
         Program::spawn(command)
     }
 
@@ -45,6 +42,13 @@ impl Program {
 
     /// Its standard error is the caller's own, unless it is `Stdio::piped()`.
     pub fn spawn_with(mut command: Command, errors: Stdio) -> Self {
+        // the options of whoever runs the tests
+        let set: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CHATPROTO_") && !set.contains(&name) {
+                command.env_remove(name);
+            }
+        }
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -106,8 +110,13 @@ impl Program {
 
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
-        let id = self.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status().expect("there is a kill");
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let (signal, id) = (format!("-{name}"), self.id().to_string());
+        let status = Command::new("kill").args([&signal, &id]).status().expect("there is a kill");
         assert!(status.success());
     }
 }

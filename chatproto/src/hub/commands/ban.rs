@@ -7,8 +7,8 @@ use crate::name::UserName;
 use super::super::answer::{clipped, shortened};
 use super::super::moderation::{Ban, REASON, Target, Until, duration_and_reason, for_so_long};
 use super::super::route::text_of;
-use super::super::{Act, ConnId};
-use super::super::{Call, Role};
+use super::super::users::Session;
+use super::super::{Act, Call, ConnId, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {
@@ -26,38 +26,33 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let (duration, reason) = duration_and_reason(arguments);
     let (target, now) = (Target::new(shown), call.now.monotonic);
     if let Target::Name(_) = target
-        && let Err(error) = UserName::from_bytes(shown.as_bytes(), call.hub.limits.name)
+        && let Err(error) = UserName::from_bytes(shown.as_bytes(), call.hub.longest_name)
     {
         return call.answer(&format!("❌ Not banned: {error}."));
     }
     let (own_role, own) = (call.session().role(), call.conn);
-    let hub = &*call.hub;
-    let concerned: Vec<(ConnId, Role)> = hub
-        .users
-        .sessions(hub.users.roster())
-        .filter(|(_, session)| {
-            session.name().is_some_and(|name| target.is_for(name, session.address))
-        })
-        .map(|(conn, session)| (conn, session.role()))
-        .collect();
-    if concerned.iter().any(|&(conn, role)| conn == own || !own_role.is_above(role)) {
+    let concerned = call.hub.concerned(&target);
+    let is_subordinate = |(conn, session): (ConnId, &Session)| {
+        conn != own && own_role.is_above(session.role())
+    };
+    if !call.hub.users.sessions(&concerned).all(is_subordinate) {
         return call.answer(&format!(
             "❌ Not banned: that would shut out yourself, or {}.",
             if own_role == Role::Admin { "another admin" } else { "somebody of your role or above" }
         ));
     }
-    let shown = shortened(shown).into_owned();
-    call.report(Act::Ban, shown.clone(), duration, reason);
+    // in full, so that whoever keeps it can make the same ban again
+    call.report(Act::Ban, shown.to_owned(), duration, reason);
     let ban = Ban {
-        shown: shown.clone(),
-        by: call.user_name(),
+        shown: shown.to_owned(),
+        by: call.user().to_owned(),
         reason: clipped(reason, REASON).into_owned(),
         until: Until::after(duration, now),
     };
     call.hub.sanctions.add_ban(target, ban, now);
     let what = format!("banned{}", for_so_long(duration));
-    for (victim, _) in concerned {
+    for victim in concerned {
         call.expel(victim, &what, reason);
     }
-    call.answer(&format!("Banned {shown}{}.", for_so_long(duration)));
+    call.answer(&format!("Banned {}{}.", shortened(shown), for_so_long(duration)));
 }

@@ -23,9 +23,10 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let Some(shown) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
     let target = Target::new(shown);
     let shown = shortened(shown);
-    if !call.hub.sanctions.remove_ban(&target, call.now.monotonic) {
+    let Some(ban) = call.hub.sanctions.remove_ban(&target, call.now.monotonic) else {
         return call.answer(&format!("❌ {shown} is not banned. Send /bans to see who is."));
-    }
-    call.report(Act::Unban, shown.clone().into_owned(), None, "");
+    };
+    // as the ban had it, by which whoever keeps bans finds it again
+    call.report(Act::Unban, ban.shown, None, "");
     call.answer(&format!("{shown} is banned no longer."));
 }

@@ -20,15 +20,11 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let Some(name) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
-    let Ok(name) = UserName::from_bytes(name.as_bytes(), call.hub.limits.name) else {
+    let Ok(name) = UserName::from_bytes(name.as_bytes(), call.hub.longest_name) else {
         return call.answer(&no_user(name));
     };
     let user = call.hub.find_user(name.as_str()).map(|(conn, _)| conn);
-    let session = user.and_then(|user| call.hub.users.get_mut(user));
-    let mute = session.and_then(|session| session.extras_mut().mute.take());
-    let now = call.now.monotonic;
-    let is_muted = mute.is_some_and(|until| !until.is_over(now));
-    if !call.hub.sanctions.unmute(&name, now) && !is_muted {
+    if !call.hub.lift_mute(&name, call.now) {
         return call.answer(&format!("❌ {name} is not muted."));
     }
     call.report(Act::Unmute, name.as_str().to_owned(), None, "");

@@ -19,6 +19,9 @@ fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     if session.is_logged_in() {
         text.push_str(", logged in");
     }
+    if session.is_secure {
+        text.push_str(", over TLS");
+    }
     if let Some(mute) = session.mute(call.now.monotonic) {
         text.push_str(&format!(", muted{}", mute.left(call.now.monotonic)));
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::FLUSH;
+use super::super::simulation;
 use super::super::stream::Stream;
 use super::client::{
     Act, Client, EVERYONE, Ending, Heard, Kind, LONG, Phase, Reading, Scope, Target,
@@ -435,7 +436,7 @@ impl World {
 impl Stream {
     /// Whether the network takes nothing, or has not told yet that it does again.
     fn is_refusing(&self) -> bool {
-        matches!(self, Stream::Simulated(socket) if socket.is_refusing())
+        self.simulated().is_some_and(simulation::Socket::is_refusing)
     }
 }
 

@@ -54,6 +54,10 @@ fn run(seed: u64, prints: bool) -> Outcome {
     }
     let acts = world.setup.acts as u64 * 100 * MILLIS;
     let end = world.now + world.setup.arrivals + acts + world.rng.u64(..3 * SECOND);
+    for _ in 0..world.rng.u8(..4) {
+        let at = world.rng.u64(world.now..=end);
+        world.schedule(at, Event::Rate);
+    }
     world.run_to(end);
     if world.setup.is_stopped {
         world.stop();

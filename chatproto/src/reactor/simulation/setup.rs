@@ -64,12 +64,6 @@ fn bound(rng: &mut Rng, clients: usize) -> usize {
 }
 
 fn limits(rng: &mut Rng, clients: usize) -> Limits {
-    let rates = [
-        None,
-        Some(Rate { per_second: 1000, burst: 1000 }),
-        Some(Rate { per_second: 100, burst: 200 }),
-        Some(Rate { per_second: 30, burst: 5 }),
-    ];
     Limits {
         registration: Duration::from_secs(rng.u64(2..5)),
         handshake_grace: Duration::from_millis(rng.u64(10..50)),
@@ -81,9 +75,20 @@ fn limits(rng: &mut Rng, clients: usize) -> Limits {
         answer_parts: 4,
         drain: Duration::from_secs(rng.u64(1..5)),
         linger: LINGER,
-        rate: rates[rng.usize(..rates.len())],
+        rate: rate(rng),
         per_address: usize::MAX,
         connections: bound(rng, clients),
         ..Limits::default()
     }
+}
+
+/// How fast clients may send, in the beginning and when that changes.
+pub(super) fn rate(rng: &mut Rng) -> Option<Rate> {
+    let rates = [
+        None,
+        Some(Rate { per_second: 1000, burst: 1000 }),
+        Some(Rate { per_second: 100, burst: 200 }),
+        Some(Rate { per_second: 30, burst: 5 }),
+    ];
+    rates[rng.usize(..rates.len())]
 }

@@ -15,11 +15,11 @@ use crate::hub::{Completion, Effect, Hub, Now, Token};
 use crate::workers::{Job, Workers};
 
 use super::super::mail::Mail;
-use super::super::stream::Stream;
-use super::super::{ACCEPTING, ARENA, Reactor, Shared, set_up};
+use super::super::stream::{self, Stream};
+use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
-use super::setup::{Setup, TOKEN};
+use super::setup::{self, Setup, TOKEN};
 use super::trace::Trace;
 
 /// Microseconds.
@@ -54,6 +54,8 @@ pub(super) enum Event {
     Act(usize),
     Read(usize),
     Turn(usize),
+    /// Clients may send faster, or slower, from now on.
+    Rate,
     /// A worker is done; with the name that is given then, unless it is taken.
     Complete(Token, Completion, Option<String>),
 }
@@ -121,7 +123,7 @@ impl World {
             accounts: None,
             has_history: false,
             threads: setup.lanes,
-            listener: LISTENER.try_clone().expect("a descriptor"),
+            listeners: vec![(LISTENER.try_clone().expect("a descriptor"), Entrance::Plain)],
         })
         .expect("event loops");
         let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
@@ -227,6 +229,11 @@ impl World {
             Event::Act(id) => self.act(id),
             Event::Read(id) => self.read(id),
             Event::Turn(lane) => self.turn(lane),
+            Event::Rate => {
+                let mut limits = self.setup.limits.clone();
+                limits.rate = setup::rate(&mut self.rng);
+                self.shared.set_limits(limits).expect("limits as in the beginning");
+            }
             Event::Complete(token, completion, name) => {
                 let is_taken = name.is_some_and(|name| !self.granted.insert(name));
                 let taken = || Completion::Refused("somebody else has it.".to_owned());
@@ -386,7 +393,7 @@ impl World {
         let socket = Socket::new(&self.network, client.wire);
         let (lane, address) = (client.lane, client.address);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let mail = Mail::Accepted(Stream::Simulated(socket), address);
+        let mail = Mail::Accepted(Stream::plain(stream::Socket::Simulated(socket)), address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
         self.say_name(id);
     }

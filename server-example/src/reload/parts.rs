@@ -1,0 +1,178 @@
+//! The parts of a server that can change while it runs.
+
+use std::sync::Arc;
+
+use chatproto::{Ban, BanTarget, ServerHandle};
+use tracing::error;
+
+use crate::audit::AuditLog;
+use crate::cli::ServeOptions;
+use crate::failure::Failure;
+use crate::serve::room;
+use crate::tls::Certificates;
+use crate::token::AdminToken;
+
+use super::{Part, Ready};
+
+/// Who is said to have made the bans of the configuration.
+const OPERATOR: &str = "the operator";
+
+/// A server that runs, with what was made of its options.
+pub(crate) struct Running {
+    pub(crate) handle: ServerHandle,
+    pub(crate) descriptors: usize,
+    pub(crate) token: Option<AdminToken>,
+    pub(crate) audit: Arc<AuditLog>,
+    pub(crate) bans: Bans,
+    pub(crate) has_tls: bool,
+}
+
+/// All of them.
+pub(crate) fn parts(running: Running) -> Vec<Box<dyn Part>> {
+    let Running { handle, descriptors, token, audit, bans, has_tls } = running;
+    vec![
+        Box::new(Bounds { handle: handle.clone(), descriptors }),
+        Box::new(Announcements(handle.clone())),
+        Box::new(Certificates { handle: handle.clone(), is_on: has_tls }),
+        Box::new(Token { handle, token }),
+        Box::new(Audit(audit)),
+        Box::new(bans),
+    ]
+}
+
+/// Limits, and what happens where they are reached.
+struct Bounds {
+    handle: ServerHandle,
+    descriptors: usize,
+}
+
+impl Part for Bounds {
+    fn options(&self) -> &'static [&'static str] {
+        &[
+            "max-frame",
+            "rate",
+            "max-errors",
+            "max-connections",
+            "max-per-address",
+            "max-name",
+            "max-rooms",
+            "registration-deadline",
+            "handshake-grace",
+            "linger",
+            "slow-reader",
+            "queue-bytes",
+            "queue-messages",
+            "queue-total",
+            "drain",
+            "one-read-gap",
+        ]
+    }
+
+    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
+        let room = room(self.descriptors, options.connections.max_connections)?;
+        let limits = options.limits(room)?;
+        limits.check().map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Ready::new(|| {
+            if let Err(error) = self.handle.set_limits(limits) {
+                error!("{error}, though they were found to be good a moment ago");
+            }
+            self.handle.set_slow_reader(options.readers.slow_reader.into());
+        }))
+    }
+}
+
+struct Announcements(ServerHandle);
+
+impl Part for Announcements {
+    fn options(&self) -> &'static [&'static str] {
+        &["announce"]
+    }
+
+    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
+        Ok(Ready::new(|| self.0.set_announce(options.moderation.announce)))
+    }
+}
+
+/// The admins' token: what is in its file may be another one, though the file's name is the same.
+struct Token {
+    handle: ServerHandle,
+    token: Option<AdminToken>,
+}
+
+impl Part for Token {
+    fn options(&self) -> &'static [&'static str] {
+        &["admin-token"]
+    }
+
+    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
+        let token = AdminToken::find(options.moderation.admin_token.as_deref())?;
+        let is_another = token != self.token;
+        let ready = Ready::new(|| {
+            self.handle.set_admin_token(token.as_ref().map(AdminToken::as_str));
+            self.token = token;
+        });
+        Ok(if is_another { ready.with_note("the admin token") } else { ready })
+    }
+}
+
+/// The audit log: opened again in any case, as the one that was open may have been moved away.
+struct Audit(Arc<AuditLog>);
+
+impl Part for Audit {
+    fn options(&self) -> &'static [&'static str] {
+        &["audit-log"]
+    }
+
+    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
+        let next = AuditLog::open(options.moderation.audit_log.as_deref())?;
+        Ok(Ready::new(|| self.0.replace(next)))
+    }
+}
+
+/// The operator's own bans. A moderator may lift one; it holds again when the configuration is loaded
+/// again, or the server started.
+pub(crate) struct Bans {
+    handle: ServerHandle,
+    targets: Vec<BanTarget>,
+}
+
+impl Bans {
+    /// Puts them in force.
+    pub(crate) fn new(handle: ServerHandle, targets: &[BanTarget]) -> Self {
+        let mut bans = Bans { handle, targets: Vec::new() };
+        bans.set(targets);
+        bans
+    }
+
+    fn set(&mut self, targets: &[BanTarget]) {
+        let in_force: Vec<BanTarget> = self
+            .handle
+            .bans()
+            .into_iter()
+            .filter(|ban| ban.by == OPERATOR)
+            .map(|ban| ban.target)
+            .collect();
+        for target in self.targets.iter().filter(|target| !targets.contains(target)) {
+            // somebody else may have banned the same since
+            if in_force.contains(target) {
+                self.handle.unban(target);
+            }
+        }
+        for target in targets.iter().filter(|target| !in_force.contains(target)) {
+            let mut ban = Ban::new(target.clone());
+            ban.by = OPERATOR.to_owned();
+            self.handle.ban(ban);
+        }
+        self.targets = targets.to_vec();
+    }
+}
+
+impl Part for Bans {
+    fn options(&self) -> &'static [&'static str] {
+        &["ban"]
+    }
+
+    fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
+        Ok(Ready::new(|| self.set(&options.moderation.ban)))
+    }
+}
