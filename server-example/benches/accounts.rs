@@ -113,7 +113,7 @@ fn logins(book: &AccountBook, threads: usize) {
         for number in 0..LOGINS {
             let reply = reply.clone();
             let order = AccountOrder::Login(credentials(number, PASSWORD, 0x0a00_0000));
-            book.handle(order, move |outcome| drop(reply.send(outcome)));
+            book.submit(order, move |outcome| drop(reply.send(outcome)));
             if number >= 16 {
                 replied.recv().unwrap().expect("the password is right");
             }
@@ -133,7 +133,7 @@ fn refusals(book: &AccountBook) {
         let (reply, replied) = mpsc::sync_channel(1);
         let order = AccountOrder::Login(credentials(number, password, from));
         let begin = Instant::now();
-        book.handle(order, move |outcome| drop(reply.send(outcome)));
+        book.submit(order, move |outcome| drop(reply.send(outcome)));
         let took = begin.elapsed();
         (took, replied)
     };

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chatproto::Credentials;
+
 use super::*;
 use crate::store::accounts::tests::in_memory;
 use crate::store::connect_beside;
@@ -36,21 +38,28 @@ impl Fixture {
         Fixture { book, seconds }
     }
 
+    /// What comes of an order.
+    fn ask(&self, order: AccountOrder) -> Reply {
+        let (reply, replied) = mpsc::sync_channel(1);
+        self.book.submit(order, move |outcome| reply.send(outcome).unwrap());
+        replied.recv().expect("an answer is always given")
+    }
+
     fn pass(&self, seconds: u64) {
         self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
     fn register(&self, name: &str) -> Reply {
-        self.book.ask(AccountOrder::Register(credentials(name, PASSWORD, HOME)))
+        self.ask(AccountOrder::Register(credentials(name, PASSWORD, HOME)))
     }
 
     fn log_in(&self, name: &str, password: &str, from: &str) -> Reply {
-        self.book.ask(AccountOrder::Login(credentials(name, password, from)))
+        self.ask(AccountOrder::Login(credentials(name, password, from)))
     }
 
     fn change(&self, name: &str, old: &str, new: &str) -> Reply {
         let new = chatproto::Password::new(new);
-        self.book.ask(AccountOrder::ChangePassword(credentials(name, old, HOME), new))
+        self.ask(AccountOrder::ChangePassword(credentials(name, old, HOME), new))
     }
 
     fn runs(&self) -> u64 {
@@ -134,7 +143,7 @@ fn of_two_who_register_one_name_at_a_time_one_gets_it() {
     for (account, password) in [("alice", "first password"), ("ALICE", "second password")] {
         let reply = reply.clone();
         let order = AccountOrder::Register(credentials(account, password, HOME));
-        accounts.book.handle(order, move |outcome| reply.send((account, outcome)).unwrap());
+        accounts.book.submit(order, move |outcome| reply.send((account, outcome)).unwrap());
     }
     assert!(replied.try_recv().is_err(), "neither could be refused without work");
     drop(release);
@@ -172,13 +181,13 @@ fn what_is_no_password_is_refused_without_work() {
         let login = refused(accounts.log_in("alice", password, HOME));
         assert_eq!(login, format!("{}.", capitalised(why)));
         let register = AccountOrder::Register(credentials("bob", password, HOME));
-        assert_eq!(refused(accounts.book.ask(register)), format!("{why}."));
+        assert_eq!(refused(accounts.ask(register)), format!("{why}."));
         let change = refused(accounts.change("alice", PASSWORD, password));
         assert_eq!(change, format!("{why}."));
     }
     let register = AccountOrder::Register(credentials("Christina", "chrlstina", HOME));
     assert_eq!(
-        refused(accounts.book.ask(register)),
+        refused(accounts.ask(register)),
         "the name itself is too easy to guess as its password."
     );
     assert_eq!(accounts.runs(), runs);
@@ -200,10 +209,10 @@ fn an_account_is_given_up_by_who_knows_its_password() {
     let accounts = Fixture::new();
     accounts.register("alice").unwrap();
     let unregister = |password| AccountOrder::Unregister(credentials("alice", password, HOME));
-    let refusal = refused(accounts.book.ask(unregister("another horse")));
+    let refusal = refused(accounts.ask(unregister("another horse")));
     assert_eq!(refusal, "wrong password, or no account of that name.");
     assert!(accounts.book.is_reserved(&name("alice")));
-    accounts.book.ask(unregister(PASSWORD)).unwrap();
+    accounts.ask(unregister(PASSWORD)).unwrap();
     assert!(!accounts.book.is_reserved(&name("alice")));
     assert!(accounts.log_in("alice", PASSWORD, HOME).is_err());
     accounts.pass(10);
@@ -249,7 +258,7 @@ fn changing_a_password_is_no_way_round_the_throttle() {
     }
     for refusal in [
         refused(accounts.change("alice", PASSWORD, "battery staple")),
-        refused(accounts.book.ask(AccountOrder::Unregister(credentials("alice", PASSWORD, HOME)))),
+        refused(accounts.ask(AccountOrder::Unregister(credentials("alice", PASSWORD, HOME)))),
         refused(accounts.log_in("alice", PASSWORD, HOME)),
     ] {
         assert!(refusal.ends_with("Try again in 60 s."), "{refusal}");
@@ -298,7 +307,7 @@ fn who_waits_is_told_when_the_server_ends_or_a_thread_panics() {
     let release = accounts.occupy(0);
     let (reply, replied) = mpsc::channel();
     let order = AccountOrder::Login(credentials("alice", PASSWORD, HOME));
-    accounts.book.handle(order, move |outcome| reply.send(outcome).unwrap());
+    accounts.book.submit(order, move |outcome| reply.send(outcome).unwrap());
     let ending = thread::spawn(move || drop(accounts));
     assert!(refused(replied.recv().unwrap()).contains("busy"));
     drop(release);
@@ -324,14 +333,14 @@ fn passwords_on_open_connections_are_warned_of_or_refused() {
         AccountOrder::Login(open(PASSWORD)),
         AccountOrder::Unregister(open(PASSWORD)),
     ] {
-        assert_eq!(accounts.book.ask(order).unwrap().notice.as_deref(), Some(warning));
+        assert_eq!(accounts.ask(order).unwrap().notice.as_deref(), Some(warning));
     }
     let options = BookOptions { require_tls: true, ..BookOptions::default() };
     let accounts = Fixture::of(in_memory(), &options);
     assert_eq!(accounts.register("alice").unwrap().notice, None);
     let runs = accounts.runs();
     assert_eq!(
-        refused(accounts.book.ask(AccountOrder::Login(open(PASSWORD)))),
+        refused(accounts.ask(AccountOrder::Login(open(PASSWORD)))),
         "This server takes passwords over encrypted connections (TLS) alone, so that \
          nobody can read yours on its way. Connect with TLS and try again."
     );
@@ -431,9 +440,9 @@ fn an_account_that_changes_while_its_password_is_compared_is_not_let_in() {
     let release = accounts.occupy(0);
     let (reply, replied) = mpsc::channel();
     let other = AccountOrder::Unregister(credentials("alice", PASSWORD, HOME));
-    accounts.book.handle(other, |outcome| assert!(outcome.is_ok()));
+    accounts.book.submit(other, |outcome| assert!(outcome.is_ok()));
     let order = AccountOrder::Login(credentials("alice", PASSWORD, HOME));
-    accounts.book.handle(order, move |outcome| reply.send(outcome).unwrap());
+    accounts.book.submit(order, move |outcome| reply.send(outcome).unwrap());
     drop(release);
     assert!(refused(replied.recv().unwrap()).contains("no account"));
 }
