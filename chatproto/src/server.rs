@@ -183,9 +183,26 @@ impl ServerBuilder {
     /// [`ServerError::Limits`] if there is no speaking under the limits, [`ServerError::Listen`] if
     /// the address is in use or not this machine's, and [`ServerError::Io`] if the system cannot give what the event loops need.
     pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
+        self.bind_first(&[address.into()])
+    }
+
+    /// The same on the first of several addresses that can be listened on, such as those of a host.
+    ///
+    /// # Errors
+    /// As for [`ServerBuilder::bind`]; if none of them can, that of the last one.
+    pub fn bind_first(self, addresses: &[SocketAddr]) -> Result<Server, ServerError> {
         let limits = self.limits.clone().checked().map_err(ServerError::Limits)?;
-        let address = address.into();
-        let (listener, local_addr) = listen_on(address)?;
+        let mut listening = Err(ServerError::Listen {
+            address: "no address".to_owned(),
+            source: std::io::ErrorKind::AddrNotAvailable.into(),
+        });
+        for &address in addresses {
+            listening = listen_on(address);
+            if listening.is_ok() {
+                break;
+            }
+        }
+        let (listener, local_addr) = listening?;
         #[cfg(not(feature = "tls"))]
         let listeners = vec![(listener, Entrance::Plain)];
         #[cfg(feature = "tls")]

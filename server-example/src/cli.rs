@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::accounts::command::AccountOptions;
 use crate::backup::{BackupOptions, RestoreOptions};
 use crate::config::{self, Environment, LayerError, Layers, Settings};
+use crate::data::{AccountsOptions, DataOptions, KeepingOptions};
 use crate::failure::Failure;
 use crate::history::HistoryCommand;
 use crate::load::LoadOptions;
@@ -70,6 +71,15 @@ pub(crate) struct ServeOptions {
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
     pub(crate) log: Level,
+
+    #[command(flatten)]
+    pub(crate) data: DataOptions,
+
+    #[command(flatten)]
+    pub(crate) accounts: AccountsOptions,
+
+    #[command(flatten)]
+    pub(crate) keeping: KeepingOptions,
 
     #[command(flatten)]
     pub(crate) tls: TlsOptions,

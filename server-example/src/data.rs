@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 use crate::store::{Retention, StoreOptions, Sync};
@@ -21,7 +21,6 @@ pub(crate) struct DataOptions {
 }
 
 /// How long messages are kept, and how safely.
-#[allow(dead_code)] // `serve` does not keep any yet
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "History")]
 pub(crate) struct KeepingOptions {
@@ -38,11 +37,36 @@ pub(crate) struct KeepingOptions {
     pub(crate) history_max: SizeOrOff,
 }
 
+/// Whether names have owners.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Accounts")]
+pub(crate) struct AccountsOptions {
+    /// Whether names can have owners, who log in with a password [default: optional, off with --data
+    /// none]
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub(crate) accounts: Option<AccountsMode>,
+
+    /// Take passwords over TLS alone
+    #[arg(long)]
+    pub(crate) require_tls_for_login: bool,
+}
+
+/// Who may speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AccountsMode {
+    /// There are no accounts
+    Off,
+    /// Names of accounts are their owners', all others for whoever comes first
+    #[default]
+    Optional,
+    /// Only those who have logged in speak, read and are seen
+    Required,
+}
+
 fn default_size() -> SizeOrOff {
     SizeOrOff(Some(10 << 30))
 }
 
-#[allow(dead_code)]
 impl KeepingOptions {
     pub(crate) fn store_options(&self) -> StoreOptions {
         StoreOptions {

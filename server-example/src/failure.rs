@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rustyline::error::ReadlineError;
+
 /// Why the program ends before its time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -30,6 +32,12 @@ impl fmt::Display for Failure {
             Failure::Usage(sentence) | Failure::Run(sentence) => f.write_str(sentence),
             Failure::Interrupted => f.write_str("interrupted"),
         }
+    }
+}
+
+impl From<ReadlineError> for Failure {
+    fn from(error: ReadlineError) -> Self {
+        Failure::Run(format!("cannot use the terminal: {error}"))
     }
 }
 

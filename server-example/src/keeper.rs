@@ -40,7 +40,8 @@ pub(crate) struct Keeper {
     epoch: String,
     /// The last number that was given out, as far as is known here.
     last_id: u64,
-    writer: Writer,
+    /// There until the end.
+    writer: Option<Writer>,
     reader: Reader,
     pages: Sender<PageOrder>,
     book: Option<Arc<AccountBook>>,
@@ -87,7 +88,7 @@ impl Keeper {
         Ok(Keeper {
             epoch: store.epoch().to_owned(),
             last_id: store.next_id() - 1,
-            writer: store.writer().map_err(failed)?,
+            writer: Some(store.writer().map_err(failed)?),
             reader: store.reader().map_err(failed)?,
             pages,
             book,
@@ -121,11 +122,14 @@ impl History for Keeper {
                 ticked = Instant::now();
             }
         }
-        self.end();
     }
 }
 
 impl Keeper {
+    fn writer(&mut self) -> &mut Writer {
+        self.writer.as_mut().expect("it is there until the end")
+    }
+
     /// Keeps what came, then answers what was asked.
     fn work(&mut self, entries: Vec<Entry>, inbox: &Inbox) {
         let mut orders = Vec::new();
@@ -134,7 +138,7 @@ impl Keeper {
                 Entry::Messages(batch) => self.keep(&batch),
                 Entry::Gap { first, last, from } => {
                     self.last_id = self.last_id.max(last);
-                    self.writer.gap(first, last);
+                    self.writer().gap(first, last);
                     self.lost.extend(from);
                     error!("history cannot keep up: messages {first} to {last} are not kept");
                 }
@@ -147,7 +151,7 @@ impl Keeper {
             self.carry_out(order, reply, &mut left);
         }
         // what was changed by the orders themselves
-        if self.writer.pending() > 0 {
+        if self.writer().pending() > 0 {
             self.commit(inbox);
         }
         for (completion, reply) in left {
@@ -166,7 +170,7 @@ impl Keeper {
 
     fn keep(&mut self, batch: &Batch) {
         let at_ms = store::now_ms();
-        let is_full = self.failing.is_some() && self.writer.pending() >= WAITING_MOST;
+        let is_full = self.failing.is_some() && self.writer().pending() >= WAITING_MOST;
         for (id, from, conversation, object) in batch.messages() {
             self.last_id = self.last_id.max(id);
             match &mut self.failing {
@@ -175,7 +179,7 @@ impl Keeper {
                     failing.skipped = Some((first, id));
                     self.lost.insert(from);
                 }
-                _ => self.writer.append(id, conversation.key(), at_ms, object),
+                _ => self.writer().append(id, conversation.key(), at_ms, object),
             }
         }
     }
@@ -184,9 +188,9 @@ impl Keeper {
     fn commit(&mut self, inbox: &Inbox) {
         if let Some((first, last)) = self.failing.as_mut().and_then(|f| f.skipped.take()) {
             // if this fails too, it is among what waits
-            self.writer.gap(first, last);
+            self.writer().gap(first, last);
         }
-        match self.writer.commit() {
+        match self.writer().commit() {
             Ok(()) => {
                 if let Some(failing) = self.failing.take() {
                     inbox.set_failing(None);
@@ -249,7 +253,7 @@ impl Keeper {
                     Err(error) => Err(reason(&error)),
                     Ok(None) => Ok(Forgotten::Unknown),
                     Ok(Some(sender)) if author.is_none_or(|author| author.as_str() == sender) => {
-                        self.writer.forget(conversation.key(), id);
+                        self.writer().forget(conversation.key(), id);
                         Ok(Forgotten::Gone)
                     }
                     Ok(Some(_)) => Ok(Forgotten::NotYours),
@@ -289,8 +293,8 @@ impl Keeper {
         if waiting + left.iter().filter(is_same).count() >= MAILBOX {
             return Ok(Left::Full(MAILBOX));
         }
-        self.writer.append(id, conversation.key(), store::now_ms(), object);
-        self.writer.leave(name, id);
+        self.writer().append(id, conversation.key(), store::now_ms(), object);
+        self.writer().leave(name, id);
         Ok(Left::Waiting)
     }
 
@@ -298,7 +302,7 @@ impl Keeper {
         let name = account.as_str();
         let entries = self.reader.collect(name, MAILBOX).map_err(|error| reason(&error))?;
         if let Some(last) = entries.last() {
-            self.writer.collected(name, last.id);
+            self.writer().collected(name, last.id);
         }
         let since_ms = self.created_ms(name);
         Ok(page(entries, since_ms, false))
@@ -320,7 +324,7 @@ impl Keeper {
             self.commit(inbox);
             return false;
         }
-        match self.writer.maintain(store::now_ms()) {
+        match self.writer().maintain(store::now_ms()) {
             Ok(has_more) => has_more,
             Err(error) => {
                 self.fail(error, inbox);
@@ -328,15 +332,20 @@ impl Keeper {
             }
         }
     }
+}
 
-    /// The server has ended, and everything is here.
-    fn end(self) {
-        let Keeper { writer, last_id, failing, .. } = self;
+/// The server has ended, and everything is here; or there never was one.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
         let waiting = writer.pending();
-        if let Err(error) = writer.close(last_id) {
-            error!("the last {waiting} messages are not in the history: {error}");
-        } else if failing.is_some() {
-            info!("history is kept again");
+        match writer.close(self.last_id) {
+            Err(error) if waiting > 0 => {
+                error!("the last {waiting} messages are not in the history: {error}");
+            }
+            Err(error) => error!("the history was not closed as it should be: {error}"),
+            Ok(()) if self.failing.is_some() => info!("history is kept again"),
+            Ok(()) => {}
         }
     }
 }

@@ -36,14 +36,14 @@ mod data;
 mod failure;
 mod history;
 mod keeper;
+mod kept;
 mod load;
 mod log;
 mod reload;
+mod sanctions;
 mod secret;
 mod serve;
 mod stderr;
-// `serve` does not use it yet
-#[allow(dead_code, unused_imports)]
 mod store;
 mod text;
 mod tls;

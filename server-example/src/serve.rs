@@ -14,8 +14,10 @@ use tracing::{info, warn};
 use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
+use crate::kept::{Held, Kept};
 use crate::log::{self, Journal};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
+use crate::sanctions::Sanctions;
 use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
@@ -63,9 +65,15 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let audit = Arc::new(AuditLog::open(options.moderation.audit_log.as_deref())?);
     let journal = Arc::new(Journal::new(options.log.into()));
     let tls = Material::load(&options.tls)?;
-    let plan = Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit };
-    let server = plan.bind()?;
+    let kept = Kept::open(options)?;
+    let sanctions = kept.as_ref().map(|kept| Arc::clone(&kept.sanctions));
+    let plan =
+        Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit, sanctions };
+    let (server, held) = plan.bind(kept)?;
     let handle = server.handle();
+    if let Some(held) = &held {
+        held.begin(&handle)?;
+    }
     let bans = Bans::new(handle.clone(), &options.moderation.ban);
     let running = Running {
         handle: handle.clone(),
@@ -91,6 +99,9 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let reporter = log::report(Arc::clone(&journal), handle);
     let outcome = server.run();
     drop(reporter);
+    if let Some(held) = held {
+        held.end();
+    }
     journal.close();
     outcome.map_err(|error| Failure::Run(error.to_string()))
 }
@@ -170,29 +181,37 @@ struct Plan<'a> {
     tls: Option<Material>,
     journal: Arc<Journal>,
     audit: Arc<AuditLog>,
+    sanctions: Option<Arc<Sanctions>>,
 }
 
 impl Plan<'_> {
     /// Listens on the first address of the host that can be listened on.
-    fn bind(&self) -> Result<Server, Failure> {
+    fn bind(&self, kept: Option<Kept>) -> Result<(Server, Option<Held>), Failure> {
         let listen = &self.options.listen;
-        let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
-        let mut refused = None;
-        for address in listen.resolve().map_err(fail)? {
-            match self.builder()?.bind(address) {
-                Ok(server) => return Ok(server),
-                Err(error) => refused = Some(Failure::Usage(cannot_listen(&error))),
+        let addresses = listen
+            .resolve()
+            .map_err(|why| Failure::Usage(format!("cannot listen on {listen}: {why}")))?;
+        let (builder, held) = match kept {
+            Some(kept) => {
+                let (builder, held) = kept.apply(self.builder()?);
+                (builder, Some(held))
             }
-        }
-        Err(refused.unwrap_or_else(|| fail("it has no address".to_owned())))
+            None => (self.builder()?, None),
+        };
+        let server = builder.bind_first(&addresses);
+        server.map(|server| (server, held)).map_err(|error| Failure::Usage(cannot_listen(&error)))
     }
 
     fn builder(&self) -> Result<ServerBuilder, Failure> {
         let (journal, audit) = (Arc::clone(&self.journal), Arc::clone(&self.audit));
+        let sanctions = self.sanctions.clone();
         let observe = move |event: &Event| {
             journal.observe(event);
             if let Err(unwritten) = audit.observe(event) {
                 journal.note_unwritten(event, &unwritten);
+            }
+            if let Some(sanctions) = &sanctions {
+                sanctions.observe(event);
             }
         };
         let mut builder = Server::builder()

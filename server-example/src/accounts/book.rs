@@ -10,7 +10,7 @@ use std::sync::{
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use chatproto::{AccountOrder, AccountReply, Accounts, Credentials, Granted, Role, UserName};
+use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
 use tracing::error;
 
 use super::directory::{Account, Change, Directory};
@@ -49,8 +49,7 @@ pub(crate) type Reply = Result<Granted, String>;
 pub(crate) struct BookOptions {
     /// Threads for Argon2.
     pub(crate) threads: usize,
-    /// Orders that may wait for them. Whoever calls and waits needs more threads than this to have all
-    /// others refused at once.
+    /// Orders that may wait for them.
     pub(crate) queue: usize,
     /// Passwords are refused on connections that are not encrypted.
     pub(crate) require_tls: bool,
@@ -185,14 +184,6 @@ impl AccountBook {
             }
         }));
     }
-
-    /// The same, waiting for the outcome.
-    pub(crate) fn ask(&self, order: AccountOrder) -> Reply {
-        let (reply, replied) = mpsc::sync_channel(1);
-        // an error would mean that nobody waits
-        self.submit(order, move |outcome| drop(reply.send(outcome)));
-        replied.recv().expect("an answer is always given")
-    }
 }
 
 impl Accounts for AccountBook {
@@ -226,7 +217,7 @@ struct Admitted {
 impl Inner {
     /// Refuses what can be refused without work.
     fn admit(&self, order: &AccountOrder) -> Result<Admitted, String> {
-        let (credentials, new) = parts(order)?;
+        let credentials = order.credentials();
         if self.require_tls && !credentials.is_secure {
             return Err(ENCRYPT.to_owned());
         }
@@ -238,7 +229,10 @@ impl Inner {
             false => Password::new(typed).map_err(said),
         };
         let password = prepare(typed, is_new)?;
-        let new = new.map(|new| prepare(new.as_str(), true)).transpose()?;
+        let new = match order {
+            AccountOrder::ChangePassword(_, new) => Some(prepare(new.as_str(), true)?),
+            _ => None,
+        };
         let origin = Origin::new(credentials.address);
         let now = (self.clock)().since;
         let directory = self.directory();
@@ -259,9 +253,11 @@ impl Inner {
 
     fn carry_out(&self, order: &AccountOrder, admitted: Admitted, memory: &mut Memory) -> Reply {
         let Admitted { password, ticket, new } = admitted;
-        let (Credentials { name, address, is_secure, .. }, _) = parts(order)?;
+        let credentials = order.credentials();
+        let name = &credentials.name;
         let account = match order {
             AccountOrder::Register(_) => self.register(name, &password, ticket, memory)?,
+            // every other one is for somebody who has an account
             _ => self.prove(name, &password, ticket, memory)?,
         };
         let known_as = account.name.as_str();
@@ -274,9 +270,9 @@ impl Inner {
                 self.set_hash(known_as, &account.hash, hash).map_err(unwritten)?;
             }
             (AccountOrder::Unregister(_), _) => self.remove(known_as).map_err(unwritten)?,
-            _ => self.note(&account, Origin::new(*address)),
+            _ => self.note(&account, Origin::new(credentials.address)),
         }
-        let notice = (!is_secure).then(|| UNENCRYPTED.to_owned());
+        let notice = (!credentials.is_secure).then(|| UNENCRYPTED.to_owned());
         Ok(Granted { role: account.role, notice })
     }
 
@@ -471,17 +467,6 @@ impl Drop for Answer {
 
 fn is_login(order: &AccountOrder) -> bool {
     matches!(order, AccountOrder::Login(_))
-}
-
-/// The credentials of an order, and the password that is to be set.
-fn parts(order: &AccountOrder) -> Result<(&Credentials, Option<&chatproto::Password>), String> {
-    match order {
-        AccountOrder::Register(credentials)
-        | AccountOrder::Login(credentials)
-        | AccountOrder::Unregister(credentials) => Ok((credentials, None)),
-        AccountOrder::ChangePassword(credentials, new) => Ok((credentials, Some(new))),
-        _ => Err("this server cannot do that".to_owned()),
-    }
 }
 
 fn capitalised(text: &str) -> String {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use chatproto::Credentials;
+
 use super::*;
 use crate::store::accounts::tests::in_memory;
 use crate::store::connect_beside;
@@ -36,21 +38,28 @@ impl Fixture {
         Fixture { book, seconds }
     }
 
+    /// What comes of an order.
+    fn ask(&self, order: AccountOrder) -> Reply {
+        let (reply, replied) = mpsc::sync_channel(1);
+        self.book.submit(order, move |outcome| reply.send(outcome).unwrap());
+        replied.recv().expect("an answer is always given")
+    }
+
     fn pass(&self, seconds: u64) {
         self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
     fn register(&self, name: &str) -> Reply {
-        self.book.ask(AccountOrder::Register(credentials(name, PASSWORD, HOME)))
+        self.ask(AccountOrder::Register(credentials(name, PASSWORD, HOME)))
     }
 
     fn log_in(&self, name: &str, password: &str, from: &str) -> Reply {
-        self.book.ask(AccountOrder::Login(credentials(name, password, from)))
+        self.ask(AccountOrder::Login(credentials(name, password, from)))
     }
 
     fn change(&self, name: &str, old: &str, new: &str) -> Reply {
         let new = chatproto::Password::new(new);
-        self.book.ask(AccountOrder::ChangePassword(credentials(name, old, HOME), new))
+        self.ask(AccountOrder::ChangePassword(credentials(name, old, HOME), new))
     }
 
     fn runs(&self) -> u64 {
@@ -172,13 +181,13 @@ fn what_is_no_password_is_refused_without_work() {
         let login = refused(accounts.log_in("alice", password, HOME));
         assert_eq!(login, format!("{}.", capitalised(why)));
         let register = AccountOrder::Register(credentials("bob", password, HOME));
-        assert_eq!(refused(accounts.book.ask(register)), format!("{why}."));
+        assert_eq!(refused(accounts.ask(register)), format!("{why}."));
         let change = refused(accounts.change("alice", PASSWORD, password));
         assert_eq!(change, format!("{why}."));
     }
     let register = AccountOrder::Register(credentials("Christina", "chrlstina", HOME));
     assert_eq!(
-        refused(accounts.book.ask(register)),
+        refused(accounts.ask(register)),
         "the name itself is too easy to guess as its password."
     );
     assert_eq!(accounts.runs(), runs);
@@ -200,10 +209,10 @@ fn an_account_is_given_up_by_who_knows_its_password() {
     let accounts = Fixture::new();
     accounts.register("alice").unwrap();
     let unregister = |password| AccountOrder::Unregister(credentials("alice", password, HOME));
-    let refusal = refused(accounts.book.ask(unregister("another horse")));
+    let refusal = refused(accounts.ask(unregister("another horse")));
     assert_eq!(refusal, "wrong password, or no account of that name.");
     assert!(accounts.book.is_reserved(&name("alice")));
-    accounts.book.ask(unregister(PASSWORD)).unwrap();
+    accounts.ask(unregister(PASSWORD)).unwrap();
     assert!(!accounts.book.is_reserved(&name("alice")));
     assert!(accounts.log_in("alice", PASSWORD, HOME).is_err());
     accounts.pass(10);
@@ -249,7 +258,7 @@ fn changing_a_password_is_no_way_round_the_throttle() {
     }
     for refusal in [
         refused(accounts.change("alice", PASSWORD, "battery staple")),
-        refused(accounts.book.ask(AccountOrder::Unregister(credentials("alice", PASSWORD, HOME)))),
+        refused(accounts.ask(AccountOrder::Unregister(credentials("alice", PASSWORD, HOME)))),
         refused(accounts.log_in("alice", PASSWORD, HOME)),
     ] {
         assert!(refusal.ends_with("Try again in 60 s."), "{refusal}");
@@ -324,14 +333,14 @@ fn passwords_on_open_connections_are_warned_of_or_refused() {
         AccountOrder::Login(open(PASSWORD)),
         AccountOrder::Unregister(open(PASSWORD)),
     ] {
-        assert_eq!(accounts.book.ask(order).unwrap().notice.as_deref(), Some(warning));
+        assert_eq!(accounts.ask(order).unwrap().notice.as_deref(), Some(warning));
     }
     let options = BookOptions { require_tls: true, ..BookOptions::default() };
     let accounts = Fixture::of(in_memory(), &options);
     assert_eq!(accounts.register("alice").unwrap().notice, None);
     let runs = accounts.runs();
     assert_eq!(
-        refused(accounts.book.ask(AccountOrder::Login(open(PASSWORD)))),
+        refused(accounts.ask(AccountOrder::Login(open(PASSWORD)))),
         "This server takes passwords over encrypted connections (TLS) alone, so that \
          nobody can read yours on its way. Connect with TLS and try again."
     );

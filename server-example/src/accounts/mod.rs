@@ -11,8 +11,6 @@
 //! [`book`] puts them together. What a password may be is in [`password`]; the command that works on
 //! the data file is in [`command`].
 
-#![allow(dead_code, reason = "no server uses them yet")]
-
 pub(crate) mod book;
 pub(crate) mod command;
 pub(crate) mod directory;

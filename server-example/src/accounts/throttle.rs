@@ -33,9 +33,10 @@ pub(crate) struct Origin(IpAddr);
 impl Origin {
     pub(crate) fn new(address: IpAddr) -> Self {
         Origin(match address.to_canonical() {
-            IpAddr::V6(address) => {
+            IpAddr::V6(address) if !address.is_unicast_link_local() => {
                 IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
             }
+            // all link-local addresses are of one network
             address => address,
         })
     }
@@ -426,6 +427,7 @@ mod tests {
         assert_eq!(fail(&mut throttle, "d", from, HOUR), Some(MINUTE));
         assert_eq!(fail(&mut throttle, "d", "2001:db8:1:3::1", HOUR), None);
         assert_eq!(origin(from).address().to_string(), "2001:db8:1:2::");
+        assert_ne!(origin("fe80::1"), origin("fe80::2"), "of one wire, not of one person");
     }
 
     #[test]

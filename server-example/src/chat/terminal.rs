@@ -373,9 +373,3 @@ fn is_colored(color: Color) -> bool {
         Color::Auto => !no_color() && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
     }
 }
-
-impl From<ReadlineError> for Failure {
-    fn from(error: ReadlineError) -> Self {
-        Failure::Run(format!("cannot use the terminal: {error}"))
-    }
-}

@@ -60,7 +60,7 @@ pub(crate) use copy::{backup, restore};
 pub(crate) use error::{ErrorKind, Result, StoreError};
 pub(crate) use moderation::{Ban, Moderation, Mute};
 pub(crate) use purge::{Purge, Selection};
-pub(crate) use reader::{Entry, Kept, Page, Query, Reader};
+pub(crate) use reader::{Entry, Kept, Query, Reader};
 pub(crate) use search::Search;
 pub(crate) use survey::Survey;
 pub(crate) use writer::Writer;

@@ -1,0 +1,131 @@
+//! What a server keeps over its end: its accounts, its history, its bans and mutes. Here they are
+//! opened together, as they lie in one file, and put into the server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle};
+use std::sync::OnceLock;
+use tracing::info;
+
+use crate::accounts::book::{AccountBook, BookOptions, OpenError};
+use crate::accounts::directory::Change;
+use crate::cli::ServeOptions;
+use crate::data::AccountsMode;
+use crate::failure::{Failure, reason};
+use crate::keeper::Keeper;
+use crate::sanctions::{self, Sanctions};
+use crate::store::accounts::AccountTable;
+use crate::store::{Moderation, Store, StoreError};
+use crate::text::visible;
+
+/// What is kept in a data directory, opened and not yet in a server.
+pub(crate) struct Kept {
+    policy: Option<AccountPolicy>,
+    book: Option<Arc<AccountBook>>,
+    keeper: Keeper,
+    moderation: Moderation,
+    pub(crate) sanctions: Arc<Sanctions>,
+    /// The server, as soon as there is one: for the book, which sees what other programs do.
+    handle: Arc<OnceLock<ServerHandle>>,
+    /// Keeps other servers out.
+    _store: Store,
+}
+
+impl Kept {
+    /// Opens what the options name; nothing, if nothing is to be kept.
+    pub(crate) fn open(options: &ServeOptions) -> Result<Option<Self>, Failure> {
+        let Some(directory) = options.data.directory()? else {
+            if options.accounts.accounts.is_some_and(|mode| mode != AccountsMode::Off) {
+                let what = "--accounts needs a place to keep them: name one with --data DIR";
+                return Err(Failure::Usage(what.to_owned()));
+            }
+            info!("nothing is kept: no accounts, no history (--data none)");
+            return Ok(None);
+        };
+        Kept::open_in(&directory, options).map(Some)
+    }
+
+    fn open_in(directory: &Path, options: &ServeOptions) -> Result<Self, Failure> {
+        let mut store = Store::open(directory, options.keeping.store_options()).map_err(usage)?;
+        let policy = match options.accounts.accounts.unwrap_or_default() {
+            AccountsMode::Off => None,
+            AccountsMode::Optional => Some(AccountPolicy::Optional),
+            AccountsMode::Required => Some(AccountPolicy::Required),
+        };
+        let handle = Arc::new(OnceLock::new());
+        let book = policy
+            .map(|_| open_book(&store, options.accounts.require_tls_for_login, &handle))
+            .transpose()?;
+        let keeper = Keeper::new(&mut store, book.clone())?;
+        let moderation = store.moderation().map_err(usage)?;
+        let sanctions = Arc::new(Sanctions::start(store.moderation().map_err(usage)?)?);
+        let shown = store.path().to_string_lossy();
+        let accounts = book.as_ref().map_or(0, |book| book.len());
+        info!(accounts, "data in {}", visible(&shown));
+        Ok(Kept { policy, book, keeper, moderation, sanctions, handle, _store: store })
+    }
+
+    /// Has the server keep it. What is returned has to live as long as the server.
+    pub(crate) fn apply(self, builder: ServerBuilder) -> (ServerBuilder, Held) {
+        let Kept { policy, book, keeper, moderation, sanctions, handle, _store } = self;
+        let mut builder = builder.history(keeper);
+        if let (Some(policy), Some(book)) = (policy, book) {
+            builder = builder.accounts(policy, book);
+        }
+        (builder, Held { moderation, sanctions, handle, _store })
+    }
+}
+
+/// What is left of [`Kept`] beside a server.
+pub(crate) struct Held {
+    moderation: Moderation,
+    sanctions: Arc<Sanctions>,
+    handle: Arc<OnceLock<ServerHandle>>,
+    _store: Store,
+}
+
+impl Held {
+    /// The server is there: who was banned and muted is so again.
+    pub(crate) fn begin(&self, handle: &ServerHandle) -> Result<(), Failure> {
+        // it is set once
+        let _ = self.handle.set(handle.clone());
+        sanctions::restore(&self.moderation, handle).map_err(usage)
+    }
+
+    /// The server has ended.
+    pub(crate) fn end(self) {
+        self.sanctions.flush();
+    }
+}
+
+fn open_book(
+    store: &Store,
+    require_tls: bool,
+    handle: &Arc<OnceLock<ServerHandle>>,
+) -> Result<Arc<AccountBook>, Failure> {
+    let table = AccountTable::new(store.connect().map_err(usage)?);
+    let options = BookOptions { require_tls, ..BookOptions::default() };
+    let handle = Arc::clone(handle);
+    let changed = move |change: &Change| {
+        if let Some(handle) = handle.get() {
+            let (name, change) = match change {
+                Change::Added(name) => (name, AccountChange::Added),
+                Change::Role(name, role) => (name, AccountChange::Role(*role)),
+                Change::Password(name) | Change::Removed(name) => (name, AccountChange::Revoked),
+            };
+            handle.change_account(name, change);
+        }
+    };
+    let book = AccountBook::open(table, &options, changed).map_err(|error| match error {
+        OpenError::Store(error) => Failure::Run(format!("cannot read the accounts: {error}")),
+        OpenError::Thread(error) => {
+            Failure::Run(format!("cannot start a thread: {}", reason(&error)))
+        }
+    })?;
+    Ok(Arc::new(book))
+}
+
+fn usage(error: StoreError) -> Failure {
+    Failure::Usage(error.to_string())
+}
