@@ -352,6 +352,7 @@ mod tests {
         ] {
             assert_eq!(shown(Duration::from_secs(seconds)), text);
         }
+        assert_eq!(shown(Duration::from_millis(29_001)), "30 s");
     }
 
     #[test]
