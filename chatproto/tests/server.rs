@@ -408,8 +408,8 @@ fn whom_a_full_server_refused_it_does_not_wait_for() {
             peer
         })
         .collect();
-    // one waits until the next one comes, whichever event loop has it
-    eventually("the others are gone", || server.handle.connections() == 3);
+    // the last one waits until another one comes, as may the one before, if it was just being told
+    eventually("the others are gone", || server.handle.connections() <= 4);
     drop(bob);
     eventually("bob has left", || server.handle.online() == 1);
     Raw::join(server.address, "carol");

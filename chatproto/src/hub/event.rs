@@ -229,3 +229,22 @@ impl std::fmt::Display for Act {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_departure_is_said_in_words() {
+        let said = [
+            (Departure::Left, "left"),
+            (Departure::Lost, "connection lost"),
+            (Departure::TooSlow { missed: 3 }, "too slow, missed 3 messages"),
+            (Departure::Kicked, "kicked"),
+        ];
+        for (departure, words) in said {
+            assert_eq!(departure.to_string(), words);
+        }
+        assert_eq!(Act::Role(Role::Moderator).to_string(), "role moderator");
+    }
+}

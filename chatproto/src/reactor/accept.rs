@@ -16,10 +16,8 @@ use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
 use super::stream::{Entrance, Socket, Stream};
-use super::{LISTENER, Reactor, Shared};
+use super::{LISTENER, OTHERS_MOST, Reactor, Shared};
 
-/// What one turn accepts at most, so that those who are connected are not kept waiting.
-const ACCEPT_MOST: usize = 256;
 /// The first pause after the system refused, doubled each time up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
@@ -100,7 +98,7 @@ impl Acceptor {
         if self.knocker.take().is_some() {
             self.reserve = reserve();
         }
-        for _ in 0..ACCEPT_MOST {
+        for _ in 0..OTHERS_MOST {
             if !self.has_more {
                 return None;
             }

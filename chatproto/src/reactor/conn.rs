@@ -253,6 +253,11 @@ impl Conn {
         self.end_told = true;
     }
 
+    /// Whether the peer has said its name and may send messages.
+    pub(super) fn is_user(&self) -> bool {
+        matches!(self.phase, Phase::Messages(_))
+    }
+
     /// Whether the peer has not said its name yet.
     pub(super) fn is_guest(&self) -> bool {
         matches!(self.phase, Phase::Handshake { .. })

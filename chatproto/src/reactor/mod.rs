@@ -69,6 +69,9 @@ const READ_MOST: usize = 64 * 1024;
 const READ_LEAST: usize = 16 * 1024;
 /// A batch whose output is this long is handed out before it grows further.
 const OUTPUT_MOST: usize = 4 * 1024 * 1024;
+/// How many of those who are no users, or no longer, one turn accepts at most, reads at most, and
+/// ends at most, so that a crowd of them does not keep users waiting.
+const OTHERS_MOST: usize = 16;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -118,6 +121,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         completed: Vec::new(),
         deadlines: Vec::new(),
         ready: VecDeque::new(),
+        ready_others: VecDeque::new(),
         dirty: Vec::new(),
         lingering: VecDeque::new(),
         out: Output::new(),
@@ -158,6 +162,8 @@ pub(crate) struct Reactor {
     overdue: Vec<ConnId>,
     /// Connections to read from, and slots to write to.
     ready: VecDeque<ConnId>,
+    /// The same of those who are no users yet, or no longer.
+    ready_others: VecDeque<ConnId>,
     dirty: Vec<u32>,
     /// Those that only wait for their peer's end, the oldest first; some may be gone since.
     lingering: VecDeque<ConnId>,
@@ -222,6 +228,7 @@ impl Reactor {
     /// How long to wait if nothing happens; `None` is for ever. From now on others wake it.
     fn fall_asleep(&self) -> Option<Duration> {
         let busy = !self.ready.is_empty()
+            || !self.ready_others.is_empty()
             || !self.dirty.is_empty()
             || self.has_hub_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
@@ -289,7 +296,8 @@ impl Reactor {
             && !conn.is_ready
         {
             conn.is_ready = true;
-            self.ready.push_back(conn.id);
+            let queue = if conn.is_user() { &mut self.ready } else { &mut self.ready_others };
+            queue.push_back(conn.id);
         }
     }
 
@@ -300,6 +308,7 @@ impl Reactor {
             Mail::Completed(token, completion) => self.completed.push((token, completion)),
             Mail::GiveWay => {
                 self.close_oldest_lingering();
+                self.keep_to_limit();
             }
             Mail::GaveWay => {
                 if let Some(acceptor) = &mut self.acceptor {
@@ -338,20 +347,27 @@ impl Reactor {
     /// Steps 2 and 3 of a turn, as often as the arena is full.
     fn put_through(&mut self, now: Now, arena: &mut [u8]) {
         // what becomes ready from here on is for the next turn
-        let mut left = self.ready.len();
+        let mut users = self.ready.len();
+        let mut others = self.ready_others.len().min(OTHERS_MOST);
         loop {
             let mut rest = &mut *arena;
             let mut ops = Vec::new();
-            while left > 0 && rest.len() >= READ_LEAST {
-                left -= 1;
-                let Some(conn) = self.ready.pop_front() else { break };
+            while users + others > 0 && rest.len() >= READ_LEAST {
+                let next = if users > 0 {
+                    users -= 1;
+                    self.ready.pop_front()
+                } else {
+                    others -= 1;
+                    self.ready_others.pop_front()
+                };
+                let Some(conn) = next else { continue };
                 rest = self.read(conn, now.monotonic, rest, &mut ops);
             }
             self.handle(now, ops);
             if std::mem::take(&mut self.out.has_secret) {
                 arena.zeroize();
             }
-            if left == 0 {
+            if users + others == 0 {
                 return;
             }
         }
@@ -452,7 +468,7 @@ impl Reactor {
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
-            if shared.connections() > self.limits.connections {
+            if !self.keep_to_limit() {
                 self.give_way();
             }
         }

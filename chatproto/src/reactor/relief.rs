@@ -51,6 +51,17 @@ impl Reactor {
         most.is_some_and(|lane| lane.send(Mail::GiveWay).is_ok())
     }
 
+    /// As long as there are more connections than there may be, those give way that this loop has
+    /// and that only wait for their end. Whether that is enough.
+    pub(super) fn keep_to_limit(&mut self) -> bool {
+        loop {
+            let is_kept = self.shared.connections() <= self.limits.connections;
+            if is_kept || !self.close_oldest_lingering() {
+                return is_kept;
+            }
+        }
+    }
+
     /// Closes the connection that has waited longest for its peer's end, and says so to the loop
     /// that accepts. False if there is none.
     pub(super) fn close_oldest_lingering(&mut self) -> bool {
@@ -74,6 +85,7 @@ impl Reactor {
         self.conns.give_back();
         self.dirty.give_back();
         self.ready.give_back();
+        self.ready_others.give_back();
         self.gone.give_back();
         self.drained.give_back();
         self.deadlines.give_back();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::hub::ConnId;
 use crate::spare::GiveBack;
 
-use super::{Reactor, SHRINK, clock};
+use super::{OTHERS_MOST, Reactor, SHRINK, clock};
 
 /// What is due for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,10 +30,15 @@ pub(super) enum Due {
 /// Nanoseconds since the timers were made: half the size of an [`Instant`].
 type Nanos = u64;
 
+/// When, the slot, the generation, what.
+type Entry = (Nanos, u32, u32, Due);
+
 #[derive(Debug)]
 pub(super) struct Timers {
     epoch: Instant,
-    heap: BinaryHeap<Reverse<(Nanos, u32, u32, Due)>>,
+    heap: BinaryHeap<Reverse<Entry>>,
+    /// Those that end a connection, which takes longer than what else is due.
+    ends: BinaryHeap<Reverse<Entry>>,
     /// The deadlines for registration come in order, as each is as far ahead as the others: no heap
     /// for these, of which every connection has one. Those that come out of order, because they are
     /// less far ahead since a moment ago, are in the heap.
@@ -42,8 +47,8 @@ pub(super) struct Timers {
 
 impl Timers {
     pub(super) fn new() -> Self {
-        let (heap, registrations) = (BinaryHeap::new(), VecDeque::new());
-        Timers { epoch: clock::instant(), heap, registrations }
+        let (heap, ends, registrations) = Default::default();
+        Timers { epoch: clock::instant(), heap, ends, registrations }
     }
 
     pub(super) fn add(&mut self, at: Instant, due: Due, conn: ConnId) {
@@ -52,19 +57,30 @@ impl Timers {
             Due::Registration if self.registrations.back().is_none_or(|&(last, ..)| last <= at) => {
                 self.registrations.push_back((at, conn.slot, conn.generation));
             }
+            Due::Registration | Due::Close => {
+                self.ends.push(Reverse((at, conn.slot, conn.generation, due)))
+            }
             due => self.heap.push(Reverse((at, conn.slot, conn.generation, due))),
         }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        let heap = self.heap.peek().map(|Reverse((at, ..))| *at);
+        let first = |heap: &BinaryHeap<Reverse<Entry>>| heap.peek().map(|Reverse((at, ..))| *at);
         let registration = self.registrations.front().map(|(at, ..)| *at);
-        let next = [heap, registration].into_iter().flatten().min()?;
+        let next = [first(&self.heap), first(&self.ends), registration];
+        let next = next.into_iter().flatten().min()?;
         Some(self.epoch + Duration::from_nanos(next))
     }
 
-    /// Takes an entry whose time has come: what is due, for which slot and generation.
+    /// Takes an entry whose time has come: what is due, for which slot and generation. Those that
+    /// end a connection are for [`Timers::pop_end`].
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Due, u32, u32)> {
+        let now = self.nanos(now);
+        pop_due(&mut self.heap, now)
+    }
+
+    /// The same for what may end a connection.
+    pub(super) fn pop_end(&mut self, now: Instant) -> Option<(Due, u32, u32)> {
         let now = self.nanos(now);
         if let Some(&(at, slot, generation)) = self.registrations.front()
             && at <= now
@@ -75,16 +91,13 @@ impl Timers {
             }
             return Some((Due::Registration, slot, generation));
         }
-        let Reverse((at, ..)) = self.heap.peek()?;
-        if *at > now {
-            return None;
-        }
-        self.heap.pop().map(|Reverse((_, slot, generation, due))| (due, slot, generation))
+        pop_due(&mut self.ends, now)
     }
 
     /// Gives back the memory that many timers needed.
     pub(super) fn shrink(&mut self) {
         self.heap.give_back();
+        self.ends.give_back();
         self.registrations.give_back();
     }
 
@@ -94,10 +107,21 @@ impl Timers {
     }
 }
 
+fn pop_due(heap: &mut BinaryHeap<Reverse<Entry>>, now: Nanos) -> Option<(Due, u32, u32)> {
+    heap.peek().filter(|Reverse((at, ..))| *at <= now)?;
+    heap.pop().map(|Reverse((_, slot, generation, due))| (due, slot, generation))
+}
+
 impl Reactor {
     /// Does, or has done, what is due.
     pub(super) fn fire_timers(&mut self, now: Instant) {
-        while let Some((due, slot, generation)) = self.timers.pop(now) {
+        let mut ended = 0;
+        loop {
+            let next = match self.timers.pop(now) {
+                None if ended < OTHERS_MOST => self.timers.pop_end(now),
+                next => next,
+            };
+            let Some((due, slot, generation)) = next else { break };
             self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
@@ -106,6 +130,7 @@ impl Reactor {
                     let id = conn.id;
                     self.deadlines.push(id);
                     self.settle(slot);
+                    ended += 1;
                 }
                 Due::Registration => {}
                 // if bytes came meanwhile, they have set a timer of their own
@@ -121,7 +146,10 @@ impl Reactor {
                     conn.is_paced = false;
                     self.make_dirty(slot);
                 }
-                Due::Close => self.handle_close_due(slot, now),
+                Due::Close => {
+                    self.handle_close_due(slot, now);
+                    ended += 1;
+                }
                 Due::Patience(_) if conn.patience() == Some(due) => {
                     let id = conn.id;
                     self.overdue.push(id);

@@ -1,6 +1,6 @@
 //! Which core does what, and what may wait: the server has the first core, honest clients and
 //! attackers share the second, where attackers give way. They stand for other machines, whose work
-//! must not look like the server's.
+//! must not look like the server's: what an honest client waits for the core would be.
 
 use std::process::Command;
 use std::thread;

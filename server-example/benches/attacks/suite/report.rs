@@ -160,9 +160,15 @@ fn machine() -> String {
         .map_or("unknown processor", |model| model.trim_start_matches(['\t', ' ', ':']));
     let release = read("/proc/sys/kernel/osrelease");
     let cores = models.len().max(1);
+    let order = if super::cores::are_honest_first() {
+        "an honest client runs as soon as it can (SCHED_FIFO)"
+    } else {
+        "attackers give way, as far as the scheduler has them do so: SCHED_FIFO for honest clients \
+         needs the superuser and `chrt`"
+    };
     format!(
         "{model}, {cores} cores, Linux {}; the server on the first core, attackers and honest \
-         clients on the second, where attackers give way",
+         clients on the second, where {order}",
         release.trim()
     )
 }
