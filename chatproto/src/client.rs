@@ -4,7 +4,10 @@
 //! that sends and one that receives.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream,
+    ToSocketAddrs,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +18,8 @@ use crate::limits::Limits;
 use crate::message::Message;
 use crate::name::UserName;
 use crate::session::{Session, SessionEvent};
+#[cfg(feature = "tls")]
+use crate::tls::{Channel, ClientTls};
 
 /// The least that a socket can be told to wait.
 const POLL: Duration = Duration::from_millis(1);
@@ -22,12 +27,62 @@ const POLL: Duration = Duration::from_millis(1);
 /// How long [`Client::close`] waits for the server to close.
 const CLOSE: Duration = Duration::from_secs(2);
 
+/// Where a server is: an address, or a host and a port, in each of the forms that the standard
+/// library has for them.
+pub trait ServerAddress: ToSocketAddrs {
+    /// The host as it was named: what a certificate of the server must be for, unless
+    /// another name is said. `None` stands for the address that is connected to.
+    fn host(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl ServerAddress for str {
+    fn host(&self) -> Option<&str> {
+        self.rsplit_once(':').map(|(host, _)| host)
+    }
+}
+
+impl ServerAddress for String {
+    fn host(&self) -> Option<&str> {
+        self.as_str().host()
+    }
+}
+
+impl ServerAddress for (&str, u16) {
+    fn host(&self) -> Option<&str> {
+        Some(self.0)
+    }
+}
+
+impl ServerAddress for (String, u16) {
+    fn host(&self) -> Option<&str> {
+        Some(&self.0)
+    }
+}
+
+impl ServerAddress for SocketAddr {}
+impl ServerAddress for SocketAddrV4 {}
+impl ServerAddress for SocketAddrV6 {}
+impl ServerAddress for (IpAddr, u16) {}
+impl ServerAddress for (Ipv4Addr, u16) {}
+impl ServerAddress for (Ipv6Addr, u16) {}
+impl ServerAddress for &[SocketAddr] {}
+
+impl<T: ServerAddress + ?Sized> ServerAddress for &T {
+    fn host(&self) -> Option<&str> {
+        (**self).host()
+    }
+}
+
 /// Makes a [`Client`]; see [`Client::builder`].
 #[derive(Clone, Debug)]
 pub struct ClientBuilder {
     name: String,
     timeout: Duration,
     limits: Limits,
+    #[cfg(feature = "tls")]
+    tls: Option<ClientTls>,
 }
 
 impl ClientBuilder {
@@ -45,6 +100,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Speaks TLS with the server. Default: no.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Connects and registers.
     ///
     /// # Errors
@@ -52,10 +115,12 @@ impl ClientBuilder {
     /// * [`ClientError::Refused`]: the server did not, and says why.
     /// * [`ClientError::Timeout`], [`ClientError::Closed`], [`ClientError::Io`]: there is no such
     ///   server, or it did not answer.
-    pub fn connect(self, address: impl ToSocketAddrs) -> Result<Client, ClientError> {
+    /// * `ClientError::Tls`: TLS was asked for and cannot be had, or the server is not the one that
+    ///   is trusted; the name was not sent.
+    pub fn connect(self, address: impl ServerAddress) -> Result<Client, ClientError> {
         let deadline = Deadline::new("connecting and registering", self.timeout);
         let name = UserName::from_bytes(self.name.as_bytes(), self.limits.name)?;
-        let stream = connect(address, deadline)?;
+        let stream = connect(&address, deadline)?;
         let io = |doing: &str| {
             let doing = doing.to_owned();
             move |source| ClientError::Io { doing, source }
@@ -65,10 +130,24 @@ impl ClientBuilder {
         let local = stream.local_addr().map_err(io("the connection was lost"))?;
         let ip = local.ip().to_canonical().to_string();
         let session = Mutex::new(Session::with_limits(name, ip, self.limits.clone()));
-        let shared = Arc::new(Connection { stream, session, writing: Mutex::new(()) });
+        #[cfg(feature = "tls")]
+        let tls = match &self.tls {
+            Some(tls) => {
+                let channel = Channel::new(tls, address.host(), peer)?;
+                shake_hands(&channel, &stream, deadline)?;
+                Some(channel)
+            }
+            None => None,
+        };
+        let wire = Wire {
+            stream,
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        let buffer = vec![0; wire.read_size()].into();
+        let shared = Arc::new(Connection { wire, session, writing: Mutex::new(()) });
         let sender = ClientSender { shared: Arc::clone(&shared) };
-        let mut receiver =
-            ClientReceiver { shared, buffer: vec![0; 16 * 1024].into(), timeout: None };
+        let mut receiver = ClientReceiver { shared, buffer, timeout: None };
         sender.flush()?;
         let welcome = receiver.registration(deadline)?;
         Ok(Client { sender, receiver, welcome, peer, local })
@@ -105,7 +184,7 @@ impl Client {
     /// # Errors
     /// As there.
     pub fn connect(
-        address: impl ToSocketAddrs,
+        address: impl ServerAddress,
         name: impl Into<String>,
     ) -> Result<Self, ClientError> {
         Client::builder(name).connect(address)
@@ -114,7 +193,13 @@ impl Client {
     /// A client that is to register `name`.
     pub fn builder(name: impl Into<String>) -> ClientBuilder {
         let (timeout, limits) = (Duration::from_secs(10), Limits::default());
-        ClientBuilder { name: name.into(), timeout, limits }
+        ClientBuilder {
+            name: name.into(),
+            timeout,
+            limits,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// The registered name, normalised.
@@ -197,10 +282,62 @@ impl Client {
     }
 }
 
+/// The bytes of a connection: a socket, with TLS or without.
+#[derive(Debug)]
+struct Wire {
+    stream: TcpStream,
+    #[cfg(feature = "tls")]
+    tls: Option<Channel>,
+}
+
+impl Wire {
+    /// How much to read at a time.
+    fn read_size(&self) -> usize {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return 32 * 1024;
+        }
+        16 * 1024
+    }
+
+    /// To be called by one thread at a time.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.read(&self.stream, buffer);
+        }
+        (&self.stream).read(buffer)
+    }
+
+    /// To be called by one thread at a time.
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.write_all(&self.stream, bytes);
+        }
+        (&self.stream).write_all(bytes)
+    }
+
+    /// Nothing more will be written.
+    fn finish(&self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            tls.finish(&self.stream)?;
+        }
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    /// Ends both directions at once.
+    fn close(&self) {
+        // an error means that it is closed
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
 /// What both halves share.
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     session: Mutex<Session>,
     /// Held by the thread that writes, so that objects do not mix. Never taken under `session`.
     writing: Mutex<()>,
@@ -254,9 +391,7 @@ impl ClientSender {
                 }
                 continue;
             }
-            (&self.shared.stream)
-                .write_all(&bytes)
-                .map_err(|source| lost(source, "cannot send"))?;
+            self.shared.wire.write_all(&bytes).map_err(|source| lost(source, "cannot send"))?;
             self.shared.session().handle_transmitted(bytes.len(), Instant::now());
         }
     }
@@ -268,15 +403,14 @@ impl ClientSender {
     /// [`ClientError::Closed`] or [`ClientError::Io`] if what was sent may not have arrived.
     pub fn finish(&self) -> Result<(), ClientError> {
         self.flush()?;
-        let finished = self.shared.stream.shutdown(Shutdown::Write);
-        finished.map_err(|source| lost(source, "cannot close"))
+        let _writing = self.shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.wire.finish().map_err(|source| lost(source, "cannot close"))
     }
 
     /// Closes the connection at once, in both directions. A receiver that waits returns
     /// [`ClientError::Closed`].
     pub fn close(&self) {
-        // an error means that it is closed
-        let _ = self.shared.stream.shutdown(Shutdown::Both);
+        self.shared.wire.close();
     }
 }
 
@@ -323,7 +457,7 @@ impl ClientReceiver {
                 ) => return Ok(message),
                 Some(SessionEvent::Bad(error)) => {
                     if error.class() == ErrorClass::Framing {
-                        let _ = self.shared.stream.shutdown(Shutdown::Both);
+                        self.shared.wire.close();
                     }
                     return Err(error.into());
                 }
@@ -373,11 +507,11 @@ impl ClientReceiver {
     fn read(&mut self, deadline: Option<Deadline>) -> Result<(), ClientError> {
         let timeout = deadline.map(|deadline| deadline.left()).transpose()?;
         if timeout != self.timeout {
-            let set = self.shared.stream.set_read_timeout(timeout);
+            let set = self.shared.wire.stream.set_read_timeout(timeout);
             set.map_err(|source| lost(source, "cannot receive"))?;
             self.timeout = timeout;
         }
-        match (&self.shared.stream).read(&mut self.buffer) {
+        match self.shared.wire.read(&mut self.buffer) {
             Ok(0) => {
                 let mut session = self.shared.session();
                 session.handle_end();
@@ -387,7 +521,7 @@ impl ClientReceiver {
                 self.shared.session().handle_input(&self.buffer[..length], Instant::now());
                 Ok(())
             }
-            // a time-out: the caller asks its deadline
+            // a time-out, or nothing for the session: the caller asks its deadline
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Ok(())
             }
@@ -409,7 +543,7 @@ impl Iterator for ClientReceiver {
 }
 
 /// Tries the addresses one after the other.
-fn connect(address: impl ToSocketAddrs, deadline: Deadline) -> Result<TcpStream, ClientError> {
+fn connect(address: &impl ToSocketAddrs, deadline: Deadline) -> Result<TcpStream, ClientError> {
     let io = |doing: &str, source| ClientError::Io { doing: doing.to_owned(), source };
     let addresses = address
         .to_socket_addrs()
@@ -427,8 +561,37 @@ fn connect(address: impl ToSocketAddrs, deadline: Deadline) -> Result<TcpStream,
     Err(failure)
 }
 
+/// Makes the TLS of a connection, in the time that there is.
+#[cfg(feature = "tls")]
+fn shake_hands(tls: &Channel, stream: &TcpStream, deadline: Deadline) -> Result<(), ClientError> {
+    loop {
+        let left = Some(deadline.left()?);
+        stream
+            .set_read_timeout(left)
+            .and_then(|()| stream.set_write_timeout(left))
+            .map_err(|source| lost(source, "cannot configure the connection"))?;
+        match tls.shake_hands(stream) {
+            Ok(false) => {}
+            Ok(true) => break,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return Err(lost(error, "the TLS handshake failed")),
+        }
+    }
+    let blocking = stream.set_read_timeout(None).and_then(|()| stream.set_write_timeout(None));
+    blocking.map_err(|source| lost(source, "cannot configure the connection"))
+}
+
 /// What an error of the socket means.
 fn lost(source: io::Error, doing: &str) -> ClientError {
+    #[cfg(feature = "tls")]
+    let source = match source.downcast() {
+        Ok(error) => return ClientError::Tls(error),
+        Err(source) => source,
+    };
     match source.kind() {
         ErrorKind::BrokenPipe | ErrorKind::NotConnected => ClientError::Closed,
         _ => ClientError::Io { doing: doing.to_owned(), source },

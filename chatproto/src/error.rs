@@ -243,6 +243,10 @@ pub enum ClientError {
     /// The server sent something that is not a message.
     #[error("the server sent something that is not a message: {0}")]
     Decode(#[from] DecodeError),
+    /// TLS cannot be had, or the server is not the one that is trusted.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// The operating system refused.
     #[error("{doing}: {source}")]
     Io {

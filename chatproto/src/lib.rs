@@ -58,9 +58,11 @@
 //! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
+//! | `tls` | TLS for both, with the feature `tls` |
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 mod chunk;
 #[cfg(test)]
 mod chunk_tests;
@@ -71,6 +73,7 @@ pub mod endpoint;
 pub mod error;
 mod extension;
 pub mod handshake;
+pub mod history;
 pub mod hub;
 #[cfg(any(test, fuzzing))]
 mod hub_model_tests;
@@ -81,23 +84,31 @@ mod outbox;
 mod reactor;
 pub mod server;
 pub mod session;
+mod spare;
 mod sync;
 mod text;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod workers;
 
-pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender};
+pub use accounts::{AccountOrder, AccountPolicy, Accounts, Credentials, Granted, Password};
+pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
 pub use endpoint::{Handler, Request};
 pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
 pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
+pub use history::History;
 pub use hub::{
-    Act, Ban, BanTarget, Completion, ConnId, Departure, Effect, Event, Hub, HubBuilder, Now,
-    Outgoing, Output, Role, Token,
+    Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten,
+    HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role, Selection,
+    Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};
-pub use name::{EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_invisible};
+pub use name::{
+    EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_ignorable, is_invisible,
+};
 pub use outbox::SlowReader;
 pub use server::{Server, ServerBuilder, ServerHandle};
 pub use session::{Session, SessionEvent};

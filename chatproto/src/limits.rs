@@ -62,7 +62,8 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Outbound memory of all connections together; shared bytes count once. Default 256 MiB.
     pub queue_total: usize,
-    /// How long the queue of a connection that is being closed may drain. Default 10 s.
+    /// How long the queue of a connection that is being closed may drain, and how long an endpoint
+    /// or a directory may take for a user whose connection has ended. Default 10 s.
     pub drain: Duration,
     /// How long bytes of the peer are read and thrown away after the last words, so that no reset
     /// destroys them (B16). Default 2 s.
@@ -76,11 +77,14 @@ pub struct Limits {
     pub errors: usize,
     /// Most rooms that one user may be in. Default 100.
     pub rooms: usize,
-    /// Most connections at a time. Those that were refused do not count; past the bound they are
-    /// not waited for either. Default: no bound of its own; the operating system's applies.
+    /// Most connections at a time. Those that were refused do not count, nor those that have been
+    /// sent everything and only wait for their peer's end; past the bound the oldest of these
+    /// gives way to each new connection. Default: no bound of its own; the operating system's
+    /// applies.
     pub connections: usize,
-    /// Most connections of one address that is not loopback, or of one IPv6 network of 64 bits;
-    /// those that were refused do not count. Default 64: a class room behind one router.
+    /// Most connections of one address that is not loopback, counted likewise. Of IPv6 a network of
+    /// 64 bits counts as one address, but for link-local ones, each of which counts by itself.
+    /// Default 64: a class room behind one router.
     pub per_address: usize,
 }
 

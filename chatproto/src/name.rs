@@ -39,7 +39,8 @@ pub enum NameError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// A control or format character, or a line separator (general categories Cc, Cf, Zl, Zp).
+    /// A control or format character, or a line separator (general categories Cc, Cf, Zl, Zp), or
+    /// another one that is shown as nothing ([`is_ignorable`]).
     #[error("a name must not contain the invisible character U+{code:04X}", code = u32::from(*.0))]
     ControlCharacter(char),
     /// One of `{`, `}` and `,`.
@@ -109,7 +110,7 @@ impl UserName {
         if name.len() > max_bytes {
             return Err(NameError::TooLong { limit: max_bytes });
         }
-        if let Some(bad) = name.chars().find(|&c| is_invisible(c)) {
+        if let Some(bad) = name.chars().find(|&c| is_invisible(c) || is_ignorable(c)) {
             return Err(NameError::ControlCharacter(bad));
         }
         if let Some(bad) = name.chars().find(|c| matches!(c, '{' | '}' | ',')) {
@@ -243,6 +244,41 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
+/// Whether a character is shown as nothing where it has no function: Unicode's property
+/// `Default_Ignorable_Code_Point`. Besides format characters these are fillers, which are letters,
+/// and variation selectors, which are marks: what else is the same with and without them looks the
+/// same. In texts they have their uses (`❤` with U+FE0F is red); in a name they are refused.
+///
+/// ```
+/// use chatproto::{is_ignorable, is_invisible};
+///
+/// assert!(is_ignorable('\u{3164}') && !is_invisible('\u{3164}'), "the Hangul filler");
+/// assert!(is_ignorable('\u{fe0f}') && is_ignorable('\u{200b}') && !is_ignorable('❤'));
+/// ```
+pub fn is_ignorable(c: char) -> bool {
+    // DerivedCoreProperties.txt of Unicode 17.0.0; the blocks that it takes whole are for good
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
 /// The reserved name that `name` could be mistaken for, compared after NFKC and case folding.
 fn reserved(name: &str) -> Option<&'static str> {
     let folded: Cow<'_, str> = if name.is_ascii() {
@@ -260,6 +296,19 @@ mod tests {
     #[test]
     fn a_name_is_trimmed_and_composed() {
         assert_eq!(UserName::new(" jose\u{301}\r\n").unwrap().as_str(), "jos\u{e9}");
+    }
+
+    #[test]
+    fn nothing_that_is_not_seen_makes_a_second_name() {
+        for c in ['\u{34f}', '\u{115f}', '\u{1160}', '\u{17b4}', '\u{180b}', '\u{180f}', '\u{2065}']
+            .into_iter()
+            .chain(['\u{3164}', '\u{fe00}', '\u{fe0f}', '\u{ffa0}', '\u{fff0}', '\u{e0100}'])
+        {
+            for name in [format!("alice{c}"), format!("{c}alice"), format!("al{c}ice"), c.into()] {
+                assert_eq!(UserName::new(&name), Err(NameError::ControlCharacter(c)), "{name:?}");
+            }
+        }
+        assert!(UserName::new("\u{2764}").is_ok() && UserName::new("한").is_ok());
     }
 
     #[test]

@@ -8,15 +8,21 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+use crate::accounts::{AccountPolicy, Accounts};
 use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
+use crate::history::{History, Inbox};
 use crate::hub::{Ban, BanTarget, Hub, HubBuilder, Now};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
-use crate::reactor::{self, Reactor, Setup, Shared};
-use crate::workers::{Workers, panic_text};
+#[cfg(feature = "tls")]
+use crate::reactor::Door;
+use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
+use crate::workers::{Applied, Workers, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
 const BACKLOG: i32 = 4096;
@@ -29,8 +35,14 @@ pub struct ServerBuilder {
     worker_threads: usize,
     slow_reader: SlowReader,
     observer: Option<Arc<dyn Observer>>,
-    directory: Option<Arc<dyn Directory>>,
-    has_handlers: bool,
+    applied: Applied,
+    history: Option<Box<dyn History>>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    is_tls_only: bool,
+    #[cfg(feature = "tls")]
+    tls_listen: Option<SocketAddr>,
 }
 
 impl ServerBuilder {
@@ -48,7 +60,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own, and as many more its directory.
+    /// How many threads run endpoints of the application's own, as many more its directory, and as
+    /// many its accounts.
     /// Default 4; they are started only if there is something to run.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
@@ -73,7 +86,49 @@ impl ServerBuilder {
     /// Who decides about names beyond this server. Default: nobody; a free name is given.
     #[must_use]
     pub fn directory(mut self, directory: impl Directory) -> Self {
-        self.directory = Some(Arc::new(directory));
+        self.applied.directory = Some(Arc::new(directory));
+        self
+    }
+
+    /// Has accounts, which are kept there. Default: there are none.
+    #[must_use]
+    pub fn accounts(mut self, policy: AccountPolicy, accounts: impl Accounts) -> Self {
+        self.hub = self.hub.accounts(policy);
+        self.applied.accounts = Some(Arc::new(accounts));
+        self
+    }
+
+    /// Has a history, which is kept there. Default: nothing is kept.
+    #[must_use]
+    pub fn history(mut self, history: impl History) -> Self {
+        self.hub = self.hub.history(&history.epoch(), history.next_id());
+        self.history = Some(Box::new(history));
+        self
+    }
+
+    /// Speaks TLS too, on the same port: the first byte of a connection tells TLS from text. Default:
+    /// text only.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Whether, with [`ServerBuilder::tls`], those who send a name in text are refused. Default: no.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_only(mut self, is_tls_only: bool) -> Self {
+        self.is_tls_only = is_tls_only;
+        self
+    }
+
+    /// Speaks TLS, with [`ServerBuilder::tls`], on this address and nothing else there; the other one
+    /// then speaks text. Default: both on one port.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls_listen(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.tls_listen = Some(address.into());
         self
     }
 
@@ -117,7 +172,7 @@ impl ServerBuilder {
             reason: error.0,
         };
         self.hub = self.hub.endpoint(name, help, handler).map_err(refused)?;
-        self.has_handlers = true;
+        self.applied.has_handlers = true;
         Ok(self)
     }
 
@@ -128,15 +183,16 @@ impl ServerBuilder {
     /// [`ServerError::Limits`] if there is no speaking under the limits, [`ServerError::Listen`] if
     /// the address is in use or not this machine's, and [`ServerError::Io`] if the system cannot give what the event loops need.
     pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
-        let limits = self.limits.checked().map_err(ServerError::Limits)?;
+        let limits = self.limits.clone().checked().map_err(ServerError::Limits)?;
         let address = address.into();
-        let listen = |source| ServerError::Listen { address: address.to_string(), source };
-        let listener = listen_on(address).map_err(listen)?;
-        let local_addr = listener.local_addr().map_err(listen)?;
+        let (listener, local_addr) = listen_on(address)?;
+        #[cfg(not(feature = "tls"))]
+        let listeners = vec![(listener, Entrance::Plain)];
+        #[cfg(feature = "tls")]
+        let (listeners, tls_addr) = self.entrances(listener)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
-        let workers = if self.has_handlers || self.directory.is_some() {
-            let workers =
-                Workers::start(self.worker_threads, self.has_handlers, self.directory.as_ref());
+        let workers = if self.applied.needs_threads() {
+            let workers = Workers::start(self.worker_threads, &self.applied);
             Some(workers.map_err(io("cannot start a worker thread"))?)
         } else {
             None
@@ -147,14 +203,40 @@ impl ServerBuilder {
             policy: self.slow_reader,
             observer: self.observer,
             workers,
-            has_directory: self.directory.is_some(),
+            has_directory: self.applied.directory.is_some(),
+            accounts: self.applied.accounts,
+            has_history: self.history.is_some(),
             threads: self.threads,
-            listener,
+            listeners,
         })
         .map_err(io("cannot make an event loop"))?;
-        Ok(Server { local_addr, shared, reactors })
+        Ok(Server {
+            local_addr,
+            #[cfg(feature = "tls")]
+            tls_addr,
+            shared,
+            reactors,
+            history: self.history,
+        })
+    }
+
+    /// The listeners, and how connections come in there; and where there is TLS only, if anywhere.
+    #[cfg(feature = "tls")]
+    fn entrances(&self, listener: TcpListener) -> Result<Entrances, ServerError> {
+        let Some(tls) = &self.tls else { return Ok((vec![(listener, Entrance::Plain)], None)) };
+        let door = Door::new(tls, self.is_tls_only);
+        let Some(address) = self.tls_listen else {
+            return Ok((vec![(listener, Entrance::Tls(door))], None));
+        };
+        let (tls_listener, tls_addr) = listen_on(address)?;
+        let first = if self.is_tls_only { Entrance::Tls(door.clone()) } else { Entrance::Plain };
+        let second = Entrance::Tls(door.beside(true));
+        Ok((vec![(listener, first), (tls_listener, second)], Some(tls_addr)))
     }
 }
+
+#[cfg(feature = "tls")]
+type Entrances = (Vec<(TcpListener, Entrance)>, Option<SocketAddr>);
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,8 +268,11 @@ impl fmt::Debug for ServerBuilder {
 /// ```
 pub struct Server {
     local_addr: SocketAddr,
+    #[cfg(feature = "tls")]
+    tls_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
     reactors: Vec<Reactor>,
+    history: Option<Box<dyn History>>,
 }
 
 impl Server {
@@ -201,14 +286,27 @@ impl Server {
             worker_threads: 4,
             slow_reader: SlowReader::default(),
             observer: None,
-            directory: None,
-            has_handlers: false,
+            applied: Applied::default(),
+            history: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            is_tls_only: false,
+            #[cfg(feature = "tls")]
+            tls_listen: None,
         }
     }
 
     /// The address it listens on, with the port that the system chose if it was asked to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of [`ServerBuilder::tls_listen`], if there is one, with the port that the system
+    /// chose if it was asked to.
+    #[cfg(feature = "tls")]
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addr
     }
 
     /// A handle for other threads: to stop the server, and to ask who is there.
@@ -224,6 +322,7 @@ impl Server {
     pub fn run(self) -> Result<(), ServerError> {
         let shared = &self.shared;
         let (mut joined, mut outcome) = (Vec::new(), Ok(()));
+        let history = self.history.map(|history| keep(history, shared)).transpose()?;
         for (lane, reactor) in self.reactors.into_iter().enumerate() {
             let guard = StopOnDrop(Arc::clone(shared));
             let run = move || {
@@ -248,6 +347,12 @@ impl Server {
             };
             outcome = outcome.and(ended);
         }
+        if let (Some(queue), Some(history)) = (&shared.history, history) {
+            queue.close();
+            let panicked =
+                |panic: Box<dyn std::any::Any + Send>| ServerError::Panicked(panic_text(&*panic));
+            outcome = outcome.and(history.join().map_err(panicked));
+        }
         outcome
     }
 }
@@ -256,6 +361,23 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("local_addr", &self.local_addr).finish_non_exhaustive()
     }
+}
+
+/// Starts the thread on which the history is kept.
+fn keep(
+    history: Box<dyn History>,
+    shared: &Arc<Shared>,
+) -> Result<thread::JoinHandle<()>, ServerError> {
+    let (inbox, guard) = (Inbox::new(Arc::clone(shared)), StopOnDrop(Arc::clone(shared)));
+    let run = move || {
+        let _guard = guard;
+        history.run(inbox);
+    };
+    let started = thread::Builder::new().name("chatproto-history".to_owned()).spawn(run);
+    started.map_err(|source| {
+        let doing = "cannot start the thread of the history";
+        ServerError::Io { doing, source }
+    })
 }
 
 /// One loop that ends, for whatever reason, ends the others.
@@ -362,6 +484,14 @@ impl ServerHandle {
         self.shared.hub().mutes(Now::system()).collect()
     }
 
+    /// Shows another certificate, with what is asked of clients, to those who connect from now on;
+    /// those who are connected notice nothing. False, and nothing is changed, if the server speaks
+    /// no TLS.
+    #[cfg(feature = "tls")]
+    pub fn replace_tls(&self, tls: &ServerTls) -> bool {
+        self.shared.replace_tls(tls)
+    }
+
     /// How many connections there are, registered or not.
     pub fn connections(&self) -> usize {
         self.shared.hub().connections()
@@ -374,14 +504,21 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // so that a restarted server need not wait for old connections; elsewhere it means another thing
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// Listens on the address; returns that with its port.
+fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        // so that a restarted server need not wait for old connections; elsewhere it means another
+        // thing
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = TcpListener::from(socket);
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    listen().map_err(|source| ServerError::Listen { address: address.to_string(), source })
 }
 
 /// The standard library's hasher is seeded by the system.

@@ -1,5 +1,5 @@
 //! The threads on which effects are carried out that may take their time: the application's
-//! endpoints, and its directory of names.
+//! endpoints, its directory of names, and its accounts.
 
 use std::hash::BuildHasher;
 use std::io;
@@ -9,6 +9,7 @@ use std::thread;
 
 use foldhash::quality::FixedState;
 
+use crate::accounts::{AccountOrder, Accounts};
 use crate::extension::Directory;
 use crate::hub::{Completion, Effect, Event};
 use crate::reactor::Shared;
@@ -21,43 +22,53 @@ pub(crate) struct Workers {
     calls: mpsc::Sender<Job>,
     /// The directory, a queue for each thread: what concerns one name is done in order.
     names: Vec<mpsc::Sender<Job>>,
+    /// Accounts: whoever is free takes the next.
+    accounts: mpsc::Sender<Job>,
+}
+
+/// Whose code runs on the threads.
+#[derive(Clone, Default)]
+pub(crate) struct Applied {
+    pub(crate) has_handlers: bool,
+    pub(crate) directory: Option<Arc<dyn Directory>>,
+    pub(crate) accounts: Option<Arc<dyn Accounts>>,
+}
+
+impl Applied {
+    /// Whether there is something to run.
+    pub(crate) fn needs_threads(&self) -> bool {
+        self.has_handlers || self.directory.is_some() || self.accounts.is_some()
+    }
 }
 
 impl Workers {
-    /// Starts `count` threads for endpoints, and as many for a directory. They end when this is
-    /// dropped.
-    pub(crate) fn start(
-        count: usize,
-        has_handlers: bool,
-        directory: Option<&Arc<dyn Directory>>,
-    ) -> io::Result<Self> {
-        let (calls, receiver) = mpsc::channel();
-        let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..if has_handlers { count } else { 0 } {
-            let receiver = Arc::clone(&receiver);
-            let next = move || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-            spawn(format!("chatproto-call-{number}"), next, None)?;
-        }
-        let names = directory.map_or(0..0, |_| 0..count).map(|number| {
+    /// Starts `count` threads for endpoints, as many for a directory, and as many for accounts, each
+    /// where there is such a thing. They end when this is dropped.
+    pub(crate) fn start(count: usize, applied: &Applied) -> io::Result<Self> {
+        let calls = pool("call", if applied.has_handlers { count } else { 0 }, applied)?;
+        let accounts = pool("account", applied.accounts.as_ref().map_or(0, |_| count), applied)?;
+        let names = applied.directory.as_ref().map_or(0..0, |_| 0..count).map(|number| {
             let (sender, receiver) = mpsc::channel();
             let next = move || receiver.recv().ok();
-            spawn(format!("chatproto-name-{number}"), next, directory.cloned())?;
+            spawn(format!("chatproto-name-{number}"), next, applied.clone())?;
             Ok(sender)
         });
-        Ok(Workers { calls, names: names.collect::<io::Result<_>>()? })
+        Ok(Workers { calls, names: names.collect::<io::Result<_>>()?, accounts })
     }
 
     /// No threads: whoever has the receiver carries out what is queued.
     #[cfg(test)]
     pub(crate) fn by_hand() -> (Self, mpsc::Receiver<Job>) {
         let (calls, receiver) = mpsc::channel();
-        (Workers { names: vec![calls.clone()], calls }, receiver)
+        (Workers { names: vec![calls.clone()], accounts: calls.clone(), calls }, receiver)
     }
 
     /// Queues an effect. A connection has one at a time, so the queues are bounded.
     pub(crate) fn submit(&self, effect: Effect, shared: &Arc<Shared>) {
         let queue = match &effect {
             Effect::Call { .. } => &self.calls,
+            Effect::Account { .. } => &self.accounts,
+            Effect::History { .. } => unreachable!("the history has a queue of its own"),
             Effect::Claim { name, .. } | Effect::Release { name } => {
                 let hash = FixedState::with_seed(0).hash_one(name.as_str());
                 &self.names[hash as usize % self.names.len()]
@@ -68,20 +79,33 @@ impl Workers {
     }
 }
 
+/// Starts threads that share a queue.
+fn pool(what: &str, count: usize, applied: &Applied) -> io::Result<mpsc::Sender<Job>> {
+    let (sender, receiver) = mpsc::channel();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for number in 0..count {
+        let receiver = Arc::clone(&receiver);
+        let next = move || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        spawn(format!("chatproto-{what}-{number}"), next, applied.clone())?;
+    }
+    Ok(sender)
+}
+
 fn spawn(
     name: String,
     mut next: impl FnMut() -> Option<Job> + Send + 'static,
-    directory: Option<Arc<dyn Directory>>,
+    applied: Applied,
 ) -> io::Result<()> {
     let run = move || {
         while let Some((effect, shared)) = next() {
-            carry_out(effect, directory.as_deref(), &shared);
+            carry_out(effect, &applied, &shared);
         }
     };
     thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
-fn carry_out(effect: Effect, directory: Option<&dyn Directory>, shared: &Shared) {
+fn carry_out(effect: Effect, applied: &Applied, shared: &Shared) {
+    let directory = applied.directory.as_deref();
     match effect {
         Effect::Claim { token, name, address } => {
             let claim = || directory.map_or(Ok(()), |directory| directory.claim(&name, address));
@@ -100,6 +124,30 @@ fn carry_out(effect: Effect, directory: Option<&dyn Directory>, shared: &Shared)
         Effect::Call { token, handler, request } => {
             let answer = guarded(&request.endpoint, shared, || handler.handle(&request));
             shared.complete(token, answer.map_or(Completion::Failed, Completion::Answered));
+        }
+        Effect::Account { token, order } => {
+            let accounts = applied.accounts.as_deref();
+            let ask = || accounts.map_or(Completion::Failed, |accounts| ask(accounts, &order));
+            let completion = guarded("the accounts", shared, ask);
+            shared.complete(token, completion.unwrap_or(Completion::Failed));
+        }
+        Effect::History { token, .. } => shared.complete(token, Completion::Failed),
+    }
+}
+
+fn ask(accounts: &dyn Accounts, order: &AccountOrder) -> Completion {
+    match order {
+        AccountOrder::Register(credentials) => {
+            Completion::Registered(accounts.register(credentials))
+        }
+        AccountOrder::Login(credentials) => {
+            Completion::LoggedIn(credentials.name.clone(), accounts.login(credentials))
+        }
+        AccountOrder::ChangePassword(credentials, new) => {
+            Completion::PasswordChanged(accounts.change_password(credentials, new))
+        }
+        AccountOrder::Unregister(credentials) => {
+            Completion::Unregistered(accounts.unregister(credentials))
         }
     }
 }

@@ -5,12 +5,13 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{Limits, Server, ServerHandle};
+use chatproto::{Directory, Limits, Message, Server, ServerHandle, UserName};
 
 /// Counts the bytes that this process has allocated.
 struct Counting;
@@ -54,12 +55,23 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// What each of many connections costs that send these pieces, one after the other.
 fn cost(address: SocketAddr, handle: &ServerHandle, before: usize, pieces: &[&[u8]]) -> usize {
+    cost_of(address, handle, before, pieces.len(), |_, piece| pieces[piece].to_vec())
+}
+
+/// The same with so many pieces, which depend on the connection's number and their own.
+fn cost_of(
+    address: SocketAddr,
+    handle: &ServerHandle,
+    before: usize,
+    pieces: usize,
+    piece: impl Fn(usize, usize) -> Vec<u8>,
+) -> usize {
     let mut streams = Vec::with_capacity(COUNT);
     streams.extend((0..COUNT).map(|_| TcpStream::connect(address).unwrap()));
     eventually("all are connected", || handle.connections() == COUNT);
-    for piece in pieces {
-        for stream in &mut streams {
-            stream.write_all(piece).unwrap();
+    for number in 0..pieces {
+        for (connection, stream) in streams.iter_mut().enumerate() {
+            stream.write_all(&piece(connection, number)).unwrap();
         }
     }
     // what was sent is read when more of it costs no more
@@ -80,6 +92,11 @@ fn cost(address: SocketAddr, handle: &ServerHandle, before: usize, pieces: &[&[u
 
 /// The only test here: what else ran at the same time would be counted too.
 #[test]
+fn what_connections_cost() {
+    a_connection_without_a_name_costs_little();
+    a_connection_whose_name_is_not_decided_about_costs_little();
+}
+
 fn a_connection_without_a_name_costs_little() {
     let mut limits = Limits::default();
     limits.registration = Duration::from_secs(3600);
@@ -104,6 +121,38 @@ fn a_connection_without_a_name_costs_little() {
         println!("{what}: {cost} bytes");
         assert!(cost > 0 && cost <= MOST, "{what}: {cost} bytes for each connection");
     }
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+/// A directory that never decides.
+struct Undecided(Mutex<mpsc::Receiver<()>>);
+
+impl Directory for Undecided {
+    fn claim(&self, _: &UserName, _: IpAddr) -> Result<(), String> {
+        // the other end is dropped at the end of the test
+        let _ = self.0.lock().unwrap().recv();
+        Ok(())
+    }
+}
+
+/// What stands behind a name waits for the directory, and a name is not registered before that.
+fn a_connection_whose_name_is_not_decided_about_costs_little() {
+    let mut limits = Limits::default();
+    limits.registration = Duration::from_secs(3600);
+    let (release, held) = mpsc::channel();
+    let builder = Server::builder().limits(limits).threads(2);
+    let server = builder.directory(Undecided(Mutex::new(held))).bind(([127, 0, 0, 1], 0)).unwrap();
+    let (address, handle) = (server.local_addr(), server.handle());
+    let running = thread::spawn(move || server.run());
+    let before = LIVE.load(Ordering::SeqCst);
+    let message = Message::new("", "", "bob", "x".repeat(1_000)).to_json();
+    // a name for each, as they would be refused otherwise
+    let all = |number: usize| format!("user{number}\n{}", message.repeat(40)).into_bytes();
+    let cost = cost_of(address, &handle, before, 1, |number, _| all(number));
+    println!("a name and messages, undecided: {cost} bytes");
+    assert!(cost > 0 && cost <= MOST, "{cost} bytes for each connection");
+    drop(release);
     handle.stop();
     running.join().unwrap().unwrap();
 }

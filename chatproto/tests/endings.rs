@@ -110,6 +110,55 @@ fn the_deadline_for_registration_holds_for_a_directory_too() {
     drop(release);
 }
 
+/// An endpoint that never answers holds nobody whose connection has ended, not for ever.
+#[test]
+fn one_who_has_ended_does_not_wait_for_a_command_without_end() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let mut limits = limits();
+    limits.drain = Duration::from_millis(200);
+    let server = TestServer::with(limits, move |builder| {
+        let wait = move |_: &Request| {
+            // the other end is dropped at the end of the test
+            let _ = held.lock().unwrap().recv();
+            Ok("done".to_owned())
+        };
+        builder.endpoint("/wait", "Waits.", wait).unwrap()
+    });
+    // the end comes with the command, and after it
+    let mut early = Raw::join(server.address, "early");
+    early.send("/wait", "");
+    early.finish();
+    let mut late = Raw::join(server.address, "late");
+    late.send("/wait", "");
+    let mut other = Raw::join(server.address, "other");
+    other.fence();
+    late.finish();
+    for peer in [&mut early, &mut late] {
+        assert_eq!(peer.read_to_end(), []);
+    }
+    eventually("their names are free", || server.handle.users() == ["other"]);
+    eventually("their connections are gone", || server.handle.connections() == 1);
+    drop(release);
+}
+
+/// Who has left keeps nobody out while it is slow to go: its place is another's.
+#[test]
+fn one_who_only_waits_for_the_end_takes_no_place() {
+    let mut limits = limits();
+    limits.connections = 1;
+    limits.linger = Duration::from_secs(3600);
+    let server = TestServer::with(limits, |builder| builder);
+    let mut stranger = Raw::connect(server.address);
+    stranger.write(b"GET / HTTP/1.1\r\n\r\n");
+    std::io::Read::read_to_end(&mut stranger.stream, &mut Vec::new()).unwrap();
+    let mut broken = Raw::join(server.address, "broken");
+    broken.write(b"]");
+    assert!(broken.read_to_end()[0].msg.contains("closed"));
+    Raw::join(server.address, "alice");
+    drop((stranger, broken));
+}
+
 /// Commands that wait for the application are decoded in time that grows with their number.
 #[test]
 fn a_pipeline_of_commands_costs_no_more_than_its_length() {

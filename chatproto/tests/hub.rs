@@ -312,6 +312,19 @@ fn a_network_of_ipv6_counts_as_one_address() {
 }
 
 #[test]
+fn hosts_of_one_link_are_not_one_address() {
+    let mut limits = Limits::default();
+    limits.per_address = 1;
+    let mut house = House::of(Hub::builder().limits(limits));
+    for host in 1..=20 {
+        house.connect(format!("fe80::{host:x}").parse().unwrap());
+    }
+    assert!(house.mail().is_empty());
+    let again = house.connect("fe80::1".parse().unwrap());
+    assert!(house.mail().refusal(again).contains("your address"));
+}
+
+#[test]
 fn loopback_has_as_many_connections_as_it_likes() {
     let mut limits = Limits::default();
     limits.per_address = 2;

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use chatproto::{Event, is_invisible};
+use chatproto::{Event, is_ignorable, is_invisible};
 use jiff::Zoned;
 use serde::Serialize;
 
@@ -174,7 +174,7 @@ impl<'a> Entry<'a> {
         let json = serde_json::to_string(self).expect("strings and numbers are JSON");
         let mut line = String::with_capacity(json.len());
         for c in json.chars() {
-            if is_invisible(c) {
+            if is_invisible(c) || is_ignorable(c) {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     // writing to a string does not fail
                     let _ = write!(line, "\\u{unit:04x}");

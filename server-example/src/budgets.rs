@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Registered,
     Refused,
     Stranger,
+    HandshakeFailed,
     BadInput,
     Departed,
     /// Departed because the server would have it no longer.
@@ -30,11 +31,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 13] = [
+    pub(crate) const ALL: [Kind; 14] = [
         Kind::Connected,
         Kind::Registered,
         Kind::Refused,
         Kind::Stranger,
+        Kind::HandshakeFailed,
         Kind::BadInput,
         Kind::Departed,
         Kind::CutOff,
@@ -53,6 +55,7 @@ impl Kind {
             Event::Registered { .. } => Kind::Registered,
             Event::Refused { .. } => Kind::Refused,
             Event::Stranger { .. } => Kind::Stranger,
+            Event::HandshakeFailed { .. } => Kind::HandshakeFailed,
             Event::BadInput { .. } => Kind::BadInput,
             Event::Departed { reason, .. } if is_cut_off(*reason) => Kind::CutOff,
             Event::Departed { .. } => Kind::Departed,
@@ -69,9 +72,12 @@ impl Kind {
     pub(crate) fn level(self) -> Level {
         match self {
             Kind::HandlerPanicked | Kind::Unaudited => Level::ERROR,
-            Kind::Refused | Kind::BadInput | Kind::CutOff | Kind::AcceptPaused | Kind::Denied => {
-                Level::WARN
-            }
+            Kind::Refused
+            | Kind::HandshakeFailed
+            | Kind::BadInput
+            | Kind::CutOff
+            | Kind::AcceptPaused
+            | Kind::Denied => Level::WARN,
             Kind::Registered | Kind::Departed | Kind::Renamed => Level::INFO,
             Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
         }
@@ -83,6 +89,7 @@ impl Kind {
             Kind::Registered => "registered",
             Kind::Refused => "refused",
             Kind::Stranger => "no chat client",
+            Kind::HandshakeFailed => "TLS failed",
             Kind::BadInput => "bad input",
             Kind::Departed => "departed",
             Kind::CutOff => "departed, too slow or broken or erring",

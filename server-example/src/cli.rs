@@ -12,6 +12,8 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::{self, Environment, LayerError, Layers, Settings};
 use crate::failure::Failure;
 use crate::load::LoadOptions;
+use crate::tls::cert::CertOptions;
+use crate::tls::{ClientTlsOptions, TlsOptions};
 use crate::units::{Address, PerSecond, Size, Span};
 
 /// What the program was asked to do.
@@ -21,6 +23,7 @@ pub(crate) enum Command {
     Chat(ChatOptions),
     Check(Box<crate::check::Options>),
     Load(Box<LoadOptions>),
+    Cert(CertOptions),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -59,6 +62,9 @@ pub(crate) struct ServeOptions {
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
     pub(crate) log: Level,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
 
     #[command(flatten)]
     pub(crate) moderation: ModerationOptions,
@@ -218,6 +224,9 @@ pub(crate) struct ChatOptions {
     /// Whether to use colours; auto means in a terminal, unless NO_COLOR is set
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
+
+    #[command(flatten)]
+    pub(crate) tls: ClientTlsOptions,
 }
 
 /// How much is logged.
@@ -315,7 +324,7 @@ pub(crate) fn parse_in(
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example cert new|show [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -345,7 +354,7 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "chat" | "check" | "load" | "serve") => {
+        Some(command) if matches!(&*command, "cert" | "chat" | "check" | "load" | "serve") => {
             format!(" {command}")
         }
         _ => String::new(),

@@ -14,6 +14,7 @@
 //!          ├───► load                         how much a server carries, and what it loses
 //!          └───► check ─► raw                 whether others speak the protocol
 //!
+//! tls: certificates, of the server and of those whom the client trusts
 //! units, text: what both sides parse and print
 //! ```
 //!
@@ -34,6 +35,7 @@ mod reload;
 mod serve;
 mod stderr;
 mod text;
+mod tls;
 mod token;
 mod units;
 
@@ -47,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Chat(options) => chat::run(&options),
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Load(options) => load::run(&options),
+        cli::Command::Cert(options) => tls::cert::run(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

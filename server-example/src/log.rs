@@ -113,6 +113,9 @@ impl Journal {
             Event::Stranger { address, protocol, .. } => {
                 debug!(%address, protocol, "no chat client");
             }
+            Event::HandshakeFailed { address, reason, .. } => {
+                warn!(%address, reason = %Quoted(reason), "TLS failed");
+            }
             Event::BadInput { name, error, .. } => {
                 warn!(name = %Quoted(name.as_str()), %error, "bad input");
             }

@@ -18,6 +18,7 @@ use crate::log::{self, Journal};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::stderr;
 use crate::text::visible;
+use crate::tls::Material;
 use crate::token::AdminToken;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
@@ -61,7 +62,8 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let token = AdminToken::find(options.moderation.admin_token.as_deref())?;
     let audit = Arc::new(AuditLog::open(options.moderation.audit_log.as_deref())?);
     let journal = Arc::new(Journal::new(options.log.into()));
-    let plan = Plan { options, limits, token, journal: Arc::clone(&journal), audit };
+    let tls = Material::load(&options.tls)?;
+    let plan = Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit };
     let server = plan.bind()?;
     let handle = server.handle();
     let bans = Bans::new(handle.clone(), &options.moderation.ban);
@@ -71,6 +73,7 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
         token: plan.token.clone(),
         audit: Arc::clone(&plan.audit),
         bans,
+        has_tls: plan.tls.is_some(),
     };
     let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
     let reloader = Reloader::new(options, log_level, reload::parts(running));
@@ -78,6 +81,12 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     plan.log_moderation();
+    if let Some(tls) = &plan.tls {
+        tls.log();
+    }
+    if let Some(address) = server.tls_addr() {
+        info!("TLS on {address}");
+    }
     announce(&server);
     let reporter = log::report(Arc::clone(&journal), handle);
     let outcome = server.run();
@@ -158,6 +167,7 @@ struct Plan<'a> {
     options: &'a ServeOptions,
     limits: Limits,
     token: Option<AdminToken>,
+    tls: Option<Material>,
     journal: Arc<Journal>,
     audit: Arc<AuditLog>,
 }
@@ -169,7 +179,7 @@ impl Plan<'_> {
         let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
         let mut refused = None;
         for address in listen.resolve().map_err(fail)? {
-            match self.builder().bind(address) {
+            match self.builder()?.bind(address) {
                 Ok(server) => return Ok(server),
                 Err(error) => refused = Some(Failure::Usage(cannot_listen(&error))),
             }
@@ -177,7 +187,7 @@ impl Plan<'_> {
         Err(refused.unwrap_or_else(|| fail("it has no address".to_owned())))
     }
 
-    fn builder(&self) -> ServerBuilder {
+    fn builder(&self) -> Result<ServerBuilder, Failure> {
         let (journal, audit) = (Arc::clone(&self.journal), Arc::clone(&self.audit));
         let observe = move |event: &Event| {
             journal.observe(event);
@@ -193,10 +203,13 @@ impl Plan<'_> {
         if let Some(token) = &self.token {
             builder = builder.admin_token(token.as_str());
         }
-        match self.options.threads {
+        if let Some(tls) = &self.tls {
+            builder = tls.apply(&self.options.tls, builder)?;
+        }
+        Ok(match self.options.threads {
             Some(threads) => builder.threads(threads),
             None => builder,
-        }
+        })
     }
 
     /// Says how order is kept.

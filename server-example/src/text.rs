@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chatproto::is_invisible;
+use chatproto::{is_ignorable, is_invisible};
 
 /// The text as one line that a terminal shows as it is: `\n`, `\t` and `\u{1b}` stand for the
 /// characters that would do something else than show.
@@ -35,7 +35,7 @@ impl fmt::Display for Quoted<'_> {
         for c in self.0.chars() {
             if matches!(c, '"' | '\\') {
                 write!(f, "\\{c}")?;
-            } else if is_invisible(c) {
+            } else if is_invisible(c) || is_ignorable(c) {
                 write!(f, "{}", c.escape_default())?;
             } else {
                 write!(f, "{c}")?;

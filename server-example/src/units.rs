@@ -129,6 +129,11 @@ impl fmt::Display for PerSecond {
 }
 
 impl Address {
+    /// The name or the address, without the brackets of IPv6.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Asks the system what the host's addresses are: one at least.
     ///
     /// # Errors

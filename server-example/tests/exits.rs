@@ -7,8 +7,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use chatproto::is_invisible;
-use common::payloads::PAYLOADS;
+use common::payloads::{MARKUP, PAYLOADS};
 use common::temp_dir::TempDir;
 use common::{PATIENCE, Program, Raw, TestServer};
 
@@ -18,14 +17,54 @@ const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
 const LOOKALIKES: [&str; 6] =
     ["alice", "\u{430}lice", "a1ice", "\u{ff41}lice", "ALICE", "al\u{131}ce"];
 
-/// The first character that must not be shown, if there is one.
-fn raw(text: &str) -> Option<char> {
-    text.chars().find(|&c| is_invisible(c))
+/// What a terminal obeys or does not show, by code point: what no exit may let out. (A list of its
+/// own: the code under test has another, by the categories of Unicode.)
+const RAW: [(u32, u32); 13] = [
+    (0x00, 0x1f),
+    (0x7f, 0x9f),
+    (0xad, 0xad),
+    (0x61c, 0x61c),
+    (0x180e, 0x180e),
+    (0x200b, 0x200f),
+    (0x2028, 0x202e),
+    (0x2060, 0x2064),
+    (0x2066, 0x206f),
+    (0xfeff, 0xfeff),
+    (0xfff9, 0xfffb),
+    (0x1d173, 0x1d17a),
+    (0xe0001, 0xe007f),
+];
+
+/// Letters and marks that are shown as nothing: no name has them, and no log shows them.
+const BLANK: [(u32, u32); 10] = [
+    (0x34f, 0x34f),
+    (0x115f, 0x1160),
+    (0x17b4, 0x17b5),
+    (0x180b, 0x180d),
+    (0x180f, 0x180f),
+    (0x2065, 0x2065),
+    (0x3164, 0x3164),
+    (0xfe00, 0xfe0f),
+    (0xffa0, 0xffa0),
+    (0xe0100, 0xe01ef),
+];
+
+/// The first character of the text that is in one of these spans.
+fn found(text: &str, spans: &[(u32, u32)]) -> Option<char> {
+    let is_in = |c: char| spans.iter().any(|&(from, to)| (from..=to).contains(&u32::from(c)));
+    text.chars().find(|&c| is_in(c))
 }
 
 #[track_caller]
 fn assert_harmless(exit: &str, text: &str) {
-    assert_eq!(raw(text), None, "{exit}: {text:?}");
+    assert_eq!(found(text, &RAW), None, "{exit}: {text:?}");
+}
+
+/// The same where names are told apart.
+#[track_caller]
+fn assert_visible(exit: &str, text: &str) {
+    assert_harmless(exit, text);
+    assert_eq!(found(text, &BLANK), None, "{exit}: {text:?}");
 }
 
 /// A server whose log and audit log are looked at when it has ended.
@@ -71,27 +110,37 @@ fn introduce(address: SocketAddr, name: &str) -> (TcpStream, String) {
 fn no_name_shows_what_it_is_not() {
     let watched = Watched::start();
     let mut keep = Vec::new();
-    for payload in PAYLOADS {
+    for payload in PAYLOADS.into_iter().chain(MARKUP) {
         let (stream, answer) = introduce(watched.address(), payload);
         // the wire has no raw control but the line feed that ends an object
         assert!(answer.bytes().all(|byte| byte >= 0x20 || byte == b'\n'), "{answer:?}");
         for object in answer.lines() {
             let message = chatproto::Message::decode(object.as_bytes()).unwrap();
             assert_harmless("the answer to a name", &message.msg);
+            let is_lawful = MARKUP.contains(&payload);
+            assert!(!is_lawful || message.msg.contains(payload), "{payload}: {}", message.msg);
         }
         keep.push(stream);
+    }
+    // what is not seen makes nobody a second alice
+    for filler in ['\u{3164}', '\u{115f}', '\u{ffa0}', '\u{34f}', '\u{fe0f}', '\u{e0100}'] {
+        let (_, answer) = introduce(watched.address(), &format!("alice{filler}"));
+        assert!(answer.contains("invisible character"), "{answer}");
     }
     for name in LOOKALIKES {
         keep.push(introduce(watched.address(), name).0);
     }
     let mut witness = Raw::connect_at_once(watched.address(), "witness");
-    for command in ["/list", "/whoami", "/rooms"] {
-        assert_harmless(command, &witness.ask(command, ""));
+    let list = witness.ask("/list", "");
+    assert_visible("/list", &list);
+    assert!(MARKUP.iter().all(|name| list.contains(name)), "names are listed as they are: {list}");
+    for command in ["/whoami", "/rooms"] {
+        assert_visible(command, &witness.ask(command, ""));
     }
     drop((keep, witness));
     let (log, _) = watched.end();
     for line in &log {
-        assert_harmless("the log", line);
+        assert_visible("the log", line);
     }
     assert!(log.iter().any(|line| line.contains("WARN refused name=")), "{log:?}");
 }
@@ -127,7 +176,7 @@ fn no_answer_repeats_what_it_was_sent() {
         "/shout",
         "/nothing",
     ];
-    for payload in PAYLOADS {
+    for payload in PAYLOADS.into_iter().chain(MARKUP) {
         eve.send(payload, "is it you?");
         eve.send(&format!("/{payload}"), "");
         eve.send(&format!("#{payload}"), "");
@@ -162,11 +211,11 @@ fn no_answer_repeats_what_it_was_sent() {
     drop((eve, alice));
     let (log, audit) = watched.end();
     for line in &log {
-        assert_harmless("the log", line);
+        assert_visible("the log", line);
     }
-    assert!(audit.len() > PAYLOADS.len(), "{audit:?}");
+    assert!(audit.len() > PAYLOADS.len() + MARKUP.len(), "{audit:?}");
     for line in &audit {
-        assert_harmless("the audit log", line);
+        assert_visible("the audit log", line);
         serde_json::from_str::<serde_json::Value>(line).expect(line);
     }
 }
@@ -181,6 +230,11 @@ fn each_message_is_one_harmless_line_to_a_script() {
         let line = chat.line();
         assert!(line.starts_with("eve \u{2192} alice: "), "{line:?}");
         assert_harmless("the client in a pipe", &line);
+    }
+    // what is only text stays what it is
+    for payload in MARKUP {
+        eve.send("alice", payload);
+        assert_eq!(chat.line(), format!("eve \u{2192} alice: {payload}"));
     }
     chat.close_input();
     let (code, rest, _) = chat.end();

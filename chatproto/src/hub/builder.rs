@@ -6,10 +6,12 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use crate::accounts::AccountPolicy;
 use crate::endpoint::{Action, EndpointError, Endpoints, Handler};
 use crate::limits::Limits;
 
 use super::Hub;
+use super::archive::Archive;
 use super::commands::{self, Command};
 use super::moderation::{Sanctions, Secret};
 use super::presence::Presence;
@@ -24,18 +26,48 @@ pub struct HubBuilder {
     endpoints: Endpoints<&'static Command>,
     admin_token: Option<Secret>,
     announces: bool,
+    accounts: Option<AccountPolicy>,
+    archive: Option<Archive>,
 }
 
 impl HubBuilder {
     pub(super) fn new() -> Self {
-        let mut endpoints = Endpoints::new();
-        for &command in commands::ALL {
-            endpoints
-                .add(command.name, command.usage(), command.description(), Action::Builtin(command))
-                .expect("the built-in endpoints have legal names");
+        let builder = HubBuilder {
+            limits: Limits::default(),
+            seed: 0,
+            endpoints: Endpoints::new(),
+            admin_token: None,
+            announces: false,
+            accounts: None,
+            archive: None,
+        };
+        builder.offer(commands::ALWAYS)
+    }
+
+    fn offer(mut self, commands: &'static [&'static Command]) -> Self {
+        for &command in commands {
+            let (usage, help) = (command.usage(), command.description());
+            // those that are there already were offered before
+            let _ = self.endpoints.add(command.name, usage, help, Action::Builtin(command));
         }
-        let limits = Limits::default();
-        HubBuilder { limits, seed: 0, endpoints, admin_token: None, announces: false }
+        self
+    }
+
+    /// Has accounts, which somebody else keeps: see [`Effect::Account`](crate::Effect::Account).
+    /// Default: there are none.
+    #[must_use]
+    pub fn accounts(mut self, policy: AccountPolicy) -> Self {
+        self.accounts = Some(policy);
+        self.offer(commands::WITH_ACCOUNTS)
+    }
+
+    /// Has a history, which somebody else keeps: see [`Output::records`](crate::Output::records)
+    /// and [`Effect::History`](crate::Effect::History). `epoch` names this life of it, in which
+    /// messages are numbered from `next_id` on, which is at least 1. Default: there is none.
+    #[must_use]
+    pub fn history(mut self, epoch: &str, next_id: u64) -> Self {
+        self.archive = Some(Archive::new(epoch, next_id.max(1)));
+        self.offer(commands::WITH_HISTORY)
     }
 
     /// The bounds. Default: `Limits::default()`.
@@ -99,6 +131,9 @@ impl HubBuilder {
             counts_due: BTreeSet::new(),
             dice: fastrand::Rng::with_seed(self.seed),
             is_stopping: false,
+            accounts: self.accounts,
+            archive: self.archive,
+            guests: 0,
             serial: 0,
             orphans: HashMap::with_hasher(FixedState::with_seed(self.seed)),
         }

@@ -52,6 +52,15 @@ pub enum Event {
         /// The name of the protocol.
         protocol: &'static str,
     },
+    /// A connection began to speak TLS, and did not get to the end of the handshake.
+    HandshakeFailed {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
     /// The operating system refused a connection: none is accepted for a moment.
     AcceptPaused {
         /// What it said.
@@ -83,6 +92,15 @@ pub enum Event {
         /// The name until now, which is free.
         old: UserName,
         /// The name from now on.
+        name: UserName,
+    },
+    /// A user proved to own its name.
+    LoggedIn {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The name, which is that of the account.
         name: UserName,
     },
     /// A moderator or an admin did something: what an audit log is made of.
@@ -148,6 +166,8 @@ pub enum Departure {
     },
     /// A moderator ended it.
     Kicked,
+    /// Its user has logged in elsewhere.
+    Replaced,
     /// The server stops.
     Shutdown,
 }
@@ -161,6 +181,7 @@ impl std::fmt::Display for Departure {
             Departure::Erring => f.write_str("sent too much that is no message"),
             Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
             Departure::Kicked => f.write_str("kicked"),
+            Departure::Replaced => f.write_str("logged in elsewhere"),
             Departure::Shutdown => f.write_str("server stopped"),
         }
     }
@@ -188,6 +209,8 @@ pub enum Act {
     Close,
     /// Said something to all.
     Notice,
+    /// Removed a message from the history: a moderator, or whoever wrote it.
+    Forget,
 }
 
 impl std::fmt::Display for Act {
@@ -202,6 +225,7 @@ impl std::fmt::Display for Act {
             Act::Unmute => "unmute",
             Act::Close => "close",
             Act::Notice => "notice",
+            Act::Forget => "forget",
         })
     }
 }

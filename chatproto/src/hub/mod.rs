@@ -31,11 +31,14 @@
 //! ```
 
 mod answer;
+mod archive;
 mod audience;
 mod builder;
 mod commands;
 mod control;
 mod event;
+mod history;
+mod login;
 mod moderation;
 mod output;
 mod presence;
@@ -51,13 +54,17 @@ use std::time::{Duration, Instant};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 
+use crate::accounts::AccountPolicy;
 use crate::endpoint::{Action, Endpoints, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::Stranger;
 use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::UserName;
+use crate::spare::GiveBack;
 
+pub(crate) use archive::Record;
+pub use archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Place, Selection};
 pub use builder::HubBuilder;
 pub use control::{Ban, BanTarget};
 pub use event::{Act, Departure, Event};
@@ -66,6 +73,7 @@ pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};
 
 use answer::quoted;
+use archive::Archive;
 use audience::Audience;
 use commands::Command;
 use moderation::{Sanctions, Secret};
@@ -134,6 +142,12 @@ pub struct Hub {
     counts_due: BTreeSet<(Instant, Audience)>,
     dice: fastrand::Rng,
     is_stopping: bool,
+    /// Whether there are accounts, and what they are for.
+    accounts: Option<AccountPolicy>,
+    /// What is kept, if anything is.
+    archive: Option<Archive>,
+    /// How many temporary names were made.
+    guests: u32,
     /// Of the last effect; never 0.
     serial: u32,
     /// Claims under way whose claimant has left, by serial: to be given back if they are granted.
@@ -160,6 +174,9 @@ impl Hub {
         }
         let to = message.to.to_str();
         let to = to.trim();
+        if self.accounts.is_some() && !self.may_send(conn, to, now, out) {
+            return true;
+        }
         match to.as_bytes().first() {
             Some(b'/') => self.handle_command(conn, message, to, now, out),
             Some(b'#') => Call { hub: self, conn, now, out }.forward_to_room(message, to),
@@ -270,6 +287,23 @@ impl Hub {
         out.close(conn);
     }
 
+    /// The peer of a user will send nothing more, and the effect that it waits for takes too long:
+    /// it is waited for no longer, and the connection closed. (For one who has no name yet that is
+    /// the business of [`Hub::handle_deadline`].)
+    pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let is_overdue =
+            |session: &users::Session| session.phase == Phase::Registered && session.waits_for != 0;
+        if self.users.get(conn).is_some_and(is_overdue) {
+            self.handle_eviction(conn, Departure::Left, now, out);
+        }
+    }
+
+    /// A connection that is being closed has been sent everything and only waits for its peer's
+    /// end: it counts against [`Limits::connections`] and [`Limits::per_address`] no longer.
+    pub fn handle_drained(&mut self, conn: ConnId) {
+        self.users.release_place(conn);
+    }
+
     /// The peer speaks another protocol (B13): it is told so, as far as it can understand.
     pub fn handle_stranger(
         &mut self,
@@ -312,12 +346,13 @@ impl Hub {
         }
     }
 
-    /// Gives back the memory that a crowd needed and those who are left do not: to be called from
-    /// time to time. It takes time that grows with the number of connections there may have been.
+    /// Gives back the memory that a crowd needed and those who are left do not, once less than a
+    /// quarter of it is in use: to be called from time to time. It takes next to no time unless a
+    /// crowd has gone since the last call.
     pub fn shrink(&mut self) {
         self.users.shrink();
         self.rooms.shrink();
-        self.orphans.shrink_to(self.orphans.len());
+        self.orphans.give_back();
     }
 
     /// Whether the connection waits for an effect, so that its input must wait too.
@@ -361,7 +396,7 @@ impl Hub {
         let session = self.users.get(conn).ok_or(true)?;
         match session.phase {
             _ if session.waits_for != 0 => Err(false),
-            Phase::Registered => Ok(()),
+            Phase::Registered | Phase::Visitor => Ok(()),
             _ => Err(true),
         }
     }

@@ -13,6 +13,7 @@ use crate::name::{UserName, lookalike_key, normalise};
 
 use super::answer::{clipped, shortened};
 use super::route::no_user;
+use super::users::origin;
 use super::{Act, Call, ConnId, Departure, Event, TOO_MANY};
 
 /// What a user may do beyond speaking. Each role may do what the one before it may.
@@ -136,10 +137,11 @@ impl Until {
 }
 
 impl Target {
-    /// An address, a network such as `192.0.2.0/24`, or else a name.
+    /// An address and what counts as the same one, a network such as `192.0.2.0/24`, or else a
+    /// name.
     pub(super) fn new(text: &str) -> Self {
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Target::Net(address.to_canonical().into());
+            return Target::Net(origin(address.to_canonical()));
         }
         match text.parse::<IpNet>() {
             Ok(net) => Target::Net(net.trunc()),
@@ -394,5 +396,24 @@ mod tests {
         let is_banned = |text: &str| sanctions.ban_of_address(text.parse().unwrap(), now).is_some();
         assert!(is_banned("192.0.2.200") && is_banned("198.51.100.7") && is_banned("2001:db8::ff"));
         assert!(!is_banned("192.0.3.1") && !is_banned("198.51.100.8") && !is_banned("2001:db9::1"));
+    }
+
+    #[test]
+    fn a_ban_of_an_address_holds_for_what_counts_as_the_same_one() {
+        let is_for = |target: &str, address: &str| {
+            Target::new(target).is_for("alice", address.parse().unwrap())
+        };
+        // a host of IPv6 has another address whenever it likes
+        assert!(
+            is_for("2001:db8::1", "2001:db8::ff:1") && !is_for("2001:db8::1", "2001:db8:0:1::1")
+        );
+        assert!(
+            is_for("2001:db8::1/128", "2001:db8::1") && !is_for("2001:db8::1/128", "2001:db8::2")
+        );
+        assert!(is_for("fe80::1", "fe80::1") && !is_for("fe80::1", "fe80::2"));
+        assert!(is_for("192.0.2.1", "192.0.2.1") && !is_for("192.0.2.1", "192.0.2.2"));
+        assert!(is_for("::ffff:192.0.2.1", "192.0.2.1"));
+        // and is lifted by any of its addresses
+        assert_eq!(Target::new("2001:db8::1"), Target::new("2001:db8::2"));
     }
 }

@@ -10,9 +10,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::accounts::{AccountOrder, Granted};
 use crate::endpoint::{Handler, Request};
 use crate::name::UserName;
 
+use super::archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Record};
 use super::{ConnId, Event};
 
 /// What small batches take, which is not worth giving back.
@@ -27,8 +29,12 @@ pub struct Output {
     aside: Vec<u8>,
     /// What to do, by lane.
     pub(crate) lanes: Vec<Vec<Action>>,
+    /// What of the batch is to be kept: before the effects are carried out.
+    pub(crate) records: Vec<Record>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) events: Vec<Event>,
+    /// The input of the batch held a secret, and is to be wiped.
+    pub(crate) has_secret: bool,
 }
 
 /// One thing to do for one connection.
@@ -76,6 +82,21 @@ pub enum Effect {
         /// What to run it on.
         request: Request,
     },
+    /// Ask the [`Accounts`](crate::Accounts) something. The order says how it is answered.
+    Account {
+        /// To be given back.
+        token: Token,
+        /// What is asked.
+        order: AccountOrder,
+    },
+    /// Ask the [`History`](crate::History) something, after all that it was given to keep before.
+    /// The order says how it is answered.
+    History {
+        /// To be given back.
+        token: Token,
+        /// What is asked.
+        order: HistoryOrder,
+    },
 }
 
 impl std::fmt::Debug for Effect {
@@ -84,6 +105,8 @@ impl std::fmt::Debug for Effect {
             Effect::Claim { name, .. } => write!(f, "Claim({name})"),
             Effect::Release { name } => write!(f, "Release({name})"),
             Effect::Call { request, .. } => write!(f, "Call({request:?})"),
+            Effect::Account { order, .. } => write!(f, "Account({order:?})"),
+            Effect::History { order, .. } => write!(f, "History({order:?})"),
         }
     }
 }
@@ -104,13 +127,34 @@ impl Token {
 
 /// What became of an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Completion {
     /// The name is the claimant's.
     Claimed,
+    /// The name is that of an account, or looks like one: the claimant has to log in.
+    Reserved,
     /// The name is not, for the reason that the text gives to the user.
     Refused(String),
     /// The endpoint answered, or refused with a sentence.
     Answered(Result<String, String>),
+    /// The user's name is an account now, or a sentence says why not.
+    Registered(Result<Granted, String>),
+    /// The password was right, and the account is this one; or a sentence says why not.
+    LoggedIn(UserName, Result<Granted, String>),
+    /// The password was changed, and the user is told this besides; or a sentence says why not.
+    PasswordChanged(Result<Option<String>, String>),
+    /// The account is gone, or a sentence says why not.
+    Unregistered(Result<(), String>),
+    /// All that the connection sent before is safe, or a sentence says why that is not so.
+    Synced(Result<(), String>),
+    /// These are the messages, or a sentence says why they cannot be read.
+    Replayed(Conversation, Result<Page, String>),
+    /// What became of the message of that number, or why it could not be forgotten.
+    Forgotten(Conversation, u64, Result<Forgotten, String>),
+    /// What became of a message to that user, or why it could not be kept.
+    Left(UserName, Result<Left, String>),
+    /// What was kept for the user, or why it cannot be read.
+    Collected(Result<Page, String>),
     /// The endpoint failed, by no fault of the user's.
     Failed,
 }
@@ -140,9 +184,27 @@ impl Output {
         })
     }
 
+    /// The messages of the batch that are to be kept, before any effect is carried out: the number
+    /// of each, the conversation, and the object without its line feed.
+    pub fn records(&self) -> impl Iterator<Item = (u64, &Conversation, &[u8])> {
+        let object = |record: &'_ Record| self.object_bytes(record.object);
+        self.records.iter().map(move |record| (record.id, &record.conversation, object(record)))
+    }
+
     /// Takes the next effect to carry out.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Takes the next claim, wherever it stands among the effects.
+    pub(crate) fn next_claim(&mut self) -> Option<Token> {
+        let is_claim = |effect: &Effect| matches!(effect, Effect::Claim { .. });
+        // nearly always there is none at all
+        let place = self.effects.iter().position(is_claim)?;
+        match self.effects.remove(place)? {
+            Effect::Claim { token, .. } => Some(token),
+            _ => None,
+        }
     }
 
     /// Takes the events since the last call.
@@ -154,6 +216,7 @@ impl Output {
     pub fn clear(&mut self) {
         self.log.clear();
         self.aside.clear();
+        self.records.clear();
         self.lanes.iter_mut().for_each(Vec::clear);
     }
 
@@ -162,6 +225,7 @@ impl Output {
         self.log.shrink_to(KEPT);
         self.aside.shrink_to(KEPT);
         self.lanes.iter_mut().for_each(|actions| actions.shrink_to(ACTIONS_KEPT));
+        self.records.shrink_to(KEPT);
         self.effects.shrink_to(0);
         self.events.shrink_to(0);
     }
@@ -201,6 +265,12 @@ impl Output {
             true => self.aside.truncate((object.start - ASIDE) as usize),
             false => self.log.truncate(object.start as usize),
         }
+    }
+
+    /// The bytes of an object that does not stand aside, without its line feed.
+    pub(crate) fn object_bytes(&self, object: Range) -> &[u8] {
+        debug_assert!(!object.is_aside());
+        &self.log[object.start as usize..object.end as usize - 1]
     }
 
     pub(crate) fn deliver(&mut self, to: ConnId, object: Range) {

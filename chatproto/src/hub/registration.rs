@@ -62,11 +62,38 @@ impl Hub {
             return self.refuse(conn, name.as_str(), &reason, now, out);
         }
         if !self.users.claim(conn, &name) {
+            let holder = self.users.find(name.as_str());
+            if holder.is_some_and(|(_, holder)| holder.is_logged_in()) {
+                return self.admit_guest(conn, &name, now, out);
+            }
             let reason = format!("{} Choose another one and connect again.", in_use(&name));
             return self.refuse(conn, name.as_str(), &reason, now, out);
         }
         let token = self.wait(conn);
         out.effects.push_back(Effect::Claim { token, name, address });
+    }
+
+    /// The connection is encrypted: to be said before its name is handed in.
+    pub fn handle_secured(&mut self, conn: ConnId) {
+        if let Some(session) = self.users.get_mut(conn) {
+            session.is_secure = true;
+        }
+    }
+
+    /// A name came in clear where only TLS is spoken: the connection is refused.
+    pub fn handle_insecure_name(&mut self, conn: ConnId, bytes: &[u8], now: Now, out: &mut Output) {
+        let name = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
+        let reason = "this server speaks TLS only. Connect again with TLS.";
+        self.refuse(conn, name.trim(), reason, now, out);
+    }
+
+    /// The connection could not be encrypted; whatever the reason, it does not become a user.
+    pub fn handle_failed_handshake(&mut self, conn: ConnId, reason: String, out: &mut Output) {
+        self.users.release_place(conn);
+        if let Some(session) = self.users.get(conn) {
+            let address = session.address;
+            out.events.push(Event::HandshakeFailed { conn, address, reason });
+        }
     }
 
     /// What the peer sent cannot be a name.
@@ -129,7 +156,13 @@ impl Hub {
         let phase = session.phase;
         let is_renaming = session.renaming().is_some();
         match completion {
-            Completion::Claimed if phase == Phase::Claiming => self.admit_user(conn, now, out),
+            Completion::Claimed if phase == Phase::Claiming => self.admit_claimant(conn, now, out),
+            Completion::Reserved if phase == Phase::Claiming => {
+                // it has a temporary one already if the owner logged in meanwhile
+                let wanted = session.wanted().cloned().or_else(|| session.user_name());
+                let Some(wanted) = wanted else { return Some(conn) };
+                self.admit_guest(conn, &wanted, now, out);
+            }
             completion if phase == Phase::Claiming => {
                 let name = session.name().unwrap_or_default().to_owned();
                 let reason = match completion {
@@ -138,15 +171,34 @@ impl Hub {
                 };
                 self.refuse(conn, &name, &reason, now, out);
             }
-            _ if phase != Phase::Registered => {}
+            _ if !matches!(phase, Phase::Registered | Phase::Visitor) => {}
             completion if is_renaming => self.rename(conn, completion, now, out),
-            Completion::Answered(answer) => {
-                let text = answer.unwrap_or_else(|refusal| format!("❌ {refusal}"));
-                self.tell(conn, &text, now, out);
-            }
-            _ => self.tell(conn, "❌ The command failed. Try again later.", now, out),
+            completion => self.complete(conn, completion, now, out),
         }
         Some(conn)
+    }
+
+    /// Tells a user what became of what it asked.
+    fn complete(&mut self, conn: ConnId, completion: Completion, now: Now, out: &mut Output) {
+        let mut call = Call { hub: self, conn, now, out };
+        match completion {
+            Completion::Answered(answer) => {
+                call.answer(&answer.unwrap_or_else(|refusal| format!("❌ {refusal}")));
+            }
+            Completion::Registered(_)
+            | Completion::LoggedIn(..)
+            | Completion::PasswordChanged(_)
+            | Completion::Unregistered(_) => self.complete_account(conn, completion, now, out),
+            Completion::Synced(result) => call.complete_sync(result),
+            Completion::Replayed(at, page) => call.complete_replay(&at, page),
+            Completion::Forgotten(at, id, result) => call.complete_forget(&at, id, result),
+            Completion::Left(account, result) => call.complete_leave(&account, result),
+            Completion::Collected(page) => call.complete_collect(page),
+            Completion::Claimed
+            | Completion::Reserved
+            | Completion::Refused(_)
+            | Completion::Failed => call.answer("❌ The command failed. Try again later."),
+        }
     }
 
     /// Asks for another name for a user (`/nick`): the old one is kept until it is given.
@@ -174,10 +226,16 @@ impl Hub {
         let Some(old) = renamed_from else {
             let reason = match decision {
                 Completion::Refused(reason) => reason,
+                Completion::Reserved => RESERVED.to_owned(),
                 _ => UNCHECKED.to_owned(),
             };
             return self.tell(conn, &name_stays(name.as_str(), &reason), now, out);
         };
+        if let Some(session) = self.users.get_mut(conn)
+            && session.wanted().is_some()
+        {
+            session.extras_mut().wanted = None;
+        }
         self.tell(conn, &format!("You are now {name}."), now, out);
         self.notify_rooms(conn, Change::Renamed, &renamed(old.as_str(), name.as_str()), now, out);
         out.effects.push_back(Effect::Release { name: old.clone() });
@@ -195,7 +253,7 @@ impl Hub {
     }
 
     /// Why a connection is banned, by its address or by the name that it is to have.
-    fn ban_of(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
+    pub(super) fn ban_of(&self, conn: ConnId, name: Option<&UserName>, now: Now) -> Option<String> {
         let (address, now) = (self.users.get(conn)?.address, now.monotonic);
         let of_address = self.sanctions.ban_of_address(address, now);
         let of_name = || self.sanctions.ban_of_name(name?.as_str(), now);
@@ -205,7 +263,7 @@ impl Hub {
     }
 
     /// Makes a claimant whose name was granted a user, unless it was banned meanwhile.
-    fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+    pub(super) fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
         if let Some(reason) = self.ban_of(conn, Some(&name), now) {
             self.refuse(conn, name.as_str(), &reason, now, out);
@@ -226,7 +284,14 @@ impl Hub {
     }
 
     /// Tells a connection that it does not become a user, and closes it.
-    fn refuse(&mut self, conn: ConnId, name: &str, reason: &str, now: Now, out: &mut Output) {
+    pub(super) fn refuse(
+        &mut self,
+        conn: ConnId,
+        name: &str,
+        reason: &str,
+        now: Now,
+        out: &mut Output,
+    ) {
         self.depart(conn, Departure::Left, now, out);
         // who is refused and slow to go, or comes again and again, keeps nobody else out
         self.users.release_place(conn);
@@ -254,6 +319,7 @@ impl Hub {
         let change =
             if reason == Departure::Kicked { Change::Kicked } else { Change::Disconnected };
         self.leave_rooms(conn, change, now, out);
+        self.set_watching(conn, false);
         let was_user = self.users.release_name(conn);
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
@@ -281,4 +347,6 @@ pub(super) fn name_stays(name: &str, reason: &str) -> String {
     format!("❌ Your name stays {name}: {reason}")
 }
 
+const RESERVED: &str =
+    "that name belongs to an account, or looks like one that does. If it is yours, send /login.";
 const UNCHECKED: &str = "the name cannot be checked now. Try again later.";

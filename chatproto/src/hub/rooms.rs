@@ -3,10 +3,12 @@
 //! Membership is kept on both sides, each with its place on the other one, so that joining,
 //! leaving and going through the members cost what that room and that user are, and nothing else.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::name::RoomName;
+use crate::spare::{GiveBack, is_sparse};
 
 use super::ConnId;
 use super::presence::Presence;
@@ -36,7 +38,8 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     slots: Vec<Option<Room>>,
-    free: Vec<u32>,
+    /// The lowest is used first.
+    free: BinaryHeap<Reverse<u32>>,
     /// In order, for those who ask for the list.
     by_name: BTreeMap<Arc<str>, RoomId>,
 }
@@ -72,7 +75,7 @@ impl Rooms {
         let name: Arc<str> = name.as_str().into();
         let room =
             Room { name: Arc::clone(&name), members: Vec::new(), presence: Presence::default() };
-        let slot = self.free.pop().unwrap_or_else(|| {
+        let slot = self.free.pop().map(|Reverse(slot)| slot).unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 rooms")
         });
@@ -97,6 +100,7 @@ impl Rooms {
         let place = memberships.remove(at).place as usize;
         let room = self.get_mut(id)?;
         room.members.swap_remove(place);
+        room.members.give_back();
         if let Some(&moved) = room.members.get(place)
             && let Some(session) = users.get_mut(moved)
             && let Some(membership) =
@@ -118,20 +122,23 @@ impl Rooms {
         Some(room)
     }
 
-    /// Gives back the memory of rooms and members that are gone.
+    /// Gives back the memory of rooms that are gone, if they were most.
     pub(super) fn shrink(&mut self) {
-        while self.slots.pop_if(|room| room.is_none()).is_some() {}
-        self.free.retain(|&slot| (slot as usize) < self.slots.len());
-        self.slots.shrink_to(self.slots.len().next_power_of_two());
-        self.free.shrink_to(self.free.len().next_power_of_two());
-        for room in self.slots.iter_mut().flatten() {
-            room.members.shrink_to(room.members.len().next_power_of_two());
+        let Rooms { slots, free, .. } = self;
+        if is_sparse(slots.len() - free.len(), slots.capacity()) {
+            let before = slots.len();
+            while slots.pop_if(|room| room.is_none()).is_some() {}
+            if slots.len() < before {
+                free.retain(|&Reverse(slot)| (slot as usize) < slots.len());
+            }
+            slots.give_back();
         }
+        free.give_back();
     }
 
     fn remove(&mut self, id: RoomId) -> Option<Room> {
         let room = self.slots.get_mut(id.0 as usize)?.take()?;
-        self.free.push(id.0);
+        self.free.push(Reverse(id.0));
         self.by_name.remove(&room.name);
         Some(room)
     }

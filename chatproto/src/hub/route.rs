@@ -10,6 +10,7 @@ use crate::message::MessageRef;
 use crate::name::{SERVER, UserName, normalise};
 
 use super::answer::{SERVER_IP, quoted};
+use super::archive::Conversation;
 use super::output::Range;
 use super::rooms::RoomId;
 use super::users::Session;
@@ -57,7 +58,7 @@ impl Call<'_> {
     pub(super) fn forward(&mut self, message: &MessageRef<'_>, to: &str) {
         let hub = &*self.hub;
         let Some((receiver, session)) = hub.find_user(to) else {
-            return self.answer(&no_user(to));
+            return self.leave_or_refuse(message, to);
         };
         let Some(sender) = hub.users.get(self.conn) else { return };
         if sender.mute(self.now.monotonic).is_some() {
@@ -67,43 +68,63 @@ impl Call<'_> {
         // the sender's spelling of the name is kept, if it spells the name and nothing else
         let name = session.name().unwrap_or_default();
         let token = spelling(message, name);
-        let object =
-            write_forward(self.out, &hub.limits, sender, session.kind, message, &token, name);
-        let answer = match object {
-            Ok(object) => {
-                self.out.deliver(receiver, object);
-                let away = session.extras().and_then(|extras| extras.away.as_deref());
-                let Some(away) = away else { return };
-                format!("{name} is away: {away}")
+        let is_kept = hub.archive.is_some() && sender.is_logged_in() && session.is_logged_in();
+        let mut write =
+            |kind| write_forward(self.out, &hub.limits, sender, kind, message, &token, name);
+        let object = match write(session.kind) {
+            Ok(object) => object,
+            Err(limit) => {
+                return self.answer(&format!(
+                    "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
+                    quoted(to)
+                ));
             }
-            Err(limit) => format!(
-                "❌ Not delivered: {} can take objects of at most {limit} bytes. Send a shorter text.",
-                quoted(to)
-            ),
         };
-        self.answer(&answer);
+        let kept = match session.kind {
+            _ if !is_kept => None,
+            PeerKind::Stream => Some(object),
+            PeerKind::OneRead => write(PeerKind::Stream).ok(),
+        };
+        let conversation =
+            kept.map(|object| (Conversation::of(sender.name().unwrap_or_default(), name), object));
+        let away = session.extras().and_then(|extras| extras.away.as_deref());
+        let away = away.map(|away| format!("{name} is away: {away}"));
+        self.out.deliver(receiver, object);
+        if let Some((conversation, object)) = conversation {
+            self.keep(conversation, object);
+        }
+        if let Some(away) = away {
+            self.answer(&away);
+        }
     }
 
     /// Delivers a message to the other members of a room, of which the sender must be one.
     pub(super) fn forward_to_room(&mut self, message: &MessageRef<'_>, to: &str) {
-        let Some(room) = self.own_room(to) else {
-            return self.answer(&format!(
-                "❌ You are not in {}. Send /join with its name first.",
-                quoted(to)
-            ));
+        let Some(id) = self.own_room(to) else {
+            return self.answer(&not_in(to));
         };
         if !self.may_speak() {
             return;
         }
         let hub = &*self.hub;
-        let (Some(sender), Some(room)) = (hub.users.get(self.conn), hub.rooms.get(room)) else {
+        let (Some(sender), Some(room)) = (hub.users.get(self.conn), hub.rooms.get(id)) else {
             return;
         };
         let token = spelling(message, &room.name);
-        let receivers = hub.users.sessions(&room.members).filter(|(conn, _)| *conn != self.conn);
-        let sent = broadcast(self.out, receivers, |out, kind| {
+        let write = |out: &mut Output, kind| {
             write_forward(out, &hub.limits, sender, kind, message, &token, &room.name)
+        };
+        // what is kept is in the form of a stream, whether anybody is sent that or not
+        let kept = hub.archive.as_ref().map(|_| write(self.out, PeerKind::Stream));
+        let receivers = hub.users.sessions(&room.members).filter(|(conn, _)| *conn != self.conn);
+        let sent = broadcast(self.out, receivers, |out, kind| match kept {
+            Some(object) if kind == PeerKind::Stream => object,
+            _ => write(out, kind),
         });
+        if let Some(Ok(object)) = kept {
+            let conversation = Conversation::of_room(&room.name);
+            self.keep_in_room(id, conversation, object);
+        }
         if sent.too_long > 0 {
             let users = users(sent.too_long);
             self.answer(&format!("❌ Not delivered to {users}: too long. Send a shorter text."));
@@ -154,6 +175,10 @@ pub(super) fn only_argument(text: &str) -> Result<Option<&str>, String> {
 
 pub(super) fn no_user(name: &str) -> String {
     format!("❌ User {} not found. Send /list to see who is connected.", quoted(name))
+}
+
+pub(super) fn not_in(room: &str) -> String {
+    format!("❌ You are not in {}. Send /join with its name first.", quoted(room))
 }
 
 pub(super) fn no_room(name: &str) -> String {

@@ -4,17 +4,20 @@
 //! A name's text is stored once, in its session; the index holds connection ids and compares
 //! through them.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use foldhash::quality::{FixedState, SeedableRandomState};
 use hashbrown::{HashMap, HashTable};
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::encode;
 use crate::handshake::PeerKind;
 use crate::name::UserName;
+use crate::spare::{GiveBack, is_sparse};
 
 use super::moderation::Until;
 use super::rooms::Membership;
@@ -27,6 +30,8 @@ pub(super) enum Phase {
     Guest,
     /// Its name is held for it while an effect decides.
     Claiming,
+    /// It has a name, under which nobody sees it, and may do nothing but log in.
+    Visitor,
     /// A user.
     Registered,
     /// It is told to close; nothing of it counts any more.
@@ -39,6 +44,8 @@ pub(super) struct Session {
     pub(super) phase: Phase,
     pub(super) kind: PeerKind,
     pub(super) address: IpAddr,
+    /// What it sends and is sent is encrypted on the way.
+    pub(super) is_secure: bool,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
     /// It counts against the bounds of connections.
@@ -65,6 +72,16 @@ pub(super) struct Extras {
     pub(super) errors: VecDeque<Instant>,
     /// The name that an effect is to decide about, held for this user meanwhile.
     renaming: Option<UserName>,
+    /// The name it asked for, which is an account's; it has a temporary one.
+    pub(super) wanted: Option<UserName>,
+    /// It has proved that its name is its own.
+    pub(super) is_logged_in: bool,
+    /// The number of the last message of its own that was kept; 0 if none was.
+    pub(super) last_id: u64,
+    /// The last outage of the history that it was told of.
+    pub(super) told_outage: u32,
+    /// It wants to be told the numbers of what is kept in its rooms.
+    pub(super) wants_cursors: bool,
 }
 
 impl Session {
@@ -78,6 +95,15 @@ impl Session {
 
     pub(super) fn role(&self) -> Role {
         self.extras().map_or(Role::User, |extras| extras.role)
+    }
+
+    pub(super) fn is_logged_in(&self) -> bool {
+        self.extras().is_some_and(|extras| extras.is_logged_in)
+    }
+
+    /// The account's name that it asked for, if it is a guest for that reason.
+    pub(super) fn wanted(&self) -> Option<&UserName> {
+        self.extras()?.wanted.as_ref()
     }
 
     /// The rooms that it is in.
@@ -122,7 +148,8 @@ impl Session {
 #[derive(Debug, Default)]
 struct Lane {
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// The lowest is used first, so that the slots behind a crowd become empty when it has gone.
+    free: BinaryHeap<Reverse<u32>>,
     /// Of the last connection: each has another one, also where a slot is gone and made again.
     generation: u32,
 }
@@ -143,9 +170,9 @@ pub(super) struct Users {
     /// The registered users, in no particular order once somebody left.
     roster: Vec<ConnId>,
     /// How many hold a place, by [`origin`].
-    addresses: HashMap<IpAddr, u32, FixedState>,
+    addresses: HashMap<IpNet, u32, FixedState>,
     connections: usize,
-    /// Those connections that count: not those that were refused and wait for their end.
+    /// Those connections that count: not those that were refused or only wait for their end.
     places: usize,
     hasher: SeedableRandomState,
 }
@@ -176,6 +203,7 @@ impl Users {
             address,
             waits_for: 0,
             holds_place: true,
+            is_secure: false,
             place: 0,
             text: Box::default(),
             name_length: 0,
@@ -183,7 +211,7 @@ impl Users {
         };
         let Lane { slots, free, generation } = &mut self.lanes[index];
         *generation = generation.wrapping_add(1);
-        let slot = free.pop().unwrap_or_else(|| {
+        let slot = free.pop().map(|Reverse(slot)| slot).unwrap_or_else(|| {
             slots.push(Slot { generation: 0, session: None });
             u32::try_from(slots.len() - 1).expect("fewer than 2^32 connections")
         });
@@ -204,12 +232,12 @@ impl Users {
         self.release_place(conn);
         let lane = &mut self.lanes[usize::from(conn.lane)];
         let session = lane.slots[conn.slot as usize].session.take()?;
-        lane.free.push(conn.slot);
+        lane.free.push(Reverse(conn.slot));
         self.connections -= 1;
         Some(session)
     }
 
-    /// The connection counts no longer: it was refused, and only waits for its end.
+    /// The connection counts no longer: it was refused, or only waits for its peer's end.
     pub(super) fn release_place(&mut self, conn: ConnId) {
         let Some(session) = self.get_mut(conn).filter(|session| session.holds_place) else {
             return;
@@ -230,21 +258,27 @@ impl Users {
         self.places
     }
 
-    /// Gives back the memory of those who have left. Slots keep their numbers, so that what is
-    /// behind the last connection can go; the free ones before it are used from the lowest on.
+    /// Gives back the memory of those who have left, if they were most. Slots keep their numbers:
+    /// what is behind the last connection can go.
     pub(super) fn shrink(&mut self) {
         for Lane { slots, free, .. } in &mut self.lanes {
-            while slots.pop_if(|slot| slot.session.is_none()).is_some() {}
-            free.retain(|&slot| (slot as usize) < slots.len());
-            free.sort_unstable_by(|one, other| other.cmp(one));
-            slots.shrink_to(slots.len().next_power_of_two());
-            free.shrink_to(free.len().next_power_of_two());
+            if is_sparse(slots.len() - free.len(), slots.capacity()) {
+                let before = slots.len();
+                while slots.pop_if(|slot| slot.session.is_none()).is_some() {}
+                if slots.len() < before {
+                    free.retain(|&Reverse(slot)| (slot as usize) < slots.len());
+                }
+                slots.give_back();
+            }
+            free.give_back();
         }
-        self.roster.shrink_to(self.roster.len().next_power_of_two());
+        self.roster.give_back();
         let Users { lanes, names, hasher, .. } = self;
-        names.shrink_to(names.len(), |&conn| hasher.hash_one(name_of(lanes, conn)));
-        self.renamings.shrink_to(self.renamings.len());
-        self.addresses.shrink_to(self.addresses.len());
+        if is_sparse(names.len(), names.capacity()) {
+            names.shrink_to(2 * names.len(), |&conn| hasher.hash_one(name_of(lanes, conn)));
+        }
+        self.renamings.give_back();
+        self.addresses.give_back();
     }
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Session> {
@@ -264,8 +298,8 @@ impl Users {
         (session.phase == Phase::Registered).then_some((conn, session))
     }
 
-    /// Who holds the name, registered or claiming it.
-    fn holder(&self, name: &str) -> Option<ConnId> {
+    /// Who holds the name, registered or not.
+    pub(super) fn holder(&self, name: &str) -> Option<ConnId> {
         let hash = self.hasher.hash_one(name);
         self.names.find(hash, |&conn| name_of(&self.lanes, conn) == name).copied()
     }
@@ -307,10 +341,21 @@ impl Users {
         if !is_given {
             return None;
         }
+        self.rename(conn, &name)
+    }
+
+    /// Whether a name is neither had nor waited for: one made up for a guest must be neither.
+    pub(super) fn is_unused(&self, name: &UserName) -> bool {
+        self.is_free(name)
+    }
+
+    /// Gives a connection that has a name another one, which nobody has. Returns the former one.
+    pub(super) fn rename(&mut self, conn: ConnId, name: &UserName) -> Option<UserName> {
+        debug_assert!(self.holder(name.as_str()).is_none());
         self.unindex_name(conn);
         let session = self.get_mut(conn)?;
         let old = session.user_name();
-        session.set_name(&name);
+        session.set_name(name);
         self.index_name(conn);
         old
     }
@@ -328,11 +373,23 @@ impl Users {
         }
     }
 
-    /// Makes the claimant a user.
+    /// Who waits to get that name in place of its own.
+    pub(super) fn waits_for_name(&self, name: &UserName) -> Option<ConnId> {
+        self.renamings.get(name).copied()
+    }
+
+    /// Lets a claimant have its name, but nothing else.
+    pub(super) fn admit_visitor(&mut self, conn: ConnId) {
+        let Some(session) = self.get_mut(conn) else { return };
+        debug_assert_eq!(session.phase, Phase::Claiming);
+        session.phase = Phase::Visitor;
+    }
+
+    /// Makes a claimant or a visitor a user.
     pub(super) fn register(&mut self, conn: ConnId) {
         let place = u32::try_from(self.roster.len()).expect("fewer than 2^32 users");
         let Some(session) = self.get_mut(conn) else { return };
-        debug_assert_eq!(session.phase, Phase::Claiming);
+        debug_assert!(matches!(session.phase, Phase::Claiming | Phase::Visitor));
         session.phase = Phase::Registered;
         session.place = place;
         self.roster.push(conn);
@@ -342,7 +399,8 @@ impl Users {
     pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.get(conn) else { return false };
         let (phase, place) = (session.phase, session.place as usize);
-        if matches!(phase, Phase::Claiming | Phase::Registered) && session.name().is_some() {
+        let has_name = matches!(phase, Phase::Claiming | Phase::Visitor | Phase::Registered);
+        if has_name && session.name().is_some() {
             self.unindex_name(conn);
         }
         self.end_renaming(conn, false);
@@ -402,12 +460,15 @@ impl Users {
     }
 }
 
-/// What counts as one address: of IPv6 a network of 64 bits, which is the least that a subscriber
-/// has.
-fn origin(address: IpAddr) -> IpAddr {
+/// What counts as one address. Of IPv6 it is a network of 64 bits: the least that a subscriber has,
+/// in which a host takes another address whenever it likes. Link-local addresses are all in one
+/// such network, whatever host of the link they belong to: there each counts by itself.
+pub(super) fn origin(address: IpAddr) -> IpNet {
     match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        IpAddr::V6(host) if !host.is_unicast_link_local() => {
+            Ipv6Net::new_assert(host, 64).trunc().into()
+        }
+        _ => address.into(),
     }
 }
 
@@ -436,7 +497,7 @@ mod tests {
         users.disconnect(crowd[500]);
         users.shrink();
         let Lane { slots, free, .. } = &users.lanes[0];
-        assert_eq!((slots.len(), &free[..]), (4, &[2, 1, 0][..]));
+        assert_eq!((slots.len(), free.len()), (4, 3));
         assert!(slots.capacity() < 10 && free.capacity() < 10);
         // the lowest slots are used first, and nobody is taken for somebody who had one before
         let fresh: Vec<ConnId> = (0..5).map(|_| connect(&mut users)).collect();
@@ -444,5 +505,40 @@ mod tests {
         assert_eq!(slots, [0, 1, 2, 4, 5]);
         assert!(crowd.iter().filter(|conn| conn.slot != 3).all(|&conn| users.get(conn).is_none()));
         assert!(users.get(crowd[3]).is_some());
+    }
+
+    #[test]
+    fn memory_that_may_soon_be_needed_again_is_kept() {
+        let mut users = Users::new(0);
+        let connect = |users: &mut Users, number: usize| {
+            let conn = users.connect(0, Ipv4Addr::LOCALHOST.into()).0;
+            users.claim(conn, &UserName::new(&format!("user {number}")).unwrap());
+            users.register(conn);
+            conn
+        };
+        let crowd: Vec<ConnId> = (0..1_000).map(|number| connect(&mut users, number)).collect();
+        let room = |users: &Users| {
+            let Lane { slots, .. } = &users.lanes[0];
+            (slots.len(), slots.capacity(), users.names.capacity(), users.roster.capacity())
+        };
+        let before = room(&users);
+        for conn in &crowd[500..] {
+            users.disconnect(*conn);
+        }
+        users.shrink();
+        let (slots, of_slots, of_names, of_roster) = room(&users);
+        assert_eq!((slots, of_slots, of_roster), (before.0, before.1, before.3));
+        assert!(of_names >= 1_000, "{of_names}");
+        // with hardly anybody left it is given back
+        for conn in &crowd[10..500] {
+            users.disconnect(*conn);
+        }
+        users.shrink();
+        let (slots, of_slots, of_names, of_roster) = room(&users);
+        assert_eq!(slots, 10);
+        assert!(of_slots < 40 && of_names < 40 && of_roster < 40);
+        let names: Vec<&str> = users.names().collect();
+        assert_eq!(names.len(), 10);
+        assert!(names.iter().all(|name| users.find(name).is_some()), "every name is found again");
     }
 }

@@ -15,8 +15,8 @@ use crate::hub::Event;
 use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
-use super::stream::Stream;
-use super::{LISTENER, Shared};
+use super::stream::{Entrance, Socket, Stream};
+use super::{LISTENER, Reactor, Shared};
 
 /// What one turn accepts at most, so that those who are connected are not kept waiting.
 const ACCEPT_MOST: usize = 256;
@@ -27,12 +27,17 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 /// was idle for half of that, and unacknowledged bytes are waited for no longer.
 const SILENT_PEER: Duration = Duration::from_secs(90);
 
-/// The listening socket of a server.
+/// The listening sockets of a server.
 pub(super) struct Acceptor {
-    listener: TcpListener,
+    /// With how connections come in there. All have the same token.
+    listeners: Vec<(TcpListener, Entrance)>,
+    /// Which of them is asked next: each in turn.
+    turn: usize,
     has_more: bool,
     paused_until: Option<Instant>,
     pause: Duration,
+    /// The system refused, and another connection was asked to give way.
+    awaits_room: bool,
     /// A descriptor to give up when there are no others, to tell one who knocks that it is full.
     reserve: Option<File>,
     /// That one, until the pause is over: time to read the farewell before the socket is closed.
@@ -40,18 +45,26 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    pub(super) fn new(listener: std::net::TcpListener, registry: &Registry) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        if INHERITED {
-            configure(&SockRef::from(&listener))?;
-        }
-        let mut listener = TcpListener::from_std(listener);
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+    pub(super) fn new(
+        listeners: Vec<(std::net::TcpListener, Entrance)>,
+        registry: &Registry,
+    ) -> io::Result<Self> {
+        let listen = |(listener, entrance): (std::net::TcpListener, Entrance)| {
+            listener.set_nonblocking(true)?;
+            if INHERITED {
+                configure(&SockRef::from(&listener))?;
+            }
+            let mut listener = TcpListener::from_std(listener);
+            registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+            Ok((listener, entrance))
+        };
         Ok(Acceptor {
-            listener,
+            listeners: listeners.into_iter().map(listen).collect::<io::Result<_>>()?,
+            turn: 0,
             has_more: false,
             paused_until: None,
             pause: FIRST_PAUSE,
+            awaits_room: false,
             reserve: reserve(),
             knocker: None,
         })
@@ -71,16 +84,17 @@ impl Acceptor {
         self.paused_until
     }
 
-    /// Accepts what there is, into `own` or another loop's mailbox.
+    /// Accepts what there is, into `own` or another loop's mailbox. Returns why the system refuses,
+    /// if it does: then [`Acceptor::await_room`] or [`Acceptor::pause`] must follow.
     pub(super) fn accept(
         &mut self,
         shared: &Shared,
         lane: usize,
         own: &mut Vec<(Stream, IpAddr)>,
         now: Instant,
-    ) {
+    ) -> Option<io::Error> {
         if self.paused_until.is_some_and(|until| until > now) {
-            return;
+            return None;
         }
         self.paused_until = None;
         if self.knocker.take().is_some() {
@@ -88,22 +102,22 @@ impl Acceptor {
         }
         for _ in 0..ACCEPT_MOST {
             if !self.has_more {
-                return;
+                return None;
             }
-            match self.listener.accept() {
-                Ok((stream, address)) => {
-                    self.pause = FIRST_PAUSE;
-                    if !INHERITED && configure(&SockRef::from(&stream)).is_err() {
+            match self.accept_one() {
+                Ok((socket, address, entrance)) => {
+                    (self.pause, self.awaits_room) = (FIRST_PAUSE, false);
+                    if !INHERITED && configure(&SockRef::from(&socket)).is_err() {
                         continue;
                     }
-                    let stream = Stream::Tcp(stream);
+                    let stream = entrance.stream(Socket::Tcp(socket));
                     let to = least_loaded(shared);
                     shared.lanes[to].load.fetch_add(1, Ordering::Relaxed);
                     if to == lane {
-                        own.push((stream, address.ip()));
+                        own.push((stream, address));
                     } else {
                         // a loop that cannot be woken is gone; the peer sees the close
-                        let _ = shared.lanes[to].send(Mail::Accepted(stream, address.ip()));
+                        let _ = shared.lanes[to].send(Mail::Accepted(stream, address));
                     }
                 }
                 Err(error) => match error.kind() {
@@ -112,16 +126,52 @@ impl Acceptor {
                     ErrorKind::Interrupted
                     | ErrorKind::ConnectionAborted
                     | ErrorKind::ConnectionReset => {}
-                    _ => return self.pause(shared, &error, now),
+                    _ => return Some(error),
                 },
             }
         }
+        None
     }
 
-    /// The system refused: most likely there are no descriptors left.
-    fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
+    /// Accepts from the first of the listeners, in their turn, that has somebody.
+    fn accept_one(&mut self) -> io::Result<(TcpStream, IpAddr, Entrance)> {
+        let mut outcome = Err(ErrorKind::WouldBlock.into());
+        for _ in 0..self.listeners.len() {
+            self.turn = (self.turn + 1) % self.listeners.len();
+            let (listener, entrance) = &self.listeners[self.turn];
+            match listener.accept() {
+                Ok((socket, address)) => return Ok((socket, address.ip(), entrance.clone())),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        outcome
+    }
+
+    /// Whether it would help if a connection gave way: not if one just did.
+    pub(super) fn wants_room(&self) -> bool {
+        !self.awaits_room
+    }
+
+    /// The system refused, and a connection was asked to give way: accepting goes on when it has.
+    pub(super) fn await_room(&mut self, now: Instant) {
+        self.awaits_room = true;
+        self.paused_until = Some(now + FIRST_PAUSE);
+    }
+
+    /// A connection gave way.
+    pub(super) fn handle_room(&mut self) {
+        if self.awaits_room {
+            self.paused_until = None;
+        }
+    }
+
+    /// The system refused, most likely because there are no descriptors left, and no connection
+    /// can give way: one who knocks is told, and then nobody is accepted for a while.
+    pub(super) fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
+        self.awaits_room = false;
         if self.reserve.take().is_some() {
-            if let Ok((mut stream, _)) = self.listener.accept() {
+            if let Ok((mut stream, ..)) = self.accept_one() {
                 // best effort: a fresh socket takes these few bytes at once
                 let _ = stream.write_all(full().as_bytes());
                 let _ = stream.shutdown(Shutdown::Write);
@@ -133,6 +183,23 @@ impl Acceptor {
         self.paused_until = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         shared.observe(&Event::AcceptPaused { reason: error.to_string() });
+    }
+}
+
+impl Reactor {
+    /// Accepts what there is. If the system has no room for more, a connection gives way that only
+    /// waits for its end; if there is none, accepting pauses.
+    pub(super) fn accept(&mut self, now: Instant) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        let refused = acceptor.accept(&self.shared, self.lane, &mut self.fresh, now);
+        let Some(error) = refused else { return };
+        let is_asked = acceptor.wants_room() && self.give_way();
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if is_asked {
+            acceptor.await_room(now);
+        } else {
+            acceptor.pause(&self.shared, &error, now);
+        }
     }
 }
 

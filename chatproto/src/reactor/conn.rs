@@ -16,11 +16,16 @@ use crate::outbox::Outbox;
 use super::READ_MOST;
 use super::stash::Stash;
 use super::stream::Stream;
+use super::timer::Due;
 
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
+    /// From here on the peer is known to use TLS.
+    Secured,
     Name(Cow<'a, [u8]>, PeerKind),
+    /// A name that came as text where only TLS is spoken.
+    Insecure(Cow<'a, [u8]>),
     BadName(NameError),
     LateLineFeed,
     Frame(Frame<'a>),
@@ -75,8 +80,10 @@ pub(super) enum Step {
 
 /// Where the bytes came from that a connection put into the arena.
 pub(super) enum Filled {
-    /// So many from the socket; none at its end.
-    Bytes(usize),
+    /// So many from the socket, none at its end; and whether there may be more.
+    Bytes(usize, bool),
+    /// None for now, but the socket may have more.
+    More,
     /// So many that were read before.
     Backlog(usize),
     /// There are none for now.
@@ -103,8 +110,9 @@ pub(super) struct Conn {
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
-    /// The hub waits for an effect of this connection.
-    pub(super) is_waiting: bool,
+    /// The number of the effect that the hub waits for before it goes on with this connection; 0
+    /// if there is none.
+    waits_for: u32,
     /// The peer's end of file is known to come, was read, was handed on.
     pub(super) saw_end: bool,
     pub(super) at_end: bool,
@@ -126,7 +134,7 @@ impl Conn {
             from_stash: false,
             is_dirty: false,
             is_ready: false,
-            is_waiting: false,
+            waits_for: 0,
             saw_end: false,
             at_end: false,
             end_told: false,
@@ -141,13 +149,28 @@ impl Conn {
 
     /// Whether its socket should be read.
     pub(super) fn wants_bytes(&self) -> bool {
-        !self.at_end && !self.is_waiting && !self.is_paused && !self.has_stash()
+        !self.at_end && !self.is_waiting() && !self.is_paused && !self.has_stash()
     }
 
     /// Whether there is input that was read before and can be handled now.
     pub(super) fn has_backlog(&self) -> bool {
         let has_more = self.has_stash() || (self.at_end && !self.end_told);
-        has_more && !self.is_waiting && !self.is_paused
+        has_more && !self.is_waiting() && !self.is_paused
+    }
+
+    /// Whether the hub waits for an effect before it goes on with this connection.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits_for != 0
+    }
+
+    /// What is due if that effect takes too long for a peer that has ended.
+    pub(super) fn patience(&self) -> Option<Due> {
+        (self.saw_end && self.is_waiting()).then_some(Due::Patience(self.waits_for))
+    }
+
+    /// The effect is finished.
+    pub(super) fn go_on(&mut self) {
+        self.waits_for = 0;
     }
 
     fn has_stash(&self) -> bool {
@@ -163,7 +186,7 @@ impl Conn {
     }
 
     /// Puts the next bytes to handle at the front of the arena.
-    pub(super) fn fill(&mut self, arena: &mut [u8]) -> io::Result<Filled> {
+    pub(super) fn fill(&mut self, arena: &mut [u8], limits: &Limits) -> io::Result<Filled> {
         if self.has_backlog() {
             self.from_stash = true;
             let length = self.stash.as_mut().map_or(0, |stash| stash.take(arena));
@@ -173,17 +196,36 @@ impl Conn {
             return Ok(Filled::Nothing);
         }
         (self.from_stash, self.stash) = (false, None);
-        let most = arena.len().min(READ_MOST);
+        // what stands behind a name may have to be kept until it is decided about the name
+        let most = if self.is_guest() { limits.unregistered } else { READ_MOST };
+        let most = most.min(READ_MOST).min(arena.len());
         loop {
             return match self.stream.read(&mut arena[..most]) {
                 Ok(read) => {
                     self.at_end = read == 0;
-                    Ok(Filled::Bytes(read))
+                    Ok(Filled::Bytes(read, read == most || self.stream.may_have_more()))
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Filled::Nothing),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    Ok(if self.stream.may_have_more() { Filled::More } else { Filled::Nothing })
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
+        }
+    }
+
+    /// Takes what has come from the socket and throws it away: a socket that is closed with
+    /// unread bytes resets its connection, which may destroy the last words (B16).
+    pub(super) fn discard_what_came(&mut self) {
+        let mut bytes = [0; 16 * 1024];
+        // somebody may be sending all the time
+        for _ in 0..64 {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -207,7 +249,7 @@ impl Conn {
     pub(super) fn discard_input(&mut self) {
         self.phase = Phase::Discard;
         self.stash = None;
-        self.is_waiting = false;
+        self.waits_for = 0;
         self.end_told = true;
     }
 
@@ -326,6 +368,11 @@ impl Conn {
                 return;
             }
             Registration::Gone => return,
+            Registration::Name(name, kind) if self.stream.is_barred() => {
+                self.phase = Phase::Discard;
+                self.outbox.set_kind(kind);
+                Input::Insecure(name)
+            }
             Registration::Name(name, kind) => {
                 self.outbox.set_kind(kind);
                 Input::Name(name, kind)
@@ -348,6 +395,12 @@ impl Conn {
         ops.push(Op { slot, input, rest, position: 0, allowance });
     }
 
+    /// The peer uses TLS: the hub is to know before anything else is made of the peer's bytes.
+    pub(super) fn handle_secured(&mut self, ops: &mut Vec<Op<'_>>) {
+        let (slot, allowance) = (self.id.slot, self.allowance);
+        ops.push(Op { slot, input: Input::Secured, rest: &[], position: 0, allowance });
+    }
+
     fn end<'a>(&mut self, before: Option<Input<'a>>, ops: &mut Vec<Op<'a>>) {
         self.end_told = true;
         let (slot, allowance) = (self.id.slot, self.allowance);
@@ -356,10 +409,10 @@ impl Conn {
         }
     }
 
-    /// After `op` the hub waits for an effect: what was made of the bytes behind it is void, and
-    /// they are kept.
-    pub(super) fn hold(&mut self, op: &Op<'_>, limits: &Limits) {
-        self.is_waiting = true;
+    /// After `op` the hub waits for an effect, which gets that number: what was made of the bytes
+    /// behind it is void, and they are kept.
+    pub(super) fn hold(&mut self, op: &Op<'_>, number: u32, limits: &Limits) {
+        self.waits_for = number;
         self.end_told = false;
         self.allowance = op.allowance;
         self.keep(op.rest);

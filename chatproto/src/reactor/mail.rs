@@ -26,6 +26,10 @@ pub(super) enum Mail {
     Accepted(Stream, IpAddr),
     /// An effect finished.
     Completed(Token, Completion),
+    /// One of the connections that only wait for their peer's end is to give way to a new one.
+    GiveWay,
+    /// One did, so that there is room to accept another.
+    GaveWay,
     /// Other bounds, a copy for each loop, and what happens to slow readers.
     Limits(Box<Limits>),
     Policy(SlowReader),

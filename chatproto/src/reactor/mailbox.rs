@@ -21,6 +21,8 @@ pub(super) struct Mailbox<T, W> {
     pub(super) load: AtomicUsize,
     /// The longest queue of the loop in bytes, when it last looked: see `relieve`.
     pub(super) longest: AtomicUsize,
+    /// How many of the loop's connections only wait for their peer's end: see `give_way`.
+    pub(super) lingering: AtomicUsize,
 }
 
 impl<T, W: Wake> Mailbox<T, W> {
@@ -31,6 +33,7 @@ impl<T, W: Wake> Mailbox<T, W> {
             waker,
             load: AtomicUsize::new(0),
             longest: AtomicUsize::new(0),
+            lingering: AtomicUsize::new(0),
         }
     }
 

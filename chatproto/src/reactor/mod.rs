@@ -16,7 +16,10 @@ mod clock;
 mod conn;
 mod mail;
 mod mailbox;
+mod opening;
 mod relief;
+#[cfg(feature = "tls")]
+mod secure;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -32,8 +35,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroize;
+
 use mio::{Events, Poll, Token as PollToken, Waker};
 
+use crate::history::Queue;
 use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
@@ -42,12 +48,17 @@ use accept::Acceptor;
 use conn::{Conn, Filled, Input, Op};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
-use relief::SHRINK;
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
+#[cfg(feature = "tls")]
+pub(crate) use secure::Door;
+use shared::SHRINK;
 pub(crate) use shared::{Setup, Shared};
+pub(crate) use stream::Entrance;
 
+/// The loop that accepts.
+const ACCEPTING: usize = 0;
 const LISTENER: PollToken = PollToken(usize::MAX);
 const WAKER: PollToken = PollToken(usize::MAX - 1);
 /// What one turn reads at most before it goes through the hub.
@@ -61,14 +72,19 @@ const OUTPUT_MOST: usize = 4 * 1024 * 1024;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// Makes the event loops of a server; the first one accepts.
+/// Makes the event loops of a server.
 pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
     let polls = (0..setup.threads).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let lanes = polls
         .iter()
         .map(|poll| Ok(Mailbox::new(Waker::new(poll.registry(), WAKER)?)))
         .collect::<io::Result<_>>()?;
-    let mut acceptor = Some(Acceptor::new(setup.listener, polls[0].registry())?);
+    #[cfg(feature = "tls")]
+    let door = setup.listeners.iter().find_map(|(_, entrance)| match entrance {
+        Entrance::Plain => None,
+        Entrance::Tls(door) => Some(door.clone()),
+    });
+    let mut acceptor = Some(Acceptor::new(setup.listeners, polls[ACCEPTING].registry())?);
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
         lanes,
@@ -76,21 +92,29 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         observer: setup.observer,
         workers: setup.workers,
         has_directory: setup.has_directory,
+        accounts: setup.accounts,
+        history: setup.has_history.then(Queue::default),
         stop: Stop::new(),
+        #[cfg(feature = "tls")]
+        door,
         lock_held: AtomicU64::new(0),
+        shrunk_at: Mutex::new(None),
     });
     let make = |(lane, poll)| Reactor {
         lane,
         poll,
         shared: Arc::clone(&shared),
+        acceptor: if lane == ACCEPTING { acceptor.take() } else { None },
         limits: setup.limits.clone(),
         policy: setup.policy,
-        acceptor: acceptor.take(),
         conns: Vec::new(),
         open: 0,
         timers: Timers::new(),
         fresh: Vec::new(),
+        failed: Vec::new(),
         gone: Vec::new(),
+        drained: Vec::new(),
+        overdue: Vec::new(),
         completed: Vec::new(),
         deadlines: Vec::new(),
         ready: VecDeque::new(),
@@ -98,6 +122,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         lingering: VecDeque::new(),
         out: Output::new(),
         hub_due: None,
+        holds: 0,
         shrink_at: None,
         stop_at: None,
     };
@@ -113,7 +138,7 @@ pub(crate) struct Reactor {
     /// Its own copy, so that no loop waits for another to read them.
     limits: Limits,
     policy: SlowReader,
-    /// Only the first loop accepts, and only until the server stops.
+    /// Only one loop accepts, and only until the server stops.
     acceptor: Option<Acceptor>,
     /// By slot.
     conns: Vec<Option<Conn>>,
@@ -121,10 +146,16 @@ pub(crate) struct Reactor {
     timers: Timers,
     /// Accepted, and not yet known to the hub.
     fresh: Vec<(Stream, IpAddr)>,
+    /// Whose TLS failed, and why.
+    failed: Vec<(ConnId, String)>,
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
     completed: Vec<(Token, Completion)>,
     deadlines: Vec<ConnId>,
+    /// To be sent nothing more: they only wait for their peer's end.
+    drained: Vec<ConnId>,
+    /// Their peers have ended, and an effect that they wait for has had its time.
+    overdue: Vec<ConnId>,
     /// Connections to read from, and slots to write to.
     ready: VecDeque<ConnId>,
     dirty: Vec<u32>,
@@ -135,6 +166,8 @@ pub(crate) struct Reactor {
     /// When the hub is to be told what time it is, as far as this loop knows: another one may have
     /// done so by then.
     hub_due: Option<Instant>,
+    /// Of the last effect that a connection waited for.
+    holds: u32,
     /// When what a crowd needed is given back; none if nothing happened since.
     shrink_at: Option<Instant>,
     /// When a stopping loop ends, flushed or not.
@@ -205,7 +238,10 @@ impl Reactor {
     /// Whether something waits for the hub that is no input of a connection.
     fn has_hub_work(&self) -> bool {
         !(self.fresh.is_empty()
+            && self.failed.is_empty()
             && self.gone.is_empty()
+            && self.drained.is_empty()
+            && self.overdue.is_empty()
             && self.completed.is_empty()
             && self.deadlines.is_empty()
             && self.out.events.is_empty())
@@ -229,18 +265,17 @@ impl Reactor {
                 PollToken(slot) => self.take_readiness(slot as u32, event.into()),
             }
         }
-        if let Some(acceptor) = &mut self.acceptor {
-            acceptor.accept(&self.shared, self.lane, &mut self.fresh, now.monotonic);
-            if acceptor.paused_until().is_some() {
-                self.give_way();
-            }
-        }
+        self.accept(now.monotonic);
     }
 
     fn take_readiness(&mut self, slot: u32, readiness: Readiness) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        conn.saw_end |= readiness.read_closed;
-        if readiness.writable && conn.outbox.is_refused() {
+        if readiness.read_closed && !conn.saw_end {
+            conn.saw_end = true;
+            self.lose_patience(slot);
+        }
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if readiness.writable && (conn.outbox.is_refused() || conn.stream.has_unsent()) {
             conn.outbox.handle_writable();
             self.make_dirty(slot);
         }
@@ -263,6 +298,14 @@ impl Reactor {
             Mail::Batch(chunk, aside_at, actions) => self.apply(&chunk, aside_at, &actions),
             Mail::Accepted(stream, address) => self.fresh.push((stream, address)),
             Mail::Completed(token, completion) => self.completed.push((token, completion)),
+            Mail::GiveWay => {
+                self.close_oldest_lingering();
+            }
+            Mail::GaveWay => {
+                if let Some(acceptor) = &mut self.acceptor {
+                    acceptor.handle_room();
+                }
+            }
             Mail::Limits(limits) => self.set_limits(*limits),
             Mail::Policy(policy) => self.policy = policy,
             Mail::HubDue(due) => {
@@ -288,31 +331,6 @@ impl Reactor {
         }
     }
 
-    fn fire_timers(&mut self, now: Instant) {
-        while let Some((due, slot, generation)) = self.timers.pop(now) {
-            self.shrink_at.get_or_insert(now + SHRINK);
-            let Some(conn) = self.conn(slot, generation) else { continue };
-            match due {
-                Due::Registration if conn.is_guest() || conn.is_waiting => {
-                    let id = conn.id;
-                    self.deadlines.push(id);
-                }
-                Due::Registration => {}
-                // if bytes came meanwhile, they have set a timer of their own
-                Due::Silence => self.make_ready(slot),
-                Due::Resume => {
-                    conn.is_paused = false;
-                    self.make_ready(slot);
-                }
-                Due::Pace => {
-                    conn.is_paced = false;
-                    self.make_dirty(slot);
-                }
-                Due::Close => self.handle_close_due(slot, now),
-            }
-        }
-    }
-
     fn conn(&mut self, slot: u32, generation: u32) -> Option<&mut Conn> {
         find(&mut self.conns, slot, generation)
     }
@@ -330,6 +348,9 @@ impl Reactor {
                 rest = self.read(conn, now.monotonic, rest, &mut ops);
             }
             self.handle(now, ops);
+            if std::mem::take(&mut self.out.has_secret) {
+                arena.zeroize();
+            }
             if left == 0 {
                 return;
             }
@@ -346,13 +367,23 @@ impl Reactor {
     ) -> &'a mut [u8] {
         let slot = id.slot;
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
-        let limits = &self.limits;
         conn.is_ready = false;
-        let (length, mut again) = match conn.fill(arena) {
-            Ok(Filled::Bytes(length)) => (length, length == arena.len().min(READ_MOST)),
+        let was_shut = conn.stream.is_shut();
+        let filled = conn.fill(arena, &self.limits);
+        if was_shut && !self.open_up(slot, ops) {
+            return arena;
+        }
+        let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
+        let limits = &self.limits;
+        let (length, mut again) = match filled {
+            Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
             Ok(Filled::Nothing) => {
                 conn.handle_silence(now, limits, ops);
+                return arena;
+            }
+            Ok(Filled::More) => {
+                self.make_ready(slot);
                 return arena;
             }
             Err(_) => {
@@ -393,12 +424,18 @@ impl Reactor {
         }
         self.shrink_at.get_or_insert(now.monotonic + SHRINK);
         let shared = Arc::clone(&self.shared);
-        let mut effects = Vec::new();
+        let decides = shared.has_directory || shared.accounts.is_some();
         let mut hub = shared.hub();
         let mut since = clock::instant();
         if shared.is_stopping() {
             // whoever says goodbye to all may have been here before
             self.fresh.clear();
+        }
+        for (conn, reason) in self.failed.drain(..) {
+            hub.handle_failed_handshake(conn, reason, &mut self.out);
+        }
+        for conn in self.drained.drain(..) {
+            hub.handle_drained(conn);
         }
         for (conn, reason) in self.gone.drain(..) {
             hub.handle_disconnect(conn, reason, now, &mut self.out);
@@ -407,7 +444,7 @@ impl Reactor {
             if let Some(conn) = hub.handle_completion(token, completion, now, &mut self.out)
                 && let Some(conn) = self.conn(conn.slot, conn.generation)
             {
-                conn.is_waiting = false;
+                conn.go_on();
                 let slot = conn.id.slot;
                 self.make_ready(slot);
             }
@@ -415,10 +452,15 @@ impl Reactor {
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
-            self.give_way();
+            if shared.connections() > self.limits.connections {
+                self.give_way();
+            }
         }
         for conn in self.deadlines.drain(..) {
             hub.handle_deadline(conn, now, &mut self.out);
+        }
+        for conn in self.overdue.drain(..) {
+            hub.handle_overdue(conn, now, &mut self.out);
         }
         for op in ops {
             if self.out.len() > OUTPUT_MOST {
@@ -427,34 +469,44 @@ impl Reactor {
                 since = clock::instant();
             }
             let Some(Some(conn)) = self.conns.get_mut(op.slot as usize) else { continue };
-            if conn.is_waiting {
+            if conn.is_waiting() {
                 continue;
             }
             handle_op(&mut hub, conn.id, &op.input, now, &mut self.out);
-            while let Some(effect) = self.out.next_effect() {
-                match effect {
-                    Effect::Claim { token, .. } if !shared.has_directory => {
-                        hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
-                    }
-                    effect => effects.push(effect),
+            if !decides {
+                // the rest is carried out when the batch is handed out
+                while let Some(token) = self.out.next_claim() {
+                    hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
                 }
             }
             if hub.is_waiting(conn.id) {
-                conn.hold(&op, &self.limits);
+                self.holds = self.holds.checked_add(1).unwrap_or(1);
+                conn.hold(&op, self.holds, &self.limits);
+                self.lose_patience(op.slot);
             }
         }
         hub.handle_timeout(now, &mut self.out);
+        hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
-        while let Some(effect) = self.out.next_effect() {
-            effects.push(effect);
-        }
-        // under the lock, so that what concerns one name is queued in the hub's order
-        for effect in effects {
-            shared.carry_out(effect);
-        }
         self.hand_out(hub, since);
+        self.decide_claims();
         for event in self.out.take_events() {
             shared.observe(&event);
+        }
+    }
+
+    /// Decides about names, as far as that needs no waiting. (A claim is in nobody's way meanwhile:
+    /// the name is held.)
+    fn decide_claims(&mut self) {
+        while let Some(effect) = self.out.next_effect() {
+            let decided = match &effect {
+                Effect::Claim { token, name, .. } => self.shared.decide(name).map(|c| (*token, c)),
+                _ => None,
+            };
+            match decided {
+                Some(completion) => self.completed.push(completion),
+                None => self.shared.carry_out(effect),
+            }
         }
     }
 
@@ -480,7 +532,11 @@ impl Reactor {
         let _ = conn.stream.deregister(self.poll.registry());
         self.gone.push((conn.id, reason));
         self.open -= 1;
-        self.shared.lanes[self.lane].load.fetch_sub(1, Ordering::Relaxed);
+        let lane = &self.shared.lanes[self.lane];
+        lane.load.fetch_sub(1, Ordering::Relaxed);
+        if conn.is_lingering() {
+            lane.lingering.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Accepts nothing more; the first loop to come here says goodbye to everybody.
@@ -505,6 +561,8 @@ fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut C
 /// Puts one operation through the hub.
 fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
     match input {
+        Input::Secured => hub.handle_secured(conn),
+        Input::Insecure(name) => hub.handle_insecure_name(conn, name, now, out),
         Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
         Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
         Input::LateLineFeed => hub.handle_late_line_feed(conn),

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::hub::Departure;
+use crate::spare::GiveBack;
 
-use super::Reactor;
-
-/// How long after something happened the memory is given back that was needed for it.
-pub(super) const SHRINK: Duration = Duration::from_secs(1);
+use super::mail::{Lane, Mail};
+use super::{ACCEPTING, Reactor};
 
 impl Reactor {
     /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
@@ -39,17 +38,31 @@ impl Reactor {
         }
     }
 
-    /// With more connections than there may be, or can be, those that only wait for their peer's
-    /// end do so no longer.
-    pub(super) fn give_way(&mut self) {
-        let is_paused = self.acceptor.as_ref().is_some_and(|one| one.paused_until().is_some());
-        while (is_paused || self.shared.connections() > self.limits.connections)
-            && let Some(id) = self.lingering.pop_front()
-        {
-            if self.conn(id.slot, id.generation).is_some() {
-                self.drop_conn(id.slot, Departure::Left);
-            }
+    /// There is no room for a new connection: one that only waits for its peer's end does so no
+    /// longer, here or, if there is none here, where there are most. False if there is none at all.
+    pub(super) fn give_way(&mut self) -> bool {
+        if self.close_oldest_lingering() {
+            return true;
         }
+        let lingering = |lane: &&Lane| lane.lingering.load(Ordering::Relaxed);
+        let most =
+            self.shared.lanes.iter().filter(|lane| lingering(lane) > 0).max_by_key(lingering);
+        // a loop that cannot be woken is gone, and its connections with it
+        most.is_some_and(|lane| lane.send(Mail::GiveWay).is_ok())
+    }
+
+    /// Closes the connection that has waited longest for its peer's end, and says so to the loop
+    /// that accepts. False if there is none.
+    pub(super) fn close_oldest_lingering(&mut self) -> bool {
+        while let Some(id) = self.lingering.pop_front() {
+            let Some(conn) = self.conn(id.slot, id.generation) else { continue };
+            conn.discard_what_came();
+            self.drop_conn(id.slot, Departure::Left);
+            // a loop that cannot be woken is gone
+            let _ = self.shared.lanes[ACCEPTING].send(Mail::GaveWay);
+            return true;
+        }
+        false
     }
 
     /// Gives back the memory that a crowd or a large batch needed, if it is time to.
@@ -58,20 +71,18 @@ impl Reactor {
             return;
         }
         while self.conns.pop_if(|conn| conn.is_none()).is_some() {}
-        self.conns.shrink_to(self.conns.len().next_power_of_two());
-        self.dirty.shrink_to(self.dirty.len().next_power_of_two());
-        self.ready.shrink_to(self.ready.len().next_power_of_two());
-        self.gone.shrink_to(self.gone.len());
-        self.deadlines.shrink_to(self.deadlines.len());
+        self.conns.give_back();
+        self.dirty.give_back();
+        self.ready.give_back();
+        self.gone.give_back();
+        self.drained.give_back();
+        self.deadlines.give_back();
         let mut lingering = std::mem::take(&mut self.lingering);
         lingering.retain(|id| self.conn(id.slot, id.generation).is_some());
-        lingering.shrink_to(lingering.len().next_power_of_two());
+        lingering.give_back();
         self.lingering = lingering;
         self.timers.shrink();
         self.out.shrink();
-        self.shared.hub().shrink();
-        // a buffer is not needed if nobody took it from one time to the next
-        let again = self.shared.budget.shrink();
-        self.shrink_at = again.then_some(now + SHRINK);
+        self.shrink_at = self.shared.shrink(now);
     }
 }

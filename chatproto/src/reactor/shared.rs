@@ -3,19 +3,29 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::accounts::Accounts;
 use crate::chunk::Budget;
 use crate::error::ServerError;
 use crate::extension::Observer;
+use crate::history::Queue;
 use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token};
 use crate::limits::Limits;
+use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::workers::Workers;
 
+use super::clock;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
+#[cfg(feature = "tls")]
+use super::secure::Door;
+use super::stream::Entrance;
 use super::write::post;
+
+/// How long after something happened the memory is given back that was needed for it.
+pub(super) const SHRINK: Duration = Duration::from_secs(1);
 
 /// What the loops of a server have in common.
 pub(crate) struct Shared {
@@ -25,9 +35,17 @@ pub(crate) struct Shared {
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
+    pub(super) accounts: Option<Arc<dyn Accounts>>,
+    /// What waits to be kept, if there is a history.
+    pub(crate) history: Option<Queue>,
     pub(super) stop: Stop,
+    /// How connections come in that may or must speak TLS; none if there is no such listener.
+    #[cfg(feature = "tls")]
+    pub(super) door: Option<Door>,
     /// For how many nanoseconds the loops have held the hub's lock.
     pub(super) lock_held: AtomicU64,
+    /// When memory was last given back of that which they have in common.
+    pub(super) shrunk_at: Mutex<Option<Instant>>,
 }
 
 /// What is needed to make the loops.
@@ -38,8 +56,10 @@ pub(crate) struct Setup {
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) workers: Option<Workers>,
     pub(crate) has_directory: bool,
+    pub(crate) accounts: Option<Arc<dyn Accounts>>,
+    pub(crate) has_history: bool,
     pub(crate) threads: usize,
-    pub(crate) listener: std::net::TcpListener,
+    pub(crate) listeners: Vec<(std::net::TcpListener, Entrance)>,
 }
 
 impl Shared {
@@ -51,6 +71,30 @@ impl Shared {
     /// For how long the loops have held the hub's lock, all together.
     pub(crate) fn lock_held(&self) -> Duration {
         Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
+    }
+
+    /// A loop has held the hub's lock since then.
+    pub(super) fn count_held(&self, since: Instant, until: Instant) {
+        let held = until.saturating_duration_since(since).as_nanos() as u64;
+        self.lock_held.fetch_add(held, Ordering::Relaxed);
+    }
+
+    /// Gives back the memory that is not needed any more of that which the loops have in common,
+    /// unless one of them did so less than [`SHRINK`] ago. When to ask again, if there is reason to.
+    pub(super) fn shrink(&self, now: Instant) -> Option<Instant> {
+        let mut shrunk_at = self.shrunk_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = shrunk_at.map(|at| at + SHRINK).filter(|&at| at > now);
+        if next.is_some() {
+            return next;
+        }
+        *shrunk_at = Some(now);
+        let mut hub = self.hub();
+        let since = clock::instant();
+        hub.shrink();
+        drop(hub);
+        self.count_held(since, clock::instant());
+        // a buffer is not needed if nobody took it from one time to the next
+        self.budget.shrink().then_some(now + SHRINK)
     }
 
     /// Asks every loop to say goodbye, flush and end.
@@ -65,11 +109,24 @@ impl Shared {
 
     /// Has an effect carried out where it may take its time.
     pub(super) fn carry_out(self: &Arc<Self>, effect: Effect) {
-        match &self.workers {
-            _ if !self.has_directory && matches!(effect, Effect::Release { .. }) => {}
-            Some(workers) => workers.submit(effect, self),
-            None => debug_assert!(false, "no workers for {effect:?}"),
+        match (effect, &self.history, &self.workers) {
+            (Effect::Release { .. }, ..) if !self.has_directory => {}
+            (Effect::History { token, order }, Some(history), _) => {
+                history.order(order, token, self);
+            }
+            (effect, _, Some(workers)) => workers.submit(effect, self),
+            (effect, ..) => debug_assert!(false, "nobody to carry out {effect:?}"),
         }
+    }
+
+    /// What can be said of a claim without waiting: that the name is reserved, or, where there is no
+    /// directory to ask, that it is granted.
+    pub(super) fn decide(&self, name: &UserName) -> Option<Completion> {
+        let is_reserved = self.accounts.as_ref().is_some_and(|book| book.is_reserved(name));
+        if is_reserved {
+            return Some(Completion::Reserved);
+        }
+        (!self.has_directory).then_some(Completion::Claimed)
     }
 
     /// Has the application do something to the hub, and hands out what comes of it.
@@ -80,9 +137,6 @@ impl Shared {
         let mut out = Output::new();
         let mut hub = self.hub();
         let done = act(&mut hub, Now::system(), &mut out);
-        while let Some(effect) = out.next_effect() {
-            self.carry_out(effect);
-        }
         post(self, &mut out, |_| true);
         if let Some(due) = hub.poll_timeout() {
             // a loop that cannot be woken is gone
@@ -125,7 +179,19 @@ impl Shared {
         self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
     }
 
+    /// Those who come from now on are shown another certificate. False if there is no TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn replace_tls(&self, tls: &crate::tls::ServerTls) -> bool {
+        self.door.as_ref().map(|door| door.replace(tls)).is_some()
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }

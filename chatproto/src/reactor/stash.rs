@@ -1,5 +1,7 @@
 //! Bytes that were read and have to wait: for an effect, or because their sender is too fast.
 
+use zeroize::Zeroize;
+
 /// What one turn takes from a stash: as much as a throttled peer may use in a while, and so little
 /// that handling it again after an effect costs next to nothing.
 const CHUNK: usize = 4 * 1024;
@@ -35,6 +37,13 @@ impl Stash {
     /// Puts back the last `count` bytes of what was last taken, whatever was put back of it before.
     pub(super) fn put_back(&mut self, count: usize) {
         self.at = self.taken - count;
+    }
+}
+
+/// A password may have been in it.
+impl Drop for Stash {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
     }
 }
 

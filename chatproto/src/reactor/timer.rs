@@ -1,13 +1,14 @@
-//! The timers of one event loop. An entry is never taken back: whoever fires it looks whether it
-//! still means anything.
+//! The timers of one event loop, and what happens when they fire. An entry is never taken back:
+//! whoever fires it looks whether it still means anything.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::hub::ConnId;
+use crate::spare::GiveBack;
 
-use super::clock;
+use super::{Reactor, SHRINK, clock};
 
 /// What is due for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub(super) enum Due {
     Pace,
     /// A connection that is being closed has had its time: to drain, or to end.
     Close,
+    /// The effect of that number has had its time, if the peer has ended.
+    Patience(u32),
 }
 
 /// Nanoseconds since the timers were made: half the size of an [`Instant`].
@@ -81,12 +84,60 @@ impl Timers {
 
     /// Gives back the memory that many timers needed.
     pub(super) fn shrink(&mut self) {
-        self.heap.shrink_to(self.heap.len().next_power_of_two());
-        self.registrations.shrink_to(self.registrations.len().next_power_of_two());
+        self.heap.give_back();
+        self.registrations.give_back();
     }
 
     fn nanos(&self, at: Instant) -> Nanos {
         // five hundred years fit
         at.saturating_duration_since(self.epoch).as_nanos() as Nanos
+    }
+}
+
+impl Reactor {
+    /// Does, or has done, what is due.
+    pub(super) fn fire_timers(&mut self, now: Instant) {
+        while let Some((due, slot, generation)) = self.timers.pop(now) {
+            self.shrink_at.get_or_insert(now + SHRINK);
+            let Some(conn) = self.conn(slot, generation) else { continue };
+            match due {
+                Due::Registration if conn.stream.is_handshaking() => self.give_up_handshake(slot),
+                Due::Registration if conn.is_guest() || conn.is_waiting() => {
+                    let id = conn.id;
+                    self.deadlines.push(id);
+                    self.settle(slot);
+                }
+                Due::Registration => {}
+                // if bytes came meanwhile, they have set a timer of their own
+                Due::Silence => {
+                    self.settle(slot);
+                    self.make_ready(slot);
+                }
+                Due::Resume => {
+                    conn.is_paused = false;
+                    self.make_ready(slot);
+                }
+                Due::Pace => {
+                    conn.is_paced = false;
+                    self.make_dirty(slot);
+                }
+                Due::Close => self.handle_close_due(slot, now),
+                Due::Patience(_) if conn.patience() == Some(due) => {
+                    let id = conn.id;
+                    self.overdue.push(id);
+                }
+                Due::Patience(_) => {}
+            }
+        }
+    }
+
+    /// If the peer has ended and the hub waits for an effect, it is not waited for without end.
+    pub(super) fn lose_patience(&mut self, slot: u32) {
+        if let Some(Some(conn)) = self.conns.get(slot as usize)
+            && let Some(due) = conn.patience()
+        {
+            let at = clock::instant() + self.limits.drain;
+            self.timers.add(at, due, conn.id);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Hub, LaneAction, Output};
+use crate::hub::{Departure, Effect, Hub, LaneAction, Output};
 use crate::outbox::Writable;
 
 use super::conn::{Closing, Step};
@@ -31,8 +31,7 @@ impl Reactor {
         let before = shared.lanes[own].take();
         drop(hub);
         let now = clock::instant();
-        let held = now.saturating_duration_since(since).as_nanos() as u64;
-        shared.lock_held.fetch_add(held, Ordering::Relaxed);
+        shared.count_held(since, now);
         for mail in before {
             self.take_mail(mail);
         }
@@ -60,6 +59,7 @@ impl Reactor {
                 LaneAction::Close { .. } => {
                     conn.discard_input();
                     self.begin_drain(slot);
+                    self.settle_soon(slot);
                 }
             }
             self.make_dirty(slot);
@@ -94,6 +94,12 @@ impl Reactor {
         if conn.is_lingering() {
             return;
         }
+        if conn.stream.has_unsent()
+            && let Err(error) = conn.stream.flush()
+            && error.kind() != ErrorKind::WouldBlock
+        {
+            return self.stop_writing(slot);
+        }
         while !conn.outbox.is_refused() {
             if conn.outbox.wants_notice() {
                 let missed = conn.outbox.take_missed();
@@ -120,16 +126,21 @@ impl Reactor {
                     conn.outbox.handle_refused(limits, self.policy);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) if conn.closing.is_some() => return self.drop_conn(slot, Departure::Lost),
-                Err(_) => {
-                    // it reads no more, but what it sent before counts (B16)
-                    conn.outbox.die();
-                    conn.saw_end = true;
-                    return self.make_ready(slot);
-                }
+                Err(_) => return self.stop_writing(slot),
             }
         }
         self.after_write(slot, now);
+    }
+
+    /// The peer reads no more, but what it sent before counts (B16).
+    fn stop_writing(&mut self, slot: u32) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if conn.closing.is_some() {
+            return self.drop_conn(slot, Departure::Lost);
+        }
+        conn.outbox.die();
+        conn.saw_end = true;
+        self.make_ready(slot);
     }
 
     /// What follows when an outbox is empty, or has to wait, or has overflown.
@@ -148,6 +159,10 @@ impl Reactor {
                 conn.is_paced = true;
                 self.timers.add(at, Due::Pace, id);
             }
+            return;
+        }
+        if conn.stream.has_unsent() {
+            // it goes out when the socket can be written to
             return;
         }
         match conn.closing_step() {
@@ -188,9 +203,6 @@ impl Reactor {
         hub.handle_eviction(conn.id, reason, clock::now(), &mut self.out);
         conn.outbox.push_last(object, &shared.budget);
         self.hub_due = hub.poll_timeout();
-        while let Some(effect) = self.out.next_effect() {
-            shared.carry_out(effect);
-        }
         // by mail to the own connections too: this may be in the middle of writing to them
         post(&shared, &mut self.out, |_| true);
         drop(hub);
@@ -201,16 +213,22 @@ impl Reactor {
 
     /// Nothing more will be written: shuts the writing side down, so that the peer reads to the
     /// end, and waits for the peer's end.
-    fn shut_down(&mut self, slot: u32, now: Instant) {
+    pub(super) fn shut_down(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.at_end || conn.stream.shut_down_writing().is_err() {
-            return self.drop_conn(slot, Departure::Left);
+        let is_text_to_the_end = conn.at_end && !conn.stream.is_secure();
+        match if is_text_to_the_end { Ok(()) } else { conn.stream.shut_down_writing() } {
+            // what ends TLS goes out when the socket can be written to
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Ok(()) if !conn.at_end => {}
+            _ => return self.drop_conn(slot, Departure::Left),
         }
         conn.discard_input();
         let until = now + self.limits.linger;
         let id = conn.id;
         self.enter(slot, Step::Lingering, until);
         self.lingering.push_back(id);
+        self.drained.push(id);
+        self.shared.lanes[self.lane].lingering.fetch_add(1, Ordering::Relaxed);
         self.make_ready(slot);
     }
 
@@ -229,10 +247,12 @@ impl Reactor {
     }
 }
 
-/// Posts the hub's output to those loops that `is_for` says. Returns the objects of the batch, and
-/// where those begin in it that stand aside. To be called under the hub's lock.
+/// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history, and
+/// what is to be done elsewhere to those who do it (but claims, if there are accounts: whether the
+/// name is reserved is not asked under the lock). Returns the objects of the batch, and where those
+/// begin in it that stand aside. To be called under the hub's lock.
 pub(super) fn post(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     out: &mut Output,
     is_for: impl Fn(usize) -> bool,
 ) -> (Arc<Chunk>, u32) {
@@ -242,6 +262,20 @@ pub(super) fn post(
         log.shrink_to_fit();
     }
     let chunk = Arc::new(Chunk::new(log, &shared.budget));
+    // what is kept comes before what is asked about it
+    if let Some(history) = shared.history.as_ref().filter(|_| !out.records.is_empty()) {
+        history.keep(&chunk, aside_at, &mut out.records);
+    }
+    // under the lock, so that what concerns one name is queued in the hub's order
+    for _ in 0..out.effects.len() {
+        match out.effects.pop_front() {
+            Some(claim @ Effect::Claim { .. }) if shared.accounts.is_some() => {
+                out.effects.push_back(claim);
+            }
+            Some(effect) => shared.carry_out(effect),
+            None => break,
+        }
+    }
     for (lane, actions) in out.lanes.iter_mut().enumerate() {
         if is_for(lane) && !actions.is_empty() {
             // the next batch will be about as long

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chatproto::tls::{ClientTls, TlsError};
 use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
 
 use crate::failure::{Failure, reason};
@@ -28,6 +29,8 @@ pub(super) struct Target {
     /// The name at first; the user may take another.
     pub(super) name: String,
     pub(super) server: Address,
+    /// Whom to trust, if TLS is to be spoken.
+    pub(super) tls: Option<ClientTls>,
     /// Whether a lost connection is made again.
     pub(super) reconnect: bool,
 }
@@ -130,6 +133,7 @@ impl Target {
             ClientError::Timeout { .. } | ClientError::Closed | ClientError::Decode(_) => {
                 Failure::Run(format!("{server} does not behave like a chat server: {}", why(&error)))
             }
+            ClientError::Tls(_) => Failure::Run(format!("cannot connect to {server}: {}", why(&error))),
             error => Failure::Run(error.to_string()),
         })
     }
@@ -139,7 +143,11 @@ impl Target {
             doing: "cannot find the server's address".to_owned(),
             source: io::Error::new(io::ErrorKind::NotFound, why),
         })?;
-        Client::builder(name).connect(&*addresses)
+        let builder = Client::builder(name);
+        match &self.tls {
+            Some(tls) => builder.tls(tls.clone()).connect(&*addresses),
+            None => builder.connect(&*addresses),
+        }
     }
 }
 
@@ -333,6 +341,8 @@ impl Connection {
                     }
                     what = why(&error);
                 }
+                // that is not the server any more, or we are not wanted
+                Err(error) if is_about_trust(&error) => return Err(self.lost(&error)),
                 Err(error) => {
                     refused_since = None;
                     what = why(&error);
@@ -414,6 +424,21 @@ impl Connection {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether trying again would be a try with somebody else.
+fn is_about_trust(error: &ClientError) -> bool {
+    use TlsError as T;
+    matches!(
+        error,
+        ClientError::Tls(
+            T::WrongFingerprint { .. }
+                | T::UnknownIssuer { .. }
+                | T::WrongName { .. }
+                | T::CertificateRequired
+                | T::CertificateRefused(_)
+        )
+    )
 }
 
 fn unanswered() -> Ended {

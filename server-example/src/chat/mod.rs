@@ -31,7 +31,8 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
         None => return Err(Failure::Usage("say who you are with --name NAME".to_owned())),
     };
     let server = options.server.clone();
-    let target = Target { name, server, reconnect: !options.no_reconnect };
+    let tls = options.tls.load(server.host())?;
+    let target = Target { name, server, tls, reconnect: !options.no_reconnect };
     let (connection, incoming) = Connection::open(target)?;
     if is_terminal {
         terminal::run(connection, incoming, options.color)

@@ -11,6 +11,7 @@ use chatproto::{
 use serde_json::{Value, json};
 
 use super::options::Options;
+use super::report::FORMAT;
 use super::show;
 use crate::failure::{Failure, reason};
 use crate::text::visible;
@@ -144,7 +145,8 @@ impl<'a, W: Write> Judge<'a, W> {
 
     fn stream(&mut self, mut source: impl Read) -> Result<(), Trouble> {
         if self.options.json {
-            write!(self.out, "{{\"outcomes\":[").map_err(Trouble::Output)?;
+            write!(self.out, "{{\"format\":\"{FORMAT}\",\"outcomes\":[")
+                .map_err(Trouble::Output)?;
         }
         let end = self.outcomes(&mut source)?;
         self.conclude(end).map_err(Trouble::Output)

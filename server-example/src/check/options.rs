@@ -74,11 +74,12 @@ pub(crate) struct Options {
 
     /// Print a report in JSON, and nothing else, on standard output
     ///
-    /// Of a server or a client: an object with "version", "judged", "note", "counts" (a number for each
-    /// verdict), "failed" (the rules) and "findings", of which each has "rule", "id", "verdict" ("pass",
-    /// "fail", "note", "not-applicable" or "untried"), "sent", "expected", "came" and "wire" (lines). Of
-    /// bytes: "outcomes", with messages and errors as the conformance vectors state them, "messages",
-    /// "errors" (how many) and "end" ("complete", "incomplete" or "failed").
+    /// An object whose "format" is "chatproto-check/1". Of a server or a client it has "version",
+    /// "judged", "note", "counts" (a number for each verdict), "failed" (the rules) and "findings", of
+    /// which each has "rule", "id", "verdict" ("pass", "fail", "note", "not-applicable" or "untried"),
+    /// "sent", "expected", "came" and "wire" (lines). Of bytes it has "outcomes", with messages and
+    /// errors as the conformance vectors state them, "messages", "errors" (how many) and "end"
+    /// ("complete", "incomplete" or "failed"). src/check/report.schema.json is its JSON schema.
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -9,6 +9,10 @@ use super::rules::{Finding, RULES, Rule, Verdict};
 use crate::cli::Color;
 use crate::failure::{Failure, reason};
 
+/// The form of what `--json` prints, which `report.schema.json` beside this file states; another
+/// number means that programs which read it must be changed.
+pub(super) const FORMAT: &str = "chatproto-check/1";
+
 /// What was found so far, and how it is told.
 pub(super) struct Report {
     is_json: bool,
@@ -200,6 +204,7 @@ impl Report {
             })
             .collect();
         let report = serde_json::json!({
+            "format": FORMAT,
             "version": chatproto::VERSION,
             "judged": self.judged,
             "note": self.note,

@@ -32,7 +32,7 @@ pub(crate) fn run(
 ) -> Result<(Vec<Check>, Vec<Run>), Failure> {
     let all = plan.repeat as usize * plan.scenarios.len();
     let mut runs = Vec::new();
-    let mut made = Check::new("every run is made", true, format!("{all} runs"));
+    let mut why = String::new();
     'runs: for repetition in 1..=plan.repeat {
         for scenario in &plan.scenarios {
             if stop.is_asked() {
@@ -50,7 +50,7 @@ pub(crate) fn run(
                 Err(_) if stop.is_asked() => break 'runs,
                 // what was measured so far is reported, and the failure with it
                 Err(failure) if !runs.is_empty() => {
-                    made = Check::new("every run is made", false, format!("{label}: {failure}"));
+                    why = format!("; {label}: {failure}");
                     break 'runs;
                 }
                 Err(failure) => return Err(failure),
@@ -59,8 +59,12 @@ pub(crate) fn run(
             runs.push(Run { repetition, ..run });
         }
     }
+    if stop.is_asked() {
+        why = "; it was ended by hand".to_owned();
+    }
+    let detail = format!("{} of {all}{why}", runs.len());
     let mut checks = checks(&runs);
-    checks.insert(0, made);
+    checks.insert(0, Check::new("every run is made", runs.len() == all && why.is_empty(), detail));
     Ok((checks, runs))
 }
 
@@ -80,6 +84,7 @@ fn line(run: &Run) -> String {
         (counts.duplicated, "DUPLICATED"),
         (counts.reordered, "REORDERED"),
         (counts.corrupted, "CORRUPTED"),
+        (counts.extra, "EXTRA"),
     ] {
         if number > 0 {
             line.push_str(&format!(", {} {what}", count(number)));
@@ -113,6 +118,7 @@ fn checks(runs: &[Run]) -> Vec<Check> {
         check("nothing is duplicated", |run| run.counts.duplicated),
         check("nothing is reordered", |run| run.counts.reordered),
         check("nothing is corrupted", |run| run.counts.corrupted),
+        check("nothing is extra", |run| run.counts.extra),
     ]
 }
 

@@ -1,11 +1,13 @@
 //! The workers of a ramp together: the first is a thread of this process, and when that process may
 //! have no more descriptors, others are started.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use crate::failure::{Failure, reason};
 
@@ -24,9 +26,11 @@ pub(crate) struct Crew {
     /// Clients that one process may have.
     room: u64,
     workers: Vec<Worker>,
-    tallies: Receiver<(usize, Tally)>,
+    news: Receiver<(usize, News)>,
     /// Of which each worker has one.
-    told: Sender<(usize, Tally)>,
+    told: Sender<(usize, News)>,
+    /// Why not all clients could be added.
+    pub(crate) refusal: String,
     /// Since they were last taken.
     pub(crate) connects: Latencies,
     pub(crate) heartbeats: Latencies,
@@ -37,6 +41,34 @@ struct Worker {
     line: Line,
     ordered: u64,
     tally: Tally,
+    /// If it ended before it was told to: how many clients it had, and why, in words.
+    ended: Option<(u64, String)>,
+}
+
+/// What is heard of a worker.
+#[derive(Debug)]
+enum News {
+    Tally(Tally),
+    /// Nothing more will be heard.
+    End,
+}
+
+/// Tells what one worker has to tell, and when it has ended, however it did.
+struct Teller {
+    number: usize,
+    told: Sender<(usize, News)>,
+}
+
+impl Teller {
+    fn tell(&self, news: News) {
+        let _ = self.told.send((self.number, news));
+    }
+}
+
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.tell(News::End);
+    }
 }
 
 /// How a worker is given orders.
@@ -56,9 +88,10 @@ impl Crew {
                  with ulimit -n"
             )));
         }
-        let (told, tallies) = mpsc::channel();
+        let (told, news) = mpsc::channel();
         let (connects, heartbeats) = (Latencies::new(), Latencies::new());
-        Ok(Crew { setup, room, workers: Vec::new(), tallies, told, connects, heartbeats })
+        let (workers, refusal) = (Vec::new(), String::new());
+        Ok(Crew { setup, room, workers, news, told, refusal, connects, heartbeats })
     }
 
     /// Adds clients, to workers that have room; how many could not be added.
@@ -67,14 +100,23 @@ impl Crew {
             let room = |worker: &&mut Worker| self.room > worker.ordered;
             let Some(worker) = self.workers.iter_mut().find(room) else {
                 if self.workers.len() == MOST_PROCESSES {
+                    self.refusal =
+                        format!("this program runs in at most {MOST_PROCESSES} processes");
                     return Ok(count);
                 }
-                self.start()?;
-                continue;
+                match self.start() {
+                    Ok(()) => continue,
+                    Err(failure) if self.workers.is_empty() => return Err(failure),
+                    Err(failure) => {
+                        self.refusal = failure.to_string();
+                        return Ok(count);
+                    }
+                }
             };
             let part = count.min(self.room - worker.ordered);
             worker.ordered += part;
-            worker.line.order(Order::Add(part))?;
+            // one that cannot be told has ended, which is in the news
+            worker.line.order(Order::Add(part));
             count -= part;
         }
         Ok(0)
@@ -85,27 +127,40 @@ impl Crew {
         let prefix = format!("{}{number}-", self.setup.prefix);
         let others = self.workers.iter().map(|worker| worker.ordered).sum();
         let setup = Setup { prefix, others, ..self.setup.clone() };
-        let told = self.told.clone();
-        let tell = move |tally| drop(told.send((number, tally)));
+        let teller = Teller { number, told: self.told.clone() };
+        let tell = move |tally| teller.tell(News::Tally(tally));
         let line = match number {
             0 => Line::Thread(Local::start(setup, tell)?),
             _ => Line::process(&setup, tell)?,
         };
-        self.workers.push(Worker { line, ordered: 0, tally: Tally::default() });
+        self.workers.push(Worker { line, ordered: 0, tally: Tally::default(), ended: None });
         Ok(())
     }
 
     /// Waits for news, at most so long. False if there are none.
     pub(crate) fn listen(&mut self, wait: Duration) -> bool {
-        let heard = match self.tallies.recv_timeout(wait) {
+        let (number, news) = match self.news.recv_timeout(wait) {
             Ok(heard) => heard,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return false,
         };
-        let (number, tally) = heard;
-        tally.connects.iter().for_each(|&(ns, count)| self.connects.record_many(ns, count));
-        tally.heartbeats.iter().for_each(|&(ns, count)| self.heartbeats.record_many(ns, count));
-        self.workers[number].tally = tally;
+        let worker = &mut self.workers[number];
+        match news {
+            News::Tally(tally) => {
+                tally.connects.iter().for_each(|&(ns, count)| self.connects.record_many(ns, count));
+                let beats = tally.heartbeats.iter();
+                beats.for_each(|&(ns, count)| self.heartbeats.record_many(ns, count));
+                worker.tally = tally;
+            }
+            News::End if worker.tally.left.is_none() => worker.end_early(),
+            News::End => {}
+        }
         true
+    }
+
+    /// What became of a worker that ended before it was told to: how many clients it had, and why.
+    pub(crate) fn ended(&self) -> Option<(u64, &str)> {
+        let (clients, why) = self.workers.iter().find_map(|worker| worker.ended.as_ref())?;
+        Some((*clients, why))
     }
 
     /// Whether every client that was added is welcomed or has failed.
@@ -134,6 +189,11 @@ impl Crew {
         self.sum(|tally| tally.answered)
     }
 
+    /// Whether more than one of a hundred clients waits for an answer for longer than the knee.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.sum(|tally| tally.overdue) * 100 > self.open()
+    }
+
     /// How busy the busiest worker is.
     pub(crate) fn busy(&self) -> f64 {
         self.workers.iter().map(|worker| worker.tally.busy).fold(0.0, f64::max)
@@ -150,8 +210,7 @@ impl Crew {
     /// Has everybody leave; how many the server did not let go.
     pub(crate) fn leave(&mut self) -> u64 {
         for worker in &mut self.workers {
-            // one that cannot be told has ended, and its clients with it
-            let _ = worker.line.order(Order::Leave);
+            worker.line.order(Order::Leave);
         }
         let end = Instant::now() + self.setup.timeout + Duration::from_secs(5);
         let is_there = |worker: &Worker| worker.tally.left.is_none();
@@ -159,6 +218,15 @@ impl Crew {
             self.listen(Duration::from_millis(100));
         }
         self.workers.iter().map(|worker| worker.tally.left.unwrap_or(worker.ordered)).sum()
+    }
+}
+
+impl Worker {
+    /// It ended by itself, and its clients with it.
+    fn end_early(&mut self) {
+        self.ended = Some((self.tally.open, self.line.end()));
+        let tally = std::mem::take(&mut self.tally);
+        self.tally = Tally { left: Some(0), open: 0, waiting: 0, overdue: 0, ..tally };
     }
 }
 
@@ -183,7 +251,7 @@ impl Line {
         setup: &Setup,
         mut tell: impl FnMut(Tally) + Send + 'static,
     ) -> Result<Self, Failure> {
-        let fail = |error: &std::io::Error| {
+        let fail = |error: &io::Error| {
             Failure::Run(format!("cannot start another process: {}", reason(error)))
         };
         let this = std::env::current_exe().map_err(|error| fail(&error))?;
@@ -204,26 +272,36 @@ impl Line {
         };
         thread::spawn(listen);
         let mut line = Line::Process { child, orders };
-        line.write(&serde_json::to_string(setup).expect("a setup has a JSON form"))?;
+        line.write(setup).map_err(|error| fail(&error))?;
         Ok(line)
     }
 
-    fn order(&mut self, order: Order) -> Result<(), Failure> {
-        match self {
-            Line::Thread(local) if local.order(order) => Ok(()),
-            Line::Thread(_) => Err(gone()),
-            Line::Process { .. } => {
-                self.write(&serde_json::to_string(&order).expect("an order has a JSON form"))
-            }
+    /// Gives an order. Who has ended takes none, and says so by ending.
+    fn order(&mut self, order: Order) {
+        if let Line::Thread(local) = self {
+            local.order(order);
+        } else {
+            let _ = self.write(&order);
         }
     }
 
-    fn write(&mut self, line: &str) -> Result<(), Failure> {
-        let Line::Process { orders: Some(orders), .. } = self else { return Err(gone()) };
-        writeln!(orders, "{line}").and_then(|()| orders.flush()).map_err(|_| gone())
+    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let Line::Process { orders: Some(orders), .. } = self else { return Ok(()) };
+        let line = serde_json::to_string(line)?;
+        writeln!(orders, "{line}")?;
+        orders.flush()
     }
-}
 
-fn gone() -> Failure {
-    Failure::Run("a process of the load generator has ended too early".to_owned())
+    /// Sees to it that it has ended; how it did.
+    fn end(&mut self) -> String {
+        match self {
+            Line::Thread(_) => "its thread panicked".to_owned(),
+            Line::Process { child, orders } => {
+                *orders = None;
+                // it says nothing more, so it is of no use if it is still there
+                let _ = child.kill();
+                child.wait().map_or_else(|error| reason(&error), |status| status.to_string())
+            }
+        }
+    }
 }

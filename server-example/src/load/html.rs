@@ -10,7 +10,7 @@ use super::live::{bytes, count, time};
 use super::plot::escape;
 use super::report::{Kind, Report, Run, SenderCounts};
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(include_str!("page.css"), include_str!("plot.css"));
 /// Senders whose messages suffered that are shown; all are in report.json.
 const MOST_SENDERS: usize = 20;
 
@@ -156,17 +156,19 @@ fn tables(page: &mut String, report: &Report) {
         "duplicated",
         "reordered",
         "corrupted",
+        "extra",
         "clients failed",
     ];
     let counts = |runs: &[&Run]| {
         let sum = |of: fn(&Run) -> u64| runs.iter().map(|run| of(run)).sum::<u64>();
         let good: [fn(&Run) -> u64; 3] =
             [|run| run.counts.sent, |run| run.counts.expected, |run| run.counts.delivered];
-        let bad: [fn(&Run) -> u64; 5] = [
+        let bad: [fn(&Run) -> u64; 6] = [
             |run| run.counts.lost,
             |run| run.counts.duplicated,
             |run| run.counts.reordered,
             |run| run.counts.corrupted,
+            |run| run.counts.extra,
             |run| run.failures.total(),
         ];
         let good = good.map(|of| format!("<td>{}</td>", count(sum(of))));
@@ -286,7 +288,7 @@ fn checks(page: &mut String, report: &Report) {
 fn senders(page: &mut String, report: &Report) {
     let faults = |sender: &SenderCounts| {
         let counts = &sender.counts;
-        counts.lost + counts.duplicated + counts.reordered + counts.corrupted
+        counts.lost + counts.duplicated + counts.reordered + counts.corrupted + counts.extra
     };
     let all = report.runs.iter().flat_map(|run| run.senders.iter().map(move |one| (run, one)));
     let mut bad: Vec<_> = all.filter(|(_, sender)| faults(sender) > 0).collect();
@@ -300,14 +302,14 @@ fn senders(page: &mut String, report: &Report) {
         "<h2>Senders whose messages suffered</h2>\n<p class=\"about\">{shown} of {}; report.json has \
          all.</p>\n<div class=\"wide\"><table><thead><tr><th>sender</th><th class=\"text\">run</th>\
          <th>sent</th><th>expected</th><th>delivered</th><th>lost</th><th>dupl.</th><th>reord.</th>\
-         <th>corr.</th></tr></thead><tbody>\n",
+         <th>corr.</th><th>extra</th></tr></thead><tbody>\n",
         bad.len()
     )
     .expect("text");
     for (run, sender) in &bad[..shown] {
         let c = &sender.counts;
         let numbers = [c.sent, c.expected, c.delivered].map(|n| format!("<td>{}</td>", count(n)));
-        let faults = [c.lost, c.duplicated, c.reordered, c.corrupted].map(fault);
+        let faults = [c.lost, c.duplicated, c.reordered, c.corrupted, c.extra].map(fault);
         writeln!(
             page,
             "<tr><td>{}</td><td class=\"text\">{} {}</td>{}{}</tr>",
@@ -350,8 +352,10 @@ fn method(page: &mut String, kind: Kind) {
     let counted = "<p>Every message carries the number that it has among those of its sender to its \
         destination, the time, and a checksum. <em>Lost</em> is what was to come to a client and came \
         in no form; <em>duplicated</em>, what had come before; <em>reordered</em>, what came after one \
-        with a higher number (as RFC 4737 defines it); <em>corrupted</em>, what was not what had been \
-        sent, or came to a client that it was not for. These are counts, not estimates.</p>\n";
+        with a higher number (as RFC 4737 defines it); <em>corrupted</em>, what came otherwise than it \
+        had been sent; <em>extra</em>, what came though it was owed to nobody there: it was for \
+        somebody else, or nobody had sent it. These are counts, not estimates; every delivery that was \
+        expected is delivered, lost or corrupted.</p>\n";
     page.push_str(match kind {
         Kind::Compare => {
             "<p>With a rate, messages are sent when they are due, whatever the server does (open \

@@ -3,16 +3,29 @@
 //! keeps track of which numbers came.
 //!
 //! A message that comes after one with a higher number of its flow is *reordered* (as RFC 4737 has
-//! it); one whose number has come before is *duplicated*; one that is not what was sent, or not for
-//! whom it came to, is *corrupted*; one that was due and came in no form is *lost*.
+//! it); one whose number has come before is *duplicated*; one that came otherwise than it was sent
+//! is *corrupted*; one that came in no form is *lost*; and what came though nobody was owed it is
+//! *extra*: it was for somebody else, or nobody sent it, or the message came whole as well.
+//!
+//! What came so damaged that it cannot be told which message it was stands for one that is missing,
+//! of the sender that it names if it names one, to the receiver that it came to. Only where none is
+//! missing there it is extra. So a loss and an invention at the same receiver count as a corruption,
+//! which is what they look like to whoever reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// Counts of one sender, or of all. A delivery is one message at one receiver:
-/// `expected = delivered + corrupted + lost` for what came at most once.
+use super::gaps::{Gaps, Spot};
+
+/// What the books take for each receiver of a flow over which something was sent.
+pub(crate) const BYTES_EACH: u64 = size_of::<u32>() as u64;
+/// What they may take for all: more is not asked of them.
+pub(crate) const MOST_BYTES: u64 = 1 << 30;
+
+/// Counts of one sender, or of all. A delivery is one message at one receiver, and
+/// `expected = delivered + corrupted + lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     /// Messages sent.
@@ -25,21 +38,16 @@ pub(crate) struct Counts {
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
     pub(crate) corrupted: u64,
-}
-
-impl Counts {
-    /// Deliveries that have not come.
-    fn missing(&self) -> u64 {
-        self.expected - self.delivered
-    }
+    pub(crate) extra: u64,
 }
 
 /// Who a flow goes to.
 #[derive(Clone, Debug)]
 pub(crate) enum Audience {
     One(u32),
-    /// Sorted; the sender itself is not in it.
-    Many(Arc<[u32]>),
+    /// These, sorted, but for the sender. Flows share the list, so that it costs nothing that
+    /// everybody of many writes to all others.
+    Others(Arc<[u32]>),
 }
 
 /// What became of a message that came.
@@ -47,8 +55,17 @@ pub(crate) enum Audience {
 pub(crate) enum Verdict {
     Delivered,
     Duplicated,
-    /// It came to somebody whom it was not for, or was never sent.
-    Foreign,
+    Extra,
+}
+
+/// What can be told of something that came and is not what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// This number of this flow, without doubt.
+    Message(u32, u32),
+    /// Some message of this sender's.
+    Sender(u32),
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -56,16 +73,29 @@ struct Flow {
     sender: u32,
     sent: u32,
     audience: Audience,
-    /// One a receiver, once something was sent.
-    windows: Vec<Window>,
+    /// For each place in the audience the number behind the highest that came; empty as long as
+    /// nothing was sent.
+    next: Vec<u32>,
 }
 
-/// Which numbers of a flow one receiver has seen: all below `next` but those that are missing.
-#[derive(Clone, Debug, Default)]
-struct Window {
-    next: u32,
-    /// Ranges of numbers below `next`: first, and the one after the last.
-    missing: BTreeMap<u32, u32>,
+impl Flow {
+    /// Where the receiver stands in the audience, if it does.
+    fn place(&self, receiver: u32) -> Option<usize> {
+        match &self.audience {
+            Audience::One(only) => (*only == receiver).then_some(0),
+            Audience::Others(_) if receiver == self.sender => None,
+            Audience::Others(all) => all.binary_search(&receiver).ok(),
+        }
+    }
+
+    fn receivers(&self) -> u64 {
+        match &self.audience {
+            Audience::One(_) => 1,
+            Audience::Others(all) => {
+                (all.len() - usize::from(all.binary_search(&self.sender).is_ok())) as u64
+            }
+        }
+    }
 }
 
 /// How a number stands to those before it.
@@ -76,40 +106,17 @@ enum Arrival {
     Again,
 }
 
-impl Window {
-    fn accept(&mut self, number: u32) -> Arrival {
-        if number >= self.next {
-            if number > self.next {
-                self.missing.insert(self.next, number);
-            }
-            self.next = number + 1;
-            return Arrival::InOrder;
-        }
-        let Some((&first, &end)) = self.missing.range(..=number).next_back() else {
-            return Arrival::Again;
-        };
-        if number >= end {
-            return Arrival::Again;
-        }
-        self.missing.remove(&first);
-        if first < number {
-            self.missing.insert(first, number);
-        }
-        if number + 1 < end {
-            self.missing.insert(number + 1, end);
-        }
-        Arrival::Late
-    }
-}
-
 /// Everything that was sent in one run, and what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     flows: Vec<Flow>,
+    gaps: Gaps,
+    /// Messages of which something else came so far.
+    broken: HashSet<(Spot, u32)>,
+    /// What came and cannot be told: how much at each receiver, of the sender that it names.
+    untold: HashMap<(u32, Option<u32>), u64>,
     senders: Vec<Counts>,
     total: Counts,
-    /// Corrupted ones whose sender cannot be told.
-    unattributed: u64,
 }
 
 impl Ledger {
@@ -119,41 +126,60 @@ impl Ledger {
 
     /// Opens a flow; the number by which it is known.
     pub(crate) fn open(&mut self, sender: u32, audience: Audience) -> u32 {
-        self.flows.push(Flow { sender, sent: 0, audience, windows: Vec::new() });
+        self.flows.push(Flow { sender, sent: 0, audience, next: Vec::new() });
         (self.flows.len() - 1) as u32
+    }
+
+    /// To how many a message of the flow goes.
+    pub(crate) fn receivers(&self, flow: u32) -> u64 {
+        self.flows[flow as usize].receivers()
     }
 
     /// Notes that one more message is sent; its number in the flow.
     pub(crate) fn send(&mut self, flow: u32) -> u32 {
         let flow = &mut self.flows[flow as usize];
-        let receivers = match &flow.audience {
-            Audience::One(_) => 1,
-            Audience::Many(members) => members.len(),
-        };
-        if flow.windows.is_empty() {
-            flow.windows.resize(receivers, Window::default());
+        if flow.next.is_empty() {
+            flow.next = match &flow.audience {
+                Audience::One(_) => vec![0],
+                Audience::Others(all) => vec![0; all.len()],
+            };
         }
-        let number = flow.sent;
+        let (number, receivers) = (flow.sent, flow.receivers());
         flow.sent += 1;
         for counts in [&mut self.senders[flow.sender as usize], &mut self.total] {
             counts.sent += 1;
-            counts.expected += receivers as u64;
+            counts.expected += receivers;
         }
         number
     }
 
-    /// Notes that a message came to a receiver.
+    /// Notes that a message came to a receiver as it was sent.
     pub(crate) fn receive(&mut self, receiver: u32, flow: u32, number: u32) -> Verdict {
-        let Some(flow) = self.flows.get_mut(flow as usize).filter(|flow| number < flow.sent) else {
-            return Verdict::Foreign;
+        let Some(entry) = self.flows.get_mut(flow as usize) else {
+            self.total.extra += 1;
+            return Verdict::Extra;
         };
-        let at = match &flow.audience {
-            Audience::One(only) => (*only == receiver).then_some(0),
-            Audience::Many(members) => members.binary_search(&receiver).ok(),
+        let sender = entry.sender;
+        let counts = [&mut self.senders[sender as usize], &mut self.total];
+        let Some(place) = entry.place(receiver).filter(|_| number < entry.sent) else {
+            counts.into_iter().for_each(|counts| counts.extra += 1);
+            return Verdict::Extra;
         };
-        let Some(at) = at else { return Verdict::Foreign };
-        let arrival = flow.windows[at].accept(number);
-        for counts in [&mut self.senders[flow.sender as usize], &mut self.total] {
+        let spot = (flow, place as u32);
+        let arrival = match &mut entry.next[place] {
+            next if number >= *next => {
+                if number > *next {
+                    self.gaps.open(spot, *next..number);
+                }
+                *next = number + 1;
+                Arrival::InOrder
+            }
+            _ if self.gaps.fill(spot, number) => Arrival::Late,
+            _ => Arrival::Again,
+        };
+        // what came broken was not in its place
+        let was_broken = !self.broken.is_empty() && self.broken.remove(&(spot, number));
+        for counts in counts {
             match arrival {
                 Arrival::InOrder => counts.delivered += 1,
                 Arrival::Late => {
@@ -162,38 +188,107 @@ impl Ledger {
                 }
                 Arrival::Again => counts.duplicated += 1,
             }
+            counts.extra += u64::from(was_broken);
         }
         if arrival == Arrival::Again { Verdict::Duplicated } else { Verdict::Delivered }
     }
 
-    /// Notes that something came that is not what was sent, by whom it seems to be.
-    pub(crate) fn corrupt(&mut self, sender: Option<u32>) {
-        match sender.and_then(|sender| self.senders.get_mut(sender as usize)) {
-            Some(counts) => counts.corrupted += 1,
-            None => self.unattributed += 1,
-        }
-        self.total.corrupted += 1;
+    /// Notes that something came to a receiver that is not what was sent.
+    pub(crate) fn corrupt(&mut self, receiver: u32, trace: Trace) {
+        let sender = match trace {
+            Trace::Message(flow, number) => {
+                let Some(entry) = self.flows.get(flow as usize) else {
+                    self.total.extra += 1;
+                    return;
+                };
+                let is_owed =
+                    entry.place(receiver).filter(|_| number < entry.sent).is_some_and(|place| {
+                        let spot = (flow, place as u32);
+                        let is_missing =
+                            number >= entry.next[place] || self.gaps.holds(spot, number);
+                        is_missing && self.broken.insert((spot, number))
+                    });
+                if !is_owed {
+                    self.senders[entry.sender as usize].extra += 1;
+                    self.total.extra += 1;
+                }
+                return;
+            }
+            Trace::Sender(sender) => Some(sender),
+            Trace::Nothing => None,
+        };
+        *self.untold.entry((receiver, sender)).or_default() += 1;
     }
 
-    /// Deliveries that are still to come; what came corrupted is not waited for.
+    /// Deliveries that have not come. One that came corrupted may still come as it was sent.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.total.missing().saturating_sub(self.total.corrupted)
+        self.total.expected - self.total.delivered
     }
 
-    /// The counts so far, in which nothing is lost yet.
+    /// The counts so far, in which nothing is lost or corrupted yet.
     pub(crate) fn so_far(&self) -> &Counts {
         &self.total
     }
 
-    /// Closes the books: what has not come is lost. All together, and each sender.
+    /// Closes the books: what has not come is lost. All together, and each sender. What cannot be
+    /// told whose it was is counted in all and with no sender.
     pub(crate) fn close(mut self) -> (Counts, Vec<Counts>) {
-        for counts in &mut self.senders {
-            counts.lost = counts.missing().saturating_sub(counts.corrupted);
+        self.settle();
+        for &((flow, _), _) in &self.broken {
+            self.senders[self.flows[flow as usize].sender as usize].corrupted += 1;
+            self.total.corrupted += 1;
         }
-        let lost: u64 = self.senders.iter().map(|counts| counts.lost).sum();
-        // one whose sender cannot be told was still somebody's
-        self.total.lost = lost.saturating_sub(self.unattributed);
+        for counts in self.senders.iter_mut().chain([&mut self.total]) {
+            counts.lost = counts.expected - counts.delivered - counts.corrupted;
+        }
         (self.total, self.senders)
+    }
+
+    /// Has what could not be told stand for what is missing at the same receiver.
+    fn settle(&mut self) {
+        let mut broken: HashMap<Spot, u64> = HashMap::new();
+        self.broken.iter().for_each(|&(spot, _)| *broken.entry(spot).or_default() += 1);
+        let mut untold: Vec<_> = std::mem::take(&mut self.untold).into_iter().collect();
+        // of each receiver, what names a sender comes first
+        untold.sort_unstable_by_key(|&((receiver, by), _)| (receiver, by.is_none(), by));
+        for of_receiver in untold.chunk_by(|a, b| a.0.0 == b.0.0) {
+            let mut missing = self.missing(of_receiver[0].0.0, &broken);
+            for &((_, by), number) in of_receiver {
+                let of_all = missing.values().sum();
+                let there = by.map_or(of_all, |by| missing.get(&by).copied().unwrap_or(0));
+                let corrupted = number.min(there);
+                // what can be only one's is that one's
+                let whose = match by {
+                    None if missing.len() == 1 => missing.keys().next().copied(),
+                    by => by,
+                };
+                self.total.corrupted += corrupted;
+                self.total.extra += number - corrupted;
+                if let Some(whose) = whose {
+                    self.senders[whose as usize].corrupted += corrupted;
+                    missing.entry(whose).and_modify(|left| *left -= corrupted);
+                }
+                if let Some(by) = by {
+                    self.senders[by as usize].extra += number - corrupted;
+                }
+                missing.retain(|_, left| *left > 0);
+            }
+        }
+    }
+
+    /// How many messages of each sender came to a receiver in no form that can be told.
+    fn missing(&self, receiver: u32, broken: &HashMap<Spot, u64>) -> BTreeMap<u32, u64> {
+        let mut missing = BTreeMap::new();
+        for (flow, entry) in self.flows.iter().enumerate().filter(|(_, entry)| entry.sent > 0) {
+            let Some(place) = entry.place(receiver) else { continue };
+            let spot = (flow as u32, place as u32);
+            let count = u64::from(entry.sent - entry.next[place]) + self.gaps.count(spot)
+                - broken.get(&spot).copied().unwrap_or(0);
+            if count > 0 {
+                *missing.entry(entry.sender).or_default() += count;
+            }
+        }
+        missing
     }
 }
 
@@ -236,7 +331,7 @@ mod tests {
         for _ in 0..500 {
             let mut came: Vec<u32> = (0..random.usize(0..60)).map(|_| random.u32(0..40)).collect();
             random.shuffle(&mut came);
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             let (mut reordered, mut highest) = (0, None);
             for &number in &came {
                 if seen.insert(number) {
@@ -252,7 +347,7 @@ mod tests {
                 lost: 40 - delivered,
                 duplicated: came.len() as u64 - delivered,
                 reordered,
-                corrupted: 0,
+                ..Counts::default()
             };
             assert_eq!(counts(40, &came), expected, "{came:?}");
         }
@@ -261,33 +356,125 @@ mod tests {
     #[test]
     fn every_receiver_of_many_is_counted() {
         let mut ledger = Ledger::new(3);
-        let flow = ledger.open(2, Audience::Many(vec![0, 1].into()));
+        let flow = ledger.open(2, Audience::Others(vec![0, 1, 2].into()));
+        assert_eq!(ledger.receivers(flow), 2);
         ledger.send(flow);
         assert_eq!(ledger.receive(0, flow, 0), Verdict::Delivered);
         // the same receiver again does not stand for the other
         assert_eq!(ledger.receive(0, flow, 0), Verdict::Duplicated);
-        assert_eq!(ledger.receive(2, flow, 0), Verdict::Foreign);
-        assert_eq!(ledger.receive(1, flow, 1), Verdict::Foreign);
+        // the sender is owed nothing, and a second one was not sent
+        assert_eq!(ledger.receive(2, flow, 0), Verdict::Extra);
+        assert_eq!(ledger.receive(1, flow, 1), Verdict::Extra);
         assert_eq!(ledger.outstanding(), 1);
         let (total, senders) = ledger.close();
-        assert_eq!((total.delivered, total.duplicated, total.lost), (1, 1, 1));
-        assert_eq!(senders[0], Counts::default());
+        assert_eq!((total.delivered, total.duplicated, total.lost, total.extra), (1, 1, 1, 2));
+        assert_eq!((senders[0], senders[2]), (Counts::default(), total));
     }
 
-    #[test]
-    fn what_came_corrupted_is_not_lost_too() {
-        let mut ledger = Ledger::new(2);
+    /// A ledger with three messages of client 0 to client 1, of which the first has come.
+    fn one_of_three() -> (Ledger, u32) {
+        let mut ledger = Ledger::new(3);
         let flow = ledger.open(0, Audience::One(1));
         for _ in 0..3 {
             ledger.send(flow);
         }
         ledger.receive(1, flow, 0);
-        ledger.corrupt(Some(0));
-        assert_eq!(ledger.outstanding(), 1);
-        ledger.corrupt(None);
-        assert_eq!(ledger.outstanding(), 0);
+        (ledger, flow)
+    }
+
+    fn counts_of(ledger: Ledger) -> [u64; 4] {
         let (total, senders) = ledger.close();
-        assert_eq!((total.lost, total.corrupted), (0, 2));
-        assert_eq!((senders[0].lost, senders[0].corrupted), (1, 1));
+        assert_eq!(total.expected, total.delivered + total.corrupted + total.lost);
+        for one in &senders {
+            assert_eq!(one.expected, one.delivered + one.corrupted + one.lost);
+        }
+        [total.delivered, total.lost, total.corrupted, total.extra]
+    }
+
+    #[test]
+    fn what_came_corrupted_is_not_lost_too() {
+        for traces in [
+            [Trace::Message(0, 1), Trace::Message(0, 2)],
+            [Trace::Message(0, 2), Trace::Sender(0)],
+            [Trace::Message(0, 2), Trace::Nothing],
+            [Trace::Sender(0), Trace::Nothing],
+            [Trace::Nothing, Trace::Nothing],
+        ] {
+            let (mut ledger, _) = one_of_three();
+            ledger.corrupt(1, traces[0]);
+            assert_eq!(counts_of(ledger), [1, 1, 1, 0], "{traces:?}");
+
+            let (mut ledger, _) = one_of_three();
+            traces.into_iter().for_each(|trace| ledger.corrupt(1, trace));
+            let (total, senders) = ledger.close();
+            assert_eq!((total.lost, total.corrupted, total.extra), (0, 2, 0), "{traces:?}");
+            assert_eq!(senders[0], total);
+        }
+    }
+
+    #[test]
+    fn what_nobody_is_owed_makes_up_for_no_loss() {
+        for (receiver, trace) in [
+            // it came already; was never sent; is for somebody else; is of no flow
+            (1, Trace::Message(0, 0)),
+            (1, Trace::Message(0, 3)),
+            (2, Trace::Message(0, 1)),
+            (1, Trace::Message(9, 0)),
+            // nothing is missing at the receiver, or nothing of that sender's
+            (2, Trace::Sender(0)),
+            (2, Trace::Nothing),
+            (1, Trace::Sender(2)),
+        ] {
+            let (mut ledger, _) = one_of_three();
+            ledger.corrupt(receiver, trace);
+            assert_eq!(counts_of(ledger), [1, 2, 0, 1], "{receiver} {trace:?}");
+        }
+    }
+
+    #[test]
+    fn what_came_broken_and_whole_is_extra() {
+        let (mut ledger, flow) = one_of_three();
+        for number in [1, 2, 2] {
+            ledger.corrupt(1, Trace::Message(flow, number));
+        }
+        ledger.receive(1, flow, 2);
+        // one corrupted, as 1 did not come whole; of 2 two others came
+        assert_eq!(counts_of(ledger), [2, 0, 1, 2]);
+
+        let (mut ledger, flow) = one_of_three();
+        (0..2).for_each(|_| ledger.corrupt(1, Trace::Sender(0)));
+        ledger.receive(1, flow, 1);
+        ledger.receive(1, flow, 2);
+        assert_eq!(counts_of(ledger), [3, 0, 0, 2]);
+    }
+
+    #[test]
+    fn what_may_be_of_several_senders_is_counted_in_all() {
+        let mut ledger = Ledger::new(3);
+        for sender in [0, 2] {
+            let flow = ledger.open(sender, Audience::One(1));
+            ledger.send(flow);
+        }
+        ledger.corrupt(1, Trace::Nothing);
+        let (total, senders) = ledger.close();
+        assert_eq!((total.corrupted, total.lost), (1, 1));
+        assert!(senders.iter().all(|counts| counts.corrupted == 0), "{senders:?}");
+    }
+
+    #[test]
+    fn many_who_write_to_all_share_one_list() {
+        let all: Arc<[u32]> = (0..20_000).collect();
+        let mut ledger = Ledger::new(all.len());
+        let flows: Vec<_> =
+            all.iter().map(|&who| ledger.open(who, Audience::Others(Arc::clone(&all)))).collect();
+        assert_eq!(Arc::strong_count(&all), all.len() + 1);
+        // who has said nothing has no books
+        ledger.send(flows[7]);
+        let words: usize = ledger.flows.iter().map(|flow| flow.next.capacity()).sum();
+        assert_eq!((words * size_of::<u32>()) as u64, all.len() as u64 * BYTES_EACH);
+        for &who in all.iter().filter(|&&who| who != 7) {
+            assert_eq!(ledger.receive(who, flows[7], 0), Verdict::Delivered);
+        }
+        assert_eq!(counts_of(ledger), [19_999, 0, 0, 0]);
     }
 }

@@ -6,13 +6,15 @@
 //!            ramp ─► worker  until it breaks     ┘             └► html    report.html, plots
 //!               │
 //!               ▼
-//!            stage ─► traffic ─► ledger    who is owed what     gauge, latency, usage: figures
-//!               └───► net ─► peer          sockets              payload: what is in each msg
+//!            stage ─► traffic ─► ledger ─► gaps  who is owed what   gauge, latency, usage: figures
+//!               └───► net ─► peer ─► connect, outgoing  sockets  payload: what is in each msg
 //! ```
 
 mod compare;
+mod connect;
 mod crew;
 mod figures;
+mod gaps;
 mod gauge;
 mod html;
 mod latency;
@@ -20,6 +22,7 @@ mod ledger;
 mod live;
 mod net;
 mod options;
+mod outgoing;
 mod output;
 mod payload;
 mod peer;

@@ -11,30 +11,11 @@ use mio::{Events, Poll, Token, Waker};
 
 use crate::failure::{Failure, reason};
 
+use super::connect::{self, End};
 use super::peer::{ONE_READ, Peer, State};
 
 /// The token of what wakes the loop from another thread.
 const WAKE: Token = Token(usize::MAX);
-
-/// Clients that connect to the loopback network from one address.
-const CLIENTS_OF_ADDRESS: usize = 8_000;
-
-/// Why a client has come to an end that nobody asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// This machine or process could not make the connection: no descriptors, no ports.
-    OwnLimit(String),
-    /// Nobody accepted the connection.
-    Unreachable(String),
-    /// The server refused the name, in these words.
-    Refused(String),
-    /// There was no welcome in time.
-    TimedOut,
-    /// The server closed the connection before the welcome.
-    Dropped(String),
-    /// The server closed the connection after the welcome, or it broke.
-    Lost(String),
-}
 
 /// What is done with what happens.
 pub(crate) trait Driver {
@@ -140,11 +121,12 @@ impl Net {
     /// What this machine lacks.
     pub(crate) fn add(&mut self, name: &str, kind: PeerKind) -> Result<u32, End> {
         let (who, now) = (self.peers.len() as u32, self.now());
-        let source = source(self.address, self.others + self.peers.len());
-        let made = Peer::connect(self.address, source, kind, name, now).and_then(|mut peer| {
-            peer.register(self.poll.registry(), Token(who as usize)).map(|()| peer)
-        });
-        self.peers.push(made.map_err(|error| connect_end(&error))?);
+        let made = connect::begin(self.address, self.others + self.peers.len())
+            .and_then(|stream| Peer::new(stream, kind, name, now))
+            .and_then(|mut peer| {
+                peer.register(self.poll.registry(), Token(who as usize)).map(|()| peer)
+            });
+        self.peers.push(made.map_err(|error| End::of(&error))?);
         self.registering += 1;
         self.deadlines.push_back((now + self.timeout.as_nanos() as u64, who));
         Ok(who)
@@ -221,7 +203,7 @@ impl Net {
                     Ok(true) => {}
                     Ok(false) => continue,
                     Err(error) => {
-                        self.end(driver, who, connect_end(&error));
+                        self.end(driver, who, End::of(&error));
                         continue;
                     }
                 }
@@ -349,7 +331,7 @@ impl Net {
             _ => reason(error),
         };
         let end = match peer.state {
-            State::Registering if !peer.is_connected => connect_end(error),
+            State::Registering if !peer.is_connected => End::of(error),
             State::Registering => End::Dropped(why),
             _ => End::Lost(why),
         };
@@ -381,31 +363,6 @@ impl Net {
                 self.end(driver, who, End::TimedOut);
             }
         }
-    }
-}
-
-/// The address that a client connects from, if not one that the system chooses. One address has
-/// some 28,000 ports, and looking for a free one becomes slow when half of them are taken; but all
-/// addresses of the loopback network are Linux's own.
-fn source(server: SocketAddr, number: usize) -> Option<SocketAddr> {
-    let SocketAddr::V4(server) = server else { return None };
-    let network = 1 + (number / CLIENTS_OF_ADDRESS).min(250) as u8;
-    let is_possible = cfg!(target_os = "linux") && server.ip().is_loopback();
-    (is_possible && network > 1).then(|| ([127, 0, 0, network], 0).into())
-}
-
-/// Why there is no connection: this machine's fault, or the other's.
-fn connect_end(error: &io::Error) -> End {
-    const TOO_MANY_FILES: [i32; 2] = [23, 24];
-    let why = reason(error);
-    if cfg!(unix) && error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) {
-        return End::OwnLimit(format!("{why}: raise the limit of file descriptors with ulimit -n"));
-    }
-    match error.kind() {
-        ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => {
-            End::OwnLimit("this machine has no free port left towards that server".to_owned())
-        }
-        _ => End::Unreachable(why),
     }
 }
 
@@ -491,24 +448,6 @@ mod tests {
         let end = End::Lost("the server closed the connection".to_owned());
         assert_eq!(trial.until(3), ["0 welcomed", "0 bye", &format!("0 {end:?}")]);
         assert_eq!((trial.net.open(), trial.net.registering()), (0, 0));
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn many_clients_come_from_several_addresses() {
-        let mut trial = Trial::new(PATIENCE);
-        trial.net = trial.net.beside(CLIENTS_OF_ADDRESS - 1);
-        let mut servers = Vec::new();
-        for (who, address) in [(0, [127, 0, 0, 1]), (1, [127, 0, 0, 2])] {
-            trial.net.add("bob", PeerKind::Stream).unwrap();
-            let (mut server, from) = trial.listener.accept().unwrap();
-            assert_eq!(from.ip(), std::net::IpAddr::from(address));
-            server.write_all(text("Welcome").as_bytes()).unwrap();
-            trial.until(who + 1);
-            servers.push(server);
-        }
-        let elsewhere = "192.0.2.1:1".parse().unwrap();
-        assert_eq!(source(elsewhere, 100_000), None);
     }
 
     #[test]

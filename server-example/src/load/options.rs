@@ -12,8 +12,8 @@ use crate::units::{Address, Size, Span};
 /// Put a server under load: find where it breaks, and count what it loses.
 ///
 /// Works on any server that speaks the protocol. Every message carries a sequence number, the time
-/// and a checksum, so that what was sent, delivered, lost, duplicated, reordered and corrupted are
-/// exact counts, of each sender and in all.
+/// and a checksum, so that what was sent, delivered, lost, duplicated, reordered and corrupted, and
+/// what came though nobody was owed it (extra), are exact counts, of each sender and in all.
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct LoadOptions {
@@ -47,9 +47,6 @@ pub(crate) enum LoadCommand {
 #[derive(Args, Debug)]
 #[command(after_help = STRESS_HELP)]
 pub(crate) struct StressOptions {
-    #[command(flatten)]
-    pub(crate) common: CommonOptions,
-
     /// How many bots
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(2..=1_000_000))]
     pub(crate) bots: usize,
@@ -69,6 +66,9 @@ pub(crate) struct StressOptions {
     /// The seed of all that is random, to have the same load again
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Add clients until something breaks, and say what and where.
@@ -84,9 +84,6 @@ pub(crate) struct StressOptions {
     end, or the server could not be reached; 2, the request makes no \
     sense here; 130, ended by Ctrl-C, after the report of what was done so far.")]
 pub(crate) struct RampOptions {
-    #[command(flatten)]
-    pub(crate) common: CommonOptions,
-
     /// How many clients to add at a time
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = RangedU64ValueParser::<u64>::new().range(1..=10_000))]
     pub(crate) batch: u64,
@@ -108,13 +105,17 @@ pub(crate) struct RampOptions {
     pub(crate) heartbeat: Span,
 
     /// The p99 of answers to heartbeats from which on latency counts as broken; it must also be
-    /// ten times that of the first batches
+    /// ten times that of the first batches. Nobody is added while answers take so long, so
+    /// that with --every of at least that time the knee is found at the very number of clients
     #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(1)))]
     pub(crate) knee: Span,
 
     /// How clients read and write
     #[arg(long, value_name = "KIND", value_enum, default_value_t = Peer::Stream)]
     pub(crate) peer: Peer,
+
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 /// Run two or more scenarios side by side, each repeated, in alternation.
@@ -125,9 +126,6 @@ pub(crate) struct RampOptions {
 #[derive(Args, Debug)]
 #[command(after_help = COMPARE_HELP)]
 pub(crate) struct CompareOptions {
-    #[command(flatten)]
-    pub(crate) common: CommonOptions,
-
     /// Scenarios in TOML
     #[arg(value_name = "FILE.toml", conflicts_with = "scenario", required_unless_present_any = ["scenario", "list"])]
     pub(crate) file: Option<PathBuf>,
@@ -159,6 +157,9 @@ pub(crate) struct CompareOptions {
     /// Have all scenarios use messages of this size
     #[arg(long, value_name = "SIZE")]
     pub(crate) payload: Option<Size>,
+
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
 }
 
 const COMPARE_HELP: &str = "Ready-made: small, big (payloads); few, many (messages); private, room, \
@@ -168,8 +169,8 @@ A file has repeat, duration and warmup, all optional, and two or more of this:\n
 rate = 10000          # messages a second in all; or in_flight = 32 of each client\n  \
 payload = \"64\"        # bytes of msg, at least 41\n  peer = \"stream\"       # or one-read\n  \
 rooms = 4             # that the clients are spread over, for to = \"room\"\n\n\
-Exit codes: 0, nothing was lost, duplicated, reordered or corrupted; 1, something was, or the server \
-could not be reached; 2, the request makes no sense here; 130, ended by Ctrl-C, after the report of \
+Exit codes: 0, nothing was lost, duplicated, reordered, corrupted or extra; 1, something was, or the \
+server could not be reached; 2, the request makes no sense here; 130, ended by Ctrl-C, after the report of \
 what was done so far.\n\n\
 A server-example under load wants --rate off: by default it reads at most 100 messages a second from \
 each connection, and the load measures that.";
@@ -185,7 +186,8 @@ pub(crate) struct CommonOptions {
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
 
-    /// Directory for report.html, report.json and samples.csv; it is made if it is not there
+    /// Directory for report.html, report.json, samples.csv and the plots as plots/*.svg; it is made if
+    /// it is not there
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 

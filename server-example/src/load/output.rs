@@ -14,6 +14,8 @@ use super::live::{bytes, count, time};
 use super::report::{Check, FORMAT, Kind, Machine, Report, Run};
 use super::stage::Target;
 
+/// Where in the directory each plot is a file of its own.
+const PLOTS: &str = "plots";
 /// More than this of the time without a pause, and the generator may be what is slow.
 const BUSY: f64 = 0.9;
 /// Sending so late, at p99, is no small part of a latency any more.
@@ -53,11 +55,12 @@ impl Output {
                 ("report.html", html::page(report)),
             ];
             for (name, content) in files {
-                let path = directory.join(name);
-                fs::write(&path, content).map_err(|error| {
-                    let shown = path.to_string_lossy();
-                    Failure::Run(format!("cannot write {}: {}", visible(&shown), reason(&error)))
-                })?;
+                write(&directory.join(name), &content)?;
+            }
+            let plots = directory.join(PLOTS);
+            fs::create_dir_all(&plots).map_err(|error| unwritable(&plots, &error))?;
+            for plot in figures::of(report).iter().filter(|plot| !plot.is_empty()) {
+                write(&plots.join(plot.file_name()), &plot.file())?;
             }
             print(&format!("\nThe report is {}\n", directory.join("report.html").display()))?;
         }
@@ -67,6 +70,15 @@ impl Output {
             _ => Err(Failure::Run(failed(&report.checks))),
         }
     }
+}
+
+fn write(path: &Path, content: &str) -> Result<(), Failure> {
+    fs::write(path, content).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let shown = path.to_string_lossy();
+    Failure::Run(format!("cannot write {}: {}", visible(&shown), reason(error)))
 }
 
 /// Prints to standard output. A reader that has gone is no failure.
@@ -197,14 +209,21 @@ fn paragraph(kind: Kind, run: &Run) -> String {
         row(
             "messages",
             format!(
-                "{} sent, {} deliveries expected, {} delivered, {} lost, {} duplicated, {} reordered, {} corrupted",
+                "{} sent, {} deliveries expected, {} delivered",
                 count(counts.sent),
                 count(counts.expected),
                 count(counts.delivered),
+            ),
+        );
+        row(
+            "faults",
+            format!(
+                "{} lost, {} duplicated, {} reordered, {} corrupted, {} extra",
                 count(counts.lost),
                 count(counts.duplicated),
                 count(counts.reordered),
                 count(counts.corrupted),
+                count(counts.extra),
             ),
         );
         row("throughput", format!("{} deliveries/s", count(run.delivered_per_second as u64)));

@@ -9,8 +9,6 @@
 //! The digits are hexadecimal, so that they pass through any JSON encoder unchanged and a person
 //! can read them in a capture.
 
-use std::borrow::Cow;
-
 use chatproto::JsonStr;
 use chatproto::encode;
 use crc32fast::Hasher;
@@ -82,10 +80,19 @@ pub(crate) fn read(text: &JsonStr<'_>) -> Option<Stamp> {
     if text.is_escaped() { read_text(&text.to_str()) } else { read_text(text.raw()) }
 }
 
-/// Whether a text means to be a payload.
-pub(crate) fn is_marked(text: &JsonStr<'_>) -> bool {
-    let text = if text.is_escaped() { text.to_str() } else { Cow::Borrowed(text.raw()) };
-    text.as_bytes().first() == Some(&MARK)
+/// Whether a text is a payload, or was one before it was damaged. A person's text is not.
+pub(crate) fn is_likely(text: &JsonStr<'_>) -> bool {
+    const MOST_DAMAGED: usize = 8;
+    let text = text.to_str();
+    let Some(head) = text.as_bytes().first_chunk::<SHORTEST>() else { return false };
+    let is_digit = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let digits = head[1..].iter().filter(is_digit).count();
+    head[0] == MARK && digits + MOST_DAMAGED >= SHORTEST - 1
+}
+
+/// The flow that the digits of a damaged payload name.
+pub(crate) fn damaged_flow(text: &JsonStr<'_>) -> Option<u32> {
+    text.to_str().as_bytes().get(1..9)?.first_chunk().and_then(unhex)
 }
 
 fn read_text(text: &str) -> Option<Stamp> {
@@ -138,7 +145,7 @@ mod tests {
                 let stamp = Stamp { flow: 7, number: u32::MAX, time: 0x0123_4567_89ab_cdef };
                 let object = frame(&Padding::new(text, is_ascii), stamp);
                 let frame = Frame::decode(&object).unwrap();
-                assert!(is_marked(&frame.message().msg));
+                assert!(is_likely(&frame.message().msg));
                 assert_eq!(read(&frame.message().msg), Some(stamp), "{text} {is_ascii}");
             }
         }
@@ -152,7 +159,23 @@ mod tests {
         for at in begin..object.len() - 2 {
             let mut changed = object.clone();
             changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
-            assert_eq!(read(&Frame::decode(&changed).unwrap().message().msg), None, "{at}");
+            let frame = Frame::decode(&changed).unwrap();
+            let text = &frame.message().msg;
+            assert_eq!(read(text), None, "{at}");
+            // whose it was is still seen, but for what says so
+            assert_eq!(is_likely(text), at > begin, "{at}");
+            let digits = begin + 1..begin + 9;
+            assert_eq!(damaged_flow(text) == Some(1), !digits.contains(&at), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_people_write_is_no_payload() {
+        for text in ["", "~", "~ hello, all of you who are here today and read this line", "hello"]
+        {
+            let object = chatproto::Message::new("a", "", "b", text).to_json();
+            let frame = Frame::decode(object.as_bytes()).unwrap();
+            assert!(!is_likely(&frame.message().msg), "{text}");
         }
     }
 

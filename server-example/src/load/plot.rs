@@ -1,6 +1,6 @@
-//! Line plots as SVG: axes with sensible ticks, linear or logarithmic, lines, and marks. Colours are
-//! classes of the page's style sheet, so that dark mode and print change them; letters are whatever
-//! the page uses.
+//! Line plots as SVG: axes with sensible ticks, linear or logarithmic, lines, and marks. In the page
+//! colours are classes of its style sheet, so that dark mode and print change them, and letters are
+//! whatever it uses; in a file of its own a plot has colours that suit light and dark paper.
 
 use std::fmt::Write;
 
@@ -12,6 +12,24 @@ const LEFT: f64 = 100.0;
 const RIGHT: f64 = 28.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 54.0;
+/// A row of the legend in a file of its own, and about what a letter takes there.
+const ROW: f64 = 24.0;
+const LETTER: f64 = 8.2;
+
+const STYLE: &str = include_str!("plot.css");
+/// What the style sheet leaves open, for files of their own: neither light nor dark.
+const COLOURS: [(&str, &str); 10] = [
+    ("--ink", "#7d8590"),
+    ("--soft", "#7d8590"),
+    ("--rule", "#7d859055"),
+    ("--bad", "#d84a4a"),
+    ("--c0", "#2f81d7"),
+    ("--c1", "#e0722d"),
+    ("--c2", "#1f9e77"),
+    ("--c3", "#a862b3"),
+    ("--c4", "#a68f1f"),
+    ("--c5", "#d84a4a"),
+];
 
 /// How values lie on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,25 +109,80 @@ struct Span {
 }
 
 impl Plot {
-    /// The figure, or nothing if there is nothing to see.
+    /// Whether there is something to see.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.iter().all(|line| line.points.is_empty())
+    }
+
+    /// The figure as part of a page, or nothing if there is nothing to see.
     pub(super) fn render(&self) -> String {
-        let points = || self.lines.iter().flat_map(|line| &line.points);
-        if points().next().is_none() {
+        if self.is_empty() {
             return String::new();
         }
+        format!(
+            "<figure>\n<h3>{0}</h3>\n{1}<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+             aria-label=\"{0}\">\n{2}</svg>\n<figcaption>{3}</figcaption>\n</figure>\n",
+            escape(self.title),
+            self.legend(),
+            self.draw(),
+            escape(&self.caption)
+        )
+    }
+
+    /// The figure as a file of its own, with its legend above it.
+    pub(super) fn file(&self) -> String {
+        let mut style = STYLE.to_owned();
+        for (name, colour) in COLOURS {
+            style = style.replace(&format!("var({name})"), colour);
+        }
+        let (mut keys, mut x, mut row) = (String::new(), LEFT, 0);
+        for line in &self.lines {
+            let Some(name) = &line.name else { continue };
+            let width = 48.0 + LETTER * name.chars().count() as f64;
+            if x > LEFT && x + width > WIDTH - RIGHT {
+                (x, row) = (LEFT, row + 1);
+            }
+            let y = ROW * f64::from(row);
+            let dash = if line.style == Style::Dashed { " dashed" } else { "" };
+            writeln!(
+                keys,
+                "<path class=\"line c{}{dash}\" d=\"M{x:.1} {:.1}h24\"/><text class=\"tick\" \
+                 x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                line.colour,
+                y + 12.0,
+                x + 30.0,
+                y + 17.0,
+                escape(name)
+            )
+            .expect("text");
+            x += width;
+        }
+        let above = ROW * f64::from(row + 1);
+        let height = HEIGHT + above;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             width=\"{WIDTH}\" height=\"{height}\" role=\"img\" font-family=\"system-ui, \
+             Helvetica, Arial, sans-serif\">\n<title>{}</title>\n<desc>{}</desc>\n<style>\n\
+             {style}</style>\n{keys}<g transform=\"translate(0 {above})\">\n{}</g>\n</svg>\n",
+            escape(self.title),
+            escape(&self.caption),
+            self.draw()
+        )
+    }
+
+    /// What the file of its own is called.
+    pub(super) fn file_name(&self) -> String {
+        let word = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let name: String = self.title.replace('\'', "").chars().map(word).collect();
+        format!("{name}.svg")
+    }
+
+    fn draw(&self) -> String {
+        let points = || self.lines.iter().flat_map(|line| &line.points);
         let xs = points().map(|point| point.0).chain(self.marks.iter().map(|mark| mark.x));
         let x = Span::over(self.x.scale, xs, LEFT, WIDTH - RIGHT);
         let y = Span::over(self.y.scale, points().map(|point| point.1), HEIGHT - BOTTOM, TOP);
         let mut svg = String::new();
-        write!(
-            svg,
-            "<figure>\n<h3>{}</h3>\n{}<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-             aria-label=\"{}\">\n",
-            escape(self.title),
-            self.legend(),
-            escape(self.title)
-        )
-        .expect("text");
         self.draw_axes(&mut svg, x, y);
         for mark in &self.marks {
             draw_mark(&mut svg, mark, x);
@@ -120,8 +193,6 @@ impl Plot {
         for line in thin.into_iter().chain(others) {
             draw_line(&mut svg, line, x, y);
         }
-        writeln!(svg, "</svg>\n<figcaption>{}</figcaption>\n</figure>", escape(&self.caption))
-            .expect("text");
         svg
     }
 
@@ -408,6 +479,10 @@ mod tests {
         let svg = plot.render();
         assert!(!svg.contains("<script") && !svg.contains("<b>") && !svg.contains("<i>"), "{svg}");
         assert!(svg.contains("a &amp; b"));
+        let svg = plot.file();
+        assert!(!svg.contains("<script") && !svg.contains("<b>") && !svg.contains("<i>"), "{svg}");
+        assert!(!svg.contains("var("), "{svg}");
+        assert_eq!(plot.file_name(), "a---b.svg");
         assert_eq!(Plot { lines: Vec::new(), ..plot }.render(), "");
     }
 }

@@ -36,6 +36,7 @@ pub(crate) fn run(
         address: target.address,
         timeout: target.timeout,
         heartbeat: options.heartbeat.0,
+        knee: options.knee.0,
         peer: options.peer,
         prefix: Names::new().of_family(),
         others: 0,
@@ -48,7 +49,7 @@ pub(crate) fn run(
     climb.sample_now();
     climb.live.say("everybody leaves");
     let left = climb.crew.leave();
-    if climb.most == 0 && !interrupted {
+    if climb.most == 0 && !interrupted && climb.crew.ended().is_none() {
         let why = climb.crew.failures().first.unwrap_or_default();
         return Err(Failure::Run(format!(
             "no client could talk to {}: {why} (is a server running there? choose another with \
@@ -130,6 +131,8 @@ struct Climb<'a> {
     stop: &'a Stop,
     live: &'a mut Live,
     crew: Crew,
+    /// How long an answer may take at all.
+    timeout: Duration,
     began: Instant,
     gauge: Gauge,
     /// Of the whole ramp.
@@ -156,6 +159,7 @@ impl<'a> Climb<'a> {
             stop,
             live,
             crew,
+            timeout: target.timeout,
             began: Instant::now(),
             gauge: Gauge::new(0, Duration::ZERO, every, target.pid),
             connects: Latencies::new(),
@@ -177,7 +181,7 @@ impl<'a> Climb<'a> {
             let next = Instant::now() + pause.0;
             let short = self.crew.add(batch)?;
             wanted += batch - short;
-            while !self.crew.is_settled() && !self.stop.is_asked() {
+            while !self.crew.is_settled() && !self.is_over() {
                 self.listen();
             }
             let is_last = wanted >= until;
@@ -185,7 +189,17 @@ impl<'a> Climb<'a> {
             while (!self.options.fast || (is_last && self.is_unheard()))
                 && Instant::now() < next
                 && self.crew.failures().total() == 0
-                && !self.stop.is_asked()
+                && !self.is_over()
+            {
+                self.listen();
+            }
+            // of answers that are slow it is seen how slow, before others make them slower
+            let patience = Instant::now() + 2 * self.timeout;
+            while self.crew.is_overdue()
+                && !self.is_slow()
+                && Instant::now() < patience
+                && self.crew.failures().total() == 0
+                && !self.is_over()
             {
                 self.listen();
             }
@@ -195,6 +209,17 @@ impl<'a> Climb<'a> {
                 return Ok(point);
             }
         }
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&self) -> bool {
+        self.stop.is_asked() || self.crew.ended().is_some()
+    }
+
+    /// Whether enough answers came in this batch to say that they are slow.
+    fn is_slow(&self) -> bool {
+        let beats = self.step_heartbeats.summary();
+        beats.count >= ENOUGH && beats.p99_us >= self.options.knee.0.as_secs_f64() * 1e6
     }
 
     /// Whether no heartbeat was answered yet.
@@ -257,6 +282,16 @@ impl<'a> Climb<'a> {
 
     /// Whether something broke.
     fn judge(&self) -> Option<BreakingPoint> {
+        if let Some((lost, why)) = self.crew.ended() {
+            let text = format!(
+                "{} clients were served; then a process of this program that had {} of them ended \
+                 before its time ({why}), which is not the server's doing",
+                count(self.most),
+                count(lost)
+            );
+            let (sign, whose) = (Sign::OwnEnd, Whose::Generator);
+            return Some(BreakingPoint { clients: self.most, sign, whose, text });
+        }
         let failures = self.crew.failures();
         if failures.total() > 0 {
             return Some(broken(self.crew.open(), &failures));
@@ -279,8 +314,9 @@ impl<'a> Climb<'a> {
     fn own_limit(&self) -> BreakingPoint {
         let clients = self.crew.open();
         let text = format!(
-            "{} clients are served, and this machine starts no more processes for others",
-            count(clients)
+            "{} clients are served, and there is no process for others: {}",
+            count(clients),
+            self.crew.refusal
         );
         BreakingPoint { clients, sign: Sign::OwnLimit, whose: Whose::Generator, text }
     }

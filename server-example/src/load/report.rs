@@ -223,6 +223,8 @@ pub(crate) enum Sign {
     Lost,
     Latency,
     OwnLimit,
+    /// A process of the generator ended before its time.
+    OwnEnd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -255,6 +257,7 @@ impl Sign {
             Sign::Lost => "connections lost",
             Sign::Latency => "answers become slow",
             Sign::OwnLimit => "the generator's limit",
+            Sign::OwnEnd => "the generator's own end",
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::failure::{Failure, reason};
 use crate::text::visible;
 use crate::units::{Size, Span};
 
-use super::live::count;
+use super::ledger;
+use super::live::{bytes, count};
 use super::options::{CompareOptions, Peer};
 use super::payload;
 use super::peer::ONE_READ;
@@ -235,7 +236,9 @@ impl Plan {
         }
         for (at, scenario) in self.scenarios.iter().enumerate() {
             let shown = visible(&scenario.name);
-            scenario.check().map_err(|wrong| format!("scenario \"{shown}\": {wrong}"))?;
+            scenario
+                .check(self.warmup + self.duration)
+                .map_err(|wrong| format!("scenario \"{shown}\": {wrong}"))?;
             if self.scenarios[..at].iter().any(|other| other.name == scenario.name) {
                 return Err(format!("there are two scenarios with the name \"{shown}\""));
             }
@@ -245,7 +248,8 @@ impl Plan {
 }
 
 impl Scenario {
-    fn check(&self) -> Result<(), String> {
+    /// `length` is that of one run.
+    fn check(&self, length: Duration) -> Result<(), String> {
         let object = self.payload.0 + ENVELOPE;
         let rate_is_sane = |rate: f64| (0.01..=1e8).contains(&rate);
         let checks = [
@@ -274,10 +278,31 @@ impl Scenario {
                 "payload must be at most 824 bytes for one-read peers, which read 1024 at a time",
             ),
         ];
-        match checks.iter().find(|(holds, _)| !holds) {
-            Some((_, wrong)) => Err((*wrong).to_owned()),
-            None => Ok(()),
+        if let Some((_, wrong)) = checks.iter().find(|(holds, _)| !holds) {
+            return Err((*wrong).to_owned());
         }
+        match self.books(length) {
+            0..=ledger::MOST_BYTES => Ok(()),
+            books => Err(format!(
+                "so many who write to so many take {} to keep count of, and at most {} are used: \
+                 have fewer clients, more rooms, or fewer messages",
+                bytes(books),
+                bytes(ledger::MOST_BYTES)
+            )),
+        }
+    }
+
+    /// Bytes that it takes to keep count of who got what, at most.
+    fn books(&self, length: Duration) -> u64 {
+        let clients = self.clients as u64;
+        let (flows, receivers) = match self.to {
+            To::Private | To::Own => return 0,
+            To::Room => (clients, clients.div_ceil(self.rooms as u64)),
+            To::Shout => (clients, clients),
+        };
+        // they take turns, so that of many not all have something to say
+        let spoken = self.rate.map_or(flows, |rate| 1 + (rate * length.as_secs_f64()) as u64);
+        flows.min(spoken) * receivers * ledger::BYTES_EACH
     }
 
     pub(crate) fn payload(&self) -> usize {
@@ -323,7 +348,7 @@ impl Scenario {
             Pace::Open(rate) => write!(line, ", {rate} messages/s").expect("text"),
             Pace::Closed(number) => write!(line, ", {number} in flight each").expect("text"),
         }
-        write!(line, ", {} of text", self.payload).expect("text");
+        write!(line, ", {} of text", bytes(self.payload.0 as u64)).expect("text");
         line
     }
 }
@@ -343,15 +368,33 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let shown = path.to_string_lossy();
     let shown = visible(&shown);
     let fail = |why: &str| Failure::Usage(format!("cannot read the scenarios in {shown}: {why}"));
-    let length = std::fs::metadata(path).map_err(|error| fail(&reason(&error)))?.len();
+    let length = std::fs::metadata(path).map_err(|error| match ready_made(&names(&shown)) {
+        Ok(_) => fail(&format!("{}; for the ready-made ones: --scenario {shown}", reason(&error))),
+        Err(_) => fail(&reason(&error)),
+    });
+    let length = length?.len();
     if length > LONGEST_FILE {
         return Err(fail("the file is longer than 1 MiB"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| fail(&reason(&error)))?;
     toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-        fail(&format!("line {line}: {}", error.message().trim()))
+        fail(&format!("line {line}: {}", in_words(error.message().trim())))
     })
+}
+
+/// What a file was taken for that is not there.
+fn names(path: &str) -> Vec<String> {
+    path.split(',').map(str::to_owned).collect()
+}
+
+/// The parser's message with types that a person knows.
+fn in_words(message: &str) -> String {
+    let types = [("usize", "a whole number"), ("u32", "a whole number"), ("f64", "a number")];
+    let to_words = |text: String, (name, words)| {
+        text.replace(&format!("expected {name}"), &format!("expected {words}"))
+    };
+    types.into_iter().fold(message.to_owned(), to_words)
 }
 
 fn ready_made(names: &[String]) -> Result<File, Failure> {
@@ -389,7 +432,23 @@ mod tests {
         assert_eq!(plan.scenarios.len(), 11);
         let big = plan.scenarios.iter().find(|scenario| scenario.name == "big").unwrap();
         assert_eq!(big.payload(), 16 * 1024);
-        assert_eq!(big.describe(), "100 stream clients in pairs, 5000 messages/s, 16KiB of text");
+        assert_eq!(
+            big.describe(),
+            "100 stream clients in pairs, 5000 messages/s, 16.0 KiB of text"
+        );
+    }
+
+    #[test]
+    fn many_may_shout_if_they_do_not_all_speak() {
+        let scenario = "[[scenario]]\nname = \"x\"\nclients = 20000\nto = \"shout\"\n";
+        let books = |more: &str| {
+            let plan = file(&format!("{scenario}{more}"))?;
+            Ok::<_, String>(plan.scenarios[0].books(plan.warmup + plan.duration))
+        };
+        assert_eq!(books("rate = 100"), Ok(201 * 20_000 * 4));
+        assert!(books("rate = 100000").is_err());
+        let rooms = "[[scenario]]\nname = \"y\"\nclients = 20000\nto = \"room\"\nrooms = 100\nin_flight = 1";
+        assert_eq!(file(rooms).unwrap().scenarios[0].books(Duration::ZERO), 20_000 * 200 * 4);
     }
 
     #[test]
@@ -405,6 +464,10 @@ mod tests {
             ("name = \"x\"\nrate = 1\npayload = \"many\"", "expected a size"),
             ("name = \"x\"\nrate = 1\nspeed = 3", "unknown field `speed`"),
             ("rate = 1", "missing field `name`"),
+            (
+                "name = \"x\"\nclients = 20000\nto = \"shout\"\nin_flight = 1",
+                "take 1.49 GiB to keep count of, and at most 1.00 GiB are used",
+            ),
             ("name = \"x\"\nrate = 1\n[[scenario]]\nname = \"x\"\nrate = 1", "two scenarios"),
         ] {
             let said = file(&format!("[[scenario]]\n{scenario}")).unwrap_err();

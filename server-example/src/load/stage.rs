@@ -180,27 +180,28 @@ impl<'a> Stage<'a> {
     }
 
     /// Clients that are there.
-    pub(crate) fn present(&self) -> Vec<u32> {
+    pub(crate) fn present(&self) -> Arc<[u32]> {
         (0..self.net.len() as u32).filter(|&who| self.net.is_ready(who)).collect()
     }
 
     /// Has each client join its room; the members of each, or `None` if the server has no rooms.
-    pub(crate) fn join(&mut self, rooms: usize) -> Result<Option<Vec<Vec<u32>>>, Failure> {
+    pub(crate) fn join(&mut self, rooms: usize) -> Result<Option<Vec<Arc<[u32]>>>, Failure> {
         let present = self.present();
-        for &who in &present {
+        for &who in &*present {
             let room = self.traffic.names.room(who as usize % rooms);
             self.traffic.ask(&mut self.net, who, "/join", &room, Expected::Anything);
         }
         self.await_answers()?;
         let mut members = vec![Vec::new(); rooms];
-        for who in present {
+        for &who in &*present {
             let is_in = self.net.is_ready(who) && self.traffic.went_well(who);
             if is_in {
                 members[who as usize % rooms].push(who);
             }
         }
         let joined: usize = members.iter().map(Vec::len).sum();
-        Ok((joined > 0 && self.traffic.is_answered()).then_some(members))
+        let has_rooms = joined > 0 && self.traffic.is_answered();
+        Ok(has_rooms.then(|| members.into_iter().map(Arc::from).collect()))
     }
 
     /// Waits for the answers to all commands, but not for ever.

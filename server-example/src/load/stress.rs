@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chatproto::{DecodeError, MessageRef, PeerKind};
@@ -10,8 +11,10 @@ use mio::Events;
 
 use crate::failure::Failure;
 
+use super::connect::End;
+use super::ledger;
 use super::live::{Live, count};
-use super::net::{Driver, End, Net};
+use super::net::{Driver, Net};
 use super::options::StressOptions;
 use super::payload::Padding;
 use super::report::{Check, Run, Setting};
@@ -189,9 +192,11 @@ fn attempt(
 struct Bots {
     random: Rng,
     pause: Duration,
-    there: Vec<u32>,
+    there: Arc<[u32]>,
     /// The members of each room, if the server has rooms.
-    rooms: Option<Vec<Vec<u32>>>,
+    rooms: Option<Vec<Arc<[u32]>>>,
+    /// How many of the bots shout, of which everybody hears.
+    shouters: usize,
     texts: Vec<Padding>,
     flows: HashMap<(u32, Destination), u32>,
     /// Who acts next, and when.
@@ -201,8 +206,13 @@ struct Bots {
 impl Bots {
     fn new(stage: &mut Stage<'_>, options: &StressOptions) -> Result<Self, Failure> {
         let rooms = stage.join(options.bots.div_ceil(ROOM_SIZE))?;
-        if rooms.is_none() {
+        if rooms.is_none() && !stage.is_stopped() {
             stage.say("the server has no rooms: the bots use none");
+        }
+        // each shouter is kept books of for everybody
+        let shouters = (ledger::MOST_BYTES / ledger::BYTES_EACH / options.bots as u64) as usize;
+        if shouters < options.bots {
+            stage.say(&format!("{} of the bots shout", count(shouters as u64)));
         }
         let is_ascii = PeerKind::from(options.peer) == PeerKind::OneRead;
         Ok(Bots {
@@ -210,6 +220,7 @@ impl Bots {
             pause: options.pause.0,
             there: stage.present(),
             rooms,
+            shouters,
             texts: TEXTS.iter().map(|text| Padding::new(text, is_ascii)).collect(),
             flows: HashMap::new(),
             next: BinaryHeap::new(),
@@ -220,7 +231,7 @@ impl Bots {
         let begin = stage.net.now();
         let end = begin + duration.as_nanos() as u64;
         stage.measure(begin, end);
-        for who in self.there.clone() {
+        for &who in &*Arc::clone(&self.there) {
             let first = begin + self.pause_time();
             self.next.push(Reverse((first, who)));
         }
@@ -271,6 +282,7 @@ impl Bots {
                 }
             }
             Act::Room => self.write(stage, who, Destination::Room, now),
+            Act::Shout if who as usize >= self.shouters => {}
             Act::Shout => {
                 self.write(stage, who, Destination::Everybody, now);
                 // the server says how many users it went to
@@ -342,6 +354,7 @@ pub(crate) fn counts(run: &Run, kind: PeerKind) -> Vec<Check> {
         check("nothing is duplicated", counts.duplicated),
         check("nothing is reordered", counts.reordered),
         check("nothing is corrupted", counts.corrupted),
+        check("nothing is extra", counts.extra),
     ];
     if kind == PeerKind::OneRead {
         let detail = format!("{} reads were not one object", count(run.unreadable));

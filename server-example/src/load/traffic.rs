@@ -2,14 +2,16 @@
 //! flows, the books of what was sent and came, and all latencies. When they say what is the run's.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chatproto::{DecodeError, EVERYONE, MessageRef, PeerKind, SERVER, encode};
 
+use super::connect::End;
 use super::gauge::{Gauge, Totals};
 use super::latency::Latencies;
-use super::ledger::{Audience, Ledger, Verdict};
-use super::net::{Driver, End, Net};
+use super::ledger::{Audience, Ledger, Trace, Verdict};
+use super::net::{Driver, Net};
 use super::payload::{self, Padding, Stamp};
 use super::report::{Failures, Run, SenderCounts};
 
@@ -72,9 +74,9 @@ struct Line {
     /// `to` as it arrives.
     to: String,
     head: Vec<u8>,
-    receivers: u32,
+    receivers: u64,
     /// Deliveries that have not led to a new message, where deliveries do.
-    credit: u32,
+    credit: u64,
 }
 
 #[derive(Debug)]
@@ -158,26 +160,21 @@ impl Traffic {
     /// A flow to one other client.
     pub(crate) fn open_private(&mut self, sender: u32, receiver: u32) -> u32 {
         let to = self.names.of(receiver);
-        self.open(sender, Audience::One(receiver), &to.clone(), to, 1)
+        self.open(sender, Audience::One(receiver), &to.clone(), to)
     }
 
-    /// A flow to a room with these members.
-    pub(crate) fn open_room(&mut self, sender: u32, room: &str, members: &[u32]) -> u32 {
-        self.open_many(sender, room, room, members)
+    /// A flow to a room with these members, sorted.
+    pub(crate) fn open_room(&mut self, sender: u32, room: &str, members: &Arc<[u32]>) -> u32 {
+        self.open(sender, Audience::Others(Arc::clone(members)), room, room.to_owned())
     }
 
-    /// A flow to everybody, who are these.
-    pub(crate) fn open_shout(&mut self, sender: u32, everybody: &[u32]) -> u32 {
-        self.open_many(sender, "/shout", EVERYONE, everybody)
+    /// A flow to everybody, who are these, sorted.
+    pub(crate) fn open_shout(&mut self, sender: u32, everybody: &Arc<[u32]>) -> u32 {
+        let audience = Audience::Others(Arc::clone(everybody));
+        self.open(sender, audience, "/shout", EVERYONE.to_owned())
     }
 
-    fn open_many(&mut self, sender: u32, to: &str, arrives: &str, members: &[u32]) -> u32 {
-        let others: Vec<u32> = members.iter().copied().filter(|&who| who != sender).collect();
-        let receivers = others.len() as u32;
-        self.open(sender, Audience::Many(others.into()), to, arrives.to_owned(), receivers)
-    }
-
-    fn open(&mut self, sender: u32, audience: Audience, to: &str, arrives: String, n: u32) -> u32 {
+    fn open(&mut self, sender: u32, audience: Audience, to: &str, arrives: String) -> u32 {
         let from = self.names.of(sender);
         let mut head = Vec::new();
         let write = if self.is_python() { encode::python } else { encode::compact };
@@ -185,8 +182,10 @@ impl Traffic {
         // up to the opening quote of the text
         head.truncate(head.len() - 2);
         head.shrink_to_fit();
-        self.lines.push(Line { sender, from, to: arrives, head, receivers: n, credit: 0 });
-        self.ledger.open(sender, audience)
+        let flow = self.ledger.open(sender, audience);
+        let receivers = self.ledger.receivers(flow);
+        self.lines.push(Line { sender, from, to: arrives, head, receivers, credit: 0 });
+        flow
     }
 
     fn is_python(&self) -> bool {
@@ -312,32 +311,14 @@ impl Traffic {
         if message.name.is(SERVER) {
             return self.heard_server(who, message, now);
         }
-        let Some(stamp) = payload::read(&message.msg) else {
-            // somebody else's talk is nobody's business here
-            let sender = self.names.who(&message.name.to_str());
-            if sender.is_some() || (payload::is_marked(&message.msg) && !is_family(message)) {
-                self.ledger.corrupt(sender);
-            }
-            return;
+        let stamp = payload::read(&message.msg);
+        let line = stamp.and_then(|stamp| self.lines.get_mut(stamp.flow as usize));
+        let is_whole = |line: &&mut Line| message.name.is(&line.from) && message.to.is(&line.to);
+        let (Some(stamp), Some(line)) = (stamp, line.filter(is_whole)) else {
+            return self.heard_other(who, message, stamp);
         };
-        let Some(line) = self.lines.get_mut(stamp.flow as usize) else {
-            if !is_family(message) || self.names.who(&message.name.to_str()).is_some() {
-                self.ledger.corrupt(None);
-            }
+        if self.ledger.receive(who, stamp.flow, stamp.number) != Verdict::Delivered {
             return;
-        };
-        if !message.name.is(&line.from) || !message.to.is(&line.to) {
-            // another generator on the same server has flows with the same numbers
-            let is_ours = self.names.who(&message.name.to_str()).is_some();
-            if is_ours || !is_family(message) {
-                self.ledger.corrupt(Some(line.sender));
-            }
-            return;
-        }
-        match self.ledger.receive(who, stamp.flow, stamp.number) {
-            Verdict::Delivered => {}
-            Verdict::Duplicated => return,
-            Verdict::Foreign => return self.ledger.corrupt(Some(line.sender)),
         }
         self.last_delivery = now;
         let latency = now.saturating_sub(stamp.time).max(1);
@@ -353,6 +334,28 @@ impl Traffic {
                 follow.push(stamp.flow);
             }
         }
+    }
+
+    /// Hears what is not what was sent, or nobody's business here.
+    fn heard_other(&mut self, who: u32, message: &MessageRef<'_>, stamp: Option<Stamp>) {
+        let by = self.names.who(&message.name.to_str());
+        // people talk, and another generator on the same server has flows with the same numbers
+        let is_load = stamp.is_some() || payload::is_likely(&message.msg);
+        if by.is_none() && (!is_load || is_family(message)) {
+            return;
+        }
+        let by_digits = || {
+            let flow = payload::damaged_flow(&message.msg)?;
+            self.lines.get(flow as usize).map(|line| line.sender)
+        };
+        let trace = match stamp {
+            Some(stamp) => Trace::Message(stamp.flow, stamp.number),
+            None => match by.or_else(by_digits).filter(|&by| by < self.clients.len() as u32) {
+                Some(sender) => Trace::Sender(sender),
+                None => Trace::Nothing,
+            },
+        };
+        self.ledger.corrupt(who, trace);
     }
 
     fn heard_server(&mut self, who: u32, message: &MessageRef<'_>, now: u64) {
@@ -374,10 +377,10 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn unreadable(&mut self, error: Option<DecodeError>) {
+    pub(crate) fn unreadable(&mut self, who: u32, error: Option<DecodeError>) {
         // a read of joined objects is what such a reader makes of them; other bytes are corrupted
         if self.kind == PeerKind::Stream && error.is_some() {
-            self.ledger.corrupt(None);
+            self.ledger.corrupt(who, Trace::Nothing);
         }
         self.unreadable += 1;
     }
@@ -396,8 +399,8 @@ impl Driver for Traffic {
         self.heard(who, message, now);
     }
 
-    fn unreadable(&mut self, _: &mut Net, _: u32, error: Option<DecodeError>) {
-        Traffic::unreadable(self, error);
+    fn unreadable(&mut self, _: &mut Net, who: u32, error: Option<DecodeError>) {
+        Traffic::unreadable(self, who, error);
     }
 }
 

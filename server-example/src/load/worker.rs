@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
+use super::connect::End;
 use super::latency::Latencies;
-use super::net::{Driver, End, Net};
+use super::net::{Driver, Net};
 use super::options::Peer;
 use super::report::Failures;
 
@@ -33,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) address: SocketAddr,
     pub(crate) timeout: Duration,
     pub(crate) heartbeat: Duration,
+    /// An answer to a heartbeat that takes longer is overdue.
+    pub(crate) knee: Duration,
     pub(crate) peer: Peer,
     /// What their names begin with, which no other worker's do.
     pub(crate) prefix: String,
@@ -61,6 +64,8 @@ pub(crate) struct Tally {
     /// Heartbeats and their answers, all in all.
     pub(crate) asked: u64,
     pub(crate) answered: u64,
+    /// Clients whose heartbeat waits for its answer for longer than the knee.
+    pub(crate) overdue: u64,
     /// Since the last time: latencies in ns and how often.
     pub(crate) connects: Vec<(u64, u64)>,
     pub(crate) heartbeats: Vec<(u64, u64)>,
@@ -92,8 +97,10 @@ impl Local {
         Ok(Local { orders, waker })
     }
 
-    pub(crate) fn order(&self, order: Order) -> bool {
-        self.orders.send(order).is_ok() && self.waker.wake().is_ok()
+    /// Gives an order; one that has ended takes none.
+    pub(crate) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+        let _ = self.waker.wake();
     }
 }
 
@@ -258,6 +265,8 @@ impl Herd {
         let elapsed = (now - self.told).max(1) as f64 / 1e9;
         let busy = 1.0 - (idle - self.idle).as_secs_f64() / elapsed;
         (self.told, self.idle) = (now, idle);
+        let knee = self.setup.knee.as_nanos() as u64;
+        let is_overdue = |sent: &&u64| **sent > 0 && now.saturating_sub(**sent) > knee;
         let tally = Tally {
             ordered: self.ordered,
             waiting: self.to_add + self.net.registering() as u64,
@@ -265,6 +274,7 @@ impl Herd {
             failures: self.flock.failures.clone(),
             asked: self.asked,
             answered: self.flock.answered,
+            overdue: self.flock.pending.iter().filter(is_overdue).count() as u64,
             connects: self.flock.connects.buckets().collect(),
             heartbeats: self.flock.heartbeats.buckets().collect(),
             busy: busy.clamp(0.0, 1.0),
@@ -307,7 +317,8 @@ impl Driver for Flock {
         self.welcomed.push(who);
     }
 
-    fn ended(&mut self, _: &mut Net, _: u32, end: End) {
+    fn ended(&mut self, _: &mut Net, who: u32, end: End) {
+        self.pending[who as usize] = 0;
         self.failures.note(end, None);
     }
 

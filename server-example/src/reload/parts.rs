@@ -9,6 +9,7 @@ use crate::audit::AuditLog;
 use crate::cli::ServeOptions;
 use crate::failure::Failure;
 use crate::serve::room;
+use crate::tls::Certificates;
 use crate::token::AdminToken;
 
 use super::{Part, Ready};
@@ -23,14 +24,16 @@ pub(crate) struct Running {
     pub(crate) token: Option<AdminToken>,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) bans: Bans,
+    pub(crate) has_tls: bool,
 }
 
 /// All of them.
 pub(crate) fn parts(running: Running) -> Vec<Box<dyn Part>> {
-    let Running { handle, descriptors, token, audit, bans } = running;
+    let Running { handle, descriptors, token, audit, bans, has_tls } = running;
     vec![
         Box::new(Bounds { handle: handle.clone(), descriptors }),
         Box::new(Announcements(handle.clone())),
+        Box::new(Certificates { handle: handle.clone(), is_on: has_tls }),
         Box::new(Token { handle, token }),
         Box::new(Audit(audit)),
         Box::new(bans),

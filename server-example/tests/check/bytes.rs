@@ -79,7 +79,7 @@ fn assert_vector(vector: &Value) {
         options.push("--strict");
     }
     let (code, report, errors) = judge(&source(vector), &options);
-    let report: Value = serde_json::from_str(&report).unwrap_or_else(|why| panic!("{id}: {why}"));
+    let report = crate::report(report.as_bytes());
     let expected = vector["expect"].as_array().unwrap();
     let outcomes = report["outcomes"].as_array().unwrap();
     // that the end came too early is an error here, and stands in `end` there
@@ -119,7 +119,7 @@ byte 98 (line 3, column 1): an object must begin with '{', found 'h' (byte 0 of 
 fn what_a_client_sent_begins_with_its_name() {
     let object = r#"{"from":{"name":"a","ip":"b"},"to":"c","msg":"d"}"#;
     let (code, report, _) = judge(format!("alice{object}{{").as_bytes(), &["--named", "--json"]);
-    let report: Value = serde_json::from_str(&report).unwrap();
+    let report = crate::report(report.as_bytes());
     assert_eq!(report["outcomes"][0], json!({"name": "alice", "end": "none"}));
     assert_eq!(report["outcomes"][1]["offset"], 5);
     assert_eq!(report["outcomes"][2]["error"]["kind"], "unexpected-end");
@@ -131,6 +131,9 @@ fn what_a_client_sent_begins_with_its_name() {
         let (code, report, _) = judge(bytes.as_bytes(), &["--named"]);
         assert!(report.contains(why), "{report}");
         assert_eq!(code, Some(1));
+        let (_, report, _) = judge(bytes.as_bytes(), &["--named", "--json"]);
+        let refused = &crate::report(report.as_bytes())["outcomes"][0]["refused"];
+        assert!(refused.as_str().unwrap().contains(why), "{refused}");
     }
 }
 

@@ -26,7 +26,7 @@ fn judge(program: impl FnOnce(SocketAddr) + Send + 'static) -> Outcome {
     let client = thread::spawn(move || program(address));
     let (code, output, errors) = check.end();
     client.join().unwrap();
-    let report = serde_json::from_str(&output.join("\n")).unwrap_or_default();
+    let report = super::report(output.join("\n").as_bytes());
     Outcome { code, report, errors: errors.join("\n") }
 }
 

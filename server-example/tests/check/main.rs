@@ -10,6 +10,7 @@ mod servers;
 
 use std::process::Command;
 
+use common::schema::validate;
 use serde_json::Value;
 
 /// What a run of `check` came to.
@@ -40,6 +41,14 @@ impl Outcome {
     }
 }
 
+/// The report that was printed, which is as its schema says.
+#[track_caller]
+pub(crate) fn report(printed: &[u8]) -> Value {
+    let report = serde_json::from_slice(printed).expect("a report in JSON");
+    validate(&report, "check/report.schema.json");
+    report
+}
+
 /// Runs `check` with the options, and `--json`.
 pub(crate) fn check(options: &[&str]) -> Outcome {
     let output = Command::new(env!("CARGO_BIN_EXE_server-example"))
@@ -47,6 +56,7 @@ pub(crate) fn check(options: &[&str]) -> Outcome {
         .output()
         .expect("the program starts");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    // there is none of what cannot be judged
+    let report = if output.stdout.is_empty() { Value::Null } else { report(&output.stdout) };
     Outcome { code: output.status.code(), report, errors }
 }

@@ -6,6 +6,7 @@
 
 pub mod payloads;
 pub mod relay;
+pub mod schema;
 pub mod temp_dir;
 
 use std::io::{BufRead, BufReader, Read, Write};

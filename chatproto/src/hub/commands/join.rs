@@ -4,6 +4,7 @@ use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::RoomName;
 
+use super::super::archive::{Conversation, Place};
 use super::super::audience::Audience;
 use super::super::presence::Change;
 use super::super::route::{only_argument, text_of};
@@ -12,8 +13,8 @@ use super::Command;
 
 pub(super) const COMMAND: Command = Command {
     name: "/join",
-    arguments: "#ROOM",
-    help: "Joins a room, which is made if it is not there; what is then sent to #ROOM goes to its members.",
+    arguments: "#ROOM [N]",
+    help: "Joins a room, which is made if it is not there; what is then sent to #ROOM goes to its members. With a number it shows the last N messages, where history is kept.",
     role: Role::User,
     run,
 };
@@ -25,6 +26,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
 }
 
 fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
+    let (text, shown) = room_and_number(text);
     let Some(name) = only_argument(text)? else {
         return Err(format!("send {}.", COMMAND.usage()));
     };
@@ -53,5 +55,21 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
     };
     call.answer_parts(text);
     call.hub.notify(Audience::Room(room), conn, Change::Joined, user.as_str(), now, call.out);
+    if let Some(shown) = shown {
+        if call.hub.archive.is_none() {
+            call.answer("❌ This server keeps no history.");
+        } else {
+            call.replay(Conversation::room(&name), shown, Place::Newest);
+        }
+    }
     Ok(())
+}
+
+/// The room's name, and the number behind it, if there is one.
+fn room_and_number(text: &str) -> (&str, Option<usize>) {
+    let number = text.rsplit_once(char::is_whitespace).and_then(|(room, number)| {
+        let number = number.parse().ok().filter(|&number| number > 0)?;
+        Some((room.trim_end(), Some(number)))
+    });
+    number.unwrap_or((text, None))
 }

@@ -1,6 +1,9 @@
 //! The endpoints of the hub itself (A10, B10), one file each. To add one: write its file, and name it
 //! here. `/help` and the table in `PROTOCOL.md` come from this list.
 
+use zeroize::Zeroizing;
+
+use crate::endpoint::without_own_name;
 use crate::message::MessageRef;
 
 use super::{Call, Role};
@@ -19,15 +22,17 @@ pub(super) struct Command {
 }
 
 macro_rules! commands {
-    ($($name:ident)*) => {
-        $(mod $name;)*
-        pub(super) const ALL: &[&Command] = &[$(&$name::COMMAND),*];
+    ($($group:ident: $($name:ident)*;)*) => {
+        $($(mod $name;)*)*
+        $(pub(super) const $group: &[&Command] = &[$(&$name::COMMAND),*];)*
     };
 }
 
 commands! {
-    admin away ban bans close help join kick leave list mute nick notice ping role roll rooms shout
-    standard time unban unmute who whoami
+    ALWAYS: admin away ban bans close help join kick leave list mute nick notice ping role roll rooms
+        shout standard time unban unmute who whoami;
+    WITH_ACCOUNTS: login passwd register unregister;
+    WITH_HISTORY: cursors forget history sync;
 }
 
 impl Command {
@@ -52,6 +57,17 @@ impl Call<'_> {
     }
 }
 
+/// The text of a command that is given a password. It and the input are wiped after use.
+fn secret_text_of(
+    call: &mut Call<'_>,
+    message: &MessageRef<'_>,
+    command: &str,
+) -> Zeroizing<String> {
+    call.out.has_secret = true;
+    let msg = Zeroizing::new(message.msg.to_str().into_owned());
+    Zeroizing::new(without_own_name(&msg, command).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,13 +78,24 @@ mod tests {
             let usage = command.usage().replace('|', "\\|");
             format!("| `{usage}` | {} |\n", command.description())
         };
-        let rows: String = ALL.iter().map(row).collect();
-        format!("| endpoint, `msg` | what it does |\n|---|---|\n{rows}")
+        let rows = |group: &[&Command]| group.iter().map(row).collect::<String>();
+        format!(
+            "| endpoint, `msg` | what it does |\n|---|---|\n{}\n\
+             Where there are accounts:\n\n\
+             | endpoint, `msg` | what it does |\n|---|---|\n{}\n\
+             Where history is kept:\n\n\
+             | endpoint, `msg` | what it does |\n|---|---|\n{}",
+            rows(ALWAYS),
+            rows(WITH_ACCOUNTS),
+            rows(WITH_HISTORY)
+        )
     }
 
     #[test]
     fn names_are_in_order() {
-        assert!(ALL.is_sorted_by_key(|command| command.name));
+        for group in [ALWAYS, WITH_ACCOUNTS, WITH_HISTORY] {
+            assert!(group.is_sorted_by_key(|command| command.name));
+        }
     }
 
     /// With `CHATPROTO_WRITE=1` in the environment the table is written instead.

@@ -16,6 +16,12 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     let session = call.session();
     let mut text = format!("You are {} from {}, {}", call.user(), session.address, session.role().one());
+    if session.is_logged_in() {
+        text.push_str(", logged in");
+    }
+    if session.is_secure {
+        text.push_str(", over TLS");
+    }
     if let Some(mute) = session.mute(call.now.monotonic) {
         text.push_str(&format!(", muted{}", mute.left(call.now.monotonic)));
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::FLUSH;
+use super::super::simulation;
 use super::super::stream::Stream;
 use super::client::{
     Act, Client, EVERYONE, Ending, Heard, Kind, LONG, Phase, Reading, Scope, Target,
@@ -32,6 +33,12 @@ pub(super) struct Tally {
     timed_out: usize,
     aborted: usize,
     refused_writes: usize,
+    /// The server was full.
+    full: usize,
+    /// Knocked when the system had no room.
+    knocks: usize,
+    /// Gave way to another one.
+    gave_way: usize,
     turns: usize,
 }
 
@@ -47,6 +54,9 @@ impl Tally {
         self.timed_out += other.timed_out;
         self.aborted += other.aborted;
         self.refused_writes += other.refused_writes;
+        self.full += other.full;
+        self.knocks += other.knocks;
+        self.gave_way += other.gave_way;
         self.turns += other.turns;
     }
 
@@ -57,6 +67,7 @@ impl Tally {
         let seldom = [self.too_slow, self.kicked, self.timed_out, self.aborted];
         assert!(seldom.iter().all(|&count| count > 0), "{seldom:?}");
         assert!(self.missed > 0 && self.refused_writes > 0, "queues are full");
+        assert!(self.full > 0 && self.knocks > 0 && self.gave_way > 0, "there is no room");
     }
 }
 
@@ -197,20 +208,39 @@ impl World {
 
     /// One connection by itself.
     fn check_client(&self, id: usize, client: &Client) {
+        if id != WITNESS && client.connected_at == 0 {
+            // there was never room for it
+            return;
+        }
         let is_prompt = client.reading == Reading::Prompt;
         let is_named = client.says_a_name();
+        let is_bounded = self.setup.limits.connections < usize::MAX;
+        let was_hasty = self.network().wires[client.wire].was_hasty;
+        assert!(!was_hasty || self.setup.is_stopped, "client {id} is reset by its last words");
+        if is_turned_away(client) {
+            let text = &client.farewell.as_ref().expect("the reason").1;
+            assert!(is_bounded, "client {id} was told {text:?}");
+            return;
+        }
         if is_prompt && matches!(client.kind, Kind::Stream) {
             assert_eq!(client.missed, 0, "client {id} reads all the time, and missed something");
         }
         if is_prompt && client.phase == Phase::Closed {
-            assert!(!client.was_broken, "client {id} was reset, and read all the time");
+            // (who gives way may still be sending)
+            let gives_way = self.knocks > 0 || is_bounded;
+            assert!(
+                !client.was_broken || gives_way,
+                "client {id} was reset, and read all the time"
+            );
             let is_cut = client.was_cut && !client.is_one_read() && !self.setup.is_stopped;
             assert!(!is_cut, "client {id} was cut off, and read all the time");
         }
         if let Kind::Stranger(stranger) = client.kind
             && client.is_whole()
         {
-            assert_eq!(client.bytes, stranger.answer(), "client {id} is a stranger");
+            // (a full server takes nobody for a stranger)
+            let is_full = is_bounded && String::from_utf8_lossy(&client.bytes).contains(FULL);
+            assert!(is_full || client.bytes == stranger.answer(), "client {id} is a stranger");
         }
         if let (Kind::BadName(name), true) = (client.kind, client.is_whole()) {
             let farewell = client.farewell.as_ref().map(|(_, text)| &**text);
@@ -224,7 +254,9 @@ impl World {
         let is_answered = client.phase == Phase::Closed
             && client.ending == Ending::HalfClose
             && client.farewell.is_none();
-        if is_named && is_answered && client.is_whole() {
+        // (unless it asked for a name about which nobody decided in time)
+        let waits = client.names[1..].iter().any(|name| self.undecided.contains(name));
+        if is_named && is_answered && client.is_whole() && !waits {
             assert_eq!(client.fenced, client.done.len(), "client {id} was not answered");
         }
         if is_prompt && client.is_one_read() {
@@ -393,6 +425,9 @@ impl World {
             timed_out: count(&|client| farewell(client, " within ")),
             aborted: count(&|client| client.phase == Phase::Aborted),
             refused_writes: network.wires.iter().filter(|wire| wire.was_refused).count(),
+            full: count(&is_turned_away),
+            knocks: self.knocks,
+            gave_way: self.gave_way,
             turns: self.turns,
         }
     }
@@ -401,7 +436,7 @@ impl World {
 impl Stream {
     /// Whether the network takes nothing, or has not told yet that it does again.
     fn is_refusing(&self) -> bool {
-        matches!(self, Stream::Simulated(socket) if socket.is_refusing())
+        self.simulated().is_some_and(simulation::Socket::is_refusing)
     }
 }
 
@@ -430,11 +465,18 @@ impl Ear<'_> {
     }
 }
 
+const FULL: &str = "the server is full.";
+
+/// Whether there was no room for it.
+fn is_turned_away(client: &Client) -> bool {
+    client.farewell.as_ref().is_some_and(|(_, text)| text.contains(FULL))
+}
+
 /// To how many users a shout went.
 fn delivered(answer: &str) -> Option<usize> {
     answer.strip_prefix("Delivered to ")?.split_once(' ')?.0.parse().ok()
 }
 
-fn micros(duration: Duration) -> Micros {
+pub(super) fn micros(duration: Duration) -> Micros {
     duration.as_micros() as Micros
 }

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::stream::Readiness;
+use super::check::micros;
+use super::setup::LINGER;
 use super::trace::Trace;
 
 /// One of so many system calls is interrupted.
@@ -13,6 +15,8 @@ const INTERRUPTED: u32 = 64;
 
 pub(super) struct Network {
     pub(super) wires: Vec<Wire>,
+    /// How many sockets the server has.
+    pub(super) open: usize,
     /// Whose client has something new to look at: bytes, an end.
     pub(super) touched: Vec<usize>,
     /// Whose readiness no event loop has taken yet.
@@ -59,12 +63,17 @@ pub(super) struct Wire {
     pub(super) was_refused: bool,
     /// The server may have had more to say, and gave up.
     pub(super) cut: bool,
+    /// When the server ended its half.
+    ended_at: u64,
+    /// After that, and before the client had its time, the server's socket was closed with unread
+    /// bytes, which may destroy the last words.
+    pub(super) was_hasty: bool,
 }
 
 impl Network {
     pub(super) fn new(seed: u64, trace: Trace) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Network { wires: Vec::new(), touched: Vec::new(), ready: Vec::new(), trace, rng }
+        Network { wires: Vec::new(), open: 0, touched: Vec::new(), ready: Vec::new(), trace, rng }
     }
 
     /// Adds a connection.
@@ -164,6 +173,7 @@ pub(in crate::reactor) struct Socket {
 
 impl Socket {
     pub(super) fn new(network: &Arc<Mutex<Network>>, id: usize) -> Self {
+        network.lock().expect("the simulation has one thread").open += 1;
         Socket { network: Arc::clone(network), id }
     }
 
@@ -196,11 +206,13 @@ impl Socket {
         let mut network = self.network();
         network.trace.note("shut down", self.id, &[]);
         network.touched.push(self.id);
+        let now = network.trace.now;
         let wire = &mut network.wires[self.id];
         if wire.reset {
             return Err(ErrorKind::NotConnected.into());
         }
         wire.ended = true;
+        wire.ended_at = now;
         Ok(())
     }
 
@@ -268,6 +280,7 @@ impl Drop for Socket {
         // (a test that fails drops things in the midst of others)
         let Ok(mut network) = self.network.lock() else { return };
         network.trace.note("close", self.id, &[]);
+        network.open -= 1;
         let now = network.trace.now;
         let wire = &mut network.wires[self.id];
         let may_wait = wire.was_refused || wire.nature.is_paced;
@@ -275,6 +288,8 @@ impl Drop for Socket {
         let is_prompt = !wire.refused && (now == last_write || now == wire.fin_read_at);
         let is_answered = wire.fin && (!may_wait || is_prompt);
         wire.cut = !wire.ended && !is_answered;
+        let had_time = now - wire.ended_at >= micros(LINGER);
+        wire.was_hasty = wire.ended && !wire.incoming.is_empty() && !had_time;
         (wire.ended, wire.closed, wire.slot) = (true, true, None);
         if wire.incoming.is_empty() {
             network.touched.push(self.id);

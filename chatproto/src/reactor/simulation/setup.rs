@@ -10,6 +10,8 @@ use crate::outbox::SlowReader;
 /// One in so many runs has hundreds of clients.
 const LARGE: u64 = 50;
 
+/// How long the server waits for a client's end.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 pub(super) const TOKEN: &str = "sesame";
 pub(super) const ROOMS: [&str; 3] = ["#tea", "#green tea", "#zo\u{eb}"];
 
@@ -30,6 +32,8 @@ pub(super) struct Setup {
     pub(super) has_directory: bool,
     /// In the end the server is stopped; else all leave first.
     pub(super) is_stopped: bool,
+    /// The system has room for so many connections: no more are accepted.
+    pub(super) descriptors: usize,
 }
 
 impl Setup {
@@ -45,15 +49,21 @@ impl Setup {
             acts: if is_large { 4 } else { rng.usize(4..14) },
             arrivals: rng.u64(1..3_000_000),
             policy,
-            limits: limits(&mut rng),
+            limits: limits(&mut rng, clients),
             announces: rng.u8(..4) == 0,
             has_directory: rng.bool(),
             is_stopped: rng.u8(..3) == 0,
+            descriptors: bound(&mut rng, clients),
         }
     }
 }
 
-fn limits(rng: &mut Rng) -> Limits {
+/// Mostly none; else so low that not everybody can be there at a time, besides the witness.
+fn bound(rng: &mut Rng, clients: usize) -> usize {
+    if rng.u8(..6) == 0 { 1 + rng.usize(clients / 2..clients) } else { usize::MAX }
+}
+
+fn limits(rng: &mut Rng, clients: usize) -> Limits {
     Limits {
         registration: Duration::from_secs(rng.u64(2..5)),
         handshake_grace: Duration::from_millis(rng.u64(10..50)),
@@ -64,9 +74,10 @@ fn limits(rng: &mut Rng) -> Limits {
         answer: 2048,
         answer_parts: 4,
         drain: Duration::from_secs(rng.u64(1..5)),
-        linger: Duration::from_secs(2),
+        linger: LINGER,
         rate: rate(rng),
         per_address: usize::MAX,
+        connections: bound(rng, clients),
         ..Limits::default()
     }
 }

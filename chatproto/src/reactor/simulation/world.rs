@@ -15,8 +15,8 @@ use crate::hub::{Completion, Effect, Hub, Now, Token};
 use crate::workers::{Job, Workers};
 
 use super::super::mail::Mail;
-use super::super::stream::Stream;
-use super::super::{ARENA, Reactor, Shared, set_up};
+use super::super::stream::{self, Stream};
+use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
 use super::setup::{self, Setup, TOKEN};
@@ -86,7 +86,12 @@ pub(super) struct World {
     jobs: mpsc::Receiver<Job>,
     /// The names that the directory has given.
     pub(super) granted: BTreeSet<String>,
+    /// And those that it has not given in time.
+    pub(super) undecided: BTreeSet<String>,
     pub(super) turns: usize,
+    /// How many connections there was no room for, and how many gave way to another one.
+    pub(super) knocks: usize,
+    pub(super) gave_way: usize,
 }
 
 impl World {
@@ -115,8 +120,10 @@ impl World {
             observer: None,
             workers: Some(workers),
             has_directory: setup.has_directory,
+            accounts: None,
+            has_history: false,
             threads: setup.lanes,
-            listener: LISTENER.try_clone().expect("a descriptor"),
+            listeners: vec![(LISTENER.try_clone().expect("a descriptor"), Entrance::Plain)],
         })
         .expect("event loops");
         let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
@@ -149,7 +156,10 @@ impl World {
             polled: Events::with_capacity(16),
             jobs,
             granted: BTreeSet::new(),
+            undecided: BTreeSet::new(),
             turns: 0,
+            knocks: 0,
+            gave_way: 0,
             setup,
         };
         for lane in 0..world.lanes.len() {
@@ -317,9 +327,17 @@ impl World {
             Effect::Claim { token, name, .. } => {
                 let is_witness = name.as_str() == "witness";
                 let verdict = if is_witness { u8::MAX } else { self.rng.u8(..40) };
-                // far too late, at times
-                let at = if verdict == 0 { self.now + 20 * SECOND } else { at };
                 match verdict {
+                    0 => {
+                        // far too late, or never
+                        let name = name.to_string();
+                        self.undecided.insert(name.clone());
+                        if self.rng.bool() {
+                            let late = self.now + 20 * SECOND;
+                            let claimed = Event::Complete(token, Completion::Claimed, Some(name));
+                            self.schedule(late, claimed);
+                        }
+                    }
                     1 | 2 => {
                         let completion = Completion::Refused("not you.".to_owned());
                         self.schedule(at, Event::Complete(token, completion, None));
@@ -338,16 +356,44 @@ impl World {
                 let completion = Completion::Answered(handler.handle(&request));
                 self.schedule(at, Event::Complete(token, completion, None));
             }
+            effect @ (Effect::Account { .. } | Effect::History { .. }) => {
+                panic!("there is nobody for {effect:?}")
+            }
         }
     }
 
+    /// There is no descriptor for a new connection: one that only waits for its end gives way, as
+    /// when accepting fails.
+    fn knock(&mut self, id: usize) {
+        self.knocks += 1;
+        let lingering = |world: &World| {
+            let lanes = world.shared.lanes.iter();
+            lanes.map(|lane| lane.lingering.load(Ordering::Relaxed)).sum::<usize>()
+        };
+        let (before, open) = (lingering(self), self.network().open);
+        let Some(reactor) = &mut self.lanes[ACCEPTING].reactor else { return };
+        let gives_way = reactor.give_way();
+        assert_eq!(gives_way, before > 0, "whoever can give way does");
+        self.gave_way += usize::from(gives_way);
+        assert!(open - self.network().open <= 1, "no more than one has to");
+        self.schedule(self.now + 50 * MILLIS, Event::Connect(id));
+    }
+
     fn connect(&mut self, id: usize) {
+        if self.clients[id].phase == Phase::Aborted {
+            // it does not try any longer
+            self.network().wires[self.clients[id].wire].closed = true;
+            return;
+        }
+        if self.network().open >= self.setup.descriptors {
+            return self.knock(id);
+        }
         let client = &mut self.clients[id];
         (client.phase, client.connected_at) = (Phase::Connected, self.now);
         let socket = Socket::new(&self.network, client.wire);
         let (lane, address) = (client.lane, client.address);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let mail = Mail::Accepted(Stream::Simulated(socket), address);
+        let mail = Mail::Accepted(Stream::plain(stream::Socket::Simulated(socket)), address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
         self.say_name(id);
     }

@@ -1,0 +1,295 @@
+//! History, the hub's side of it: which messages are kept, under which numbers, and what may be
+//! asked about them. Where they are kept is the business of a [`History`](crate::History).
+//!
+//! What is said in a room is kept, and what two users who are logged in say to each other. The hub
+//! numbers these messages in its order, over all conversations; no number is given twice.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::name::{RoomName, UserName};
+
+use super::ConnId;
+use super::output::Range;
+use super::rooms::RoomId;
+
+/// What two users, or the members of a room, say to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Conversation(Arc<str>);
+
+impl Conversation {
+    /// That of a room.
+    pub fn room(name: &RoomName) -> Self {
+        Conversation(name.as_str().into())
+    }
+
+    /// That of two users, whose order does not matter.
+    pub fn between(one: &UserName, other: &UserName) -> Self {
+        Self::of(one.as_str(), other.as_str())
+    }
+
+    pub(super) fn of_room(name: &Arc<str>) -> Self {
+        Conversation(Arc::clone(name))
+    }
+
+    pub(super) fn of(one: &str, other: &str) -> Self {
+        let (first, last) = if one <= other { (one, other) } else { (other, one) };
+        Conversation([first, "\t", last].concat().into())
+    }
+
+    /// A text that no other conversation has: a room's name, which begins with `#`, or two users'
+    /// names with a tab between them, the lesser one first. (No name contains a tab.)
+    pub fn key(&self) -> &str {
+        &self.0
+    }
+}
+
+/// For people: the room, or `alice and bob`.
+impl fmt::Display for Conversation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.split_once('\t') {
+            Some((one, other)) => write!(f, "{one} and {other}"),
+            None => f.write_str(&self.0),
+        }
+    }
+}
+
+/// A message of the batch that is to be kept.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) id: u64,
+    pub(crate) from: ConnId,
+    pub(crate) conversation: Conversation,
+    /// In the compact form, with its line feed.
+    pub(crate) object: Range,
+}
+
+/// Which messages of a conversation are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Selection {
+    /// At most so many.
+    pub most: usize,
+    /// At most so many bytes, but at least one message.
+    pub most_bytes: usize,
+    /// None above this number: what was said after the request is not in the answer.
+    pub up_to: u64,
+    /// Where in the conversation.
+    pub place: Place,
+}
+
+/// Where in a conversation messages are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The newest ones.
+    Newest,
+    /// The newest ones whose number is below this.
+    Before(u64),
+    /// The oldest ones whose number is above this, which was given in that epoch.
+    Since {
+        /// The last number that the reader has.
+        id: u64,
+        /// The epoch that it was given in.
+        epoch: String,
+    },
+}
+
+/// Something that a user asks of the history, in the hub's order: it concerns all that was kept
+/// before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HistoryOrder {
+    /// `/sync`: say when everything is safe that came from this connection before. Answered by
+    /// [`Completion::Synced`](crate::Completion::Synced).
+    Sync {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// `/history`: read. Answered by [`Completion::Replayed`](crate::Completion::Replayed).
+    Replay {
+        /// What is read.
+        conversation: Conversation,
+        /// Which part of it.
+        selection: Selection,
+    },
+    /// `/forget`: remove one message. Answered by
+    /// [`Completion::Forgotten`](crate::Completion::Forgotten).
+    Forget {
+        /// Where it was said.
+        conversation: Conversation,
+        /// Its number.
+        id: u64,
+        /// Only if it is from this user; anybody's if `None`.
+        author: Option<UserName>,
+    },
+    /// Keep a message for a user who is not connected, if there is an account of that name.
+    /// Answered by [`Completion::Left`](crate::Completion::Left).
+    Leave {
+        /// For whom.
+        account: UserName,
+        /// Where it is said.
+        conversation: Conversation,
+        /// Its number.
+        id: u64,
+        /// The object, without a line feed.
+        object: String,
+    },
+    /// Hand over what was kept for a user, who has logged in. Answered by
+    /// [`Completion::Collected`](crate::Completion::Collected).
+    Collect {
+        /// Who.
+        account: UserName,
+    },
+}
+
+/// Messages as they were kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The number and the object of each, in order.
+    pub messages: Vec<(u64, String)>,
+    /// When the first and the last of them were kept, in milliseconds since 1970.
+    pub times: Option<(i64, i64)>,
+    /// There are more of them: before the first one, or after the last one for [`Place::Since`].
+    pub has_more: bool,
+    /// For [`Place::Since`]: nothing is missing between that number and the first of these.
+    pub is_recovered: Option<bool>,
+}
+
+/// What became of a message that was to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is gone.
+    Gone,
+    /// It is another user's.
+    NotYours,
+    /// There is no such message.
+    Unknown,
+}
+
+/// What became of a message to a user who is not connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It waits for the user.
+    Waiting,
+    /// There is no account of that name.
+    NoAccount,
+    /// So many messages wait for the user already, which is the most.
+    Full(usize),
+}
+
+/// What the hub knows of the history.
+#[derive(Debug)]
+pub(super) struct Archive {
+    epoch: Box<str>,
+    next_id: u64,
+    /// Why nothing is kept at the moment, and how often that has happened.
+    failing: Option<Box<str>>,
+    outages: u32,
+    /// Rooms in which something was kept in this batch, with the last number.
+    pub(super) fresh: BTreeMap<RoomId, u64>,
+    /// How many users want to be told the numbers.
+    pub(super) watchers: usize,
+}
+
+impl Archive {
+    pub(super) fn new(epoch: &str, next_id: u64) -> Self {
+        Archive {
+            epoch: epoch.into(),
+            next_id,
+            failing: None,
+            outages: 0,
+            fresh: BTreeMap::new(),
+            watchers: 0,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    /// The last number that was given.
+    pub(super) fn last_id(&self) -> u64 {
+        self.next_id - 1
+    }
+
+    pub(super) fn set_failing(&mut self, reason: Option<&str>) {
+        if self.failing.is_none() && reason.is_some() {
+            self.outages += 1;
+        }
+        self.failing = reason.map(Into::into);
+    }
+
+    /// Which outage it is and why, if nothing is kept at the moment.
+    pub(super) fn outage(&self) -> Option<(u32, &str)> {
+        Some((self.outages, self.failing.as_deref()?))
+    }
+}
+
+/// Numbers as ranges: `3-5,8`.
+pub(super) fn ranges(ids: impl IntoIterator<Item = u64>) -> String {
+    let (mut text, mut open) = (String::new(), None::<(u64, u64)>);
+    let mut close = |(first, last): (u64, u64)| {
+        let comma = if text.is_empty() { "" } else { "," };
+        text.push_str(&match first == last {
+            true => format!("{comma}{first}"),
+            false => format!("{comma}{first}-{last}"),
+        });
+    };
+    for id in ids {
+        match &mut open {
+            Some((_, last)) if *last + 1 == id => *last = id,
+            open => {
+                if let Some(range) = open.replace((id, id)) {
+                    close(range);
+                }
+            }
+        }
+    }
+    if let Some(range) = open {
+        close(range);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_ranges() {
+        for (ids, text) in
+            [(&[][..], ""), (&[7], "7"), (&[7, 8], "7-8"), (&[1, 2, 3, 5, 7, 8], "1-3,5,7-8")]
+        {
+            assert_eq!(ranges(ids.iter().copied()), text);
+        }
+    }
+
+    #[test]
+    fn a_conversation_of_two_is_one_whoever_speaks() {
+        let [alice, bob] = ["alice", "bob"].map(|name| UserName::new(name).unwrap());
+        let conversation = Conversation::between(&bob, &alice);
+        assert_eq!(conversation, Conversation::between(&alice, &bob));
+        assert_eq!(conversation.key(), "alice\tbob");
+        assert_eq!(conversation.to_string(), "alice and bob");
+        let room = Conversation::room(&RoomName::new("#tea").unwrap());
+        assert_eq!((room.key(), room.to_string().as_str()), ("#tea", "#tea"));
+    }
+
+    #[test]
+    fn an_outage_counts_once_however_often_its_reason_changes() {
+        let mut archive = Archive::new("e", 1);
+        assert_eq!(archive.outage(), None);
+        archive.set_failing(Some("full"));
+        archive.set_failing(Some("very full"));
+        assert_eq!(archive.outage(), Some((1, "very full")));
+        archive.set_failing(None);
+        archive.set_failing(Some("full"));
+        assert_eq!(archive.outage(), Some((2, "full")));
+    }
+}

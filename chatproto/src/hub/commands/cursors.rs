@@ -1,0 +1,25 @@
+//! `/cursors`: tells the numbers under which messages are kept.
+
+use crate::message::MessageRef;
+
+use super::super::route::text_of;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/cursors",
+    arguments: "on|off",
+    help: "Tells you after each burst in a room of yours the number of its last message, for /history since.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let watches = match &*text_of(message, COMMAND.name) {
+        "on" => true,
+        "off" => false,
+        _ => return call.answer_usage(&COMMAND),
+    };
+    call.hub.set_watching(call.conn, watches);
+    call.answer(if watches { "Cursors are on." } else { "Cursors are off." });
+}

@@ -1,0 +1,43 @@
+//! `/forget`: removes a message from the history.
+
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+use crate::name::RoomName;
+
+use super::super::archive::{Conversation, HistoryOrder};
+use super::super::route::text_of;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/forget",
+    arguments: "#ROOM|NAME ID",
+    help: "Removes a message of yours from the history, by its number; moderators remove anybody's from any room. Who has it already, has it.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let (Some(name), Some(id), None) = (arguments.next(), arguments.next(), arguments.next())
+    else {
+        return call.answer_usage(&COMMAND);
+    };
+    let Ok(id) = id.parse() else { return call.answer_usage(&COMMAND) };
+    let is_moderator = call.session().role() >= Role::Moderator;
+    if !is_moderator && !call.session().is_logged_in() {
+        return call.answer("❌ Not forgotten: log in first, so that it is known to be yours.");
+    }
+    let room = RoomName::with_limit(name, call.hub.limits.name);
+    let conversation = match room {
+        Ok(room) if is_moderator => Ok(Conversation::room(&room)),
+        _ => call.find_conversation(name),
+    };
+    // what two users say to each other is nobody else's business
+    let author = (!is_moderator || !name.starts_with('#')).then(|| call.user_name());
+    match conversation {
+        Ok(conversation) => call.order(HistoryOrder::Forget { conversation, id, author }),
+        Err(reason) => call.answer(&reason),
+    }
+}

@@ -1,0 +1,67 @@
+//! `/history`: what was said before.
+
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+use crate::name::UserName;
+
+use super::super::archive::{Conversation, Place};
+use super::super::history::USUAL;
+use super::super::route::{not_in, text_of};
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/history",
+    arguments: "#ROOM|NAME [N] [before ID|since ID EPOCH]",
+    help: "Shows the last messages of a room of yours, or of what you and another user, both logged in, said to each other: N of them, 20 if not said.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = text_of(message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let Some(name) = arguments.next() else { return call.answer_usage(&COMMAND) };
+    let Some((most, place)) = selection(arguments) else { return call.answer_usage(&COMMAND) };
+    match call.find_conversation(name) {
+        Ok(conversation) => call.replay(conversation, most, place),
+        Err(reason) => call.answer(&reason),
+    }
+}
+
+/// How many, and from where.
+fn selection(mut arguments: Arguments<'_>) -> Option<(usize, Place)> {
+    let mut next = arguments.next();
+    let mut most = USUAL;
+    if let Some(number) = next.and_then(|word| word.parse().ok()) {
+        (most, next) = (number, arguments.next());
+    }
+    let place = match next {
+        None => Place::Newest,
+        Some("before") => Place::Before(arguments.next()?.parse().ok()?),
+        Some("since") => {
+            let id = arguments.next()?.parse().ok()?;
+            Place::Since { id, epoch: arguments.next()?.to_owned() }
+        }
+        Some(_) => return None,
+    };
+    (most > 0 && arguments.next().is_none()).then_some((most, place))
+}
+
+impl Call<'_> {
+    /// The conversation that a user may read: of a room it is in, or with another user.
+    pub(super) fn find_conversation(&self, name: &str) -> Result<Conversation, String> {
+        if name.starts_with('#') {
+            let room = self.own_room(name).and_then(|id| self.hub.rooms.get(id));
+            return room.map(|room| Conversation::of_room(&room.name)).ok_or_else(|| not_in(name));
+        }
+        if !self.session().is_logged_in() {
+            return Err("❌ What users say to each other is kept if both are logged in: log in \
+                        first."
+                .to_owned());
+        }
+        let name = UserName::from_bytes(name.as_bytes(), self.hub.limits.name)
+            .map_err(|error| format!("❌ {error}."))?;
+        Ok(Conversation::of(self.user(), name.as_str()))
+    }
+}

@@ -1,0 +1,42 @@
+//! `/login`: proves to own a name.
+
+use crate::accounts::AccountOrder;
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+use crate::name::UserName;
+
+use super::super::{Call, Role};
+use super::{Command, secret_text_of};
+
+pub(super) const COMMAND: Command = Command {
+    name: "/login",
+    arguments: "[NAME] PASSWORD",
+    help: "Proves that a name with an account is yours, and gives it to you: the one that you asked for when you connected, or another one. A password with spaces stands in double quotes.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = secret_text_of(call, message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let (first, second, third) = (arguments.next(), arguments.next(), arguments.next());
+    let (name, password) = match (first, second, third) {
+        (Some(password), None, None) => (None, password),
+        (Some(name), Some(password), None) => (Some(name), password),
+        _ => return call.answer_usage(&COMMAND),
+    };
+    let session = call.session();
+    if session.is_logged_in() {
+        let text = format!("You are logged in as {} already.", call.user());
+        return call.answer(&text);
+    }
+    let name = match name {
+        None => session.wanted().cloned().unwrap_or_else(|| call.user_name()),
+        Some(name) => match UserName::from_bytes(name.as_bytes(), call.hub.limits.name) {
+            Ok(name) => name,
+            Err(error) => return call.answer(&format!("❌ Not logged in: {error}.")),
+        },
+    };
+    let credentials = call.credentials(name, password);
+    call.ask_accounts(AccountOrder::Login(credentials));
+}

@@ -1,0 +1,30 @@
+//! `/passwd`: another password.
+
+use crate::accounts::{AccountOrder, Password};
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+
+use super::super::{Call, Role};
+use super::{Command, secret_text_of};
+
+pub(super) const COMMAND: Command = Command {
+    name: "/passwd",
+    arguments: "OLD NEW",
+    help: "Changes the password of your account. A password with spaces stands in double quotes.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = secret_text_of(call, message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let (Some(old), Some(new), None) = (arguments.next(), arguments.next(), arguments.next())
+    else {
+        return call.answer_usage(&COMMAND);
+    };
+    if !call.session().is_logged_in() {
+        return call.answer("❌ Your password is not changed: log in first.");
+    }
+    let credentials = call.credentials(call.user_name(), old);
+    call.ask_accounts(AccountOrder::ChangePassword(credentials, Password::new(new)));
+}

@@ -1,0 +1,35 @@
+//! `/register`: makes the current name one's own.
+
+use crate::accounts::AccountOrder;
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+
+use super::super::{Call, Role};
+use super::{Command, secret_text_of};
+
+pub(super) const COMMAND: Command = Command {
+    name: "/register",
+    arguments: "PASSWORD",
+    help: "Makes your name your own: from then on only /login gives it. A password with spaces stands in double quotes.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = secret_text_of(call, message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let (Some(password), None) = (arguments.next(), arguments.next()) else {
+        return call.answer_usage(&COMMAND);
+    };
+    let session = call.session();
+    if session.is_logged_in() {
+        return call.answer("❌ Not registered: your name is yours already.");
+    }
+    if session.wanted().is_some() {
+        return call.answer(
+            "❌ Not registered: your name is a temporary one. Choose another with /nick first.",
+        );
+    }
+    let credentials = call.credentials(call.user_name(), password);
+    call.ask_accounts(AccountOrder::Register(credentials));
+}

@@ -1,0 +1,20 @@
+//! `/sync`: says when everything that came before is safe.
+
+use crate::message::MessageRef;
+
+use super::super::archive::HistoryOrder;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/sync",
+    arguments: "",
+    help: "Answers when everything that you sent before is stored, with the number of the last message that was.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
+    let conn = call.conn;
+    call.order(HistoryOrder::Sync { conn });
+}

@@ -1,0 +1,29 @@
+//! `/unregister`: gives an account up.
+
+use crate::accounts::AccountOrder;
+use crate::endpoint::Arguments;
+use crate::message::MessageRef;
+
+use super::super::{Call, Role};
+use super::{Command, secret_text_of};
+
+pub(super) const COMMAND: Command = Command {
+    name: "/unregister",
+    arguments: "PASSWORD",
+    help: "Removes your account. The name is free for others when you leave; what you said stays.",
+    role: Role::User,
+    run,
+};
+
+fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
+    let text = secret_text_of(call, message, COMMAND.name);
+    let mut arguments = Arguments::new(&text);
+    let (Some(password), None) = (arguments.next(), arguments.next()) else {
+        return call.answer_usage(&COMMAND);
+    };
+    if !call.session().is_logged_in() {
+        return call.answer("❌ The account stays: log in first.");
+    }
+    let credentials = call.credentials(call.user_name(), password);
+    call.ask_accounts(AccountOrder::Unregister(credentials));
+}

@@ -1,0 +1,283 @@
+//! What is kept and how it is read again: `/history`, `/sync`, `/cursors`, and what waits for users
+//! who are away. (The types are in [`archive`](super::archive).)
+
+use crate::decode::Decoder;
+use crate::encode;
+use crate::handshake::PeerKind;
+use crate::message::MessageRef;
+use crate::name::{EVERYONE, GUEST, SERVER, UserName};
+
+use super::archive::{
+    Archive, Conversation, Forgotten, HistoryOrder, Left, Page, Place, Record, Selection, ranges,
+};
+use super::output::Range;
+use super::rooms::RoomId;
+use super::route::{no_user, write_forward};
+use super::users::Session;
+use super::{Act, Call, Effect, Hub, Now, Output};
+
+/// Most messages of one answer to a stream peer, and to a one-read peer, which gets one every
+/// [`Limits::one_read_gap`](crate::Limits::one_read_gap).
+const MOST: usize = 256;
+const MOST_ONE_READ: usize = 20;
+/// How many there are without a number.
+pub(super) const USUAL: usize = 20;
+
+impl Hub {
+    /// Something is the matter with the history, so that nothing is kept, or (`None`) it is kept
+    /// again. Who sends something that would be kept is told, once for each outage.
+    pub fn handle_history_state(&mut self, failing: Option<&str>) {
+        if let Some(archive) = &mut self.archive {
+            archive.set_failing(failing);
+        }
+    }
+
+    /// A batch of input is over: whoever wants to know is told the numbers of what was kept
+    /// (`/cursors`). To be called before the output is handed out.
+    pub fn handle_batch_end(&mut self, now: Now, out: &mut Output) {
+        let Some(archive) = &mut self.archive else { return };
+        for (room, id) in std::mem::take(&mut archive.fresh) {
+            let Some(room) = self.rooms.get(room) else { continue };
+            let text = format!("cursor {} id={id} epoch={}", room.name, self.epoch());
+            let wants = |session: &Session| session.extras().is_some_and(|e| e.wants_cursors);
+            let watchers = self.users.sessions(&room.members).filter(|(_, s)| wants(s));
+            let watchers: Vec<_> = watchers.map(|(conn, _)| conn).collect();
+            for conn in watchers {
+                self.tell(conn, &text, now, out);
+            }
+        }
+    }
+
+    fn epoch(&self) -> &str {
+        self.archive.as_ref().map_or("", |archive| archive.epoch())
+    }
+
+    /// Whether it wants cursors; the number of those who do is kept right.
+    pub(super) fn set_watching(&mut self, conn: super::ConnId, watches: bool) {
+        let (Some(archive), Some(session)) = (&mut self.archive, self.users.get_mut(conn)) else {
+            return;
+        };
+        if session.extras().is_some_and(|extras| extras.wants_cursors) != watches {
+            session.extras_mut().wants_cursors = watches;
+            archive.watchers = archive.watchers.wrapping_add_signed(if watches { 1 } else { -1 });
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Has a message of a room kept, which was written in the form for stream peers.
+    pub(super) fn keep_in_room(&mut self, room: RoomId, at: Conversation, object: Range) {
+        let Some(id) = self.keep(at, object) else { return };
+        if let Some(archive) = self.hub.archive.as_mut().filter(|archive| archive.watchers > 0) {
+            archive.fresh.insert(room, id);
+        }
+    }
+
+    /// Has a message kept; gives its number.
+    pub(super) fn keep(&mut self, at: Conversation, object: Range) -> Option<u64> {
+        let archive = self.hub.archive.as_mut()?;
+        let (id, from) = (archive.next_id(), self.conn);
+        self.out.records.push(Record { id, from, conversation: at, object });
+        let extras = self.hub.users.get_mut(from)?.extras_mut();
+        extras.last_id = id;
+        if let Some((outage, reason)) = archive.outage()
+            && extras.told_outage != outage
+        {
+            extras.told_outage = outage;
+            let text = format!("❌ Delivered, but history is not being kept: {reason}");
+            self.answer(&text);
+        }
+        Some(id)
+    }
+
+    /// A message to somebody who is not connected: it is left for the owner of an account, if the
+    /// sender has one too.
+    pub(super) fn leave_or_refuse(&mut self, message: &MessageRef<'_>, to: &str) {
+        let hub = &*self.hub;
+        let account = match (&hub.accounts, &hub.archive) {
+            (Some(_), Some(_)) if self.session().is_logged_in() => {
+                UserName::from_bytes(to.as_bytes(), hub.limits.name).ok()
+            }
+            _ => None,
+        };
+        let Some(account) =
+            account.filter(|name| ![EVERYONE, GUEST, SERVER].contains(&name.as_str()))
+        else {
+            return self.answer(&no_user(to));
+        };
+        if !self.may_speak() {
+            return;
+        }
+        let (hub, name) = (&*self.hub, account.as_str());
+        let Some(sender) = hub.users.get(self.conn) else { return };
+        let token = encode::escaped(name);
+        let kind = PeerKind::Stream;
+        let Ok(range) = write_forward(self.out, &hub.limits, sender, kind, message, &token, name)
+        else {
+            return self.answer("❌ Not delivered: too long. Send a shorter text.");
+        };
+        let object = String::from_utf8_lossy(self.out.object_bytes(range)).into_owned();
+        self.out.retract(range);
+        let conversation = Conversation::of(self.user(), name);
+        let Some(archive) = &mut self.hub.archive else { return };
+        let id = archive.next_id();
+        if let Some(session) = self.hub.users.get_mut(self.conn) {
+            session.extras_mut().last_id = id;
+        }
+        self.order(HistoryOrder::Leave { account, conversation, id, object });
+    }
+
+    /// Asks the history something; the connection waits for the answer.
+    pub(super) fn order(&mut self, order: HistoryOrder) {
+        let token = self.hub.wait(self.conn);
+        self.out.effects.push_back(Effect::History { token, order });
+    }
+
+    /// Asks for a part of a conversation, up to what was said until now.
+    pub(super) fn replay(&mut self, conversation: Conversation, most: usize, place: Place) {
+        let limits = &self.hub.limits;
+        let (most, most_bytes) = match self.session().kind {
+            PeerKind::Stream => (most.min(MOST), limits.queue_bytes / 4),
+            PeerKind::OneRead => (most.min(MOST_ONE_READ), limits.queue_bytes / 4),
+        };
+        let up_to = self.hub.archive.as_ref().map_or(0, Archive::last_id);
+        let selection = Selection { most, most_bytes, up_to, place };
+        self.order(HistoryOrder::Replay { conversation, selection });
+    }
+
+    pub(super) fn complete_sync(&mut self, result: Result<(), String>) {
+        let id = self.session().extras().map_or(0, |extras| extras.last_id);
+        let text = match result {
+            Ok(()) => format!("synced id={id} epoch={}", self.hub.epoch()),
+            Err(reason) => format!("❌ Not everything that you sent is stored: {reason}"),
+        };
+        self.answer(&text);
+    }
+
+    pub(super) fn complete_replay(&mut self, at: &Conversation, page: Result<Page, String>) {
+        match page {
+            Ok(page) => self.show(&self.shown_name(at), &page),
+            Err(reason) => self.answer(&format!("❌ The history cannot be read: {reason}")),
+        }
+    }
+
+    /// What the user calls a conversation: the room, or whom it talks to.
+    fn shown_name(&self, at: &Conversation) -> String {
+        let name = match at.key().split_once('\t') {
+            Some((one, other)) if one == self.user() => other,
+            Some((one, _)) => one,
+            None => at.key(),
+        };
+        if name.contains(' ') { format!("\"{name}\"") } else { name.to_owned() }
+    }
+
+    /// Shows kept messages as they were, between two lines of the server's.
+    fn show(&mut self, what: &str, page: &Page) {
+        let mut head = format!("history {what} count={}", page.messages.len());
+        if !page.messages.is_empty() {
+            head.push_str(&format!(" ids={}", ranges(page.messages.iter().map(|(id, _)| *id))));
+        }
+        head.push_str(&format!(" epoch={} more={}", self.hub.epoch(), page.has_more));
+        if let Some(is_recovered) = page.is_recovered {
+            head.push_str(&format!(" recovered={is_recovered}"));
+        }
+        if let Some((first, last)) = page.times {
+            head.push_str(&format!(" first={} last={}", instant(first), instant(last)));
+        }
+        self.answer(&head);
+        let left_out = page.messages.iter().filter(|(_, object)| !self.say_again(object)).count();
+        let mut tail = format!("end of history {what}");
+        if left_out > 0 {
+            tail.push_str(&format!(": {left_out} of them were too long for you"));
+        }
+        self.answer(&tail);
+    }
+
+    /// Delivers an object that was kept, in the form that the user reads. False if it is too long.
+    fn say_again(&mut self, object: &str) -> bool {
+        let Some(session) = self.hub.users.get(self.conn) else { return true };
+        let range = match session.kind {
+            PeerKind::Stream => {
+                self.out.object_aside(|log| log.extend_from_slice(object.as_bytes()))
+            }
+            PeerKind::OneRead => {
+                let mut decoder = Decoder::new(object.len().max(128));
+                let Ok(Some(frame)) = decoder.decode(&mut object.as_bytes()) else { return true };
+                let message = frame.message().to_owned();
+                let json = message.to_python_json();
+                if json.len() + 1 > self.hub.limits.one_read {
+                    return false;
+                }
+                self.out.object_aside(|log| log.extend_from_slice(json.as_bytes()))
+            }
+        };
+        self.out.deliver(self.conn, range);
+        true
+    }
+
+    pub(super) fn complete_forget(
+        &mut self,
+        at: &Conversation,
+        id: u64,
+        result: Result<Forgotten, String>,
+    ) {
+        let shown = self.shown_name(at);
+        let text = match result {
+            Ok(Forgotten::Gone) => {
+                self.report(Act::Forget, format!("{at} {id}"), None, "");
+                format!("Forgotten: message {id} of {shown}.")
+            }
+            Ok(Forgotten::NotYours) => format!("❌ Message {id} of {shown} is not yours."),
+            Ok(Forgotten::Unknown) => format!("❌ There is no message {id} in {shown}."),
+            Err(reason) => format!("❌ Not forgotten: {reason}"),
+        };
+        self.answer(&text);
+    }
+
+    pub(super) fn complete_leave(&mut self, account: &UserName, result: Result<Left, String>) {
+        let text = match result {
+            Ok(Left::Waiting) => {
+                format!("{account} is not connected, and will get it on logging in.")
+            }
+            Ok(Left::NoAccount) => no_user(account.as_str()),
+            Ok(Left::Full(most)) => format!(
+                "❌ Not delivered: {account} is not connected, and {most} messages wait already."
+            ),
+            Err(reason) => {
+                format!(
+                    "❌ Not delivered: {account} is not connected, and it cannot wait: {reason}"
+                )
+            }
+        };
+        self.answer(&text);
+    }
+
+    pub(super) fn complete_collect(&mut self, page: Result<Page, String>) {
+        match page {
+            Ok(page) if page.messages.is_empty() => {}
+            Ok(page) => {
+                let mut objects = 0;
+                let count = page.messages.len();
+                let were =
+                    if count == 1 { "1 message was" } else { &format!("{count} messages were") };
+                self.answer(&format!("{were} sent to you while you were away:"));
+                for (_, object) in &page.messages {
+                    objects += usize::from(self.say_again(object));
+                }
+                if objects < count {
+                    let left_out = count - objects;
+                    self.answer(&format!("{left_out} of them were too long for you."));
+                }
+            }
+            Err(reason) => {
+                self.answer(&format!("❌ What was sent to you meanwhile cannot be read: {reason}"));
+            }
+        }
+    }
+}
+
+/// A point in time in the form of RFC 3339, to the second, in UTC.
+fn instant(milliseconds: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    format!("{time:.0}")
+}

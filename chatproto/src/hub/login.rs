@@ -1,0 +1,249 @@
+//! Accounts in the hub: guests under temporary names, visitors, and how a user becomes the owner of
+//! a name.
+
+use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
+use crate::name::UserName;
+
+use super::archive::HistoryOrder;
+use super::presence::{Change, renamed};
+use super::users::{Phase, Session};
+use super::{Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output};
+
+/// What a visitor may ask.
+const FOR_VISITORS: [&str; 5] = ["/help", "/login", "/ping", "/standard", "/time"];
+
+impl Hub {
+    /// Whether a user may send something to `to` now: a visitor has to log in first, and is told so.
+    pub(super) fn may_send(&mut self, conn: ConnId, to: &str, now: Now, out: &mut Output) -> bool {
+        let is_visitor = self.users.get(conn).is_some_and(|s| s.phase == Phase::Visitor);
+        let may = !is_visitor || FOR_VISITORS.contains(&to);
+        if !may {
+            self.tell(conn, "❌ Log in first: send /login with your password.", now, out);
+        }
+        may
+    }
+
+    /// A claimant's name was granted. Where accounts are required that is not enough.
+    pub(super) fn admit_claimant(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        if self.accounts != Some(AccountPolicy::Required) {
+            return self.admit_user(conn, now, out);
+        }
+        let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
+        let reason = "this server is for those who have an account: ask whoever runs it for one.";
+        self.refuse(conn, name.as_str(), reason, now, out);
+        out.effects.push_back(Effect::Release { name });
+    }
+
+    /// The name that a connection asked for, and may hold, is an account's: it is a guest under
+    /// another one, or a visitor, until it logs in.
+    pub(super) fn admit_guest(
+        &mut self,
+        conn: ConnId,
+        wanted: &UserName,
+        now: Now,
+        out: &mut Output,
+    ) {
+        if self.make_temporary(conn, wanted).is_none() {
+            return;
+        }
+        if let Some(until) = self.sanctions.mute_of(wanted, now.monotonic)
+            && let Some(session) = self.users.get_mut(conn)
+        {
+            session.extras_mut().mute = Some(until);
+        }
+        let how = "Send /login with your password";
+        if self.accounts == Some(AccountPolicy::Required) {
+            self.users.admit_visitor(conn);
+            let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
+            let text = format!(
+                "Welcome, {guest}! {wanted} belongs to an account. {how} to be {wanted}; until then \
+                 nobody sees you, and you see nobody. Send /help to see the commands."
+            );
+            return self.tell(conn, &text, now, out);
+        }
+        self.admit_user(conn, now, out);
+        let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
+        let text = format!(
+            "The name {wanted} belongs to an account, or looks like one that does: you are {guest}. \
+             {how} to be {wanted}."
+        );
+        self.tell(conn, &text, now, out);
+    }
+
+    /// Gives a connection a temporary name made from the one that it wants.
+    fn make_temporary(&mut self, conn: ConnId, wanted: &UserName) -> Option<()> {
+        let guest = loop {
+            self.guests = self.guests.wrapping_add(1);
+            let mut text = wanted.as_str().to_owned();
+            let tail = format!("~{}", self.guests);
+            while text.len() + tail.len() > self.limits.name {
+                text.pop()?;
+            }
+            // a name may not end in a space, nor begin with one
+            let text = format!("{}{tail}", text.trim_end());
+            let name = UserName::from_bytes(text.as_bytes(), self.limits.name).ok()?;
+            if self.users.is_unused(&name) {
+                break name;
+            }
+        };
+        match self.users.get(conn)?.name() {
+            Some(_) => drop(self.users.rename(conn, &guest)),
+            None => drop(self.users.claim(conn, &guest)),
+        }
+        self.users.get_mut(conn)?.extras_mut().wanted = Some(wanted.clone());
+        Some(())
+    }
+
+    /// The password was right: the connection gets the name of the account, and whoever has it
+    /// leaves.
+    fn log_in(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        granted: &Granted,
+        now: Now,
+        out: &mut Output,
+    ) {
+        if let Some(reason) = self.ban_of(conn, Some(name), now) {
+            return self.tell(conn, &format!("❌ Not logged in: {reason}"), now, out);
+        }
+        self.free_name(conn, name, now, out);
+        let Some(session) = self.users.get(conn) else { return };
+        let (address, phase) = (session.address, session.phase);
+        let Some(old) = session.user_name() else { return };
+        if old != *name {
+            self.users.rename(conn, name);
+        }
+        let mute = self.sanctions.mute_of(name, now.monotonic);
+        let Some(session) = self.users.get_mut(conn) else { return };
+        let kind = session.kind;
+        let extras = session.extras_mut();
+        (extras.wanted, extras.is_logged_in, extras.role) = (None, true, granted.role);
+        extras.mute = mute.or(extras.mute);
+        let role = match granted.role {
+            super::Role::User => String::new(),
+            role => format!(", {}", role.one()),
+        };
+        let mut text = format!("You are logged in as {name}{role}.");
+        if let Some(notice) = &granted.notice {
+            text.push_str(&format!(" {notice}"));
+        }
+        if phase == Phase::Visitor {
+            self.users.register(conn);
+            let online = self.users.online();
+            self.tell(conn, &text, now, out);
+            Call { hub: self, conn, now, out }.welcome();
+            if self.announces {
+                let change = Change::Joined;
+                self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
+            }
+            let name = name.clone();
+            out.events.push(Event::Registered { conn, address, name, kind, online });
+        } else {
+            self.tell(conn, &text, now, out);
+            if old != *name {
+                let text = renamed(old.as_str(), name.as_str());
+                self.notify_rooms(conn, Change::Renamed, &text, now, out);
+                out.effects.push_back(Effect::Release { name: old.clone() });
+                let name = name.clone();
+                out.events.push(Event::Renamed { conn, address, old, name });
+            }
+        }
+        out.events.push(Event::LoggedIn { conn, address, name: name.clone() });
+        if self.archive.is_some() {
+            let account = name.clone();
+            Call { hub: self, conn, now, out }.order(HistoryOrder::Collect { account });
+        }
+    }
+
+    /// Takes a name from whoever has it, or waits for it, but is not its owner any more.
+    fn free_name(&mut self, owner: ConnId, name: &UserName, now: Now, out: &mut Output) {
+        if let Some(waiting) = self.users.waits_for_name(name) {
+            self.users.end_renaming(waiting, false);
+        }
+        let Some(holder) = self.users.holder(name.as_str()).filter(|&holder| holder != owner)
+        else {
+            return;
+        };
+        if self.users.get(holder).is_some_and(|session| session.phase == Phase::Claiming) {
+            // it will be told that the name is reserved
+            self.make_temporary(holder, name);
+            return;
+        }
+        let text = format!("⛔ {name} has logged in elsewhere. This connection is closed.");
+        self.tell(holder, &text, now, out);
+        self.handle_eviction(holder, Departure::Replaced, now, out);
+    }
+
+    /// Something that a user asked of the accounts is decided.
+    pub(super) fn complete_account(
+        &mut self,
+        conn: ConnId,
+        completion: Completion,
+        now: Now,
+        out: &mut Output,
+    ) {
+        match completion {
+            Completion::LoggedIn(name, Ok(granted)) => self.log_in(conn, &name, &granted, now, out),
+            Completion::LoggedIn(_, Err(reason)) => {
+                let reason = reason.trim_end_matches('.').to_owned();
+                Call { hub: self, conn, now, out }.deny("/login", &reason);
+            }
+            Completion::Registered(Ok(granted)) => self.become_owner(conn, granted, now, out),
+            Completion::Registered(Err(reason)) => {
+                self.tell(conn, &format!("❌ Not registered: {reason}"), now, out);
+            }
+            Completion::PasswordChanged(Ok(notice)) => {
+                let notice = notice.map_or(String::new(), |notice| format!(" {notice}"));
+                self.tell(conn, &format!("Your password is changed.{notice}"), now, out);
+            }
+            Completion::PasswordChanged(Err(reason)) => {
+                self.tell(conn, &format!("❌ Your password is not changed: {reason}"), now, out);
+            }
+            Completion::Unregistered(Ok(())) => self.disown(conn, now, out),
+            Completion::Unregistered(Err(reason)) => {
+                self.tell(conn, &format!("❌ The account stays: {reason}"), now, out);
+            }
+            _ => debug_assert!(false, "not about accounts: {completion:?}"),
+        }
+    }
+
+    /// The user's name is an account now, and it is its owner.
+    fn become_owner(&mut self, conn: ConnId, granted: Granted, now: Now, out: &mut Output) {
+        let Some(session) = self.users.get_mut(conn) else { return };
+        let address = session.address;
+        let Some(name) = session.user_name() else { return };
+        let extras = session.extras_mut();
+        extras.is_logged_in = true;
+        // who is an admin by the token, or was made a moderator, stays that
+        extras.role = extras.role.max(granted.role);
+        let notice = granted.notice.map_or(String::new(), |notice| format!(" {notice}"));
+        let text = format!(
+            "The name {name} is yours: from the next time on it needs /login with the password.{notice}"
+        );
+        self.tell(conn, &text, now, out);
+        out.events.push(Event::LoggedIn { conn, address, name });
+    }
+
+    /// The account is gone; its owner is a user like any other.
+    fn disown(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let Some(session) = self.users.get_mut(conn) else { return };
+        let extras = session.extras_mut();
+        (extras.is_logged_in, extras.role) = (false, super::Role::User);
+        self.tell(conn, "The account is gone. The name is free when you leave.", now, out);
+    }
+}
+
+impl Call<'_> {
+    /// Credentials of the one who asks, for the account of that name.
+    pub(super) fn credentials(&mut self, name: UserName, password: &str) -> Credentials {
+        let session = self.session();
+        Credentials::new(name, Password::new(password), session.address, session.is_secure)
+    }
+
+    /// Asks the accounts something; the connection waits for the answer.
+    pub(super) fn ask_accounts(&mut self, order: AccountOrder) {
+        let token = self.hub.wait(self.conn);
+        self.out.effects.push_back(Effect::Account { token, order });
+    }
+}

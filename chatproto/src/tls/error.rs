@@ -1,0 +1,345 @@
+//! What can be wrong with TLS: with one's own files, with the peer's certificate, with the handshake.
+
+use std::io;
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+use super::Fingerprint;
+
+/// Why TLS cannot be had: each says which check failed and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// There is no certificate in a PEM text.
+    #[error(
+        "there is no certificate in {from}: it must be PEM, with a line BEGIN CERTIFICATE (from DER: \
+         openssl x509 -inform der -in FILE)"
+    )]
+    NoCertificate {
+        /// The file, or what the text is.
+        from: String,
+    },
+    /// There is no private key in a PEM text.
+    #[error(
+        "there is no private key in {from}: it must be PEM, with a line BEGIN PRIVATE KEY (from DER: \
+         openssl pkey -inform der -in FILE)"
+    )]
+    NoKey {
+        /// The file, or what the text is.
+        from: String,
+    },
+    /// A private key is encrypted, and there is nobody to ask for the password.
+    #[error(
+        "the private key in {from} is encrypted: write one without a password, which only the \
+         server's user can read, with: openssl pkey -in FILE -out PLAIN"
+    )]
+    EncryptedKey {
+        /// The file, or what the text is.
+        from: String,
+    },
+    /// The key is that of another certificate.
+    #[error(
+        "the private key in {key} does not belong to the certificate in {certificate}: name the two \
+         files that were made together, and the server's own certificate before those of its issuers"
+    )]
+    KeyMismatch {
+        /// Where the certificate is from.
+        certificate: String,
+        /// Where the key is from.
+        key: String,
+    },
+    /// A certificate or a key is of a kind that cannot be used.
+    #[error("what is in {from} cannot be used: {reason}")]
+    Unusable {
+        /// The file, or what the text is.
+        from: String,
+        /// Why, and what can.
+        reason: String,
+    },
+    /// The system has no authorities that could be trusted.
+    #[error(
+        "this system has no certificate authorities to trust ({reason}): install them (on Debian the \
+         package ca-certificates), or name a file of the authority, or the server's fingerprint"
+    )]
+    NoSystemRoots {
+        /// What was found instead.
+        reason: String,
+    },
+    /// Text that is not the SHA-256 of a certificate.
+    #[error("{0:?} is no fingerprint: it must be 64 hexadecimal digits, with or without colons")]
+    InvalidFingerprint(String),
+    /// Text that can be no server's name.
+    #[error("{0:?} is no server name: it must be a DNS name or an IP address")]
+    InvalidName(String),
+    /// The server's certificate has had its time.
+    #[error(
+        "the server's certificate expired on {at}: its operator has to renew it (or this machine's \
+         clock is wrong)"
+    )]
+    Expired {
+        /// When.
+        at: String,
+    },
+    /// The server's certificate is for a time to come.
+    #[error(
+        "the server's certificate is not valid before {at}: this machine's clock may be wrong, or the \
+         server's was when it was made"
+    )]
+    NotYetValid {
+        /// When it will be.
+        at: String,
+    },
+    /// The server's certificate is for other names.
+    #[error(
+        "the server's certificate is not for {expected:?} but for {}: connect to one of these, or say \
+         which of them to expect", list(.names)
+    )]
+    WrongName {
+        /// The name that was expected.
+        expected: String,
+        /// The names it has.
+        names: Vec<String>,
+    },
+    /// Nobody who is trusted has signed the server's certificate.
+    #[error(
+        "the server's certificate is not from an authority that is trusted here: name the file of the \
+         authority, or the certificate's fingerprint if the operator tells you that it is {fingerprint}"
+    )]
+    UnknownIssuer {
+        /// The fingerprint of the certificate that was shown.
+        fingerprint: Fingerprint,
+    },
+    /// The server has another certificate than the one that is trusted.
+    #[error(
+        "the server's certificate has another fingerprint: expected {expected}, got {got}: ask the \
+         operator whether it was renewed; if not, somebody is in between"
+    )]
+    WrongFingerprint {
+        /// The one that is trusted.
+        expected: Fingerprint,
+        /// The one that was shown.
+        got: Fingerprint,
+    },
+    /// The server's certificate is bad in another way.
+    #[error("the server's certificate cannot be accepted: {0}")]
+    BadCertificate(String),
+    /// What came is no TLS.
+    #[error(
+        "the server does not speak TLS on this port: connect without TLS, or ask its operator for the \
+         port"
+    )]
+    NotTls,
+    /// There is no version or cipher that both speak.
+    #[error("the server has no version or cipher of TLS in common with us: {0}")]
+    NothingInCommon(String),
+    /// The server wants a client certificate, and there is none.
+    #[error("the server asks for a client certificate: name yours and its key")]
+    CertificateRequired,
+    /// The server does not accept the client certificate.
+    #[error(
+        "the server does not accept the client certificate ({0}): it must be from the authority that \
+         the server names, and valid"
+    )]
+    CertificateRefused(String),
+    /// The server ended the handshake.
+    #[error(
+        "the server refused TLS ({0}): it offers none on this port, or nothing in common with us"
+    )]
+    Refused(String),
+    /// The server closed the connection in the middle of the handshake.
+    #[error(
+        "the server closed the connection during the TLS handshake: it may not speak TLS on this port"
+    )]
+    HungUp,
+    /// The stream was tampered with, or a defect in one of the two.
+    #[error("TLS failed: {0}")]
+    Broken(String),
+}
+
+impl PartialEq for TlsError {
+    /// Whether they read the same.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl TlsError {
+    /// What an error means to a client.
+    pub(super) fn of_client(
+        error: &Error,
+        shown: Option<Fingerprint>,
+        pinned: Option<Fingerprint>,
+    ) -> Self {
+        match error {
+            // (a bad signature is what another authority of the same name comes to)
+            Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            ) => match (shown, pinned) {
+                (Some(got), Some(expected)) => TlsError::WrongFingerprint { expected, got },
+                (Some(fingerprint), None) => TlsError::UnknownIssuer { fingerprint },
+                (None, _) => TlsError::BadCertificate(certificate_error(error)),
+            },
+            Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
+                TlsError::Expired { at: date(*not_after) }
+            }
+            Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                not_before, ..
+            }) => TlsError::NotYetValid { at: date(*not_before) },
+            Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            }) => TlsError::WrongName {
+                expected: expected.to_str().into_owned(),
+                names: presented.iter().map(|name| bare(name)).collect(),
+            },
+            Error::InvalidCertificate(_) => TlsError::BadCertificate(certificate_error(error)),
+            Error::InvalidMessage(_) => TlsError::NotTls,
+            Error::PeerIncompatible(what) => TlsError::NothingInCommon(incompatible(what)),
+            Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+                TlsError::NothingInCommon("the server speaks other versions only".to_owned())
+            }
+            Error::AlertReceived(AlertDescription::CertificateRequired) => {
+                TlsError::CertificateRequired
+            }
+            Error::AlertReceived(alert) if is_about_certificate(*alert) => {
+                TlsError::CertificateRefused(alert_name(*alert))
+            }
+            Error::AlertReceived(alert) => TlsError::Refused(alert_name(*alert)),
+            other => TlsError::Broken(other.to_string()),
+        }
+    }
+}
+
+/// What a failed handshake means to the server's operator.
+pub(crate) fn handshake_failure(error: &Error) -> String {
+    match error {
+        Error::AlertReceived(alert) if is_about_certificate(*alert) => {
+            format!("the client does not trust the server's certificate ({})", alert_name(*alert))
+        }
+        Error::AlertReceived(alert) => format!("the client ended it ({})", alert_name(*alert)),
+        Error::NoCertificatesPresented => "the client has no certificate".to_owned(),
+        Error::InvalidCertificate(_) => {
+            format!("the client's certificate is refused: {}", certificate_error(error))
+        }
+        Error::PeerIncompatible(what) => {
+            format!("the client has nothing in common with us: {}", incompatible(what))
+        }
+        Error::InvalidMessage(_) => "what the client sent is no TLS".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What is wrong with a certificate.
+pub(super) fn certificate_error(error: &Error) -> String {
+    let Error::InvalidCertificate(wrong) = error else { return error.to_string() };
+    match wrong {
+        CertificateError::BadEncoding => "it is not a well-formed certificate".to_owned(),
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("it expired on {}", date(*not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("it is not valid before {}", date(*not_before))
+        }
+        CertificateError::UnknownIssuer => "its issuer is not trusted here".to_owned(),
+        CertificateError::BadSignature => "its signature is wrong".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it was made for another purpose".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn incompatible(what: &PeerIncompatible) -> String {
+    match what {
+        PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled
+        | PeerIncompatible::Tls13RequiredForQuic
+        | PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::SupportedVersionsExtensionRequired => {
+            "it speaks older versions than TLS 1.2".to_owned()
+        }
+        PeerIncompatible::NoCipherSuitesInCommon => "no cipher suite".to_owned(),
+        PeerIncompatible::NoKxGroupsInCommon => "no key exchange".to_owned(),
+        PeerIncompatible::NoSignatureSchemesInCommon
+        | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
+            "no signature scheme".to_owned()
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn is_about_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as A;
+    matches!(
+        alert,
+        A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied
+            | A::NoCertificate
+    )
+}
+
+/// The alert as the standard names it, in words.
+fn alert_name(alert: AlertDescription) -> String {
+    let name = format!("{alert:?}");
+    let mut words = String::new();
+    let mut before = 'A';
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+        before = letter;
+    }
+    format!("alert: {words}")
+}
+
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| "a time beyond all bounds".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string(),
+    )
+}
+
+/// A name of a certificate without what kind of name it is: `DnsName("a.example")`.
+fn bare(presented: &str) -> String {
+    let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(presented).trim_matches('"').to_owned()
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_said_in_words() {
+        assert_eq!(alert_name(AlertDescription::UnknownCA), "alert: unknown ca");
+        assert_eq!(alert_name(AlertDescription::HandshakeFailure), "alert: handshake failure");
+    }
+
+    #[test]
+    fn a_date_is_in_universal_time() {
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_700_000_000));
+        assert_eq!(date(at), "2023-11-14 22:13 UTC");
+        let never = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::MAX));
+        assert_eq!(date(never), "a time beyond all bounds");
+    }
+}

@@ -1,0 +1,88 @@
+//! Certificates and keys out of PEM files, with errors that say what to do about the file.
+
+use std::fs;
+use std::path::Path;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{RootCertStore, sign::CertifiedKey};
+
+use super::TlsError;
+
+/// PEM text, and what it is called in errors.
+#[derive(Debug)]
+pub(super) struct Pem {
+    pub(super) from: String,
+    pub(super) text: Vec<u8>,
+}
+
+impl Pem {
+    pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
+        let from = path.display().to_string();
+        match fs::read(path) {
+            Ok(text) => Ok(Pem { from, text }),
+            Err(source) => Err(TlsError::Read { path: from, source }),
+        }
+    }
+
+    pub(super) fn given(what: &str, text: &[u8]) -> Self {
+        Pem { from: what.to_owned(), text: text.to_vec() }
+    }
+
+    /// The certificates, of which there must be one at least.
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.text).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Ok(found),
+            _ => Err(TlsError::NoCertificate { from: self.from.clone() }),
+        }
+    }
+
+    pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let has = |mark: &[u8]| memchr::memmem::find(&self.text, mark).is_some();
+        if has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED") {
+            return Err(TlsError::EncryptedKey { from: self.from.clone() });
+        }
+        PrivateKeyDer::from_pem_slice(&self.text)
+            .map_err(|_| TlsError::NoKey { from: self.from.clone() })
+    }
+
+    /// The authorities to trust.
+    pub(super) fn roots(&self) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.certificates()? {
+            roots.add(certificate).map_err(|error| TlsError::Unusable {
+                from: self.from.clone(),
+                reason: super::error::certificate_error(&error),
+            })?;
+        }
+        Ok(roots)
+    }
+}
+
+/// A certificate with those of its issuers, and its key.
+pub(super) fn certified(certificate: &Pem, key: &Pem) -> Result<CertifiedKey, TlsError> {
+    let chain = certificate.certificates()?;
+    let der = key.key()?;
+    let signing = super::provider().key_provider.load_private_key(der);
+    let signing = signing.map_err(|_| TlsError::Unusable {
+        from: key.from.clone(),
+        reason: "its kind is not supported: use an ECDSA key (P-256 or P-384), Ed25519, or RSA of \
+                 2048 bits or more"
+            .to_owned(),
+    })?;
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        Ok(()) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(TlsError::KeyMismatch {
+                certificate: certificate.from.clone(),
+                key: key.from.clone(),
+            })
+        }
+        Err(error) => Err(TlsError::Unusable {
+            from: certificate.from.clone(),
+            reason: super::error::certificate_error(&error),
+        }),
+    }
+}

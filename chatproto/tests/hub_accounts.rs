@@ -1,0 +1,320 @@
+//! Names with owners: guests under temporary names, logging in, registering, and a server for those
+//! with accounts only. The accounts here are what each test says.
+
+mod common;
+
+use chatproto::{
+    AccountOrder, AccountPolicy, Completion, ConnId, Credentials, Departure, Effect, Event,
+    Granted, Hub, Limits, PeerKind, Role, Token, UserName,
+};
+
+use common::{AWAY, HOME, House};
+
+fn house() -> House {
+    House::of(Hub::builder().accounts(AccountPolicy::Optional).admin_token("t"))
+}
+
+fn name(text: &str) -> UserName {
+    UserName::new(text).unwrap()
+}
+
+fn granted() -> Granted {
+    Granted { role: Role::User, notice: None }
+}
+
+/// A connection that asked for an account's name.
+fn guest(house: &mut House, wanted: &str) -> ConnId {
+    let (conn, token) = house.claim(wanted);
+    house.complete(token, Completion::Reserved);
+    conn
+}
+
+fn order(house: &mut House) -> (Token, AccountOrder) {
+    loop {
+        match house.out.next_effect() {
+            Some(Effect::Account { token, order }) => return (token, order),
+            Some(Effect::Release { .. }) => {}
+            other => panic!("no order: {other:?}"),
+        }
+    }
+}
+
+fn log_in(house: &mut House, conn: ConnId, msg: &str, granted: Granted) -> Credentials {
+    house.send(conn, "/login", msg);
+    let (token, order) = order(house);
+    let AccountOrder::Login(credentials) = order else { panic!("{order:?}") };
+    let completion = Completion::LoggedIn(credentials.name.clone(), Ok(granted));
+    house.complete(token, completion);
+    credentials
+}
+
+#[test]
+fn without_accounts_their_commands_are_unknown() {
+    let mut house = House::new();
+    let alice = house.stream("alice");
+    for command in ["/login", "/register", "/passwd", "/unregister"] {
+        assert!(house.ask(alice, command, "x").starts_with("❌ Unknown command"));
+    }
+}
+
+#[test]
+fn who_asks_for_an_owned_name_is_a_guest_under_a_temporary_one_and_is_told_how_to_log_in() {
+    let mut house = house();
+    let conn = guest(&mut house, "alice");
+    let said = house.mail().said(conn, "alice~1");
+    assert!(said[0].starts_with("Welcome, alice~1!"), "{said:?}");
+    assert!(said[1].contains("The name alice belongs to an account") && said[1].contains("/login"));
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice~1"]);
+    // it neither speaks as, nor reads for the owner
+    let bob = house.stream("bob");
+    house.send(conn, "bob", "I am alice");
+    assert_eq!(house.mail().messages(bob)[0].from.name, "alice~1");
+    assert!(house.ask(bob, "alice", "secret").contains("not found"));
+    // another guest has another name, and the longest name is cut where a character ends
+    let other = guest(&mut house, "alice");
+    assert_eq!(house.mail().messages(other)[0].to, "alice~2");
+    let long = "\u{e9}".repeat(32);
+    let conn = guest(&mut house, &long);
+    assert_eq!(house.mail().messages(conn)[0].to, format!("{}~3", "\u{e9}".repeat(31)));
+}
+
+#[test]
+fn logging_in_gives_the_name_and_the_role_and_ends_the_session_before() {
+    let mut house = house();
+    let stale = guest(&mut house, "alice");
+    log_in(&mut house, stale, "secret", granted());
+    let bob = house.stream("bob");
+    house.send(stale, "/join", "#tea");
+    house.send(bob, "/join", "#tea");
+    house.forget();
+    // the name is in use, and by its owner: a guest all the same, who can get it
+    let conn = house.join("alice", PeerKind::Stream, AWAY);
+    assert_eq!(house.mail().messages(conn)[0].to, "alice~2");
+    house.send(conn, "/join", "#tea");
+    house.forget();
+    let role = Role::Moderator;
+    let notice = Some("Beware.".to_owned());
+    let credentials = log_in(&mut house, conn, "/login secret", Granted { role, notice });
+    assert_eq!(credentials.name, name("alice"));
+    assert_eq!((credentials.password.as_str(), credentials.address), ("secret", AWAY));
+    assert!(!credentials.is_secure);
+    let mail = house.mail();
+    let own: Vec<_> = mail.messages(conn).into_iter().filter(|m| m.to == "alice").collect();
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].msg, "You are logged in as alice, a moderator. Beware.");
+    let last = mail.messages(stale).pop().unwrap();
+    assert!(last.msg.starts_with("⛔ alice has logged in elsewhere"), "{last:?}");
+    let told: Vec<_> = mail.messages(bob).into_iter().map(|message| message.msg).collect();
+    assert_eq!(told, ["alice disconnected.", "alice~2 is now alice."]);
+    let mut users: Vec<_> = house.hub.users().map(str::to_owned).collect();
+    users.sort_unstable();
+    assert_eq!(users, ["alice", "bob"]);
+    let events = house.events();
+    assert!(events.iter().any(|event| matches!(event, Event::LoggedIn { name, .. }
+        if name.as_str() == "alice")));
+    assert!(events.iter().any(|event| matches!(event, Event::Departed { reason, .. }
+        if *reason == Departure::Replaced)));
+    assert!(house.ask(conn, "/whoami", "").contains("a moderator, logged in"));
+    assert!(house.ask(conn, "/login", "x").starts_with("You are logged in as alice already"));
+    assert!(house.ask(conn, "/nick", "eve").contains("you are logged in under it"));
+    house.send(bob, "alice", "hi");
+    assert_eq!(house.mail().messages(conn).len(), 1);
+}
+
+#[test]
+fn a_wrong_password_changes_nothing_and_counts_as_an_error() {
+    let mut house = house();
+    let conn = guest(&mut house, "alice");
+    house.forget();
+    for n in 1.. {
+        house.send(conn, "/login", "wrong");
+        let (token, _) = order(&mut house);
+        let refusal = Err("that is not the password.".to_owned());
+        house.complete(token, Completion::LoggedIn(name("alice"), refusal));
+        let answer = house.mail().messages(conn).remove(0);
+        assert_eq!(answer.to, "alice~1");
+        if n == Limits::default().errors {
+            assert!(answer.msg.contains("one error too many"), "{answer:?}");
+            break;
+        }
+        assert_eq!(answer.msg, "❌ that is not the password.");
+    }
+    let events = house.events();
+    assert!(events.iter().any(|event| matches!(event, Event::Denied { endpoint, .. }
+        if &**endpoint == "/login")));
+}
+
+#[test]
+fn one_can_log_in_under_another_name_than_the_one_asked_for() {
+    let mut house = house();
+    let conn = house.stream("robot");
+    let credentials = log_in(&mut house, conn, r#"alice "correct horse""#, granted());
+    assert_eq!(credentials.name, name("alice"));
+    assert_eq!(credentials.password.as_str(), "correct horse");
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice"]);
+    house.forget();
+    let conn = house.stream("bob");
+    for bad in ["", "a b c", "/login", "/x y"] {
+        let answer = house.ask(conn, "/login", bad);
+        assert!(answer.starts_with("❌ "), "{bad}: {answer}");
+    }
+}
+
+#[test]
+fn registering_makes_the_name_ones_own_until_it_is_given_up() {
+    let mut house = house();
+    let conn = house.stream("alice");
+    house.send(conn, "/register", "/register secret");
+    let (token, order) = order(&mut house);
+    let AccountOrder::Register(credentials) = order else { panic!("{order:?}") };
+    assert_eq!((credentials.name.as_str(), credentials.password.as_str()), ("alice", "secret"));
+    assert!(house.out.actions().next().is_none(), "it waits");
+    house.complete(token, Completion::Registered(Ok(granted())));
+    assert!(house.mail().only_answer(conn).starts_with("The name alice is yours"));
+    assert!(house.ask(conn, "/register", "x").contains("yours already"));
+    house.send(conn, "/passwd", "secret new");
+    let (token, order) = self::order(&mut house);
+    let AccountOrder::ChangePassword(credentials, new) = order else { panic!("{order:?}") };
+    assert_eq!((credentials.password.as_str(), new.as_str()), ("secret", "new"));
+    house.complete(token, Completion::PasswordChanged(Ok(None)));
+    assert_eq!(house.mail().only_answer(conn), "Your password is changed.");
+    house.send(conn, "/unregister", "new");
+    let (token, _) = self::order(&mut house);
+    house.complete(token, Completion::Unregistered(Ok(())));
+    assert!(house.mail().only_answer(conn).starts_with("The account is gone."));
+    assert!(house.ask(conn, "/passwd", "a b").contains("log in first"));
+    assert!(house.ask(conn, "/unregister", "a").contains("log in first"));
+    let guest = guest(&mut house, "bob");
+    house.forget();
+    assert!(house.ask(guest, "/register", "x").contains("a temporary one"));
+}
+
+#[test]
+fn a_refusal_says_why_and_leaves_things_as_they_are() {
+    let mut house = house();
+    let conn = house.stream("alice");
+    let no = || Err("too short.".to_owned());
+    house.send(conn, "/register", "x");
+    let (token, _) = order(&mut house);
+    house.complete(token, Completion::Registered(no()));
+    assert_eq!(house.mail().only_answer(conn), "❌ Not registered: too short.");
+    house.send(conn, "/register", "x");
+    let (token, _) = order(&mut house);
+    house.complete(token, Completion::Failed);
+    assert_eq!(house.mail().only_answer(conn), "❌ The command failed. Try again later.");
+    assert!(house.ask(conn, "/passwd", "a b").contains("log in first"));
+}
+
+#[test]
+fn nobody_takes_an_owned_name_by_nick() {
+    let mut house = house();
+    let conn = house.stream("eve");
+    house.send(conn, "/nick", "alice");
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    house.complete(token, Completion::Reserved);
+    let answer = house.mail().only_answer(conn);
+    assert!(answer.starts_with("❌ Your name stays eve: that name belongs to an account"));
+    // and who waits for a name when its owner logs in does not get it
+    house.send(conn, "/nick", "alice");
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    let owner = house.stream("bob");
+    log_in(&mut house, owner, "alice secret", granted());
+    house.forget();
+    house.complete(token, Completion::Claimed);
+    house.forget();
+    let mut users: Vec<_> = house.hub.users().map(str::to_owned).collect();
+    users.sort_unstable();
+    assert_eq!(users, ["alice", "eve"]);
+}
+
+#[test]
+fn who_claims_a_name_while_its_owner_logs_in_becomes_a_guest() {
+    let mut house = house();
+    let (claimant, token) = house.claim("alice");
+    let owner = house.stream("bob");
+    log_in(&mut house, owner, "alice secret", granted());
+    house.forget();
+    house.complete(token, Completion::Reserved);
+    let messages = house.mail().messages(claimant);
+    assert!(messages[0].to.starts_with("alice~"), "{messages:?}");
+    assert!(messages[1].msg.contains("The name alice belongs"), "{messages:?}");
+    let users: Vec<_> = house.hub.users().collect();
+    assert!(users.contains(&"alice") && users.len() == 2, "{users:?}");
+}
+
+#[test]
+fn of_two_that_log_in_at_once_the_last_has_the_name() {
+    let mut house = house();
+    let (one, other) = (guest(&mut house, "alice"), guest(&mut house, "alice"));
+    let mut tokens = Vec::new();
+    for conn in [one, other] {
+        house.send(conn, "/login", "secret");
+        tokens.push(order(&mut house).0);
+    }
+    for token in tokens {
+        house.complete(token, Completion::LoggedIn(name("alice"), Ok(granted())));
+    }
+    house.forget();
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice"]);
+    assert!(house.ask(other, "/whoami", "").contains("You are alice"));
+}
+
+#[test]
+fn a_ban_holds_for_owners_and_a_mute_for_guests_of_the_name() {
+    let mut house = house();
+    let moderator = house.stream("mod");
+    house.send(moderator, "/admin", "t");
+    let conn = guest(&mut house, "alice");
+    house.forget();
+    house.send(moderator, "/ban", "carol");
+    house.forget();
+    log_in(&mut house, conn, "carol secret", granted());
+    let answer = house.mail().only_answer(conn);
+    assert!(answer.starts_with("❌ Not logged in: you are banned"), "{answer}");
+    log_in(&mut house, conn, "secret", granted());
+    house.send(moderator, "/mute", "alice");
+    house.forget();
+    let again = house.join("alice", PeerKind::Stream, HOME);
+    house.forget();
+    assert!(house.ask(again, "mod", "hi").starts_with("❌ You are muted"));
+}
+
+#[test]
+fn where_accounts_are_required_others_are_refused_and_owners_are_seen_once_they_logged_in() {
+    let mut house = House::of(Hub::builder().accounts(AccountPolicy::Required));
+    let (stranger, token) = house.claim("mallory");
+    house.complete(token, Completion::Claimed);
+    let refusal = house.mail().messages(stranger).remove(0).msg;
+    assert!(refusal.starts_with("⛔ Error: this server is for those who have an account"));
+    assert_eq!(house.released(), ["mallory"]);
+    let bob = guest(&mut house, "bob");
+    log_in(&mut house, bob, "secret", granted());
+    house.forget();
+
+    let visitor = guest(&mut house, "alice");
+    let welcome = house.mail().said(visitor, "alice~2");
+    assert!(welcome[0].starts_with("Welcome, alice~2!") && !welcome[0].contains("bob"));
+    for (to, msg) in [
+        ("bob", "hi"),
+        ("/shout", "hi"),
+        ("/list", ""),
+        ("#tea", "x"),
+        ("/join", "#tea"),
+        ("/nobody", ""),
+    ] {
+        assert!(house.ask(visitor, to, msg).starts_with("❌ Log in first"), "{to}");
+    }
+    assert!(house.ask(visitor, "/help", "").starts_with("Commands: "));
+    assert_eq!(house.ask(visitor, "/ping", "x"), "x");
+    // nobody sees it, and it sees nobody
+    assert!(!house.ask(bob, "/list", "").contains("alice"));
+    assert!(house.ask(bob, "alice~2", "hi").contains("not found"));
+    assert_eq!(house.ask(bob, "/shout", "hi"), "Delivered to 0 users.");
+    log_in(&mut house, visitor, "secret", granted());
+    let said = house.mail().said(visitor, "alice");
+    assert_eq!(said[0], "You are logged in as alice.");
+    assert!(said[1].starts_with("Welcome, alice!") && said[1].contains("bob"), "{said:?}");
+    assert!(house.ask(bob, "/list", "").contains("alice"));
+    house.hub.handle_disconnect(visitor, Departure::Left, house.now, &mut house.out);
+    assert_eq!(house.hub.online(), 1);
+}

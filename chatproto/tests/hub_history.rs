@@ -1,0 +1,424 @@
+//! What is kept, under which numbers, and what is answered about it: `/history`, `/sync`,
+//! `/cursors`, `/forget`, and messages to users who are away. The store here is a vector.
+
+mod common;
+
+use chatproto::{
+    AccountPolicy, Act, Completion, ConnId, Effect, Event, Forgotten, Granted, HistoryOrder, Hub,
+    Left, Message, Page, PeerKind, Place, Role, Token,
+};
+
+use common::{House, Mail};
+
+const EPOCH: &str = "00c0ffee";
+
+/// A hub with a history from number 7 on, and accounts.
+fn house() -> House {
+    House::of(Hub::builder().accounts(AccountPolicy::Optional).history(EPOCH, 7))
+}
+
+/// What is kept so far: number, conversation, object.
+#[derive(Default)]
+struct Shelf(Vec<(u64, String, String)>);
+
+impl Shelf {
+    /// Takes what the hub wants kept, and what came out beside it.
+    fn take(&mut self, house: &mut House) -> Mail {
+        for (id, conversation, object) in house.out.records() {
+            let object = String::from_utf8(object.to_vec()).unwrap();
+            self.0.push((id, conversation.key().to_owned(), object));
+        }
+        house.mail()
+    }
+
+    fn page(&self, order: &HistoryOrder) -> Page {
+        let HistoryOrder::Replay { conversation, selection } = order else { panic!("{order:?}") };
+        let is_meant = |(id, key, _): &&(u64, String, String)| {
+            key == conversation.key() && *id <= selection.up_to
+        };
+        let all = self.0.iter().filter(is_meant).map(|(id, _, object)| (*id, object.clone()));
+        let from = all.clone().count().saturating_sub(selection.most);
+        let messages: Vec<_> = all.skip(from).collect();
+        let times = (!messages.is_empty()).then_some((0, 1_500));
+        Page { has_more: from > 0, messages, times, is_recovered: None }
+    }
+}
+
+fn order(house: &mut House) -> (Token, HistoryOrder) {
+    match house.out.next_effect() {
+        Some(Effect::History { token, order }) => (token, order),
+        other => panic!("no order: {other:?}"),
+    }
+}
+
+/// A user that is logged in.
+fn owner(house: &mut House, name: &str, kind: PeerKind) -> ConnId {
+    let conn = match kind {
+        PeerKind::Stream => house.stream(name),
+        PeerKind::OneRead => house.one_read(name),
+    };
+    house.send(conn, "/register", "secret");
+    let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
+    let granted = Granted { role: Role::User, notice: None };
+    house.complete(token, Completion::Registered(Ok(granted)));
+    house.forget();
+    conn
+}
+
+fn member(house: &mut House, name: &str) -> ConnId {
+    let conn = house.stream(name);
+    house.send(conn, "/join", "#tea");
+    house.forget();
+    conn
+}
+
+#[test]
+fn without_a_history_its_commands_are_unknown_and_nothing_is_kept() {
+    let mut house = House::new();
+    let alice = member(&mut house, "alice");
+    for command in ["/history", "/sync", "/cursors", "/forget"] {
+        assert!(house.ask(alice, command, "").starts_with("❌ Unknown command"));
+    }
+    house.send(alice, "#tea", "hello");
+    assert_eq!(house.out.records().count(), 0);
+    house.send(alice, "/join", "#work 5");
+    let said = house.mail().said(alice, "alice");
+    assert_eq!(said[1], "❌ This server keeps no history.");
+}
+
+#[test]
+fn what_is_said_in_a_room_is_kept_as_it_was_forwarded_under_rising_numbers() {
+    let (mut house, mut shelf) = (house(), Shelf::default());
+    let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));
+    house.send(alice, "#tea", "\u{e9}\"");
+    let mail = shelf.take(&mut house);
+    house.send(bob, "#tea", "two");
+    // not kept: to all, to one, and the server's own
+    house.send(alice, "/shout", "x");
+    house.send(alice, "bob", "x");
+    house.send(alice, "/list", "");
+    shelf.take(&mut house);
+    let kept: Vec<_> = shelf.0.iter().map(|(id, key, _)| (*id, key.as_str())).collect();
+    assert_eq!(kept, [(7, "#tea"), (8, "#tea")]);
+    assert_eq!(mail.raw(bob), [shelf.0[0].2.as_str()]);
+}
+
+#[test]
+fn a_room_of_one_read_peers_is_kept_in_the_compact_form() {
+    let (mut house, mut shelf) = (house(), Shelf::default());
+    let (alice, bob) = (house.one_read("alice"), house.one_read("bob"));
+    for conn in [alice, bob] {
+        house.send(conn, "/join", "#tea");
+    }
+    house.send(alice, "#tea", "\u{e9}");
+    shelf.take(&mut house);
+    let expected = Message::new("alice", "127.0.0.1", "#tea", "\u{e9}").to_json();
+    assert_eq!(shelf.0, [(7, "#tea".to_owned(), expected)]);
+}
+
+#[test]
+fn what_two_users_say_to_each_other_is_kept_if_both_are_logged_in() {
+    let (mut house, mut shelf) = (house(), Shelf::default());
+    let alice = owner(&mut house, "alice", PeerKind::Stream);
+    let bob = owner(&mut house, "bob", PeerKind::OneRead);
+    let carol = house.stream("carol");
+    house.send(bob, "alice", "1");
+    house.send(alice, "bob", "2");
+    house.send(alice, "carol", "no");
+    house.send(carol, "alice", "no");
+    let mail = shelf.take(&mut house);
+    let kept: Vec<_> = shelf.0.iter().map(|(id, key, _)| (*id, key.as_str())).collect();
+    assert_eq!(kept, [(7, "alice\tbob"), (8, "alice\tbob")]);
+    // each in the form it reads, and nothing twice
+    assert!(mail.raw(bob)[0].contains("\"msg\": \"2\""), "{mail:?}");
+    assert_eq!(mail.messages(bob).len(), 1);
+    assert!(shelf.0[1].2.contains("\"msg\":\"2\""));
+}
+
+#[test]
+fn sync_is_answered_when_the_store_says_so_with_the_senders_last_number() {
+    let mut house = house();
+    let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));
+    house.send(alice, "#tea", "one");
+    house.send(bob, "#tea", "two");
+    house.forget();
+    house.send(alice, "/sync", "/sync");
+    let (token, order) = order(&mut house);
+    assert!(matches!(order, HistoryOrder::Sync { conn } if conn == alice));
+    assert!(house.mail().0.is_empty());
+    assert!(!house.send(alice, "/time", ""), "what follows waits");
+    house.complete(token, Completion::Synced(Ok(())));
+    assert_eq!(house.mail().only_answer(alice), format!("synced id=7 epoch={EPOCH}"));
+    house.send(bob, "/sync", "");
+    let (token, _) = self::order(&mut house);
+    house.complete(token, Completion::Synced(Err("the disk is full.".to_owned())));
+    let answer = house.mail().only_answer(bob);
+    assert_eq!(answer, "❌ Not everything that you sent is stored: the disk is full.");
+}
+
+#[test]
+fn a_page_is_framed_by_the_server_and_the_objects_are_those_that_were_sent() {
+    let (mut house, mut shelf) = (house(), Shelf::default());
+    let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));
+    for n in 0..30 {
+        house.send(alice, "#tea", &n.to_string());
+    }
+    shelf.take(&mut house);
+    house.send(bob, "/history", "/history #tea");
+    let (token, order) = order(&mut house);
+    let HistoryOrder::Replay { conversation, selection } = &order else { panic!("{order:?}") };
+    assert_eq!((conversation.key(), selection.most, selection.up_to), ("#tea", 20, 36));
+    assert_eq!(selection.place, Place::Newest);
+    let page = shelf.page(&order);
+    house.complete(token, Completion::Replayed(conversation.clone(), Ok(page)));
+    let mail = house.mail();
+    let messages = mail.messages(bob);
+    assert_eq!(messages.len(), 22);
+    assert_eq!(
+        messages[0].msg,
+        format!(
+            "history #tea count=20 ids=17-36 epoch={EPOCH} more=true first=1970-01-01T00:00:00Z last=1970-01-01T00:00:01Z"
+        )
+    );
+    assert_eq!(messages[1], Message::new("alice", "127.0.0.1", "#tea", "10"));
+    assert_eq!(messages[21].msg, "end of history #tea");
+}
+
+#[test]
+fn the_place_in_a_conversation_is_read_from_the_arguments() {
+    let mut house = house();
+    let alice = member(&mut house, "alice");
+    let since = |id| Place::Since { id, epoch: EPOCH.to_owned() };
+    for (msg, most, place) in [
+        ("#tea", 20, Place::Newest),
+        ("#tea 5", 5, Place::Newest),
+        ("/history #tea 100000", 256, Place::Newest),
+        ("#tea before 12", 20, Place::Before(12)),
+        ("#tea 3 before 12", 3, Place::Before(12)),
+        ("#tea since 4 00c0ffee", 20, since(4)),
+        ("#tea 256 since 4 00c0ffee", 256, since(4)),
+    ] {
+        house.send(alice, "/history", msg);
+        let (token, order) = order(&mut house);
+        let HistoryOrder::Replay { selection, .. } = order else { panic!("{msg}") };
+        assert_eq!((selection.most, selection.place), (most, place), "{msg}");
+        house.complete(token, Completion::Failed);
+        house.forget();
+    }
+    for msg in [
+        "",
+        "#tea 0",
+        "#tea -1",
+        "#tea before",
+        "#tea since 4",
+        "#tea x",
+        "#tea 1 2",
+        "#tea before 1 2",
+    ] {
+        let answer = house.ask(alice, "/history", msg);
+        assert!(answer.starts_with("❌ Send /history #ROOM|NAME"), "{msg}: {answer}");
+    }
+}
+
+#[test]
+fn a_one_read_peer_gets_its_own_form_few_messages_and_nothing_too_long() {
+    let mut house = house();
+    let alice = house.one_read("alice");
+    house.send(alice, "/join", "#tea");
+    house.forget();
+    house.send(alice, "/history", "#tea 100");
+    let (token, order) = order(&mut house);
+    let HistoryOrder::Replay { conversation, selection } = order else { panic!() };
+    assert_eq!(selection.most, 20);
+    let object = |msg: &str| Message::new("bob", "127.0.0.1", "#tea", msg).to_json();
+    let messages = vec![(7, object("\u{e9}")), (8, object(&"x".repeat(1_000)))];
+    let page = Page { messages, ..Page::default() };
+    house.complete(token, Completion::Replayed(conversation, Ok(page)));
+    let mail = house.mail();
+    let raw = mail.raw(alice);
+    assert_eq!(raw.len(), 3);
+    assert!(raw.iter().all(|object| object.len() <= 1024 && object.is_ascii()), "{raw:?}");
+    assert!(raw[1].contains("\\u00e9"));
+    assert!(raw[2].contains("end of history #tea: 1 of them were too long for you"), "{raw:?}");
+}
+
+#[test]
+fn history_is_for_members_and_for_those_who_are_logged_in() {
+    let mut house = house();
+    let (alice, bob) = (member(&mut house, "alice"), house.stream("bob"));
+    assert!(house.ask(bob, "/history", "#tea").starts_with("❌ You are not in \"#tea\""));
+    assert!(house.ask(bob, "/history", "alice").starts_with("❌ What users say to each other"));
+    assert!(house.ask(bob, "/history", "/x").starts_with("❌ "));
+    house.send(alice, "/leave", "#tea");
+    house.forget();
+    assert!(house.ask(alice, "/history", "#tea").starts_with("❌ You are not in \"#tea\""));
+    let carol = owner(&mut house, "carol", PeerKind::Stream);
+    house.send(carol, "/history", "\"jos\u{e9}\"");
+    let (_, order) = order(&mut house);
+    let HistoryOrder::Replay { conversation, .. } = order else { panic!() };
+    assert_eq!(conversation.key(), "carol\tjos\u{e9}");
+}
+
+#[test]
+fn joining_with_a_number_shows_what_was_said_before_and_nothing_that_comes_after() {
+    let mut house = house();
+    let (alice, bob) = (member(&mut house, "alice"), house.stream("bob"));
+    house.send(alice, "#tea", "before");
+    house.forget();
+    house.send(bob, "/join", "/join #tea 20");
+    let (token, order) = order(&mut house);
+    house.send(alice, "#tea", "after");
+    let HistoryOrder::Replay { conversation, selection } = order else { panic!() };
+    assert_eq!((selection.most, selection.up_to), (20, 7));
+    house.complete(token, Completion::Replayed(conversation, Ok(Page::default())));
+    let said: Vec<_> = house.mail().messages(bob).into_iter().map(|m| m.msg).collect();
+    assert_eq!(
+        said,
+        [
+            "Joined #tea. Other members (1): alice",
+            "after",
+            &format!("history #tea count=0 epoch={EPOCH} more=false"),
+            "end of history #tea"
+        ]
+    );
+}
+
+#[test]
+fn cursors_tell_the_last_number_of_a_burst_once() {
+    let mut house = house();
+    let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));
+    assert_eq!(house.ask(bob, "/cursors", "on"), "Cursors are on.");
+    for _ in 0..3 {
+        house.send(alice, "#tea", "x");
+    }
+    let now = house.now;
+    house.hub.handle_batch_end(now, &mut house.out);
+    let mail = house.mail();
+    let own: Vec<_> = mail.messages(bob).into_iter().filter(|m| m.to == "bob").collect();
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].msg, format!("cursor #tea id=9 epoch={EPOCH}"));
+    assert!(mail.raw(alice).is_empty());
+    house.hub.handle_batch_end(now, &mut house.out);
+    assert!(house.mail().0.is_empty());
+    assert_eq!(house.ask(bob, "/cursors", "off"), "Cursors are off.");
+    house.send(alice, "#tea", "x");
+    house.hub.handle_batch_end(now, &mut house.out);
+    assert_eq!(house.mail().messages(bob).len(), 1);
+    assert!(house.ask(bob, "/cursors", "maybe").starts_with("❌ Send /cursors on|off"));
+}
+
+#[test]
+fn while_nothing_is_kept_each_sender_is_told_once_and_delivery_goes_on() {
+    let mut house = house();
+    let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));
+    house.hub.handle_history_state(Some("the disk is full."));
+    house.send(alice, "#tea", "1");
+    house.send(alice, "#tea", "2");
+    let mail = house.mail();
+    assert_eq!(mail.messages(bob).len(), 2);
+    let told = "❌ Delivered, but history is not being kept: the disk is full.";
+    assert_eq!(mail.said(alice, "alice"), [told]);
+    house.hub.handle_history_state(None);
+    house.send(bob, "#tea", "3");
+    assert!(house.mail().raw(bob).is_empty());
+    house.hub.handle_history_state(Some("the disk is full."));
+    house.send(alice, "#tea", "4");
+    assert_eq!(house.mail().said(alice, "alice"), [told]);
+}
+
+#[test]
+fn one_forgets_ones_own_messages_and_moderators_anybodys_in_rooms_and_both_are_written_down() {
+    let mut house = house();
+    let (bob, eve) = (member(&mut house, "bob"), member(&mut house, "eve"));
+    assert!(house.ask(eve, "/forget", "#tea 7").starts_with("❌ Not forgotten: log in first"));
+    let alice = owner(&mut house, "alice", PeerKind::Stream);
+    house.send(alice, "/join", "#tea");
+    house.forget();
+    house.send(alice, "/forget", "#tea 7");
+    let (token, order) = order(&mut house);
+    let HistoryOrder::Forget { conversation, id: 7, author: Some(author) } = order else {
+        panic!("{order:?}")
+    };
+    assert_eq!(author.as_str(), "alice");
+    house.complete(token, Completion::Forgotten(conversation.clone(), 7, Ok(Forgotten::NotYours)));
+    assert_eq!(house.mail().only_answer(alice), "❌ Message 7 of #tea is not yours.");
+    house.send(alice, "/forget", "#tea 7");
+    let (token, _) = self::order(&mut house);
+    house.complete(token, Completion::Forgotten(conversation, 7, Ok(Forgotten::Gone)));
+    assert_eq!(house.mail().only_answer(alice), "Forgotten: message 7 of #tea.");
+    let events = house.events();
+    assert!(
+        matches!(&events[..], [Event::Moderated { act: Act::Forget, target, by, .. }]
+            if target == "#tea 7" && by.as_str() == "alice"),
+        "{events:?}"
+    );
+
+    let mut house = House::of(
+        Hub::builder().admin_token("t").accounts(AccountPolicy::Optional).history(EPOCH, 7),
+    );
+    let moderator = house.stream("mod");
+    house.send(moderator, "/admin", "t");
+    house.forget();
+    house.send(moderator, "/forget", "#tea 7");
+    let (_, order) = self::order(&mut house);
+    assert!(matches!(order, HistoryOrder::Forget { author: None, .. }), "{order:?}");
+    let _ = bob;
+}
+
+#[test]
+fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
+    let mut house = house();
+    let alice = owner(&mut house, "alice", PeerKind::Stream);
+    house.send(alice, "bob", "are you there?");
+    let (token, order) = order(&mut house);
+    let HistoryOrder::Leave { account, conversation, id: 7, object } = order else { panic!() };
+    assert_eq!((account.as_str(), conversation.key()), ("bob", "alice\tbob"));
+    assert_eq!(object, Message::new("alice", "127.0.0.1", "bob", "are you there?").to_json());
+    assert!(house.mail().0.is_empty());
+    for (left, answer) in [
+        (Ok(Left::Waiting), "bob is not connected, and will get it on logging in."),
+        (Ok(Left::NoAccount), "❌ User \"bob\" not found. Send /list to see who is connected."),
+        (
+            Ok(Left::Full(100)),
+            "❌ Not delivered: bob is not connected, and 100 messages wait already.",
+        ),
+        (
+            Err("the disk is full.".to_owned()),
+            "❌ Not delivered: bob is not connected, and it cannot wait: the disk is full.",
+        ),
+    ] {
+        let token = match left {
+            Ok(Left::Waiting) => token,
+            _ => {
+                house.send(alice, "bob", "are you there?");
+                self::order(&mut house).0
+            }
+        };
+        house.complete(token, Completion::Left(account.clone(), left));
+        assert_eq!(house.mail().only_answer(alice), answer);
+    }
+    // who is not logged in leaves nothing, and nobody writes to all that way
+    let carol = house.stream("carol");
+    assert!(house.ask(carol, "bob", "hi").starts_with("❌ User \"bob\" not found"));
+    assert!(house.ask(alice, "Everyone", "hi").starts_with("❌ User \"Everyone\" not found"));
+
+    let (bob, token) = house.claim("bob");
+    house.complete(token, Completion::Reserved);
+    house.forget();
+    house.send(bob, "/login", "secret");
+    let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
+    let granted = Granted { role: Role::User, notice: None };
+    house.complete(token, Completion::LoggedIn(account.clone(), Ok(granted)));
+    house.forget();
+    let collect = std::iter::from_fn(|| house.out.next_effect());
+    let collect: Vec<_> = collect.filter(|e| matches!(e, Effect::History { .. })).collect();
+    let [Effect::History { token, order: HistoryOrder::Collect { account } }] = &collect[..] else {
+        panic!("{collect:?}")
+    };
+    assert_eq!(account.as_str(), "bob");
+    let page = Page { messages: vec![(7, object)], ..Page::default() };
+    house.complete(*token, Completion::Collected(Ok(page)));
+    let messages = house.mail().messages(bob);
+    assert_eq!(messages[0].msg, "1 message was sent to you while you were away:");
+    assert_eq!(messages[1], Message::new("alice", "127.0.0.1", "bob", "are you there?"));
+}

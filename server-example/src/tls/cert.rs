@@ -1,0 +1,271 @@
+//! `cert`: makes a certificate that signed itself, and shows what is in one.
+
+use std::fmt::Display;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use chatproto::tls::Fingerprint;
+use clap::{Args, Subcommand};
+use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
+use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::Pem;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::failure::{Failure, reason};
+use crate::text::visible;
+
+/// Make a certificate for the server, or show what is in one.
+#[derive(Args, Debug)]
+pub(crate) struct CertOptions {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    New(NewOptions),
+    Show(ShowOptions),
+}
+
+/// Make a certificate that signed itself, and its key.
+///
+/// For a class room: clients trust it by its fingerprint, which is printed, or by the file cert.pem,
+/// which is not secret. For a server that everybody on the internet is to trust, get a certificate
+/// from an authority instead.
+#[derive(Args, Debug)]
+struct NewOptions {
+    /// Directory for cert.pem and key.pem; made if it does not exist
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+
+    /// Name or address by which clients reach the server; may be given several times
+    ///
+    /// localhost and its addresses are always among them. Clients that trust the fingerprint do not
+    /// look at names.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+
+    /// For how many days it is valid
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+
+    /// Replace the files if they exist
+    #[arg(long)]
+    force: bool,
+}
+
+/// Show for whom a certificate is, until when, and its fingerprint.
+#[derive(Args, Debug)]
+struct ShowOptions {
+    /// The certificate, a PEM file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(crate) fn run(options: &CertOptions) -> Result<(), Failure> {
+    match &options.command {
+        Command::New(options) => make(options),
+        Command::Show(options) => show(&options.file),
+    }
+}
+
+fn make(options: &NewOptions) -> Result<(), Failure> {
+    let certificate_path = options.dir.join("cert.pem");
+    let key_path = options.dir.join("key.pem");
+    if !options.force {
+        for path in [&certificate_path, &key_path] {
+            if path.symlink_metadata().is_ok() {
+                return Err(Failure::Usage(format!(
+                    "{} exists already: choose another --dir, or replace it with --force",
+                    shown(path)
+                )));
+            }
+        }
+    }
+    let (certificate, key) = self_signed(&options.host, options.days)?;
+    let cannot = |path: &Path| {
+        let path = shown(path);
+        move |error: io::Error| Failure::Run(format!("cannot write {path}: {}", reason(&error)))
+    };
+    fs::create_dir_all(&options.dir).map_err(cannot(&options.dir))?;
+    write(&key_path, key.serialize_pem().as_bytes(), 0o600).map_err(cannot(&key_path))?;
+    let pem = certificate.pem();
+    write(&certificate_path, pem.as_bytes(), 0o644).map_err(cannot(&certificate_path))?;
+
+    let facts = Facts::of_der(certificate.der()).map_err(Failure::Run)?;
+    let (certificate, key) = (shown(&certificate_path), shown(&key_path));
+    let text = format!(
+        "certificate  {certificate}, for {} until {}\n\
+         key          {key}, which nobody else may have\n\
+         fingerprint  {print}\n\
+         \n\
+         the server:  server-example serve --listen 0.0.0.0:65432 --tls-cert {} --tls-key {}\n\
+         clients:     server-example chat --server HOST --name NAME --tls-fingerprint {print}\n\
+         or, with a copy of {certificate} and a name that it is for:\n             \
+         server-example chat --server HOST --name NAME --tls-ca cert.pem\n\
+         in Python:   chatproto.Client(\"NAME\", \"HOST\", tls_fingerprint=\"{print}\")\n",
+        facts.names(),
+        facts.until(),
+        quoted(&certificate_path),
+        quoted(&key_path),
+        print = facts.fingerprint,
+    );
+    print(&text)
+}
+
+fn show(path: &Path) -> Result<(), Failure> {
+    let name = shown(path);
+    let fail = |why: &dyn Display| Failure::Usage(format!("cannot read {name}: {why}"));
+    let text = fs::read(path).map_err(|error| fail(&reason(&error)))?;
+    let none = "it has no certificate: it must be PEM, with a line BEGIN CERTIFICATE";
+    let mut found = Pem::iter_from_buffer(&text).flatten().filter(|pem| pem.label == "CERTIFICATE");
+    let first = found.next().ok_or_else(|| fail(&none))?;
+    let facts = Facts::of_der(&first.contents).map_err(|why| fail(&why))?;
+    let now = Timestamp::now();
+    let state = match () {
+        () if facts.not_after <= now => ", which is over",
+        () if facts.not_before > now => ", which has not begun",
+        () => "",
+    };
+    let issuer = if facts.issuer == facts.subject { "itself" } else { &facts.issuer };
+    let text = format!(
+        "names        {}\nvalid        from {} until {}{state}\nissuer       {}\nfingerprint  {}\n",
+        facts.names(),
+        facts.since(),
+        facts.until(),
+        visible(issuer),
+        facts.fingerprint
+    );
+    print(&text)
+}
+
+/// What a person wants to know of a certificate.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    names: Vec<String>,
+    subject: String,
+    issuer: String,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+    fingerprint: Fingerprint,
+}
+
+impl Facts {
+    /// # Errors
+    /// The sentence that says why it is no certificate.
+    pub(crate) fn of_der(der: &[u8]) -> Result<Self, String> {
+        let (_, certificate) = X509Certificate::from_der(der)
+            .map_err(|error| format!("not a certificate: {error}"))?;
+        let names = certificate.subject_alternative_name().ok().flatten();
+        let names = names.map_or(Vec::new(), |extension| {
+            extension.value.general_names.iter().filter_map(name).collect()
+        });
+        let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+        Ok(Facts {
+            names,
+            subject: certificate.subject().to_string(),
+            issuer: certificate.issuer().to_string(),
+            not_before: time(certificate.validity().not_before.timestamp()),
+            not_after: time(certificate.validity().not_after.timestamp()),
+            fingerprint: Fingerprint::of_der(der),
+        })
+    }
+
+    pub(crate) fn names(&self) -> String {
+        let names = if self.names.is_empty() { "nobody".to_owned() } else { self.names.join(", ") };
+        visible(&names).into_owned()
+    }
+
+    pub(crate) fn since(&self) -> String {
+        date(self.not_before)
+    }
+
+    pub(crate) fn until(&self) -> String {
+        date(self.not_after)
+    }
+}
+
+fn date(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d").to_string()
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match **bytes {
+            [a, b, c, d] => Some(IpAddr::from([a, b, c, d]).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn self_signed(hosts: &[String], days: u32) -> Result<(rcgen::Certificate, KeyPair), Failure> {
+    let mut names: Vec<String> = Vec::new();
+    for host in hosts.iter().map(String::as_str).chain(["localhost", "127.0.0.1", "::1"]) {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if !names.iter().any(|name| name == host) {
+            names.push(host.to_owned());
+        }
+    }
+    let common_name = names[0].clone();
+    let mut params = CertificateParams::new(names).map_err(|_| {
+        let wrong = hosts.iter().find(|host| !host.is_ascii()).map_or("", String::as_str);
+        Failure::Usage(format!("--host {wrong:?} is no name: write it in ASCII, or as an address"))
+    })?;
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, common_name);
+    params.distinguished_name = subject;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let today = Zoned::now().with_time_zone(TimeZone::UTC).date();
+    // clocks of a class room differ
+    params.not_before = day(today.saturating_sub(1.day()));
+    params.not_after = day(today.saturating_add(i64::from(days).days()));
+    let fail = |error| Failure::Run(format!("cannot make a certificate: {error}"));
+    let key = KeyPair::generate().map_err(fail)?;
+    let certificate = params.self_signed(&key).map_err(fail)?;
+    Ok((certificate, key))
+}
+
+fn day(date: jiff::civil::Date) -> time::OffsetDateTime {
+    rcgen::date_time_ymd(i32::from(date.year()), date.month() as u8, date.day() as u8)
+}
+
+/// Writes a file that nobody can read before it has its mode.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy()).into_owned()
+}
+
+/// A path as one types it in a shell.
+fn quoted(path: &Path) -> String {
+    let text = shown(path);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| {
+        Failure::Run(format!("cannot write to standard output: {}", reason(&error)))
+    })
+}
