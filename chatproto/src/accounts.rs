@@ -7,11 +7,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::hub::Role;
+use crate::hub::{Completion, Role};
 use crate::name::UserName;
+use crate::reply::Reply;
 
 /// Whether there are accounts, and who may speak without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,55 +76,89 @@ pub struct Granted {
     pub notice: Option<String>,
 }
 
-/// Keeps accounts. [`Accounts::is_reserved`] is asked on the event loops and must answer from memory;
-/// everything else runs on threads of its own and may block, while the connection waits. In an `Err`
-/// is the sentence that tells the user why not.
+/// Keeps accounts. Both methods are called on the event loops, outside every lock, and must not
+/// block: the one answers from memory, the other hands on what takes time, such as checking a
+/// password, to threads of its own. The connection waits until the [`AccountReply`] is sent.
 pub trait Accounts: Send + Sync + 'static {
     /// Whether the name is that of an account, or looks like one, so that nobody has it who has not
     /// logged in.
     fn is_reserved(&self, name: &UserName) -> bool;
 
-    /// Makes an account of the name that the user has.
-    ///
-    /// # Errors
-    /// The sentence for the user.
-    fn register(&self, credentials: &Credentials) -> Result<Granted, String>;
+    /// Does something that a user asks for.
+    fn handle(&self, order: AccountOrder, reply: AccountReply);
+}
 
-    /// Checks a password.
-    ///
-    /// # Errors
-    /// The sentence for the user. It must not tell whether there is such an account.
-    fn login(&self, credentials: &Credentials) -> Result<Granted, String>;
+impl<A: Accounts> Accounts for Arc<A> {
+    fn is_reserved(&self, name: &UserName) -> bool {
+        A::is_reserved(self, name)
+    }
 
-    /// Changes the password, if the old one is right. What is returned is told to the user besides.
-    ///
-    /// # Errors
-    /// The sentence for the user.
-    fn change_password(
-        &self,
-        credentials: &Credentials,
-        new: &Password,
-    ) -> Result<Option<String>, String>;
-
-    /// Removes the account, if the password is right.
-    ///
-    /// # Errors
-    /// The sentence for the user.
-    fn unregister(&self, credentials: &Credentials) -> Result<(), String>;
+    fn handle(&self, order: AccountOrder, reply: AccountReply) {
+        A::handle(self, order, reply);
+    }
 }
 
 /// Something that a user asks of the [`Accounts`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AccountOrder {
-    /// `/register`. Answered by [`Completion::Registered`](crate::Completion::Registered).
+    /// `/register`: make an account of the name that the user has. Answered by
+    /// [`Completion::Registered`].
     Register(Credentials),
-    /// `/login`. Answered by [`Completion::LoggedIn`](crate::Completion::LoggedIn).
+    /// `/login`: check a password. The answer must not tell whether there is such an account.
+    /// Answered by [`Completion::LoggedIn`].
     Login(Credentials),
-    /// `/passwd`. Answered by [`Completion::Answered`](crate::Completion::Answered).
+    /// `/passwd`: change the password, if the old one is right. Answered by
+    /// [`Completion::PasswordChanged`].
     ChangePassword(Credentials, Password),
-    /// `/unregister`. Answered by [`Completion::Unregistered`](crate::Completion::Unregistered).
+    /// `/unregister`: remove the account, if the password is right. Answered by
+    /// [`Completion::Unregistered`].
     Unregister(Credentials),
+}
+
+impl AccountOrder {
+    /// Who asks.
+    pub fn credentials(&self) -> &Credentials {
+        match self {
+            AccountOrder::Register(credentials)
+            | AccountOrder::Login(credentials)
+            | AccountOrder::ChangePassword(credentials, _)
+            | AccountOrder::Unregister(credentials) => credentials,
+        }
+    }
+
+    /// The completion of an order for which this is the outcome: what the account gives, or the
+    /// sentence that tells the user why not.
+    pub fn completion(&self) -> fn(UserName, Result<Granted, String>) -> Completion {
+        match self {
+            AccountOrder::Register(_) => |_, outcome| Completion::Registered(outcome),
+            AccountOrder::Login(_) => Completion::LoggedIn,
+            AccountOrder::ChangePassword(..) => {
+                |_, outcome| Completion::PasswordChanged(outcome.map(|granted| granted.notice))
+            }
+            AccountOrder::Unregister(_) => |_, outcome| Completion::Unregistered(outcome.map(drop)),
+        }
+    }
+}
+
+/// Answers one order, from any thread. Dropped without an answer, it says that the command failed.
+#[derive(Debug)]
+pub struct AccountReply {
+    reply: Reply,
+    name: UserName,
+    completion: fn(UserName, Result<Granted, String>) -> Completion,
+}
+
+impl AccountReply {
+    pub(crate) fn new(order: &AccountOrder, reply: Reply) -> Self {
+        let (name, completion) = (order.credentials().name.clone(), order.completion());
+        AccountReply { reply, name, completion }
+    }
+
+    /// Sends the outcome: what the account gives, or the sentence that tells the user why not.
+    pub fn send(self, outcome: Result<Granted, String>) {
+        self.reply.send((self.completion)(self.name, outcome));
+    }
 }
 
 #[cfg(test)]

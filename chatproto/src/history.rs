@@ -11,11 +11,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::Chunk;
-use crate::hub::{Completion, ConnId, Conversation, HistoryOrder, Record, Token};
+use crate::hub::{ConnId, Conversation, HistoryOrder, Record, Token};
 use crate::reactor::Shared;
+pub use crate::reply::Reply;
 
 /// So many bytes of messages may wait to be kept.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// So many messages are worth keeping in one go.
+pub const GATHER_MOST: usize = 1024;
 /// What a message counts beside its text.
 const OVERHEAD: usize = 64;
 
@@ -92,66 +95,41 @@ impl Batch {
     }
 }
 
-/// Answers one order. Dropped without an answer, it says that the command failed.
-pub struct Reply {
-    token: Token,
-    shared: Arc<Shared>,
-    is_sent: bool,
-}
-
-impl Reply {
-    /// Sends the answer; the order says which kind it must be of.
-    pub fn send(mut self, completion: Completion) {
-        self.is_sent = true;
-        self.shared.complete(self.token, completion);
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.is_sent {
-            self.shared.complete(self.token, Completion::Failed);
-        }
-    }
-}
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Reply").field(&self.token).finish()
-    }
-}
-
 impl Inbox {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Inbox { shared }
     }
 
-    /// Takes what there is, in order; waits for something for at most so long (`None`: for ever).
-    /// `None` when the server has ended and everything was taken.
-    pub fn take(&self, wait: Option<Duration>) -> Option<Vec<Entry>> {
+    /// Takes what there is, in order. Waits for something for at most `wait`; from the first message
+    /// on it waits for others for at most `gather`, unless there are [`GATHER_MOST`] or an order
+    /// comes: so many are kept in one go, and who asks does not wait. `None` when the server has
+    /// ended and everything was taken.
+    pub fn take(&self, wait: Duration, gather: Duration) -> Option<Vec<Entry>> {
         let queue = self.shared.history.as_ref()?;
-        let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
+        let mut deadline = Instant::now().checked_add(wait);
         let mut state = queue.state();
         loop {
-            if !state.entries.is_empty() {
-                state.bytes = 0;
-                return Some(std::mem::take(&mut state.entries).into());
+            if state.is_urgent || state.is_closed {
+                break;
             }
-            if state.is_closed {
-                return None;
+            if state.messages > 0 && !state.is_gathering {
+                state.is_gathering = true;
+                deadline = Instant::now().checked_add(gather);
             }
-            state = match deadline {
-                None => queue.came.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Some(Vec::new());
-                    }
-                    let waited = queue.came.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
+            let Some(at) = deadline else {
+                state = queue.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             };
+            let left = at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = queue.came.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        let is_closed = state.is_closed;
+        let taken = std::mem::replace(&mut *state, State { is_closed, ..State::default() });
+        let is_over = is_closed && taken.entries.is_empty();
+        (!is_over).then(|| taken.entries.into())
     }
 
     /// Says why nothing is kept at the moment, or (`None`) that it is kept again. Whoever sends
@@ -171,8 +149,13 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     entries: VecDeque<Entry>,
-    /// Of the messages in it.
+    /// Of the messages in it, and how many there are.
     bytes: usize,
+    messages: usize,
+    /// There is an order, or enough messages.
+    is_urgent: bool,
+    /// Whoever takes them waits for more messages: one more is no reason to wake it.
+    is_gathering: bool,
     is_closed: bool,
 }
 
@@ -190,14 +173,20 @@ impl Queue {
             state.skip(&batch);
         } else {
             state.bytes += batch.weight();
+            state.messages += batch.len();
+            state.is_urgent |= state.messages >= GATHER_MOST;
             state.entries.push_back(Entry::Messages(batch));
         }
-        self.came.notify_one();
+        if state.is_urgent || !state.is_gathering {
+            self.came.notify_one();
+        }
     }
 
     pub(crate) fn order(&self, order: HistoryOrder, token: Token, shared: &Arc<Shared>) {
-        let reply = Reply { token, shared: Arc::clone(shared), is_sent: false };
-        self.state().entries.push_back(Entry::Order(order, reply));
+        let reply = Reply::new(token, shared);
+        let mut state = self.state();
+        state.entries.push_back(Entry::Order(order, reply));
+        state.is_urgent = true;
         self.came.notify_one();
     }
 

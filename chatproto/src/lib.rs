@@ -82,6 +82,7 @@ pub mod message;
 pub mod name;
 mod outbox;
 mod reactor;
+mod reply;
 pub mod server;
 pub mod session;
 mod spare;
@@ -91,7 +92,9 @@ mod text;
 pub mod tls;
 mod workers;
 
-pub use accounts::{AccountOrder, AccountPolicy, Accounts, Credentials, Granted, Password};
+pub use accounts::{
+    AccountOrder, AccountPolicy, AccountReply, Accounts, Credentials, Granted, Password,
+};
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
 pub use endpoint::{Handler, Request};
@@ -100,9 +103,9 @@ pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
-    Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten,
-    HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role, Selection,
-    Token,
+    AccountChange, Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event,
+    Forgotten, HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role,
+    Selection, Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

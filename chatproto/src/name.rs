@@ -209,10 +209,20 @@ impl fmt::Display for RoomName {
 }
 
 /// A text that is the same for names that a reader could take for each other: they differ in case,
-/// in characters that look alike (UTS 39, with the feature `confusables`), or have an `i` or `1` where the other has an `l`.
+/// in characters that look alike (UTS 39, with the feature `confusables`), or have an `i` or `1`
+/// where the other has an `l`.
 ///
-/// Coarse on purpose: it decides who a ban is for, and not who somebody is.
-pub(crate) fn lookalike_key(name: &str) -> String {
+/// Coarse on purpose: it decides who a ban is for and which names an account keeps from others, and
+/// not who somebody is. It may differ between versions of this library, whose tables grow: whoever
+/// stores keys has to be able to make them again from the names.
+///
+/// ```
+/// use chatproto::name::lookalike_key;
+///
+/// assert_eq!(lookalike_key("alice"), lookalike_key("A1ice"));
+/// assert_ne!(lookalike_key("alice"), lookalike_key("alicia"));
+/// ```
+pub fn lookalike_key(name: &str) -> String {
     let folded: String = name.nfkc().default_case_fold().collect();
     #[cfg(feature = "confusables")]
     let folded: String = unicode_security::confusable_detection::skeleton(&folded).collect();

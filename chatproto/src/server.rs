@@ -13,7 +13,7 @@ use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
 use crate::history::{History, Inbox};
-use crate::hub::{Ban, BanTarget, Hub, HubBuilder, Now};
+use crate::hub::{AccountChange, Ban, BanTarget, Hub, HubBuilder, Now};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
@@ -36,6 +36,7 @@ pub struct ServerBuilder {
     slow_reader: SlowReader,
     observer: Option<Arc<dyn Observer>>,
     applied: Applied,
+    accounts: Option<Arc<dyn Accounts>>,
     history: Option<Box<dyn History>>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
@@ -60,8 +61,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own, as many more its directory, and as
-    /// many its accounts.
+    /// How many threads run endpoints of the application's own, and as many more its directory.
     /// Default 4; they are started only if there is something to run.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
@@ -94,7 +94,7 @@ impl ServerBuilder {
     #[must_use]
     pub fn accounts(mut self, policy: AccountPolicy, accounts: impl Accounts) -> Self {
         self.hub = self.hub.accounts(policy);
-        self.applied.accounts = Some(Arc::new(accounts));
+        self.accounts = Some(Arc::new(accounts));
         self
     }
 
@@ -204,7 +204,7 @@ impl ServerBuilder {
             observer: self.observer,
             workers,
             has_directory: self.applied.directory.is_some(),
-            accounts: self.applied.accounts,
+            accounts: self.accounts,
             has_history: self.history.is_some(),
             threads: self.threads,
             listeners,
@@ -287,6 +287,7 @@ impl Server {
             slow_reader: SlowReader::default(),
             observer: None,
             applied: Applied::default(),
+            accounts: None,
             history: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -441,6 +442,12 @@ impl ServerHandle {
     /// Whether everybody is told from now on who comes and goes.
     pub fn set_announce(&self, announces: bool) {
         self.shared.hub().set_announce(announces);
+    }
+
+    /// Says that somebody changed an account other than by the commands of its owner: what that
+    /// means for whoever is connected under the name happens.
+    pub fn change_account(&self, name: &UserName, change: AccountChange) {
+        self.shared.control(|hub, now, out| hub.handle_account_change(name, change, now, out));
     }
 
     /// Shuts somebody out: see [`Hub::ban`]. Before [`Server::run`] too, so that bans that were kept

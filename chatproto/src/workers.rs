@@ -1,5 +1,5 @@
 //! The threads on which effects are carried out that may take their time: the application's
-//! endpoints, its directory of names, and its accounts.
+//! endpoints, and its directory of names.
 
 use std::hash::BuildHasher;
 use std::io;
@@ -9,7 +9,6 @@ use std::thread;
 
 use foldhash::quality::FixedState;
 
-use crate::accounts::{AccountOrder, Accounts};
 use crate::extension::Directory;
 use crate::hub::{Completion, Effect, Event};
 use crate::reactor::Shared;
@@ -22,8 +21,6 @@ pub(crate) struct Workers {
     calls: mpsc::Sender<Job>,
     /// The directory, a queue for each thread: what concerns one name is done in order.
     names: Vec<mpsc::Sender<Job>>,
-    /// Accounts: whoever is free takes the next.
-    accounts: mpsc::Sender<Job>,
 }
 
 /// Whose code runs on the threads.
@@ -31,44 +28,43 @@ pub(crate) struct Workers {
 pub(crate) struct Applied {
     pub(crate) has_handlers: bool,
     pub(crate) directory: Option<Arc<dyn Directory>>,
-    pub(crate) accounts: Option<Arc<dyn Accounts>>,
 }
 
 impl Applied {
     /// Whether there is something to run.
     pub(crate) fn needs_threads(&self) -> bool {
-        self.has_handlers || self.directory.is_some() || self.accounts.is_some()
+        self.has_handlers || self.directory.is_some()
     }
 }
 
 impl Workers {
-    /// Starts `count` threads for endpoints, as many for a directory, and as many for accounts, each
-    /// where there is such a thing. They end when this is dropped.
+    /// Starts `count` threads for endpoints, and as many for a directory, each where there is such a
+    /// thing. They end when this is dropped.
     pub(crate) fn start(count: usize, applied: &Applied) -> io::Result<Self> {
         let calls = pool("call", if applied.has_handlers { count } else { 0 }, applied)?;
-        let accounts = pool("account", applied.accounts.as_ref().map_or(0, |_| count), applied)?;
         let names = applied.directory.as_ref().map_or(0..0, |_| 0..count).map(|number| {
             let (sender, receiver) = mpsc::channel();
             let next = move || receiver.recv().ok();
             spawn(format!("chatproto-name-{number}"), next, applied.clone())?;
             Ok(sender)
         });
-        Ok(Workers { calls, names: names.collect::<io::Result<_>>()?, accounts })
+        Ok(Workers { calls, names: names.collect::<io::Result<_>>()? })
     }
 
     /// No threads: whoever has the receiver carries out what is queued.
     #[cfg(test)]
     pub(crate) fn by_hand() -> (Self, mpsc::Receiver<Job>) {
         let (calls, receiver) = mpsc::channel();
-        (Workers { names: vec![calls.clone()], accounts: calls.clone(), calls }, receiver)
+        (Workers { names: vec![calls.clone()], calls }, receiver)
     }
 
     /// Queues an effect. A connection has one at a time, so the queues are bounded.
     pub(crate) fn submit(&self, effect: Effect, shared: &Arc<Shared>) {
         let queue = match &effect {
             Effect::Call { .. } => &self.calls,
-            Effect::Account { .. } => &self.accounts,
-            Effect::History { .. } => unreachable!("the history has a queue of its own"),
+            Effect::Account { .. } | Effect::History { .. } => {
+                unreachable!("those have threads of their own")
+            }
             Effect::Claim { name, .. } | Effect::Release { name } => {
                 let hash = FixedState::with_seed(0).hash_one(name.as_str());
                 &self.names[hash as usize % self.names.len()]
@@ -125,35 +121,14 @@ fn carry_out(effect: Effect, applied: &Applied, shared: &Shared) {
             let answer = guarded(&request.endpoint, shared, || handler.handle(&request));
             shared.complete(token, answer.map_or(Completion::Failed, Completion::Answered));
         }
-        Effect::Account { token, order } => {
-            let accounts = applied.accounts.as_deref();
-            let ask = || accounts.map_or(Completion::Failed, |accounts| ask(accounts, &order));
-            let completion = guarded("the accounts", shared, ask);
-            shared.complete(token, completion.unwrap_or(Completion::Failed));
-        }
-        Effect::History { token, .. } => shared.complete(token, Completion::Failed),
-    }
-}
-
-fn ask(accounts: &dyn Accounts, order: &AccountOrder) -> Completion {
-    match order {
-        AccountOrder::Register(credentials) => {
-            Completion::Registered(accounts.register(credentials))
-        }
-        AccountOrder::Login(credentials) => {
-            Completion::LoggedIn(credentials.name.clone(), accounts.login(credentials))
-        }
-        AccountOrder::ChangePassword(credentials, new) => {
-            Completion::PasswordChanged(accounts.change_password(credentials, new))
-        }
-        AccountOrder::Unregister(credentials) => {
-            Completion::Unregistered(accounts.unregister(credentials))
+        Effect::Account { token, .. } | Effect::History { token, .. } => {
+            shared.complete(token, Completion::Failed);
         }
     }
 }
 
 /// Runs the application's code; a panic is reported and gives `None`.
-fn guarded<T>(what: &str, shared: &Shared, run: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guarded<T>(what: &str, shared: &Shared, run: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => Some(value),
         Err(panic) => {

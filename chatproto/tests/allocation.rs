@@ -11,7 +11,10 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{Directory, Limits, Message, Server, ServerHandle, UserName};
+use chatproto::{
+    Completion, ConnId, Departure, Directory, Effect, Hub, Limits, Message, Now, Output, PeerKind,
+    Server, ServerHandle, UserName,
+};
 
 /// Counts the bytes that this process has allocated.
 struct Counting;
@@ -95,6 +98,37 @@ fn cost_of(
 fn what_connections_cost() {
     a_connection_without_a_name_costs_little();
     a_connection_whose_name_is_not_decided_about_costs_little();
+    a_crowd_that_has_gone_costs_nothing();
+}
+
+fn a_crowd_that_has_gone_costs_nothing() {
+    let mut hub = Hub::builder().build();
+    let (mut out, now) = (Output::new(), Now::system());
+    let before = LIVE.load(Ordering::SeqCst);
+    let crowd: Vec<ConnId> = (0..10_000)
+        .map(|number: u32| {
+            let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            let conn = hub.handle_connect(0, address, now, &mut out);
+            let name = format!("user {number}");
+            hub.handle_name(conn, name.as_bytes(), PeerKind::Stream, now, &mut out);
+            while let Some(Effect::Claim { token, .. }) = out.next_effect() {
+                hub.handle_completion(token, Completion::Claimed, now, &mut out);
+            }
+            out.clear();
+            out.take_events();
+            conn
+        })
+        .collect();
+    for conn in crowd {
+        hub.handle_disconnect(conn, Departure::Left, now, &mut out);
+        while out.next_effect().is_some() {}
+        out.take_events();
+    }
+    hub.shrink();
+    drop(out);
+    let left = LIVE.load(Ordering::SeqCst).saturating_sub(before);
+    println!("ten thousand that have gone: {left} bytes");
+    assert!(left < 4 * 1024, "{left} bytes are left");
 }
 
 fn a_connection_without_a_name_costs_little() {
@@ -140,6 +174,7 @@ impl Directory for Undecided {
 fn a_connection_whose_name_is_not_decided_about_costs_little() {
     let mut limits = Limits::default();
     limits.registration = Duration::from_secs(3600);
+    limits.drain = Duration::from_millis(100);
     let (release, held) = mpsc::channel();
     let builder = Server::builder().limits(limits).threads(2);
     let server = builder.directory(Undecided(Mutex::new(held))).bind(([127, 0, 0, 1], 0)).unwrap();

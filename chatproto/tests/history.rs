@@ -6,11 +6,12 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chatproto::history::{Entry, Inbox};
 use chatproto::{
-    AccountPolicy, Accounts, Completion, Credentials, Granted, History, HistoryOrder, Left, Page,
-    Password, Role, UserName,
+    AccountOrder, AccountPolicy, AccountReply, Accounts, Completion, Granted, History,
+    HistoryOrder, Left, Page, Role, UserName,
 };
 
 use support::{PATIENCE, Raw, TestServer, limits};
@@ -41,7 +42,7 @@ impl History for Memory {
     }
 
     fn run(self: Box<Self>, inbox: Inbox) {
-        while let Some(entries) = inbox.take(None) {
+        while let Some(entries) = inbox.take(PATIENCE, Duration::ZERO) {
             for entry in entries {
                 match entry {
                     Entry::Messages(batch) => {
@@ -95,26 +96,18 @@ impl Accounts for Book {
         name.as_str() == "alice"
     }
 
-    fn register(&self, _: &Credentials) -> Result<Granted, String> {
-        panic!("the book is full")
-    }
-
-    fn login(&self, credentials: &Credentials) -> Result<Granted, String> {
+    fn handle(&self, order: AccountOrder, reply: AccountReply) {
+        let AccountOrder::Login(credentials) = order else { panic!("the book is full") };
         let is_right = credentials.name.as_str() == "alice"
             && credentials.password.as_str() == "secret"
             && credentials.address.is_loopback();
-        match is_right {
-            true => Ok(Granted { role: Role::Moderator, notice: None }),
-            false => Err("that is not the password.".to_owned()),
-        }
-    }
-
-    fn change_password(&self, _: &Credentials, _: &Password) -> Result<Option<String>, String> {
-        Ok(None)
-    }
-
-    fn unregister(&self, _: &Credentials) -> Result<(), String> {
-        Ok(())
+        // as a program does that checks passwords on threads of its own
+        std::thread::spawn(move || {
+            reply.send(match is_right {
+                true => Ok(Granted { role: Role::Moderator, notice: None }),
+                false => Err("that is not the password.".to_owned()),
+            });
+        });
     }
 }
 
@@ -215,7 +208,7 @@ fn a_history_that_panics_ends_the_server_and_says_so() {
             1
         }
         fn run(self: Box<Self>, inbox: Inbox) {
-            inbox.take(None);
+            inbox.take(PATIENCE, Duration::ZERO);
             panic!("no disk");
         }
     }

@@ -4,8 +4,8 @@
 mod common;
 
 use chatproto::{
-    AccountOrder, AccountPolicy, Completion, ConnId, Credentials, Departure, Effect, Event,
-    Granted, Hub, Limits, PeerKind, Role, Token, UserName,
+    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Credentials, Departure, Effect,
+    Event, Granted, Hub, Limits, PeerKind, Role, Token, UserName,
 };
 
 use common::{AWAY, HOME, House};
@@ -317,4 +317,31 @@ fn where_accounts_are_required_others_are_refused_and_owners_are_seen_once_they_
     assert!(house.ask(bob, "/list", "").contains("alice"));
     house.hub.handle_disconnect(visitor, Departure::Left, house.now, &mut house.out);
     assert_eq!(house.hub.online(), 1);
+}
+
+#[test]
+fn what_an_operator_does_to_an_account_concerns_who_is_connected_under_its_name() {
+    let mut house = house();
+    let conn = house.stream("alice");
+    let change = |house: &mut House, name: &UserName, change| {
+        house.hub.handle_account_change(name, change, house.now, &mut house.out);
+    };
+    let alice = name("alice");
+    change(&mut house, &alice, AccountChange::Role(Role::Admin));
+    change(&mut house, &alice, AccountChange::Revoked);
+    assert!(house.mail().0.is_empty(), "who is no owner has nothing to do with it");
+    change(&mut house, &alice, AccountChange::Added);
+    let said = house.mail().said(conn, "alice~1");
+    assert!(said[0].starts_with("The name alice belongs to an account now: you are alice~1"));
+    log_in(&mut house, conn, "secret", granted());
+    house.forget();
+    change(&mut house, &alice, AccountChange::Added);
+    assert!(house.mail().0.is_empty());
+    change(&mut house, &alice, AccountChange::Role(Role::Moderator));
+    assert_eq!(house.mail().only_answer(conn), "You are a moderator now.");
+    assert!(house.ask(conn, "/whoami", "").contains("a moderator, logged in"));
+    change(&mut house, &alice, AccountChange::Revoked);
+    let mail = house.mail();
+    assert!(mail.messages(conn)[0].msg.starts_with("⛔ Your account was changed"));
+    assert_eq!(house.hub.online(), 0);
 }

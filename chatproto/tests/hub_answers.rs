@@ -291,6 +291,25 @@ fn a_list_of_20_000_users_is_16_objects() {
 }
 
 #[test]
+fn an_answer_is_within_the_limit_whatever_its_length() {
+    let mut limits = Limits::default();
+    limits.answer = 1000;
+    let mut house = House::of(Hub::builder().limits(limits));
+    let (alice, bob) = (house.stream("alice"), house.one_read("bob"));
+    for (conn, limit) in [(alice, 1000), (bob, 1024)] {
+        let mut most = 0;
+        for length in 850..1_000 {
+            house.send(conn, "/ping", &"x".repeat(length));
+            let parts = house.mail().raw(conn);
+            // the line feed counts
+            assert!(parts.iter().all(|part| part.len() < limit), "{length}: {parts:?}");
+            most = if parts.len() == 1 { parts[0].len() } else { most };
+        }
+        assert_eq!(most, limit - 1, "what fits is not split");
+    }
+}
+
+#[test]
 fn a_list_that_just_fits_is_neither_split_nor_counted() {
     // every length up to and beyond one object for a one-read peer
     for count in 60..130 {

@@ -316,6 +316,19 @@ fn a_mute_takes_the_word_and_nothing_else() {
 }
 
 #[test]
+fn a_mute_lasts_while_others_are_muted() {
+    let mut house = guarded();
+    let (admin, bob) = (admin(&mut house), house.stream("bob"));
+    house.stream("carol");
+    house.send(admin, "/mute", "bob");
+    house.send(admin, "/mute", "carol 10min");
+    house.hub.handle_disconnect(bob, Departure::Left, house.now, &mut house.out);
+    house.forget();
+    let bob = house.stream("bob");
+    assert!(house.ask(bob, "admin", "hi").starts_with("❌ You are muted"));
+}
+
+#[test]
 fn a_mute_can_be_lifted() {
     let mut house = guarded();
     let (admin, bob) = (admin(&mut house), house.stream("bob"));

@@ -161,6 +161,30 @@ fn members_are_told_how_somebody_went() {
 }
 
 #[test]
+fn the_answer_to_a_join_is_one_object_however_long_the_names_are() {
+    let mut house = House::new();
+    for number in 0..20 {
+        member(&mut house, &format!("{number:x>60}"));
+    }
+    let late = house.one_read("late");
+    let joined = house.ask(late, "/join", "#tea");
+    assert!(joined.starts_with("Joined #tea") && joined.ends_with(" more"), "{joined}");
+}
+
+#[test]
+fn a_room_is_found_by_a_name_that_normalising_shortens() {
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
+    // the Kelvin sign: three bytes that compose to one
+    let (long, short) = ("\u{212a}".repeat(64), "K".repeat(64));
+    house.send(alice, "/join", &format!("#{short}"));
+    house.send(bob, "/join", &format!("#{long}"));
+    house.forget();
+    assert!(house.send(bob, &format!("#{long}"), "hi"));
+    assert_eq!(house.mail().messages(alice)[0].to, format!("#{short}"));
+}
+
+#[test]
 fn more_than_ten_in_a_second_are_counted() {
     let mut house = House::new();
     let alice = member(&mut house, "alice");

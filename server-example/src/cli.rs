@@ -9,8 +9,11 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::accounts::command::AccountOptions;
+use crate::backup::{BackupOptions, RestoreOptions};
 use crate::config::{self, Environment, LayerError, Layers, Settings};
 use crate::failure::Failure;
+use crate::history::HistoryCommand;
 use crate::load::LoadOptions;
 use crate::tls::cert::CertOptions;
 use crate::tls::{ClientTlsOptions, TlsOptions};
@@ -24,6 +27,11 @@ pub(crate) enum Command {
     Check(Box<crate::check::Options>),
     Load(Box<LoadOptions>),
     Cert(CertOptions),
+    Account(AccountOptions),
+    #[command(subcommand)]
+    History(Box<HistoryCommand>),
+    Backup(BackupOptions),
+    Restore(RestoreOptions),
 }
 
 /// Run a chat server (this is what happens without a command).
@@ -213,6 +221,14 @@ pub(crate) struct ChatOptions {
     #[arg(long, value_name = "ADDR:PORT", default_value_t = default_address())]
     pub(crate) server: Address,
 
+    /// File whose first line is the password of your account; it is sent when the server asks for it,
+    /// after a lost connection too
+    ///
+    /// Without this option the password is that in the environment variable CHATPROTO_PASSWORD. With
+    /// neither, /login asks you for it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+
     /// End when the connection is lost, instead of trying again
     #[arg(long)]
     pub(crate) no_reconnect: bool,
@@ -324,7 +340,7 @@ pub(crate) fn parse_in(
 #[command(
     name = "server-example",
     version,
-    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example cert new|show [OPTIONS]",
+    override_usage = "server-example [serve] [OPTIONS]\n       server-example chat --name NAME [OPTIONS]\n       server-example load stress|ramp|compare [OPTIONS]\n       server-example check --server ADDR:PORT [OPTIONS]\n       server-example cert new|show [OPTIONS]\n       server-example account add|list|role|reset|remove [OPTIONS]\n       server-example history export|search|purge|stats|check [OPTIONS]\n       server-example backup|restore FILE [OPTIONS]",
     max_term_width = 100
 )]
 struct CommandLine {
@@ -354,7 +370,20 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
     let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command) if matches!(&*command, "cert" | "chat" | "check" | "load" | "serve") => {
+        Some(command)
+            if matches!(
+                &*command,
+                "account"
+                    | "backup"
+                    | "cert"
+                    | "chat"
+                    | "check"
+                    | "history"
+                    | "load"
+                    | "restore"
+                    | "serve"
+            ) =>
+        {
             format!(" {command}")
         }
         _ => String::new(),

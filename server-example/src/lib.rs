@@ -12,7 +12,9 @@
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!          │               └► connection      … over one connection that is made again when lost
 //!          ├───► load                         how much a server carries, and what it loses
-//!          └───► check ─► raw                 whether others speak the protocol
+//!          ├───► check ─► raw                 whether others speak the protocol
+//!          ├───► accounts ─► store            names that belong to somebody, in the data file
+//!          └───► history, backup ─► store       what was said, on the disk, looked at by hand
 //!
 //! tls: certificates, of the server and of those whom the client trusts
 //! units, text: what both sides parse and print
@@ -22,18 +24,27 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod audit;
+mod backup;
 mod budgets;
 mod chat;
 mod check;
 mod cli;
 mod config;
+mod data;
 mod failure;
+mod history;
+mod keeper;
 mod load;
 mod log;
 mod reload;
+mod secret;
 mod serve;
 mod stderr;
+// `serve` does not use it yet
+#[allow(dead_code, unused_imports)]
+mod store;
 mod text;
 mod tls;
 mod token;
@@ -50,6 +61,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         cli::Command::Check(options) => check::run(&options),
         cli::Command::Load(options) => load::run(&options),
         cli::Command::Cert(options) => tls::cert::run(&options),
+        cli::Command::Account(options) => accounts::command::run(&options),
+        cli::Command::History(command) => history::run(&command),
+        cli::Command::Backup(options) => backup::backup(&options),
+        cli::Command::Restore(options) => backup::restore(&options),
     });
     let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,19 @@ pub(crate) struct Size(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+/// How long something is kept: at least a second, in units up to years of 365 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Age(pub(crate) Duration);
+
+/// A number of bytes that is not exceeded, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SizeOrOff(pub(crate) Option<u64>);
+
+/// A moment: a date, with or without a time, here (`2026-07-04`, `2026-07-04T12:30`), or with a place
+/// or an offset from UTC (`2026-07-04T12:30:00Z`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(pub(crate) jiff::Timestamp);
+
 /// Messages a second, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PerSecond(pub(crate) Option<u32>);
@@ -43,6 +56,9 @@ const SIZE_UNITS: [(&str, usize); 11] = [
     ("gib", 1 << 30),
     ("gb", 1_000_000_000),
 ];
+
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -102,6 +118,80 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
+    }
+}
+
+impl FromStr for Age {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected an age with its unit, such as 90d, 12h, 2w or 1y";
+        let (number, unit) = split_unit(text);
+        let seconds: u64 = match unit {
+            "s" => 1,
+            "min" => 60,
+            "h" => 60 * 60,
+            "d" => DAY,
+            "w" => 7 * DAY,
+            "y" => 365 * DAY,
+            _ => return Err(EXPECTED),
+        };
+        let number: u64 = number.parse().map_err(|_| EXPECTED)?;
+        match number.checked_mul(seconds) {
+            Some(0) => Err("an age is at least one second"),
+            Some(seconds) if seconds <= 1_000 * 365 * DAY => Ok(Age(Duration::from_secs(seconds))),
+            _ => Err("an age is at most 1000y"),
+        }
+    }
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        for (unit, factor) in [("d", DAY), ("h", 60 * 60), ("min", 60)] {
+            if seconds.is_multiple_of(factor) {
+                return write!(f, "{}{unit}", seconds / factor);
+            }
+        }
+        write!(f, "{seconds}s")
+    }
+}
+
+impl FromStr for SizeOrOff {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(SizeOrOff(None));
+        }
+        match text.parse::<Size>() {
+            Ok(Size(bytes)) => Ok(SizeOrOff(Some(bytes as u64))),
+            Err(_) => Err("expected a size such as 500MiB or 10GiB, or off"),
+        }
+    }
+}
+
+impl fmt::Display for SizeOrOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => Size(usize::try_from(bytes).unwrap_or(usize::MAX)).fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(moment) = text.parse() {
+            return Ok(Moment(moment));
+        }
+        text.parse::<jiff::civil::DateTime>()
+            .ok()
+            .and_then(|here| here.to_zoned(jiff::tz::TimeZone::system()).ok())
+            .map(|here| Moment(here.timestamp()))
+            .ok_or("expected a date such as 2026-07-04, 2026-07-04T12:30 or 2026-07-04T12:30:00Z")
     }
 }
 
@@ -251,6 +341,50 @@ mod tests {
         }
         for text in ["", "10", "s", "-1s", "1.2.3s", "10 parsecs", "25h", "1e9s", "NaNs"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ages() {
+        for (text, seconds, shown) in [
+            ("90d", 90 * DAY, "90d"),
+            ("2w", 14 * DAY, "14d"),
+            ("1y", 365 * DAY, "365d"),
+            ("36h", DAY + DAY / 2, "36h"),
+            ("90min", 5_400, "90min"),
+            ("61s", 61, "61s"),
+        ] {
+            let age: Age = text.parse().unwrap();
+            assert_eq!(age, Age(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(age.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(age));
+        }
+        for text in ["", "90", "d", "0d", "1.5d", "-1d", "5m", "1001y", "99999999999999999999y"] {
+            assert!(text.parse::<Age>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_without_a_limit() {
+        for (text, size) in [("off", SizeOrOff(None)), ("10GiB", SizeOrOff(Some(10 << 30)))] {
+            assert_eq!(text.parse(), Ok(size));
+            assert_eq!(size.to_string(), text);
+        }
+        assert!("none".parse::<SizeOrOff>().is_err());
+    }
+
+    #[test]
+    fn moments() {
+        let at = |text: &str| text.parse::<Moment>().map(|moment| moment.0.as_second());
+        assert_eq!(at("2026-07-04T12:30:00Z"), Ok(1_783_168_200));
+        assert_eq!(at("2026-07-04T14:30:00+02:00"), Ok(1_783_168_200));
+        let here = jiff::civil::date(2026, 7, 4).at(12, 30, 0, 0);
+        let here = here.to_zoned(jiff::tz::TimeZone::system()).unwrap().timestamp().as_second();
+        assert_eq!(at("2026-07-04T12:30"), Ok(here));
+        assert_eq!(at("2026-07-04 12:30"), Ok(here));
+        assert!(at("2026-07-04").is_ok());
+        for text in ["", "yesterday", "2026-13-01", "12:30"] {
+            assert!(at(text).is_err(), "{text}");
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use common::payloads::PAYLOADS;
+use common::temp_dir::TempDir;
 use common::{PATIENCE, Raw, Script, TestServer};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -27,15 +28,20 @@ struct Terminal {
 
 impl Terminal {
     fn chat(server: SocketAddr, options: &[&str]) -> Self {
+        let server = server.to_string();
+        Terminal::run(&[&["chat", "--server", &server], options].concat())
+    }
+
+    fn run(arguments: &[&str]) -> Self {
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
         let path = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
         let open = || File::options().read(true).write(true).open(&path).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_server-example"))
-            .args(["chat", "--server", &server.to_string()])
-            .args(options)
+            .args(arguments)
             .env("TERM", "xterm")
+            .env_remove("CHATPROTO_PASSWORD")
             .stdin(Stdio::from(open()))
             .stdout(Stdio::from(open()))
             .stderr(Stdio::from(open()))
@@ -79,7 +85,10 @@ impl Terminal {
     }
 
     fn end(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let code = self.child.wait().unwrap().code();
+        // what it showed last
+        while self.read().is_some() {}
+        code
     }
 }
 
@@ -388,4 +397,187 @@ fn tab_completes_rooms_and_the_question_stays_hidden() {
     alice.wait_for("alice #green tea> ");
     alice.press("/leave #\t\r");
     alice.wait_for("Left #green tea.");
+}
+
+/// Presses key after key, each when the one before is shown, and looks that the keys are not.
+fn press_secretly(terminal: &mut Terminal, secret: &str) {
+    for (number, key) in secret.chars().enumerate() {
+        terminal.press(&key.to_string());
+        terminal.wait_for(&"*".repeat(number + 1));
+    }
+}
+
+/// Ends the program, and fails if a part of the secret, of four characters or more, was shown.
+fn check_hidden(terminal: &mut Terminal, secret: &str) {
+    terminal.press("/quit\r");
+    terminal.end();
+    let shown = &terminal.shown;
+    for part in secret.split(' ') {
+        for end in 4..=part.len() {
+            let piece = &part[end - 4..end];
+            assert!(!shown.contains(piece), "{piece:?} in {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn secrets_behind_commands_are_neither_shown_nor_remembered() {
+    let server = Script::start();
+    for command in ["/admin", "/login", "/passwd", "/register", "/unregister"] {
+        let mut alice = Terminal::chat(server.address, &PLAIN);
+        let mut script = server.welcome("alice");
+        alice.wait_for("alice> ");
+        alice.press("/time\r");
+        script.expect("/time", "");
+        alice.press(&format!("{command} "));
+        alice.wait_for(&format!("{command} "));
+        press_secretly(&mut alice, "correcthorse");
+        // what comes meanwhile draws the line again
+        script.say("alice", "in between");
+        alice.wait_for("SERVER: in between");
+        alice.wait_for(&format!("{command} ************"));
+        // moving, deleting and undoing as well
+        alice.press("\u{1b}[D\u{1b}[D\u{7f}\u{1f}\u{5}");
+        alice.press("\r");
+        script.expect(command, "correcthorse");
+        alice.press("\u{1b}[A\r");
+        script.expect("/time", "");
+        // searching what was typed before finds nothing
+        alice.press("\u{12}corr\u{7}\u{15}hello\r");
+        let (_, text) = script.hear();
+        assert!(!text.contains("correcthorse"), "{text}");
+        drop(script);
+        check_hidden(&mut alice, "recthorse");
+    }
+}
+
+#[test]
+fn pasted_secrets_are_not_shown() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    alice.wait_for("alice> ");
+    alice.press("\u{1b}[200~hello\n/login \"correct horse\"\nagain\u{1b}[201~");
+    alice.wait_for("again");
+    alice.press("\r");
+    script.expect("/shout", "hello");
+    script.expect("/login", "\"correct horse\"");
+    script.expect("/shout", "again");
+    check_hidden(&mut alice, "correct horse");
+}
+
+#[test]
+fn secrets_are_asked_for() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    let ask = |alice: &mut Terminal, question: &str, secret: &str| {
+        alice.wait_for(question);
+        press_secretly(alice, secret);
+        alice.press("\r");
+    };
+    alice.wait_for("alice> ");
+    alice.press("/login\r");
+    ask(&mut alice, "Password: ", "correct horse");
+    script.expect("/login", "\"correct horse\"");
+    alice.press("/admin\r");
+    ask(&mut alice, "Token: ", "correcthorse");
+    script.expect("/admin", "correcthorse");
+    alice.press("/passwd\r");
+    ask(&mut alice, "Present password: ", "correct horse");
+    ask(&mut alice, "New password: ", "battery");
+    ask(&mut alice, "The same again: ", "battery");
+    script.expect("/passwd", "\"correct horse\" battery");
+    alice.press("/register\r");
+    ask(&mut alice, "New password: ", "battery");
+    ask(&mut alice, "The same again: ", "butter");
+    alice.wait_for("* these two are not the same: nothing was sent");
+    alice.wait_for("alice> ");
+    alice.press("/login\r");
+    alice.wait_for("Password: ");
+    alice.press("\u{3}");
+    alice.wait_for("alice> ");
+    // and what is typed then is shown again
+    alice.press("hello");
+    alice.wait_for("hello");
+    alice.press("\r");
+    script.expect("/shout", "hello");
+    check_hidden(&mut alice, "correct horse battery");
+}
+
+#[test]
+fn a_password_from_a_file_logs_in_again_after_a_lost_connection() {
+    let directory = TempDir::new();
+    let file = directory.file("password", "correct horse\n");
+    let server = Script::start();
+    let options = [&PLAIN[..], &["--password-file", &file]].concat();
+    let mut alice = Terminal::chat(server.address, &options);
+    let mut script = server.welcome_as("alice", "alice~7");
+    script.expect("/login", "\"correct horse\"");
+    script.say("alice", "You are logged in as alice.");
+    alice.wait_for("You are logged in as alice.");
+    alice.press("\r");
+    alice.wait_for("alice> ");
+    alice.press("/join #tea\r");
+    script.expect("/join", "#tea");
+    script.say("alice", "Joined #tea. You are its only member.");
+    alice.wait_for("Joined #tea");
+    drop(script);
+    alice.wait_for("connection lost, trying again in ");
+    let mut script = server.welcome_as("alice", "alice~8");
+    script.expect("/login", "\"correct horse\"");
+    script.expect("/join", "#tea");
+    script.say("alice", "You are logged in as alice.");
+    alice.wait_for("You are logged in as alice.");
+    alice.press("hi\r");
+    script.expect("#tea", "hi");
+    check_hidden(&mut alice, "correct horse");
+}
+
+#[test]
+fn without_a_password_a_guest_asks_for_the_name_again() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let script = server.welcome_as("alice", "alice~7");
+    alice.wait_for("alice~7> ");
+    drop(script);
+    alice.wait_for("connection lost, trying again in ");
+    let mut script = server.welcome("alice");
+    script.say("alice", "hello");
+    alice.wait_for("SERVER: hello");
+    alice.press("\r");
+    alice.wait_for("alice> ");
+}
+
+#[test]
+fn the_password_of_an_account_is_asked_for_twice() {
+    let directory = TempDir::new();
+    let data = directory.path("data");
+    let mut terminal = Terminal::run(&["account", "add", "alice", "--data", &data]);
+    terminal.wait_for("New password: ");
+    terminal.press("short\r");
+    terminal.wait_for("a password must have at least 8 characters");
+    terminal.wait_for("New password: ");
+    press_secretly(&mut terminal, "correct horse");
+    terminal.press("\r");
+    terminal.wait_for("The same again: ");
+    terminal.press("correct house\r");
+    terminal.wait_for("that was not the same");
+    for question in ["New password: ", "The same again: "] {
+        terminal.wait_for(question);
+        terminal.press("correct horse\r");
+    }
+    terminal.wait_for("\"alice\" is an account now, with the role user");
+    assert_eq!(terminal.end(), Some(0));
+    check_hidden(&mut terminal, "correct horse");
+
+    let mut terminal = Terminal::run(&["account", "remove", "alice", "--data", &data]);
+    terminal.wait_for("Remove \"alice\" and what waits for it? [y/N] ");
+    terminal.press("\r");
+    terminal.wait_for("nothing was removed");
+    assert_eq!(terminal.end(), Some(1));
+    let mut terminal = Terminal::run(&["account", "reset", "alice", "--data", &data]);
+    terminal.wait_for("New password: ");
+    terminal.press("\u{3}");
+    assert_eq!(terminal.end(), Some(130));
 }

@@ -241,3 +241,21 @@ pub(super) fn clipped(text: &str, most: usize) -> Cow<'_, str> {
 fn floor_char_boundary(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_repeated_short_and_visible() {
+        for (text, repeated) in [
+            ("hello", "hello"),
+            ("a\u{1b}b", "a\u{fffd}b"),
+            ("\u{1b}2345678", "\u{fffd}2345678"),
+            ("123456789", "12345678…"),
+            ("1234567ë", "1234567…"),
+        ] {
+            assert_eq!(clipped(text, 8), repeated, "{text:?}");
+        }
+    }
+}

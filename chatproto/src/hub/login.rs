@@ -9,6 +9,17 @@ use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
 use super::{Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output};
 
+/// What somebody else than its owner did to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountChange {
+    /// It is there now: a guest who has the name gives it up.
+    Added,
+    /// Its owner has another role.
+    Role(super::Role),
+    /// It is gone, or has another password: whoever is logged in has to prove it again.
+    Revoked,
+}
+
 /// What a visitor may ask.
 const FOR_VISITORS: [&str; 5] = ["/help", "/login", "/ping", "/standard", "/time"];
 
@@ -173,6 +184,47 @@ impl Hub {
         let text = format!("⛔ {name} has logged in elsewhere. This connection is closed.");
         self.tell(holder, &text, now, out);
         self.handle_eviction(holder, Departure::Replaced, now, out);
+    }
+
+    /// Somebody changed an account other than by the commands of its owner.
+    pub fn handle_account_change(
+        &mut self,
+        name: &UserName,
+        change: AccountChange,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let Some((conn, session)) = self.users.find(name.as_str()) else { return };
+        match (change, session.is_logged_in()) {
+            (AccountChange::Added, false) => {
+                let address = session.address;
+                if self.make_temporary(conn, name).is_none() {
+                    return;
+                }
+                let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
+                let text = format!(
+                    "The name {name} belongs to an account now: you are {guest}. Send /login with \
+                     the password to be {name}."
+                );
+                self.tell(conn, &text, now, out);
+                let text = renamed(name.as_str(), guest.as_str());
+                self.notify_rooms(conn, Change::Renamed, &text, now, out);
+                out.effects.push_back(Effect::Release { name: name.clone() });
+                out.events.push(Event::Renamed { conn, address, old: name.clone(), name: guest });
+            }
+            (AccountChange::Role(role), true) => {
+                if let Some(session) = self.users.get_mut(conn) {
+                    session.extras_mut().role = role;
+                }
+                self.tell(conn, &format!("You are {} now.", role.one()), now, out);
+            }
+            (AccountChange::Revoked, true) => {
+                let text = "⛔ Your account was changed. Connect again and log in.";
+                self.tell(conn, text, now, out);
+                self.handle_eviction(conn, Departure::Replaced, now, out);
+            }
+            _ => {}
+        }
     }
 
     /// Something that a user asked of the accounts is decided.

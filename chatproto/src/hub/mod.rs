@@ -68,6 +68,7 @@ pub use archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Place, Sele
 pub use builder::HubBuilder;
 pub use control::{Ban, BanTarget};
 pub use event::{Act, Departure, Event};
+pub use login::AccountChange;
 pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};
@@ -285,17 +286,6 @@ impl Hub {
     pub fn handle_eviction(&mut self, conn: ConnId, reason: Departure, now: Now, out: &mut Output) {
         self.depart(conn, reason, now, out);
         out.close(conn);
-    }
-
-    /// The peer of a user will send nothing more, and the effect that it waits for takes too long:
-    /// it is waited for no longer, and the connection closed. (For one who has no name yet that is
-    /// the business of [`Hub::handle_deadline`].)
-    pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
-        let is_overdue =
-            |session: &users::Session| session.phase == Phase::Registered && session.waits_for != 0;
-        if self.users.get(conn).is_some_and(is_overdue) {
-            self.handle_eviction(conn, Departure::Left, now, out);
-        }
     }
 
     /// A connection that is being closed has been sent everything and only waits for its peer's

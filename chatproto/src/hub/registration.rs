@@ -126,6 +126,19 @@ impl Hub {
         self.refuse(conn, "", &reason, now, out);
     }
 
+    /// The peer will send nothing more, and the effect that it waits for takes too long: it is waited
+    /// for no longer, and the connection closed.
+    pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let Some(session) = self.users.get(conn).filter(|session| session.waits_for != 0) else {
+            return;
+        };
+        if session.phase == Phase::Claiming {
+            self.refuse(conn, "", UNCHECKED, now, out);
+        } else {
+            self.handle_eviction(conn, Departure::Left, now, out);
+        }
+    }
+
     /// The peer ended its name with a line feed after all: it is a stream peer (B2).
     pub fn handle_late_line_feed(&mut self, conn: ConnId) {
         if let Some(session) = self.users.get_mut(conn) {
@@ -133,7 +146,8 @@ impl Hub {
         }
     }
 
-    /// An effect finished. Returns its connection if that still exists: its input may go on.
+    /// An effect finished. Returns its connection if that still exists and waits for no other effect:
+    /// its input may go on.
     pub fn handle_completion(
         &mut self,
         token: Token,
@@ -171,11 +185,10 @@ impl Hub {
                 };
                 self.refuse(conn, &name, &reason, now, out);
             }
-            _ if !matches!(phase, Phase::Registered | Phase::Visitor) => {}
             completion if is_renaming => self.rename(conn, completion, now, out),
             completion => self.complete(conn, completion, now, out),
         }
-        Some(conn)
+        (!self.is_waiting(conn)).then_some(conn)
     }
 
     /// Tells a user what became of what it asked.

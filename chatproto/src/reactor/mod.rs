@@ -489,15 +489,15 @@ impl Reactor {
         hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
         self.hand_out(hub, since);
-        self.decide_claims();
+        self.ask_accounts();
         for event in self.out.take_events() {
             shared.observe(&event);
         }
     }
 
-    /// Decides about names, as far as that needs no waiting. (A claim is in nobody's way meanwhile:
-    /// the name is held.)
-    fn decide_claims(&mut self) {
+    /// Asks the accounts what is for them, and whether claimed names are reserved. (A claim is in
+    /// nobody's way meanwhile: the name is held.)
+    fn ask_accounts(&mut self) {
         while let Some(effect) = self.out.next_effect() {
             let decided = match &effect {
                 Effect::Claim { token, name, .. } => self.shared.decide(name).map(|c| (*token, c)),

@@ -136,8 +136,10 @@ impl Secure {
             match socket.read(&mut cipher[..most]) {
                 Ok(0) => self.end = Some(End::Closed),
                 Ok(length) => {
-                    self.is_drained = length < most;
+                    let is_all = length < most;
                     let length = self.decrypt(socket, &cipher[..length], plain);
+                    // a record that was cut before may have brought more than there is room for
+                    self.is_drained = is_all && length < plain.len();
                     if length > 0 {
                         return Ok(length);
                     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::accounts::Accounts;
+use crate::accounts::{AccountReply, Accounts};
 use crate::chunk::Budget;
 use crate::error::ServerError;
 use crate::extension::Observer;
@@ -14,7 +14,8 @@ use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
-use crate::workers::Workers;
+use crate::reply::Reply;
+use crate::workers::{Workers, guarded};
 
 use super::clock;
 use super::mail::{Lane, Mail};
@@ -113,6 +114,12 @@ impl Shared {
             (Effect::Release { .. }, ..) if !self.has_directory => {}
             (Effect::History { token, order }, Some(history), _) => {
                 history.order(order, token, self);
+            }
+            (Effect::Account { token, order }, ..) => {
+                let Some(accounts) = &self.accounts else { return };
+                let reply = AccountReply::new(&order, Reply::new(token, self));
+                // a panic drops the reply, which says that the command failed
+                guarded("the accounts", self, || accounts.handle(order, reply));
             }
             (effect, _, Some(workers)) => workers.submit(effect, self),
             (effect, ..) => debug_assert!(false, "nobody to carry out {effect:?}"),

@@ -248,8 +248,8 @@ impl Reactor {
 }
 
 /// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history, and
-/// what is to be done elsewhere to those who do it (but claims, if there are accounts: whether the
-/// name is reserved is not asked under the lock). Returns the objects of the batch, and where those
+/// what is to be done elsewhere to those who do it (but what concerns accounts: they are not asked
+/// under the lock). Returns the objects of the batch, and where those
 /// begin in it that stand aside. To be called under the hub's lock.
 pub(super) fn post(
     shared: &Arc<Shared>,
@@ -269,8 +269,10 @@ pub(super) fn post(
     // under the lock, so that what concerns one name is queued in the hub's order
     for _ in 0..out.effects.len() {
         match out.effects.pop_front() {
-            Some(claim @ Effect::Claim { .. }) if shared.accounts.is_some() => {
-                out.effects.push_back(claim);
+            Some(effect @ (Effect::Claim { .. } | Effect::Account { .. }))
+                if shared.accounts.is_some() =>
+            {
+                out.effects.push_back(effect);
             }
             Some(effect) => shared.carry_out(effect),
             None => break,

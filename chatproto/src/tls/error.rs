@@ -318,7 +318,9 @@ fn date(time: UnixTime) -> String {
 /// A name of a certificate without what kind of name it is: `DnsName("a.example")`.
 fn bare(presented: &str) -> String {
     let inside = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inside.unwrap_or(presented).trim_matches('"').to_owned()
+    let name = inside.unwrap_or(presented).trim_matches('"');
+    let address = name.parse::<std::net::IpAddr>();
+    address.map_or_else(|_| name.to_owned(), |address| address.to_string())
 }
 
 fn list(names: &[String]) -> String {

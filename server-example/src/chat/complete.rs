@@ -1,19 +1,22 @@
 //! What Tab does: commands after `/` at the beginning of a line, users and rooms as their first
 //! argument, and after `@` the users and rooms that one can write to.
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
 use rustyline::completion::{Completer, Pair};
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 
 use super::connection::Connection;
-use super::line::{Argument, QUIT, TO};
+use super::line::{self, Argument, QUIT, TO};
 use super::roster::{Question, Roster};
+use crate::secret::masked;
 
 /// How long Tab waits for a new list before it makes do with the old one.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -49,6 +52,8 @@ pub(super) struct Completion {
     pub(super) roster: Arc<SharedRoster>,
     /// Knows the rooms that the user is in.
     pub(super) connection: Arc<Connection>,
+    /// Whether a secret is being asked for: all that is typed is one.
+    pub(super) is_asking: Cell<bool>,
     /// Has the questions asked that the roster has.
     pub(super) ask: Box<dyn Fn(&SharedRoster)>,
 }
@@ -62,6 +67,9 @@ impl Completer for Completion {
         pos: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        if self.is_asking.get() || line::has_secret(line) {
+            return Ok((pos, Vec::new()));
+        }
         let Some(word) = Word::at_end_of(&line[..pos]) else { return Ok((pos, Vec::new())) };
         let question = word.kind.question();
         if let Some(question) = question {
@@ -75,8 +83,40 @@ impl Completer for Completion {
     }
 }
 
+/// What is secret is not shown.
+impl Highlighter for Completion {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if self.is_asking.get() {
+            masked(line).into()
+        } else if line::has_secret(line) {
+            line.split_inclusive('\n').map(without_secret).collect::<String>().into()
+        } else {
+            line.into()
+        }
+    }
+
+    fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {
+        self.is_asking.get() || line::has_secret(line)
+    }
+}
+
+/// A line with asterisks for the secret in it.
+fn without_secret(line: &str) -> Cow<'_, str> {
+    match line::secret_at(line) {
+        Some(at) => {
+            let (command, secret) = line.split_at(at);
+            let end = if secret.ends_with('\n') { "\n" } else { "" };
+            let secret = secret.trim_end_matches('\n');
+            // the first character is the space behind the command
+            let space = secret.chars().next().map_or(0, char::len_utf8);
+            let (space, secret) = secret.split_at(space);
+            format!("{command}{space}{}{end}", masked(secret)).into()
+        }
+        None => line.into(),
+    }
+}
+
 impl Helper for Completion {}
-impl Highlighter for Completion {}
 impl Validator for Completion {}
 
 impl Hinter for Completion {
@@ -248,6 +288,20 @@ mod tests {
         check("/to ", 4, ["#Tea ", "\"#green tea\" ", "everyone "]);
         check("/to e", 4, ["everyone "]);
         check("/joining #", 0, []);
+    }
+
+    #[test]
+    fn what_is_secret_is_masked() {
+        for (typed, shown) in [
+            ("/login secret", "/login ******"),
+            (" /LOGIN  \"my secret\"", " /LOGIN ************"),
+            ("/login ", "/login "),
+            ("/passwd old 新", "/passwd ******"),
+            ("/login secret\n", "/login ******\n"),
+            ("hello", "hello"),
+        ] {
+            assert_eq!(without_secret(typed), shown, "{typed}");
+        }
     }
 
     #[test]

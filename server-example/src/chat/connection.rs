@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use chatproto::tls::{ClientTls, TlsError};
 use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
+use zeroize::Zeroizing;
 
 use crate::failure::{Failure, reason};
+use crate::secret::Secret;
 use crate::text::visible;
 use crate::units::Address;
 
 use super::backoff::Backoff;
+use super::line;
 use super::place::{Moved, Place};
 
 /// A connection that lasted so long was a good one: the next attempts begin quickly again.
@@ -33,6 +36,8 @@ pub(super) struct Target {
     pub(super) tls: Option<ClientTls>,
     /// Whether a lost connection is made again.
     pub(super) reconnect: bool,
+    /// For the account that the name may belong to.
+    pub(super) password: Option<Secret>,
 }
 
 /// Where what comes is shown.
@@ -165,15 +170,18 @@ impl Connection {
         let client = target.connect_first()?;
         let place = Mutex::new(Place::new(client.name()));
         let (sender, incoming) = Incoming::split(client);
+        let asked = target.name.clone();
         let now = Instant::now();
         let state = Mutex::new(State {
             phase: Phase::Open,
-            sender: Some(sender),
+            sender: Some(sender.clone()),
             losses: 0,
             heard: now,
             answered: now,
         });
-        Ok((Connection { target, place, state, changed: Condvar::new() }, incoming))
+        let connection = Connection { target, place, state, changed: Condvar::new() };
+        connection.welcomed(&asked, &sender, &incoming.welcome);
+        Ok((connection, incoming))
     }
 
     /// Where the user is, and under which name.
@@ -324,10 +332,11 @@ impl Connection {
             let until = Instant::now() + delay;
             drop(self.wait_until(self.lock(), |_| until, until));
             drop(self.check_open()?);
-            let name = self.place().name().to_owned();
+            let name = self.place().name_to_ask_for().to_owned();
             match self.target.connect(&name) {
                 Ok(client) => {
                     let (sender, incoming) = Incoming::split(client);
+                    self.welcomed(&name, &sender, &incoming.welcome);
                     self.join_again(&sender);
                     let mut state = self.check_open()?;
                     state.sender = Some(sender);
@@ -348,6 +357,18 @@ impl Connection {
                     what = why(&error);
                 }
             }
+        }
+    }
+
+    /// Takes the name that the server has given. If that is a guest's and there is a password, it
+    /// logs in before anything else is sent.
+    fn welcomed(&self, asked: &str, sender: &ClientSender, welcome: &Message) {
+        let is_guest = self.place().welcomed(asked, welcome);
+        if let Some(password) = self.target.password.as_ref().filter(|_| is_guest) {
+            let msg = Zeroizing::new(line::quoted(password.as_str()).into_owned());
+            self.place().sending("/login", &msg);
+            // an error will be found by receiving
+            let _ = sender.send("/login", &msg);
         }
     }
 

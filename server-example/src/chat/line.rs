@@ -39,6 +39,35 @@ pub(super) struct Known<'a> {
 pub(super) const QUIT: &str = "/quit";
 pub(super) const TO: &str = "/to";
 
+/// The commands whose arguments nobody is to see.
+const SECRET: [&str; 5] = ["/admin", "/login", "/passwd", "/register", "/unregister"];
+
+/// Where the secret in a typed line begins, if there is one: behind a command that takes one. In
+/// which case the command is written does not matter: the secret is one all the same.
+pub(super) fn secret_at(line: &str) -> Option<usize> {
+    let indent = line.len() - line.trim_start().len();
+    let command = line[indent..].split(char::is_whitespace).next()?;
+    let is_secret = SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(command));
+    let behind = indent + command.len();
+    (is_secret && behind < line.len()).then_some(behind)
+}
+
+/// Whether there is a secret in what was typed or pasted.
+pub(super) fn has_secret(text: &str) -> bool {
+    text.lines().any(|line| secret_at(line).is_some())
+}
+
+/// What to ask for when a command that takes a secret is typed without one.
+pub(super) fn questions(command: &str) -> &'static [&'static str] {
+    match command {
+        "/admin" => &["Token: "],
+        "/login" | "/unregister" => &["Password: "],
+        "/passwd" => &["Present password: ", "New password: ", "The same again: "],
+        "/register" => &["New password: ", "The same again: "],
+        _ => &[],
+    }
+}
+
 /// What the first argument of a command of the server's is, as far as the client helps with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Argument {
@@ -290,6 +319,28 @@ mod tests {
             ("/help alice smith", "/help", "alice smith"),
         ] {
             assert_eq!(parse(line), send(to, msg), "{line}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_behind_some_commands() {
+        for (line, at) in [
+            ("/login secret", Some(6)),
+            ("  /LOGIN\tsecret", Some(8)),
+            ("/login ", Some(6)),
+            ("/passwd old new", Some(7)),
+            ("/login", None),
+            ("/logins secret", None),
+            ("say /login secret", None),
+            ("/join #login", None),
+            ("", None),
+        ] {
+            assert_eq!(secret_at(line), at, "{line}");
+        }
+        assert!(has_secret("hello\n/admin token\nhello"));
+        assert!(!has_secret("hello\n/list\nhello"));
+        for command in SECRET {
+            assert!(!questions(command).is_empty(), "{command}");
         }
     }
 

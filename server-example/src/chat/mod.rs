@@ -12,12 +12,17 @@ mod place;
 mod roster;
 mod terminal;
 
+use std::env;
 use std::io::{self, IsTerminal};
 
 use crate::cli::ChatOptions;
 use crate::failure::Failure;
+use crate::secret::Secret;
 
 use self::connection::{Connection, Target};
+
+/// Where the password is if no file of it is named.
+const PASSWORD_VARIABLE: &str = "CHATPROTO_PASSWORD";
 
 /// Chats until the user or the end of input ends it.
 pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
@@ -32,11 +37,24 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
     };
     let server = options.server.clone();
     let tls = options.tls.load(server.host())?;
-    let target = Target { name, server, tls, reconnect: !options.no_reconnect };
+    let password = password(options)?;
+    let target = Target { name, server, tls, reconnect: !options.no_reconnect, password };
     let (connection, incoming) = Connection::open(target)?;
     if is_terminal {
         terminal::run(connection, incoming, options.color)
     } else {
         pipe::run(connection, incoming, options.linger.0)
     }
+}
+
+/// The password for the account of the name, if it was given beforehand.
+fn password(options: &ChatOptions) -> Result<Option<Secret>, Failure> {
+    let password = match &options.password_file {
+        Some(path) => Secret::of_file(path, "password")?,
+        None => match env::var_os(PASSWORD_VARIABLE) {
+            Some(value) => Secret::of_variable(value, PASSWORD_VARIABLE)?,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(password))
 }

@@ -40,6 +40,10 @@ pub(super) struct Place {
     joining: VecDeque<Option<String>>,
     /// Whether the user has sent a `/nick`.
     has_sent_nick: bool,
+    /// Whether the user has sent a `/login`.
+    has_sent_login: bool,
+    /// The name that the user asked for, if the server has given a temporary one instead.
+    wanted: Option<String>,
 }
 
 /// What comes of a line.
@@ -74,7 +78,32 @@ impl Place {
             rooms: BTreeSet::new(),
             joining: VecDeque::new(),
             has_sent_nick: false,
+            has_sent_login: false,
+            wanted: None,
         }
+    }
+
+    /// The server has welcomed the user, who asked for a name. It may belong to an account: then the
+    /// user is a guest under another one. Returns whether that is so.
+    pub(super) fn welcomed(&mut self, asked: &str, welcome: &Message) -> bool {
+        let asked = normalise(asked.trim());
+        let guest = welcome.to.rsplit_once('~').map(|(begin, _)| begin);
+        // a long name is cut, to have room for the number
+        let is_guest = welcome.is_from_server()
+            && guest.is_some_and(|begin| asked.starts_with(begin))
+            && *welcome.to != *asked;
+        if is_guest {
+            self.name.clone_from(&welcome.to);
+            self.wanted = Some(asked.into_owned());
+        } else if self.wanted.take().is_some() {
+            self.name = asked.into_owned();
+        }
+        is_guest
+    }
+
+    /// The name to ask for on another connection.
+    pub(super) fn name_to_ask_for(&self) -> &str {
+        self.wanted.as_deref().unwrap_or(&self.name)
     }
 
     /// The user's name as the server knows it.
@@ -145,6 +174,7 @@ impl Place {
         match to {
             "/join" => self.joining.push_back(line::room(msg).map(normal)),
             "/nick" => self.has_sent_nick = true,
+            "/login" => self.has_sent_login = true,
             _ => {}
         }
     }
@@ -176,8 +206,11 @@ impl Place {
         } else if to.starts_with('#') {
             let is_joining = self.joining.iter().flatten().any(|room| room == to);
             if says_closed(msg) && !is_joining { self.lose(to) } else { None }
-        } else if self.has_sent_nick && between(msg, ("You are now ", ".")) == Some(to.as_str()) {
+        } else if self.has_sent_nick && between(msg, ("You are now ", ".")) == Some(to.as_str())
+            || self.has_sent_login && says_logged_in(msg, to)
+        {
             self.name.clone_from(to);
+            self.wanted = None;
             None
         } else if *to != self.name {
             None
@@ -270,6 +303,13 @@ fn says_closed(notice: &str) -> bool {
 /// What stands between the two.
 fn between<'a>(text: &'a str, (head, tail): (&str, &str)) -> Option<&'a str> {
     text.strip_prefix(head)?.strip_suffix(tail)
+}
+
+/// Whether this says that the user has become the owner of the name.
+fn says_logged_in(text: &str, name: &str) -> bool {
+    let behind =
+        text.strip_prefix("You are logged in as ").and_then(|rest| rest.strip_prefix(name));
+    behind.is_some_and(|behind| behind.starts_with(['.', ',']))
 }
 
 #[cfg(test)]
@@ -495,5 +535,29 @@ mod tests {
         let mut place = place();
         type_line(&mut place, "/join #\u{1b}[2J");
         assert_eq!(place.prompt(), "alice #\\u{1b}[2J> ");
+    }
+
+    #[test]
+    fn a_guest_wants_another_name_until_it_is_given() {
+        let welcome = |to: &str| Message::new("SERVER", "0.0.0.0", to, "Welcome!");
+        let mut place = place();
+        assert!(!place.welcomed("alice", &welcome("alice")));
+        assert!(!place.welcomed("alice", &welcome("Everyone")));
+        assert!(!place.welcomed("alice", &welcome("bob~1")));
+        assert!(!place.welcomed("alice~7", &welcome("alice~7")), "that is who they asked for");
+        assert_eq!((place.name(), place.name_to_ask_for()), ("alice", "alice"));
+        assert!(place.welcomed(" alice ", &welcome("alice~7")));
+        assert_eq!((place.name(), place.name_to_ask_for()), ("alice~7", "alice"));
+        hear(&mut place, "alice", "You are logged in as alice.");
+        assert_eq!(place.name(), "alice~7", "nobody has asked for that");
+        place.sending("/login", "secret");
+        hear(&mut place, "alice~7", "❌ Wrong password, or no account of that name.");
+        hear(&mut place, "bob", "You are logged in as alice.");
+        assert_eq!(place.name(), "alice~7");
+        hear(&mut place, "alice", "You are logged in as alice, a moderator. And so on.");
+        assert_eq!((place.name(), place.name_to_ask_for()), ("alice", "alice"));
+        assert!(place.welcomed("alice", &welcome("alice~8")));
+        assert!(!place.welcomed("alice", &welcome("alice")), "the account is gone");
+        assert_eq!((place.name(), place.name_to_ask_for()), ("alice", "alice"));
     }
 }

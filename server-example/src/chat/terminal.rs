@@ -2,6 +2,7 @@
 //! receives, one sends, so that neither a slow server nor a flood of messages gets into the way of
 //! typing.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -11,14 +12,16 @@ use std::time::{Duration, Instant};
 use chatproto::Message;
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
-use rustyline::{CompletionType, Config, Editor, ExternalPrinter};
+use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::raise;
+use zeroize::Zeroizing;
 
 use crate::cli::Color;
 use crate::failure::{Failure, reason};
 use crate::log::no_color;
+use crate::secret;
 
 use super::complete::{Completion, SharedRoster};
 use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
@@ -61,7 +64,11 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     let is_interrupted = Arc::new(AtomicBool::new(false));
     let cannot = |error: io::Error| Failure::Run(format!("cannot start: {}", reason(&error)));
     signal_hook::flag::register(SIGINT, Arc::clone(&is_interrupted)).map_err(cannot)?;
-    let config = Config::builder().completion_type(CompletionType::List).build();
+    // secrets have to be masked where colours are off too; of colours, the editor itself uses none
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .color_mode(ColorMode::Forced)
+        .build();
     let mut editor = Editor::with_history(config, MemHistory::new())?;
 
     let connection = Arc::new(connection);
@@ -84,6 +91,7 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     editor.set_helper(Some(Completion {
         roster: Arc::clone(&roster),
         connection: Arc::clone(&connection),
+        is_asking: Cell::new(false),
         ask: Box::new(move |roster| ask(&asking, roster)),
     }));
 
@@ -125,8 +133,11 @@ fn edit(
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        // a full history is no reason to stop
-        let _ = editor.add_history_entry(&text);
+        let text = Zeroizing::new(text);
+        if !line::has_secret(&text) {
+            // a full history is no reason to stop
+            let _ = editor.add_history_entry(&*text);
+        }
         // what is pasted may have several lines
         for typed in text.lines() {
             match deed(typed, roster, connection) {
@@ -134,6 +145,13 @@ fn edit(
                 Deed::Quit => return Ok(()),
                 Deed::Doubt(why) | Deed::Mistake(why) => println!("{}", style.note(&why)),
                 Deed::Send { to, msg } => {
+                    let msg = match msg.is_empty().then(|| line::questions(&to)) {
+                        None | Some([]) => msg,
+                        Some(questions) => match ask_for_secrets(editor, questions, style)? {
+                            Some(secrets) => secrets,
+                            None => continue,
+                        },
+                    };
                     if to == "/help" {
                         println!("{}", style.note(HELP));
                     }
@@ -148,6 +166,48 @@ fn edit(
         }
     }
     Ok(())
+}
+
+/// Asks for the arguments of a command, which are not shown, and puts them in quotes where they need
+/// some. `None` if the user would rather not say them, or types two different new passwords.
+fn ask_for_secrets(
+    editor: &mut Editor<Completion, MemHistory>,
+    questions: &[&str],
+    style: Style,
+) -> Result<Option<String>, Failure> {
+    if !secret::can_hide() {
+        let why = "this terminal cannot hide what you type: the command takes it as its argument";
+        println!("{}", style.note(why));
+        return Ok(None);
+    }
+    let mut secrets: Vec<Zeroizing<String>> = Vec::new();
+    for question in questions {
+        let set = |editor: &Editor<Completion, MemHistory>, is_asking| {
+            if let Some(helper) = editor.helper() {
+                helper.is_asking.set(is_asking);
+            }
+        };
+        set(editor, true);
+        let typed = editor.readline(*question);
+        set(editor, false);
+        match typed {
+            Ok(typed) => secrets.push(Zeroizing::new(typed)),
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if let [.., new, again] = &secrets[..] {
+        if new != again {
+            println!("{}", style.note("these two are not the same: nothing was sent"));
+            return Ok(None);
+        }
+        secrets.pop();
+    }
+    if secrets.iter().any(|secret| secret.trim().is_empty()) {
+        return Ok(None);
+    }
+    let arguments: Vec<_> = secrets.iter().map(|secret| line::quoted(secret)).collect();
+    Ok(Some(arguments.join(" ")))
 }
 
 /// What the client adds to the server's help.

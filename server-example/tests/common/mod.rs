@@ -278,13 +278,18 @@ impl Script {
 
     /// Welcomes the next client, which must have that name.
     pub fn welcome(&self, name: &str) -> Scripted {
+        self.welcome_as(name, name)
+    }
+
+    /// Welcomes the next client, which must ask for that name, under another one.
+    pub fn welcome_as(&self, name: &str, given: &str) -> Scripted {
         let (mut stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut line = vec![0; name.len() + 1];
         stream.read_exact(&mut line).unwrap();
         assert_eq!(line, format!("{name}\n").as_bytes());
         let mut client = Scripted { stream, input: Vec::new(), decoder: Decoder::new(65_536) };
-        client.say(name, "Welcome");
+        client.say(given, "Welcome");
         client
     }
 }

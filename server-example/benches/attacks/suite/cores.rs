@@ -2,10 +2,11 @@
 //! attackers share the second, where attackers give way. They stand for other machines, whose work
 //! must not look like the server's.
 
+use std::process::Command;
 use std::thread;
 
 use rustix::process::setpriority_process;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 /// Runs something on a thread that has a core and an urgency, if they are given, as has what it
 /// starts.
@@ -35,12 +36,27 @@ fn keep_to(core: usize) {
     let _ = sched_setaffinity(None, &set);
 }
 
+/// Gives this thread the policy SCHED_FIFO: it runs as soon as it can. Whether that is allowed.
+fn be_first() -> bool {
+    let thread = gettid().as_raw_nonzero().to_string();
+    let chrt = Command::new("chrt").args(["--fifo", "--pid", "10", &thread]).output();
+    chrt.is_ok_and(|output| output.status.success())
+}
+
+/// Whether honest clients need not wait for attackers.
+pub(crate) fn are_honest_first() -> bool {
+    thread::spawn(be_first).join().unwrap_or(false)
+}
+
 /// How urgent the work of a thread is, and of what it starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Urgency {
-    /// The server and honest clients: before other programs, if that is allowed, so that these
-    /// disturb the figures less.
+    /// The server: before other programs, if that is allowed, so that these disturb the figures
+    /// less.
     Measured,
+    /// Honest clients, which stand for machines of their own: whoever has something to do is never
+    /// kept from the core by an attacker, if that is allowed.
+    Honest,
     /// Behind what is measured.
     Attacker,
 }
@@ -48,6 +64,11 @@ pub(crate) enum Urgency {
 impl Urgency {
     /// Makes this thread so urgent. Without it the figures are noisier.
     pub(crate) fn take(self) {
+        if let Urgency::Honest = self
+            && be_first()
+        {
+            return;
+        }
         // on Linux this is for the thread alone; only the superuser may ask for less than 0
         let is_allowed = setpriority_process(None, -15).is_ok();
         if let Urgency::Attacker = self {

@@ -60,7 +60,7 @@ impl Honest {
         }
         let writer = thread::spawn({
             let (stopping, sent) = (Arc::clone(&stopping), sent.clone());
-            let place = is_measured.then_some((1, Urgency::Measured));
+            let place = is_measured.then_some((1, Urgency::Honest));
             move || cores::on(place, || write(pairs, &sent, epoch, &stopping))
         });
         Ok(Honest { stopping, sent, writer: Some(writer), readers })
@@ -129,7 +129,7 @@ impl Reader {
         let thread = thread::spawn({
             let (seen, received) = (Arc::clone(&seen), Arc::clone(&received));
             move || {
-                let place = is_measured.then_some((1, Urgency::Measured));
+                let place = is_measured.then_some((1, Urgency::Honest));
                 cores::on(place, || read(&mut input, &rest, (number, epoch), &seen, &received))
             }
         });

@@ -31,7 +31,7 @@ pub(crate) fn main() -> ExitCode {
         }
         Ok(Mode::List) => {
             for attack in attacks::ALL {
-                println!("{}: {}", attack.name, attack.title(false));
+                println!("{}: {}", attack.name, attack.title(attack.size(false)));
             }
             Ok(true)
         }

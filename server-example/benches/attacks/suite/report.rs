@@ -37,7 +37,10 @@ impl Outcome {
     }
 
     fn write_row(&self, text: &mut String, is_small: bool) -> std::fmt::Result {
-        write!(text, "| {} ", self.attack.title(is_small))?;
+        // the least of the rounds, if one of them ran out of time
+        let done = self.samples.iter().map(|sample| sample.done).min();
+        let done = done.unwrap_or(self.attack.size(is_small));
+        write!(text, "| {} ", self.attack.title(done))?;
         if self.samples.is_empty() {
             let why = if self.skipped.is_some() { "skipped" } else { "failed" };
             return writeln!(text, "| {why} | | | | | |");

@@ -45,6 +45,8 @@ pub(crate) struct Sample {
     pub(crate) disturbance: f64,
     /// Messages of honest clients.
     pub(crate) honest: u64,
+    /// How much of its size the attack has done.
+    pub(crate) done: usize,
     /// What the attack found.
     pub(crate) told: String,
 }
@@ -87,8 +89,9 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     let (told, descriptors_peak) =
         watched(server.id(), || on_attackers_core(is_measured, || (attack.run)(&stage)));
     let ended = Instant::now();
-    let told = match told? {
-        Told::Done(told) => told,
+    let (done, told) = match told? {
+        Told::Done(told) => (attack.size(is_small), told),
+        Told::Cut(done, told) => (done, told),
         Told::Skipped(why) => return Ok(Result::Skipped(why)),
     };
     let peak = server.heap()?.peak;
@@ -117,6 +120,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
         settled,
         disturbance: usage.share(),
         honest: 0,
+        done,
         told,
     };
     judge(attack, is_small, &sample)?;

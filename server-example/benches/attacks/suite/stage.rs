@@ -32,6 +32,8 @@ pub(crate) type Backdrop = fn(&Stage) -> Result<(), String>;
 pub(crate) enum Told {
     /// What came of it.
     Done(String),
+    /// The same, when its time was over before it had done so much as it was to do.
+    Cut(usize, String),
     /// It cannot be tried here, for this reason.
     Skipped(String),
 }
@@ -73,11 +75,12 @@ impl Attack {
         Attack { name, what, sizes, heap, run, ..ATTACK }
     }
 
-    pub(crate) fn title(&self, is_small: bool) -> String {
-        self.what.replace("{}", &grouped(self.size(is_small)))
+    /// What it is, when it has done so much.
+    pub(crate) fn title(&self, done: usize) -> String {
+        self.what.replace("{}", &grouped(done))
     }
 
-    fn size(&self, is_small: bool) -> usize {
+    pub(crate) fn size(&self, is_small: bool) -> usize {
         if is_small { self.sizes.1 } else { self.sizes.0 }
     }
 

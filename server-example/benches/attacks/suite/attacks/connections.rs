@@ -76,7 +76,8 @@ fn connect_abort(stage: &Stage) -> Result<Told, String> {
         done += 1;
     }
     let rate = done as f64 / begun.elapsed().as_secs_f64();
-    Ok(Told::Done(format!("{} of them, {} a second", grouped(done), grouped(rate as usize))))
+    let told = format!("{} of them, {} a second", grouped(done), grouped(rate as usize));
+    Ok(if done < stage.size { Told::Cut(done, told) } else { Told::Done(told) })
 }
 
 pub(crate) const DESCRIPTORS: Attack = Attack {

@@ -1,0 +1,533 @@
+//! The accounts as a server uses them (see [`Accounts`]): registering, logging in, changing a password and giving an
+//! account up. Everything that can be refused without work is refused on the caller's thread within
+//! microseconds; what needs Argon2 or the disk is done by the pool.
+
+use std::fmt;
+use std::io;
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc,
+};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use chatproto::{AccountOrder, AccountReply, Accounts, Credentials, Granted, Role, UserName};
+use tracing::error;
+
+use super::directory::{Account, Change, Directory};
+use super::hasher::{Hasher, Memory, Verdict};
+use super::password::{Password, PasswordError};
+use super::pool::Pool;
+use super::throttle::{Origin, Outcome, Refusal, Throttle, Ticket, spoken};
+use crate::store::accounts::{AccountTable, Revision, TableError};
+
+/// How often the data file is asked whether another program has changed an account.
+const POLL: Duration = Duration::from_secs(1);
+/// That an account was used from a known address is noted once in so many milliseconds.
+const NOTED_MS: i64 = 60_000;
+/// As many orders may wait as the threads can do in a few seconds.
+const QUEUE: usize = 128;
+
+/// What users are told, without the beginning that says what was not done.
+const BUSY: &str = "the server is busy with other logins. Try again in a few seconds";
+const WRONG: &str = "wrong password, or no account of that name";
+const NAME_IT: &str = "send /login with that name before the password";
+const UNDER_WAY: &str = "others are logging in from your address or to this account. Try again in \
+                         a few seconds";
+const UNREADABLE: &str =
+    "the account is damaged. Ask an admin of this server to reset its password";
+const FAILED: &str = "something went wrong in the server. Try again";
+const UNENCRYPTED: &str =
+    "This connection is not encrypted: your password could be read on its way.";
+const ENCRYPT: &str = "this server takes passwords over encrypted connections (TLS) alone, so that \
+                       nobody can read yours on its way. Connect with TLS and try again";
+
+/// What comes of an order; an error is the sentence for the user.
+pub(crate) type Reply = Result<Granted, String>;
+
+/// How a book works.
+#[derive(Clone, Debug)]
+pub(crate) struct BookOptions {
+    /// Threads for Argon2.
+    pub(crate) threads: usize,
+    /// Orders that may wait for them. Whoever calls and waits needs more threads than this to have all
+    /// others refused at once.
+    pub(crate) queue: usize,
+    /// Passwords are refused on connections that are not encrypted.
+    pub(crate) require_tls: bool,
+}
+
+impl Default for BookOptions {
+    fn default() -> Self {
+        BookOptions { threads: Pool::default_threads(), queue: QUEUE, require_tls: false }
+    }
+}
+
+/// Why there is no book.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// The accounts cannot be read.
+    Store(rusqlite::Error),
+    /// A thread cannot be started.
+    Thread(io::Error),
+}
+
+/// See the [module's documentation](self).
+#[derive(Debug)]
+pub(crate) struct AccountBook {
+    inner: Arc<Inner>,
+    pool: Pool,
+    watch: Option<Watch>,
+}
+
+/// Time since the book was opened, and Unix milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    since: Duration,
+    unix_ms: i64,
+}
+
+struct Inner {
+    hasher: Hasher,
+    require_tls: bool,
+    /// May be locked under `table`, never the other way round: a lookup does not wait for the disk.
+    directory: RwLock<Directory>,
+    throttle: Mutex<Throttle>,
+    table: Mutex<AccountTable>,
+    clock: Box<dyn Fn() -> Moment + Send + Sync>,
+}
+
+/// The thread that sees what other programs do.
+#[derive(Debug)]
+struct Watch {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl AccountBook {
+    /// Loads the accounts. `changed` is called, on a thread of the book's own, with what another
+    /// program has done to them, at most a second later.
+    pub(crate) fn open(
+        table: AccountTable,
+        options: &BookOptions,
+        changed: impl Fn(&Change) + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let begun = Instant::now();
+        let clock = move || Moment { since: begun.elapsed(), unix_ms: unix_ms() };
+        let mut book = AccountBook::with(table, options, Hasher::new(), Box::new(clock))?;
+        let (stop, stopped) = mpsc::channel();
+        let inner = Arc::clone(&book.inner);
+        let watch = move || {
+            let mut is_failing = false;
+            while stopped.recv_timeout(POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                match inner.refresh() {
+                    Ok(changes) => {
+                        is_failing = false;
+                        changes.iter().for_each(&changed);
+                    }
+                    Err(_) if is_failing => {}
+                    Err(error) => {
+                        is_failing = true;
+                        error!("cannot see whether accounts were changed: {error}");
+                    }
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("accounts-watch".to_owned()).spawn(watch);
+        book.watch = Some(Watch { stop, thread: thread.map_err(OpenError::Thread)? });
+        Ok(book)
+    }
+
+    fn with(
+        mut table: AccountTable,
+        options: &BookOptions,
+        hasher: Hasher,
+        clock: Box<dyn Fn() -> Moment + Send + Sync>,
+    ) -> Result<Self, OpenError> {
+        let directory = Directory::load(&mut table).map_err(OpenError::Store)?;
+        let inner = Inner {
+            hasher,
+            require_tls: options.require_tls,
+            directory: RwLock::new(directory),
+            throttle: Mutex::new(Throttle::new()),
+            table: Mutex::new(table),
+            clock,
+        };
+        let pool = Pool::start(options.threads, options.queue).map_err(OpenError::Thread)?;
+        Ok(AccountBook { inner: Arc::new(inner), pool, watch: None })
+    }
+
+    /// How many accounts there are.
+    pub(crate) fn len(&self) -> usize {
+        self.inner.directory().len()
+    }
+
+    /// When the account of exactly this name was made, in Unix milliseconds: what was kept for the
+    /// name before was somebody else's. In memory.
+    pub(crate) fn created_ms(&self, name: &str) -> Option<i64> {
+        self.inner.directory().get(name).map(|account| account.created_ms)
+    }
+
+    /// Carries out an order. `done` is called exactly once with what came of it: at once, on the
+    /// caller's thread, if it is refused without work, else on a thread of the pool. This itself
+    /// takes microseconds and waits for nothing.
+    pub(crate) fn submit(&self, order: AccountOrder, done: impl FnOnce(Reply) + Send + 'static) {
+        let answer = Answer { is_login: is_login(&order), done: Some(Box::new(done)) };
+        let admitted = match self.inner.admit(&order) {
+            Ok(admitted) => admitted,
+            Err(why) => return answer.give(Err(why)),
+        };
+        let inner = Arc::clone(&self.inner);
+        self.pool.submit(Box::new(move |memory| match memory {
+            Some(memory) => answer.give(inner.carry_out(&order, admitted, memory)),
+            None => {
+                inner.settle(admitted.ticket, Outcome::Nothing);
+                answer.give(Err(BUSY.to_owned()));
+            }
+        }));
+    }
+
+    /// The same, waiting for the outcome.
+    pub(crate) fn ask(&self, order: AccountOrder) -> Reply {
+        let (reply, replied) = mpsc::sync_channel(1);
+        // an error would mean that nobody waits
+        self.submit(order, move |outcome| drop(reply.send(outcome)));
+        replied.recv().expect("an answer is always given")
+    }
+}
+
+impl Accounts for AccountBook {
+    fn is_reserved(&self, name: &UserName) -> bool {
+        self.inner.directory().find(name).is_some()
+    }
+
+    fn handle(&self, order: AccountOrder, reply: AccountReply) {
+        self.submit(order, move |outcome| reply.send(outcome));
+    }
+}
+
+impl Drop for AccountBook {
+    fn drop(&mut self) {
+        if let Some(Watch { stop, thread }) = self.watch.take() {
+            drop(stop);
+            // it says what goes wrong and does not panic
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What is left of an order that may be carried out.
+struct Admitted {
+    password: Password,
+    ticket: Ticket,
+    /// The one that is to be the password.
+    new: Option<Password>,
+}
+
+impl Inner {
+    /// Refuses what can be refused without work.
+    fn admit(&self, order: &AccountOrder) -> Result<Admitted, String> {
+        let (credentials, new) = parts(order)?;
+        if self.require_tls && !credentials.is_secure {
+            return Err(ENCRYPT.to_owned());
+        }
+        let (name, typed) = (&credentials.name, credentials.password.as_str());
+        let said = |why: PasswordError| why.to_string();
+        let is_new = matches!(order, AccountOrder::Register(_));
+        let prepare = |typed, is_new| match is_new {
+            true => Password::new_for(typed, name.as_str()).map_err(said),
+            false => Password::new(typed).map_err(said),
+        };
+        let password = prepare(typed, is_new)?;
+        let new = new.map(|new| prepare(new.as_str(), true)).transpose()?;
+        let origin = Origin::new(credentials.address);
+        let now = (self.clock)().since;
+        let directory = self.directory();
+        let account = directory.find(name);
+        let ticket = if is_new {
+            if let Some(account) = account {
+                return Err(taken(name.as_str(), account.name.as_str()));
+            }
+            self.throttle().register(origin, now)
+        } else {
+            let key = account.map_or(name, |account| &account.name).as_str();
+            let is_known = account.is_some_and(|account| account.knows(origin));
+            self.throttle().try_password(key, origin, is_known, now)
+        };
+        let ticket = ticket.map_err(|refusal| refused(is_new, refusal))?;
+        Ok(Admitted { password, ticket, new })
+    }
+
+    fn carry_out(&self, order: &AccountOrder, admitted: Admitted, memory: &mut Memory) -> Reply {
+        let Admitted { password, ticket, new } = admitted;
+        let (Credentials { name, address, is_secure, .. }, _) = parts(order)?;
+        let account = match order {
+            AccountOrder::Register(_) => self.register(name, &password, ticket, memory)?,
+            _ => self.prove(name, &password, ticket, memory)?,
+        };
+        let known_as = account.name.as_str();
+        if account.name != *name {
+            return Err(format!("that account is called {known_as}: {NAME_IT}"));
+        }
+        match (order, new) {
+            (AccountOrder::ChangePassword(..), Some(new)) => {
+                let hash = self.hasher.hash(&new, memory);
+                self.set_hash(known_as, &account.hash, hash).map_err(unwritten)?;
+            }
+            (AccountOrder::Unregister(_), _) => self.remove(known_as).map_err(unwritten)?,
+            _ => self.note(&account, Origin::new(*address)),
+        }
+        let notice = (!is_secure).then(|| UNENCRYPTED.to_owned());
+        Ok(Granted { role: account.role, notice })
+    }
+
+    fn register(
+        &self,
+        name: &UserName,
+        password: &Password,
+        ticket: Ticket,
+        memory: &mut Memory,
+    ) -> Result<Account, String> {
+        let hash = self.hasher.hash(password, memory);
+        let created_ms = (self.clock)().unix_ms;
+        let added = {
+            let mut table = self.table();
+            table.add(name, &hash, Role::User, created_ms).map(|revision| {
+                let account = Account {
+                    name: name.clone(),
+                    hash: hash.into(),
+                    role: Role::User,
+                    created_ms,
+                    addresses: Vec::new(),
+                    seen_ms: 0,
+                };
+                self.update(revision, |directory| directory.put(account.clone()));
+                account
+            })
+        };
+        // work that others can cause counts
+        let is_done = !matches!(added, Err(TableError::Store(_)));
+        self.settle(ticket, if is_done { Outcome::Success } else { Outcome::Nothing });
+        added.map_err(|why| match why {
+            TableError::Taken(other) => taken(name.as_str(), &other),
+            why => unwritten(why),
+        })
+    }
+
+    /// The account, if this is its password.
+    fn prove(
+        &self,
+        name: &UserName,
+        password: &Password,
+        ticket: Ticket,
+        memory: &mut Memory,
+    ) -> Result<Account, String> {
+        let found = self.directory().find(name).cloned();
+        let stored = found.as_ref().map(|account| &*account.hash);
+        let verdict = self.hasher.verify(password, stored, memory);
+        let is_right = matches!(verdict, Verdict::Right | Verdict::RightButOld);
+        // it may have been given another password, or to somebody else, meanwhile
+        let account = found.filter(|found| {
+            let directory = self.directory();
+            directory.get(found.name.as_str()).is_some_and(|now| now.hash == found.hash)
+        });
+        let Some(mut account) = account else {
+            self.settle(ticket, Outcome::Failure);
+            return Err(WRONG.to_owned());
+        };
+        if verdict == Verdict::Unreadable {
+            self.settle(ticket, Outcome::Nothing);
+            error!(account = %account.name, "the hash of an account's password is not readable");
+            return Err(UNREADABLE.to_owned());
+        }
+        self.settle(ticket, if is_right { Outcome::Success } else { Outcome::Failure });
+        if !is_right {
+            return Err(WRONG.to_owned());
+        }
+        if verdict == Verdict::RightButOld {
+            let hash = self.hasher.hash(password, memory);
+            match self.set_hash(account.name.as_str(), &account.hash, hash.clone()) {
+                Ok(()) => account.hash = hash.into(),
+                Err(why) => drop(unwritten(why)),
+            }
+        }
+        Ok(account)
+    }
+
+    /// Notes where an account was used. That it cannot be is no reason to refuse anything.
+    fn note(&self, account: &Account, origin: Origin) {
+        let now_ms = (self.clock)().unix_ms;
+        if account.knows(origin) && now_ms - account.seen_ms < NOTED_MS {
+            return;
+        }
+        let name = account.name.as_str();
+        let mut table = self.table();
+        match table.seen(name, origin.address(), now_ms) {
+            Ok(kept) => {
+                if let Some(account) = self.directory_mut().get_mut(name) {
+                    account.addresses = kept;
+                    account.seen_ms = now_ms;
+                }
+            }
+            Err(why) => drop(unwritten(why)),
+        }
+    }
+
+    fn set_hash(&self, name: &str, old: &str, hash: String) -> Result<(), TableError> {
+        let now_ms = (self.clock)().unix_ms;
+        let mut table = self.table();
+        let revision = table.set_hash(name, Some(old), &hash, now_ms)?;
+        self.update(revision, |directory| {
+            if let Some(account) = directory.get_mut(name) {
+                account.hash = hash.into();
+            }
+        });
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), TableError> {
+        let mut table = self.table();
+        let revision = table.remove(name)?;
+        self.update(revision, |directory| directory.remove(name));
+        Ok(())
+    }
+
+    /// Follows a change of the table, which the caller has locked.
+    fn update(&self, revision: Revision, change: impl FnOnce(&mut Directory)) {
+        let mut directory = self.directory_mut();
+        change(&mut directory);
+        directory.advance(revision);
+    }
+
+    /// Loads the accounts again if another program has changed them; returns what has changed.
+    fn refresh(&self) -> rusqlite::Result<Vec<Change>> {
+        let mut table = self.table();
+        if table.revision()? == self.directory().revision() {
+            return Ok(Vec::new());
+        }
+        // nobody changes the directory who does not have the table
+        let now = Directory::load(&mut table)?;
+        let changes = now.changes_since(&self.directory());
+        // the old one is taken apart without the lock
+        let before = std::mem::replace(&mut *self.directory_mut(), now);
+        drop(before);
+        Ok(changes)
+    }
+
+    fn settle(&self, ticket: Ticket, outcome: Outcome) {
+        let now = (self.clock)().since;
+        self.throttle().settle(ticket, outcome, now);
+    }
+
+    fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+        self.directory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn table(&self) -> MutexGuard<'_, AccountTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("require_tls", &self.require_tls).finish_non_exhaustive()
+    }
+}
+
+/// Whoever waits for what comes of an order. That is always said, if need be when this is dropped.
+struct Answer {
+    is_login: bool,
+    done: Option<Box<dyn FnOnce(Reply) + Send>>,
+}
+
+impl Answer {
+    /// Says what came of it; an error is why it was not done.
+    fn give(mut self, outcome: Reply) {
+        self.say(outcome);
+    }
+
+    fn say(&mut self, outcome: Reply) {
+        let Some(done) = self.done.take() else { return };
+        // of a login, the server says the reason alone; else it begins with what was not done
+        done(outcome.map_err(|why| match self.is_login {
+            true => format!("{}.", capitalised(&why)),
+            false => format!("{why}."),
+        }));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.say(Err(FAILED.to_owned()));
+    }
+}
+
+fn is_login(order: &AccountOrder) -> bool {
+    matches!(order, AccountOrder::Login(_))
+}
+
+/// The credentials of an order, and the password that is to be set.
+fn parts(order: &AccountOrder) -> Result<(&Credentials, Option<&chatproto::Password>), String> {
+    match order {
+        AccountOrder::Register(credentials)
+        | AccountOrder::Login(credentials)
+        | AccountOrder::Unregister(credentials) => Ok((credentials, None)),
+        AccountOrder::ChangePassword(credentials, new) => Ok((credentials, Some(new))),
+        _ => Err("this server cannot do that".to_owned()),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Why a name cannot be registered.
+fn taken(name: &str, other: &str) -> String {
+    if name == other {
+        format!("there is an account of the name {name} already. If it is yours, send /login")
+    } else {
+        format!("the name looks like {other}, which is somebody's account")
+    }
+}
+
+fn refused(is_registration: bool, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Wait(wait) if is_registration => {
+            format!("too many accounts were made from your address. Try again in {}", spoken(wait))
+        }
+        Refusal::Wait(wait) => {
+            format!("there were too many wrong passwords. Try again in {}", spoken(wait))
+        }
+        Refusal::UnderWay => UNDER_WAY.to_owned(),
+    }
+}
+
+/// Logs why a change was not made; what the user is told of it.
+fn unwritten(why: TableError) -> String {
+    match why {
+        TableError::Taken(_) | TableError::Gone => {
+            "the account has changed meanwhile. Try again".to_owned()
+        }
+        TableError::Store(error) => {
+            error!("an account cannot be written: {error}");
+            "the server cannot write accounts at the moment. Try again later".to_owned()
+        }
+    }
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

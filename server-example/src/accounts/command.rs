@@ -1,0 +1,444 @@
+//! `account`: what an operator does with accounts, on the data file and beside a server that may be
+//! using it, which notices within a second.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use chatproto::name::{lookalike_key, normalise};
+use chatproto::{Role, UserName};
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rustyline::error::ReadlineError;
+use serde_json::json;
+use unicode_width::UnicodeWidthStr as _;
+use zeroize::Zeroizing;
+
+use super::hasher::{Hasher, Memory};
+use super::password::Password;
+use crate::data::DataOptions;
+use crate::failure::{Failure, reason};
+use crate::secret::{self, Secret};
+use crate::stderr;
+use crate::store::accounts::{AccountTable, Revision, StoredAccount, TableError};
+use crate::store::{connect_beside, now_ms};
+use crate::text::{Quoted, visible};
+
+/// Add, list and change accounts; a server that is running notices within a second.
+#[derive(Args, Debug)]
+pub(crate) struct AccountOptions {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Make an account: its name is for whoever has the password
+    ///
+    /// In a terminal the password is asked for twice and not shown; otherwise it is the first line of
+    /// standard input.
+    Add(AddOptions),
+    /// List the accounts: name, role, when made, when last used
+    List(ListOptions),
+    /// Give an account another role
+    Role(RoleOptions),
+    /// Give an account another password, as if its owner had forgotten it
+    ///
+    /// In a terminal the password is asked for twice and not shown; otherwise it is the first line of
+    /// standard input.
+    Reset(ResetOptions),
+    /// Remove an account: its name is free, and what waits for it is gone
+    Remove(RemoveOptions),
+}
+
+#[derive(Args, Debug)]
+struct AddOptions {
+    /// The name, by the rules for user names
+    name: String,
+
+    /// What the account may do
+    #[arg(long, value_name = "ROLE", value_enum, default_value_t = RoleName::User)]
+    role: RoleName,
+
+    /// Make a password and print it
+    #[arg(long)]
+    generate: bool,
+
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Args, Debug)]
+struct ListOptions {
+    /// Print a JSON array: name, role, created, last_seen (RFC 3339, or null)
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Args, Debug)]
+struct RoleOptions {
+    /// The account's name
+    name: String,
+
+    /// What it may do from now on
+    #[arg(value_enum)]
+    role: RoleName,
+
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Args, Debug)]
+struct ResetOptions {
+    /// The account's name
+    name: String,
+
+    /// Make a password and print it
+    #[arg(long)]
+    generate: bool,
+
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Args, Debug)]
+struct RemoveOptions {
+    /// The account's name
+    name: String,
+
+    /// Do not ask whether this is meant
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// A role as one types it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// Speak
+    User,
+    /// Keep order
+    Moderator,
+    /// Give roles as well
+    Admin,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::User => Role::User,
+            RoleName::Moderator => Role::Moderator,
+            RoleName::Admin => Role::Admin,
+        }
+    }
+}
+
+/// Does what was asked for.
+pub(crate) fn run(options: &AccountOptions) -> Result<(), Failure> {
+    match &options.act {
+        Act::Add(options) => add(options),
+        Act::List(options) => list(options),
+        Act::Role(options) => set_role(options),
+        Act::Reset(options) => reset(options),
+        Act::Remove(options) => remove(options),
+    }
+}
+
+fn add(options: &AddOptions) -> Result<(), Failure> {
+    let name = UserName::new(&options.name).map_err(|why| {
+        let shown = visible(&options.name);
+        Failure::Usage(format!("\"{shown}\" cannot be the name of an account: {why}"))
+    })?;
+    let mut table = open(&options.data)?;
+    // before a password is thought of
+    if table.find(name.as_str()).map_err(|error| failed(&table, &error))?.is_some() {
+        return Err(taken(&name, name.as_str()));
+    }
+    let password = new_password(options.generate, name.as_str())?;
+    let hash = Hasher::new().hash(&password, &mut Memory::default());
+    let role = Role::from(options.role);
+    match table.add(&name, &hash, role, now_ms()) {
+        Ok(_) => {}
+        Err(TableError::Taken(other)) => return Err(taken(&name, &other)),
+        Err(TableError::Gone) => unreachable!("an account that is added is there"),
+        Err(TableError::Store(error)) => return Err(failed(&table, &error)),
+    }
+    let sentence = format!("{} is an account now, with the role {role}", Quoted(name.as_str()));
+    tell_with(options.generate.then_some(&password), &sentence)
+}
+
+fn list(options: &ListOptions) -> Result<(), Failure> {
+    let mut table = open(&options.data)?;
+    let (_, accounts) = table.all().map_err(|error| failed(&table, &error))?;
+    let text = if options.json { as_json(&accounts) } else { as_table(&accounts) };
+    write(&text)
+}
+
+fn set_role(options: &RoleOptions) -> Result<(), Failure> {
+    let mut table = open(&options.data)?;
+    let account = find(&mut table, &options.name)?;
+    let role = Role::from(options.role);
+    let outcome = table.set_role(&account.name, role, now_ms());
+    done(&table, &account, outcome)?;
+    tell(&format!("{} is {role} now, and was {}", Quoted(&account.name), account.role))
+}
+
+fn reset(options: &ResetOptions) -> Result<(), Failure> {
+    let mut table = open(&options.data)?;
+    let account = find(&mut table, &options.name)?;
+    let password = new_password(options.generate, &account.name)?;
+    let hash = Hasher::new().hash(&password, &mut Memory::default());
+    let outcome = table.set_hash(&account.name, None, &hash, now_ms());
+    done(&table, &account, outcome)?;
+    let sentence = format!("{} has another password now", Quoted(&account.name));
+    tell_with(options.generate.then_some(&password), &sentence)
+}
+
+fn remove(options: &RemoveOptions) -> Result<(), Failure> {
+    let mut table = open(&options.data)?;
+    let account = find(&mut table, &options.name)?;
+    if !options.yes && !is_meant(&account.name)? {
+        return Err(Failure::Run("nothing was removed".to_owned()));
+    }
+    let outcome = table.remove(&account.name);
+    done(&table, &account, outcome)?;
+    tell(&format!("{} is no account any more", Quoted(&account.name)))
+}
+
+fn open(data: &DataOptions) -> Result<AccountTable, Failure> {
+    Ok(AccountTable::new(connect_beside(&data.needed()?)?))
+}
+
+/// The account of a name, or the sentence that says which there might be.
+fn find(table: &mut AccountTable, typed: &str) -> Result<StoredAccount, Failure> {
+    let name = normalise(typed.trim());
+    if let Some(account) = table.find(&name).map_err(|error| failed(table, &error))? {
+        return Ok(account);
+    }
+    let (_, accounts) = table.all().map_err(|error| failed(table, &error))?;
+    let shown = Quoted(&name);
+    Err(Failure::Usage(match nearest(&name, &accounts) {
+        Some(other) => {
+            format!("there is no account {shown} (one of a similar name is {})", Quoted(other))
+        }
+        None => format!("there is no account {shown} (server-example account list shows all)"),
+    }))
+}
+
+/// The account that was probably meant.
+fn nearest<'a>(name: &str, accounts: &'a [StoredAccount]) -> Option<&'a str> {
+    let key = lookalike_key(name);
+    let similarity = |account: &'a StoredAccount| {
+        let similarity = strsim::jaro_winkler(&key, &lookalike_key(&account.name));
+        (similarity, account.name.as_str())
+    };
+    let nearest = accounts.iter().map(similarity).max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.filter(|(similarity, _)| *similarity > 0.8).map(|(_, name)| name)
+}
+
+/// What became of a change of an account that was there a moment ago.
+fn done(
+    table: &AccountTable,
+    account: &StoredAccount,
+    outcome: Result<Revision, TableError>,
+) -> Result<(), Failure> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(TableError::Store(error)) => Err(failed(table, &error)),
+        Err(TableError::Gone | TableError::Taken(_)) => {
+            Err(Failure::Run(format!("{} is no account any more", Quoted(&account.name))))
+        }
+    }
+}
+
+fn failed(table: &AccountTable, error: &rusqlite::Error) -> Failure {
+    table.explain(error).into()
+}
+
+fn taken(name: &UserName, other: &str) -> Failure {
+    let name = Quoted(name.as_str());
+    Failure::Run(if *name.0 == *other {
+        format!("there is an account {name} already (account reset gives it another password)")
+    } else {
+        format!("{name} looks like {}, which is an account already", Quoted(other))
+    })
+}
+
+/// The password for an account: made, asked for, or read.
+fn new_password(generate: bool, name: &str) -> Result<Password, Failure> {
+    if generate {
+        return Password::generate()
+            .map_err(|error| Failure::Run(format!("the system has no random numbers: {error}")));
+    }
+    if !io::stdin().is_terminal() {
+        let typed = Secret::of_input("password")?;
+        return Password::new_for(typed.as_str(), name).map_err(|why| {
+            Failure::Usage(format!("{why} (one is the first line of standard input)"))
+        });
+    }
+    if !secret::can_hide() {
+        return Err(Failure::Usage(
+            "this terminal cannot hide what is typed: give the password on standard input, or have \
+             one made with --generate"
+                .to_owned(),
+        ));
+    }
+    loop {
+        let typed = secret::ask("New password: ")?.ok_or(Failure::Interrupted)?;
+        let password = match Password::new_for(typed.as_str(), name) {
+            Ok(password) => password,
+            Err(why) => {
+                stderr::say(format_args!("{why}"));
+                continue;
+            }
+        };
+        if secret::ask("The same again: ")?.ok_or(Failure::Interrupted)? == typed {
+            return Ok(password);
+        }
+        stderr::say(format_args!("that was not the same"));
+    }
+}
+
+/// Asks whether an account is to be removed.
+fn is_meant(name: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage("say --yes if the account is to be removed".to_owned()));
+    }
+    let question = format!("Remove {} and what waits for it? [y/N] ", Quoted(name));
+    let answer = rustyline::DefaultEditor::new()?.readline(&question);
+    match answer {
+        Ok(answer) => Ok(matches!(&*answer.trim().to_lowercase(), "y" | "yes")),
+        Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn as_table(accounts: &[StoredAccount]) -> String {
+    let width = accounts.iter().map(|account| account.name.width()).max().unwrap_or(0).max(4);
+    let mut text =
+        format!("NAME{}  ROLE       CREATED           LAST SEEN\n", " ".repeat(width - 4));
+    for account in accounts {
+        let fill = " ".repeat(width - account.name.width());
+        let (name, role) = (visible(&account.name), account.role.to_string());
+        let created = local(account.created_ms);
+        let seen = account.seen_ms.map_or_else(|| "never".to_owned(), local);
+        text += &format!("{name}{fill}  {role:<9}  {created:<16}  {seen}\n");
+    }
+    text
+}
+
+fn as_json(accounts: &[StoredAccount]) -> String {
+    let rows = accounts.iter().map(|account| {
+        json!({
+            "name": account.name,
+            "role": account.role.to_string(),
+            "created": utc(account.created_ms),
+            "last_seen": account.seen_ms.map(utc),
+        })
+    });
+    let rows = serde_json::Value::from_iter(rows);
+    format!("{rows:#}\n")
+}
+
+fn moment(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn local(ms: i64) -> String {
+    moment(ms).to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
+fn utc(ms: i64) -> String {
+    moment(ms).to_string()
+}
+
+/// Says what was done.
+fn tell(sentence: &str) -> Result<(), Failure> {
+    write(&format!("{sentence}\n"))
+}
+
+/// The same with a password that was made: that alone is on standard output, for scripts.
+fn tell_with(made: Option<&Password>, sentence: &str) -> Result<(), Failure> {
+    let Some(password) = made else { return tell(sentence) };
+    stderr::say(format_args!("{sentence}; its password:"));
+    let mut line = Zeroizing::new(String::with_capacity(password.as_str().len() + 1));
+    line.push_str(password.as_str());
+    line.push('\n');
+    write(&line)
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        Failure::Run(format!("cannot write to standard output: {}", reason(&error)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str, role: Role, seen_ms: Option<i64>) -> StoredAccount {
+        StoredAccount {
+            name: name.to_owned(),
+            hash: "hash".to_owned(),
+            role,
+            created_ms: 1_764_236_607_250,
+            changed_ms: 1_764_236_607_250,
+            seen_ms,
+            addresses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn lists_are_for_people_and_for_programs() {
+        let accounts = [
+            account("alice", Role::Admin, None),
+            account("你好", Role::User, Some(1_764_236_700_000)),
+        ];
+        let table = as_table(&accounts);
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines[0], "NAME   ROLE       CREATED           LAST SEEN");
+        assert!(lines[1].starts_with("alice  admin      2025-11-2"), "{table}");
+        assert!(lines[1].ends_with("  never"), "{table}");
+        assert!(lines[2].starts_with("你好   user       2025-11-2"), "{table}");
+        let json: serde_json::Value = serde_json::from_str(&as_json(&accounts)).unwrap();
+        assert_eq!(
+            json,
+            json!([
+                {
+                    "name": "alice",
+                    "role": "admin",
+                    "created": "2025-11-27T09:43:27.25Z",
+                    "last_seen": null,
+                },
+                {
+                    "name": "你好",
+                    "role": "user",
+                    "created": "2025-11-27T09:43:27.25Z",
+                    "last_seen": "2025-11-27T09:45:00Z",
+                },
+            ])
+        );
+        assert!(!as_json(&accounts).contains("hash"));
+        assert_eq!(as_json(&[]), "[]\n");
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested() {
+        let accounts = ["alice", "bob", "carol jones"].map(|name| account(name, Role::User, None));
+        for (typed, meant) in [
+            ("Alice", Some("alice")),
+            ("alcie", Some("alice")),
+            ("carol", Some("carol jones")),
+            ("zacharias", None),
+        ] {
+            assert_eq!(nearest(typed, &accounts), meant, "{typed}");
+        }
+        assert_eq!(nearest("alice", &[]), None);
+    }
+}

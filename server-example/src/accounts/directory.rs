@@ -1,0 +1,154 @@
+//! Who has an account, in memory: a name is looked up without touching the disk. It is loaded from
+//! the [`AccountTable`] and kept in step with it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use chatproto::name::lookalike_key;
+use chatproto::{Role, UserName};
+
+use super::throttle::Origin;
+use crate::store::accounts::{AccountTable, Revision, StoredAccount};
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) name: UserName,
+    /// A PHC string.
+    pub(crate) hash: Box<str>,
+    pub(crate) role: Role,
+    /// Unix milliseconds.
+    pub(crate) created_ms: i64,
+    /// Where it was used last, the same as [`Origin::address`].
+    pub(crate) addresses: Vec<IpAddr>,
+    /// When that was noted last; Unix milliseconds.
+    pub(crate) seen_ms: i64,
+}
+
+/// What another program has done to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Added(UserName),
+    /// The account has another role.
+    Role(UserName, Role),
+    /// The account has another password: whoever is logged in may not be the owner.
+    Password(UserName),
+    /// The account is gone: whoever is logged in has no right to the name any more.
+    Removed(UserName),
+}
+
+/// See the [module's documentation](self).
+#[derive(Debug)]
+pub(crate) struct Directory {
+    accounts: HashMap<Box<str>, Account>,
+    /// Each account's key before its name. The keys are made anew when the directory is loaded, as
+    /// an update of the library may have changed what looks alike.
+    keys: BTreeSet<(Box<str>, Box<str>)>,
+    revision: Revision,
+}
+
+impl Directory {
+    /// What the table has.
+    pub(crate) fn load(table: &mut AccountTable) -> rusqlite::Result<Self> {
+        let (revision, stored) = table.all()?;
+        let (accounts, keys) = (HashMap::with_capacity(stored.len()), BTreeSet::new());
+        let mut directory = Directory { accounts, keys, revision };
+        stored.into_iter().filter_map(Account::of).for_each(|account| directory.put(account));
+        Ok(directory)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The account of a name: with this very name, else one that looks like it.
+    pub(crate) fn find(&self, name: &UserName) -> Option<&Account> {
+        self.accounts.get(name.as_str()).or_else(|| self.find_alike(name.as_str()))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Account> {
+        self.accounts.get(name)
+    }
+
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Account> {
+        self.accounts.get_mut(name)
+    }
+
+    pub(crate) fn put(&mut self, account: Account) {
+        let name: Box<str> = account.name.as_str().into();
+        self.keys.insert((lookalike_key(&name).into(), name.clone()));
+        self.accounts.insert(name, account);
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.accounts.remove(name);
+        self.keys.remove(&(lookalike_key(name).into(), name.into()));
+    }
+
+    /// A change of our own was made. If it does not follow the revision that this directory has, then
+    /// others came between, and the directory stays behind until it is loaded again.
+    pub(crate) fn advance(&mut self, revision: Revision) {
+        if revision.follows(self.revision) {
+            self.revision = revision;
+        }
+    }
+
+    /// What has changed from another directory to this one.
+    pub(crate) fn changes_since(&self, before: &Directory) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for account in before.accounts.values() {
+            let name = || account.name.clone();
+            match self.get(account.name.as_str()) {
+                None => changes.push(Change::Removed(name())),
+                // removed and made again
+                Some(now) if now.created_ms != account.created_ms => {
+                    changes.extend([Change::Removed(name()), Change::Added(name())]);
+                }
+                Some(now) => {
+                    if now.hash != account.hash {
+                        changes.push(Change::Password(name()));
+                    }
+                    if now.role != account.role {
+                        changes.push(Change::Role(name(), now.role));
+                    }
+                }
+            }
+        }
+        let added = self.accounts.values().filter(|new| before.get(new.name.as_str()).is_none());
+        changes.extend(added.map(|new| Change::Added(new.name.clone())));
+        changes
+    }
+
+    fn find_alike(&self, name: &str) -> Option<&Account> {
+        let key = lookalike_key(name);
+        let (_, found) = self
+            .keys
+            .range((key.as_str().into(), "".into())..)
+            .next()
+            .filter(|(found, _)| **found == *key)?;
+        self.accounts.get(found)
+    }
+}
+
+impl Account {
+    /// `None` if the name is none by today's rules: nobody can ask for it.
+    fn of(stored: StoredAccount) -> Option<Self> {
+        Some(Account {
+            name: UserName::from_bytes(stored.name.as_bytes(), usize::MAX).ok()?,
+            hash: stored.hash.into(),
+            role: stored.role,
+            created_ms: stored.created_ms,
+            addresses: stored.addresses,
+            seen_ms: stored.seen_ms.unwrap_or(0),
+        })
+    }
+
+    /// Whether it was used from there before.
+    pub(crate) fn knows(&self, origin: Origin) -> bool {
+        self.addresses.contains(&origin.address())
+    }
+}

@@ -1,0 +1,129 @@
+//! Where a server keeps its data, and how: the options that `serve` and the commands on the data
+//! share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::store::{Retention, StoreOptions, Sync};
+use crate::units::{Age, SizeOrOff};
+
+/// What `--data` says instead of a directory if nothing is kept.
+const NONE: &str = "none";
+
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct DataOptions {
+    /// Directory of the server's data, or none, which keeps nothing [default: chatproto in the
+    /// user's directory for data, such as ~/.local/share/chatproto]
+    #[arg(long, value_name = "DIR|none", env = "CHATPROTO_DATA")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// How long messages are kept, and how safely.
+#[allow(dead_code)] // `serve` does not keep any yet
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "History")]
+pub(crate) struct KeepingOptions {
+    /// When a message is on the disk, and what /sync promises
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Sync::Full, env = "CHATPROTO_HISTORY_SYNC")]
+    pub(crate) history_sync: Sync,
+
+    /// How long messages are kept, such as 90d [default: for good]
+    #[arg(long, value_name = "AGE", env = "CHATPROTO_HISTORY_KEEP")]
+    pub(crate) history_keep: Option<Age>,
+
+    /// The oldest messages go when all data has more bytes than this, or off
+    #[arg(long, value_name = "SIZE|off", default_value_t = default_size(), env = "CHATPROTO_HISTORY_MAX")]
+    pub(crate) history_max: SizeOrOff,
+}
+
+fn default_size() -> SizeOrOff {
+    SizeOrOff(Some(10 << 30))
+}
+
+#[allow(dead_code)]
+impl KeepingOptions {
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            sync: self.history_sync,
+            retention: Retention {
+                keep: self.history_keep.map(|age| age.0),
+                max_bytes: self.history_max.0,
+            },
+        }
+    }
+}
+
+impl DataOptions {
+    /// The directory; `None` if nothing is kept.
+    ///
+    /// # Errors
+    /// None was named, and the user has no home.
+    pub(crate) fn directory(&self) -> Result<Option<PathBuf>, Failure> {
+        match &self.data {
+            Some(data) if data.as_os_str() == NONE => Ok(None),
+            Some(data) if data.as_os_str().is_empty() => {
+                Err(Failure::Usage("--data needs a directory, or none".to_owned()))
+            }
+            Some(data) => Ok(Some(data.clone())),
+            None => default_directory().map(Some),
+        }
+    }
+
+    /// The directory, for a command that is of no use without.
+    pub(crate) fn needed(&self) -> Result<PathBuf, Failure> {
+        self.directory()?.ok_or_else(|| {
+            Failure::Usage(
+                "with --data none nothing is kept: name the server's data directory".to_owned(),
+            )
+        })
+    }
+}
+
+fn default_directory() -> Result<PathBuf, Failure> {
+    use etcetera::BaseStrategy;
+    match etcetera::base_strategy::choose_native_strategy() {
+        Ok(strategy) => Ok(strategy.data_dir().join("chatproto")),
+        Err(_) => Err(Failure::Usage(
+            "there is no home directory to keep data in: name one with --data DIR, or keep nothing with \
+             --data none"
+                .to_owned(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_or_none() {
+        let of = |data: &str| DataOptions { data: Some(data.into()) };
+        assert_eq!(of("/srv/chat").directory(), Ok(Some("/srv/chat".into())));
+        assert_eq!(of("./none").directory(), Ok(Some("./none".into())));
+        assert_eq!(of("none").directory(), Ok(None));
+        assert!(of("none").needed().is_err());
+        assert!(of("").directory().is_err());
+    }
+
+    #[test]
+    fn everything_is_kept_up_to_ten_gibibytes_unless_told_otherwise() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            keeping: KeepingOptions,
+        }
+        let of = |line: &str| {
+            let line = <Line as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+            line.keeping.store_options()
+        };
+        let options = of("serve");
+        assert_eq!(options.sync, Sync::Full);
+        assert_eq!(options.retention, Retention { keep: None, max_bytes: Some(10 << 30) });
+        let options = of("serve --history-sync normal --history-keep 90d --history-max off");
+        assert_eq!(options.sync, Sync::Normal);
+        let keep = Some(std::time::Duration::from_secs(90 * 24 * 60 * 60));
+        assert_eq!(options.retention, Retention { keep, max_bytes: None });
+    }
+}

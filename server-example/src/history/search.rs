@@ -1,0 +1,125 @@
+//! `history search`: messages by their words.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::data::DataOptions;
+use crate::failure::Failure;
+use crate::store::{Kept, Search};
+use crate::text::visible;
+
+use super::{ConversationOptions, Progress, say, time};
+
+/// Characters of a message that are shown.
+const SHOWN: usize = 160;
+/// … and how many of them before the first word that was looked for.
+const LEAD: usize = 40;
+
+/// Find messages by their words.
+///
+/// A message is found if it has all of the words, in whatever case and with or without accents. Words
+/// in one argument have to stand together ("green tea"); a star stands for any ending (tea*). The
+/// newest are shown, oldest first, a line each: id, time, conversation, sender and text.
+#[derive(Args, Debug)]
+pub(crate) struct SearchOptions {
+    /// What to look for
+    #[arg(required = true, value_name = "WORDS")]
+    words: Vec<String>,
+
+    #[command(flatten)]
+    conversation: ConversationOptions,
+
+    /// Show no more messages than this
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    most: u32,
+
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+pub(crate) fn run(options: &SearchOptions) -> Result<(), Failure> {
+    if !options.words.iter().any(|word| word.contains(char::is_alphanumeric)) {
+        return Err(Failure::Usage("there is no word in what to look for".to_owned()));
+    }
+    let mut search = Search::open(&options.data.needed()?)?;
+    let progress = Progress::new("indexing");
+    loop {
+        let step = search.catch_up()?;
+        progress.show(step.done, step.all);
+        if step.done >= step.all {
+            break;
+        }
+    }
+    drop(progress);
+    let name = options.conversation.name();
+    let found = search.find(&options.words, name.as_deref(), options.most as usize)?;
+    if found.is_empty() {
+        return Err(Failure::Run("nothing found".to_owned()));
+    }
+    let mut lines = String::new();
+    for kept in &found {
+        let _ = writeln!(lines, "{}", line(kept, &options.words));
+    }
+    say(lines.trim_end())
+}
+
+fn line(kept: &Kept, words: &[String]) -> String {
+    let object: Value = serde_json::from_str(&kept.entry.object).unwrap_or_default();
+    let sender = object["from"]["name"].as_str().unwrap_or_default();
+    let text = object["msg"].as_str().unwrap_or_default();
+    let conversation = kept.conversation.replace('\t', " – ");
+    format!(
+        "{}  {}  {}  {}: {}",
+        kept.entry.id,
+        time(kept.entry.at_ms),
+        visible(&conversation),
+        visible(sender),
+        visible(&snippet(text, words))
+    )
+}
+
+/// A part of a text with the first of the words in it.
+fn snippet(text: &str, words: &[String]) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= SHOWN {
+        return text.to_owned();
+    }
+    let folded: Vec<char> = chars.iter().map(|c| c.to_lowercase().next().unwrap_or(*c)).collect();
+    let at = words.iter().filter_map(|word| {
+        let word: Vec<char> = word.trim_end_matches('*').to_lowercase().chars().collect();
+        folded.windows(word.len().max(1)).position(|part| part == word)
+    });
+    let start = at.min().unwrap_or(0).saturating_sub(LEAD);
+    let end = (start + SHOWN).min(chars.len());
+    let start = end - SHOWN;
+    let mut part: String = chars[start..end].iter().collect();
+    if start > 0 {
+        part.insert(0, '…');
+    }
+    if end < chars.len() {
+        part.push('…');
+    }
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_shown_where_the_word_is() {
+        let words = ["Needle".to_owned()];
+        assert_eq!(snippet("a needle", &words), "a needle");
+        let hay = "hay ".repeat(100);
+        let text = format!("{hay}needle {hay}");
+        let shown = snippet(&text, &words);
+        assert_eq!(shown.chars().count(), SHOWN + 2);
+        assert!(shown.starts_with('…') && shown.ends_with('…') && shown.contains("hay needle hay"));
+        let shown = snippet(&text, &["no".to_owned()]);
+        assert!(shown.starts_with("hay hay") && shown.ends_with('…'));
+        let shown = snippet(&format!("{hay}needle"), &words);
+        assert!(shown.starts_with('…') && shown.ends_with("hay needle"));
+    }
+}

@@ -1,0 +1,405 @@
+//! The accounts as the data file has them. Each change is one transaction, on disk when it returns,
+//! and raises a number by which other programs on the same file see that something has changed.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use chatproto::name::lookalike_key;
+use chatproto::{Role, UserName};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior,
+};
+
+use super::error::StoreError;
+
+/// How many addresses are kept of an account: those where it was used last.
+const ADDRESSES: i64 = 10;
+
+/// The accounts over a connection of its own.
+#[derive(Debug)]
+pub(crate) struct AccountTable {
+    connection: Connection,
+}
+
+/// An account as it is stored. Times are Unix milliseconds, UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredAccount {
+    pub(crate) name: String,
+    /// A PHC string.
+    pub(crate) hash: String,
+    /// One that this program does not know gives no rights.
+    pub(crate) role: Role,
+    pub(crate) created_ms: i64,
+    /// When the password or the role was changed last.
+    pub(crate) changed_ms: i64,
+    /// When somebody logged in last.
+    pub(crate) seen_ms: Option<i64>,
+    /// Where it was used last.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum TableError {
+    /// There is an account of that name, or one that looks like it: this one.
+    Taken(String),
+    /// There is no such account, or it has changed meanwhile.
+    Gone,
+    /// The data file cannot be read or written.
+    Store(rusqlite::Error),
+}
+
+/// A change that was made: the number that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Revision(i64);
+
+impl Revision {
+    /// Whether this is the change behind the other one, with none of somebody else's between.
+    pub(crate) fn follows(self, other: Revision) -> bool {
+        self.0 == other.0 + 1
+    }
+}
+
+impl AccountTable {
+    /// Over a connection to the data file, whose schema is up to date.
+    pub(crate) fn new(connection: Connection) -> Self {
+        AccountTable { connection }
+    }
+
+    /// What SQLite refused to do with this table, and what to do about it.
+    pub(crate) fn explain(&self, error: &rusqlite::Error) -> StoreError {
+        let path = self.connection.path().unwrap_or_default();
+        StoreError::of_sqlite(Path::new(path), error)
+    }
+
+    /// The number of the last change.
+    pub(crate) fn revision(&self) -> rusqlite::Result<Revision> {
+        revision(&self.connection)
+    }
+
+    /// Every account by name, and the revision that this is.
+    pub(crate) fn all(&mut self) -> rusqlite::Result<(Revision, Vec<StoredAccount>)> {
+        // what is read is of one moment
+        let transaction = self.connection.transaction()?;
+        let revision = revision(&transaction)?;
+        let mut accounts = transaction
+            .prepare(&format!("SELECT {COLUMNS} FROM account ORDER BY name"))?
+            .query_map((), read)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        for account in &mut accounts {
+            account.addresses = addresses(&transaction, &account.name)?;
+        }
+        Ok((revision, accounts))
+    }
+
+    /// The account with exactly this name.
+    pub(crate) fn find(&self, name: &str) -> rusqlite::Result<Option<StoredAccount>> {
+        let sql = format!("SELECT {COLUMNS} FROM account WHERE name = ?1");
+        let found = self.connection.prepare_cached(&sql)?.query_row((name,), read).optional()?;
+        let Some(mut account) = found else { return Ok(None) };
+        account.addresses = addresses(&self.connection, name)?;
+        Ok(Some(account))
+    }
+
+    /// Adds an account.
+    pub(crate) fn add(
+        &mut self,
+        name: &UserName,
+        hash: &str,
+        role: Role,
+        now_ms: i64,
+    ) -> Result<Revision, TableError> {
+        let key = lookalike_key(name.as_str());
+        self.change(|transaction| {
+            let added = transaction.prepare_cached(
+                "INSERT INTO account (name, key, hash, role, created_ms, changed_ms) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+            )?;
+            let added = { added }.execute((name.as_str(), &key, hash, role.to_string(), now_ms));
+            match added {
+                Ok(_) => Ok(()),
+                Err(error) if is_constraint(&error) => {
+                    let sql = "SELECT name FROM account WHERE name = ?1 OR key = ?2";
+                    let other = transaction.query_row(sql, (name.as_str(), &key), |row| row.get(0));
+                    Err(TableError::Taken(other?))
+                }
+                Err(error) => Err(error.into()),
+            }
+        })
+    }
+
+    /// Gives an account another password. If `old` is given, the hash must still be that one.
+    pub(crate) fn set_hash(
+        &mut self,
+        name: &str,
+        old: Option<&str>,
+        hash: &str,
+        now_ms: i64,
+    ) -> Result<Revision, TableError> {
+        let sql = "UPDATE account SET hash = ?2, changed_ms = ?4 \
+                   WHERE name = ?1 AND (?3 IS NULL OR hash = ?3)";
+        self.change(|transaction| {
+            one(transaction.prepare_cached(sql)?.execute((name, hash, old, now_ms))?)
+        })
+    }
+
+    /// Gives an account another role.
+    pub(crate) fn set_role(
+        &mut self,
+        name: &str,
+        role: Role,
+        now_ms: i64,
+    ) -> Result<Revision, TableError> {
+        let sql = "UPDATE account SET role = ?2, changed_ms = ?3 WHERE name = ?1";
+        self.change(|transaction| {
+            one(transaction.prepare_cached(sql)?.execute((name, role.to_string(), now_ms))?)
+        })
+    }
+
+    /// Removes an account, and what waits for it: who has the name next is somebody else.
+    pub(crate) fn remove(&mut self, name: &str) -> Result<Revision, TableError> {
+        self.change(|transaction| {
+            transaction.execute("DELETE FROM account_address WHERE account = ?1", (name,))?;
+            transaction.execute("DELETE FROM mailbox WHERE account = ?1", (name,))?;
+            one(transaction.execute("DELETE FROM account WHERE name = ?1", (name,))?)
+        })
+    }
+
+    /// Notes that an account was used from an address; returns the addresses that are kept. It may be
+    /// forgotten if the machine fails within the next seconds, and is no change that others need to
+    /// see.
+    pub(crate) fn seen(
+        &mut self,
+        name: &str,
+        address: IpAddr,
+        now_ms: i64,
+    ) -> Result<Vec<IpAddr>, TableError> {
+        let synchronous: i64 =
+            self.connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let kept = self.note(name, address, now_ms);
+        self.connection.pragma_update(None, "synchronous", synchronous)?;
+        kept
+    }
+
+    fn note(
+        &mut self,
+        name: &str,
+        address: IpAddr,
+        now_ms: i64,
+    ) -> Result<Vec<IpAddr>, TableError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "UPDATE account SET seen_ms = ?2 WHERE name = ?1";
+        one(transaction.prepare_cached(sql)?.execute((name, now_ms))?)?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO account_address (account, address, seen_ms) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (account, address) DO UPDATE SET seen_ms = excluded.seen_ms",
+            )?
+            .execute((name, address.to_string(), now_ms))?;
+        transaction
+            .prepare_cached(
+                "DELETE FROM account_address WHERE account = ?1 AND address NOT IN \
+                 (SELECT address FROM account_address WHERE account = ?1 \
+                  ORDER BY seen_ms DESC, address = ?2 DESC LIMIT ?3)",
+            )?
+            .execute((name, address.to_string(), ADDRESSES))?;
+        let kept = addresses(&transaction, name)?;
+        transaction.commit()?;
+        Ok(kept)
+    }
+
+    fn change(
+        &mut self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<(), TableError>,
+    ) -> Result<Revision, TableError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        change(&transaction)?;
+        let sql = "INSERT INTO state (key, value) VALUES ('account_revision', 1) \
+                   ON CONFLICT (key) DO UPDATE SET value = value + 1";
+        transaction.prepare_cached(sql)?.execute(())?;
+        let revision = revision(&transaction)?;
+        transaction.commit()?;
+        Ok(revision)
+    }
+}
+
+const COLUMNS: &str = "name, hash, role, created_ms, changed_ms, seen_ms";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
+    Ok(StoredAccount {
+        name: row.get(0)?,
+        hash: row.get(1)?,
+        role: role(&row.get::<_, String>(2)?),
+        created_ms: row.get(3)?,
+        changed_ms: row.get(4)?,
+        seen_ms: row.get(5)?,
+        addresses: Vec::new(),
+    })
+}
+
+fn addresses(connection: &Connection, name: &str) -> rusqlite::Result<Vec<IpAddr>> {
+    let sql = "SELECT address FROM account_address WHERE account = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_map((name,), |row| row.get::<_, String>(0))?;
+    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(found.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// The roles that an account can have, as they are stored.
+const ROLES: [Role; 3] = [Role::User, Role::Moderator, Role::Admin];
+
+fn role(text: &str) -> Role {
+    ROLES.into_iter().find(|role| role.to_string() == text).unwrap_or_default()
+}
+
+fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
+    let sql = "SELECT value FROM state WHERE key = 'account_revision'";
+    let found = connection.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
+    Ok(Revision(found.unwrap_or(0)))
+}
+
+fn one(rows: usize) -> Result<(), TableError> {
+    if rows == 1 { Ok(()) } else { Err(TableError::Gone) }
+}
+
+fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
+}
+
+impl From<rusqlite::Error> for TableError {
+    fn from(error: rusqlite::Error) -> Self {
+        TableError::Store(error)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::schema;
+    use super::*;
+
+    /// A table in memory.
+    pub(crate) fn in_memory() -> AccountTable {
+        let (mut connection, path) = (Connection::open_in_memory().unwrap(), Path::new(":memory:"));
+        schema::migrate(&mut connection, path, schema::Found::Empty).unwrap();
+        AccountTable::new(connection)
+    }
+
+    fn name(text: &str) -> UserName {
+        UserName::new(text).unwrap()
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_account_is_found_as_it_was_added() {
+        let mut table = in_memory();
+        let none = table.revision().unwrap();
+        let first = table.add(&name("alice"), "hash", Role::Moderator, 1_000).unwrap();
+        assert!(first.follows(none));
+        assert_eq!(table.revision().unwrap(), first);
+        let account = StoredAccount {
+            name: "alice".to_owned(),
+            hash: "hash".to_owned(),
+            role: Role::Moderator,
+            created_ms: 1_000,
+            changed_ms: 1_000,
+            seen_ms: None,
+            addresses: Vec::new(),
+        };
+        assert_eq!(table.find("alice").unwrap().as_ref(), Some(&account));
+        assert_eq!(table.find("Alice").unwrap(), None);
+        assert_eq!(table.all().unwrap(), (first, vec![account]));
+    }
+
+    #[test]
+    fn no_two_accounts_look_alike() {
+        let mut table = in_memory();
+        let first = table.add(&name("alice"), "hash", Role::User, 1).unwrap();
+        for other in ["alice", "ALICE", "a1ice"] {
+            let taken = table.add(&name(other), "other", Role::User, 2).unwrap_err();
+            assert!(matches!(taken, TableError::Taken(by) if by == "alice"), "{other}");
+        }
+        assert_eq!(table.revision().unwrap(), first, "nothing has changed");
+    }
+
+    #[test]
+    fn changes_are_of_one_account_that_is_there() {
+        let mut table = in_memory();
+        for account in ["alice", "bob"] {
+            table.add(&name(account), "old", Role::User, 1).unwrap();
+        }
+        table.set_hash("alice", Some("old"), "new", 2).unwrap();
+        let stale = table.set_hash("alice", Some("old"), "newer", 3).unwrap_err();
+        assert!(matches!(stale, TableError::Gone));
+        table.set_hash("alice", None, "newest", 4).unwrap();
+        table.set_role("alice", Role::Admin, 5).unwrap();
+        let alice = table.find("alice").unwrap().unwrap();
+        assert_eq!((&*alice.hash, alice.role, alice.changed_ms), ("newest", Role::Admin, 5));
+        let bob = table.find("bob").unwrap().unwrap();
+        assert_eq!((&*bob.hash, bob.role, bob.changed_ms), ("old", Role::User, 1));
+        assert!(matches!(table.set_role("carol", Role::User, 6), Err(TableError::Gone)));
+        assert!(matches!(table.remove("carol"), Err(TableError::Gone)));
+    }
+
+    #[test]
+    fn who_has_a_name_next_inherits_nothing() {
+        let mut table = in_memory();
+        table.add(&name("alice"), "hash", Role::Admin, 1).unwrap();
+        table.seen("alice", address("192.0.2.7"), 2).unwrap();
+        table
+            .connection
+            .execute("INSERT INTO mailbox VALUES ('alice', 7), ('bob', 7)", ())
+            .unwrap();
+        table.remove("alice").unwrap();
+        table.add(&name("Alice"), "other", Role::User, 3).unwrap();
+        table.remove("Alice").unwrap();
+        table.add(&name("alice"), "another", Role::User, 4).unwrap();
+        let (_, all) = table.all().unwrap();
+        let [alice] = &all[..] else { panic!("{all:?}") };
+        assert_eq!((alice.role, alice.seen_ms, &alice.addresses[..]), (Role::User, None, &[][..]));
+        let sql = "SELECT count(*) FROM mailbox";
+        let waiting: i64 = table.connection.query_row(sql, (), |row| row.get(0)).unwrap();
+        assert_eq!(waiting, 1, "that of bob");
+    }
+
+    #[test]
+    fn the_last_ten_addresses_are_kept() {
+        let mut table = in_memory();
+        table.add(&name("alice"), "hash", Role::User, 1).unwrap();
+        let revision = table.revision().unwrap();
+        table.seen("alice", address("2001:db8::"), 2).unwrap();
+        for number in 0..10 {
+            table.seen("alice", address(&format!("192.0.2.{number}")), 3).unwrap();
+        }
+        let kept = table.seen("alice", address("192.0.2.3"), 4).unwrap();
+        let kept: BTreeSet<_> = kept.into_iter().collect();
+        let last = (0..10).map(|number| address(&format!("192.0.2.{number}")));
+        assert_eq!(kept, last.collect());
+        // of one moment, the one that is noted is kept
+        for number in 10..30 {
+            let noted = address(&format!("192.0.2.{number}"));
+            assert!(table.seen("alice", noted, 4).unwrap().contains(&noted), "{number}");
+        }
+        assert_eq!(table.find("alice").unwrap().unwrap().seen_ms, Some(4));
+        assert_eq!(table.revision().unwrap(), revision, "nobody needs to see that");
+        assert!(matches!(table.seen("bob", address("192.0.2.7"), 5), Err(TableError::Gone)));
+        let sql = "SELECT count(*) FROM account_address WHERE account = 'bob'";
+        let of_bob: i64 = table.connection.query_row(sql, (), |row| row.get(0)).unwrap();
+        assert_eq!(of_bob, 0);
+    }
+
+    #[test]
+    fn a_role_of_a_later_version_gives_no_rights() {
+        let mut table = in_memory();
+        table.add(&name("alice"), "hash", Role::User, 1).unwrap();
+        table.connection.execute("UPDATE account SET role = 'emperor'", ()).unwrap();
+        assert_eq!(table.find("alice").unwrap().unwrap().role, Role::User);
+    }
+}

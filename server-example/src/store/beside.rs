@@ -1,0 +1,62 @@
+//! How a command gets at the data file that a server may be using.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::error::{ErrorKind, Result, StoreError};
+use super::files::{self, Lock};
+use super::{Sync, configure, open_to_write, read_write, schema};
+use crate::text::visible;
+
+/// A connection that may write, whether a server runs on the directory or not. If none does, the file
+/// is made and brought up to date first.
+///
+/// # Errors
+/// As of [`Store::open`](super::Store::open), but for a directory that is in use; and a server that is
+/// running and has a file of another version.
+pub(crate) fn connect_beside(directory: &Path) -> Result<Connection> {
+    let path = files::database(directory);
+    if !is_present(&path) {
+        files::make_directory(directory)?;
+        match Lock::take(directory) {
+            // the lock is held until the file is there
+            Ok(_lock) => prepare(&path)?,
+            Err(error) if error.kind == ErrorKind::Busy => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let connection = open_to_write(&path, Sync::Full)?;
+    if schema::look(&connection, &path)? == schema::Found::Version(schema::VERSION) {
+        return Ok(connection);
+    }
+    let shown = path.to_string_lossy();
+    Err(StoreError::new(
+        ErrorKind::Busy,
+        format!(
+            "{} is in use by a server of an older version: use that version's program, or stop the \
+             server first",
+            visible(&shown)
+        ),
+    ))
+}
+
+/// Whether the file is there and up to date, so that nobody needs to be alone with it.
+fn is_present(path: &Path) -> bool {
+    let found = path.exists().then(|| Connection::open_with_flags(path, read_write()).ok());
+    let version = found.flatten().and_then(|connection| schema::look(&connection, path).ok());
+    version == Some(schema::Found::Version(schema::VERSION))
+}
+
+fn prepare(path: &Path) -> Result<()> {
+    files::make_private(path)?;
+    let of = |error| StoreError::of_sqlite(path, &error);
+    let mut connection = Connection::open_with_flags(path, read_write()).map_err(of)?;
+    let found = schema::look(&connection, path)?;
+    if found == schema::Found::Empty {
+        connection.pragma_update(None, "auto_vacuum", "incremental").map_err(of)?;
+    }
+    configure(&connection, Sync::Full).map_err(of)?;
+    schema::migrate(&mut connection, path, found)?;
+    files::sync_directory(path)
+}

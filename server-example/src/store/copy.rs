@@ -1,0 +1,285 @@
+//! Backups: a whole copy of the file while a server writes to it, and putting one back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{ErrorKind, Result, StoreError};
+use super::schema::{self, Found};
+use super::{Reader, check, fault, files};
+use crate::text::visible;
+
+/// Pages that are copied in one step.
+const STEP: i32 = 1_024;
+
+/// Told after each step: how much is done, and how much it is in all.
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64, u64);
+
+/// Copies the file of a data directory as it is at this moment, and checks the copy. A server that
+/// runs goes on meanwhile; its log grows until the copy is whole. The bytes of the copy.
+///
+/// # Errors
+/// `to` is there already and `may_replace` is not set, and whatever reading and writing can meet. Then
+/// there is no copy, and what was there is as it was.
+pub(crate) fn backup(
+    directory: &Path,
+    to: &Path,
+    may_replace: bool,
+    watch: Watch<'_>,
+) -> Result<u64> {
+    let reader = Reader::open(directory)?;
+    if !may_replace && to.symlink_metadata().is_ok() {
+        let shown = to.to_string_lossy();
+        return Err(StoreError::new(
+            ErrorKind::Io,
+            format!(
+                "{} is there already: name another file, or replace it with --force",
+                visible(&shown)
+            ),
+        ));
+    }
+    let partial = beside(to, ".partial");
+    let copied = reader
+        .with(|act| {
+            // the state that is copied is that of the first look, whatever is written meanwhile
+            act.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(copy(act, &partial, watch))
+        })
+        .and_then(|copied| copied)
+        .and_then(|()| {
+            fs::rename(&partial, to).map_err(|error| StoreError::of_file("write", to, &error))?;
+            files::sync_directory(to)
+        });
+    if copied.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    copied?;
+    Ok(fs::metadata(to).map_or(0, |file| file.len()))
+}
+
+/// Puts a backup in the place of a data directory's file. What was there is kept beside it, and is
+/// told.
+///
+/// # Errors
+/// A server has the directory, or the backup is damaged, of another program's or of a newer version.
+/// Then nothing has changed.
+pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result<Option<PathBuf>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let shown = from.to_string_lossy();
+    let shown = visible(&shown);
+    fs::File::open(from).map_err(|error| StoreError::of_file("read", from, &error))?;
+    let source = Connection::open_with_flags(from, flags)
+        .map_err(|error| StoreError::of_sqlite(from, &error))?;
+    if let Some(fault) = fault(&source).unwrap_or_else(|error| Some(error.to_string())) {
+        return Err(StoreError::new(
+            ErrorKind::Corrupt,
+            format!("{shown} is damaged ({fault}): restore another backup"),
+        ));
+    }
+    let found = schema::look(&source, from).map_err(|error| match error.kind {
+        ErrorKind::Newer => error,
+        _ => StoreError::new(error.kind, format!("{shown} is no backup of this program's")),
+    })?;
+    if found == Found::Empty {
+        return Err(StoreError::new(
+            ErrorKind::Corrupt,
+            format!("{shown} is no backup: it is empty"),
+        ));
+    }
+
+    files::make_directory(directory)?;
+    let _lock = files::Lock::take(directory)?;
+    let path = files::database(directory);
+    let fresh = beside(&path, ".restoring");
+    if let Err(error) = copy(&source, &fresh, watch) {
+        let _ = fs::remove_file(&fresh);
+        return Err(error);
+    }
+    let kept = path.exists().then(|| unused(&beside(&path, ".before-restore")));
+    if let Some(kept) = &kept {
+        // the log belongs to the file, and goes where it goes
+        for (old, new) in files::with_companions(&path).iter().zip(files::with_companions(kept)) {
+            if old.exists() {
+                fs::rename(old, &new).map_err(|error| StoreError::of_file("move", old, &error))?;
+            }
+        }
+    }
+    fs::rename(&fresh, &path).map_err(|error| StoreError::of_file("write", &path, &error))?;
+    files::sync_directory(&path)?;
+    Ok(kept)
+}
+
+/// Copies a database to a file of its own, which needs no log, and checks the copy.
+fn copy(from: &Connection, to: &Path, watch: Watch<'_>) -> Result<()> {
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::of_file("replace", to, &error));
+        }
+        _ => files::make_private(to)?,
+    }
+    let mut run = || {
+        let mut copy = Connection::open(to)?;
+        // it is put on the disk at the end
+        copy.pragma_update(None, "synchronous", "off")?;
+        let backup = Backup::new(from, &mut copy)?;
+        loop {
+            let step = backup.step(STEP)?;
+            let progress = backup.progress();
+            let all = u64::try_from(progress.pagecount).unwrap_or(0);
+            watch(all.saturating_sub(u64::try_from(progress.remaining).unwrap_or(0)), all);
+            match step {
+                StepResult::Done => break,
+                StepResult::More => {}
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        drop(backup);
+        copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+        Ok(copy)
+    };
+    let copy = run().map_err(|error| StoreError::of_sqlite(to, &error))?;
+    check(&copy, to)?;
+    copy.close().map_err(|(_, error)| StoreError::of_sqlite(to, &error))?;
+    files::sync(to)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// The path, or with a number behind it the first that is free.
+fn unused(path: &Path) -> PathBuf {
+    let numbered = (2..).map(|n| beside(path, &format!("-{n}")));
+    let mut paths = std::iter::once(path.to_owned()).chain(numbered);
+    paths.find(|path| path.symlink_metadata().is_err()).expect("endless names")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ALL, TempDir, fill, ids, object, open};
+    use super::*;
+
+    fn quietly(_: u64, _: u64) {}
+
+    #[test]
+    fn a_backup_is_of_one_moment_though_the_server_goes_on() {
+        let directory = TempDir::new();
+        let file = directory.path().join("backup.db");
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        let text = "x".repeat(4_000);
+        for id in 1..=5_000 {
+            writer.append(id, "#tea", 0, &object("alice", &text));
+        }
+        writer.commit().unwrap();
+        // between any two steps of the copy more is written
+        let (mut next, mut last) = (5_001, 0);
+        let size = backup(directory.path(), &file, false, &mut |done, all| {
+            assert!(done > last && done <= all, "the copy has begun anew: {last}, then {done}");
+            last = done;
+            fill(&mut writer, next..=next + 9);
+            next += 10;
+        });
+        assert!(next > 5_031, "there was one step");
+        assert_eq!(size.unwrap(), fs::metadata(&file).unwrap().len());
+        fill(&mut writer, next..=next);
+        drop((writer, store));
+
+        let elsewhere = TempDir::new();
+        assert_eq!(restore(elsewhere.path(), &file, &mut quietly).unwrap(), None);
+        let store = open(&elsewhere);
+        assert_eq!(store.next_id(), 5_001);
+        assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), (1..=5_000).collect::<Vec<_>>());
+        assert_eq!(files::with_companions(&file).map(|file| file.exists()), [true, false, false]);
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_on_request_only() {
+        let directory = TempDir::new();
+        let file = directory.path().join("backup.db");
+        drop(open(&directory));
+        fs::write(&file, "precious").unwrap();
+        let refused = backup(directory.path(), &file, false, &mut quietly).unwrap_err();
+        assert!(
+            refused.sentence.ends_with("name another file, or replace it with --force"),
+            "{refused}"
+        );
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        backup(directory.path(), &file, true, &mut quietly).unwrap();
+        assert!(fs::read(&file).unwrap().starts_with(b"SQLite format 3"));
+        let nowhere = directory.path().join("no/such/file");
+        assert!(backup(directory.path(), &nowhere, false, &mut quietly).is_err());
+    }
+
+    #[test]
+    fn a_restored_backup_takes_the_place_of_what_was_there_which_is_kept() {
+        let directory = TempDir::new();
+        let path = files::database(directory.path());
+        let file = directory.path().join("backup.db");
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        fill(&mut writer, 1..=10);
+        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        fill(&mut writer, 11..=20);
+        let refused = restore(directory.path(), &file, &mut quietly).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Busy, "{refused}");
+        drop((writer, store));
+
+        for kept in ["chatproto.db.before-restore", "chatproto.db.before-restore-2"] {
+            let kept = directory.path().join(kept);
+            assert_eq!(restore(directory.path(), &file, &mut quietly).unwrap(), Some(kept));
+        }
+        assert!(!files::with_companions(&path)[1].exists(), "the log of another file");
+        assert_eq!(ids(&open(&directory).reader().unwrap(), "#tea", &ALL).len(), 10);
+        // the first one that was kept is whole, with what was in its log
+        let kept = directory.path().join("chatproto.db.before-restore");
+        let db = Connection::open(kept).unwrap();
+        let messages: i64 =
+            db.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).unwrap();
+        assert_eq!(messages, 20);
+    }
+
+    #[test]
+    fn what_is_no_sound_backup_changes_nothing() {
+        let directory = TempDir::new();
+        let file = directory.path().join("backup.db");
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        fill(&mut writer, 1..=1_000);
+        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        drop((writer, store));
+        let sound = fs::read(&file).unwrap();
+        let mut noise = sound.clone();
+        let middle = sound.len() / 8192 * 4096;
+        noise[middle..middle + 4096].fill(0x5a);
+        let mut newer = sound.clone();
+        newer[60..64].copy_from_slice(&9_u32.to_be_bytes());
+        let mut foreign = sound.clone();
+        foreign[68..72].fill(1);
+        let before = fs::read(files::database(directory.path())).unwrap();
+        for (bytes, why) in [
+            (&b""[..], "backup.db is no backup: it is empty"),
+            (
+                b"no database",
+                "backup.db is damaged (file is not a database): restore another backup",
+            ),
+            (&foreign, "backup.db is no backup of this program's"),
+            (&noise, "): restore another backup"),
+            (&sound[..sound.len() / 2], "): restore another backup"),
+            (&newer, "restore a backup that is older"),
+        ] {
+            fs::write(&file, bytes).unwrap();
+            let refused = restore(directory.path(), &file, &mut quietly).unwrap_err();
+            assert!(refused.sentence.ends_with(why), "{refused}");
+        }
+        fs::remove_file(&file).unwrap();
+        let refused = restore(directory.path(), &file, &mut quietly).unwrap_err();
+        assert!(refused.sentence.starts_with("cannot read "), "{refused}");
+        assert_eq!(fs::read(files::database(directory.path())).unwrap(), before);
+    }
+}

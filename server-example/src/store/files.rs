@@ -1,0 +1,123 @@
+//! The data directory: made for its owner alone, locked against a second server, and its files.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{ErrorKind, Result, StoreError};
+use crate::text::visible;
+
+/// The database of a data directory.
+pub(crate) const DATABASE: &str = "chatproto.db";
+/// Held by a server for as long as it runs.
+const LOCK: &str = "chatproto.lock";
+
+/// Nobody else uses the directory for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    // closing it gives up the lock
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the directory for this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if another has it, or what the file system refused.
+    pub(crate) fn take(directory: &Path) -> Result<Self> {
+        let path = directory.join(LOCK);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file =
+            options.open(&path).map_err(|error| StoreError::of_file("write", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                let directory = directory.to_string_lossy();
+                Err(StoreError::new(
+                    ErrorKind::Busy,
+                    format!(
+                        "the data directory {} is in use by another server: stop that one, or give this \
+                         one a directory of its own with --data DIR (--data none keeps nothing)",
+                        visible(&directory)
+                    ),
+                ))
+            }
+            Err(TryLockError::Error(error)) => Err(StoreError::of_file("lock", &path, &error)),
+        }
+    }
+}
+
+/// Makes the directory, for its owner alone, if it is not there. One that is there is left as it is.
+pub(crate) fn make_directory(directory: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(directory)
+        .map_err(|error| StoreError::of_file("make the data directory", directory, &error))
+}
+
+/// Makes a file that its owner alone can read, or makes it so. What SQLite puts beside it gets the
+/// same mode.
+pub(crate) fn make_private(path: &Path) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let make = || -> io::Result<()> {
+        let file = options.open(path)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mut permissions = file.metadata()?.permissions();
+            if permissions.mode() & 0o077 != 0 {
+                permissions.set_mode(0o600);
+                file.set_permissions(permissions)?;
+            }
+        }
+        Ok(())
+    };
+    make().map_err(|error| StoreError::of_file("write", path, &error))
+}
+
+/// Puts a file, and that it is there, on the disk.
+pub(crate) fn sync(path: &Path) -> Result<()> {
+    let file = File::open(path).and_then(|file| file.sync_all());
+    file.map_err(|error| StoreError::of_file("write", path, &error))?;
+    sync_directory(path)
+}
+
+/// Puts on the disk what its directory says of a file.
+pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| StoreError::of_file("write", directory, &error))?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+/// The database of a data directory.
+pub(crate) fn database(directory: &Path) -> PathBuf {
+    directory.join(DATABASE)
+}
+
+/// A database with its log and what they share.
+pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|ending| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    })
+}

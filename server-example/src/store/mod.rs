@@ -1,0 +1,332 @@
+//! What is kept on the disk: one SQLite file, `chatproto.db`, in the data directory. This file opens
+//! it; [`writer`] adds to it, [`reader`] reads messages, [`moderation`] keeps bans and mutes, and
+//! [`accounts`] accounts.
+//!
+//! ```text
+//! Store::open(directory, options)   alone with the file: makes, locks, checks and migrates it, begins an epoch
+//!   .epoch() .next_id() .path()
+//!   .writer()                       once; for one thread, which may wait for the disk
+//!   .reader()                       one for each thread that reads
+//!   .moderation()                   bans and mutes
+//!   .connect()                      for other tables: a connection that may write, and waits for its turn
+//!
+//! connect_beside(directory)         the same for a command, whether a server runs or not
+//!
+//! Writer                            what is added waits in memory; commit() writes it, all or nothing
+//!   .append(id, conversation, at_ms, object)   .gap(first, last)   .forget(conversation, id)
+//!   .leave(account, id)   .collected(account, up_to)
+//!   .pending() .commit() .discard()
+//!   .maintain(now_ms) -> more       about once a second: places, retention, space given back
+//!   .close(last_id)                 the last id that was given out, kept or not; else the epoch was cut short
+//!
+//! Reader::open(directory)           also beside a server, in another process
+//!   .page(conversation, &Query) -> Page    .newest(conversation)    .sender_of(conversation, id)
+//!   .recovered(conversation, since, epoch) .waiting(account)        .collect(account, most)
+//!
+//! For commands, also beside a server:
+//!   Search, Purge, Survey, backup()   restore() needs the directory for itself
+//! ```
+//!
+//! A **conversation** is a room (`#tea`) or two account names, sorted, with a tab between
+//! ([`between`]). An **id** is given to each message by the server, counting over all conversations,
+//! and never again. An **epoch** is one run of the server on the file: what an epoch told its clients
+//! and did not write, because it was killed, is told apart by the epoch's name.
+//!
+//! `synchronous=FULL` and a write-ahead log: a commit that has returned is on the disk.
+
+pub(crate) mod accounts;
+mod beside;
+mod copy;
+mod error;
+mod files;
+mod moderation;
+mod purge;
+mod reader;
+mod retention;
+mod schema;
+mod search;
+mod survey;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use tracing::{info, warn};
+
+pub(crate) use beside::connect_beside;
+pub(crate) use copy::{backup, restore};
+pub(crate) use error::{ErrorKind, Result, StoreError};
+pub(crate) use moderation::{Ban, Moderation, Mute};
+pub(crate) use purge::{Purge, Selection};
+pub(crate) use reader::{Entry, Kept, Page, Query, Reader};
+pub(crate) use search::Search;
+pub(crate) use survey::Survey;
+pub(crate) use writer::Writer;
+
+use crate::text::visible;
+use files::Lock;
+
+/// How long a connection waits for another one that is writing.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// After an end as it should be, a larger file is not read through at the start.
+const QUICKLY_CHECKED: u64 = 1 << 30;
+/// Checks that take longer are told.
+const LONG_CHECK: Duration = Duration::from_secs(1);
+
+/// When a commit is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sync {
+    /// When it returns: it survives the end of the program and of the machine
+    #[default]
+    Full,
+    /// Soon after: it survives the end of the program; the machine's may cost the last seconds
+    Normal,
+}
+
+/// How messages are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StoreOptions {
+    pub(crate) sync: Sync,
+    pub(crate) retention: Retention,
+}
+
+/// How long messages are kept; without bounds, for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Older ones go.
+    pub(crate) keep: Option<Duration>,
+    /// The oldest go when the file holds more bytes.
+    pub(crate) max_bytes: Option<u64>,
+}
+
+/// The file, for as long as the server runs.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: PathBuf,
+    lock: Arc<Lock>,
+    options: StoreOptions,
+    epoch: Epoch,
+    has_writer: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Epoch {
+    number: i64,
+    name: String,
+    first_id: u64,
+}
+
+impl Store {
+    /// Opens the data directory, makes it if it is not there, and begins an epoch.
+    ///
+    /// # Errors
+    /// Each says what to do: the directory is in use or cannot be written, the file is damaged, of
+    /// another program's or of a newer version.
+    pub(crate) fn open(directory: &Path, options: StoreOptions) -> Result<Self> {
+        files::make_directory(directory)?;
+        let lock = Lock::take(directory)?;
+        let path = files::database(directory);
+        files::make_private(&path)?;
+        let of = |error| StoreError::of_sqlite(&path, &error);
+
+        let mut db = Connection::open_with_flags(&path, read_write()).map_err(of)?;
+        db.busy_timeout(PATIENCE).map_err(of)?;
+        let found = schema::look(&db, &path)?;
+        if found == schema::Found::Empty {
+            db.pragma_update(None, "auto_vacuum", "incremental").map_err(of)?;
+        }
+        configure(&db, options.sync).map_err(of)?;
+        if found != schema::Found::Empty {
+            check_at_start(&db, &path)?;
+        }
+        schema::migrate(&mut db, &path, found)?;
+        let epoch = begin_epoch(&mut db).map_err(of)?;
+        files::sync_directory(&path)?;
+        Ok(Store { path, lock: Arc::new(lock), options, epoch, has_writer: false })
+    }
+
+    /// The name of this run: 16 hexadecimal digits.
+    pub(crate) fn epoch(&self) -> &str {
+        &self.epoch.name
+    }
+
+    /// The first id that was never given out.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.epoch.first_id
+    }
+
+    /// The one that adds messages. There is one.
+    pub(crate) fn writer(&mut self) -> Result<Writer> {
+        assert!(!self.has_writer, "a store has one writer");
+        self.has_writer = true;
+        Writer::new(self.path.clone(), Arc::clone(&self.lock), self.options, self.epoch.number)
+    }
+
+    /// Reads messages, beside the writer and other readers.
+    pub(crate) fn reader(&self) -> Result<Reader> {
+        Reader::of(self.path.clone())
+    }
+
+    /// Bans and mutes.
+    pub(crate) fn moderation(&self) -> Result<Moderation> {
+        Ok(Moderation::new(self.connect()?, self.path.clone()))
+    }
+
+    /// A connection that may write. It waits for others that write, at most ten seconds: keep
+    /// transactions short, the writer waits too.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        open_to_write(&self.path, self.options.sync)
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The conversation of two accounts.
+pub(crate) fn between(one: &str, other: &str) -> String {
+    if one <= other { format!("{one}\t{other}") } else { format!("{other}\t{one}") }
+}
+
+/// Milliseconds since 1970, now.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn read_write() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+/// Opens the file of a data directory to change it by hand, beside a server or without.
+fn open_by_hand(directory: &Path) -> Result<(Connection, PathBuf)> {
+    // tells whether there is one and whether it is of this version
+    drop(Reader::open(directory)?);
+    let path = files::database(directory);
+    Ok((open_to_write(&path, Sync::Full)?, path))
+}
+
+/// Opens a file that is there, to write to it.
+fn open_to_write(path: &Path, sync: Sync) -> Result<Connection> {
+    let open = || {
+        let db = Connection::open_with_flags(path, read_write())?;
+        db.busy_timeout(PATIENCE)?;
+        configure(&db, sync)?;
+        Ok(db)
+    };
+    open().map_err(|error| StoreError::of_sqlite(path, &error))
+}
+
+fn configure(db: &Connection, sync: Sync) -> rusqlite::Result<()> {
+    let mode: String = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    if mode != "wal" {
+        warn!(
+            "history: this file system has no shared memory for a write-ahead log; writing is slow"
+        );
+    }
+    let sync = match sync {
+        Sync::Full => "full",
+        Sync::Normal => "normal",
+    };
+    db.pragma_update(None, "synchronous", sync)?;
+    db.pragma_update(None, "cache_size", -16_384)?; // KiB
+    // after a long read, such as a backup, the log gives back what it grew to
+    db.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    db.pragma_update(None, "secure_delete", "fast")?;
+    db.pragma_update(None, "trusted_schema", false)
+}
+
+/// Reads the file through, unless it is large and was closed as it should be.
+fn check_at_start(db: &Connection, path: &Path) -> Result<()> {
+    let of = |error| StoreError::of_sqlite(path, &error);
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    let was_closed: bool = db
+        .query_row(
+            "SELECT last_id IS NOT NULL FROM epoch ORDER BY number DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(of)?
+        .unwrap_or(true);
+    if !was_closed {
+        warn!("history: the server before this one was cut short; what it had written is checked");
+    } else if size > QUICKLY_CHECKED {
+        return Ok(());
+    }
+    let begin = Instant::now();
+    check(db, path)?;
+    let took = begin.elapsed();
+    if took >= LONG_CHECK {
+        info!(
+            "history: the file is sound; to check its {} MiB took {:.1} s",
+            size >> 20,
+            took.as_secs_f64()
+        );
+    }
+    Ok(())
+}
+
+/// Reads the whole file, and compares its tables with their indexes.
+///
+/// # Errors
+/// What is wrong with it, and how to go on.
+fn check(db: &Connection, path: &Path) -> Result<()> {
+    match fault(db) {
+        Ok(None) => Ok(()),
+        Ok(Some(fault)) => Err(StoreError::new(ErrorKind::Corrupt, error::damaged(path, &fault))),
+        Err(error) => Err(StoreError::of_sqlite(path, &error)),
+    }
+}
+
+/// The first fault of a file, if it has one.
+fn fault(db: &Connection) -> rusqlite::Result<Option<String>> {
+    let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(None);
+    }
+    let fault = found.lines().next_back().unwrap_or_default();
+    Ok(Some(visible(fault).into_owned()))
+}
+
+/// Notes that a server runs from now on, and from which id.
+fn begin_epoch(db: &mut Connection) -> rusqlite::Result<Epoch> {
+    let act = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let used: i64 = act.query_row(
+        "SELECT max(
+            ifnull((SELECT max(id) FROM message), 0),
+            ifnull((SELECT max(last_id) FROM gap), 0),
+            ifnull((SELECT max(max(first_id - 1, ifnull(last_id, 0))) FROM epoch), 0),
+            ifnull((SELECT max(purged_to) FROM conversation), 0),
+            (SELECT value FROM state WHERE key = 'used_to'))",
+        [],
+        |row| row.get(0),
+    )?;
+    let first_id = used + 1;
+    let name = format!("{:016x}", fastrand::u64(..));
+    act.execute(
+        "INSERT INTO epoch(name, first_id, opened_ms) VALUES (?1, ?2, ?3)",
+        (&name, first_id, now_ms()),
+    )?;
+    let number = act.last_insert_rowid();
+    act.commit()?;
+    Ok(Epoch { number, name, first_id: unsigned(first_id) })
+}
+
+/// An id as SQLite has it. Ids are counted from 1 and never come near 2⁶³.
+fn signed(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+fn unsigned(id: i64) -> u64 {
+    u64::try_from(id).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+pub(crate) mod tests;
+#[cfg(test)]
+mod trouble_tests;

@@ -1,0 +1,118 @@
+//! Bans and mutes, which outlive the server. They are few, and change rarely.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::Connection;
+
+use super::error::{Result, StoreError};
+
+/// Reads and changes bans and mutes. Each change is on the disk when it returns.
+#[derive(Debug)]
+pub(crate) struct Moderation {
+    db: Mutex<Connection>,
+    path: PathBuf,
+}
+
+/// Somebody who may not come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ban {
+    /// A name, an address or a network, as moderators see it.
+    pub(crate) target: String,
+    /// Who banned it.
+    pub(crate) by: String,
+    /// Empty if none was given.
+    pub(crate) reason: String,
+    /// Unix time in milliseconds; `None`: for good.
+    pub(crate) until_ms: Option<i64>,
+}
+
+/// Somebody who may not speak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mute {
+    pub(crate) name: String,
+    /// Unix time in milliseconds; `None`: for good.
+    pub(crate) until_ms: Option<i64>,
+}
+
+impl Moderation {
+    pub(super) fn new(db: Connection, path: PathBuf) -> Self {
+        Moderation { db: Mutex::new(db), path }
+    }
+
+    /// All bans that have not run out, by their targets.
+    pub(crate) fn bans(&self, now_ms: i64) -> Result<Vec<Ban>> {
+        self.with(|db| {
+            let mut bans = db.prepare_cached(
+                "SELECT target, by, reason, until_ms FROM ban
+                 WHERE until_ms IS NULL OR until_ms > ?1 ORDER BY target",
+            )?;
+            let bans = bans.query_map([now_ms], |row| {
+                Ok(Ban {
+                    target: row.get(0)?,
+                    by: row.get(1)?,
+                    reason: row.get(2)?,
+                    until_ms: row.get(3)?,
+                })
+            })?;
+            bans.collect()
+        })
+    }
+
+    /// Bans, or changes the ban of the same target.
+    pub(crate) fn set_ban(&self, ban: &Ban) -> Result<()> {
+        self.with(|db| {
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO ban(target, by, reason, until_ms) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((&ban.target, &ban.by, &ban.reason, ban.until_ms))
+        })?;
+        Ok(())
+    }
+
+    /// Ends a ban. Whether there was one.
+    pub(crate) fn remove_ban(&self, target: &str) -> Result<bool> {
+        self.with(|db| db.prepare_cached("DELETE FROM ban WHERE target = ?1")?.execute([target]))
+            .map(|n| n > 0)
+    }
+
+    /// All mutes that have not run out, by their names.
+    pub(crate) fn mutes(&self, now_ms: i64) -> Result<Vec<Mute>> {
+        self.with(|db| {
+            let mut mutes = db.prepare_cached(
+                "SELECT name, until_ms FROM mute WHERE until_ms IS NULL OR until_ms > ?1 ORDER BY name",
+            )?;
+            let mutes =
+                mutes.query_map([now_ms], |row| Ok(Mute { name: row.get(0)?, until_ms: row.get(1)? }))?;
+            mutes.collect()
+        })
+    }
+
+    /// Mutes, or changes until when.
+    pub(crate) fn set_mute(&self, mute: &Mute) -> Result<()> {
+        self.with(|db| {
+            db.prepare_cached("INSERT OR REPLACE INTO mute(name, until_ms) VALUES (?1, ?2)")?
+                .execute((&mute.name, mute.until_ms))
+        })?;
+        Ok(())
+    }
+
+    /// Ends a mute. Whether there was one.
+    pub(crate) fn remove_mute(&self, name: &str) -> Result<bool> {
+        self.with(|db| db.prepare_cached("DELETE FROM mute WHERE name = ?1")?.execute([name]))
+            .map(|n| n > 0)
+    }
+
+    /// Takes away what has run out. How many bans and mutes that were.
+    pub(crate) fn expire(&self, now_ms: i64) -> Result<usize> {
+        self.with(|db| {
+            let bans = db.execute("DELETE FROM ban WHERE until_ms <= ?1", [now_ms])?;
+            Ok(bans + db.execute("DELETE FROM mute WHERE until_ms <= ?1", [now_ms])?)
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&db).map_err(|error| StoreError::of_sqlite(&self.path, &error))
+    }
+}

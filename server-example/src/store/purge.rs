@@ -1,0 +1,161 @@
+//! Taking messages away by hand, in short steps between those of a server that may run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::{Result, StoreError};
+use super::open_by_hand;
+use super::writer::erase;
+
+/// Messages that go in one step.
+const STEP: usize = 1_000;
+
+/// Which messages: those that are all that is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// In this conversation.
+    pub(crate) conversation: Option<String>,
+    /// Sent before this time, in Unix milliseconds.
+    pub(crate) before_ms: Option<i64>,
+}
+
+/// Takes messages away for good.
+#[derive(Debug)]
+pub(crate) struct Purge {
+    db: Connection,
+    path: PathBuf,
+    selection: Selection,
+    /// Messages up to this id have been looked at.
+    seen: i64,
+}
+
+/// Which ids of a conversation there are: its places, and messages that have none yet.
+const OF_ONE: &str = "FROM message WHERE id IN (
+        SELECT id FROM place WHERE conversation = ?1 AND id > ?3
+        UNION ALL
+        SELECT id FROM message WHERE conversation = ?1 AND id > ?3
+            AND id > (SELECT value FROM state WHERE key = 'placed_to'))
+    AND at_ms < ?2";
+const OF_ALL: &str = "FROM message WHERE ?1 IS NULL AND at_ms < ?2 AND id > ?3";
+
+impl Purge {
+    pub(crate) fn open(directory: &Path, selection: Selection) -> Result<Self> {
+        let (db, path) = open_by_hand(directory)?;
+        // nobody is to find in the file what was taken away
+        db.pragma_update(None, "secure_delete", true)
+            .map_err(|error| StoreError::of_sqlite(&path, &error))?;
+        Ok(Purge { db, path, selection, seen: 0 })
+    }
+
+    /// How many messages are left that are to go.
+    pub(crate) fn count(&self) -> Result<u64> {
+        let (which, conversation, before_ms) = self.which()?;
+        let count = || {
+            self.db.query_row(
+                &format!("SELECT count(*) {which}"),
+                (conversation, before_ms, self.seen),
+                |row| row.get(0),
+            )
+        };
+        count().map(super::unsigned).map_err(|error| StoreError::of_sqlite(&self.path, &error))
+    }
+
+    /// Takes some of them away; how many. 0: there are no more.
+    pub(crate) fn step(&mut self) -> Result<usize> {
+        let (which, conversation, before_ms) = self.which()?;
+        let mut step = || {
+            let act = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let ids: Vec<i64> = act
+                .prepare_cached(&format!("SELECT id {which} ORDER BY id LIMIT {STEP}"))?
+                .query_map((conversation, before_ms, self.seen), |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let mut gone = BTreeMap::new();
+            for &id in &ids {
+                if let Some(conversation) = erase(&act, id)? {
+                    gone.insert(conversation, id);
+                }
+            }
+            let mut note = act.prepare_cached(
+                "UPDATE conversation SET purged_to = max(purged_to, ?2) WHERE id = ?1",
+            )?;
+            for gone in gone {
+                note.execute(gone)?;
+            }
+            drop(note);
+            act.commit()?;
+            self.seen = ids.last().copied().unwrap_or(self.seen);
+            Ok(ids.len())
+        };
+        step().map_err(|error| StoreError::of_sqlite(&self.path, &error))
+    }
+
+    /// The statement's end, and its first two values.
+    fn which(&self) -> Result<(&'static str, Option<i64>, i64)> {
+        let before_ms = self.selection.before_ms.unwrap_or(i64::MAX);
+        let Some(name) = &self.selection.conversation else { return Ok((OF_ALL, None, before_ms)) };
+        // numbers are given from 1
+        let number = self
+            .db
+            .query_row(
+                "SELECT ifnull((SELECT id FROM conversation WHERE name = ?1), 0)",
+                [name],
+                |row| row.get(0),
+            )
+            .map_err(|error| StoreError::of_sqlite(&self.path, &error))?;
+        Ok((OF_ONE, Some(number), before_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ALL, TempDir, fill, ids, object, open};
+    use super::*;
+
+    #[test]
+    fn what_is_selected_goes_and_is_missed() {
+        let directory = TempDir::new();
+        let mut store = open(&directory);
+        let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+        fill(&mut writer, 1..=10);
+        // these have no place yet
+        for id in 11..=100 {
+            writer.append(id, "#work", id as i64, &object("bob", "work"));
+        }
+        fill(&mut writer, 101..=3_000);
+        let purge = |conversation: Option<&str>, before_ms| {
+            let selection = Selection { conversation: conversation.map(str::to_owned), before_ms };
+            let mut purge = Purge::open(directory.path(), selection).unwrap();
+            let (count, mut gone) = (purge.count().unwrap(), 0);
+            loop {
+                match purge.step().unwrap() {
+                    0 => break,
+                    step => gone += step as u64,
+                }
+            }
+            assert_eq!(gone, count);
+            gone
+        };
+        assert_eq!(purge(Some("#nobody"), None), 0);
+        assert_eq!(purge(Some("#work"), Some(51)), 40);
+        assert_eq!(ids(&reader, "#work", &ALL), (51..=100).collect::<Vec<_>>());
+        assert!(!reader.recovered("#work", 49, store.epoch()).unwrap());
+        assert!(reader.recovered("#work", 50, store.epoch()).unwrap());
+        assert!(reader.recovered("#tea", 0, store.epoch()).unwrap());
+        assert_eq!(purge(Some("#tea"), None), 2_910);
+        assert_eq!(ids(&reader, "#tea", &ALL), [0; 0]);
+        writer.append(3_001, "#tea", 200, &object("alice", "anew"));
+        writer.append(3_002, "#work", 300, &object("alice", "anew"));
+        writer.commit().unwrap();
+        assert_eq!(ids(&reader, "#tea", &ALL), [3_001]);
+        assert_eq!(purge(None, Some(250)), 51);
+        assert_eq!(ids(&reader, "#work", &ALL), [3_002]);
+        let db = store.connect().unwrap();
+        let places: i64 = db.query_row("SELECT count(*) FROM place", [], |row| row.get(0)).unwrap();
+        assert_eq!(places, 1);
+        assert_eq!(purge(None, None), 1);
+        drop((writer, reader, store, db));
+        assert_eq!(open(&directory).next_id(), 3_003);
+    }
+}

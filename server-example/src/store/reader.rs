@@ -1,0 +1,362 @@
+//! Reads messages: a page of a conversation, whether one can have missed something, and what waits
+//! for an account. A reader has a connection of its own, which cannot write, and sees whole commits.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Transaction};
+use serde_json::Value;
+
+use super::error::{ErrorKind, Result, StoreError};
+use super::schema::{self, Found};
+use super::{PATIENCE, files, signed, unsigned};
+use crate::text::visible;
+
+/// Reads beside the writer, and never waits for it.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    path: PathBuf,
+    db: Connection,
+}
+
+/// Which messages of a conversation. Without `since` it is the newest ones, with it those that
+/// follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// No more messages than this.
+    pub(crate) most: usize,
+    /// No more bytes of objects than this; but one message at least.
+    pub(crate) max_bytes: usize,
+    /// Only messages with lower ids.
+    pub(crate) before: Option<u64>,
+    /// Only messages with higher ids.
+    pub(crate) since: Option<u64>,
+    /// Only messages up to this id.
+    pub(crate) up_to: u64,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Query { most: 20, max_bytes: 1 << 20, before: None, since: None, up_to: u64::MAX }
+    }
+}
+
+/// Messages of a conversation, in the order in which they were sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Entry>,
+    /// Whether there are more: older ones, or with [`Query::since`] newer ones.
+    pub(crate) more: bool,
+    /// Messages up to this id may be gone: they were too old, or too many, or were purged.
+    pub(crate) purged_to: u64,
+}
+
+/// A message as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) id: u64,
+    /// Unix time in milliseconds.
+    pub(crate) at_ms: i64,
+    /// The object, byte for byte.
+    pub(crate) object: String,
+}
+
+/// A message and where it was sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) conversation: String,
+    pub(crate) entry: Entry,
+}
+
+/// Collects entries under the bounds of a query.
+struct Filling<'a> {
+    query: &'a Query,
+    entries: Vec<Entry>,
+    bytes: usize,
+    more: bool,
+}
+
+impl Filling<'_> {
+    /// Takes entries from a statement that selects id, at_ms and object, until a bound is met.
+    fn take(
+        &mut self,
+        act: &Transaction<'_>,
+        sql: &str,
+        values: impl Params,
+    ) -> rusqlite::Result<()> {
+        if self.more {
+            return Ok(());
+        }
+        let mut statement = act.prepare_cached(sql)?;
+        let mut rows = statement.query(values)?;
+        while let Some(row) = rows.next()? {
+            let object = row.get_ref(2)?.as_str()?;
+            let is_over =
+                self.bytes + object.len() > self.query.max_bytes && !self.entries.is_empty();
+            if self.entries.len() == self.query.most || is_over {
+                self.more = true;
+                break;
+            }
+            self.bytes += object.len();
+            let object = object.to_owned();
+            self.entries.push(Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object });
+        }
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// Opens the file of a data directory to read it, whether a server runs on it or not.
+    ///
+    /// # Errors
+    /// There is none, it is damaged, or of another version than this program's.
+    pub(crate) fn open(directory: &Path) -> Result<Self> {
+        let path = files::database(directory);
+        let shown = directory.to_string_lossy();
+        let shown = visible(&shown);
+        if !path.exists() {
+            return Err(StoreError::new(
+                ErrorKind::Io,
+                format!(
+                    "there is no history in {shown}: name the server's data directory with --data"
+                ),
+            ));
+        }
+        let reader = Self::of(path)?;
+        match schema::look(&reader.db, &reader.path)? {
+            Found::Version(schema::VERSION) => Ok(reader),
+            Found::Empty => Err(StoreError::new(
+                ErrorKind::Io,
+                format!("there is no history in {shown} yet: start the server first"),
+            )),
+            Found::Version(_) => Err(StoreError::new(
+                ErrorKind::Io,
+                format!(
+                    "the history in {shown} is of an older version: start the server once, which brings it up to date"
+                ),
+            )),
+        }
+    }
+
+    pub(super) fn of(path: PathBuf) -> Result<Self> {
+        let open = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let db = Connection::open_with_flags(&path, flags)?;
+            db.busy_timeout(PATIENCE)?;
+            db.pragma_update(None, "cache_size", -4_096)?; // KiB
+            Ok(db)
+        };
+        let db = open().map_err(|error| StoreError::of_sqlite(&path, &error))?;
+        Ok(Reader { path, db })
+    }
+
+    /// Messages of a conversation. One that nobody has written in has none.
+    pub(crate) fn page(&self, conversation: &str, query: &Query) -> Result<Page> {
+        self.with(|act| {
+            let Some((number, purged_to)) = conversation_of(act, conversation)? else {
+                return Ok(Page::default());
+            };
+            let placed_to = placed_to(act)?;
+            let below = query.before.map_or(u64::MAX, |before| before.saturating_sub(1));
+            let high = signed(below.min(query.up_to));
+            let low = query.since.map_or(-1, signed);
+            let mut page = Filling { query, entries: Vec::new(), bytes: 0, more: false };
+            if query.since.is_some() {
+                page.take(act, PLACED_UP, (number, low, high.min(placed_to)))?;
+                page.take(act, UNPLACED_UP, (number, low.max(placed_to), high))?;
+            } else {
+                page.take(act, UNPLACED_DOWN, (number, low.max(placed_to), high))?;
+                page.take(act, PLACED_DOWN, (number, low, high.min(placed_to)))?;
+                page.entries.reverse();
+            }
+            Ok(Page { entries: page.entries, more: page.more, purged_to: unsigned(purged_to) })
+        })
+    }
+
+    /// The newest message of a conversation.
+    pub(crate) fn newest(&self, conversation: &str) -> Result<Option<u64>> {
+        let query = Query { most: 1, ..Query::default() };
+        Ok(self.page(conversation, &query)?.entries.first().map(|entry| entry.id))
+    }
+
+    /// Whether somebody who has seen the conversation up to `since`, an id that was told in `epoch`,
+    /// is sure to get all that followed from [`page`](Self::page): that epoch is known, it and those
+    /// after it have ended as they should, and in none of them a message was not kept, or has gone
+    /// since for its age. What somebody has [forgotten](super::Writer::forget) is not missed.
+    ///
+    /// An id below the epoch's first one stands for it: what was told at that time was all there was.
+    pub(crate) fn recovered(&self, conversation: &str, since: u64, epoch: &str) -> Result<bool> {
+        self.with(|act| {
+            let known = act
+                .prepare_cached("SELECT number, first_id, last_id FROM epoch WHERE name = ?1")?
+                .query_row([epoch], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Option<i64>>(2)?))
+                })
+                .optional()?;
+            let Some((number, first_id, last_id)) = known else { return Ok(false) };
+            let present: i64 =
+                act.prepare_cached("SELECT max(number) FROM epoch")?.query_row([], |row| row.get(0))?;
+            let since = signed(since);
+            if last_id.is_some_and(|last_id| since > last_id.max(first_id - 1)) {
+                return Ok(false);
+            }
+            let was_cut_short: bool = act
+                .prepare_cached(
+                    "SELECT EXISTS(SELECT 1 FROM epoch WHERE number >= ?1 AND number < ?2 AND last_id IS NULL)",
+                )?
+                .query_row((number, present), |row| row.get(0))?;
+            let seen = since.max(first_id - 1);
+            let has_gap: bool = act
+                .prepare_cached("SELECT EXISTS(SELECT 1 FROM gap WHERE last_id > ?1)")?
+                .query_row([seen], |row| row.get(0))?;
+            let is_purged =
+                conversation_of(act, conversation)?.is_some_and(|(_, purged_to)| purged_to > since);
+            Ok(!was_cut_short && !has_gap && !is_purged)
+        })
+    }
+
+    /// Who has sent a message of a conversation, if it is there.
+    pub(crate) fn sender_of(&self, conversation: &str, id: u64) -> Result<Option<String>> {
+        let object: Option<String> = self.with(|act| {
+            act.prepare_cached(
+                "SELECT object FROM message
+                 WHERE id = ?1 AND conversation = (SELECT id FROM conversation WHERE name = ?2)",
+            )?
+            .query_row((signed(id), conversation), |row| row.get(0))
+            .optional()
+        })?;
+        Ok(object.as_deref().and_then(sender))
+    }
+
+    /// How many messages wait for an account.
+    pub(crate) fn waiting(&self, account: &str) -> Result<usize> {
+        let waiting: i64 = self.with(|act| {
+            act.prepare_cached(
+                "SELECT count(*) FROM mailbox CROSS JOIN message USING(id) WHERE account = ?1",
+            )?
+            .query_row([account], |row| row.get(0))
+        })?;
+        Ok(usize::try_from(waiting).unwrap_or(0))
+    }
+
+    /// The oldest messages that wait for an account, in order. They wait until
+    /// [`Writer::collected`](super::Writer::collected) is on the disk.
+    pub(crate) fn collect(&self, account: &str, most: usize) -> Result<Vec<Entry>> {
+        self.with(|act| {
+            let mut waiting = act.prepare_cached(
+                "SELECT id, at_ms, object FROM mailbox CROSS JOIN message USING(id)
+                 WHERE account = ?1 ORDER BY id LIMIT ?2",
+            )?;
+            let entries = waiting.query_map((account, signed(most as u64)), |row| {
+                Ok(Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object: row.get(2)? })
+            })?;
+            entries.collect()
+        })
+    }
+
+    /// The messages that follow an id in all conversations, at most so many.
+    pub(crate) fn all_after(&self, id: u64, most: usize) -> Result<Vec<Kept>> {
+        self.with(|act| {
+            let mut all = act.prepare_cached(
+                "SELECT m.id, m.at_ms, m.object, c.name
+                 FROM message m JOIN conversation c ON c.id = m.conversation
+                 WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
+            )?;
+            let all = all.query_map((signed(id), signed(most as u64)), |row| {
+                let entry =
+                    Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object: row.get(2)? };
+                Ok(Kept { conversation: row.get(3)?, entry })
+            })?;
+            all.collect()
+        })
+    }
+
+    /// The newest message of all; 0 if there is none.
+    pub(crate) fn newest_of_all(&self) -> Result<u64> {
+        self.with(|act| {
+            act.query_row("SELECT ifnull(max(id), 0) FROM message", [], |row| row.get(0))
+                .map(unsigned)
+        })
+    }
+
+    /// The epochs: the first id of each, and its name.
+    pub(crate) fn epochs(&self) -> Result<Vec<(u64, String)>> {
+        self.with(|act| {
+            let mut epochs = act.prepare("SELECT first_id, name FROM epoch ORDER BY number")?;
+            let epochs = epochs.query_map([], |row| Ok((unsigned(row.get(0)?), row.get(1)?)))?;
+            epochs.collect()
+        })
+    }
+
+    /// Reads the whole file and looks whether it is sound.
+    pub(crate) fn check(&self) -> Result<()> {
+        super::check(&self.db, &self.path)
+    }
+
+    /// Reads in one state of the file.
+    pub(super) fn with<T>(
+        &self,
+        read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let read = || read(&self.db.unchecked_transaction()?);
+        read().map_err(|error| StoreError::of_sqlite(&self.path, &error))
+    }
+}
+
+/// The name in an object.
+pub(super) fn sender(object: &str) -> Option<String> {
+    let object: Value = serde_json::from_str(object).ok()?;
+    object["from"]["name"].as_str().map(str::to_owned)
+}
+
+/// Its number, and up to which id messages may be gone.
+fn conversation_of(act: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+    act.prepare_cached("SELECT id, purged_to FROM conversation WHERE name = ?1")?
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+fn placed_to(act: &Transaction<'_>) -> rusqlite::Result<i64> {
+    act.prepare_cached("SELECT value FROM state WHERE key = 'placed_to'")?
+        .query_row([], |row| row.get(0))
+}
+
+// CROSS JOIN: places first, and the messages by their ids; it is the order that is cheap in all files
+const PLACED_UP: &str =
+    "SELECT m.id, m.at_ms, m.object FROM place p CROSS JOIN message m ON m.id = p.id
+    WHERE p.conversation = ?1 AND p.id > ?2 AND p.id <= ?3 ORDER BY p.id";
+const PLACED_DOWN: &str =
+    "SELECT m.id, m.at_ms, m.object FROM place p CROSS JOIN message m ON m.id = p.id
+    WHERE p.conversation = ?1 AND p.id > ?2 AND p.id <= ?3 ORDER BY p.id DESC";
+const UNPLACED_UP: &str = "SELECT id, at_ms, object FROM message
+    WHERE conversation = ?1 AND id > ?2 AND id <= ?3 ORDER BY id";
+const UNPLACED_DOWN: &str = "SELECT id, at_ms, object FROM message
+    WHERE conversation = ?1 AND id > ?2 AND id <= ?3 ORDER BY id DESC";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What SQLite does for a statement, in its own words.
+    fn plan(sql: &str) -> String {
+        let directory = super::super::tests::TempDir::new();
+        super::super::Store::open(directory.path(), super::super::StoreOptions::default()).unwrap();
+        let reader = Reader::open(directory.path()).unwrap();
+        let mut plan = reader.db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let steps = plan.query_map((1, 1, 1), |row| row.get::<_, String>(3)).unwrap();
+        steps.map(|step| step.unwrap()).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn a_page_is_found_without_a_scan_and_without_sorting() {
+        for sql in [PLACED_UP, PLACED_DOWN] {
+            assert_eq!(
+                plan(sql),
+                "SEARCH p USING PRIMARY KEY (conversation=? AND id>? AND id<?); \
+                 SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"
+            );
+        }
+        for sql in [UNPLACED_UP, UNPLACED_DOWN] {
+            assert_eq!(plan(sql), "SEARCH message USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)");
+        }
+    }
+}

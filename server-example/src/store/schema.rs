@@ -1,0 +1,195 @@
+//! The tables of the file, version by version. A new file goes through all versions from the first;
+//! an old one through those it lacks, each in a transaction of its own, after a copy of the file was
+//! put beside it.
+//!
+//! Messages are kept in the order in which they came, which is the cheapest way to add one. Where the
+//! messages of one conversation are, the table `place` says. It is filled for many messages at a
+//! time: with a thousand conversations, a message in each, it would otherwise cost a thousand
+//! pages a commit. Messages above `placed_to` are not in it yet and are few.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tracing::info;
+
+use super::error::{ErrorKind, Result, StoreError};
+use crate::text::visible;
+
+/// What marks a file as ours: "chat".
+const APPLICATION: i32 = 0x6368_6174;
+
+/// What each version adds to the one before.
+const VERSIONS: [&str; 2] = [
+    // 1: accounts and messages
+    "CREATE TABLE state(
+        key TEXT PRIMARY KEY,
+        value INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     -- placed_to: `place` knows messages up to this id
+     -- searched_to: `search` knows messages up to this id
+     -- used_to: ids up to this were given out, whatever the tables hold
+     INSERT INTO state(key, value) VALUES ('placed_to', 0), ('searched_to', 0), ('used_to', 0);
+
+     CREATE TABLE epoch(
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        first_id INTEGER NOT NULL,
+        last_id INTEGER,            -- NULL until it has ended as it should
+        opened_ms INTEGER NOT NULL,
+        closed_ms INTEGER
+     ) STRICT;
+
+     CREATE TABLE conversation(
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,  -- '#tea', or two account names, sorted, with a tab between
+        purged_to INTEGER NOT NULL DEFAULT 0
+     ) STRICT;
+
+     CREATE TABLE message(
+        id INTEGER PRIMARY KEY,
+        conversation INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL,
+        object TEXT NOT NULL
+     ) STRICT;
+
+     CREATE TABLE place(
+        conversation INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        PRIMARY KEY(conversation, id)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE gap(
+        first_id INTEGER PRIMARY KEY,
+        last_id INTEGER NOT NULL
+     ) STRICT;
+
+     CREATE VIRTUAL TABLE search USING fts5(
+        text, content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\"
+     );
+
+     CREATE TABLE account(
+        name TEXT PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,   -- the same for names that look alike
+        hash TEXT NOT NULL,
+        role TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        changed_ms INTEGER NOT NULL,
+        seen_ms INTEGER
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE account_address(
+        account TEXT NOT NULL,
+        address TEXT NOT NULL,
+        seen_ms INTEGER NOT NULL,
+        PRIMARY KEY(account, address)
+     ) STRICT, WITHOUT ROWID;",
+    // 2: what waits for users who are away, and moderation that outlives the server
+    "CREATE TABLE mailbox(
+        account TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        PRIMARY KEY(account, id)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE ban(
+        target TEXT PRIMARY KEY,
+        by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        until_ms INTEGER            -- NULL: for good
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE mute(
+        name TEXT PRIMARY KEY,
+        until_ms INTEGER
+     ) STRICT, WITHOUT ROWID;",
+];
+
+/// The version that this program reads and writes.
+pub(crate) const VERSION: i32 = VERSIONS.len() as i32;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing yet.
+    Empty,
+    /// Ours, of a version that is known here.
+    Version(i32),
+}
+
+/// Looks whose file it is and how old.
+///
+/// # Errors
+/// One of another program's, or of a newer version of this one.
+pub(crate) fn look(db: &Connection, path: &Path) -> Result<Found> {
+    let of = |error| StoreError::of_sqlite(path, &error);
+    let application: i32 =
+        db.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(of)?;
+    let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(of)?;
+    let tables: i64 =
+        db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(of)?;
+    let shown = path.to_string_lossy();
+    let shown = visible(&shown);
+    if application == 0 && version == 0 && tables == 0 {
+        Ok(Found::Empty)
+    } else if application != APPLICATION || version < 1 {
+        Err(StoreError::new(
+            ErrorKind::Corrupt,
+            format!(
+                "{shown} is a database of another program's: move it away, or name another directory with --data"
+            ),
+        ))
+    } else if version > VERSION {
+        Err(StoreError::new(
+            ErrorKind::Newer,
+            format!(
+                "{shown} has been written by a newer version of this program (its format is {version}, \
+                 and this program knows formats up to {VERSION}): run the newer version, or restore a \
+                 backup that is older"
+            ),
+        ))
+    } else {
+        Ok(Found::Version(version))
+    }
+}
+
+/// Brings a file up to the present version. Whoever calls this is alone with it.
+pub(crate) fn migrate(db: &mut Connection, path: &Path, found: Found) -> Result<()> {
+    let of = |error| StoreError::of_sqlite(path, &error);
+    let first = match found {
+        Found::Empty => 0,
+        Found::Version(VERSION) => return Ok(()),
+        Found::Version(version) => {
+            let copy = put_copy_beside(db, path, version)?;
+            let copy = copy.to_string_lossy();
+            info!(
+                "history: format {version} becomes format {VERSION}; the file as it was is {}",
+                visible(&copy)
+            );
+            version
+        }
+    };
+    for version in first + 1..=VERSION {
+        let step = db.transaction().map_err(of)?;
+        step.execute_batch(VERSIONS[version as usize - 1]).map_err(of)?;
+        step.pragma_update(None, "user_version", version).map_err(of)?;
+        step.pragma_update(None, "application_id", APPLICATION).map_err(of)?;
+        step.commit().map_err(of)?;
+    }
+    Ok(())
+}
+
+/// Copies the file, with what is in its log, to `chatproto.db.vN.bak`.
+fn put_copy_beside(db: &Connection, path: &Path, version: i32) -> Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".v{version}.bak"));
+    let copy = PathBuf::from(name);
+    super::files::make_private(&copy)?;
+    let of = |error| StoreError::of_sqlite(&copy, &error);
+    let mut to = Connection::open(&copy).map_err(of)?;
+    rusqlite::backup::Backup::new(db, &mut to)
+        .and_then(|backup| backup.run_to_completion(4_096, Duration::ZERO, None))
+        .map_err(of)?;
+    to.close().map_err(|(_, error)| of(error))?;
+    super::files::sync(&copy)?;
+    Ok(copy)
+}

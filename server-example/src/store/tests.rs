@@ -1,0 +1,403 @@
+//! What holds of the store as a whole: what was committed is there, in order and once, whatever
+//! happened in between.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// A directory of a test's own, removed when it is dropped.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        let name = format!("chatproto-store-{}-{:016x}", std::process::id(), fastrand::u64(..));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        TempDir(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn open(directory: &TempDir) -> Store {
+    Store::open(directory.path(), StoreOptions::default()).unwrap()
+}
+
+pub(crate) fn refusal(directory: &TempDir) -> StoreError {
+    Store::open(directory.path(), StoreOptions::default()).unwrap_err()
+}
+
+pub(crate) fn object(from: &str, text: &str) -> String {
+    format!(r##"{{"from":{{"name":"{from}","ip":"127.0.0.1"}},"to":"#tea","msg":"{text}"}}"##)
+}
+
+/// Adds messages 1.. of a room, and commits them.
+pub(crate) fn fill(writer: &mut Writer, ids: std::ops::RangeInclusive<u64>) {
+    for id in ids {
+        writer.append(id, "#tea", 1_000 * id as i64, &object("alice", &format!("message {id}")));
+    }
+    writer.commit().unwrap();
+}
+
+pub(crate) fn ids(reader: &Reader, conversation: &str, query: &Query) -> Vec<u64> {
+    reader.page(conversation, query).unwrap().entries.iter().map(|entry| entry.id).collect()
+}
+
+pub(crate) const ALL: Query = Query {
+    most: usize::MAX,
+    max_bytes: usize::MAX,
+    before: None,
+    since: Some(0),
+    up_to: u64::MAX,
+};
+
+const NONE: [u64; 0] = [];
+
+#[test]
+fn what_was_committed_is_there_after_a_restart() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    assert_eq!(store.next_id(), 1);
+    let mut writer = store.writer().unwrap();
+    let sent = [(1, "#tea", "hi"), (2, "alice\tbob", "psst"), (3, "#tea", "gr\u{fc}\u{df}e 👋")];
+    for (id, conversation, text) in sent {
+        writer.append(id, conversation, 1_000 + id as i64, &object("alice", text));
+    }
+    writer.commit().unwrap();
+    let first = store.epoch().to_owned();
+    writer.close(3).unwrap();
+    drop(store);
+
+    let store = open(&directory);
+    assert_ne!(store.epoch(), first);
+    assert_eq!(store.next_id(), 4);
+    let reader = store.reader().unwrap();
+    let tea = reader.page("#tea", &ALL).unwrap();
+    assert_eq!(
+        tea.entries,
+        [
+            Entry { id: 1, at_ms: 1_001, object: object("alice", "hi") },
+            Entry { id: 3, at_ms: 1_003, object: object("alice", "gr\u{fc}\u{df}e 👋") }
+        ]
+    );
+    assert_eq!(ids(&reader, &between("bob", "alice"), &ALL), [2]);
+    assert_eq!(ids(&reader, "#nobody", &ALL), NONE);
+    assert_eq!(reader.sender_of("#tea", 3).unwrap().as_deref(), Some("alice"));
+    assert_eq!(reader.sender_of("#tea", 2).unwrap(), None);
+}
+
+#[test]
+fn nothing_is_written_before_the_commit() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    writer.append(1, "#tea", 0, "{}");
+    assert_eq!(writer.pending(), 1);
+    assert_eq!(ids(&reader, "#tea", &ALL), NONE);
+    writer.discard();
+    writer.commit().unwrap();
+    assert_eq!(ids(&reader, "#tea", &ALL), NONE);
+    fill(&mut writer, 2..=3);
+    assert_eq!(writer.pending(), 0);
+    assert_eq!(ids(&reader, "#tea", &ALL), [2, 3]);
+}
+
+#[test]
+fn a_message_that_is_added_twice_is_there_once() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=10);
+    fill(&mut writer, 5..=12);
+    assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
+fn pages() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    // 1..=10 have places, the others not yet: their commit is too large for that
+    fill(&mut writer, 1..=10);
+    for id in 11..=200 {
+        writer.append(id, "#work", 0, "{}");
+    }
+    fill(&mut writer, 201..=210);
+    let reader = store.reader().unwrap();
+    let tea: Vec<u64> = (1..=10).chain(201..=210).collect();
+    let base = Query { most: usize::MAX, max_bytes: usize::MAX, ..Query::default() };
+    let size = object("alice", "message 201").len();
+    for (query, from, to, more) in [
+        (base, 0, 20, false),
+        (Query { most: 3, ..base }, 17, 20, true),
+        (Query { most: 15, ..base }, 5, 20, true),
+        (Query { most: 20, ..base }, 0, 20, false),
+        (Query { most: 0, ..base }, 20, 20, true),
+        (Query { most: 3, before: Some(203), ..base }, 9, 12, true),
+        (Query { most: 3, before: Some(150), ..base }, 7, 10, true),
+        (Query { before: Some(1), ..base }, 0, 0, false),
+        (Query { most: 2, up_to: 205, ..base }, 13, 15, true),
+        (Query { most: 2, up_to: 5, before: Some(9), ..base }, 3, 5, true),
+        (Query { since: Some(0), ..base }, 0, 20, false),
+        (Query { since: Some(0), most: 12, ..base }, 0, 12, true),
+        (Query { since: Some(4), most: 3, ..base }, 4, 7, true),
+        (Query { since: Some(9), most: 3, ..base }, 9, 12, true),
+        (Query { since: Some(205), ..base }, 15, 20, false),
+        (Query { since: Some(205), up_to: 207, ..base }, 15, 17, false),
+        (Query { since: Some(210), ..base }, 20, 20, false),
+        (Query { since: Some(u64::MAX), ..base }, 20, 20, false),
+        (Query { max_bytes: 2 * size, ..base }, 18, 20, true),
+        (Query { max_bytes: 2 * size - 1, ..base }, 19, 20, true),
+        (Query { max_bytes: 1, ..base }, 19, 20, true),
+        (Query { since: Some(205), max_bytes: 2 * size, ..base }, 15, 17, true),
+    ] {
+        let page = reader.page("#tea", &query).unwrap();
+        let found: Vec<u64> = page.entries.iter().map(|entry| entry.id).collect();
+        assert_eq!((found.as_slice(), page.more), (&tea[from..to], more), "{query:?}");
+    }
+}
+
+#[test]
+fn messages_get_places_when_they_are_many_or_there_is_time() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    let count = |table: &str| -> i64 {
+        let db = store.connect().unwrap();
+        db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    fill(&mut writer, 1..=1_000);
+    assert_eq!(count("place"), 0);
+    fill(&mut writer, 1_001..=1_010);
+    assert_eq!(count("place"), 1_010);
+    for thousand in 1..19 {
+        fill(&mut writer, thousand * 1_000 + 11..=thousand * 1_000 + 1_010);
+    }
+    assert_eq!((count("place"), count("message")), (18_010, 19_010));
+    drop(writer);
+    drop(store);
+    // and at the latest at the next start
+    let mut store = open(&directory);
+    let _writer = store.writer().unwrap();
+    let db = store.connect().unwrap();
+    let places: i64 = db.query_row("SELECT count(*) FROM place", [], |row| row.get(0)).unwrap();
+    assert_eq!(places, 19_010);
+}
+
+#[test]
+fn what_waits_for_an_account_is_collected_in_order() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    for id in 1..=5 {
+        writer.append(id, "alice\tbob", 0, &object("alice", &id.to_string()));
+        writer.leave("bob", id);
+    }
+    writer.leave("carol", 5);
+    writer.commit().unwrap();
+    assert_eq!(reader.waiting("bob").unwrap(), 5);
+    writer.forget("alice\tbob", 2);
+    writer.commit().unwrap();
+    assert_eq!(reader.waiting("bob").unwrap(), 4);
+    let got: Vec<u64> = reader.collect("bob", 3).unwrap().iter().map(|entry| entry.id).collect();
+    assert_eq!(got, [1, 3, 4]);
+    writer.collected("bob", 4);
+    writer.commit().unwrap();
+    assert_eq!(reader.waiting("bob").unwrap(), 1);
+    assert_eq!(reader.waiting("carol").unwrap(), 1);
+    assert_eq!(reader.waiting("dave").unwrap(), 0);
+}
+
+#[test]
+fn a_forgotten_message_is_nowhere_and_its_id_is_not_given_again() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=3);
+    writer.append(4, "#tea", 0, &object("alice", "a secret"));
+    writer.commit().unwrap();
+    writer.forget("#work", 3);
+    writer.forget("#tea", 4);
+    writer.commit().unwrap();
+    assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), [1, 2, 3]);
+    let path = store.path().to_owned();
+    drop((writer, store));
+
+    let mut store = open(&directory);
+    assert_eq!(store.next_id(), 5);
+    store.writer().unwrap().close(4).unwrap();
+    drop(store);
+    let bytes = fs::read(path).unwrap();
+    assert!(!bytes.windows(8).any(|window| window == b"a secret"));
+}
+
+#[test]
+fn ids_are_never_given_again() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    writer.gap(1, 41);
+    writer.commit().unwrap();
+    drop((writer, store));
+    let mut store = open(&directory);
+    assert_eq!(store.next_id(), 42);
+    // as if messages up to 99 had been sent and none of them were stored
+    store.writer().unwrap().close(99).unwrap();
+    drop(store);
+    assert_eq!(open(&directory).next_id(), 100);
+    assert_eq!(open(&directory).next_id(), 100);
+}
+
+#[test]
+fn a_second_server_is_refused() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let refused = refusal(&directory);
+    assert_eq!(refused.kind, ErrorKind::Busy);
+    assert_eq!(
+        refused.sentence,
+        format!(
+            "the data directory {} is in use by another server: stop that one, or give this one a \
+             directory of its own with --data DIR (--data none keeps nothing)",
+            directory.path().display()
+        )
+    );
+    let writer = store.writer().unwrap();
+    drop(store);
+    assert_eq!(refusal(&directory).kind, ErrorKind::Busy, "the writer is still there");
+    drop(writer);
+    open(&directory);
+}
+
+#[test]
+#[cfg(unix)]
+fn nobody_else_can_read_what_is_kept() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new();
+    let inner = directory.path().join("a/b");
+    let mut store = Store::open(&inner, StoreOptions::default()).unwrap();
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=3);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&inner), 0o700);
+    let mut names = vec![];
+    for file in fs::read_dir(&inner).unwrap() {
+        let file = file.unwrap();
+        names.push(file.file_name().into_string().unwrap());
+        assert_eq!(mode(&file.path()), 0o600, "{file:?}");
+    }
+    names.sort();
+    assert_eq!(names, ["chatproto.db", "chatproto.db-shm", "chatproto.db-wal", "chatproto.lock"]);
+}
+
+#[test]
+fn bans_and_mutes_outlive_the_server_and_run_out() {
+    let directory = TempDir::new();
+    let bob = Ban {
+        target: "bob".into(),
+        by: "alice".into(),
+        reason: "too loud".into(),
+        until_ms: Some(2_000),
+    };
+    let network = Ban {
+        target: "10.0.0.0/8".into(),
+        by: "alice".into(),
+        reason: String::new(),
+        until_ms: None,
+    };
+    let mute = Mute { name: "carol".into(), until_ms: Some(3_000) };
+    {
+        let moderation = open(&directory).moderation().unwrap();
+        moderation.set_ban(&Ban { until_ms: None, ..bob.clone() }).unwrap();
+        moderation.set_ban(&bob).unwrap();
+        moderation.set_ban(&network).unwrap();
+        moderation.set_mute(&mute).unwrap();
+    }
+    let store = open(&directory);
+    let moderation = store.moderation().unwrap();
+    assert_eq!(moderation.bans(1_999).unwrap(), [network.clone(), bob]);
+    assert_eq!(moderation.bans(2_000).unwrap(), [network]);
+    assert_eq!(moderation.mutes(2_999).unwrap(), [mute]);
+    assert_eq!(moderation.mutes(3_000).unwrap(), []);
+    assert_eq!(moderation.expire(3_000).unwrap(), 2);
+    assert!(moderation.remove_ban("10.0.0.0/8").unwrap());
+    assert!(!moderation.remove_ban("bob").unwrap());
+    assert!(!moderation.remove_mute("carol").unwrap());
+    assert_eq!(moderation.bans(0).unwrap(), []);
+}
+
+#[test]
+fn nothing_is_missed_unknowingly() {
+    let directory = TempDir::new();
+    let store = open(&directory);
+    let db = store.connect().unwrap();
+    // a: 1–10; b: from 11, cut short; c: 21–30; d: nobody wrote; e: 31–40; and the present one from 41
+    db.execute_batch(
+        "DELETE FROM epoch;
+         INSERT INTO epoch(name, first_id, last_id, opened_ms) VALUES
+            ('a', 1, 10, 0), ('b', 11, NULL, 0), ('c', 21, 30, 0), ('d', 31, 30, 0), ('e', 31, 40, 0), ('now', 41, NULL, 0);
+         INSERT INTO conversation(name, purged_to) VALUES ('#tea', 0), ('#old', 25), ('#new', 45);",
+    )
+    .unwrap();
+    let reader = store.reader().unwrap();
+    let check = |table: &[(&str, u64, &str, bool)]| {
+        for &(conversation, since, epoch, expected) in table {
+            let found = reader.recovered(conversation, since, epoch).unwrap();
+            assert_eq!(found, expected, "{conversation} since {since} {epoch}");
+        }
+    };
+    check(&[
+        ("#tea", 45, "now", true),
+        ("#tea", 41, "now", true),
+        ("#tea", 40, "now", true),
+        // the room's newest message when the present epoch told it
+        ("#tea", 7, "now", true),
+        ("#tea", 0, "now", true),
+        ("#tea", 35, "e", true),
+        ("#tea", 40, "e", true),
+        // an id that it never told
+        ("#tea", 41, "e", false),
+        ("#tea", 30, "d", true),
+        ("#tea", 31, "d", false),
+        ("#tea", 25, "c", true),
+        ("#tea", 3, "c", true),
+        // cut short
+        ("#tea", 15, "b", false),
+        ("#tea", 11, "b", false),
+        // one after it was
+        ("#tea", 10, "a", false),
+        ("#tea", 5, "a", false),
+        ("#tea", 45, "", false),
+        ("#tea", 45, "f", false),
+        // a conversation without messages has lost none
+        ("#nobody", 35, "e", true),
+        ("#nobody", 5, "a", false),
+        ("#old", 25, "c", true),
+        ("#old", 24, "c", false),
+        ("#old", 26, "now", true),
+        ("#new", 44, "now", false),
+        ("#new", 45, "now", true),
+    ]);
+
+    db.execute("INSERT INTO gap VALUES (35, 37)", []).unwrap();
+    check(&[
+        ("#tea", 33, "e", false),
+        ("#tea", 36, "e", false),
+        ("#tea", 37, "e", true),
+        ("#tea", 30, "d", false),
+        ("#tea", 25, "c", false),
+        // what was told later was told of what there was
+        ("#tea", 33, "now", true),
+    ]);
+    db.execute("INSERT INTO gap VALUES (45, 50)", []).unwrap();
+    check(&[("#tea", 44, "now", false), ("#tea", 50, "now", true), ("#tea", 37, "e", false)]);
+}

@@ -1,0 +1,362 @@
+//! Files and disks that are not as they should be: old, new, damaged, full, read-only, and a server
+//! that was killed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rusqlite::Connection;
+
+use super::tests::{ALL, TempDir, fill, ids, object, open, refusal};
+use super::*;
+
+/// Everything that the file's structure is made of.
+fn structure(path: &Path) -> BTreeSet<(String, Option<String>)> {
+    let db = Connection::open(path).unwrap();
+    let mut parts = db.prepare("SELECT name, sql FROM sqlite_schema").unwrap();
+    let parts = parts.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    // how it is laid out in lines is no part of it
+    let in_a_line = |sql: String| {
+        let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+        lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
+    };
+    parts
+        .map(|part| part.unwrap())
+        .map(|(name, sql): (String, Option<String>)| (name, sql.map(in_a_line)))
+        .collect()
+}
+
+#[test]
+fn a_file_of_version_1_is_brought_up_to_date() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    Connection::open(&path).unwrap().execute_batch(include_str!("fixtures/v1.sql")).unwrap();
+
+    let mut store = open(&directory);
+    assert_eq!(store.next_id(), 8);
+    let mut writer = store.writer().unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(ids(&reader, "#tea", &ALL), [1, 3, 4]);
+    assert_eq!(ids(&reader, "alice\tbob", &ALL), [2, 5]);
+    assert_eq!(reader.sender_of("alice\tbob", 5).unwrap().as_deref(), Some("bob"));
+    assert!(!reader.recovered("#tea", 3, "0123456789abcdef").unwrap());
+    writer.append(8, "#tea", 0, &object("alice", "later"));
+    writer.leave("bob", 8);
+    writer.commit().unwrap();
+    assert_eq!(reader.waiting("bob").unwrap(), 1);
+    assert_eq!(store.moderation().unwrap().bans(0).unwrap(), []);
+    writer.close(8).unwrap();
+    drop((reader, store));
+
+    let fresh = TempDir::new();
+    drop(open(&fresh));
+    assert_eq!(structure(&path), structure(&files::database(fresh.path())));
+
+    // the file as it was is beside it
+    let copy = Connection::open(directory.path().join("chatproto.db.v1.bak")).unwrap();
+    let version: i32 = copy.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let messages: i64 =
+        copy.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, messages), (1, 5));
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+    let directory = TempDir::new();
+    drop(open(&directory));
+    let path = files::database(directory.path());
+    Connection::open(&path)
+        .unwrap()
+        .pragma_update(None, "user_version", schema::VERSION + 1)
+        .unwrap();
+    let before = fs::read(&path).unwrap();
+    let refused = refusal(&directory);
+    assert_eq!(refused.kind, ErrorKind::Newer);
+    assert_eq!(
+        refused.sentence,
+        format!(
+            "{} has been written by a newer version of this program (its format is 3, and this program \
+             knows formats up to 2): run the newer version, or restore a backup that is older",
+            path.display()
+        )
+    );
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_refused_and_left_alone() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    fs::write(&path, "Dear diary, this is no database at all, as anybody can see. ".repeat(100))
+        .unwrap();
+    let before = fs::read(&path).unwrap();
+    let refused = refusal(&directory);
+    assert_eq!(refused.kind, ErrorKind::Corrupt);
+    assert!(refused.sentence.contains("file is not a database"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE recipe(text)").unwrap();
+    let refused = refusal(&directory);
+    assert!(
+        refused.sentence.contains("is a database of another program's: move it away"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_a_way_out() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=3_000);
+    writer.close(3_000).unwrap();
+    drop(store);
+    let sound = fs::read(&path).unwrap();
+    let pages = sound.len() / 4096;
+    assert!(pages > 60);
+
+    let mut noise = sound.clone();
+    noise[4096 * (pages / 2)..][..4096].fill(0x5a);
+    let cut_off = sound[..4096 * (pages - 20)].to_vec();
+    let mut headless = sound.clone();
+    headless[..100].fill(0);
+    for (damage, bytes) in
+        [("a page of noise", noise), ("cut off", cut_off), ("no header", headless)]
+    {
+        fs::write(&path, bytes).unwrap();
+        let refused = refusal(&directory);
+        assert_eq!(refused.kind, ErrorKind::Corrupt, "{damage}: {refused}");
+        for way_out in ["is damaged (", "server-example restore FILE --data ", ".recover | sqlite3"]
+        {
+            assert!(refused.sentence.contains(way_out), "{damage}: {refused}");
+        }
+    }
+    fs::write(&path, sound).unwrap();
+    assert_eq!(open(&directory).next_id(), 3_001);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_directory_that_cannot_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = TempDir::new();
+    let inner = directory.path().join("data");
+    fs::create_dir(&inner).unwrap();
+    // what an administrator may write whatever its mode is has to be a file system of its own
+    let mount = Mount::new(&inner, "size=1m,ro");
+    if mount.is_none() {
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
+    }
+    let refused = Store::open(&inner, StoreOptions::default()).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::ReadOnly, "{refused}");
+    assert!(
+        refused.sentence.starts_with(&format!("cannot write {}/", inner.display())),
+        "{refused}"
+    );
+    assert!(refused.sentence.ends_with("or name another directory with --data)"), "{refused}");
+    drop(mount);
+    fs::set_permissions(&inner, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// Fills what there is room for, and makes room; all that was committed is there.
+fn meets_a_full_disk(
+    directory: &Path,
+    bound: impl Fn(&mut Writer),
+    make_room: impl Fn(&mut Writer),
+) {
+    let mut store = Store::open(directory, StoreOptions::default()).unwrap();
+    let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    bound(&mut writer);
+    let text = "x".repeat(1_000);
+    let mut committed = 0;
+    let refused = loop {
+        for id in committed + 1..=committed + 50 {
+            writer.append(id, "#tea", 0, &object("alice", &text));
+        }
+        match writer.commit() {
+            Ok(()) => committed += 50,
+            Err(refused) => break refused,
+        }
+        assert!(committed < 100_000, "the disk is not full");
+    };
+    assert_eq!(refused.kind, ErrorKind::Full, "{refused}");
+    assert!(committed > 100);
+    let there = || ids(&reader, "#tea", &ALL);
+    assert_eq!(there(), (1..=committed).collect::<Vec<_>>());
+    for _ in 0..3 {
+        assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Full);
+        assert_eq!(writer.pending(), 50);
+    }
+    assert_eq!(there().len() as u64, committed);
+
+    make_room(&mut writer);
+    writer.commit().unwrap();
+    assert_eq!(there(), (1..=committed + 50).collect::<Vec<_>>());
+    writer.close(committed + 50).unwrap();
+    drop((reader, store));
+    let store = Store::open(directory, StoreOptions::default()).unwrap();
+    assert_eq!(store.next_id(), committed + 51);
+    assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL).len() as u64, committed + 50);
+}
+
+#[test]
+fn a_full_file_keeps_what_was_committed_and_goes_on_when_there_is_room() {
+    let directory = TempDir::new();
+    let bound = |writer: &mut Writer, pages: i64| {
+        writer.with(|db, _| db.pragma_update(None, "max_page_count", pages)).unwrap();
+    };
+    meets_a_full_disk(
+        directory.path(),
+        |writer| bound(writer, 200),
+        |writer| bound(writer, 10_000),
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_keeps_what_was_committed_and_goes_on_when_there_is_room() {
+    let directory = TempDir::new();
+    let inner = directory.path().join("data");
+    fs::create_dir(&inner).unwrap();
+    // only administrators can have a small disk of their own; for others the test above has to do
+    let Some(_mount) = Mount::new(&inner, "size=6m") else { return };
+    let ballast = inner.join("ballast");
+    fs::write(&ballast, vec![0; 3 << 20]).unwrap();
+    meets_a_full_disk(&inner, |_| (), |_| fs::remove_file(&ballast).unwrap());
+}
+
+#[test]
+fn after_an_error_of_the_disk_the_file_is_opened_anew_and_all_that_waits_is_written() {
+    use rusqlite::ffi;
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    fill(&mut writer, 1..=10);
+    for (code, kind) in [
+        (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Io),
+        (ffi::SQLITE_IOERR_WRITE, ErrorKind::Io),
+        (ffi::SQLITE_CANTOPEN, ErrorKind::Io),
+        (ffi::SQLITE_READONLY_DBMOVED, ErrorKind::ReadOnly),
+        (ffi::SQLITE_CORRUPT, ErrorKind::Corrupt),
+        (ffi::SQLITE_FULL, ErrorKind::Full),
+        (ffi::SQLITE_BUSY_SNAPSHOT, ErrorKind::Busy),
+    ] {
+        let first = store_next(&reader);
+        writer.append(first, "#tea", 0, &object("alice", "one"));
+        // as if it had come in the middle of the transaction
+        let failed = writer.with(|db, _| -> rusqlite::Result<()> {
+            db.execute_batch("BEGIN IMMEDIATE; INSERT INTO gap VALUES (1, 1)")?;
+            Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+        });
+        assert_eq!(failed.unwrap_err().kind, kind, "{code}");
+        writer
+            .with(|db, _| if db.is_autocommit() { Ok(()) } else { db.execute_batch("ROLLBACK") })
+            .unwrap();
+        writer.append(first + 1, "#new", 0, &object("alice", "two"));
+        writer.commit().unwrap();
+        assert_eq!(store_next(&reader), first + 2);
+    }
+    let gaps: i64 = store
+        .connect()
+        .unwrap()
+        .query_row("SELECT count(*) FROM gap", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(gaps, 0);
+}
+
+fn store_next(reader: &Reader) -> u64 {
+    reader.newest_of_all().unwrap() + 1
+}
+
+/// A small file system in memory; only administrators can have one.
+struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    fn new(at: &'a Path, options: &str) -> Option<Self> {
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        mount.is_ok_and(|done| done.status.success()).then_some(Mount(at))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+/// Where the child of [`what_was_committed_survives_kill_9`] finds the data directory.
+const CHILD: &str = "CHATPROTO_TEST_STORE";
+
+#[test]
+fn what_was_committed_survives_kill_9() {
+    let directory = TempDir::new();
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut last = 0;
+    for round in 0..100 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "store::trouble_tests::appends_until_it_is_killed",
+                "--nocapture",
+            ])
+            .env(CHILD, directory.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut commits = random.u32(1..10);
+        let mut acknowledged = 0;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            // the test harness says things too
+            let line = line.unwrap();
+            let Some(id) = line.rsplit("committed ").next().and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            acknowledged = id;
+            commits -= 1;
+            if commits == 0 {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(acknowledged > last, "round {round}: the child has committed nothing");
+
+        let store = open(&directory);
+        let page = store.reader().unwrap().page("#tea", &ALL).unwrap();
+        let there: Vec<u64> = page.entries.iter().map(|entry| entry.id).collect();
+        let end = there.len() as u64;
+        assert!(end >= acknowledged, "round {round}: {end} of {acknowledged}");
+        assert_eq!(there, (1..=end).collect::<Vec<_>>(), "round {round}");
+        for entry in &page.entries {
+            assert_eq!(entry.object, object("alice", &format!("message {}", entry.id)));
+        }
+        assert_eq!(store.next_id(), end + 1);
+        last = end;
+    }
+}
+
+#[test]
+#[ignore = "a part of what_was_committed_survives_kill_9"]
+fn appends_until_it_is_killed() {
+    let Some(directory) = std::env::var_os(CHILD) else { panic!("{CHILD} is not set") };
+    let mut store = Store::open(Path::new(&directory), StoreOptions::default()).unwrap();
+    let mut writer = store.writer().unwrap();
+    let mut next = store.next_id();
+    loop {
+        let last = next + fastrand::u64(0..40);
+        fill(&mut writer, next..=last);
+        println!("committed {last}");
+        std::io::stdout().flush().unwrap();
+        next = last + 1;
+        if fastrand::u8(..8) == 0 {
+            writer.maintain(0).unwrap();
+        }
+    }
+}
