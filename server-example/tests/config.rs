@@ -86,7 +86,7 @@ fn a_flag_goes_before_the_environment_that_before_the_file_that_before_the_defau
         ("announce", "false", [("true", "true"), ("off", "false"), ("true", "true")]),
         (
             "ban",
-            "TARGET",
+            r#"["TARGET"]"#,
             [
                 (r#"["a b", "192.0.2.0/24"]"#, r#"["a b", "192.0.2.0/24"]"#),
                 (" c , d e,", r#"["c", "d e"]"#),
@@ -102,7 +102,7 @@ fn a_flag_goes_before_the_environment_that_before_the_file_that_before_the_defau
         let (config, flag) = (["--config", file.as_str()], format!("--{name}={}", as_flag.0));
         let both = ["--config", file.as_str(), flag.as_str()];
         let from_default =
-            if default.starts_with(char::is_uppercase) { "not set" } else { "default" };
+            if matches!(default, "N" | r#"["TARGET"]"#) { "not set" } else { "default" };
         let (from_file, from_variable) =
             (format!("file {file}:2"), format!("environment {variable}"));
         for (arguments, environment, value, from) in [
@@ -209,7 +209,7 @@ fn no_secret_is_printed() {
     let text = print_config(&[], &[("CHATPROTO_ADMIN_TOKEN", secret)]).unwrap();
     assert!(!text.contains(secret));
     let expected = Setting {
-        value: "FILE".to_owned(),
+        value: "\"FILE\"".to_owned(),
         from: "environment CHATPROTO_ADMIN_TOKEN; not shown".to_owned(),
     };
     assert_eq!(setting(&text, "admin-token"), expected);

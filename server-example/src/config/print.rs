@@ -28,7 +28,7 @@ impl Settings {
 
     fn write(&self, setting: &Setting, text: &mut String) {
         let definition = &setting.definition;
-        let (name, value_name) = (&definition.name, &definition.value_name);
+        let (name, placeholder) = (&definition.name, placeholder(setting));
         text.push('\n');
         for line in definition.help.lines() {
             let _ = writeln!(text, "# {line}");
@@ -37,9 +37,9 @@ impl Settings {
         let _ = match value(setting) {
             Some(value) => writeln!(text, "{name} = {value}  # {from}"),
             None if setting.origin == Origin::Default => {
-                writeln!(text, "# {name} = {value_name}  # not set")
+                writeln!(text, "# {name} = {placeholder}  # not set")
             }
-            None => writeln!(text, "# {name} = {value_name}  # {from}; not shown"),
+            None => writeln!(text, "# {name} = {placeholder}  # {from}; not shown"),
         };
     }
 
@@ -50,6 +50,16 @@ impl Settings {
             Origin::Environment(variable) => format!("environment {variable}"),
             Origin::Flag => "flag".to_owned(),
         }
+    }
+}
+
+/// What stands for a value that is not there, in the form that one has to have.
+fn placeholder(setting: &Setting) -> String {
+    let name = &setting.definition.value_name;
+    match setting.definition.kind {
+        Kind::Many => format!("[{}]", quoted(name)),
+        Kind::One if name != "N" => quoted(name),
+        _ => name.clone(),
     }
 }
 
