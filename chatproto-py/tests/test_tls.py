@@ -48,7 +48,7 @@ def at(server: Server) -> Address:
     return "localhost", server.address[1]
 
 
-def test_both_ends_talk_over_tls(connect: Connect, secure: Server, own: Certificate) -> None:
+def test_both_ends_talk_over_tls(secure: Server, connect: Connect, own: Certificate) -> None:
     alice = connect("alice", at(secure), tls_ca=own.cert)
     bob = connect("bob", secure.address)
     answer = alice.request("/whoami")[0].msg
@@ -60,7 +60,7 @@ def test_both_ends_talk_over_tls(connect: Connect, secure: Server, own: Certific
     assert len(alice.recv(LIMIT).msg) == 60_000
 
 
-def test_much_goes_both_ways(connect: Connect, secure: Server, own: Certificate) -> None:
+def test_much_goes_both_ways(secure: Server, connect: Connect, own: Certificate) -> None:
     alice = connect("alice", at(secure), tls_ca=own.cert)
     bob = connect("bob", at(secure), tls_ca=own.cert)
     text = "y" * 10_000
@@ -73,7 +73,7 @@ def test_much_goes_both_ways(connect: Connect, secure: Server, own: Certificate)
 
 
 def test_what_was_sent_before_the_end_arrives(
-    connect: Connect, secure: Server, own: Certificate
+    secure: Server, connect: Connect, own: Certificate
 ) -> None:
     bob = connect("bob", secure.address)
     alice = connect("alice", at(secure), tls_ca=own.cert)
@@ -83,7 +83,7 @@ def test_what_was_sent_before_the_end_arrives(
     assert [bob.recv(LIMIT).msg for _ in range(100)] == [f"{number}" for number in range(100)]
 
 
-def test_a_fingerprint_is_enough(connect: Connect, secure: Server) -> None:
+def test_a_fingerprint_is_enough(secure: Server, connect: Connect) -> None:
     fingerprint = secure.tls_fingerprint
     assert fingerprint is not None
     for number, text in enumerate(
@@ -93,13 +93,13 @@ def test_a_fingerprint_is_enough(connect: Connect, secure: Server) -> None:
         assert connect(f"alice{number}", secure.address, tls_fingerprint=text).welcome
 
 
-def test_another_fingerprint_is_not(connect: Connect, secure: Server) -> None:
+def test_another_fingerprint_is_not(secure: Server, connect: Connect) -> None:
     with pytest.raises(TlsError, match=f"expected (AA:)+AA, got {secure.tls_fingerprint}"):
         connect("alice", secure.address, tls_fingerprint="aa" * 32)
     assert secure.users() == []
 
 
-def test_a_context_says_everything(connect: Connect, secure: Server, own: Certificate) -> None:
+def test_a_context_says_everything(secure: Server, connect: Connect, own: Certificate) -> None:
     context = ssl.create_default_context(cafile=own.cert)
     assert connect("alice", at(secure), tls=context).welcome
     with pytest.raises(ValueError, match="an SSLContext says whom to trust"):
@@ -107,7 +107,7 @@ def test_a_context_says_everything(connect: Connect, secure: Server, own: Certif
 
 
 def test_which_check_failed_is_said(
-    connect: Connect, secure: Server, own: Certificate, other: Certificate
+    secure: Server, connect: Connect, own: Certificate, other: Certificate
 ) -> None:
     with pytest.raises(TlsError, match="not from an authority that is trusted here") as caught:
         connect("alice", at(secure), tls_ca=other.cert)

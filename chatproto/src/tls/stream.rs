@@ -106,7 +106,7 @@ impl ClientStream {
     /// What the socket said.
     pub fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
         while self.tls.wants_write() {
-            match self.tls.write_tls(socket) {
+            match self.tls.write_tls(&mut OneSlice(socket)) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -175,6 +175,20 @@ impl fmt::Debug for ClientStream {
         f.debug_struct("ClientStream")
             .field("is_handshaking", &self.is_handshaking())
             .finish_non_exhaustive()
+    }
+}
+
+/// Writes a slice at a time: several at once would raise SIGPIPE in a program that does not ignore it,
+/// as one in C, if the server is gone.
+struct OneSlice<'a, W>(&'a mut W);
+
+impl<W: Write> Write for OneSlice<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
