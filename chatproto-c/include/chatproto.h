@@ -89,6 +89,10 @@ typedef enum chatproto_result {
      */
     CHATPROTO_WRONG_STATE = 8,
     /**
+     * The library was built without what was asked for.
+     */
+    CHATPROTO_UNSUPPORTED = 9,
+    /**
      * Framing: a byte that cannot stand here by RFC 8259, or one between frames.
      */
     CHATPROTO_UNEXPECTED_BYTE = 20,
@@ -165,6 +169,11 @@ typedef enum chatproto_result {
      */
     CHATPROTO_QUEUE_FULL = 66,
     /**
+     * TLS cannot be had, or the server is not the one that is trusted; the last error says which
+     * check failed.
+     */
+    CHATPROTO_TLS = 67,
+    /**
      * The address cannot be listened on.
      */
     CHATPROTO_LISTEN = 80,
@@ -235,6 +244,47 @@ typedef struct chatproto_str {
      */
     size_t len;
 } chatproto_str;
+
+/**
+ * How a client is to connect. Take `chatproto_client_options_default` and change what is to be
+ * different: everything that is 0 or empty is the default. Only read by
+ * `chatproto_client_connect_with`.
+ */
+typedef struct chatproto_client_options {
+    /**
+     * `sizeof (chatproto_client_options)`, so that the library knows the header it was compiled with.
+     */
+    size_t size;
+    /**
+     * How long connecting and registering may take. Default 10 s.
+     */
+    int timeout_ms;
+    /**
+     * TLS, with a server whose certificate is from an authority that the system trusts.
+     */
+    bool tls;
+    /**
+     * TLS, with a server whose certificate is from an authority in this PEM file, or is in it itself.
+     */
+    struct chatproto_str tls_ca_file;
+    /**
+     * TLS, with the server whose certificate has this SHA-256, in hexadecimal digits with or without
+     * colons, whatever its names and dates.
+     */
+    struct chatproto_str tls_fingerprint;
+    /**
+     * The name that the certificate must be for. Default: the host of the address.
+     */
+    struct chatproto_str tls_server_name;
+    /**
+     * The client's own certificate, a PEM file, for a server that asks for one.
+     */
+    struct chatproto_str tls_certificate_file;
+    /**
+     * Its private key, a PEM file without a password.
+     */
+    struct chatproto_str tls_key_file;
+} chatproto_client_options;
 
 /**
  * The four strings of a message.
@@ -443,6 +493,18 @@ typedef struct chatproto_server_options {
      * Everybody is told who comes and goes.
      */
     bool announce;
+    /**
+     * With TLS, those who send a name in text are refused.
+     */
+    bool tls_only;
+    /**
+     * Certificate, a PEM file, to speak TLS too, on the same port. Default: text only.
+     */
+    struct chatproto_str tls_certificate_file;
+    /**
+     * Its private key, a PEM file without a password.
+     */
+    struct chatproto_str tls_key_file;
 } chatproto_server_options;
 
 #ifdef __cplusplus
@@ -479,6 +541,26 @@ enum chatproto_result chatproto_client_connect(struct chatproto_str address,
                                                struct chatproto_str name,
                                                int timeout_ms,
                                                struct chatproto_client **client);
+
+/**
+ * Connects as the options say, and else as `chatproto_client_connect` does; `options` may be NULL
+ * for the defaults, and is only read during the call.
+ *
+ * Results: those of `chatproto_client_connect`; `CHATPROTO_TLS` if TLS cannot be had, or the server
+ * is not the one that is trusted, and the name was not sent; `CHATPROTO_UNSUPPORTED` if the library
+ * was built without TLS; `CHATPROTO_INVALID_ARGUMENT` if `size` is wrong or the options do not fit
+ * together.
+ *
+ * Threads: any. No function of this library ever unwinds into its caller.
+ *
+ * What the caller promises:
+ * `address`, `name` and the strings of the options are as `chatproto_str` describes; `options` is
+ * NULL or points to options; `client` is NULL or may be written.
+ */
+enum chatproto_result chatproto_client_connect_with(struct chatproto_str address,
+                                                    struct chatproto_str name,
+                                                    const struct chatproto_client_options *options,
+                                                    struct chatproto_client **client);
 
 /**
  * Sends a message to a user, a room or a command. Returns when the system has taken it: it waits
@@ -934,7 +1016,8 @@ enum chatproto_result chatproto_last_error_detail(struct chatproto_error_detail 
  *
  * Results: `CHATPROTO_OK`; `CHATPROTO_LISTEN` if the address is in use or not this machine's;
  * `CHATPROTO_LIMITS`, `CHATPROTO_ENDPOINT`, `CHATPROTO_IO`; `CHATPROTO_INVALID_ARGUMENT` if `size` is
- * wrong or the address is none; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+ * wrong or the address is none; `CHATPROTO_TLS` if certificate and key cannot be used, and
+ * `CHATPROTO_UNSUPPORTED` if the library was built without TLS; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
  * `CHATPROTO_PANICKED`.
  *
  * Threads: any. No function of this library ever unwinds into its caller.
@@ -1133,6 +1216,16 @@ static inline chatproto_str chatproto_str_of(const char *text) {
     string.ptr = text;
     string.len = text != NULL ? strlen(text) : 0;
     return string;
+}
+
+/**
+ * The options of a client with nothing set, which means the defaults.
+ */
+static inline chatproto_client_options chatproto_client_options_default(void) {
+    chatproto_client_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    return options;
 }
 
 /**

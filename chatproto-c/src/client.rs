@@ -12,6 +12,7 @@ use crate::ffi::{Handle, at, boundary, give_away, out, quietly, take_back};
 use crate::message::chatproto_message;
 use crate::result::{chatproto_result, client_error, fail};
 use crate::text::{chatproto_fields, chatproto_str};
+use crate::tls;
 
 use connection::Connection;
 
@@ -26,6 +27,31 @@ pub const CHATPROTO_WRITABLE: c_uint = 2;
 
 /// How long connecting and registering may take if it is not said.
 const CONNECT: Duration = Duration::from_secs(10);
+
+/// How a client is to connect. Take `chatproto_client_options_default` and change what is to be
+/// different: everything that is 0 or empty is the default. Only read by
+/// `chatproto_client_connect_with`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct chatproto_client_options {
+    /// `sizeof (chatproto_client_options)`, so that the library knows the header it was compiled with.
+    pub size: usize,
+    /// How long connecting and registering may take. Default 10 s.
+    pub timeout_ms: c_int,
+    /// TLS, with a server whose certificate is from an authority that the system trusts.
+    pub tls: bool,
+    /// TLS, with a server whose certificate is from an authority in this PEM file, or is in it itself.
+    pub tls_ca_file: chatproto_str,
+    /// TLS, with the server whose certificate has this SHA-256, in hexadecimal digits with or without
+    /// colons, whatever its names and dates.
+    pub tls_fingerprint: chatproto_str,
+    /// The name that the certificate must be for. Default: the host of the address.
+    pub tls_server_name: chatproto_str,
+    /// The client's own certificate, a PEM file, for a server that asks for one.
+    pub tls_certificate_file: chatproto_str,
+    /// Its private key, a PEM file without a password.
+    pub tls_key_file: chatproto_str,
+}
 
 /// A connection to a server, registered under a name. Several threads may use it, for instance one
 /// that sends and one that receives; it is given up once, with `chatproto_client_close` or
@@ -65,12 +91,74 @@ pub unsafe extern "C" fn chatproto_client_connect(
                 name.text("name")?,
             )
         };
-        let name = UserName::new(name).map_err(|error| client_error(&error.into()))?;
         let timeout = milliseconds(timeout_ms).unwrap_or(CONNECT);
-        let connection = Connection::open(address, name, timeout)?;
-        *client = give_away(chatproto_client(Handle::new(connection)));
+        *client = connect(address, name, timeout, None)?;
         Ok(())
     })
+}
+
+/// Connects as the options say, and else as `chatproto_client_connect` does; `options` may be NULL
+/// for the defaults, and is only read during the call.
+///
+/// Results: those of `chatproto_client_connect`; `CHATPROTO_TLS` if TLS cannot be had, or the server
+/// is not the one that is trusted, and the name was not sent; `CHATPROTO_UNSUPPORTED` if the library
+/// was built without TLS; `CHATPROTO_INVALID_ARGUMENT` if `size` is wrong or the options do not fit
+/// together.
+///
+/// Threads: any. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `address`, `name` and the strings of the options are as `chatproto_str` describes; `options` is
+/// NULL or points to options; `client` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_client_connect_with(
+    address: chatproto_str,
+    name: chatproto_str,
+    options: *const chatproto_client_options,
+    client: *mut *mut chatproto_client,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (client, address, name) = unsafe {
+            (
+                out(client, std::ptr::null_mut(), "client")?,
+                address.text("address")?,
+                name.text("name")?,
+            )
+        };
+        let (mut timeout, mut tls) = (CONNECT, None);
+        if !options.is_null() {
+            // SAFETY: whatever the size is, it stands there
+            let size = unsafe { (&raw const (*options).size).read() };
+            if size != size_of::<chatproto_client_options>() {
+                return Err(fail(
+                    chatproto_result::InvalidArgument,
+                    format_args!("`options` has the size {size}: take the default options"),
+                ));
+            }
+            // SAFETY: the caller's promise
+            let options = unsafe { &*options };
+            if options.timeout_ms > 0 {
+                timeout = milliseconds(options.timeout_ms).unwrap_or(CONNECT);
+            }
+            // SAFETY: the caller's promise
+            tls = unsafe { tls::of_client(options)? };
+        }
+        *client = connect(address, name, timeout, tls)?;
+        Ok(())
+    })
+}
+
+fn connect(
+    address: &str,
+    name: &str,
+    timeout: Duration,
+    tls: Option<tls::ClientTls>,
+) -> Result<*mut chatproto_client, chatproto_result> {
+    let name = UserName::new(name).map_err(|error| client_error(&error.into()))?;
+    let connection = Connection::open(address, name, timeout, tls)?;
+    Ok(give_away(chatproto_client(Handle::new(connection))))
 }
 
 /// Sends a message to a user, a room or a command. Returns when the system has taken it: it waits

@@ -32,6 +32,7 @@ pub mod message;
 pub mod result;
 pub mod server;
 pub mod text;
+mod tls;
 
 use std::ffi::{CStr, c_char};
 

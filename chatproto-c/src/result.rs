@@ -54,6 +54,8 @@ pub enum chatproto_result {
     NeedMore = 7,
     /// Not in this order: the function's documentation says what comes first.
     WrongState = 8,
+    /// The library was built without what was asked for.
+    Unsupported = 9,
 
     /// Framing: a byte that cannot stand here by RFC 8259, or one between frames.
     UnexpectedByte = 20,
@@ -95,6 +97,9 @@ pub enum chatproto_result {
     Io = 65,
     /// So much waits to be written that no more is taken; write first.
     QueueFull = 66,
+    /// TLS cannot be had, or the server is not the one that is trusted; the last error says which
+    /// check failed.
+    Tls = 67,
 
     /// The address cannot be listened on.
     Listen = 80,
@@ -116,6 +121,7 @@ results! {
     Poisoned = 6, c"the handle was given up after a defect";
     NeedMore = 7, c"there is nothing yet";
     WrongState = 8, c"not in this order";
+    Unsupported = 9, c"the library was built without that";
     UnexpectedByte = 20, c"a byte that cannot stand there";
     ControlCharacter = 21, c"a control character that is not escaped";
     InvalidUtf8 = 22, c"not UTF-8";
@@ -135,6 +141,7 @@ results! {
     FrameTooLong = 64, c"the message is too long for the server";
     Io = 65, c"the operating system refused";
     QueueFull = 66, c"too much waits to be written";
+    Tls = 67, c"TLS cannot be had, or the server is not trusted";
     Listen = 80, c"the address cannot be listened on";
     Limits = 81, c"the limits cannot be used";
     Endpoint = 82, c"the endpoint cannot be registered";
@@ -328,6 +335,12 @@ pub(crate) fn decode_error(error: &DecodeError) -> chatproto_result {
     note(error.kind().into(), offset, within, error.field(), format_args!("{error}"))
 }
 
+/// The result for TLS that cannot be had.
+#[cfg(feature = "tls")]
+pub(crate) fn tls_error(error: &chatproto::tls::TlsError) -> chatproto_result {
+    fail(chatproto_result::Tls, format_args!("{error}"))
+}
+
 /// The result of what a client could not do.
 pub(crate) fn client_error(error: &ClientError) -> chatproto_result {
     let result = match error {
@@ -335,6 +348,8 @@ pub(crate) fn client_error(error: &ClientError) -> chatproto_result {
         ClientError::Refused(_) => chatproto_result::Refused,
         ClientError::Timeout { .. } => chatproto_result::Timeout,
         ClientError::Closed => chatproto_result::Closed,
+        #[cfg(feature = "tls")]
+        ClientError::Tls(error) => return tls_error(error),
         ClientError::FrameTooLong { .. } => chatproto_result::FrameTooLong,
         ClientError::Decode(error) => return decode_error(error),
         _ => chatproto_result::Io,

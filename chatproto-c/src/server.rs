@@ -14,6 +14,7 @@ use chatproto::{Limits, PORT, Rate, Server, ServerBuilder, ServerError, ServerHa
 use crate::ffi::{Handle, at, boundary, give_away, out, quietly, take_back};
 use crate::result::{chatproto_result, fail, server_error};
 use crate::text::chatproto_str;
+use crate::tls;
 
 use endpoint::{Gate, chatproto_endpoint};
 
@@ -56,6 +57,12 @@ pub struct chatproto_server_options {
     pub drop_oldest: bool,
     /// Everybody is told who comes and goes.
     pub announce: bool,
+    /// With TLS, those who send a name in text are refused.
+    pub tls_only: bool,
+    /// Certificate, a PEM file, to speak TLS too, on the same port. Default: text only.
+    pub tls_certificate_file: chatproto_str,
+    /// Its private key, a PEM file without a password.
+    pub tls_key_file: chatproto_str,
 }
 
 /// A server that runs. Any number of threads may use it; it is freed once, with
@@ -145,7 +152,8 @@ impl Drop for Running {
 ///
 /// Results: `CHATPROTO_OK`; `CHATPROTO_LISTEN` if the address is in use or not this machine's;
 /// `CHATPROTO_LIMITS`, `CHATPROTO_ENDPOINT`, `CHATPROTO_IO`; `CHATPROTO_INVALID_ARGUMENT` if `size` is
-/// wrong or the address is none; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+/// wrong or the address is none; `CHATPROTO_TLS` if certificate and key cannot be used, and
+/// `CHATPROTO_UNSUPPORTED` if the library was built without TLS; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
 /// `CHATPROTO_PANICKED`.
 ///
 /// Threads: any. No function of this library ever unwinds into its caller.
@@ -218,6 +226,14 @@ unsafe fn configure(
         builder = builder.admin_token(admin_token);
     }
     builder = builder.announce(options.announce);
+    // SAFETY: the caller's promise
+    match unsafe { tls::of_server(options)? } {
+        None => {}
+        #[cfg(feature = "tls")]
+        Some(tls) => builder = builder.tls(tls).tls_only(options.tls_only),
+        #[cfg(not(feature = "tls"))]
+        Some(never) => match never {},
+    }
     // SAFETY: the caller's promise
     unsafe { endpoint::add(builder, options.endpoints, options.endpoint_count, gate) }
         .map(|builder| (builder, address))

@@ -42,6 +42,26 @@ fn strange_servers() {
 }
 
 #[test]
+fn tls() {
+    let own = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["chat.test".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let files = [(".pem", certificate.pem()), (".key", key.serialize_pem())];
+        let [certificate_file, key_file] = files.map(|(end, text)| {
+            let path = scratch().join(format!("{name}{end}"));
+            fs::write(&path, text).unwrap();
+            OsString::from(path)
+        });
+        let fingerprint = chatproto::tls::Fingerprint::of_der(certificate.der()).to_string();
+        (certificate_file, key_file, fingerprint)
+    };
+    let (certificate, key, fingerprint) = own("own");
+    let (_, other_key, _) = own("other");
+    everywhere("tls", &[certificate, key, other_key, fingerprint.into()]);
+}
+
+#[test]
 fn c_python_and_rust_in_one_conversation() {
     let server = Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());

@@ -1,9 +1,11 @@
 //! `Server`: the crate's server on threads of its own, with endpoints written in Python.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chatproto::tls::{ServerTls, TlsError};
 use chatproto::{Handler, Limits, Rate, ServerBuilder, ServerError, ServerHandle, SlowReader};
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -47,6 +49,13 @@ struct Options {
     slow_reader: SlowReader,
     admin_token: Option<String>,
     announce: bool,
+    tls: Option<TlsFiles>,
+}
+
+struct TlsFiles {
+    certificate: PathBuf,
+    key: PathBuf,
+    only: bool,
 }
 
 struct Running {
@@ -62,11 +71,13 @@ impl Server {
         signature = (
             host = "127.0.0.1", port = chatproto::PORT, *, threads = None, rate = Some(100),
             max_frame = None, max_connections = None, slow_reader = "disconnect",
-            admin_token = None, announce = false, registration = 10.0
+            admin_token = None, announce = false, registration = 10.0, tls_cert = None,
+            tls_key = None, tls_only = false
         ),
         text_signature = "(host='127.0.0.1', port=65432, *, threads=None, rate=100, \
             max_frame=None, max_connections=None, slow_reader='disconnect', \
-            admin_token=None, announce=False, registration=10.0)"
+            admin_token=None, announce=False, registration=10.0, tls_cert=None, tls_key=None, \
+            tls_only=False)"
     )]
     #[expect(clippy::too_many_arguments, reason = "each is an option with a name in Python")]
     fn new(
@@ -80,7 +91,19 @@ impl Server {
         admin_token: Option<String>,
         announce: bool,
         registration: f64,
+        tls_cert: Option<PathBuf>,
+        tls_key: Option<PathBuf>,
+        tls_only: bool,
     ) -> PyResult<Self> {
+        let tls = match (tls_cert, tls_key) {
+            (None, None) if !tls_only => None,
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key, only: tls_only }),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "TLS needs both tls_cert and tls_key: PEM files of a certificate and its key",
+                ));
+            }
+        };
         let mut limits = Limits::default();
         limits.rate =
             rate.map(|per_second| Rate { per_second, burst: per_second.saturating_mul(2) });
@@ -98,7 +121,7 @@ impl Server {
                 ));
             }
         };
-        let options = Options { limits, threads, slow_reader, admin_token, announce };
+        let options = Options { limits, threads, slow_reader, admin_token, announce, tls };
         let address = (host.to_owned(), port);
         Ok(Server { address, options, endpoints: Vec::new(), running: None })
     }
@@ -120,6 +143,10 @@ impl Server {
             builder = builder
                 .endpoint(name, help.as_str(), endpoint)
                 .map_err(|error| server_error(py, &error))?;
+        }
+        if let Some(files) = &self.options.tls {
+            let tls = files.read(py)?;
+            builder = builder.tls(tls).tls_only(files.only);
         }
         let address = self.address.clone();
         self.running =
@@ -150,6 +177,13 @@ impl Server {
             Some(running) => (running.address.ip().to_string(), running.address.port()),
             None => self.address.clone(),
         }
+    }
+
+    /// The SHA-256 of the certificate, for clients to trust; None without TLS.
+    #[getter]
+    fn tls_fingerprint(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let files = self.options.tls.as_ref();
+        files.map(|files| Ok(files.read(py)?.fingerprint().to_string())).transpose()
     }
 
     /// The names of the users who are connected, in no particular order.
@@ -238,6 +272,16 @@ impl Options {
             builder = builder.admin_token(token);
         }
         builder
+    }
+}
+
+impl TlsFiles {
+    fn read(&self, py: Python<'_>) -> PyResult<ServerTls> {
+        match ServerTls::from_files(&self.certificate, &self.key) {
+            Ok(tls) => Ok(tls),
+            Err(error @ TlsError::Read { .. }) => Err(PyOSError::new_err(error.to_string())),
+            Err(error) => Err(misuse(py, &error.to_string())),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::message::Message;
 use crate::name::UserName;
 use crate::session::{Session, SessionEvent};
 #[cfg(feature = "tls")]
-use crate::tls::{Channel, ClientTls};
+use crate::tls::{Channel, ClientStream, ClientTls};
 
 /// The least that a socket can be told to wait.
 const POLL: Duration = Duration::from_millis(1);
@@ -133,7 +133,7 @@ impl ClientBuilder {
         #[cfg(feature = "tls")]
         let tls = match &self.tls {
             Some(tls) => {
-                let channel = Channel::new(tls, address.host(), peer)?;
+                let channel = Channel::new(ClientStream::new(tls, address.host(), peer.ip())?);
                 shake_hands(&channel, &stream, deadline)?;
                 Some(channel)
             }
@@ -295,7 +295,7 @@ impl Wire {
     fn read_size(&self) -> usize {
         #[cfg(feature = "tls")]
         if self.tls.is_some() {
-            return 32 * 1024;
+            return Channel::BUFFER;
         }
         16 * 1024
     }

@@ -12,6 +12,9 @@ use chatproto::encode::compact;
 use chatproto::{ClientError, ErrorClass, Message, PeerKind, Session, SessionEvent, UserName};
 
 use crate::result::{chatproto_result, client_error, fail};
+#[cfg(feature = "tls")]
+use crate::tls::ClientStream;
+use crate::tls::ClientTls;
 
 /// How many bytes may wait to be written when another message is queued without waiting.
 pub(super) const QUEUE: usize = 1024 * 1024;
@@ -31,6 +34,8 @@ pub(super) struct Connection {
 
 struct State {
     session: Session,
+    #[cfg(feature = "tls")]
+    tls: Option<ClientStream>,
     buffer: Box<[u8]>,
     /// Bytes that were queued and not written.
     queued: usize,
@@ -44,10 +49,18 @@ struct State {
 enum Lost {
     Closed,
     Io(String),
+    #[cfg(feature = "tls")]
+    Tls(String),
 }
 
 impl Lost {
     fn new(doing: &str, error: &std::io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        if let Some(inner) = error.get_ref()
+            && let Some(error) = inner.downcast_ref::<chatproto::tls::TlsError>()
+        {
+            return Lost::Tls(error.to_string());
+        }
         match error.kind() {
             ErrorKind::BrokenPipe | ErrorKind::NotConnected => Lost::Closed,
             _ => Lost::Io(format!("{doing}: {error}")),
@@ -58,6 +71,8 @@ impl Lost {
         match self {
             Lost::Closed => client_error(&ClientError::Closed),
             Lost::Io(sentence) => fail(chatproto_result::Io, format_args!("{sentence}")),
+            #[cfg(feature = "tls")]
+            Lost::Tls(sentence) => fail(chatproto_result::Tls, format_args!("{sentence}")),
         }
     }
 }
@@ -75,6 +90,7 @@ impl Connection {
         address: &str,
         name: UserName,
         timeout: Duration,
+        tls: Option<ClientTls>,
     ) -> Result<Self, chatproto_result> {
         let late = || {
             let what = "connecting and registering";
@@ -89,13 +105,32 @@ impl Connection {
         stream.set_nonblocking(true).map_err(io("cannot configure the connection"))?;
         let local = stream.local_addr().map_err(io("the connection was lost"))?;
         let ip = local.ip().to_canonical().to_string();
+        #[cfg(feature = "tls")]
+        let tls = match tls {
+            None => None,
+            Some(settings) => {
+                let peer = stream.peer_addr().map_err(io("the connection was lost"))?;
+                let host = address.rsplit_once(':').map(|(host, _)| host);
+                let stream = ClientStream::new(&settings, host, peer.ip());
+                Some(stream.map_err(|error| client_error(&error.into()))?)
+            }
+        };
+        #[cfg(feature = "tls")]
+        let size = if tls.is_some() { 3 * READ } else { READ };
+        #[cfg(not(feature = "tls"))]
+        let size = match tls {
+            None => READ,
+            Some(never) => match never {},
+        };
         let mut connection = Connection {
             stream,
             name: name.to_string(),
             welcome: Message::new("", "", "", ""),
             state: Mutex::new(State {
                 session: Session::new(name, ip),
-                buffer: vec![0; READ].into(),
+                #[cfg(feature = "tls")]
+                tls,
+                buffer: vec![0; size].into(),
                 queued: 0,
                 read_end: None,
                 write_end: None,
@@ -188,7 +223,7 @@ impl Connection {
         loop {
             let mut state = self.state();
             self.write(&mut state);
-            if !state.session.has_outgoing() {
+            if !state.has_outgoing() {
                 return Ok(());
             }
             if let Some(lost) = &state.write_end {
@@ -261,6 +296,7 @@ impl Connection {
     pub(super) fn close(&self) -> Result<(), chatproto_result> {
         let until = Instant::now() + CLOSE;
         self.flush(Some(until))?;
+        self.say_goodbye();
         if let Err(error) = self.stream.shutdown(Shutdown::Write) {
             return Err(Lost::new("cannot close", &error).result());
         }
@@ -273,16 +309,37 @@ impl Connection {
         }
     }
 
+    /// With TLS there is a way to say that nothing more comes; without, the socket says it.
+    fn say_goodbye(&self) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.state().tls {
+            // all was flushed: a socket that refuses these few bytes is as good as gone
+            let _ = tls.finish(&mut &self.stream);
+        }
+    }
+
     /// Writes what the session has, as far as the system takes it.
     fn write(&self, state: &mut State) {
         while state.write_end.is_none() {
             let now = Instant::now();
             state.session.handle_timeout(now);
             let bytes = state.session.poll_transmit(now);
-            if bytes.is_empty() {
-                return;
-            }
-            match (&self.stream).write(bytes) {
+            #[cfg(feature = "tls")]
+            let written = match &mut state.tls {
+                None if bytes.is_empty() => return,
+                None => (&self.stream).write(bytes),
+                Some(tls) if bytes.is_empty() => match tls.flush(&mut &self.stream) {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                },
+                Some(tls) => tls.write(&mut &self.stream, bytes),
+            };
+            #[cfg(not(feature = "tls"))]
+            let written = match bytes {
+                [] => return,
+                bytes => (&self.stream).write(bytes),
+            };
+            match written {
                 Ok(count) => {
                     state.session.handle_transmitted(count, now);
                     state.queued = state.queued.saturating_sub(count);
@@ -300,7 +357,14 @@ impl Connection {
     /// Reads until something has come, or nothing more is there.
     fn read(&self, state: &mut State) {
         while state.read_end.is_none() && !state.session.has_events() {
-            match (&self.stream).read(&mut state.buffer) {
+            #[cfg(feature = "tls")]
+            let read = match &mut state.tls {
+                None => (&self.stream).read(&mut state.buffer),
+                Some(tls) => tls.read(&mut &self.stream, &mut state.buffer),
+            };
+            #[cfg(not(feature = "tls"))]
+            let read = (&self.stream).read(&mut state.buffer);
+            match read {
                 Ok(0) => {
                     state.session.handle_end();
                     state.read_end = Some(Lost::Closed);
@@ -357,10 +421,30 @@ impl State {
 
     fn wanted_to_write(&self, now: Instant) -> Wanted {
         let can_write = self.write_end.is_none();
-        let writable = can_write && !self.session.poll_transmit(now).is_empty();
+        let writable = can_write && self.has_bytes_to_write(now);
         // a time that has come means nothing if it is the socket that has to be waited for
         let until = self.session.poll_timeout().filter(|&at| can_write && (at > now || !writable));
         Wanted { readable: false, writable, until }
+    }
+
+    /// Whether it is the socket that has to be waited for.
+    fn has_bytes_to_write(&self, now: Instant) -> bool {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls
+            && (tls.is_handshaking() || tls.wants_write())
+        {
+            return tls.wants_write();
+        }
+        !self.session.poll_transmit(now).is_empty()
+    }
+
+    /// Whether something was not handed to the socket.
+    fn has_outgoing(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.as_ref().is_some_and(ClientStream::wants_write) {
+            return true;
+        }
+        self.session.has_outgoing()
     }
 
     /// How many bytes a message has that the session has taken.

@@ -25,6 +25,7 @@ from .exceptions import (
     NameRefused,
     Refuse,
     Timeout,
+    TlsError,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Request",
     "Server",
     "Timeout",
+    "TlsError",
     "__version__",
     "decode",
     "encode",

@@ -75,6 +75,9 @@ def _serve(options: argparse.Namespace) -> int:
             admin_token=token,
             announce=options.announce,
             registration=options.registration,
+            tls_cert=options.tls_cert,
+            tls_key=options.tls_key,
+            tls_only=options.tls_only,
         )
         _stop_at_signals()
         with contextlib.suppress(KeyboardInterrupt), server:
@@ -112,7 +115,20 @@ def _stop_at_signals() -> None:
 
 
 def _chat(options: argparse.Namespace) -> int:
-    client = Client(options.name, options.host, options.port)
+    try:
+        client = Client(
+            options.name,
+            options.host,
+            options.port,
+            tls=options.tls,
+            tls_ca=options.tls_ca,
+            tls_fingerprint=options.tls_fingerprint,
+            tls_name=options.tls_name,
+        )
+    except ValueError as error:
+        if isinstance(error, ChatProtoError):
+            raise
+        raise _Mistake(str(error)) from None
     with client:
         print(_line(client.welcome), flush=True)
         typing = _Typing(client)
@@ -333,6 +349,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="time from connecting to a complete name",
     )
+    add("--tls-cert", metavar="FILE", help="certificate, in PEM, to speak TLS too on the same port")
+    add("--tls-key", metavar="FILE", help="private key of the certificate, in PEM")
+    add("--tls-only", action="store_true", help="refuse those who do not speak TLS")
     chat = commands.add_parser(
         "chat",
         help="chat, a line a message",
@@ -347,6 +366,10 @@ def _parser() -> argparse.ArgumentParser:
     add("name", metavar="NAME", help="your name")
     add("--host", default="127.0.0.1", help="the server's host")
     add("--port", type=_number(1, 65535), default=PORT, help="the server's port")
+    add("--tls", action="store_true", help="speak TLS, and trust what the system trusts")
+    add("--tls-ca", metavar="FILE", help="speak TLS, and trust the authority in a PEM file")
+    add("--tls-fingerprint", metavar="HEX", help="speak TLS, and trust this certificate (SHA-256)")
+    add("--tls-name", metavar="NAME", help="name that the certificate must be for")
     return parser
 
 

@@ -188,7 +188,9 @@ class Server:
     read more slowly (``None``: no limit). ``slow_reader`` is what happens to a connection that does
     not read: ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is what ``/admin`` asks for.
     ``announce`` tells everybody who comes and goes. ``registration`` is how many seconds a client
-    has to say its name. As a context manager it starts and stops.
+    has to say its name. ``tls_cert`` and ``tls_key`` are PEM files of a certificate and its key: with
+    them the server speaks TLS too, on the same port, and with ``tls_only`` nothing else. They are
+    read when it starts. As a context manager it starts and stops.
     """
 
     def __new__(
@@ -204,6 +206,9 @@ class Server:
         admin_token: str | None = None,
         announce: bool = False,
         registration: float = 10.0,
+        tls_cert: str | None = None,
+        tls_key: str | None = None,
+        tls_only: bool = False,
     ) -> Self: ...
     def endpoint(self, name: str, *, help: str = "") -> Callable[[_F], _F]:
         """Registers a function as an endpoint: ``@server.endpoint("/dice", help="Rolls dice.")``.
@@ -229,6 +234,10 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """The host and the port on which it listens."""
+
+    @property
+    def tls_fingerprint(self) -> str | None:
+        """The SHA-256 of the certificate, for clients to trust; None without TLS."""
 
     def users(self) -> list[str]:
         """The names of the users who are connected, in no particular order."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
+import ssl
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +21,8 @@ from typing import Literal, Self, cast
 from . import _inbox
 from ._chatproto import PORT, Message, Session
 from ._inbox import FLUSH, LINGER, MAX_QUEUED, Deadline, Inbox, Request
-from .exceptions import ChatProtoError, ConnectionClosed
+from ._tls import Trust, refused, sentence
+from .exceptions import ChatProtoError, ConnectionClosed, TlsError
 
 __all__ = ["Client"]
 
@@ -37,6 +40,12 @@ class Client:
     ``timeout`` is how many seconds connecting and registering may take together, None for ever.
     When 10,000 messages wait to be received the client reads no more until half of them are, unless
     somebody waits for something else: the server then deals with it as with any slow reader.
+
+    With ``tls=True`` it speaks TLS and trusts the authorities of the system; ``tls`` may also be an
+    ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a certificate that
+    signed itself, ``tls_fingerprint`` the SHA-256 of the one certificate to trust, whatever its
+    names and dates; either of them asks for TLS. ``tls_name`` is the name that the certificate must
+    be for, if it is not ``host``.
     """
 
     def __init__(
@@ -46,7 +55,12 @@ class Client:
         port: int = PORT,
         *,
         timeout: float | None = 10.0,
+        tls: bool | ssl.SSLContext = False,
+        tls_ca: str | os.PathLike[str] | None = None,
+        tls_fingerprint: str | None = None,
+        tls_name: str | None = None,
     ) -> None:
+        self._trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
         # a name that no server would take is refused before there is a connection
         self._name = Session(name).name
         self._host = host
@@ -64,14 +78,27 @@ class Client:
         port: int = PORT,
         *,
         timeout: float | None = 10.0,
+        tls: bool | ssl.SSLContext = False,
+        tls_ca: str | os.PathLike[str] | None = None,
+        tls_fingerprint: str | None = None,
+        tls_name: str | None = None,
     ) -> Self:
         """Connects and registers.
 
         Raises NameRefused if the server, or the protocol, does not allow the name; Timeout;
         ConnectionClosed if the server closes instead of answering; DecodeError if it answers
-        something else; OSError, such as ConnectionRefusedError, if there is no server.
+        something else; TlsError; OSError, such as ConnectionRefusedError, if there is no server.
         """
-        client = cls(name, host, port, timeout=timeout)
+        client = cls(
+            name,
+            host,
+            port,
+            timeout=timeout,
+            tls=tls,
+            tls_ca=tls_ca,
+            tls_fingerprint=tls_fingerprint,
+            tls_name=tls_name,
+        )
         return await client.__aenter__()
 
     @property
@@ -178,7 +205,9 @@ class Client:
         if self._is_closed:
             raise _inbox.closed_by_client()
         if self._connection is None:
-            self._connection = await _connect(self._name, self._host, self._port, self._timeout)
+            self._connection = await _connect(
+                self._name, self._host, self._port, self._timeout, self._trust
+            )
         return self
 
     async def __aexit__(
@@ -222,8 +251,9 @@ class _Connection(asyncio.Protocol):
     ``has_gone`` is whether the socket is closed.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, trust: Trust | None) -> None:
         self.inbox = Inbox(name)
+        self._trust = trust
         self.session: Session
         self.address: tuple[str, int]
         self.has_gone = False
@@ -246,6 +276,13 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         server = transport.get_extra_info("peername")
         self.address = (server[0], server[1])
+        if self._trust is not None:
+            shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            try:
+                self._trust.check(shown)
+            except TlsError as error:
+                # before anything is sent
+                self._end(error)
         self.session = Session(self.inbox.name, transport.get_extra_info("sockname")[0])
         self.pump()
 
@@ -267,7 +304,9 @@ class _Connection(asyncio.Protocol):
         self.has_gone = True
         if self._timer is not None:
             self._timer.cancel()
-        if isinstance(error, OSError):
+        if isinstance(error, ssl.SSLError) and self.inbox.welcome is None:
+            self._end(refused(error))
+        elif isinstance(error, OSError):
             self._end(_inbox.lost(error))
         else:
             self._end(_inbox.closed_by_server(), is_orderly=True)
@@ -430,14 +469,20 @@ class _Connection(asyncio.Protocol):
             return
         try:
             if await self.wait(self._can_write, Deadline(FLUSH), is_urgent=True):
-                self._transport.write_eof()
+                if self._trust is None:
+                    self._transport.write_eof()
+                else:
+                    # TLS has no half-closed connections here: what still comes is thrown away
+                    self._transport.close()
                 await self.wait(self._has_ended, Deadline(LINGER), is_urgent=True)
         except ChatProtoError:
             # it is closed all the same, and by whose fault is nobody's concern any more
             pass
 
 
-async def _connect(name: str, host: str, port: int, timeout: float | None) -> _Connection:
+async def _connect(
+    name: str, host: str, port: int, timeout: float | None, trust: Trust | None
+) -> _Connection:
     """Tries the addresses of the host one after the other, and registers."""
     deadline = Deadline(timeout)
     failure = OSError(f"cannot connect to {host}:{port}: the host has no address")
@@ -446,11 +491,18 @@ async def _connect(name: str, host: str, port: int, timeout: float | None) -> _C
         try:
             async with asyncio.timeout(deadline.left()) as limit:
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(name), address, port
+                    lambda: _Connection(name, trust),
+                    address,
+                    port,
+                    ssl=None if trust is None else trust.context,
+                    server_hostname=None if trust is None else trust.name or host,
+                    ssl_shutdown_timeout=None if trust is None else LINGER,
                 )
         except OSError as error:
             if limit.expired():
                 raise _inbox.not_registered_in_time(host, port, timeout) from None
+            if trust is not None and isinstance(error, (ssl.SSLError, ConnectionResetError)):
+                raise sentence(error, trust.name or host) from error
             failure = _inbox.cannot_connect(host, port, error)
             continue
         try:

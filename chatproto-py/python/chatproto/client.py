@@ -15,8 +15,10 @@ stays whole, and the client usable, wherever it came.
 from __future__ import annotations
 
 import math
+import os
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -29,6 +31,7 @@ from typing import Literal, Self, TypeVar
 from . import _inbox
 from ._chatproto import PORT, Message, Session
 from ._inbox import FLUSH, LINGER, Deadline, Inbox, Request, exhaust, taken
+from ._tls import BLOCKED, ENDED, Channel, Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, Timeout
 
 __all__ = ["Client"]
@@ -54,9 +57,15 @@ class Client:
 
     What is not received waits in memory.
 
+    With ``tls=True`` it speaks TLS and trusts the authorities of the system; ``tls`` may also be an
+    ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a certificate that
+    signed itself, ``tls_fingerprint`` the SHA-256 of the one certificate to trust, whatever its
+    names and dates; either of them asks for TLS. ``tls_name`` is the name that the certificate must
+    be for, if it is not ``host``.
+
     Raises NameRefused if the server, or the protocol, does not allow the name; Timeout;
     ConnectionClosed if the server closes instead of answering; DecodeError if it answers something
-    else; OSError, such as ConnectionRefusedError, if there is no server.
+    else; TlsError; OSError, such as ConnectionRefusedError, if there is no server.
     """
 
     def __init__(
@@ -66,7 +75,12 @@ class Client:
         port: int = PORT,
         *,
         timeout: float | None = 10.0,
+        tls: bool | ssl.SSLContext = False,
+        tls_ca: str | os.PathLike[str] | None = None,
+        tls_fingerprint: str | None = None,
+        tls_name: str | None = None,
     ) -> None:
+        trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
         deadline = Deadline(timeout)
         # a name that no server would take is refused before there is a connection
         Session(name)
@@ -82,8 +96,11 @@ class Client:
         self._is_closing = False
         self._is_closed = False
         self._received: deque[bytes] = deque()
-        self._socket = _connect(host, port, timeout, deadline)
+        self._socket: socket.socket | Channel = _connect(host, port, timeout, deadline)
         try:
+            if trust is not None:
+                self._socket = _secured(self._socket, trust, host, port, timeout, deadline)
+            self._recv, self._send = self._socket.recv, self._socket.send
             self._socket.setblocking(False)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = self._socket.getpeername()
@@ -279,9 +296,13 @@ class Client:
     def _receive(self) -> None:
         """Reads what has come, if anything has."""
         try:
-            self._received.extend(map(self._socket.recv, (_READ,)))
-        except BlockingIOError:
+            self._received.extend(map(self._recv, (_READ,)))
+        except BLOCKED:
             pass
+        except ENDED:
+            self._received.append(b"")
+        except ssl.SSLError as error:
+            self._inbox.end(refused(error) if self._inbox.welcome is None else _inbox.lost(error))
         except OSError as error:
             self._inbox.end(_inbox.lost(error))
 
@@ -340,8 +361,8 @@ class Client:
         self._session.handle_timeout(now)
         while data := self._session.transmit(now):
             try:
-                exhaust(map(self._session.transmitted, map(self._socket.send, (data,)), (now,)))
-            except BlockingIOError:
+                exhaust(map(self._session.transmitted, map(self._send, (data,)), (now,)))
+            except BLOCKED:
                 return True
             except OSError as error:
                 # what the server said last may still be there to be read
@@ -514,6 +535,26 @@ def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) ->
             connection.close()
             raise
     raise failure
+
+
+def _secured(
+    connection: socket.socket | Channel,
+    trust: Trust,
+    host: str,
+    port: int,
+    timeout: float | None,
+    deadline: Deadline,
+) -> Channel:
+    """The same connection with TLS over it."""
+    assert isinstance(connection, socket.socket)
+    left = deadline.left()
+    connection.settimeout(None if left is None else max(left, 0.001))
+    try:
+        return Channel(connection, trust, host)
+    except TimeoutError:
+        raise _inbox.not_registered_in_time(host, port, timeout) from None
+    except OSError as error:
+        raise sentence(error, trust.name or host) from error
 
 
 def _sooner(left: float | None, at: float | None) -> float | None:

@@ -20,6 +20,7 @@ __all__ = [
     "NameRefused",
     "Refuse",
     "Timeout",
+    "TlsError",
 ]
 
 _SHAPE = 'a message is {"from": {"name": "…", "ip": "…"}, "to": "…", "msg": "…"}, all strings'
@@ -84,6 +85,10 @@ class NameRefused(ChatProtoError):
 
 class ConnectionClosed(ChatProtoError, ConnectionError):
     """The connection has ended: the server closed it, it was lost, or the client was closed."""
+
+
+class TlsError(ChatProtoError, ConnectionError):
+    """TLS cannot be had, or the server is not the one that is trusted. The name was not sent."""
 
 
 class Timeout(ChatProtoError, TimeoutError):

@@ -7,6 +7,8 @@ use std::net::Shutdown;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 
 #[cfg(feature = "tls")]
 use super::secure::{Door, Secure};
@@ -280,6 +282,14 @@ impl Write for Socket {
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
+            // what the standard library does for one slice and not for several: a peer that is gone
+            // must not be the end of a program that does not ignore SIGPIPE, as one in C
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Socket::Tcp(stream) => {
+                const MSG_NOSIGNAL: i32 = 0x4000;
+                SockRef::from(&*stream).send_vectored_with_flags(slices, MSG_NOSIGNAL)
+            }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
             Socket::Tcp(stream) => stream.write_vectored(slices),
             #[cfg(test)]
             Socket::Simulated(socket) => socket.write_vectored(slices),

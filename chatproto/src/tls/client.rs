@@ -1,10 +1,9 @@
-//! The client's side: whom it trusts, and a connection whose two directions two threads use.
+//! The client's side: whom it trusts, and how a server's certificate is judged.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -17,10 +16,7 @@ use rustls::{
 };
 
 use super::pem::{Pem, certified};
-use super::{Fingerprint, TlsError, feed, provider, take};
-
-/// Plain text is encrypted in pieces of so many bytes: a record each.
-const RECORD: usize = 16 * 1024;
+use super::{Fingerprint, TlsError, provider};
 
 /// Whom a client trusts to be its server, and who it is itself. Cheap to clone.
 #[derive(Clone)]
@@ -120,6 +116,35 @@ impl ClientTls {
         Ok(self)
     }
 
+    /// A connection to a host, which is at that address, and what judges its certificate.
+    pub(super) fn connection(
+        &self,
+        host: Option<&str>,
+        peer: IpAddr,
+    ) -> Result<(ClientConnection, Arc<Judge>), TlsError> {
+        let name = match (&self.name, host) {
+            (Some(name), _) => name.clone(),
+            (None, Some(host)) => parse_name(host)?,
+            (None, None) => ServerName::from(peer.to_canonical()),
+        };
+        let judge = Arc::new(Judge::new(&self.trust));
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS 1.3 and 1.2")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&judge) as _);
+        let config = match &self.own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let own = SingleCertAndKey::from(Arc::clone(own));
+                builder.with_client_cert_resolver(Arc::new(own))
+            }
+        };
+        let tls = ClientConnection::new(Arc::new(config), name)
+            .map_err(|error| TlsError::Broken(error.to_string()))?;
+        Ok((tls, judge))
+    }
+
     fn pinned(&self) -> Option<Fingerprint> {
         match self.trust {
             Trust::Pinned(fingerprint) => Some(fingerprint),
@@ -146,7 +171,7 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
 
 /// Judges a server's certificate, and remembers which one it was.
 #[derive(Debug)]
-struct Judge {
+pub(super) struct Judge {
     /// For the authorities; none if a fingerprint decides.
     chain: Option<Arc<WebPkiServerVerifier>>,
     pinned: Option<Fingerprint>,
@@ -170,7 +195,7 @@ impl Judge {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn error(&self, error: &rustls::Error) -> TlsError {
+    pub(super) fn error(&self, error: &rustls::Error) -> TlsError {
         TlsError::of_client(error, self.shown(), self.pinned)
     }
 }
@@ -216,156 +241,4 @@ impl ServerCertVerifier for Judge {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// The TLS of a client's connection. One thread reads and one writes; neither ever waits for the
-/// socket with the lock, so that two full directions do not block each other.
-///
-/// What the reader causes to be sent (the answer to a change of keys) goes out with the next
-/// message, as the standard allows, so that the reader never waits for the writing side.
-#[derive(Debug)]
-pub(crate) struct Channel {
-    state: Mutex<State>,
-    judge: Arc<Judge>,
-}
-
-#[derive(Debug)]
-struct State {
-    tls: ClientConnection,
-    /// What was wrong behind the last bytes that were good.
-    failure: Option<rustls::Error>,
-    is_closed: bool,
-}
-
-impl Channel {
-    /// A handshake that is still to be made, with the server of that name.
-    pub(crate) fn new(
-        settings: &ClientTls,
-        host: Option<&str>,
-        peer: SocketAddr,
-    ) -> Result<Self, TlsError> {
-        let name = match (&settings.name, host) {
-            (Some(name), _) => name.clone(),
-            (None, Some(host)) => parse_name(host)?,
-            (None, None) => ServerName::from(peer.ip().to_canonical()),
-        };
-        let judge = Arc::new(Judge::new(&settings.trust));
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS 1.3 and 1.2")
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::clone(&judge) as _);
-        let config = match &settings.own {
-            None => builder.with_no_client_auth(),
-            Some(own) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(own))))
-            }
-        };
-        let tls = ClientConnection::new(Arc::new(config), name)
-            .map_err(|error| TlsError::Broken(error.to_string()))?;
-        let state = Mutex::new(State { tls, failure: None, is_closed: false });
-        Ok(Channel { state, judge })
-    }
-
-    /// Does a step of the handshake: writes, and reads once. True when it is done.
-    pub(crate) fn shake_hands(&self, mut stream: &TcpStream) -> io::Result<bool> {
-        let state = &mut *self.state();
-        while state.tls.wants_write() {
-            state.tls.write_tls(&mut stream)?;
-        }
-        if !state.tls.is_handshaking() {
-            return Ok(true);
-        }
-        if state.tls.read_tls(&mut stream)? == 0 {
-            return Err(wrap(TlsError::HungUp));
-        }
-        if let Err(error) = state.tls.process_new_packets() {
-            // so that the server knows why
-            let _ = state.tls.write_tls(&mut stream);
-            return Err(wrap(self.judge.error(&error)));
-        }
-        Ok(!state.tls.is_handshaking() && !state.tls.wants_write())
-    }
-
-    /// Encrypts and writes all the bytes. At most one thread may be in here.
-    pub(crate) fn write_all(&self, mut stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
-        for piece in bytes.chunks(RECORD) {
-            let cipher = {
-                let state = &mut *self.state();
-                state.tls.writer().write_all(piece)?;
-                drain(&mut state.tls)?
-            };
-            stream.write_all(&cipher)?;
-        }
-        Ok(())
-    }
-
-    /// Says that nothing more will be sent. At most one thread may be in here or in `write_all`.
-    pub(crate) fn finish(&self, mut stream: &TcpStream) -> io::Result<()> {
-        let cipher = {
-            let state = &mut *self.state();
-            state.tls.send_close_notify();
-            drain(&mut state.tls)?
-        };
-        stream.write_all(&cipher)
-    }
-
-    /// Reads plain text: none at the end. [`ErrorKind::WouldBlock`] also means that what came was
-    /// for TLS itself. At most one thread may be in here; a buffer of less than a record costs time.
-    pub(crate) fn read(&self, mut stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-        {
-            let state = &mut *self.state();
-            let length = take(&mut state.tls, buffer);
-            if length > 0 {
-                return Ok(length);
-            }
-            if let Some(error) = &state.failure {
-                return Err(wrap(self.judge.error(error)));
-            }
-            if state.is_closed {
-                return Ok(0);
-            }
-        }
-        let (plain, cipher) = buffer.split_at_mut(buffer.len().div_ceil(2));
-        // an end without a close_notify is an end: an object that it cuts off is an error anyway
-        let length = stream.read(cipher)?;
-        if length == 0 {
-            return Ok(0);
-        }
-        let state = &mut *self.state();
-        match feed(&mut state.tls, &cipher[..length], plain) {
-            Ok(fed) => {
-                state.is_closed = fed.is_closed;
-                match fed.length {
-                    0 if !fed.is_closed => Err(ErrorKind::WouldBlock.into()),
-                    length => Ok(length),
-                }
-            }
-            Err((0, error)) => {
-                let cause = self.judge.error(&error);
-                state.failure = Some(error);
-                Err(wrap(cause))
-            }
-            Err((length, error)) => {
-                state.failure = Some(error);
-                Ok(length)
-            }
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn drain(tls: &mut ClientConnection) -> io::Result<Vec<u8>> {
-    let mut cipher = Vec::new();
-    while tls.wants_write() {
-        tls.write_tls(&mut cipher)?;
-    }
-    Ok(cipher)
-}
-
-fn wrap(error: TlsError) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, error)
 }

@@ -38,6 +38,7 @@ mod error;
 mod fingerprint;
 mod pem;
 mod server;
+mod stream;
 mod wire;
 
 use std::sync::Arc;
@@ -48,9 +49,10 @@ pub use client::ClientTls;
 pub use error::TlsError;
 pub use fingerprint::Fingerprint;
 pub use server::{ClientCertificates, ServerTls};
+pub use stream::ClientStream;
 
-pub(crate) use client::Channel;
 pub(crate) use error::handshake_failure;
+pub(crate) use stream::Channel;
 pub(crate) use wire::{feed, take};
 
 /// The cryptography: ring's, given explicitly wherever it is needed.

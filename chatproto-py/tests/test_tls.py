@@ -1,0 +1,180 @@
+"""TLS, by both clients and the server, with certificates that the openssl program makes."""
+
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import LIMIT, Address, Connect, python
+
+from chatproto import ChatProtoError, Client, NameRefused, Server, TlsError
+
+
+class Certificate:
+    """A certificate that signed itself, for localhost, in files."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.cert = str(folder / f"{name}.pem")
+        self.key = str(folder / f"{name}.key")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+            + ["-nodes", "-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}"]
+            + ["-addext", "subjectAltName=DNS:localhost,DNS:chat.test", "-days", "2"],
+            check=True,
+            capture_output=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("tls"), "own")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("tls"), "other")
+
+
+@pytest.fixture
+def secure(own: Certificate) -> Iterator[Server]:
+    with Server(port=0, rate=None, tls_cert=own.cert, tls_key=own.key) as server:
+        yield server
+
+
+def at(server: Server) -> Address:
+    return "localhost", server.address[1]
+
+
+def test_both_ends_talk_over_tls(secure: Server, connect: Connect, own: Certificate) -> None:
+    alice = connect("alice", at(secure), tls_ca=own.cert)
+    bob = connect("bob", secure.address)
+    answer = alice.request("/whoami")[0].msg
+    assert answer.startswith("You are alice from 127.0.0.1, a user, over TLS.")
+    assert "TLS" not in bob.request("/whoami")[0].msg
+    alice.send("bob", "hello")
+    assert bob.recv(LIMIT).msg == "hello"
+    bob.send("alice", "x" * 60_000)
+    assert len(alice.recv(LIMIT).msg) == 60_000
+
+
+def test_much_goes_both_ways(secure: Server, connect: Connect, own: Certificate) -> None:
+    alice = connect("alice", at(secure), tls_ca=own.cert)
+    bob = connect("bob", at(secure), tls_ca=own.cert)
+    text = "y" * 10_000
+    for number in range(50):
+        alice.send("bob", f"{number} {text}")
+        bob.send("alice", f"{number} {text}")
+    for number in range(50):
+        assert bob.recv(LIMIT).msg.startswith(f"{number} ")
+        assert alice.recv(LIMIT).msg.startswith(f"{number} ")
+
+
+def test_what_was_sent_before_the_end_arrives(
+    secure: Server, connect: Connect, own: Certificate
+) -> None:
+    bob = connect("bob", secure.address)
+    alice = connect("alice", at(secure), tls_ca=own.cert)
+    for number in range(100):
+        alice.send("bob", f"{number}")
+    alice.close()
+    assert [bob.recv(LIMIT).msg for _ in range(100)] == [f"{number}" for number in range(100)]
+
+
+def test_a_fingerprint_is_enough(secure: Server, connect: Connect) -> None:
+    fingerprint = secure.tls_fingerprint
+    assert fingerprint is not None
+    for number, text in enumerate(
+        [fingerprint, fingerprint.replace(":", "").lower(), f"sha256 Fingerprint={fingerprint}"]
+    ):
+        # the address is none of the names
+        assert connect(f"alice{number}", secure.address, tls_fingerprint=text).welcome
+
+
+def test_another_fingerprint_is_not(secure: Server, connect: Connect) -> None:
+    with pytest.raises(TlsError, match=f"expected (AA:)+AA, got {secure.tls_fingerprint}"):
+        connect("alice", secure.address, tls_fingerprint="aa" * 32)
+    assert secure.users() == []
+
+
+def test_a_context_says_everything(secure: Server, connect: Connect, own: Certificate) -> None:
+    context = ssl.create_default_context(cafile=own.cert)
+    assert connect("alice", at(secure), tls=context).welcome
+    with pytest.raises(ValueError, match="an SSLContext says whom to trust"):
+        connect("bob", at(secure), tls=context, tls_ca=own.cert)
+
+
+def test_which_check_failed_is_said(
+    secure: Server, connect: Connect, own: Certificate, other: Certificate
+) -> None:
+    with pytest.raises(TlsError, match="not from an authority that is trusted here") as caught:
+        connect("alice", at(secure), tls_ca=other.cert)
+    assert isinstance(caught.value, ChatProtoError)
+    assert isinstance(caught.value, ConnectionError)
+    with pytest.raises(TlsError, match="not from an authority that is trusted here"):
+        connect("alice", at(secure), tls=True)
+    with pytest.raises(TlsError, match="is not for 'elsewhere.test'"):
+        connect("alice", at(secure), tls_ca=own.cert, tls_name="elsewhere.test")
+    assert connect("alice", secure.address, tls_ca=own.cert, tls_name="chat.test").welcome
+
+
+def test_a_server_without_tls_is_named(connect: Connect, server: Server) -> None:
+    with pytest.raises(TlsError, match="refused TLS"):
+        connect("alice", server.address, tls=True)
+
+
+def test_a_server_that_answers_in_text_is_named(connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(LIMIT)
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(b'{"from":{"name":"SERVER","ip":""},"to":"","msg":""}')
+                peer.recv(65536)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(TlsError, match="does not speak TLS on this port"):
+            connect("alice", listener.getsockname(), tls=True)
+        thread.join(LIMIT)
+
+
+def test_text_is_refused_where_there_is_tls_only(connect: Connect, own: Certificate) -> None:
+    with Server(port=0, tls_cert=own.cert, tls_key=own.key, tls_only=True) as server:
+        with pytest.raises(NameRefused, match="this server speaks TLS only"):
+            connect("alice", server.address)
+        assert connect("alice", at(server), tls_ca=own.cert).welcome
+
+
+def test_what_does_not_fit_together(own: Certificate, other: Certificate) -> None:
+    with pytest.raises(ValueError, match="both tls_cert and tls_key"):
+        Server(port=0, tls_cert=own.cert)
+    with pytest.raises(ChatProtoError, match="does not belong to the certificate"):
+        Server(port=0, tls_cert=own.cert, tls_key=other.key).start()
+    with pytest.raises(OSError, match="cannot read /nowhere"):
+        Server(port=0, tls_cert="/nowhere", tls_key=other.key).start()
+    with pytest.raises(ValueError, match="is no fingerprint"):
+        Client("alice", tls_fingerprint="aa")
+    with pytest.raises(ValueError, match="exclude each other"):
+        Client("alice", tls_fingerprint="aa" * 32, tls_ca=own.cert)
+    with pytest.raises(ValueError, match="there is no certificate in"):
+        Client("alice", tls_ca=own.key)
+
+
+def test_the_command_line(own: Certificate) -> None:
+    options = ["--tls-cert", own.cert, "--tls-key", own.key, "--tls-only"]
+    serve = python("-m", "chatproto", "serve", "--port", "0", *options)
+    assert serve.stdout is not None
+    port = serve.stdout.readline().strip().rpartition(":")[2]
+    chat = ["-m", "chatproto", "chat", "alice", "--host", "localhost", "--port", port]
+    trusting = python(*chat, "--tls-ca", own.cert)
+    output, errors = trusting.communicate("/whoami\n", timeout=LIMIT)
+    assert "over TLS" in output, errors
+    plain = python(*chat)
+    _, errors = plain.communicate("", timeout=LIMIT)
+    assert "this server speaks TLS only" in errors
+    serve.terminate()
+    serve.communicate(timeout=LIMIT)
