@@ -109,6 +109,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_others_wrote_does_nothing_to_the_terminal() {
+        let object = crate::store::tests::object("al\\u001bice", "red \\u001b[31m\\nforged");
+        let entry = crate::store::Entry { id: 7, at_ms: 0, object };
+        let kept = Kept { conversation: "al\u{1b}ice\tbob".to_owned(), entry };
+        let line = line(&kept, &[]);
+        assert!(line.starts_with("7  "), "{line}");
+        assert!(
+            line.ends_with(r"  al\u{1b}ice – bob  al\u{1b}ice: red \u{1b}[31m\nforged"),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn a_long_text_is_shown_where_the_word_is() {
         let words = ["Needle".to_owned()];
         assert_eq!(snippet("a needle", &words), "a needle");

@@ -168,6 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn what_has_gone_for_its_age_is_not_found() {
+        let directory = TempDir::new();
+        let retention = super::super::Retention {
+            keep: Some(std::time::Duration::from_secs(10)),
+            max_bytes: None,
+        };
+        let options = super::super::StoreOptions { retention, ..Default::default() };
+        let mut store = super::super::Store::open(directory.path(), options).unwrap();
+        let mut writer = store.writer().unwrap();
+        // one a second, of which the search learns the first hundred
+        super::super::tests::fill(&mut writer, 1..=100);
+        let mut search = Search::open(directory.path()).unwrap();
+        search.catch_up().unwrap();
+        super::super::tests::fill(&mut writer, 101..=200);
+        assert_eq!(found(&search, &["message"], None).len(), 100);
+        while writer.maintain(70_000).unwrap() {}
+        assert_eq!(found(&search, &["message"], None), (60..=100).collect::<Vec<_>>());
+        while writer.maintain(170_000).unwrap() {}
+        search.catch_up().unwrap();
+        assert_eq!(found(&search, &["message"], None), (160..=200).collect::<Vec<_>>()[..]);
+        search.db.execute_batch("INSERT INTO search(search) VALUES('integrity-check')").unwrap();
+    }
+
+    #[test]
     fn the_index_grows_in_steps() {
         let directory = TempDir::new();
         let mut store = open(&directory);

@@ -75,3 +75,43 @@ impl Survey {
 fn number(act: &Transaction<'_>, sql: &str) -> rusqlite::Result<u64> {
     act.query_row(sql, [], |row| row.get(0)).map(unsigned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{TempDir, fill, object, open};
+    use super::*;
+
+    #[test]
+    fn figures() {
+        let directory = TempDir::new();
+        drop(open(&directory));
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        fill(&mut writer, 1..=3);
+        writer.append(4, "alice\tbob", 9_000, &object("alice", "psst"));
+        writer.leave("bob", 4);
+        writer.gap(5, 14);
+        writer.commit().unwrap();
+        super::super::Search::open(directory.path()).unwrap().catch_up().unwrap();
+        fill(&mut writer, 15..=20);
+        let survey = Survey::of(directory.path()).unwrap();
+        assert!(survey.file_bytes >= survey.used_bytes && survey.used_bytes >= 4096);
+        assert_eq!(
+            Survey { file_bytes: 0, used_bytes: 0, ..survey },
+            Survey {
+                messages: 10,
+                rooms: 1,
+                pairs: 1,
+                from_to_ms: Some((1_000, 20_000)),
+                newest_id: 20,
+                not_kept: 10,
+                waiting: 1,
+                searched_to: 4,
+                runs: 2,
+                cut_short: 1,
+                file_bytes: 0,
+                used_bytes: 0,
+            }
+        );
+    }
+}
