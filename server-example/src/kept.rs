@@ -2,10 +2,9 @@
 //! opened together, as they lie in one file, and put into the server.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle};
-use std::sync::OnceLock;
 use tracing::info;
 
 use crate::accounts::book::{AccountBook, BookOptions, OpenError};
@@ -16,7 +15,7 @@ use crate::failure::{Failure, reason};
 use crate::keeper::Keeper;
 use crate::sanctions::{self, Sanctions};
 use crate::store::accounts::AccountTable;
-use crate::store::{Moderation, Store, StoreError};
+use crate::store::{Moderation, Store};
 use crate::text::visible;
 
 /// What is kept in a data directory, opened and not yet in a server.
@@ -47,7 +46,7 @@ impl Kept {
     }
 
     fn open_in(directory: &Path, options: &ServeOptions) -> Result<Self, Failure> {
-        let mut store = Store::open(directory, options.keeping.store_options()).map_err(usage)?;
+        let mut store = Store::open(directory, options.keeping.store_options())?;
         let policy = match options.accounts.accounts.unwrap_or_default() {
             AccountsMode::Off => None,
             AccountsMode::Optional => Some(AccountPolicy::Optional),
@@ -58,8 +57,8 @@ impl Kept {
             .map(|_| open_book(&store, options.accounts.require_tls_for_login, &handle))
             .transpose()?;
         let keeper = Keeper::new(&mut store, book.clone())?;
-        let moderation = store.moderation().map_err(usage)?;
-        let sanctions = Arc::new(Sanctions::start(store.moderation().map_err(usage)?)?);
+        let moderation = store.moderation()?;
+        let sanctions = Arc::new(Sanctions::start(store.moderation()?)?);
         let shown = store.path().to_string_lossy();
         let accounts = book.as_ref().map_or(0, |book| book.len());
         info!(accounts, "data in {}", visible(&shown));
@@ -90,7 +89,7 @@ impl Held {
     pub(crate) fn begin(&self, handle: &ServerHandle) -> Result<(), Failure> {
         // it is set once
         let _ = self.handle.set(handle.clone());
-        sanctions::restore(&self.moderation, handle).map_err(usage)
+        Ok(sanctions::restore(&self.moderation, handle)?)
     }
 
     /// The server has ended.
@@ -104,7 +103,7 @@ fn open_book(
     require_tls: bool,
     handle: &Arc<OnceLock<ServerHandle>>,
 ) -> Result<Arc<AccountBook>, Failure> {
-    let table = AccountTable::new(store.connect().map_err(usage)?);
+    let table = AccountTable::new(store.connect()?);
     let options = BookOptions { require_tls, ..BookOptions::default() };
     let handle = Arc::clone(handle);
     let changed = move |change: &Change| {
@@ -124,8 +123,4 @@ fn open_book(
         }
     })?;
     Ok(Arc::new(book))
-}
-
-fn usage(error: StoreError) -> Failure {
-    Failure::Usage(error.to_string())
 }

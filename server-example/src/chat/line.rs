@@ -16,8 +16,8 @@ pub(super) enum Line<'a> {
     Text(&'a str),
     /// Send `msg` to `to`.
     Send { to: &'a str, msg: Cow<'a, str> },
-    /// Become a member of a room, and go there.
-    Join(&'a str),
+    /// Become a member of a room, and go there; with a number, see so many messages from before.
+    Join(&'a str, Option<u32>),
     /// Be a member of a room no longer; `None` is the one where the user is.
     Leave(Option<&'a str>),
     /// Go to a room, or back to everybody.
@@ -118,6 +118,14 @@ pub(super) fn room(text: &str) -> Option<&str> {
     name.map(str::trim).filter(|name| name.starts_with('#') && name.len() > 1)
 }
 
+/// What stands before a number at the end, and that number.
+fn without_number(text: &str) -> (&str, Option<u32>) {
+    let split = text.rsplit_once(char::is_whitespace);
+    let number =
+        split.and_then(|(before, last)| Some((before.trim_end(), Some(last.parse().ok()?))));
+    number.unwrap_or((text, None))
+}
+
 /// A name as an argument of a command.
 pub(super) fn quoted(name: &str) -> Cow<'_, str> {
     if has_spaces(name) { format!("\"{name}\"").into() } else { name.into() }
@@ -134,7 +142,10 @@ fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
             Some(room) => Line::To(Some(room)),
             None => Line::Mistake("there is no such place: /to #ROOM or /to everyone"),
         },
-        "/join" => room(msg).map_or(as_it_is, Line::Join),
+        "/join" => {
+            let (name, number) = without_number(msg);
+            room(name).map_or(as_it_is, |name| Line::Join(name, number))
+        }
         "/leave" if msg.is_empty() => Line::Leave(None),
         "/leave" => match room(msg) {
             Some(room)
@@ -269,9 +280,13 @@ mod tests {
     #[test]
     fn the_room_to_join_is_the_whole_rest() {
         for line in ["/join #black tea", "/join  \"#black tea\"", " /join \"#black tea "] {
-            assert_eq!(parse_unknowing(line), Line::Join("#black tea"), "{line}");
+            assert_eq!(parse_unknowing(line), Line::Join("#black tea", None), "{line}");
         }
-        assert_eq!(parse_unknowing("/join #tea"), Line::Join("#tea"));
+        assert_eq!(parse_unknowing("/join #tea"), Line::Join("#tea", None));
+        for line in ["/join #black tea 20", "/join \"#black tea\"  20"] {
+            assert_eq!(parse_unknowing(line), Line::Join("#black tea", Some(20)), "{line}");
+        }
+        assert_eq!(parse_unknowing("/join \"#tea 20\""), Line::Join("#tea 20", None));
         for (line, msg) in [
             ("/join", ""),
             ("/join tea", "tea"),

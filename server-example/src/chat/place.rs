@@ -138,9 +138,10 @@ impl Place {
             Line::Mistake(why) => Deed::Mistake(why.to_owned()),
             Line::Send { to, msg } => send(to, &msg),
             Line::Text(text) => send(self.here.as_deref().unwrap_or("/shout"), text),
-            Line::Join(room) => {
+            Line::Join(room, number) => {
                 let room = normal(room);
-                let deed = send("/join", &line::quoted(&room));
+                let number = number.map_or(String::new(), |number| format!(" {number}"));
+                let deed = send("/join", &format!("{}{number}", line::quoted(&room)));
                 self.path.retain(|other| *other != room);
                 self.path.push(room.clone());
                 self.here = Some(room.clone());
