@@ -225,6 +225,9 @@ impl Server {
                     Effect::Release { name } => {
                         assert!(self.claimed.remove(name.as_str()), "{name} was not claimed");
                     }
+                    effect @ (Effect::Account { .. } | Effect::History { .. }) => {
+                        panic!("this hub has neither: {effect:?}")
+                    }
                 }
             }
             while !self.is_slow && !self.waiting.is_empty() {

@@ -42,7 +42,12 @@ impl Kept {
             info!("nothing is kept: no accounts, no history (--data none)");
             return Ok(None);
         };
-        Kept::open_in(&directory, options).map(Some)
+        // what cannot be opened was asked for, and is in the way of everything
+        let asked_for = |failure| match failure {
+            Failure::Run(sentence) => Failure::Usage(sentence),
+            other => other,
+        };
+        Kept::open_in(&directory, options).map(Some).map_err(asked_for)
     }
 
     fn open_in(directory: &Path, options: &ServeOptions) -> Result<Self, Failure> {
