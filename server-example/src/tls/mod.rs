@@ -8,4 +8,6 @@ mod server;
 
 pub(crate) use client::ClientTlsOptions;
 pub(crate) use options::TlsOptions;
-pub(crate) use server::{Material, reload};
+pub(crate) use server::Material;
+#[allow(unused_imports, reason = "for whoever loads the options again")]
+pub(crate) use server::reload;

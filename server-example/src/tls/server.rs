@@ -113,6 +113,7 @@ impl Material {
 
 /// Reads the certificate, its key and the clients' authority again, and shows them to those who
 /// connect from now on. All or nothing: if anything is wrong the old ones stay.
+#[allow(dead_code, reason = "for whoever loads the options again")]
 pub(crate) fn reload(options: &TlsOptions, handle: &ServerHandle) -> Result<(), Failure> {
     match Material::load(options)? {
         Some(material) if handle.replace_tls(&material.tls) => {
