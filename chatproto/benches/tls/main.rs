@@ -18,9 +18,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const PAIRS: usize = 50;
-const RUN: Duration = Duration::from_secs(3);
-const HANDSHAKES: usize = 2000;
-const IDLE: usize = 4000;
+const RUN: Duration = Duration::from_secs(2);
+const HANDSHAKES: usize = 1000;
+const IDLE: usize = 1500;
 const HOST: &str = "bench.test";
 /// As in the other measurements: 64 bytes of text.
 const TEXT: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
