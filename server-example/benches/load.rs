@@ -8,18 +8,18 @@
 //!
 //! Where the machine has two cores or more and `taskset`, server and generator are on one each.
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
 use hdrhistogram::Histogram;
-use serde_json::Value;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_server-example");
+use support::{Server, load, run};
+
 /// How often everything is measured, of which the best counts.
 const ROUNDS: usize = 5;
 /// Round trips of a bare socket.
@@ -46,7 +46,7 @@ fn main() {
     let [bare, ours] = best;
     println!("  best: load adds {}", shown(std::array::from_fn(|at| ours[at] - bare[at])));
 
-    let server = Server::start();
+    let server = Server::start(&["--data", "none"]);
     println!("closed loop, 100 connections, 32 in flight each:");
     for round in 1..=ROUNDS {
         let run = run(&server.address, "clients = 100\nin_flight = 32", "3s");
@@ -135,84 +135,4 @@ fn of_generator(echo: SocketAddr) -> [f64; 3] {
     let scenario = format!("clients = 2\nto = \"self\"\nrate = {RATE}");
     let run = run(&echo.to_string(), &scenario, "2s");
     ["p50_us", "p90_us", "p99_us"].map(|name| run["latency"][name].as_f64().unwrap_or(f64::NAN))
-}
-
-/// Runs one scenario once.
-fn run(address: &str, scenario: &str, duration: &str) -> Value {
-    let file = scratch("scenario.toml");
-    let text = format!("[[scenario]]\nname = \"bench\"\n{scenario}\n");
-    std::fs::write(&file, text).expect("a directory of one's own");
-    let file = file.to_string_lossy();
-    let options = ["compare", &file, "--repeat", "1", "--duration", duration, "--server", address];
-    load(&options)["runs"][0].clone()
-}
-
-/// Runs a load, on the second core if there is one; its report.
-fn load(options: &[&str]) -> Value {
-    let out = scratch("report");
-    let mut command = on_core(1);
-    command.arg("load").args(options).arg("--out").arg(&out);
-    let ran = command.output().expect("the program starts");
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "load {options:?} must pass:\n{said}");
-    let text = std::fs::read_to_string(out.join("report.json")).expect("a report");
-    serde_json::from_str(&text).expect("JSON")
-}
-
-fn scratch(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("load-{name}"))
-}
-
-/// The program, on that core if the machine has two and can do so.
-fn on_core(core: usize) -> Command {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let has_taskset = Command::new("taskset").arg("--version").stdout(Stdio::null()).status();
-    if cores < 2 || has_taskset.is_err() {
-        return Command::new(PROGRAM);
-    }
-    let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string(), PROGRAM]);
-    command
-}
-
-struct Server {
-    child: Child,
-    address: String,
-    before: f64,
-}
-
-impl Server {
-    fn start() -> Self {
-        let mut command = on_core(0);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--rate", "off", "--threads", "1"]);
-        let child = command.args(["--log", "off"]).stdout(Stdio::piped()).spawn();
-        let mut child = child.expect("the program starts");
-        let out = child.stdout.take().expect("it is piped");
-        let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).expect("the one line");
-        let address = line.trim().trim_start_matches("listening on ").to_owned();
-        let mut server = Server { child, address, before: 0.0 };
-        server.before = server.memory();
-        server
-    }
-
-    fn growth(&self) -> f64 {
-        self.memory() - self.before
-    }
-
-    /// The most bytes that were ever resident; 0 where the system does not tell.
-    fn memory(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-        kib.unwrap_or_default() * 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
