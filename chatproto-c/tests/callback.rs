@@ -55,6 +55,9 @@ fn a_callback_that_panics_costs_its_own_answer() {
         worker_threads: 1,
         drop_oldest: false,
         announce: false,
+        tls_only: false,
+        tls_certificate_file: chatproto_str::EMPTY,
+        tls_key_file: chatproto_str::EMPTY,
     };
     let (mut server, mut port) = (ptr::null_mut(), 0);
     // SAFETY: all of them are there, and the server is freed below
