@@ -127,5 +127,5 @@ fn open_book(
 }
 
 fn usage(error: StoreError) -> Failure {
-    Failure::Usage(error.to_string())
+    Failure::Usage(error.sentence)
 }
