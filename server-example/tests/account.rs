@@ -173,7 +173,7 @@ fn without_a_data_directory_there_are_no_accounts() {
     command.args(["account", "list"]).env("CHATPROTO_DATA", "none");
     let (code, _, errors) = Program::spawn_with(command, Stdio::piped()).end();
     assert_eq!(code, Some(2));
-    assert!(errors[0].contains("keeps nothing: name the directory of a server"), "{errors:?}");
+    assert!(errors[0].contains("nothing is kept: name the server's data directory"), "{errors:?}");
 }
 
 #[test]

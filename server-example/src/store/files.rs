@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::error::{ErrorKind, Result, StoreError};
 use crate::text::visible;
@@ -11,6 +13,9 @@ use crate::text::visible;
 pub(crate) const DATABASE: &str = "chatproto.db";
 /// Held by a server for as long as it runs.
 const LOCK: &str = "chatproto.lock";
+/// A server that was killed holds its lock until the system has taken it apart.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// Nobody else uses the directory for as long as this is held.
 #[derive(Debug)]
@@ -20,10 +25,10 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the directory for this process.
+    /// Takes the directory for this process, and waits a moment for one that is just going.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] if another has it, or what the file system refused.
+    /// [`ErrorKind::Busy`] if another has it for two seconds more, or what the file system refused.
     pub(crate) fn take(directory: &Path) -> Result<Self> {
         let path = directory.join(LOCK);
         let mut options = OpenOptions::new();
@@ -32,22 +37,32 @@ impl Lock {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file =
             options.open(&path).map_err(|error| StoreError::of_file("write", &path, &error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => {
-                let directory = directory.to_string_lossy();
-                Err(StoreError::new(
-                    ErrorKind::Busy,
-                    format!(
-                        "the data directory {} is in use by another server: stop that one, or give this \
-                         one a directory of its own with --data DIR (--data none keeps nothing)",
-                        visible(&directory)
-                    ),
-                ))
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::of_file("lock", &path, &error));
+                }
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                    thread::sleep(LOCK_EVERY);
+                }
+                Err(TryLockError::WouldBlock) => return Err(in_use(directory)),
             }
-            Err(TryLockError::Error(error)) => Err(StoreError::of_file("lock", &path, &error)),
         }
     }
+}
+
+fn in_use(directory: &Path) -> StoreError {
+    let directory = directory.to_string_lossy();
+    StoreError::new(
+        ErrorKind::Busy,
+        format!(
+            "the data directory {} is in use by another server: stop that one, or give this one a \
+             directory of its own with --data DIR (--data none keeps nothing)",
+            visible(&directory)
+        ),
+    )
 }
 
 /// Makes the directory, for its owner alone, if it is not there. One that is there is left as it is.

@@ -15,12 +15,12 @@
 //! Writer                            what is added waits in memory; commit() writes it, all or nothing
 //!   .append(id, conversation, at_ms, object)   .gap(first, last)   .forget(conversation, id)
 //!   .leave(account, id)   .collected(account, up_to)
-//!   .pending() .commit() .discard()
+//!   .pending() .commit()
 //!   .maintain(now_ms) -> more       about once a second: places, retention, space given back
 //!   .close(last_id)                 the last id that was given out, kept or not; else the epoch was cut short
 //!
 //! Reader::open(directory)           also beside a server, in another process
-//!   .page(conversation, &Query) -> Page    .newest(conversation)    .sender_of(conversation, id)
+//!   .page(conversation, &Query) -> Page    .sender_of(conversation, id)
 //!   .recovered(conversation, since, epoch) .waiting(account)        .collect(account, most)
 //!
 //! For commands, also beside a server:

@@ -172,12 +172,6 @@ impl Reader {
         })
     }
 
-    /// The newest message of a conversation.
-    pub(crate) fn newest(&self, conversation: &str) -> Result<Option<u64>> {
-        let query = Query { most: 1, ..Query::default() };
-        Ok(self.page(conversation, &query)?.entries.first().map(|entry| entry.id))
-    }
-
     /// Whether somebody who has seen the conversation up to `since`, an id that was told in `epoch`,
     /// is sure to get all that followed from [`page`](Self::page): that epoch is known, it and those
     /// after it have ended as they should, and in none of them a message was not kept, or has gone

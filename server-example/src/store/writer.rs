@@ -143,7 +143,8 @@ impl Writer {
         if self.batch.acts.is_empty() { Ok(()) } else { self.write() }
     }
 
-    /// Gives up what waits. Whoever does so has to note a [`gap`](Self::gap).
+    /// Gives up what waits, as the end of the program would.
+    #[cfg(test)]
     pub(crate) fn discard(&mut self) {
         self.batch.clear();
     }

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this one")]
 
+pub mod kept;
 pub mod payloads;
 pub mod relay;
 pub mod schema;
@@ -112,6 +113,12 @@ impl Program {
         (self.child.wait().expect("it ends").code(), output, errors)
     }
 
+    /// Kills it (`kill -9`), and waits until it is no more.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
     /// Asks it to end, as a service manager does.
     pub fn terminate(&self) {
         self.signal("TERM");
@@ -212,13 +219,51 @@ impl Raw {
     }
 
     fn introduce(address: SocketAddr, name: &str, first: &str) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let (raw, welcome) = Raw::over(TcpStream::connect(address).unwrap(), name, first);
+        assert!(welcome.contains("Welcome"), "{welcome}");
+        raw
+    }
+
+    /// Says its name over a connection that is there; what it was told first.
+    pub fn over(mut stream: TcpStream, name: &str, first: &str) -> (Self, String) {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(first.as_bytes()).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
         let mut raw = Raw { name: name.to_owned(), stream, reader };
-        assert!(raw.receive().unwrap().msg.contains("Welcome"));
-        raw
+        let welcome = raw.hear();
+        (raw, welcome)
+    }
+
+    /// What the server says next to this user, whatever name it has.
+    pub fn hear(&mut self) -> String {
+        loop {
+            let message = self.receive().expect("the connection is open");
+            let is_notice = message.to.starts_with('#') || message.to == "Everyone";
+            if message.is_from_server() && !is_notice {
+                return message.msg;
+            }
+        }
+    }
+
+    /// Sends a command, and hears what is said next, whatever name this user has.
+    pub fn command(&mut self, command: &str, msg: &str) -> String {
+        self.send(command, msg);
+        self.hear()
+    }
+
+    /// Sends a command; what is said until there is a line with the text, that line included.
+    pub fn command_until(&mut self, command: &str, msg: &str, text: &str) -> Vec<String> {
+        self.send(command, msg);
+        let mut said = vec![self.hear()];
+        while !said.last().expect("one at least").contains(text) {
+            said.push(self.hear());
+        }
+        said
+    }
+
+    /// Its name, the connection, and what reads it.
+    pub fn into_parts(self) -> (String, TcpStream, BufReader<TcpStream>) {
+        (self.name, self.stream, self.reader)
     }
 
     pub fn send(&mut self, to: &str, msg: &str) {
