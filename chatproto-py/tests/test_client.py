@@ -247,6 +247,23 @@ def test_nick(server: Server, connect: Connect) -> None:
     assert alice.name == "carol"
 
 
+def test_the_name_is_what_the_server_says(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        assert peer.socket.recv(1024) == b"alice\n"
+        peer.name = "alice~7"
+        peer.say("Welcome, alice~7! Send /help to see the commands.")
+        peer.answer(lambda message: [message.msg] if message.to == "/ping" else login(peer))
+
+    def login(peer: Peer) -> list[str]:
+        peer.name = "alice"
+        return ["You are logged in as alice, a moderator."]
+
+    client = connect("alice", scripted(script))
+    assert client.name == "alice~7"
+    assert client.request("/login", '"correct horse"')[0].to == "alice"
+    assert client.name == "alice"
+
+
 @pytest.mark.parametrize("name", ["", "a,b", "/list", "Everyone", "x" * 65])
 def test_a_name_that_no_server_takes_needs_no_server(connect: Connect, name: str) -> None:
     with pytest.raises(NameRefused, match="choose another name"):

@@ -38,7 +38,15 @@
 //! ───────────── above: no I/O, deterministic, testable byte by byte ─────────────
 //! ───────────── below: sockets, threads, clocks ─────────────────────────────────
 //!             event loops (mio) ─► Server        Session ─► Client
+//!                   │                  brought by the application, if at all:
+//!                   ├─ Effect ────────► Directory, Handler, Accounts  ┐
+//!                   ├─ records, Effect ► Inbox ─► History             ├─► Completion ─► Hub
+//!                   └─ Event ─────────► Observer                      ┘
 //! ```
+//!
+//! Who owns a name and what was said are kept by the application: the hub knows the rules and asks
+//! ([`Effect`]), an [`Accounts`] or a [`History`] answers in its own time ([`Completion`]), and the
+//! connection's next message waits for it.
 //!
 //! Everything above the line is public and needs no socket: a program that has its own event loop,
 //! or its own transport, embeds [`Decoder`], [`Handshake`] and [`Hub`] for the server's side and
@@ -56,6 +64,8 @@
 //! | [`handshake`] | registration, stream and one-read peers, strangers |
 //! | [`endpoint`] | endpoints of the application's own |
 //! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
+//! | [`accounts`] | [`Accounts`]: names that belong to somebody, kept by the application |
+//! | [`history`] | [`History`] and its inbox: what is said, kept by the application |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
 //! | `tls` | TLS for both, with the feature `tls` |

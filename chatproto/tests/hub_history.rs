@@ -308,6 +308,20 @@ fn cursors_tell_the_last_number_of_a_burst_once() {
 }
 
 #[test]
+fn a_room_with_spaces_in_its_name_is_one_word_for_programs() {
+    let mut house = house();
+    let alice = member(&mut house, "alice");
+    house.ask(alice, "/join", "\"#tea time\"");
+    house.ask(alice, "/cursors", "on");
+    house.send(alice, "#tea time", "x");
+    let now = house.now;
+    house.hub.handle_batch_end(now, &mut house.out);
+    let mail = house.mail();
+    let told = mail.messages(alice).iter().map(|m| m.msg.clone()).collect::<Vec<_>>();
+    assert_eq!(told, [format!("cursor \"#tea time\" id=7 epoch={EPOCH}")]);
+}
+
+#[test]
 fn while_nothing_is_kept_each_sender_is_told_once_and_delivery_goes_on() {
     let mut house = house();
     let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));

@@ -4,19 +4,26 @@
 //!
 //! ```text
 //! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
-//!          │ │    │ │      └──► budgets       … and how much of a kind the log may hold
-//!          │ │    │ └──► audit                what moderators did, in a file
-//!          │ │    └────► reload, token        what changes while it runs; the admins' token
+//!          │ │    │││      └──► budgets       … and how much of a kind the log may hold
+//!          │ │    ││└──► audit                what moderators did, in a file
+//!          │ │    │└───► reload, token        what changes while it runs; the admins' token
+//!          │ │    └────► kept                 what outlives it, opened together:
+//!          │ │            ├─► accounts ─┐       names that belong to somebody
+//!          │ │            ├─► keeper ───┼─► store   history; all in one SQLite file
+//!          │ │            └─► sanctions ┘       bans and mutes
 //!          │ └─► config                       options from the environment and a file
 //!          │
 //!          └───► chat ─► terminal or pipe     the client: one of two faces …
 //!          │               └► connection      … over one connection that is made again when lost
 //!          ├───► load                         how much a server carries, and what it loses
 //!          ├───► check ─► raw                 whether others speak the protocol
-//!          ├───► accounts ─► store            names that belong to somebody, in the data file
-//!          └───► history, backup ─► store       what was said, on the disk, looked at by hand
+//!          ├───► accounts, history ─► store   accounts and what was said, worked on by hand …
+//!          ├───► backup ─► store              … and all of it in one file, and back
+//!          └───► tls                          certificates, made and shown
 //!
-//! tls: certificates, of the server and of those whom the client trusts
+//! tls: also those of the server, and of those whom the client trusts
+//! data: where the data directory is, and the options of what is kept
+//! secret: passwords and tokens that are typed
 //! units, text: what both sides parse and print
 //! ```
 //!

@@ -59,6 +59,12 @@ def taken(items: deque[_T]) -> Iterable[_T]:
     return map(_POP_LEFT, [items] * len(items))
 
 
+def _is_answer(message: Message) -> bool:
+    """Whether the server wrote it to this user alone, and not to a room or to all (B15)."""
+    is_to_many = message.to == "Everyone" or message.to.startswith("#")
+    return message.is_from_server and not is_to_many
+
+
 class Request:
     """A command that is on its way, and what came of it so far."""
 
@@ -193,16 +199,22 @@ class Inbox:
         if self.welcome is None:
             if session.is_registered:
                 self.name = session.name
+                self._follow_name(message)
                 self.welcome = message
             else:
                 self._refusal = message
             self._events.popleft()
-        elif not message.is_from_server or message.to == "Everyone" or message.to.startswith("#"):
+        elif not _is_answer(message):
             self._queue()
         else:
-            if message.msg == f"You are now {message.to}.":
-                self.name = message.to
+            self._follow_name(message)
             self._sort_answer(message.msg)
+
+    def _follow_name(self, message: Message) -> None:
+        """What the server says to a user is to the name that the user has (A6): another one than
+        before after ``/nick`` and ``/login``, and from the beginning for a guest."""
+        if _is_answer(message) and message.to not in ("", "Guest"):
+            self.name = message.to
 
     def _sort_answer(self, msg: str) -> None:
         while self._fences and self._fences[0].has_passed:

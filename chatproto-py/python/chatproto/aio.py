@@ -103,7 +103,7 @@ class Client:
 
     @property
     def name(self) -> str:
-        """The name under which the server knows the client; follows ``/nick``."""
+        """The name under which the server knows the client; follows ``/nick`` and ``/login``."""
         return self._name if self._connection is None else self._connection.inbox.name
 
     @property

@@ -115,7 +115,7 @@ class Client:
 
     @property
     def name(self) -> str:
-        """The name under which the server knows the client; follows ``/nick``."""
+        """The name under which the server knows the client; follows ``/nick`` and ``/login``."""
         return self._inbox.name
 
     @property

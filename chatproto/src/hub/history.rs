@@ -1,6 +1,8 @@
 //! What is kept and how it is read again: `/history`, `/sync`, `/cursors`, and what waits for users
 //! who are away. (The types are in [`archive`](super::archive).)
 
+use std::borrow::Cow;
+
 use crate::decode::Decoder;
 use crate::encode;
 use crate::handshake::PeerKind;
@@ -38,7 +40,7 @@ impl Hub {
         let Some(archive) = &mut self.archive else { return };
         for (room, id) in std::mem::take(&mut archive.fresh) {
             let Some(room) = self.rooms.get(room) else { continue };
-            let text = format!("cursor {} id={id} epoch={}", room.name, self.epoch());
+            let text = format!("cursor {} id={id} epoch={}", as_argument(&room.name), self.epoch());
             let wants = |session: &Session| session.extras().is_some_and(|e| e.wants_cursors);
             let watchers = self.users.sessions(&room.members).filter(|(_, s)| wants(s));
             let watchers: Vec<_> = watchers.map(|(conn, _)| conn).collect();
@@ -168,7 +170,7 @@ impl Call<'_> {
             Some((one, _)) => one,
             None => at.key(),
         };
-        if name.contains(' ') { format!("\"{name}\"") } else { name.to_owned() }
+        as_argument(name).into_owned()
     }
 
     /// Shows kept messages as they were, between two lines of the server's.
@@ -274,6 +276,11 @@ impl Call<'_> {
             }
         }
     }
+}
+
+/// A name as it would be the argument of a command.
+fn as_argument(name: &str) -> Cow<'_, str> {
+    if name.contains(' ') { Cow::Owned(format!("\"{name}\"")) } else { Cow::Borrowed(name) }
 }
 
 /// A point in time in the form of RFC 3339, to the second, in UTC.
