@@ -219,7 +219,7 @@ impl Flood {
             let mut peers: Vec<TcpStream> = (0..50)
                 .map(|number| {
                     let mut peer = TcpStream::connect(&address).expect("the server listens");
-                    write!(peer, "guesser{number}\n").expect("it reads");
+                    writeln!(peer, "guesser{number}").expect("it reads");
                     peer.set_nonblocking(true).expect("a socket");
                     peer
                 })
