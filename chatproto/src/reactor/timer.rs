@@ -58,7 +58,7 @@ impl Timers {
                 self.registrations.push_back((at, conn.slot, conn.generation));
             }
             Due::Registration | Due::Close => {
-                self.ends.push(Reverse((at, conn.slot, conn.generation, due)))
+                self.ends.push(Reverse((at, conn.slot, conn.generation, due)));
             }
             due => self.heap.push(Reverse((at, conn.slot, conn.generation, due))),
         }
