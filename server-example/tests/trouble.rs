@@ -142,7 +142,7 @@ fn a_directory_that_is_read_only_is_refused() {
 
 #[test]
 fn a_damaged_file_is_refused_with_a_way_out_and_left_alone() {
-    let mut server = KeptServer::start(&[]);
+    let mut server = KeptServer::start(&["--rate", "off"]);
     let mut alice = server.join("alice");
     alice.join("#tea");
     for number in 0..2_000 {
