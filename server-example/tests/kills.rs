@@ -136,7 +136,7 @@ fn receive(reader: &mut BufReader<TcpStream>) -> Option<Message> {
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
     let kills: usize = std::env::var("CHATPROTO_KILLS").map_or(25, |kills| kills.parse().unwrap());
-    let mut server = KeptServer::start(&[]);
+    let mut server = KeptServer::start(&["--rate", "off"]);
     for name in OWNERS {
         server.register(name);
     }

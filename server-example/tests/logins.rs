@@ -1,0 +1,318 @@
+//! Accounts over the real program: what their owners do with commands, what an operator does beside
+//! the server, and what others try. (Details of each command are tested on the hub and on the book.)
+
+mod common;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Barrier;
+use std::thread;
+
+use common::kept::{KeptServer, PASSWORD};
+use common::temp_dir::TempDir;
+use common::{Raw, eventually};
+
+const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
+const WRONG: &str = "❌ Wrong password, or no account of that name.";
+const UNENCRYPTED: &str =
+    "This connection is not encrypted: your password could be read on its way.";
+
+/// Connects from an address of this machine's own choice; what it was told first.
+#[cfg(target_os = "linux")]
+fn connect_from(address: [u8; 4], server: SocketAddr, name: &str) -> (Raw, String) {
+    use socket2::{Domain, Socket, Type};
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::from(address), 0)).into()).unwrap();
+    socket.connect(&server.into()).unwrap();
+    Raw::over(socket.into(), name, &format!("{name}\n"))
+}
+
+/// Connects under the name of an account: the guest, whose name begins with that one.
+fn guest(server: &KeptServer, name: &str) -> Raw {
+    let mut guest = server.join(name);
+    let said = guest.hear();
+    let begin =
+        format!("The name {name} belongs to an account, or looks like one that does: you are");
+    assert!(said.starts_with(&begin), "{said}");
+    guest
+}
+
+/// What the server says until it closes.
+fn last_words(user: &mut Raw) -> String {
+    let mut last = None;
+    while let Some(message) = user.receive() {
+        last = Some(message.msg);
+    }
+    last.expect("there were some")
+}
+
+#[test]
+fn a_name_is_its_owners_from_register_to_unregister() {
+    let mut server = KeptServer::start(&[]);
+    let mut alice = server.join("alice");
+    for (password, why) in [
+        ("short", "❌ Not registered: a password must have at least 8 characters"),
+        ("alicealice alice", "❌"),
+        ("", "❌"),
+    ] {
+        let said = alice.command("/register", password);
+        assert!(said.starts_with(why), "{password:?}: {said}");
+    }
+    let said = alice.command("/register", PASSWORD);
+    let until = "The name alice is yours: from the next time on it needs /login with the password.";
+    assert_eq!(said, format!("{until} {UNENCRYPTED}"));
+    assert!(alice.command("/register", PASSWORD).starts_with('❌'));
+    server.restart();
+
+    // whoever asks for it is somebody else until the password is there
+    let mut bob = server.join("bob");
+    let mut alice = guest(&server, "alice");
+    alice.send("bob", "hello");
+    let name = bob.receive_from_user().from.name;
+    assert!(name.starts_with("alice~"), "{name}");
+    assert!(bob.command("alice", "are you there?").starts_with("❌ User \"alice\" not found."));
+    assert!(bob.command("/nick", "alice").starts_with('❌'));
+    assert!(bob.command("/nick", "ALICE").starts_with('❌'), "one that looks like it");
+    assert_eq!(alice.command("/login", "wrong-password"), WRONG);
+    assert_eq!(bob.command("/login", "wrong-password"), WRONG, "whether there is one or not");
+    let said = alice.command("/login", PASSWORD);
+    assert_eq!(said, format!("You are logged in as alice. {UNENCRYPTED}"));
+    alice.send("bob", "it is me");
+    assert_eq!(bob.receive_from_user().from.name, "alice");
+
+    let change =
+        |user: &mut Raw, old: &str, new: &str| user.command("/passwd", &format!("{old} {new}"));
+    let said = change(&mut alice, "wrong-password", "another-horse-8");
+    assert!(said.starts_with("❌ Your password is not changed: wrong password"), "{said}");
+    let said = change(&mut alice, PASSWORD, "another-horse-8");
+    assert_eq!(said, format!("Your password is changed. {UNENCRYPTED}"));
+    drop(alice);
+    server.kill();
+    server.begin();
+    let mut alice = guest(&server, "alice");
+    assert_eq!(alice.command("/login", PASSWORD), WRONG);
+    let mut alice = server.login_with("alice", "another-horse-8");
+    assert!(alice.command("/unregister", PASSWORD).starts_with("❌ The account stays: wrong"));
+    let said = alice.command("/unregister", "another-horse-8");
+    assert_eq!(said, "The account is gone. The name is free when you leave.");
+    drop(alice);
+    // its end may be seen a moment later than the next connection
+    eventually(|| {
+        let stream = std::net::TcpStream::connect(server.address).unwrap();
+        let (_, said) = Raw::over(stream, "alice", "alice\n");
+        said.starts_with("Welcome, alice!").then_some(())
+    });
+    server.restart();
+    let mut alice = server.join("alice");
+    assert!(alice.command("/register", PASSWORD).starts_with("The name alice is yours"));
+}
+
+#[test]
+fn of_two_that_log_in_to_one_name_at_once_one_has_it_and_the_other_is_told() {
+    let server = KeptServer::start(&[]);
+    drop(server.register("alice"));
+    for _ in 0..5 {
+        let start = Barrier::new(2);
+        let address = server.address;
+        let log_in = || {
+            let mut user = Raw::connect_at_once(address, "alice");
+            // a guest, or the name itself if that is not seen as free yet
+            let said = user.hear();
+            assert!(said.contains("belongs to an account"), "{said}");
+            start.wait();
+            let said = user.command("/login", PASSWORD);
+            assert!(said.starts_with("You are logged in as alice."), "{said}");
+            user
+        };
+        let (one, other) = thread::scope(|scope| {
+            let (one, other) = (scope.spawn(log_in), scope.spawn(log_in));
+            (one.join().unwrap(), other.join().unwrap())
+        });
+        // the one that was first is replaced; the last one stays
+        let outcomes = [one, other].map(|mut user| {
+            user.send("/whoami", "");
+            let first = user.receive().map(|message| message.msg);
+            (user, first.unwrap_or_default())
+        });
+        let told = "⛔ alice has logged in elsewhere. This connection is closed.";
+        let [mut ended, mut stays] = outcomes;
+        if ended.1 != told {
+            (ended, stays) = (stays, ended);
+        }
+        assert_eq!(ended.1, told);
+        assert_eq!(ended.0.receive(), None);
+        assert!(stays.1.starts_with("You are alice"), "{}", stays.1);
+        assert_eq!(stays.0.command("/list", ""), "No other users are connected.");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn whoever_guesses_is_slowed_down_and_the_owner_logs_in_from_where_it_was_before() {
+    let server = KeptServer::start(&[]);
+    // known at 127.0.0.1
+    drop(server.register("alice"));
+    drop(server.login("alice"));
+    let throttled = "❌ There were too many wrong passwords. Try again in ";
+    let mut tries = 0;
+    let refusal = loop {
+        let (mut guesser, _) =
+            connect_from([127, 0, 0, 2], server.address, &format!("mallory{tries}"));
+        let said = guesser.command("/login", &format!("alice guess-number-{tries}"));
+        if said != WRONG {
+            break said;
+        }
+        tries += 1;
+        assert!(tries < 20, "nobody stops it");
+    };
+    assert_eq!(tries, 3);
+    assert!(refusal.starts_with(throttled), "{refusal}");
+    // the right password is not tried either, nor another account's from there
+    let (mut guesser, _) = connect_from([127, 0, 0, 2], server.address, "mallory");
+    for what in [format!("alice {PASSWORD}"), "nobody some-password".to_owned()] {
+        let said = guesser.command("/login", &what);
+        assert!(said.starts_with(throttled), "{what}: {said}");
+    }
+    // guessing from elsewhere does not help
+    let (mut guesser, _) = connect_from([127, 0, 0, 3], server.address, "mallory2");
+    let said = guesser.command("/login", "alice some-password");
+    assert!(said.starts_with(throttled), "{said}");
+    drop(server.login("alice"));
+}
+
+#[test]
+fn where_accounts_are_required_a_guest_is_refused_and_an_owner_has_to_log_in() {
+    let server = KeptServer::start(&["--accounts", "required"]);
+    server.account(&["add", "alice"], PASSWORD);
+    server.account(&["add", "bob"], PASSWORD);
+    let stream = || std::net::TcpStream::connect(server.address).unwrap();
+    let (mut guest, said) = Raw::over(stream(), "gus", "gus\n");
+    assert!(said.starts_with("⛔ Error: this server is for those who have an account"), "{said}");
+    assert_eq!(guest.receive(), None);
+
+    // the server notices new accounts within a second
+    let mut alice = eventually(|| {
+        let (alice, said) = Raw::over(stream(), "alice", "alice\n");
+        said.contains("Send /login with your password to be alice").then_some(alice)
+    });
+    let first = "❌ Log in first: send /login with your password.";
+    for (to, msg) in [
+        ("bob", "hello"),
+        ("/list", ""),
+        ("/shout", "hello"),
+        ("/join", "#tea"),
+        ("/history", "#tea"),
+    ] {
+        assert_eq!(alice.command(to, msg), first, "{to}");
+    }
+    let said = alice.command_until("/login", PASSWORD, "Welcome, alice!");
+    assert!(said[0].starts_with("You are logged in as alice."), "{said:?}");
+    let mut bob = server.join("bob");
+    assert!(bob.command("/login", PASSWORD).starts_with("You are logged in as bob."));
+    alice.send("bob", "hello");
+    assert_eq!(bob.receive_from_user().msg, "hello");
+}
+
+#[test]
+fn passwords_are_not_taken_over_a_plain_connection_if_that_is_forbidden() {
+    let server = KeptServer::start(&["--require-tls-for-login"]);
+    server.account(&["add", "alice"], PASSWORD);
+    let why = "server takes passwords over encrypted connections (TLS) alone";
+    let mut bob = server.join("bob");
+    for (command, msg) in [
+        ("/register", PASSWORD.to_owned()),
+        ("/login", format!("alice {PASSWORD}")),
+        ("/login", "alice some-password".to_owned()),
+    ] {
+        let said = bob.command(command, &msg);
+        assert!(said.starts_with('❌') && said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn what_an_operator_does_to_an_account_is_seen_at_once_by_who_is_connected() {
+    let server = KeptServer::start(&[]);
+    let (mut alice, mut bob) = (server.join("alice"), server.join("bob"));
+    alice.join("#tea");
+    bob.join("#tea");
+    server.account(&["add", "alice"], PASSWORD);
+    let said = alice.hear();
+    assert!(said.starts_with("The name alice belongs to an account now: you are alice~"), "{said}");
+    alice.send("#tea", "who am I");
+    let name = bob.receive_from_user().from.name;
+    assert!(name.starts_with("alice~"), "{name}");
+    assert!(alice.command("/login", PASSWORD).starts_with("You are logged in as alice."));
+
+    assert!(alice.command("/mute", "bob").starts_with('❌'));
+    server.account(&["role", "alice", "moderator"], "");
+    assert_eq!(alice.hear(), "You are a moderator now.");
+    assert_eq!(alice.command("/kick", "bob"), "Kicked bob.");
+    assert_eq!(last_words(&mut bob), "⛔ You were kicked by alice.");
+    server.account(&["role", "alice", "user"], "");
+    assert_eq!(alice.hear(), "You are a user now.");
+    assert!(alice.command("/kick", "bob").starts_with('❌'));
+
+    server.account(&["reset", "alice"], "another-horse-8");
+    assert_eq!(last_words(&mut alice), "⛔ Your account was changed. Connect again and log in.");
+    let mut alice = guest(&server, "alice");
+    assert_eq!(alice.command("/login", PASSWORD), WRONG);
+    assert!(alice.command("/login", "another-horse-8").starts_with("You are logged in as alice."));
+    server.account(&["remove", "alice", "--yes"], "");
+    assert_eq!(last_words(&mut alice), "⛔ Your account was changed. Connect again and log in.");
+    drop(server.join("alice"));
+}
+
+#[test]
+fn bans_and_mutes_hold_after_a_restart_until_they_are_lifted() {
+    let dir = TempDir::new();
+    let (token, data) = (dir.file("token", TOKEN), dir.path("data"));
+    let mut server = KeptServer::start_in(dir, data, &["--admin-token", &token]);
+    let moderator = |server: &KeptServer| {
+        let mut admin = server.join("mod");
+        assert_eq!(admin.command("/admin", TOKEN), "You are an admin now.");
+        admin
+    };
+    let refusal = |server: &KeptServer, name: &str| {
+        let stream = std::net::TcpStream::connect(server.address).unwrap();
+        Raw::over(stream, name, &format!("{name}\n")).1
+    };
+    let mut admin = moderator(&server);
+    let mut mia = server.join("mia");
+    assert!(admin.command("/ban", "bob 2h too \"loud\"").starts_with("Banned bob"));
+    assert!(admin.command("/ban", "192.0.2.0/24").starts_with("Banned 192.0.2.0/24"));
+    assert!(admin.command("/mute", "mia 2h").starts_with("Muted mia"));
+    let muted = mia.hear();
+    assert!(muted.contains("mute"), "{muted}");
+
+    for is_killed in [false, true] {
+        if is_killed {
+            server.kill();
+            server.begin();
+        } else {
+            server.restart();
+        }
+        let said = refusal(&server, "bob");
+        assert!(said.starts_with("⛔ Error: ") && said.contains("too \"loud\""), "{said}");
+        let (mut mia, mut admin) = (server.join("mia"), moderator(&server));
+        let said = mia.command("mod", "hello");
+        assert!(said.starts_with('❌') && said.contains("muted"), "{said}");
+        let bans = admin.command("/bans", "");
+        for what in ["bob", "192.0.2.0/24", "mod"] {
+            assert!(bans.contains(what), "{bans}");
+        }
+    }
+    let mut admin = moderator_again(&server);
+    assert_eq!(admin.command("/unban", "bob"), "bob is banned no longer.");
+    assert_eq!(admin.command("/unmute", "mia"), "mia may speak again.");
+    server.restart();
+    let mut bob = server.join("bob");
+    let mut mia = server.join("mia");
+    mia.send("bob", "hello");
+    assert_eq!(bob.receive_from_user().msg, "hello");
+}
+
+/// A second admin, beside one that may still be connected.
+fn moderator_again(server: &KeptServer) -> Raw {
+    let mut admin = server.join("mod2");
+    assert_eq!(admin.command("/admin", TOKEN), "You are an admin now.");
+    admin
+}

@@ -1,0 +1,187 @@
+//! When the disk of the data makes trouble: it is full, it cannot be written, what is on it is
+//! damaged, or it is another server's.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::kept::{KeptServer, page, parse_synced, sync};
+use common::temp_dir::TempDir;
+use common::{Program, Raw};
+
+/// A small file system in memory, which goes when this is dropped; only administrators can have one.
+struct Mount(String);
+
+impl Mount {
+    fn new(at: &str, options: &str) -> Option<Self> {
+        std::fs::create_dir(at).unwrap();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", at]).output();
+        let mount = mount.is_ok_and(|done| done.status.success()).then(|| Mount(at.to_owned()));
+        if mount.is_none() {
+            eprintln!("not tested: a file system for this test alone cannot be mounted here");
+        }
+        mount
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Runs `serve`, which refuses; the sentence.
+fn refusal(data: &str) -> String {
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", data];
+    let (code, output, errors) = Program::start(&arguments).end();
+    assert_eq!((code, &output[..]), (Some(2), &[][..]), "{errors:?}");
+    let sentence = errors.last().expect("it says why");
+    sentence.strip_prefix("server-example: ").expect("who says it").to_owned()
+}
+
+/// What is said to a user until `/ping` comes back: by the server, and by others.
+fn until_pong(user: &mut Raw, nonce: &str) -> (Vec<String>, Vec<String>) {
+    user.send("/ping", nonce);
+    let (mut told, mut heard) = (Vec::new(), Vec::new());
+    loop {
+        let message = user.receive().expect("the connection is open");
+        match message.is_from_server() {
+            true if message.msg == nonce => return (told, heard),
+            true => told.push(message.msg),
+            false => heard.push(message.msg),
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_stops_the_history_and_nothing_else_until_there_is_room() {
+    let dir = TempDir::new();
+    let data = dir.path("data");
+    let Some(_mount) = Mount::new(&data, "size=8m") else { return };
+    let mut server = KeptServer::start_in(TempDir::new(), data.clone(), &[]);
+    let (mut alice, mut bob) = (server.join("alice"), server.join("bob"));
+    alice.join("#tea");
+    bob.join("#tea");
+    alice.send("#tea", "before");
+    let mut acknowledged = vec![(sync(&mut alice).0, "before".to_owned())];
+
+    // all that is left of the disk is another program's
+    let ballast = Path::new(&data).join("ballast");
+    fill(&ballast);
+    let text = "x".repeat(16_000);
+    let refusal = loop {
+        let text = format!("{} {text}", acknowledged.len());
+        alice.send("#tea", &text);
+        let said = alice.command("/sync", "");
+        match parse_synced(&said) {
+            Some((id, _)) => acknowledged.push((id, text)),
+            None => break said,
+        }
+        assert!(acknowledged.len() < 1_000, "the disk is not full");
+    };
+    assert_eq!(refusal, "❌ Not everything that you sent is stored: the server's disk is full.");
+    server.program.error_with("history is not kept: there is no space left for ");
+
+    // each sender is told once, and everything is delivered
+    let told = "❌ Delivered, but history is not being kept: the server's disk is full.";
+    for number in 0..3 {
+        alice.send("#tea", &format!("meanwhile {number}"));
+    }
+    assert_eq!(until_pong(&mut alice, "pong").0, [told]);
+    bob.send("#tea", "me too");
+    let (said, heard) = until_pong(&mut bob, "pong");
+    assert_eq!(said, [told]);
+    // one of them was the one that did not fit
+    assert_eq!(heard.len(), acknowledged.len() + 1 + 3);
+    assert_eq!(heard[heard.len() - 3..], ["meanwhile 0", "meanwhile 1", "meanwhile 2"]);
+    assert!(alice.command("/sync", "").starts_with("❌ Not everything that you sent is stored"));
+    assert_eq!(page(&mut bob, "#tea 1").ids.len(), 1, "what there is can be read");
+
+    std::fs::remove_file(&ballast).unwrap();
+    server.program.error_with("history is kept again");
+    alice.send("#tea", "after");
+    acknowledged.push((sync(&mut alice).0, "after".to_owned()));
+    assert_eq!(until_pong(&mut alice, "pong").0, [""; 0]);
+
+    server.kill();
+    server.begin();
+    let mut alice = server.join("alice");
+    alice.join("#tea");
+    let all = page(&mut alice, "#tea 256");
+    let find = |id| all.ids.iter().position(|&there| there == id).map(|at| &all.messages[at].1);
+    for (id, text) in &acknowledged {
+        assert_eq!(find(*id), Some(text));
+    }
+    // and what waited for room
+    assert_eq!(all.texts().iter().filter(|text| text.starts_with("meanwhile")).count(), 3);
+    assert!(all.texts().contains(&"me too"));
+}
+
+/// Writes until there is no room.
+fn fill(path: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).unwrap();
+    for size in [64 << 10, 4 << 10] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_directory_that_is_read_only_is_refused() {
+    let dir = TempDir::new();
+    let data = dir.path("data");
+    let Some(_mount) = Mount::new(&data, "size=1m,ro") else { return };
+    let sentence = refusal(&data);
+    assert!(sentence.starts_with(&format!("cannot write {data}/chatproto.lock: ")), "{sentence}");
+    assert!(sentence.ends_with("or name another directory with --data)"), "{sentence}");
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_a_way_out_and_left_alone() {
+    let mut server = KeptServer::start(&["--rate", "off"]);
+    let mut alice = server.join("alice");
+    alice.join("#tea");
+    for number in 0..2_000 {
+        alice.send("#tea", &format!("{number} {}", "x".repeat(100)));
+    }
+    sync(&mut alice);
+    server.program.terminate();
+    assert_eq!(server.program.end().0, Some(0));
+
+    let path = Path::new(&server.data).join("chatproto.db");
+    let sound = std::fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    let middle = sound.len() / 8192 * 4096;
+    damaged[middle..][..4096].fill(0x5a);
+    for (bytes, what) in [(&damaged[..], "is damaged ("), (b"Dear diary, ", "is damaged (")] {
+        std::fs::write(&path, bytes).unwrap();
+        let sentence = refusal(&server.data);
+        assert!(sentence.starts_with(&format!("{} {what}", path.display())), "{sentence}");
+        let way_out = format!("server-example restore FILE --data {}", server.data);
+        assert!(sentence.contains(&way_out), "{sentence}");
+        assert!(std::fs::read(&path).unwrap() == bytes, "it is as it was");
+    }
+    std::fs::write(&path, sound).unwrap();
+    server.begin();
+    let mut alice = server.join("alice");
+    alice.join("#tea");
+    assert_eq!(page(&mut alice, "#tea 256").ids.len(), 256);
+}
+
+#[test]
+fn a_directory_that_another_server_uses_is_refused() {
+    let server = KeptServer::start(&[]);
+    let sentence = refusal(&server.data);
+    let what = format!("the data directory {} is in use by another server: stop", server.data);
+    assert!(sentence.starts_with(&what), "{sentence}");
+    // the other one has lost nothing by it
+    let mut alice = server.join("alice");
+    alice.join("#tea");
+    alice.send("#tea", "still here");
+    sync(&mut alice);
+    assert_eq!(page(&mut alice, "#tea").texts(), ["still here"]);
+}
