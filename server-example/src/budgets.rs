@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     AcceptPaused,
     HandlerPanicked,
     Renamed,
+    LoggedIn,
     Denied,
     /// Denied, and the audit log did not take it.
     Unaudited,
@@ -31,7 +32,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 14] = [
+    pub(crate) const ALL: [Kind; 15] = [
         Kind::Connected,
         Kind::Registered,
         Kind::Refused,
@@ -43,6 +44,7 @@ impl Kind {
         Kind::AcceptPaused,
         Kind::HandlerPanicked,
         Kind::Renamed,
+        Kind::LoggedIn,
         Kind::Denied,
         Kind::Unaudited,
         Kind::Other,
@@ -62,6 +64,7 @@ impl Kind {
             Event::AcceptPaused { .. } => Kind::AcceptPaused,
             Event::HandlerPanicked { .. } => Kind::HandlerPanicked,
             Event::Renamed { .. } => Kind::Renamed,
+            Event::LoggedIn { .. } => Kind::LoggedIn,
             Event::Denied { .. } => Kind::Denied,
             // few may act, and nothing may hide what they do
             Event::Moderated { .. } => return None,
@@ -78,7 +81,7 @@ impl Kind {
             | Kind::CutOff
             | Kind::AcceptPaused
             | Kind::Denied => Level::WARN,
-            Kind::Registered | Kind::Departed | Kind::Renamed => Level::INFO,
+            Kind::Registered | Kind::Departed | Kind::Renamed | Kind::LoggedIn => Level::INFO,
             Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
         }
     }
@@ -96,6 +99,7 @@ impl Kind {
             Kind::AcceptPaused => "no new connections for a moment",
             Kind::HandlerPanicked => "endpoint panicked",
             Kind::Renamed => "renamed",
+            Kind::LoggedIn => "logged in",
             Kind::Denied => "denied",
             Kind::Unaudited => "denied, not in the audit log",
             Kind::Other => "other events",

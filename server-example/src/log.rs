@@ -132,6 +132,9 @@ impl Journal {
                 let (old, name) = (Quoted(old.as_str()), Quoted(name.as_str()));
                 info!(%old, %name, %address, "renamed");
             }
+            Event::LoggedIn { address, name, .. } => {
+                info!(name = %Quoted(name.as_str()), %address, "logged in");
+            }
             Event::Denied { address, name, endpoint, .. } => {
                 let (name, endpoint) = (Quoted(name.as_str()), Quoted(endpoint));
                 warn!(%name, %address, %endpoint, "denied");
