@@ -4,7 +4,6 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Barrier;
 use std::thread;
 
 use common::kept::{KeptServer, PASSWORD};
@@ -111,22 +110,16 @@ fn of_two_that_log_in_to_one_name_at_once_one_has_it_and_the_other_is_told() {
     let server = KeptServer::start(&[]);
     drop(server.register("alice"));
     for _ in 0..5 {
-        let start = Barrier::new(2);
-        let address = server.address;
-        let log_in = || {
-            let mut user = Raw::connect_at_once(address, "alice");
-            // a guest, or the name itself if that is not seen as free yet
-            let said = user.hear();
-            assert!(said.contains("belongs to an account"), "{said}");
-            start.wait();
-            let said = user.command("/login", PASSWORD);
-            assert!(said.starts_with("You are logged in as alice."), "{said}");
-            user
-        };
-        let (one, other) = thread::scope(|scope| {
-            let (one, other) = (scope.spawn(log_in), scope.spawn(log_in));
-            (one.join().unwrap(), other.join().unwrap())
+        // one after the other: of two that ask for a free name at once, one may be told that it is in use
+        let guests = [(); 2].map(|()| guest(&server, "alice"));
+        let logins = guests.map(|mut user| {
+            thread::spawn(move || {
+                let said = user.command("/login", PASSWORD);
+                assert!(said.starts_with("You are logged in as alice."), "{said}");
+                user
+            })
         });
+        let [one, other] = logins.map(|login| login.join().unwrap());
         // the one that was first is replaced; the last one stays
         let outcomes = [one, other].map(|mut user| {
             user.send("/whoami", "");
