@@ -16,6 +16,8 @@ mod accounts;
 mod data;
 #[path = "../src/failure.rs"]
 mod failure;
+#[path = "../src/priority.rs"]
+mod priority;
 #[path = "../src/secret.rs"]
 mod secret;
 #[path = "../src/stderr.rs"]

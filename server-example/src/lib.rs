@@ -46,6 +46,7 @@ mod keeper;
 mod kept;
 mod load;
 mod log;
+mod priority;
 mod reload;
 mod sanctions;
 mod secret;

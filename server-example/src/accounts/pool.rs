@@ -12,6 +12,7 @@ use std::time::Duration;
 use tracing::error;
 
 use super::hasher::Memory;
+use crate::priority;
 
 /// A thread that has had nothing to do for so long gives its memory back.
 const IDLE: Duration = Duration::from_secs(10);
@@ -103,7 +104,7 @@ impl fmt::Debug for Pool {
 
 impl Shared {
     fn work(&self) {
-        lower_priority();
+        priority::lower(NICENESS);
         let mut memory = Memory::default();
         while let Some(job) = self.next(&mut memory) {
             if catch_unwind(AssertUnwindSafe(|| job(Some(&mut memory)))).is_err() {
@@ -136,16 +137,6 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-#[cfg(target_os = "linux")]
-fn lower_priority() {
-    // of this thread alone: on Linux that is what the call means. Where it is not allowed, the pool
-    // works all the same
-    let _ = rustix::process::setpriority_process(None, NICENESS);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lower_priority() {}
 
 #[cfg(test)]
 mod tests {
