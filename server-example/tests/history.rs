@@ -360,13 +360,13 @@ fn a_new_owner_of_a_name_reads_nothing_of_the_former_one() {
     });
     let said = bob.command("/register", PASSWORD);
     assert!(said.starts_with("The name bob is yours"), "{said}");
-    assert_eq!(bob.command("/ping", "no mail"), "no mail");
     assert_eq!(page(&mut bob, "alice").texts(), [""; 0]);
     alice.send("bob", "to the new one");
     sync(&mut alice);
     assert_eq!(page(&mut bob, "alice").texts(), ["to the new one"]);
     server.restart();
     let mut bob = server.login("bob");
+    assert_eq!(bob.command("/ping", "no mail of his"), "no mail of his");
     assert_eq!(page(&mut bob, "alice").texts(), ["to the new one"]);
     let mut alice = server.login("alice");
     assert_eq!(page(&mut alice, "bob").texts(), ["to the new one"]);
