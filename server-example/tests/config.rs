@@ -21,6 +21,8 @@ struct Setting {
 /// What the program says of its configuration.
 fn print_config(arguments: &[&str], environment: &[(&str, &str)]) -> Result<String, String> {
     let mut command = Command::new(EXECUTABLE);
+    // nothing is served, so nothing is kept either
+    command.env_remove("CHATPROTO_DATA");
     command.args(arguments).arg("--print-config").envs(environment.iter().copied());
     let (code, output, errors) = Program::spawn(command).end();
     match code {

@@ -133,6 +133,43 @@ fn files_that_exist_are_not_replaced_unless_that_is_asked_for() {
     assert_ne!(std::fs::read(made.key()).unwrap(), before);
 }
 
+/// SIGHUP shows another certificate to who comes, and a broken one to nobody.
+#[test]
+#[cfg(unix)]
+fn certificates_are_loaded_again_and_broken_ones_are_not() {
+    let (made, other) = (Made::new(), Made::new());
+    let mut server = made.server(&[]);
+    server.program.error_with("fingerprint ");
+    let mut alice = server.chat("alice", &["--tls-fingerprint", &made.fingerprint()]);
+
+    let good = std::fs::read(made.certificate()).unwrap();
+    for broken in [&b"no certificate"[..], &good[..good.len() / 2]] {
+        std::fs::write(made.certificate(), broken).unwrap();
+        server.program.signal("HUP");
+        let said = server.program.error_with("was not loaded");
+        assert!(said.contains("ERROR") && said.contains("cert.pem"), "{said}");
+    }
+    // the key of another one
+    std::fs::copy(other.certificate(), made.certificate()).unwrap();
+    server.program.signal("HUP");
+    server.program.error_with("was not loaded");
+    drop(server.chat("bob", &["--tls-fingerprint", &made.fingerprint()]));
+
+    std::fs::copy(other.key(), made.key()).unwrap();
+    server.program.signal("HUP");
+    let said = server.program.error_with("fingerprint ");
+    assert!(said.ends_with(&other.fingerprint()), "{said}");
+    drop(server.chat("carol", &["--tls-fingerprint", &other.fingerprint()]));
+    let address = server.address.to_string();
+    let old = made.fingerprint();
+    let chat = ["chat", "--name", "dave", "--server", &address, "--tls-fingerprint", &old];
+    let (code, error) = run(&chat);
+    assert!(code == Some(1) && error.contains("another fingerprint"), "{code:?} {error}");
+    // who was there before has noticed nothing
+    alice.type_line("/whoami");
+    assert!(alice.line_with("You are").contains(", over TLS"));
+}
+
 #[test]
 fn a_server_for_tls_only_refuses_text() {
     let made = Made::new();

@@ -155,7 +155,9 @@ impl Definition {
     pub(super) fn wrong(&self, command: &Command, value: &OsStr) -> Option<String> {
         let mut arguments = vec![OsString::from(command.get_name())];
         self.add_arguments(&[value.to_owned()], &mut arguments);
-        let error = command.clone().try_get_matches_from(arguments).err()?;
+        // what the environment says of other options is not to be judged here
+        let command = command.clone().mut_args(|arg| arg.env(Resettable::Reset));
+        let error = command.try_get_matches_from(arguments).err()?;
         // what it lacks beside this value may be given elsewhere
         let is_of_value = matches!(
             error.kind(),
