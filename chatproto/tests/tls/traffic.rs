@@ -44,7 +44,10 @@ fn everything_may_come_right_behind_the_handshake() {
 #[test]
 fn two_full_directions_do_not_block_each_other() {
     let authority = Authority::new();
-    let server = TestServer::with(limits(), |builder| builder.tls(authority.server()));
+    // nobody is too slow: that is another test's
+    let mut limits = limits();
+    limits.queue_bytes = 64 << 20;
+    let server = TestServer::with(limits, |builder| builder.tls(authority.server()));
     let connect = |name: &str| {
         Client::builder(name).tls(authority.client()).connect(server.address).unwrap().split()
     };
