@@ -258,7 +258,13 @@ impl Keeper {
                 let outcome = match self.reader.sender_of(conversation.key(), id) {
                     Err(error) => Err(reason(&error)),
                     Ok(None) => Ok(Forgotten::Unknown),
-                    Ok(Some(sender)) if author.is_none_or(|author| author.as_str() == sender) => {
+                    // what a former owner of the name has said is not this one's
+                    Ok(Some(sender))
+                        if author.is_none_or(|author| {
+                            let name = author.as_str();
+                            name == sender.name && sender.at_ms >= self.created_ms(name)
+                        }) =>
+                    {
                         self.writer().forget(conversation.key(), id);
                         Ok(Forgotten::Gone)
                     }

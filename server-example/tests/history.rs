@@ -361,6 +361,9 @@ fn a_new_owner_of_a_name_reads_nothing_of_the_former_one() {
     let said = bob.command("/register", PASSWORD);
     assert!(said.starts_with("The name bob is yours"), "{said}");
     assert_eq!(page(&mut bob, "alice").texts(), [""; 0]);
+    // nor has it them forgotten
+    let said = bob.command("/forget", "alice 1");
+    assert_eq!(said, "❌ Message 1 of alice is not yours.");
     alice.send("bob", "to the new one");
     sync(&mut alice);
     assert_eq!(page(&mut bob, "alice").texts(), ["to the new one"]);

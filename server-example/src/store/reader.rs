@@ -67,6 +67,14 @@ pub(crate) struct Kept {
     pub(crate) entry: Entry,
 }
 
+/// Who has sent a message, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sender {
+    pub(crate) name: String,
+    /// Unix time in milliseconds.
+    pub(crate) at_ms: i64,
+}
+
 /// Collects entries under the bounds of a query.
 struct Filling<'a> {
     query: &'a Query,
@@ -209,16 +217,18 @@ impl Reader {
     }
 
     /// Who has sent a message of a conversation, if it is there.
-    pub(crate) fn sender_of(&self, conversation: &str, id: u64) -> Result<Option<String>> {
-        let object: Option<String> = self.with(|act| {
+    pub(crate) fn sender_of(&self, conversation: &str, id: u64) -> Result<Option<Sender>> {
+        let found: Option<(String, i64)> = self.with(|act| {
             act.prepare_cached(
-                "SELECT object FROM message
+                "SELECT object, at_ms FROM message
                  WHERE id = ?1 AND conversation = (SELECT id FROM conversation WHERE name = ?2)",
             )?
-            .query_row((signed(id), conversation), |row| row.get(0))
+            .query_row((signed(id), conversation), |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
         })?;
-        Ok(object.as_deref().and_then(sender))
+        let sender =
+            |(object, at_ms): (String, i64)| Some(Sender { name: sender(&object)?, at_ms });
+        Ok(found.and_then(sender))
     }
 
     /// How many messages wait for an account.
