@@ -28,7 +28,7 @@ pub(crate) struct Kept {
     /// The server, as soon as there is one: for the book, which sees what other programs do.
     handle: Arc<OnceLock<ServerHandle>>,
     /// Keeps other servers out.
-    _store: Store,
+    store: Store,
 }
 
 impl Kept {
@@ -39,7 +39,6 @@ impl Kept {
                 let what = "--accounts needs a place to keep them: name one with --data DIR";
                 return Err(Failure::Usage(what.to_owned()));
             }
-            info!("nothing is kept: no accounts, no history (--data none)");
             return Ok(None);
         };
         // what cannot be opened was asked for, and is in the way of everything
@@ -64,20 +63,18 @@ impl Kept {
         let keeper = Keeper::new(&mut store, book.clone())?;
         let moderation = store.moderation()?;
         let sanctions = Arc::new(Sanctions::start(store.moderation()?)?);
-        let shown = store.path().to_string_lossy();
-        let accounts = book.as_ref().map_or(0, |book| book.len());
-        info!(accounts, "data in {}", visible(&shown));
-        Ok(Kept { policy, book, keeper, moderation, sanctions, handle, _store: store })
+        Ok(Kept { policy, book, keeper, moderation, sanctions, handle, store })
     }
 
     /// Has the server keep it. What is returned has to live as long as the server.
     pub(crate) fn apply(self, builder: ServerBuilder) -> (ServerBuilder, Held) {
-        let Kept { policy, book, keeper, moderation, sanctions, handle, _store } = self;
+        let Kept { policy, book, keeper, moderation, sanctions, handle, store } = self;
+        let accounts = book.as_ref().map_or(0, |book| book.len());
         let mut builder = builder.history(keeper);
         if let (Some(policy), Some(book)) = (policy, book) {
             builder = builder.accounts(policy, book);
         }
-        (builder, Held { moderation, sanctions, handle, _store })
+        (builder, Held { moderation, sanctions, handle, accounts, store })
     }
 }
 
@@ -86,7 +83,9 @@ pub(crate) struct Held {
     moderation: Moderation,
     sanctions: Arc<Sanctions>,
     handle: Arc<OnceLock<ServerHandle>>,
-    _store: Store,
+    /// How many there were at the start.
+    accounts: usize,
+    store: Store,
 }
 
 impl Held {
@@ -95,6 +94,12 @@ impl Held {
         // it is set once
         let _ = self.handle.set(handle.clone());
         Ok(sanctions::restore(&self.moderation, handle)?)
+    }
+
+    /// Says what is kept, and where.
+    pub(crate) fn log(&self) {
+        let shown = self.store.path().to_string_lossy();
+        info!(accounts = self.accounts, "data in {}", visible(&shown));
     }
 
     /// The server has ended.

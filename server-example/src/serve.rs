@@ -88,6 +88,10 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     obey_signals(handle.clone(), reloader)?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
+    match &held {
+        Some(held) => held.log(),
+        None => info!("nothing is kept: no accounts, no history (--data none)"),
+    }
     plan.log_moderation();
     if let Some(tls) = &plan.tls {
         tls.log();
