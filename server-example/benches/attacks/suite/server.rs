@@ -48,7 +48,7 @@ impl Server {
         let this = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(this);
         command.args([super::super::SERVE, "serve"]);
-        command.args(["--listen", "127.0.0.1:0"]).args(options);
+        command.args(["--listen", "127.0.0.1:0", "--data", "none"]).args(options);
         command.env_remove("RUST_BACKTRACE");
         // the options of whoever runs this
         for (name, _) in std::env::vars_os() {
