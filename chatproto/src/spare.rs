@@ -1,5 +1,6 @@
 //! When memory is given back that more needed than are left: only if less than a quarter of it is
-//! in use, and then to twice what is. So whoever comes and goes does not pay for it each time.
+//! in use, and then all but what a collection has that grew to what is in use. So whoever comes and
+//! goes does not pay for it each time, and a crowd that has left leaves nothing behind.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -18,22 +19,23 @@ pub(crate) trait GiveBack {
 }
 
 macro_rules! give_back {
-    ($($collection:ty, [$($bounds:tt)*];)*) => {
+    ($($collection:ty, [$($bounds:tt)*], $grown:expr;)*) => {
         $(impl<$($bounds)*> GiveBack for $collection {
             fn give_back(&mut self) {
                 if is_sparse(self.len(), self.capacity()) {
-                    self.shrink_to(2 * self.len());
+                    self.shrink_to($grown(self.len()));
                 }
             }
         })*
     };
 }
 
+// a table rounds up by itself
 give_back! {
-    Vec<T>, [T];
-    VecDeque<T>, [T];
-    BinaryHeap<T>, [T: Ord];
-    HashMap<K, V, S>, [K: Eq + Hash, V, S: BuildHasher];
+    Vec<T>, [T], usize::next_power_of_two;
+    VecDeque<T>, [T], usize::next_power_of_two;
+    BinaryHeap<T>, [T: Ord], usize::next_power_of_two;
+    HashMap<K, V, S>, [K: Eq + Hash, V, S: BuildHasher], std::convert::identity;
 }
 
 #[cfg(test)]
@@ -48,9 +50,25 @@ mod tests {
         assert!(many.capacity() >= 1024, "a quarter is in use");
         many.truncate(255);
         many.give_back();
-        assert!((510..600).contains(&many.capacity()), "{}", many.capacity());
+        assert_eq!(many.capacity(), 256);
         many.clear();
         many.give_back();
-        assert_eq!(many.capacity(), 0);
+        assert!(many.capacity() <= 1, "{}", many.capacity());
+    }
+
+    #[test]
+    fn a_table_keeps_what_one_has_that_grew_to_its_size() {
+        // one by one: told how many come, a table makes room for more
+        fn grown(keys: u32) -> HashMap<u32, (), foldhash::quality::FixedState> {
+            let mut map = HashMap::with_hasher(foldhash::quality::FixedState::default());
+            for key in 0..keys {
+                map.insert(key, ());
+            }
+            map
+        }
+        let mut many = grown(5_000);
+        many.retain(|&key, ()| key < 50);
+        many.give_back();
+        assert_eq!(many.capacity(), grown(50).capacity());
     }
 }

@@ -275,7 +275,7 @@ impl Users {
         self.roster.give_back();
         let Users { lanes, names, hasher, .. } = self;
         if is_sparse(names.len(), names.capacity()) {
-            names.shrink_to(2 * names.len(), |&conn| hasher.hash_one(name_of(lanes, conn)));
+            names.shrink_to(names.len(), |&conn| hasher.hash_one(name_of(lanes, conn)));
         }
         self.renamings.give_back();
         self.addresses.give_back();

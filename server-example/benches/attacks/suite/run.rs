@@ -21,8 +21,6 @@ const QUIET: Duration = Duration::from_secs(5);
 const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 /// How much more heap than before may be left, in per cent.
 const LEFT: u64 = 1;
-/// What tables keep on purpose for those who are there: room is given back below a quarter of it.
-const SPARE: u64 = 32 * 1024;
 /// Lines that the log may have: so many at any rate, and so many a second. (Ten of a kind, and
 /// what was hidden; an attack of several kinds has several times that.)
 const LINES: u64 = 50;
@@ -147,7 +145,7 @@ fn judge(attack: &Attack, is_small: bool, sample: &Sample) -> Failed<()> {
     if sample.heap_peak > most {
         return Err(format!("the heap grew to {} bytes, beyond {most}.", sample.heap_peak));
     }
-    let most = sample.heap_before + sample.heap_before * LEFT / 100 + SPARE;
+    let most = sample.heap_before + sample.heap_before * LEFT / 100;
     if sample.heap_after > most {
         return Err(format!(
             "{} bytes of heap are left, of {} before and {} at most; {}.",
@@ -198,7 +196,7 @@ fn settle(server: &mut Server, before: Heap, descriptors: usize) -> Failed<Heap>
     let begun = Instant::now();
     loop {
         let now = server.heap()?;
-        let is_back = now.live <= before.live + before.live * LEFT / 100 + SPARE
+        let is_back = now.live <= before.live + before.live * LEFT / 100
             && server.descriptors() == descriptors;
         if is_back || begun.elapsed() > SETTLES_WITHIN {
             return Ok(now);
