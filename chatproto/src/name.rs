@@ -226,8 +226,8 @@ pub fn lookalike_key(name: &str) -> String {
     let folded: String = name.nfkc().default_case_fold().collect();
     #[cfg(feature = "confusables")]
     let folded: String = unicode_security::confusable_detection::skeleton(&folded).collect();
-    let folded = folded.chars().default_case_fold().nfc();
-    folded.map(|c| if c == 'i' { 'l' } else { c }).collect()
+    let folded: String = folded.chars().default_case_fold().collect();
+    folded.nfc().map(|c| if c == 'i' { 'l' } else { c }).collect()
 }
 
 /// Normalisation form C, in which names are stored and looked up. Borrows what already is.
@@ -294,7 +294,8 @@ fn reserved(name: &str) -> Option<&'static str> {
     let folded: Cow<'_, str> = if name.is_ascii() {
         Cow::Borrowed(name)
     } else {
-        Cow::Owned(name.nfkc().default_case_fold().nfkc().collect())
+        let folded: String = name.nfkc().default_case_fold().collect();
+        Cow::Owned(folded.nfkc().collect())
     };
     RESERVED.into_iter().find(|reserved| folded.eq_ignore_ascii_case(reserved))
 }

@@ -1,10 +1,11 @@
 //! The threads on which effects are carried out that may take their time: the application's
 //! endpoints, and its directory of names.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use foldhash::quality::FixedState;
@@ -18,9 +19,22 @@ pub(crate) type Job = (Effect, Arc<Shared>);
 
 pub(crate) struct Workers {
     /// Endpoints: whoever is free takes the next.
-    calls: mpsc::Sender<Job>,
+    calls: Arc<Jobs>,
     /// The directory, a queue for each thread: what concerns one name is done in order.
-    names: Vec<mpsc::Sender<Job>>,
+    names: Vec<Arc<Jobs>>,
+}
+
+/// What waits to be carried out, for one thread or several.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    queue: Mutex<Queue>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    is_closed: bool,
 }
 
 /// Whose code runs on the threads.
@@ -41,59 +55,82 @@ impl Workers {
     /// Starts `count` threads for endpoints, and as many for a directory, each where there is such a
     /// thing. They end when this is dropped.
     pub(crate) fn start(count: usize, applied: &Applied) -> io::Result<Self> {
-        let calls = pool("call", if applied.has_handlers { count } else { 0 }, applied)?;
-        let names = applied.directory.as_ref().map_or(0..0, |_| 0..count).map(|number| {
-            let (sender, receiver) = mpsc::channel();
-            let next = move || receiver.recv().ok();
-            spawn(format!("chatproto-name-{number}"), next, applied.clone())?;
-            Ok(sender)
-        });
-        Ok(Workers { calls, names: names.collect::<io::Result<_>>()? })
+        let mut workers = Workers { calls: Arc::default(), names: Vec::new() };
+        for number in 0..if applied.has_handlers { count } else { 0 } {
+            spawn(format!("chatproto-call-{number}"), Arc::clone(&workers.calls), applied)?;
+        }
+        for number in 0..if applied.directory.is_some() { count } else { 0 } {
+            let jobs = Arc::<Jobs>::default();
+            workers.names.push(Arc::clone(&jobs));
+            spawn(format!("chatproto-name-{number}"), jobs, applied)?;
+        }
+        Ok(workers)
     }
 
-    /// No threads: whoever has the receiver carries out what is queued.
+    /// No threads: whoever has the queue carries out what is in it.
     #[cfg(test)]
-    pub(crate) fn by_hand() -> (Self, mpsc::Receiver<Job>) {
-        let (calls, receiver) = mpsc::channel();
-        (Workers { names: vec![calls.clone()], calls }, receiver)
+    pub(crate) fn by_hand() -> (Self, Arc<Jobs>) {
+        let jobs = Arc::<Jobs>::default();
+        (Workers { names: vec![Arc::clone(&jobs)], calls: Arc::clone(&jobs) }, jobs)
     }
 
     /// Queues an effect. A connection has one at a time, so the queues are bounded.
     pub(crate) fn submit(&self, effect: Effect, shared: &Arc<Shared>) {
         let queue = match &effect {
             Effect::Call { .. } => &self.calls,
-            Effect::Account { .. } | Effect::History { .. } => {
-                unreachable!("those have threads of their own")
+            Effect::Account { .. } | Effect::CheckReserved { .. } | Effect::History { .. } => {
+                unreachable!("those are not for these threads")
             }
             Effect::Claim { name, .. } | Effect::Release { name } => {
                 let hash = FixedState::with_seed(0).hash_one(name.as_str());
                 &self.names[hash as usize % self.names.len()]
             }
         };
-        // the threads live as long as the queues
-        let _ = queue.send((effect, Arc::clone(shared)));
+        queue.add((effect, Arc::clone(shared)));
     }
 }
 
-/// Starts threads that share a queue.
-fn pool(what: &str, count: usize, applied: &Applied) -> io::Result<mpsc::Sender<Job>> {
-    let (sender, receiver) = mpsc::channel();
-    let receiver = Arc::new(Mutex::new(receiver));
-    for number in 0..count {
-        let receiver = Arc::clone(&receiver);
-        let next = move || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-        spawn(format!("chatproto-{what}-{number}"), next, applied.clone())?;
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.calls.close();
+        self.names.iter().for_each(|jobs| jobs.close());
     }
-    Ok(sender)
 }
 
-fn spawn(
-    name: String,
-    mut next: impl FnMut() -> Option<Job> + Send + 'static,
-    applied: Applied,
-) -> io::Result<()> {
+impl Jobs {
+    fn add(&self, job: Job) {
+        self.queue().jobs.push_back(job);
+        self.came.notify_one();
+    }
+
+    /// Nothing more will come.
+    fn close(&self) {
+        self.queue().is_closed = true;
+        self.came.notify_all();
+    }
+
+    /// Waits for the next job; `None` if no more will come.
+    fn take(&self) -> Option<Job> {
+        let is_idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.is_closed;
+        let queue = self.came.wait_while(self.queue(), is_idle);
+        queue.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()
+    }
+
+    /// The next job, if there is one.
+    #[cfg(test)]
+    pub(crate) fn try_take(&self) -> Option<Job> {
+        self.queue().jobs.pop_front()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spawn(name: String, jobs: Arc<Jobs>, applied: &Applied) -> io::Result<()> {
+    let applied = applied.clone();
     let run = move || {
-        while let Some((effect, shared)) = next() {
+        while let Some((effect, shared)) = jobs.take() {
             carry_out(effect, &applied, &shared);
         }
     };
@@ -121,7 +158,9 @@ fn carry_out(effect: Effect, applied: &Applied, shared: &Shared) {
             let answer = guarded(&request.endpoint, shared, || handler.handle(&request));
             shared.complete(token, answer.map_or(Completion::Failed, Completion::Answered));
         }
-        Effect::Account { token, .. } | Effect::History { token, .. } => {
+        Effect::Account { token, .. }
+        | Effect::CheckReserved { token, .. }
+        | Effect::History { token, .. } => {
             shared.complete(token, Completion::Failed);
         }
     }

@@ -5,14 +5,14 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use mio::Events;
 
 use crate::hub::{Completion, Effect, Hub, Now, Token};
-use crate::workers::{Job, Workers};
+use crate::workers::{Jobs, Workers};
 
 use super::super::mail::Mail;
 use super::super::stream::{self, Stream};
@@ -83,7 +83,7 @@ pub(super) struct World {
     serial: u64,
     arena: Box<[u8]>,
     polled: Events,
-    jobs: mpsc::Receiver<Job>,
+    jobs: Arc<Jobs>,
     /// The names that the directory has given.
     pub(super) granted: BTreeSet<String>,
     /// And those that it has not given in time.
@@ -244,7 +244,7 @@ impl World {
 
     /// Who has to act upon what happened.
     pub(super) fn follow_up(&mut self) {
-        while let Ok((effect, _)) = self.jobs.try_recv() {
+        while let Some((effect, _)) = self.jobs.try_take() {
             self.carry_out(effect);
         }
         for lane in 0..self.lanes.len() {
@@ -356,7 +356,7 @@ impl World {
                 let completion = Completion::Answered(handler.handle(&request));
                 self.schedule(at, Event::Complete(token, completion, None));
             }
-            effect @ (Effect::Account { .. } | Effect::History { .. }) => {
+            effect => {
                 panic!("there is nobody for {effect:?}")
             }
         }
