@@ -242,6 +242,73 @@ fn who_claims_a_name_while_its_owner_logs_in_becomes_a_guest() {
     assert!(users.contains(&"alice") && users.len() == 2, "{users:?}");
 }
 
+/// A connection that asks for a name while somebody else's claim of it is undecided.
+fn contend(house: &mut House, wanted: &str) -> (ConnId, Token) {
+    let conn = house.connect(HOME);
+    house.name(conn, wanted, PeerKind::Stream);
+    assert!(house.hub.is_waiting(conn));
+    match house.out.next_effect() {
+        Some(Effect::CheckReserved { token, name }) if name.as_str() == wanted => (conn, token),
+        other => panic!("not asked whether {wanted} is reserved: {other:?}"),
+    }
+}
+
+#[test]
+fn who_asks_for_an_owned_name_beside_another_claim_becomes_a_guest_too() {
+    let mut house = house();
+    let (thief, first) = house.claim("alice");
+    let (owner, second) = contend(&mut house, "alice");
+    let (late, third) = contend(&mut house, "alice");
+    // in whatever order it is found out
+    assert_eq!(house.complete(second, Completion::Reserved), Some(owner));
+    assert_eq!(house.complete(first, Completion::Reserved), Some(thief));
+    assert_eq!(house.complete(third, Completion::Reserved), Some(late));
+    let mail = house.mail();
+    for conn in [thief, owner, late] {
+        let messages = mail.messages(conn);
+        assert!(messages[1].msg.contains("The name alice belongs"), "{messages:?}");
+    }
+    log_in(&mut house, owner, "secret", granted());
+    house.forget();
+    assert!(house.ask(owner, "/whoami", "").contains("You are alice"));
+}
+
+#[test]
+fn who_asks_for_a_name_that_somebody_gets_is_refused() {
+    let mut house = house();
+    let (first, claim) = house.claim("bob");
+    let (second, check) = contend(&mut house, "bob");
+    house.complete(claim, Completion::Claimed);
+    house.forget();
+    house.complete(check, Completion::Unreserved);
+    let answer = &house.mail().messages(second)[0].msg;
+    assert!(answer.contains("the name \"bob\" is already in use"), "{answer}");
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["bob"]);
+
+    // and beside one who waits to be renamed
+    house.send(first, "/nick", "carol");
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    let (third, check) = contend(&mut house, "carol");
+    house.complete(check, Completion::Unreserved);
+    let answer = &house.mail().messages(third)[0].msg;
+    assert!(answer.contains("the name \"carol\" is already in use"), "{answer}");
+    house.complete(token, Completion::Claimed);
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["carol"]);
+}
+
+#[test]
+fn who_asks_for_an_undecided_name_and_leaves_leaves_nothing_behind() {
+    let mut house = house();
+    let (_, claim) = house.claim("alice");
+    let (gone, check) = contend(&mut house, "alice");
+    let now = house.now;
+    house.hub.handle_disconnect(gone, Departure::Left, now, &mut house.out);
+    assert_eq!(house.complete(check, Completion::Reserved), None);
+    house.complete(claim, Completion::Claimed);
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice"]);
+    assert!(house.out.next_effect().is_none(), "nothing was claimed for it");
+}
+
 #[test]
 fn of_two_that_log_in_at_once_the_last_has_the_name() {
     let mut house = house();

@@ -67,6 +67,15 @@ pub enum Effect {
         /// The claimant's address.
         address: IpAddr,
     },
+    /// Find out whether a name is an account's, which somebody else claims meanwhile: then whoever
+    /// asks for it becomes a guest, and is refused else. Only where there are accounts. Answered by
+    /// [`Completion::Reserved`] or [`Completion::Unreserved`].
+    CheckReserved {
+        /// To be given back.
+        token: Token,
+        /// The name.
+        name: UserName,
+    },
     /// Give a claimed name back. Needs no completion.
     Release {
         /// The name.
@@ -103,6 +112,7 @@ impl std::fmt::Debug for Effect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Effect::Claim { name, .. } => write!(f, "Claim({name})"),
+            Effect::CheckReserved { name, .. } => write!(f, "CheckReserved({name})"),
             Effect::Release { name } => write!(f, "Release({name})"),
             Effect::Call { request, .. } => write!(f, "Call({request:?})"),
             Effect::Account { order, .. } => write!(f, "Account({order:?})"),
@@ -133,6 +143,8 @@ pub enum Completion {
     Claimed,
     /// The name is that of an account, or looks like one: the claimant has to log in.
     Reserved,
+    /// The name is no account's, and does not look like one.
+    Unreserved,
     /// The name is not, for the reason that the text gives to the user.
     Refused(String),
     /// The endpoint answered, or refused with a sentence.

@@ -38,7 +38,7 @@ impl Hub {
 
     /// The peer's name is complete: `bytes`, as they came.
     ///
-    /// Emits [`Effect::Claim`]; until its completion the connection's input must wait (see
+    /// Emits [`Effect::Claim`], or [`Effect::CheckReserved`]; until its completion the connection's input must wait (see
     /// [`Hub::is_waiting`]).
     pub fn handle_name(
         &mut self,
@@ -66,11 +66,21 @@ impl Hub {
             if holder.is_some_and(|(_, holder)| holder.is_logged_in()) {
                 return self.admit_guest(conn, &name, now, out);
             }
-            let reason = format!("{} Choose another one and connect again.", in_use(&name));
-            return self.refuse(conn, name.as_str(), &reason, now, out);
+            if self.accounts.is_some() && self.users.is_undecided(&name) {
+                // it may be an account's, and this its owner
+                self.users.contend(conn, &name);
+                let token = self.wait(conn);
+                return out.effects.push_back(Effect::CheckReserved { token, name });
+            }
+            return self.refuse_taken(conn, &name, now, out);
         }
         let token = self.wait(conn);
         out.effects.push_back(Effect::Claim { token, name, address });
+    }
+
+    fn refuse_taken(&mut self, conn: ConnId, name: &UserName, now: Now, out: &mut Output) {
+        let reason = format!("{} Choose another one and connect again.", in_use(name));
+        self.refuse(conn, name.as_str(), &reason, now, out);
     }
 
     /// The connection is encrypted: to be said before its name is handed in.
@@ -177,8 +187,13 @@ impl Hub {
                 let Some(wanted) = wanted else { return Some(conn) };
                 self.admit_guest(conn, &wanted, now, out);
             }
+            Completion::Unreserved if phase == Phase::Claiming => {
+                let Some(wanted) = session.wanted().cloned() else { return Some(conn) };
+                self.refuse_taken(conn, &wanted, now, out);
+            }
             completion if phase == Phase::Claiming => {
-                let name = session.name().unwrap_or_default().to_owned();
+                let wanted = session.wanted().map(UserName::as_str);
+                let name = session.name().or(wanted).unwrap_or_default().to_owned();
                 let reason = match completion {
                     Completion::Refused(reason) => reason,
                     _ => UNCHECKED.to_owned(),
@@ -209,6 +224,7 @@ impl Hub {
             Completion::Collected(page) => call.complete_collect(page),
             Completion::Claimed
             | Completion::Reserved
+            | Completion::Unreserved
             | Completion::Refused(_)
             | Completion::Failed => call.answer("❌ The command failed. Try again later."),
         }

@@ -321,6 +321,19 @@ impl Users {
         true
     }
 
+    /// Whether it is being decided who gets the name.
+    pub(super) fn is_undecided(&self, name: &UserName) -> bool {
+        let is_claimed = |conn| self.get(conn).is_some_and(|s| s.phase == Phase::Claiming);
+        self.holder(name.as_str()).map_or(self.renamings.contains_key(name), is_claimed)
+    }
+
+    /// The connection asks for a name that somebody else may get: it holds none meanwhile.
+    pub(super) fn contend(&mut self, conn: ConnId, name: &UserName) {
+        let Some(session) = self.get_mut(conn) else { return };
+        session.phase = Phase::Claiming;
+        session.extras_mut().wanted = Some(name.clone());
+    }
+
     /// Holds another name for a user until it is decided about; false if somebody else has it.
     pub(super) fn begin_renaming(&mut self, conn: ConnId, name: &UserName) -> bool {
         if !self.is_free(name) {

@@ -40,7 +40,7 @@ use zeroize::Zeroize;
 use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::history::Queue;
-use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
+use crate::hub::{Completion, ConnId, Departure, Hub, Now, Output, Token};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 
@@ -515,11 +515,7 @@ impl Reactor {
     /// nobody's way meanwhile: the name is held.)
     fn ask_accounts(&mut self) {
         while let Some(effect) = self.out.next_effect() {
-            let decided = match &effect {
-                Effect::Claim { token, name, .. } => self.shared.decide(name).map(|c| (*token, c)),
-                _ => None,
-            };
-            match decided {
+            match self.shared.decide(&effect) {
                 Some(completion) => self.completed.push(completion),
                 None => self.shared.carry_out(effect),
             }

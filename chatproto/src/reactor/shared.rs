@@ -12,7 +12,6 @@ use crate::extension::Observer;
 use crate::history::Queue;
 use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token};
 use crate::limits::Limits;
-use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::reply::Reply;
 use crate::workers::{Workers, guarded};
@@ -126,14 +125,19 @@ impl Shared {
         }
     }
 
-    /// What can be said of a claim without waiting: that the name is reserved, or, where there is no
-    /// directory to ask, that it is granted.
-    pub(super) fn decide(&self, name: &UserName) -> Option<Completion> {
+    /// What can be said of an effect without waiting: that the name is reserved or not, or, where
+    /// there is no directory to ask, that it is granted.
+    pub(super) fn decide(&self, effect: &Effect) -> Option<(Token, Completion)> {
+        let (token, name, otherwise) = match effect {
+            Effect::Claim { token, name, .. } => {
+                (*token, name, (!self.has_directory).then_some(Completion::Claimed))
+            }
+            Effect::CheckReserved { token, name } => (*token, name, Some(Completion::Unreserved)),
+            _ => return None,
+        };
         let is_reserved = self.accounts.as_ref().is_some_and(|book| book.is_reserved(name));
-        if is_reserved {
-            return Some(Completion::Reserved);
-        }
-        (!self.has_directory).then_some(Completion::Claimed)
+        let completion = if is_reserved { Some(Completion::Reserved) } else { otherwise };
+        Some((token, completion?))
     }
 
     /// Has the application do something to the hub, and hands out what comes of it.

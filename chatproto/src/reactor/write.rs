@@ -269,11 +269,11 @@ pub(super) fn post(
     // under the lock, so that what concerns one name is queued in the hub's order
     for _ in 0..out.effects.len() {
         match out.effects.pop_front() {
-            Some(effect @ (Effect::Claim { .. } | Effect::Account { .. }))
-                if shared.accounts.is_some() =>
-            {
-                out.effects.push_back(effect);
-            }
+            Some(
+                effect @ (Effect::Claim { .. }
+                | Effect::CheckReserved { .. }
+                | Effect::Account { .. }),
+            ) if shared.accounts.is_some() => out.effects.push_back(effect),
             Some(effect) => shared.carry_out(effect),
             None => break,
         }
