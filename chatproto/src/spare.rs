@@ -1,15 +1,19 @@
-//! When memory is given back that more needed than are left: only if less than a quarter of it is
-//! in use, and then all but what a collection has that grew to what is in use. So whoever comes and
-//! goes does not pay for it each time, and a crowd that has left leaves nothing behind.
+//! When memory is given back that more needed than are left: all but what a collection has that
+//! grew to what is in use. A large one gives it back only if less than a quarter is in use, so that
+//! whoever comes and goes does not pay for moving the rest each time.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashMap;
 
+/// So few are moved in microseconds.
+const FEW: usize = 1024;
+
 /// Whether so little of the room is in use that some of it should be given back.
 pub(crate) fn is_sparse(in_use: usize, capacity: usize) -> bool {
-    in_use < capacity / 4
+    let share = if capacity <= FEW { 2 } else { 4 };
+    in_use <= capacity / share
 }
 
 /// A collection that grows by itself, and can give room back.
@@ -44,13 +48,19 @@ mod tests {
 
     #[test]
     fn room_is_given_back_when_most_of_it_is_empty() {
-        let mut many: Vec<u32> = (0..1024).collect();
-        many.truncate(256);
+        let mut many: Vec<u32> = (0..4096).collect();
+        many.truncate(1025);
         many.give_back();
-        assert!(many.capacity() >= 1024, "a quarter is in use");
-        many.truncate(255);
+        assert!(many.capacity() >= 4096, "more than a quarter is in use");
+        many.truncate(1024);
         many.give_back();
-        assert_eq!(many.capacity(), 256);
+        assert_eq!(many.capacity(), 1024);
+        many.truncate(513);
+        many.give_back();
+        assert_eq!(many.capacity(), 1024, "no less would do");
+        many.truncate(512);
+        many.give_back();
+        assert_eq!(many.capacity(), 512);
         many.clear();
         many.give_back();
         assert!(many.capacity() <= 1, "{}", many.capacity());

@@ -336,9 +336,9 @@ impl Hub {
         }
     }
 
-    /// Gives back the memory that a crowd needed and those who are left do not, once less than a
-    /// quarter of it is in use: to be called from time to time. It takes next to no time unless a
-    /// crowd has gone since the last call.
+    /// Gives back the memory that a crowd needed and those who are left do not (of large tables, once
+    /// no more than a quarter is in use): to be called from time to time. It takes next to no time
+    /// unless a crowd has gone since the last call.
     pub fn shrink(&mut self) {
         self.users.shrink();
         self.rooms.shrink();
