@@ -38,6 +38,9 @@ pub struct Limits {
     pub name: usize,
     /// Time from accept to a complete name. Absolute: bytes do not extend it. Default 10 s.
     pub registration: Duration,
+    /// Time for `/login` where an account is required, from the complete name. Default 2 minutes,
+    /// which OpenSSH gives too.
+    pub login: Duration,
     /// Silence after which the bytes so far are the whole name (B2). Default 10 ms: existing
     /// clients send no terminator and wait 100 ms.
     pub handshake_grace: Duration,
@@ -107,6 +110,7 @@ impl Limits {
     pub(crate) fn checked(mut self) -> Result<Self, &'static str> {
         let durations = [
             &mut self.registration,
+            &mut self.login,
             &mut self.handshake_grace,
             &mut self.one_read_gap,
             &mut self.client_pace,
@@ -141,6 +145,7 @@ impl Default for Limits {
             unregistered: 4 * 1024,
             name: 64,
             registration: Duration::from_secs(10),
+            login: Duration::from_secs(120),
             handshake_grace: Duration::from_millis(10),
             one_read: 1024,
             one_read_gap: Duration::from_millis(5),

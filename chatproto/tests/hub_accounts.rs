@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use chatproto::{
     AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Credentials, Departure, Effect,
     Event, Granted, Hub, Limits, PeerKind, Role, Token, UserName,
@@ -384,6 +386,39 @@ fn where_accounts_are_required_others_are_refused_and_owners_are_seen_once_they_
     assert!(house.ask(bob, "/list", "").contains("alice"));
     house.hub.handle_disconnect(visitor, Departure::Left, house.now, &mut house.out);
     assert_eq!(house.hub.online(), 1);
+}
+
+#[test]
+fn where_accounts_are_required_who_does_not_log_in_is_refused_in_the_end() {
+    let mut limits = Limits::default();
+    limits.login = Duration::from_secs(60);
+    let builder = Hub::builder().accounts(AccountPolicy::Required).limits(limits);
+    let mut house = House::of(builder);
+    let idle = guest(&mut house, "alice");
+    house.now.monotonic += Duration::from_secs(1);
+    let owner = guest(&mut house, "bob");
+    let gone = guest(&mut house, "carol");
+    let late = guest(&mut house, "dave");
+    log_in(&mut house, owner, "secret", granted());
+    house.hub.handle_disconnect(gone, Departure::Left, house.now, &mut house.out);
+    house.forget();
+
+    house.now.monotonic += Duration::from_secs(59);
+    assert_eq!(house.hub.poll_timeout(), Some(house.now.monotonic));
+    house.hub.handle_timeout(house.now, &mut house.out);
+    let mail = house.mail();
+    assert_eq!(
+        mail.messages(idle)[0].msg,
+        "⛔ Error: you did not log in within 60 s. Connect again."
+    );
+    assert!(mail.messages(late).is_empty(), "it has a second more");
+    house.now.monotonic += Duration::from_secs(1);
+    house.hub.handle_timeout(house.now, &mut house.out);
+    let mail = house.mail();
+    assert_eq!(mail.messages(late).len(), 1);
+    assert!(mail.messages(owner).is_empty());
+    assert_eq!(house.hub.poll_timeout(), None);
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["bob"]);
 }
 
 #[test]

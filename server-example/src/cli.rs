@@ -167,6 +167,10 @@ pub(crate) struct ConnectionOptions {
     #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().registration))]
     pub(crate) registration_deadline: Span,
 
+    /// Time to log in where an account is required
+    #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().login))]
+    pub(crate) login_deadline: Span,
+
     /// Silence after which a name without a line feed is complete
     #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().handshake_grace))]
     pub(crate) handshake_grace: Span,

@@ -137,6 +137,7 @@ impl ServeOptions {
         limits.name = self.connections.max_name;
         limits.rooms = self.connections.max_rooms;
         limits.registration = self.connections.registration_deadline.0;
+        limits.login = self.connections.login_deadline.0;
         limits.handshake_grace = self.connections.handshake_grace.0;
         limits.linger = self.connections.linger.0;
         limits.queue_bytes = self.readers.queue_bytes.0;

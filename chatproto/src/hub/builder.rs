@@ -1,6 +1,6 @@
 //! How a hub is made: its bounds, its seed, the endpoints that it offers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::quality::FixedState;
@@ -129,6 +129,7 @@ impl HubBuilder {
             announces: self.announces,
             presence: Presence::default(),
             counts_due: BTreeSet::new(),
+            visitors: VecDeque::new(),
             dice: fastrand::Rng::with_seed(self.seed),
             is_stopping: false,
             accounts: self.accounts,

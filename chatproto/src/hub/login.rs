@@ -1,6 +1,8 @@
 //! Accounts in the hub: guests under temporary names, visitors, and how a user becomes the owner of
 //! a name.
 
+use std::time::Instant;
+
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
 use crate::name::UserName;
 
@@ -65,6 +67,7 @@ impl Hub {
         let how = "Send /login with your password";
         if self.accounts == Some(AccountPolicy::Required) {
             self.users.admit_visitor(conn);
+            self.visitors.push_back((now.monotonic, conn));
             let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
             let text = format!(
                 "Welcome, {guest}! {wanted} belongs to an account. {how} to be {wanted}; until then \
@@ -79,6 +82,25 @@ impl Hub {
              {how} to be {wanted}."
         );
         self.tell(conn, &text, now, out);
+    }
+
+    /// When the next visitor must have logged in.
+    pub(super) fn login_due(&self) -> Option<Instant> {
+        self.visitors.front().map(|&(since, _)| since + self.limits.login)
+    }
+
+    pub(super) fn refuse_overdue_visitors(&mut self, now: Now, out: &mut Output) {
+        while self.login_due().is_some_and(|due| due <= now.monotonic)
+            && let Some((_, conn)) = self.visitors.pop_front()
+        {
+            let Some(session) = self.users.get(conn) else { continue };
+            if session.phase == Phase::Visitor {
+                let name = session.name().unwrap_or_default().to_owned();
+                let within = self.limits.login.as_secs_f32();
+                let reason = format!("you did not log in within {within} s. Connect again.");
+                self.refuse(conn, &name, &reason, now, out);
+            }
+        }
     }
 
     /// Gives a connection a temporary name made from the one that it wants.

@@ -47,7 +47,7 @@ mod rooms;
 mod route;
 mod users;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -147,6 +147,9 @@ pub struct Hub {
     accounts: Option<AccountPolicy>,
     /// What is kept, if anything is.
     archive: Option<Archive>,
+    /// Who was let in to log in and nothing else, and when; those who have done so or left stay in
+    /// it for as long as they would have had.
+    visitors: VecDeque<(Instant, ConnId)>,
     /// How many temporary names were made.
     guests: u32,
     /// Of the last effect; never 0.
@@ -323,10 +326,12 @@ impl Hub {
 
     /// When [`Hub::handle_timeout`] is to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.counts_due.first().map(|&(due, _)| due)
+        let count = self.counts_due.first().map(|&(due, _)| due);
+        count.into_iter().chain(self.login_due()).min()
     }
 
-    /// The time has come that [`Hub::poll_timeout`] gave: tells what was counted.
+    /// The time has come that [`Hub::poll_timeout`] gave: tells what was counted, and refuses who
+    /// had to log in and did not.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Output) {
         while let Some(&(due, audience)) = self.counts_due.first()
             && due <= now.monotonic
@@ -334,6 +339,7 @@ impl Hub {
             self.counts_due.pop_first();
             self.tell_count(audience, now, out);
         }
+        self.refuse_overdue_visitors(now, out);
     }
 
     /// Gives back the memory that a crowd needed and those who are left do not (of large tables, once
@@ -343,6 +349,7 @@ impl Hub {
         self.users.shrink();
         self.rooms.shrink();
         self.orphans.give_back();
+        self.visitors.give_back();
     }
 
     /// Whether the connection waits for an effect, so that its input must wait too.

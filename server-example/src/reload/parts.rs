@@ -57,6 +57,7 @@ impl Part for Bounds {
             "max-name",
             "max-rooms",
             "registration-deadline",
+            "login-deadline",
             "handshake-grace",
             "linger",
             "slow-reader",
