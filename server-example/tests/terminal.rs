@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use common::kept::{KeptServer, sync};
 use common::payloads::PAYLOADS;
 use common::temp_dir::TempDir;
 use common::{PATIENCE, Raw, Script, TestServer};
@@ -277,6 +278,24 @@ fn messages_and_notices_of_a_room_show_it() {
     alice.wait_for(" SERVER #tea: bob joined.");
     bob.send("#tea", "hello");
     alice.wait_for(" bob #tea: hello");
+}
+
+#[test]
+fn what_was_said_before_looks_like_it() {
+    let server = KeptServer::start(&[]);
+    let mut bob = server.join("bob");
+    bob.join("#tea");
+    bob.send("#tea", "the kettle is on");
+    sync(&mut bob);
+    let mut terminal = Terminal::chat(server.address, &["--name", "alice"]);
+    terminal.wait_for("alice>");
+    terminal.press("/join #tea 5\r");
+    terminal.wait_for("* #tea: one message of ");
+    let shown = terminal.wait_for("#tea: the kettle is on");
+    assert!(shown.contains("  before"), "{shown:?}");
+    bob.send("#tea", "and now");
+    let shown = terminal.wait_for("#tea: and now");
+    assert!(!shown.contains("before") && !shown.contains("end of history"), "{shown:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod display;
 mod line;
 mod pipe;
 mod place;
+mod replay;
 mod roster;
 mod terminal;
 

@@ -28,6 +28,7 @@ use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::Style;
 use super::line::{self, Known};
 use super::place::{Deed, Moved};
+use super::replay::{BEFORE, Replay, Shown};
 
 /// How long leaving takes at most, with lines unsent or a server that does not close.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -82,6 +83,7 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     let receiving = Screen {
         printer: printer(),
         style,
+        replay: Replay::default(),
         connection: Arc::clone(&connection),
         roster: Arc::clone(&roster),
         orders: orders.clone(),
@@ -304,6 +306,7 @@ fn leave_on_signals() -> io::Result<()> {
 struct Screen {
     printer: Option<Box<dyn ExternalPrinter + Send>>,
     style: Style,
+    replay: Replay,
     connection: Arc<Connection>,
     roster: Arc<SharedRoster>,
     orders: mpsc::Sender<Order>,
@@ -312,6 +315,7 @@ struct Screen {
 impl View for Screen {
     fn connected(&mut self, welcome: &Message) -> io::Result<()> {
         self.roster.lock().connected(welcome, Instant::now());
+        self.replay = Replay::default();
         ask(&self.orders, &self.roster);
         self.show(welcome, &welcome.to)
     }
@@ -334,7 +338,13 @@ impl View for Screen {
 
 impl Screen {
     fn show(&mut self, message: &Message, me: &str) -> io::Result<()> {
-        let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+        let now = jiff::Zoned::now();
+        let time = match self.replay.see(message, me, now.time_zone()) {
+            Shown::Now => now.strftime("%H:%M:%S").to_string(),
+            Shown::Before => BEFORE.to_owned(),
+            Shown::Note(note) => return self.note(&note),
+            Shown::Hidden => return Ok(()),
+        };
         print(&mut self.printer, self.style.message(message, me, &time))
     }
 }

@@ -1,8 +1,11 @@
-//! Which core does what, and what may wait: the server has the first core, honest clients and
-//! attackers share the second, where attackers give way. They stand for other machines, whose work
-//! must not look like the server's: what an honest client waits for the core would be.
+//! Which core does what, and what may wait: the server has the first core to itself. All else is on
+//! the second, honest clients, attackers and whoever watches them, where attackers give way. They
+//! stand for other machines, whose work must not look like the server's: what an honest client
+//! waits for the core would be, and so would what the server waits for its own. (A slice of the
+//! scheduler's is 3 ms, and whoever is urgent waits for its end.)
 
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 
 use rustix::process::setpriority_process;
@@ -25,7 +28,10 @@ pub(crate) fn on<T: Send>(place: Option<(usize, Urgency)>, run: impl FnOnce() ->
 /// Keeps this thread on the first or second core that it may use, if there are two. Else the
 /// system decides, and the figures are noisier.
 fn keep_to(core: usize) {
-    let Ok(allowed) = sched_getaffinity(None) else { return };
+    /// As it was before any thread was kept to a core.
+    static ALLOWED: OnceLock<CpuSet> = OnceLock::new();
+    let Ok(now) = sched_getaffinity(None) else { return };
+    let allowed = ALLOWED.get_or_init(|| now);
     let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
     if allowed.count() < 2 {
         return;
@@ -34,6 +40,11 @@ fn keep_to(core: usize) {
     let mut set = CpuSet::new();
     set.set(core);
     let _ = sched_setaffinity(None, &set);
+}
+
+/// Leaves the first core to the server: holds for this thread, and those that it starts.
+pub(crate) fn leave_the_first() {
+    keep_to(1);
 }
 
 /// Gives this thread the policy SCHED_FIFO: it runs as soon as it can. Whether that is allowed.

@@ -51,6 +51,9 @@ pub(crate) fn main() -> ExitCode {
 /// Every attack that was asked for, so many rounds. Whether the server did all that is right.
 fn attack(options: &Options) -> Result<bool, String> {
     raise_descriptors()?;
+    if options.is_measured {
+        cores::leave_the_first();
+    }
     let mut outcomes = Vec::new();
     for attack in attacks::ALL.iter().filter(|attack| options.selects(attack.name)) {
         let mut outcome = Outcome::new(attack);
