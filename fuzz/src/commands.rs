@@ -1,13 +1,15 @@
-//! The hub, told anything: commands with any arguments, names, rooms and texts of any characters.
-//! There is no model of what it answers, so this checks what must be so whatever it answers.
+//! The hub, told anything: commands with any arguments, names, rooms and texts of any characters,
+//! with accounts and without. There is no model of what it answers, so this checks what must be so
+//! whatever it answers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use chatproto::{
-    Completion, ConnId, Decoder, Departure, EVERYONE, Effect, Event, GUEST, Hub, Limits, Message,
-    Now, Outgoing, Output, PeerKind, Request, SERVER, Stranger, Token, UserName,
+    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Decoder, Departure, EVERYONE,
+    Effect, Event, GUEST, Granted, Hub, Limits, Message, Now, Outgoing, Output, PeerKind, Request,
+    Role, SERVER, Stranger, Token, UserName,
 };
 
 /// Ends what somebody does.
@@ -16,6 +18,10 @@ pub(crate) const END: u8 = 0xfe;
 pub(crate) const THEN: u8 = 0xff;
 /// The token of `/admin`.
 pub(crate) const TOKEN: &str = "sesame";
+
+/// The password of every account, and who has one at first.
+pub(crate) const PASSWORD: &str = "open";
+const OWNERS: [&str; 2] = ["alice", "b\u{f6}b"];
 
 /// So many can be there at the same time.
 const PEERS: usize = 6;
@@ -26,7 +32,19 @@ const PEERS: usize = 6;
 /// comes for who is gone, every object is a message that its reader can take, and names and the
 /// directory's claims agree.
 pub fn hub_commands(input: &[u8]) {
-    let mut server = Server::new();
+    live(Server::new(None), input);
+}
+
+/// The same where names have owners, and with a byte in front: if it is odd, an account is required.
+/// Besides: nobody has the name of an account without its password.
+pub fn hub_accounts(input: &[u8]) {
+    let Some((&policy, input)) = input.split_first() else { return };
+    let is_required = policy % 2 == 1;
+    let policy = if is_required { AccountPolicy::Required } else { AccountPolicy::Optional };
+    live(Server::new(Some(policy)), input);
+}
+
+fn live(mut server: Server, input: &[u8]) {
     for act in input.split(|&byte| byte == END).take(200) {
         if let Some((&who, what)) = act.split_first() {
             server.act(usize::from(who) % PEERS, what);
@@ -43,6 +61,22 @@ struct Peer {
     is_closed: bool,
 }
 
+/// What waits for a completion.
+enum Pending {
+    Claim(String),
+    /// Whether a name is reserved that somebody else claims.
+    Check(String),
+    Call,
+    Order(AccountOrder),
+}
+
+struct Accounts {
+    is_required: bool,
+    names: BTreeSet<String>,
+    /// Who has proved to own a name, by connection.
+    logged_in: BTreeSet<(usize, usize)>,
+}
+
 struct Server {
     hub: Hub,
     out: Output,
@@ -53,8 +87,9 @@ struct Server {
     names: BTreeMap<(usize, usize), String>,
     /// The names that were claimed and not released.
     claimed: BTreeSet<String>,
-    /// What waits for a completion, the oldest first, and the name that is claimed by it.
-    waiting: VecDeque<(Token, Option<String>)>,
+    /// What waits for a completion, the oldest first.
+    waiting: VecDeque<(Token, Pending)>,
+    accounts: Option<Accounts>,
     /// The next effects wait.
     is_slow: bool,
     /// What somebody is told who speaks another protocol.
@@ -62,13 +97,14 @@ struct Server {
 }
 
 impl Server {
-    fn new() -> Self {
+    fn new(policy: Option<AccountPolicy>) -> Self {
         // low ones, so that they are met
         let mut limits = Limits::default();
         (limits.frame, limits.answer, limits.one_read) = (2048, 1024, 768);
         (limits.answer_parts, limits.rooms, limits.errors) = (4, 3, 5);
         (limits.connections, limits.welcome_names) = (PEERS - 1, 2);
-        let hub = Hub::builder().limits(limits.clone()).admin_token(TOKEN).announce(true).seed(1);
+        let hub = policy.map_or_else(Hub::builder, |policy| Hub::builder().accounts(policy));
+        let hub = hub.limits(limits.clone()).admin_token(TOKEN).announce(true).seed(1);
         // (the answers are made here)
         let hub = hub.endpoint("/echo", "Says it again.", |_: &Request| Err(String::new()));
         Server {
@@ -80,6 +116,11 @@ impl Server {
             names: BTreeMap::new(),
             claimed: BTreeSet::new(),
             waiting: VecDeque::new(),
+            accounts: policy.map(|policy| Accounts {
+                is_required: policy == AccountPolicy::Required,
+                names: OWNERS.map(str::to_owned).into(),
+                logged_in: BTreeSet::new(),
+            }),
             is_slow: false,
             stranger: None,
         }
@@ -148,19 +189,85 @@ impl Server {
                 self.stranger = Some(Stranger::Http.answer());
                 self.hub.handle_stranger(id, Stranger::Http, now, out);
             }
+            (15, Some(id)) => self.change_account(id),
             _ => {}
         }
     }
 
-    /// What waits the longest is done, or failed. The directory gives no name to two.
-    fn complete(&mut self, mut completion: Completion) {
-        let Some((token, name)) = self.waiting.pop_front() else { return };
-        if completion == Completion::Claimed && !name.is_some_and(|name| self.claimed.insert(name))
-        {
-            completion = Completion::Refused("It is another's.".to_owned());
-        }
+    /// What waits the longest is done, which `Claimed` stands for, or failed, or is answered with
+    /// what answers something else. The directory gives no name to two.
+    fn complete(&mut self, completion: Completion) {
+        let Some((token, pending)) = self.waiting.pop_front() else { return };
+        let mut added = None;
+        let completion = match (completion, pending) {
+            (Completion::Claimed, Pending::Claim(name) | Pending::Check(name))
+                if self.is_reserved(&name) =>
+            {
+                Completion::Reserved
+            }
+            (Completion::Claimed, Pending::Check(_)) => Completion::Unreserved,
+            (Completion::Claimed, Pending::Claim(name)) if self.claimed.insert(name.clone()) => {
+                Completion::Claimed
+            }
+            (Completion::Claimed, Pending::Order(order)) => {
+                let completion = self.decide(&order);
+                let is_added = matches!(completion, Completion::Registered(Ok(_)));
+                added = is_added.then(|| order.credentials().name.clone());
+                completion
+            }
+            (Completion::Claimed, _) => Completion::Refused("It is another's.".to_owned()),
+            (completion, _) => completion,
+        };
         let now = self.time();
         self.hub.handle_completion(token, completion, now, &mut self.out);
+        // its owner may be gone, and somebody else have the name
+        if let Some(name) = added {
+            let change = AccountChange::Added;
+            self.hub.handle_account_change(&name, change, now, &mut self.out);
+        }
+    }
+
+    fn is_reserved(&self, name: &str) -> bool {
+        self.accounts.as_ref().is_some_and(|accounts| accounts.names.contains(name))
+    }
+
+    /// What becomes of what somebody asks of the accounts.
+    fn decide(&mut self, order: &AccountOrder) -> Completion {
+        let Some(Accounts { names, .. }) = &mut self.accounts else { panic!("there are none") };
+        let credentials = order.credentials();
+        let name = &credentials.name;
+        let is_right = credentials.password.as_str() == PASSWORD && names.contains(name.as_str());
+        let granted = || Granted { role: Role::Moderator, notice: Some("Beware.".to_owned()) };
+        let denied = || "not so".to_owned();
+        match order {
+            AccountOrder::Register(_) => {
+                let is_new = names.insert(name.to_string());
+                Completion::Registered(is_new.then(granted).ok_or_else(denied))
+            }
+            AccountOrder::Login(_) => {
+                Completion::LoggedIn(name.clone(), is_right.then(granted).ok_or_else(denied))
+            }
+            AccountOrder::ChangePassword(..) => {
+                Completion::PasswordChanged(is_right.then_some(None).ok_or_else(denied))
+            }
+            AccountOrder::Unregister(_) => {
+                if is_right {
+                    names.remove(name.as_str());
+                }
+                Completion::Unregistered(is_right.then_some(()).ok_or_else(denied))
+            }
+            other => panic!("not known here: {other:?}"),
+        }
+    }
+
+    /// An operator gives the user's name to somebody, or changes the password of its owner.
+    fn change_account(&mut self, id: ConnId) {
+        let name = self.names.get(&(id.lane(), id.slot()));
+        let (Some(name), Some(accounts)) = (name, &mut self.accounts) else { return };
+        let is_new = accounts.names.insert(name.clone());
+        let change = if is_new { AccountChange::Added } else { AccountChange::Revoked };
+        let name = UserName::new(name).expect("a name is a name");
+        self.hub.handle_account_change(&name, change, self.time(), &mut self.out);
     }
 
     fn address(who: usize) -> IpAddr {
@@ -219,22 +326,28 @@ impl Server {
                 is_over = false;
                 match effect {
                     Effect::Claim { token, name, .. } => {
-                        self.waiting.push_back((token, Some(name.to_string())));
+                        self.waiting.push_back((token, Pending::Claim(name.to_string())));
                     }
-                    Effect::Call { token, .. } => self.waiting.push_back((token, None)),
+                    Effect::CheckReserved { token, name } => {
+                        self.waiting.push_back((token, Pending::Check(name.to_string())));
+                    }
+                    Effect::Call { token, .. } => self.waiting.push_back((token, Pending::Call)),
                     Effect::Release { name } => {
-                        assert!(self.claimed.remove(name.as_str()), "{name} was not claimed");
+                        let was_claimed = self.claimed.remove(name.as_str());
+                        // who logs in and who is a guest have names that were not claimed
+                        assert!(was_claimed || self.accounts.is_some(), "{name} was not claimed");
                     }
-                    effect => {
-                        panic!("this hub has neither: {effect:?}")
+                    Effect::Account { token, order } if self.accounts.is_some() => {
+                        self.waiting.push_back((token, Pending::Order(order)));
                     }
+                    effect => panic!("this hub has no {effect:?}"),
                 }
             }
             while !self.is_slow && !self.waiting.is_empty() {
                 is_over = false;
-                let is_name = self.waiting[0].1.is_some();
+                let is_call = matches!(self.waiting[0].1, Pending::Call);
                 let answer = Completion::Answered(Ok("again".to_owned()));
-                self.complete(if is_name { Completion::Claimed } else { answer });
+                self.complete(if is_call { answer } else { Completion::Claimed });
             }
             for who in 0..PEERS {
                 if self.peers[who].as_ref().is_some_and(|peer| peer.is_closed) {
@@ -293,9 +406,20 @@ impl Server {
             Event::Renamed { conn, old, name, .. } => {
                 let before = self.names.insert(key(conn), name.to_string());
                 assert_eq!(before.as_deref(), Some(old.as_str()));
+                if let Some(accounts) = &mut self.accounts {
+                    accounts.logged_in.remove(&key(conn));
+                }
+            }
+            Event::LoggedIn { conn, name, .. } => {
+                assert_eq!(self.names.get(&key(conn)).map(|name| &**name), Some(name.as_str()));
+                let accounts = self.accounts.as_mut().expect("there are accounts");
+                accounts.logged_in.insert(key(conn));
             }
             Event::Departed { conn, name, .. } => {
                 assert_eq!(self.names.remove(&key(conn)).as_deref(), Some(name.as_str()));
+                if let Some(accounts) = &mut self.accounts {
+                    accounts.logged_in.remove(&key(conn));
+                }
             }
             _ => {}
         }
@@ -305,7 +429,18 @@ impl Server {
         let names: BTreeSet<&str> = self.hub.users().collect();
         assert_eq!(names.len(), self.hub.online(), "names are unique");
         assert_eq!(names, self.names.values().map(|name| &**name).collect(), "and were told");
-        assert_eq!(names, self.claimed.iter().map(|name| &**name).collect(), "and claimed");
+        match &self.accounts {
+            None => {
+                assert_eq!(names, self.claimed.iter().map(|name| &**name).collect(), "and claimed");
+            }
+            Some(accounts) => {
+                for (conn, name) in &self.names {
+                    let is_owner = accounts.logged_in.contains(conn);
+                    let needs_to_be = accounts.is_required || accounts.names.contains(name);
+                    assert!(is_owner || !needs_to_be, "{name} has not logged in");
+                }
+            }
+        }
         assert_eq!(self.hub.connections(), self.peers.iter().flatten().count());
         for name in names {
             assert_ne!(name, SERVER);

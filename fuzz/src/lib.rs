@@ -10,6 +10,7 @@
 //! | [`handshake`] | registration with the table of rule B2 |
 //! | [`hub_operations`] | the hub with the model of its own tests |
 //! | [`hub_commands`] | the hub with what must be so whatever it is told |
+//! | [`hub_accounts`] | the same where names have owners |
 //! | [`session`] | the client's side with the `oracle`, and with the pace of rule B2 |
 //! | [`c_abi`] | the C interface with the Rust one, with guards around every buffer |
 
@@ -25,7 +26,7 @@ mod stream;
 pub use c::c_abi;
 #[cfg(fuzzing)]
 pub use chatproto::fuzzing::hub_operations;
-pub use commands::hub_commands;
+pub use commands::{hub_accounts, hub_commands};
 pub use decode::{decode_differential, decode_splits, round_trip};
 pub use handshake::handshake;
 pub use session::session;
@@ -39,13 +40,14 @@ compile_error!(
 pub type Hook = fn(&[u8]);
 
 /// The targets by their names.
-pub const TARGETS: [(&str, Hook); 8] = [
+pub const TARGETS: [(&str, Hook); 9] = [
     ("decode_differential", decode_differential),
     ("decode_splits", decode_splits),
     ("round_trip", round_trip),
     ("handshake", handshake),
     ("hub_operations", hub_operations),
     ("hub_commands", hub_commands),
+    ("hub_accounts", hub_accounts),
     ("session", session),
     ("c_abi", c_abi),
 ];

@@ -13,7 +13,7 @@ pub type Seed = (&'static str, String, Vec<u8>);
 
 /// All there is to begin with.
 pub fn all() -> Vec<Seed> {
-    [from_vectors(), commands(), lives()].concat()
+    [from_vectors(), commands(), accounts(), lives()].concat()
 }
 
 /// Lives of a hub, the same ones every time.
@@ -23,6 +23,38 @@ fn lives() -> Vec<Seed> {
         ("hub_operations", format!("life-{number}"), bytes.take(1 + 5 * 60).collect())
     };
     (0..64).map(life).collect()
+}
+
+/// Names and their owners: every command of theirs, decided at once and late.
+fn accounts() -> Vec<Seed> {
+    #[rustfmt::skip]
+    const COMMANDS: &[&str] = &[
+        "/login|open", "/login|alice open", "/login|\"b\u{f6}b\" open", "/login|wrong", "/login|",
+        "/register|open", "/register|a b", "/passwd|open shut", "/passwd|open", "/unregister|open",
+        "/unregister|no", "/nick|alice", "/nick|zoe", "/whoami|", "/list|", "/kick|alice", "/ban|alice 2h",
+        "/mute|alice 1h", "/role|alice admin", "alice|hello", "\u{f}", "\u{9}", "\u{b}",
+    ];
+    let end = [crate::commands::END];
+    let mut seeds = Vec::new();
+    for (index, command) in COMMANDS.iter().enumerate() {
+        for (kind, policy, is_slow) in
+            [("optional", 0, false), ("required", 1, false), ("slow", 0, true), ("late", 1, true)]
+        {
+            let first = ["A+alice", "B+bob", "C+b\u{f6}b", "A/login|open", "B/register|open"];
+            let slow = is_slow.then_some("A\u{0}");
+            let asked = [format!("A{command}"), format!("B{command}"), "D+alice".to_owned()];
+            let done = ["A\u{1}", "A\u{1}", "A\u{5}", "A\u{1}", "D/login|open", "A~\u{11}", "A-"];
+            let lines = first.into_iter().chain(slow).map(str::to_owned).chain(asked);
+            let lines = lines.chain(done.map(str::to_owned));
+            let mut bytes = lines.map(String::into_bytes).collect::<Vec<_>>().join(&end[..]);
+            for byte in bytes.iter_mut().filter(|byte| **byte == b'|') {
+                *byte = crate::commands::THEN;
+            }
+            bytes.insert(0, policy);
+            seeds.push(("hub_accounts", format!("{kind}-{index}"), bytes));
+        }
+    }
+    seeds
 }
 
 /// Every command of the hub, with arguments that make sense, from moderators and from others.

@@ -179,15 +179,18 @@ impl Hub {
         session.waits_for = 0;
         let phase = session.phase;
         let is_renaming = session.renaming().is_some();
+        let has_name = session.name().is_some();
         match completion {
-            Completion::Claimed if phase == Phase::Claiming => self.admit_claimant(conn, now, out),
+            Completion::Claimed if phase == Phase::Claiming && has_name => {
+                self.admit_claimant(conn, now, out);
+            }
             Completion::Reserved if phase == Phase::Claiming => {
                 // it has a temporary one already if the owner logged in meanwhile
                 let wanted = session.wanted().cloned().or_else(|| session.user_name());
                 let Some(wanted) = wanted else { return Some(conn) };
                 self.admit_guest(conn, &wanted, now, out);
             }
-            Completion::Unreserved if phase == Phase::Claiming => {
+            Completion::Unreserved if phase == Phase::Claiming && !has_name => {
                 let Some(wanted) = session.wanted().cloned() else { return Some(conn) };
                 self.refuse_taken(conn, &wanted, now, out);
             }
