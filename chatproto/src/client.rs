@@ -8,6 +8,7 @@ use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream,
     ToSocketAddrs,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -143,6 +144,7 @@ impl ClientBuilder {
             stream,
             #[cfg(feature = "tls")]
             tls,
+            is_closed: AtomicBool::new(false),
         };
         let buffer = vec![0; wire.read_size()].into();
         let shared = Arc::new(Connection { wire, session, writing: Mutex::new(()) });
@@ -288,6 +290,9 @@ struct Wire {
     stream: TcpStream,
     #[cfg(feature = "tls")]
     tls: Option<Channel>,
+    /// Closed here. What the server still sends makes the system reset the connection, which is no
+    /// error then.
+    is_closed: AtomicBool,
 }
 
 impl Wire {
@@ -329,6 +334,7 @@ impl Wire {
 
     /// Ends both directions at once.
     fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         // an error means that it is closed
         let _ = self.stream.shutdown(Shutdown::Both);
     }
@@ -526,6 +532,7 @@ impl ClientReceiver {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(_) if self.shared.wire.is_closed.load(Ordering::SeqCst) => Err(ClientError::Closed),
             Err(error) => Err(lost(error, "cannot receive")),
         }
     }

@@ -236,6 +236,28 @@ fn a_client_that_closes_minds_nothing_that_still_comes() {
 }
 
 #[test]
+fn a_closed_client_is_closed_whatever_the_server_still_sends() {
+    const WELCOME: &str = "{\"from\":{\"name\":\"SERVER\",\"ip\":\"0.0.0.0\"},\"to\":\"alice\",\"msg\":\"Welcome, alice!\"}\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.read_exact(&mut [0; 6]).unwrap();
+        stream.write_all(WELCOME.as_bytes()).unwrap();
+        // until the client has closed; what comes then makes its system reset the connection
+        while stream.read(&mut [0; 64]).unwrap() > 0 {}
+        stream.write_all(WELCOME.as_bytes()).unwrap();
+        eventually("the reset", || stream.write_all(b"x").is_err());
+    });
+    let (sender, mut receiver) = Client::connect(address, "alice").unwrap().split();
+    sender.close();
+    server.join().unwrap();
+    let error = receiver.recv().unwrap_err();
+    assert!(matches!(error, ClientError::Closed), "{error}");
+}
+
+#[test]
 fn what_speaks_another_protocol_is_no_server() {
     let (address, serving) = scripted_server(&["HTTP/1.1 400 Bad Request\r\n\r\n"]);
     let error = Client::connect(address, "alice").unwrap_err();

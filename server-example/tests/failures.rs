@@ -96,6 +96,19 @@ fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     Program::spawn(command).error_with("descriptor limit 512: room for 448 connections");
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn the_table_of_descriptors_need_not_grow_while_people_come() {
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 4096; exec \"$0\" --listen 127.0.0.1:0";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_server-example")]);
+    let mut server = Program::spawn(command);
+    server.line_with("listening on ");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+    assert_eq!(size.trim(), "4096");
+}
+
 /// Runs a server that does not start because of its token, which is not in what it says.
 #[track_caller]
 fn fails_with_token(file: &str, why: &str) {
