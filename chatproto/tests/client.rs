@@ -237,7 +237,6 @@ fn a_client_that_closes_minds_nothing_that_still_comes() {
 
 #[test]
 fn a_closed_client_is_closed_whatever_the_server_still_sends() {
-    const WELCOME: &str = "{\"from\":{\"name\":\"SERVER\",\"ip\":\"0.0.0.0\"},\"to\":\"alice\",\"msg\":\"Welcome, alice!\"}\n";
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
