@@ -133,6 +133,19 @@ fn what_two_users_say_to_each_other_is_kept_if_both_are_logged_in() {
     assert!(mail.raw(bob)[0].contains("\"msg\": \"2\""), "{mail:?}");
     assert_eq!(mail.messages(bob).len(), 1);
     assert!(shelf.0[1].2.contains("\"msg\":\"2\""));
+
+    // either calls it by the other's name
+    for (conn, other) in [(alice, "bob"), (bob, "alice")] {
+        house.send(conn, "/history", other);
+        let (token, order) = order(&mut house);
+        let HistoryOrder::Replay { conversation, .. } = &order else { panic!("{order:?}") };
+        let (conversation, page) = (conversation.clone(), shelf.page(&order));
+        house.complete(token, Completion::Replayed(conversation, Ok(page)));
+        let messages = house.mail().messages(conn);
+        let head = format!("history {other} count=2 ids=7-8 ");
+        assert!(messages[0].msg.starts_with(&head), "{messages:?}");
+        assert_eq!(messages[3].msg, format!("end of history {other}"));
+    }
 }
 
 #[test]
@@ -435,4 +448,5 @@ fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
     let messages = house.mail().messages(bob);
     assert_eq!(messages[0].msg, "1 message was sent to you while you were away:");
     assert_eq!(messages[1], Message::new("alice", "127.0.0.1", "bob", "are you there?"));
+    assert_eq!(messages.len(), 2);
 }
