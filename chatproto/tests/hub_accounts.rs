@@ -299,6 +299,40 @@ fn who_asks_for_a_name_that_somebody_gets_is_refused() {
 }
 
 #[test]
+fn what_answers_another_question_leaves_no_name_undecided() {
+    let mut house = house();
+    let (claimant, claim) = house.claim("alice");
+    let (contender, check) = contend(&mut house, "alice");
+    house.complete(claim, Completion::Unreserved);
+    house.complete(check, Completion::Claimed);
+    let mail = house.mail();
+    for conn in [claimant, contender] {
+        let refusal = &mail.messages(conn)[0].msg;
+        assert!(refusal.contains("the name cannot be checked now"), "{refusal}");
+        assert!(!house.hub.is_waiting(conn));
+    }
+    assert_eq!(house.hub.users().count(), 0);
+}
+
+#[test]
+fn who_has_ended_is_not_waited_for_without_end() {
+    let mut house = house();
+    let idle = house.stream("idle");
+    let asking = house.stream("asking");
+    house.send(asking, "/register", "secret");
+    order(&mut house);
+    let (claimant, _) = house.claim("alice");
+    house.forget();
+    for conn in [idle, asking, claimant] {
+        house.hub.handle_overdue(conn, house.now, &mut house.out);
+    }
+    assert_eq!(house.hub.users().collect::<Vec<_>>(), ["idle"], "it waits for nothing");
+    let mail = house.mail();
+    assert!(mail.messages(claimant)[0].msg.contains("cannot be checked now"));
+    assert!(mail.messages(idle).is_empty() && mail.messages(asking).is_empty());
+}
+
+#[test]
 fn who_asks_for_an_undecided_name_and_leaves_leaves_nothing_behind() {
     let mut house = house();
     let (_, claim) = house.claim("alice");
