@@ -110,10 +110,12 @@ fn a_room_of_one_read_peers_is_kept_in_the_compact_form() {
     for conn in [alice, bob] {
         house.send(conn, "/join", "#tea");
     }
+    house.forget();
     house.send(alice, "#tea", "\u{e9}");
-    shelf.take(&mut house);
-    let expected = Message::new("alice", "127.0.0.1", "#tea", "\u{e9}").to_json();
-    assert_eq!(shelf.0, [(7, "#tea".to_owned(), expected)]);
+    let mail = shelf.take(&mut house);
+    let message = Message::new("alice", "127.0.0.1", "#tea", "\u{e9}");
+    assert_eq!(shelf.0, [(7, "#tea".to_owned(), message.to_json())]);
+    assert_eq!(mail.raw(bob), [message.to_python_json()], "each in the form that it reads");
 }
 
 #[test]
