@@ -412,8 +412,7 @@ impl Users {
     pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.get(conn) else { return false };
         let (phase, place) = (session.phase, session.place as usize);
-        let has_name = matches!(phase, Phase::Claiming | Phase::Visitor | Phase::Registered);
-        if has_name && session.name().is_some() {
+        if session.name().is_some() {
             self.unindex_name(conn);
         }
         self.end_renaming(conn, false);
