@@ -38,8 +38,8 @@ impl Hub {
 
     /// The peer's name is complete: `bytes`, as they came.
     ///
-    /// Emits [`Effect::Claim`], or [`Effect::CheckReserved`]; until its completion the connection's input must wait (see
-    /// [`Hub::is_waiting`]).
+    /// Emits [`Effect::Claim`], or [`Effect::CheckReserved`]; until its completion the connection's
+    /// input must wait (see [`Hub::is_waiting`]).
     pub fn handle_name(
         &mut self,
         conn: ConnId,

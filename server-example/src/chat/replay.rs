@@ -15,7 +15,8 @@ pub(super) const BEFORE: &str = "  before";
 /// Knows whether what comes is said now or was said before.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    is_open: bool,
+    /// Of what a page is being shown, as the server writes it.
+    of: Option<String>,
 }
 
 /// How a message is to be shown.
@@ -35,29 +36,28 @@ impl Replay {
     /// How to show the next message to the user called `me`.
     pub(super) fn see(&mut self, message: &Message, me: &str, zone: &TimeZone) -> Shown {
         if message.is_from_server() && message.to == me {
-            if let Some(note) = head(&message.msg, zone) {
-                self.is_open = true;
+            if let Some((what, note)) = head(&message.msg, zone) {
+                self.of = Some(what.to_owned());
                 return Shown::Note(note);
             }
-            if let Some(what) = message.msg.strip_prefix("end of history ")
-                && self.is_open
-            {
-                self.is_open = false;
+            let tail = message.msg.strip_prefix("end of history ");
+            let rest = tail.zip(self.of.as_deref()).and_then(|(tail, of)| tail.strip_prefix(of));
+            if let Some(rest) = rest {
+                self.of = None;
                 // behind a colon it says what could not be shown
-                let reason = what.rsplit_once(": ").map(|(_, reason)| visible(reason).into_owned());
+                let reason = rest.strip_prefix(": ").map(|reason| visible(reason).into_owned());
                 return reason.map_or(Shown::Hidden, Shown::Note);
             }
         }
-        if self.is_open { Shown::Before } else { Shown::Now }
+        if self.of.is_some() { Shown::Before } else { Shown::Now }
     }
 }
 
-/// What the first line says, if it is one.
-fn head(line: &str, zone: &TimeZone) -> Option<String> {
+/// What the first line is about, and what it says, if it is one.
+fn head<'a>(line: &'a str, zone: &TimeZone) -> Option<(&'a str, String)> {
+    let line = line.strip_prefix("history ")?;
+    let as_written = &line[..line.rfind(" count=")?];
     let mut words = Arguments::new(line);
-    if words.next() != Some("history") {
-        return None;
-    }
     let what = words.next()?;
     let fields: Vec<(&str, &str)> = words.filter_map(|word| word.split_once('=')).collect();
     let field = |key| fields.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
@@ -72,8 +72,8 @@ fn head(line: &str, zone: &TimeZone) -> Option<String> {
     };
     let time = |key| field(key).and_then(|time| local(time, zone));
     match (time("first"), time("last")) {
-        (Some((day, first)), Some((_, last))) if first == last => {
-            note.push_str(&format!(" of {day}, {first}"));
+        (Some(first), Some(last)) if first == last => {
+            note.push_str(&format!(" of {}, {}", first.0, first.1));
         }
         (Some((day, first)), Some((last_day, last))) if day == last_day => {
             note.push_str(&format!(" of {day}, {first} to {last}"));
@@ -98,7 +98,7 @@ fn head(line: &str, zone: &TimeZone) -> Option<String> {
         };
         note.push_str(&format!("; more with /history {name} {}", visible(&place)));
     }
-    Some(note)
+    Some((as_written, note))
 }
 
 /// The day and the time of day, where the user is.
@@ -158,6 +158,12 @@ mod tests {
              /history \"#green tea\" before 17"
         );
         assert_eq!(
+            note(
+                "history bob count=2 ids=1-2 epoch=ab more=false first=2026-11-26T10:00:00Z last=2026-11-27T10:00:00Z"
+            ),
+            "bob: 2 messages of 2026-11-26, 11:00:00 to 2026-11-27, 11:00:00"
+        );
+        assert_eq!(
             note("history bob count=2 ids=17-18 epoch=ab more=true recovered=false"),
             "bob: 2 messages; some may be missing; more with /history bob since 18 ab"
         );
@@ -170,5 +176,9 @@ mod tests {
         let tail = "end of history #tea: 1 of them were too long for you";
         let expected = Shown::Note("1 of them were too long for you".to_owned());
         assert_eq!(see(&mut replay, "SERVER", "alice", tail), expected);
+        let head = "history \"#a: b\" count=0 epoch=ab more=false";
+        see(&mut replay, "SERVER", "alice", head);
+        let tail = "end of history \"#a: b\"";
+        assert_eq!(see(&mut replay, "SERVER", "alice", tail), Shown::Hidden);
     }
 }

@@ -280,9 +280,7 @@ impl System {
                     self.wishes.push(Wish::Release { name: name.to_string() });
                 }
                 Effect::Call { .. } => panic!("there is no endpoint of an application"),
-                effect => {
-                    panic!("there is nobody for {effect:?}")
-                }
+                effect => panic!("there is nobody for {effect:?}"),
             }
         }
     }

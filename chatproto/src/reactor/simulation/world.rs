@@ -356,9 +356,7 @@ impl World {
                 let completion = Completion::Answered(handler.handle(&request));
                 self.schedule(at, Event::Complete(token, completion, None));
             }
-            effect => {
-                panic!("there is nobody for {effect:?}")
-            }
+            effect => panic!("there is nobody for {effect:?}"),
         }
     }
 
