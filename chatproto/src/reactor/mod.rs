@@ -6,7 +6,8 @@
 //! 2. read the sockets that have something, and decode it, into a batch of operations;
 //! 3. put the batch through the hub, under its lock, and post what comes out to the loops that own
 //!    the receivers, in the hub's order;
-//! 4. append what is in the own mailbox to the outboxes, and write each of them once.
+//! 4. append what is in the own mailbox to the outboxes, and write each of them once; of a crowd a
+//!    part at a time, between which the others have their turn.
 //!
 //! Nothing that blocks runs on a loop: effects that may go to the [`workers`](crate::workers). The
 //! one piece of the application's code that does is its observer.
@@ -123,6 +124,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         ready: VecDeque::new(),
         ready_others: VecDeque::new(),
         dirty: Vec::new(),
+        late: VecDeque::new(),
+        unwritten: 0,
         lingering: VecDeque::new(),
         out: Output::new(),
         hub_due: None,
@@ -165,6 +168,10 @@ pub(crate) struct Reactor {
     /// The same of those who are no users yet, or no longer.
     ready_others: VecDeque<ConnId>,
     dirty: Vec<u32>,
+    /// Slots of a crowd that earlier turns had no time to write to, the first one first.
+    late: VecDeque<u32>,
+    /// Bytes of the batches since none of those was left, of which each may have got all.
+    unwritten: usize,
     /// Those that only wait for their peer's end, the oldest first; some may be gone since.
     lingering: VecDeque<ConnId>,
     /// What the hub wants done; empty of actions whenever the hub is not locked.
@@ -206,6 +213,7 @@ impl Reactor {
         self.fire_timers(now.monotonic);
         self.put_through(now, arena);
         self.write_dirty(now.monotonic);
+        self.write_some_late(now.monotonic);
         self.relieve(now.monotonic);
         self.shrink(now.monotonic);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
@@ -230,6 +238,7 @@ impl Reactor {
         let busy = !self.ready.is_empty()
             || !self.ready_others.is_empty()
             || !self.dirty.is_empty()
+            || !self.late.is_empty()
             || self.has_hub_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
         let mailbox = &self.shared.lanes[self.lane];

@@ -15,6 +15,10 @@ impl Reactor {
     /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
+        if shared.budget.used() > self.limits.queue_total {
+            // what only waits for the loop is no sign of a slow reader
+            self.write_all_late(now);
+        }
         while shared.budget.used() > self.limits.queue_total {
             let longest = self
                 .conns
@@ -84,6 +88,7 @@ impl Reactor {
         while self.conns.pop_if(|conn| conn.is_none()).is_some() {}
         self.conns.give_back();
         self.dirty.give_back();
+        self.late.give_back();
         self.ready.give_back();
         self.ready_others.give_back();
         self.gone.give_back();

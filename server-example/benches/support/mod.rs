@@ -49,6 +49,18 @@ pub fn on_core(core: usize) -> Command {
     command
 }
 
+/// Keeps this thread on that core, if the machine has two and can do so.
+pub fn keep_to_core(core: usize) {
+    #[cfg(target_os = "linux")]
+    if thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(core);
+        let _ = rustix::thread::sched_setaffinity(None, &set);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = core;
+}
+
 pub struct Server {
     child: Child,
     pub address: String,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::stream::Readiness;
 use super::check::micros;
-use super::setup::LINGER;
+use super::setup::{CROWD, LINGER};
 use super::trace::Trace;
 
 /// One of so many system calls is interrupted.
@@ -285,7 +285,8 @@ impl Drop for Socket {
         let wire = &mut network.wires[self.id];
         let may_wait = wire.was_refused || wire.nature.is_paced;
         let last_write = wire.writes.last().map_or(0, |&(at, _)| at);
-        let is_prompt = !wire.refused && (now == last_write || now == wire.fin_read_at);
+        let since = now - last_write.max(wire.fin_read_at);
+        let is_prompt = !wire.refused && since <= micros(CROWD);
         let is_answered = wire.fin && (!may_wait || is_prompt);
         wire.cut = !wire.ended && !is_answered;
         let had_time = now - wire.ended_at >= micros(LINGER);

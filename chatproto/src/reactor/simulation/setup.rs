@@ -12,6 +12,8 @@ const LARGE: u64 = 50;
 
 /// How long the server waits for a client's end.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
+/// The longest that an event loop has no time for a connection because it writes to a crowd.
+pub(super) const CROWD: Duration = Duration::from_millis(50);
 pub(super) const TOKEN: &str = "sesame";
 pub(super) const ROOMS: [&str; 3] = ["#tea", "#green tea", "#zo\u{eb}"];
 

@@ -26,20 +26,20 @@ pub(crate) fn on<T: Send>(place: Option<(usize, Urgency)>, run: impl FnOnce() ->
 }
 
 /// Keeps this thread on the first or second core that it may use, if there are two. Else the
-/// system decides, and the figures are noisier.
-fn keep_to(core: usize) {
+/// system decides, the figures are noisier, and this is false.
+pub(crate) fn keep_to(core: usize) -> bool {
     /// As it was before any thread was kept to a core.
     static ALLOWED: OnceLock<CpuSet> = OnceLock::new();
-    let Ok(now) = sched_getaffinity(None) else { return };
+    let Ok(now) = sched_getaffinity(None) else { return false };
     let allowed = ALLOWED.get_or_init(|| now);
     let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
     if allowed.count() < 2 {
-        return;
+        return false;
     }
-    let Some(core) = cores.nth(core) else { return };
+    let Some(core) = cores.nth(core) else { return false };
     let mut set = CpuSet::new();
     set.set(core);
-    let _ = sched_setaffinity(None, &set);
+    sched_setaffinity(None, &set).is_ok()
 }
 
 /// Leaves the first core to the server: holds for this thread, and those that it starts.
@@ -49,8 +49,17 @@ pub(crate) fn leave_the_first() {
 
 /// Gives this thread the policy SCHED_FIFO: it runs as soon as it can. Whether that is allowed.
 fn be_first() -> bool {
+    be_fifo("10")
+}
+
+/// The same before those. Whether that is allowed.
+pub(crate) fn be_before_all() -> bool {
+    be_fifo("20")
+}
+
+fn be_fifo(priority: &str) -> bool {
     let thread = gettid().as_raw_nonzero().to_string();
-    let chrt = Command::new("chrt").args(["--fifo", "--pid", "10", &thread]).output();
+    let chrt = Command::new("chrt").args(["--fifo", "--pid", priority, &thread]).output();
     chrt.is_ok_and(|output| output.status.success())
 }
 

@@ -1,15 +1,23 @@
 //! Well-behaved clients: pairs of which one writes and the other reads, at a steady modest rate.
 //! Half of them find the objects of a stream, the others are as programs were before there was a
 //! library: no line feed, one object a read. Every message is checked, counted and timed.
+//!
+//! A message is timed from when its writer has it to when it reaches the reader's socket, by the
+//! clock of the system that puts it there (`SO_TIMESTAMPNS`). When the reader then gets the core is
+//! no doing of the server's, which is what is judged: on machines of their own, honest clients
+//! would not wait for an attacker's system calls.
 
-use std::io::{Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use chatproto::{Decoder, Message};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 
 use super::PATIENCE;
 use super::cores::{self, Urgency};
@@ -38,6 +46,13 @@ struct Reader {
     stream: TcpStream,
 }
 
+/// One moment by two clocks.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    instant: Instant,
+    time: Duration,
+}
+
 /// The second half of a pair's two connections.
 struct Pair {
     writer: TcpStream,
@@ -48,7 +63,7 @@ impl Honest {
     /// Registers them, and has them begin.
     pub(crate) fn start(address: SocketAddr, is_measured: bool) -> Result<Self, String> {
         let stopping = Arc::new(AtomicBool::new(false));
-        let epoch = Instant::now();
+        let epoch = Epoch { instant: Instant::now(), time: since_1970() };
         let (mut pairs, mut readers, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..PAIRS {
             let is_stream = number % 2 == 0;
@@ -61,18 +76,17 @@ impl Honest {
         let writer = thread::spawn({
             let (stopping, sent) = (Arc::clone(&stopping), sent.clone());
             let place = is_measured.then_some((1, Urgency::Honest));
-            move || cores::on(place, || write(pairs, &sent, epoch, &stopping))
+            move || cores::on(place, || write(pairs, &sent, &stopping))
         });
         Ok(Honest { stopping, sent, writer: Some(writer), readers })
     }
 
-    /// The latencies of what was sent in this time.
-    pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Vec<Duration> {
+    /// When what was sent in this time was sent, and how long it took.
+    pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Vec<(Instant, Duration)> {
         let mut latencies = Vec::new();
         for reader in &self.readers {
             let seen = reader.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let within = seen.iter().filter(|(at, _)| (from..=to).contains(at));
-            latencies.extend(within.map(|(_, latency)| *latency));
+            latencies.extend(seen.iter().filter(|(at, _)| (from..=to).contains(at)));
         }
         latencies
     }
@@ -121,7 +135,7 @@ impl Reader {
     fn start(
         stream: TcpStream,
         rest: Vec<u8>,
-        (number, epoch): (usize, Instant),
+        (number, epoch): (usize, Epoch),
         is_measured: bool,
     ) -> Result<Self, String> {
         let (seen, received) = (Arc::default(), Arc::new(AtomicU64::new(0)));
@@ -183,7 +197,6 @@ pub(crate) fn join(
 fn write(
     mut pairs: Vec<Pair>,
     sent: &[Arc<AtomicU64>],
-    epoch: Instant,
     stopping: &AtomicBool,
 ) -> Result<(), String> {
     let begun = Instant::now();
@@ -194,7 +207,7 @@ fn write(
         let number = next as usize % PAIRS;
         let pair = &mut pairs[number];
         let count = sent[number].load(Ordering::SeqCst);
-        let stamp = epoch.elapsed().as_nanos();
+        let stamp = since_1970().as_nanos();
         let text = format!("{count} {stamp} ");
         let text = format!("{text:·<TEXT$}");
         let (from, to) = (format!("writer {number}"), format!("reader {number}"));
@@ -215,17 +228,18 @@ fn write(
 fn read(
     stream: &mut TcpStream,
     rest: &[u8],
-    (number, epoch): (usize, Instant),
+    (number, epoch): (usize, Epoch),
     seen: &Mutex<Vec<(Instant, Duration)>>,
     received: &AtomicU64,
 ) -> Result<(), String> {
     let failed = |error| format!("an honest client cannot read: {error}.");
     stream.set_read_timeout(None).map_err(failed)?;
+    setsockopt(stream, sockopt::ReceiveTimestampns, &true).map_err(|no| failed(no.into()))?;
     let (mut decoder, mut buffer) = (Decoder::default(), [0; 4096]);
-    let mut length = rest.len();
+    let (mut length, mut at) = (rest.len(), since_1970());
     buffer[..length].copy_from_slice(rest);
     loop {
-        let (mut bytes, now) = (&buffer[..length], epoch.elapsed());
+        let mut bytes = &buffer[..length];
         while let Some(frame) = decoder
             .decode(&mut bytes)
             .map_err(|error| format!("an honest client got what is no message: {error}."))?
@@ -242,12 +256,32 @@ fn read(
                 return Err(format!("message {count} is missing; this came: {message:?}"));
             }
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.push((epoch + stamp, now.saturating_sub(stamp)));
+            let sent = epoch.instant + stamp.saturating_sub(epoch.time);
+            seen.push((sent, at.saturating_sub(stamp)));
             received.store(count + 1, Ordering::SeqCst);
         }
-        length = stream.read(&mut buffer).map_err(failed)?;
+        (length, at) = receive(stream, &mut buffer).map_err(failed)?;
         if length == 0 {
             return Ok(());
         }
     }
+}
+
+/// Reads, and says when that came: the last of it, if it is several packets.
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Duration)> {
+    let mut control = nix::cmsg_space!(TimeSpec);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::empty();
+    let read = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+    let stamp = read.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+        _ => None,
+    });
+    // what came before the option was set has none
+    Ok((read.bytes, stamp.unwrap_or_else(since_1970)))
+}
+
+/// By the clock that packets are stamped with.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

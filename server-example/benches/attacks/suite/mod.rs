@@ -3,6 +3,7 @@
 mod attacks;
 mod cores;
 mod crowd;
+mod gaps;
 mod honest;
 mod options;
 mod report;

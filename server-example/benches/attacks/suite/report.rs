@@ -127,6 +127,15 @@ fn write_table(text: &mut String, outcomes: &[Outcome], options: &Options) -> st
             100.0 * most
         )?;
     }
+    let uncounted = outcomes.iter().flat_map(|outcome| &outcome.samples);
+    let uncounted = uncounted.map(|sample| sample.uncounted).fold(0.0, f64::max);
+    writeln!(
+        text,
+        "- Not counted: at most {:.1} % of the honest messages of a run, during which the machine had \
+         taken a core away for more than a millisecond (a probe that goes before everything could \
+         not run).",
+        100.0 * uncounted
+    )?;
     for outcome in outcomes {
         let name = outcome.attack.name;
         if let Some(sample) = outcome.samples.last() {
@@ -148,7 +157,7 @@ fn write_table(text: &mut String, outcomes: &[Outcome], options: &Options) -> st
 }
 
 const NOTE: &str = "Honest clients are 20 pairs, 400 messages a second in all, each of which must \
-arrive; their p99 is from a write to the end of the read. Heap is what the server has allocated, \
+arrive; their p99 is from a write to when the reader's socket has it. Heap is what the server has allocated, \
 counted by its allocator; descriptors are before, at most, and after.";
 
 fn machine() -> String {

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cores::{self, Urgency};
+use super::gaps::Gaps;
 use super::honest::{self, Honest};
 use super::options::Options;
 use super::server::{Heap, Server, descriptors};
@@ -43,6 +44,8 @@ pub(crate) struct Sample {
     pub(crate) settled: Duration,
     /// How much of a core other programs used.
     pub(crate) disturbance: f64,
+    /// The part of the honest messages that are not in the p99, as a core was away meanwhile.
+    pub(crate) uncounted: f64,
     /// Messages of honest clients.
     pub(crate) honest: u64,
     /// How much of its size the attack has done.
@@ -69,6 +72,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     }
     // a core of its own has no use for more; without, two loops meet each other
     arguments.extend(["--threads", if is_measured { "1" } else { "2" }]);
+    let gaps = Gaps::watch(is_measured);
     let mut server = Server::start(&arguments, is_measured)?;
     let honest = Honest::start(server.address, is_measured)?;
     let address = server.address;
@@ -103,12 +107,18 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
 
     // the log writes what it hid when the second is over
     let log_lines = server.log_lines() - lines_before;
+    let mut times = honest.latencies(first.0, first.1);
+    times.extend(honest.latencies(second.0, second.1));
+    let (quiet, attacked) = (times, honest.latencies(begun, ended));
+    let all = quiet.len() + attacked.len();
+    let calm = |times: Vec<(Instant, Duration)>| {
+        let calm = times.into_iter().filter(|&(at, latency)| !gaps.disturbed(at, latency));
+        calm.map(|(_, latency)| latency).collect::<Vec<_>>()
+    };
+    let (quiet, attacked) = (calm(quiet), calm(attacked));
+    let uncounted = 1.0 - (quiet.len() + attacked.len()) as f64 / all.max(1) as f64;
     let sample = Sample {
-        p99: is_measured.then(|| {
-            let mut quiet = honest.latencies(first.0, first.1);
-            quiet.extend(honest.latencies(second.0, second.1));
-            (p99(quiet), p99(honest.latencies(begun, ended)))
-        }),
+        p99: is_measured.then(|| (p99(quiet), p99(attacked))),
         heap_before: before.live,
         heap_peak: peak,
         heap_after: after.live,
@@ -119,6 +129,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
         took: ended - begun,
         settled,
         disturbance: usage.share(),
+        uncounted,
         honest: 0,
         done,
         told,
@@ -289,6 +300,9 @@ impl fmt::Display for Sample {
             self.took.as_secs_f64(),
             self.settled.as_secs_f64()
         )?;
+        if self.uncounted > 0.0 {
+            write!(f, "; {:.1} % of the messages uncounted", 100.0 * self.uncounted)?;
+        }
         if self.disturbance > 0.1 {
             write!(
                 f,
