@@ -58,8 +58,13 @@ pub(crate) fn be_before_all() -> bool {
 }
 
 fn be_fifo(priority: &str) -> bool {
+    be("--fifo", priority)
+}
+
+/// Gives this thread a policy of the scheduler's. Whether that is allowed.
+fn be(policy: &str, priority: &str) -> bool {
     let thread = gettid().as_raw_nonzero().to_string();
-    let chrt = Command::new("chrt").args(["--fifo", "--pid", priority, &thread]).output();
+    let chrt = Command::new("chrt").args([policy, "--pid", priority, &thread]).output();
     chrt.is_ok_and(|output| output.status.success())
 }
 
@@ -90,9 +95,10 @@ impl Urgency {
             return;
         }
         // on Linux this is for the thread alone; only the superuser may ask for less than 0
-        let is_allowed = setpriority_process(None, -15).is_ok();
+        let niceness = if let Urgency::Attacker = self { 19 } else { -15 };
+        let _ = setpriority_process(None, niceness);
         if let Urgency::Attacker = self {
-            let _ = setpriority_process(None, if is_allowed { 0 } else { 10 });
+            be("--idle", "0");
         }
     }
 }
