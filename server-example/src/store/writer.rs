@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
@@ -18,6 +19,9 @@ use super::{StoreOptions, now_ms, open_to_write, signed};
 const UNPLACED: usize = 16_384;
 /// Commits with no more messages give them their places at once.
 const FEW: usize = 64;
+/// After so many the writer lets others have the core, if there are any: an event loop that shares it
+/// need not wait for the end of a batch.
+const STRIDE: usize = 16;
 /// Conversations whose numbers are remembered.
 const REMEMBERED: usize = 65_536;
 
@@ -221,7 +225,10 @@ impl Batch {
         let mut append = act.prepare_cached(
             "INSERT OR IGNORE INTO message(id, conversation, at_ms, object) VALUES (?1, ?2, ?3, ?4)",
         )?;
-        for step in &self.acts {
+        for (number, step) in self.acts.iter().enumerate() {
+            if number % STRIDE == STRIDE - 1 {
+                thread::yield_now();
+            }
             match step {
                 Act::Append { id, at_ms, conversation, object } => {
                     let conversation = tables.number(act, text(conversation))?;
