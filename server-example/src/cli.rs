@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use chatproto::{BanTarget, Limits, SlowReader};
 use clap::builder::RangedU64ValueParser;
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -376,6 +377,13 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 
 /// What clap says in several paragraphs, as one sentence.
 fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
+    let (typed, command) = typed_command(arguments);
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let names = command.get_subcommands().filter(|command| !command.is_hide_set());
+        let names: Vec<_> = names.map(clap::Command::get_name).collect();
+        let names = names.join(", ");
+        return format!("say what{typed} is to do: {names} (see server-example{typed} --help)");
+    }
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let what: Vec<_> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
@@ -383,29 +391,23 @@ fn sentence(error: &clap::Error, arguments: &[OsString]) -> String {
     let what = what.strip_prefix("error: ").unwrap_or(&what);
     let similar =
         lines.find_map(|line| line.strip_prefix("tip: ").filter(|tip| tip.contains("similar")));
-    let command = match arguments.get(1).map(|first| first.to_string_lossy()) {
-        Some(command)
-            if matches!(
-                &*command,
-                "account"
-                    | "backup"
-                    | "cert"
-                    | "chat"
-                    | "check"
-                    | "history"
-                    | "load"
-                    | "restore"
-                    | "serve"
-            ) =>
-        {
-            format!(" {command}")
-        }
-        _ => String::new(),
-    };
     match similar {
         Some(tip) => format!("{what} ({tip})"),
-        None => format!("{what} (see server-example{command} --help)"),
+        None => format!("{what} (see server-example{typed} --help)"),
     }
+}
+
+/// The command that was typed, and the one below it if there is, as words and as what it is.
+fn typed_command(arguments: &[OsString]) -> (String, clap::Command) {
+    let (mut typed, mut command) = (String::new(), CommandLine::command());
+    for argument in arguments.iter().skip(1) {
+        let name = argument.to_string_lossy();
+        let Some(next) = command.find_subcommand(&*name).cloned() else { break };
+        typed.push(' ');
+        typed.push_str(next.get_name());
+        command = next;
+    }
+    (typed, command)
 }
 
 pub(crate) fn default_address() -> Address {

@@ -86,7 +86,11 @@ fn about(page: &mut String, report: &Report) {
 
 fn verdict(page: &mut String, report: &Report) {
     let passed = report.checks.iter().filter(|check| check.passed).count();
-    let (class, word) = if report.passed { ("", "Passed.") } else { (" failed", "Failed.") };
+    let (class, word) = match report {
+        Report { interrupted: true, .. } => ("", "Ended by hand."),
+        Report { passed: true, .. } => ("", "Passed."),
+        _ => (" failed", "Failed."),
+    };
     let mut text = format!("{passed} of {} checks hold.", report.checks.len());
     if let Some(point) = report.ramp.as_ref().and_then(|ramp| ramp.breaking_point.as_ref()) {
         text = format!("{}.", point.text.trim_end_matches('.'));

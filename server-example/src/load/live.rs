@@ -24,7 +24,7 @@ impl Live {
     pub(crate) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:12} {wide_msg}").expect("a literal");
+            let style = ProgressStyle::with_template("{bar:12} {msg}").expect("a literal");
             bar.set_style(style);
             bar
         });

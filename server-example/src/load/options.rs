@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chatproto::PeerKind;
 use clap::builder::RangedU64ValueParser;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use crate::units::{Address, Size, Span};
 
@@ -118,24 +118,24 @@ pub(crate) struct RampOptions {
     pub(crate) common: CommonOptions,
 }
 
-/// Run two or more scenarios side by side, each repeated, in alternation.
+/// Run scenarios side by side, each repeated, in alternation.
 ///
 /// Messages are sent when they are due, whatever the server does (open loop), and latency counts
 /// from then, so that a slow server cannot hide it. A scenario with in_flight instead of a rate is
 /// a closed loop: each delivery leads to the next message, which shows the highest throughput.
 #[derive(Args, Debug)]
-#[command(after_help = COMPARE_HELP)]
+#[command(after_help = COMPARE_HELP, group = ArgGroup::new("what").required(true).multiple(true))]
 pub(crate) struct CompareOptions {
     /// Scenarios in TOML
-    #[arg(value_name = "FILE.toml", conflicts_with = "scenario", required_unless_present_any = ["scenario", "list"])]
+    #[arg(value_name = "FILE.toml", conflicts_with = "scenario", group = "what")]
     pub(crate) file: Option<PathBuf>,
 
-    /// A ready-made scenario; give two or more
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Ready-made scenarios, such as small,big
+    #[arg(long, value_name = "NAME", value_delimiter = ',', group = "what")]
     pub(crate) scenario: Vec<String>,
 
     /// Print the ready-made scenarios as a file to start from, and end
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub(crate) list: bool,
 
     /// How often each is run [default: 3, or what the file says]
@@ -164,7 +164,7 @@ pub(crate) struct CompareOptions {
 
 const COMPARE_HELP: &str = "Ready-made: small, big (payloads); few, many (messages); private, room, \
 shout (receivers); stream, one-read (clients); turns, flood (closed loop).\n\n\
-A file has repeat, duration and warmup, all optional, and two or more of this:\n  \
+A file has repeat, duration and warmup, all optional, and one or more of this:\n  \
 [[scenario]]\n  name = \"small\"\n  clients = 100\n  to = \"private\"        # or room, shout, self\n  \
 rate = 10000          # messages a second in all; or in_flight = 32 of each client\n  \
 payload = \"64\"        # bytes of msg, at least 41\n  peer = \"stream\"       # or one-read\n  \

@@ -110,7 +110,10 @@ fn settings(options: &RampOptions) -> Vec<Setting> {
 fn checks(options: &RampOptions, ramp: &Ramp, interrupted: bool) -> Vec<Check> {
     let point = ramp.breaking_point.as_ref();
     let text = point.map(|point| point.text.clone());
-    let most = format!("{} clients were there at once", count(ramp.most));
+    let mut most = format!("{} clients were there at once", count(ramp.most));
+    if interrupted {
+        most.push_str("; it was ended by hand");
+    }
     let reached = match options.until {
         Some(until) => {
             let name = format!("{} clients are served", count(until));
@@ -119,7 +122,7 @@ fn checks(options: &RampOptions, ramp: &Ramp, interrupted: bool) -> Vec<Check> {
         None => {
             let is_found = point.is_some_and(|point| point.whose == Whose::Server);
             let name = "the server's breaking point is found";
-            Check::new(name, is_found || interrupted, text.unwrap_or(most))
+            Check::new(name, is_found, text.unwrap_or(most))
         }
     };
     let detail = format!("{} were not let go", count(ramp.left));
@@ -294,7 +297,7 @@ impl<'a> Climb<'a> {
         }
         let failures = self.crew.failures();
         if failures.total() > 0 {
-            return Some(broken(self.crew.open(), &failures));
+            return Some(broken(self.crew.open(), self.most, &failures));
         }
         let p99s: Vec<f64> = self.steps.iter().filter_map(|step| step.heartbeat_p99_us).collect();
         let (at_first, now) = knee(&p99s, self.options.knee.0)?;
@@ -331,8 +334,8 @@ fn knee(p99s: &[f64], knee: Duration) -> Option<(f64, f64)> {
     is_broken.then_some((at_first, now))
 }
 
-/// What broke first, by what most of the failures are.
-fn broken(clients: u64, failures: &Failures) -> BreakingPoint {
+/// What broke first, by what most of the failures are, with so many clients now and so many at most.
+fn broken(clients: u64, at_most: u64, failures: &Failures) -> BreakingPoint {
     let signs = [
         (failures.own_limit, Sign::OwnLimit, "could not be made on this machine"),
         (failures.refused, Sign::Refused, "were refused by the server"),
@@ -344,12 +347,13 @@ fn broken(clients: u64, failures: &Failures) -> BreakingPoint {
     let most = signs.into_iter().max_by_key(|&(number, ..)| number);
     let (number, sign, what) = most.expect("there are six");
     let whose = if sign == Sign::OwnLimit { Whose::Generator } else { Whose::Server };
-    let text = format!(
-        "{} clients are served; {} more {what}: {}",
-        count(clients),
-        count(number),
-        failures.first.as_deref().unwrap_or("nobody said why")
-    );
+    // who is lost was served
+    let (clients, served) = match sign {
+        Sign::Lost => (at_most, format!("were served; then {} of them", count(number))),
+        _ => (clients, format!("are served; {} more", count(number))),
+    };
+    let why = failures.first.as_deref().unwrap_or("nobody said why");
+    let text = format!("{} clients {served} {what}: {why}", count(clients));
     BreakingPoint { clients, sign, whose, text }
 }
 
@@ -372,13 +376,18 @@ mod tests {
     fn what_most_failures_are_is_what_broke() {
         let mut failures = Failures { refused: 49, lost: 1, ..Failures::default() };
         failures.first = Some("⛔ Error: full".to_owned());
-        let point = broken(300, &failures);
+        let point = broken(300, 300, &failures);
         assert_eq!((point.clients, point.sign, point.whose), (300, Sign::Refused, Whose::Server));
         assert_eq!(
             point.text,
             "300 clients are served; 49 more were refused by the server: ⛔ Error: full"
         );
         let own = Failures { own_limit: 3, refused: 1, ..Failures::default() };
-        assert_eq!(broken(9, &own).whose, Whose::Generator);
+        assert_eq!(broken(9, 9, &own).whose, Whose::Generator);
+        let lost = Failures { lost: 200, first: Some("reset".to_owned()), ..Failures::default() };
+        let point = broken(0, 250, &lost);
+        assert_eq!((point.clients, point.sign), (250, Sign::Lost));
+        let text = "250 clients were served; then 200 of them lost their connection: reset";
+        assert_eq!(point.text, text);
     }
 }

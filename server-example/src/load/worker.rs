@@ -25,7 +25,7 @@ use super::report::Failures;
 
 /// Clients that wait for their welcome at a time.
 const AT_ONCE: usize = 256;
-/// How often it tells how things stand.
+/// How often it tells how things stand, beside when nobody waits any more.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// What clients of a ramp are to be like.
@@ -145,6 +145,10 @@ struct Herd {
     asked: u64,
     flock: Flock,
     told: u64,
+    was_waiting: bool,
+    /// The share of the time that it was not idle, when it was last measured, and the idle time then.
+    busy: f64,
+    measured: u64,
     idle: Duration,
 }
 
@@ -161,6 +165,9 @@ impl Herd {
             asked: 0,
             flock: Flock::new(),
             told: 0,
+            was_waiting: false,
+            busy: 0.0,
+            measured: 0,
             idle: Duration::ZERO,
         })
     }
@@ -183,13 +190,21 @@ impl Herd {
                 self.flock.failures.note(End::OwnLimit(failure.to_string()), None);
                 break;
             }
-            if now - self.told >= TELL_EVERY.as_nanos() as u64 {
+            let waiting = self.waiting();
+            let is_settled = self.was_waiting && waiting == 0;
+            if is_settled || now - self.told >= TELL_EVERY.as_nanos() as u64 {
                 tell(self.tally());
             }
+            self.was_waiting = waiting > 0;
         }
         let last = self.tally();
         let left = self.net.close_all(&mut self.flock) as u64;
         tell(Tally { left: Some(left), open: 0, ..last });
+    }
+
+    /// Those who wait for their turn or their welcome.
+    fn waiting(&self) -> u64 {
+        self.to_add + self.net.registering() as u64
     }
 
     fn take(&mut self, orders: &Receiver<Order>) {
@@ -198,6 +213,8 @@ impl Herd {
                 Ok(Order::Add(count)) => {
                     self.to_add += count;
                     self.ordered += count;
+                    // who orders nothing is told so, too
+                    self.was_waiting = true;
                 }
                 Ok(Order::Leave) | Err(TryRecvError::Disconnected) => return self.leave = true,
                 Err(TryRecvError::Empty) => return,
@@ -261,15 +278,19 @@ impl Herd {
 
     fn tally(&mut self) -> Tally {
         let now = self.net.now();
-        let idle = self.net.idle();
-        let elapsed = (now - self.told).max(1) as f64 / 1e9;
-        let busy = 1.0 - (idle - self.idle).as_secs_f64() / elapsed;
-        (self.told, self.idle) = (now, idle);
+        self.told = now;
+        // of a moment between two batches it would say little
+        if now - self.measured >= TELL_EVERY.as_nanos() as u64 {
+            let idle = self.net.idle();
+            let elapsed = (now - self.measured) as f64 / 1e9;
+            self.busy = (1.0 - (idle - self.idle).as_secs_f64() / elapsed).clamp(0.0, 1.0);
+            (self.measured, self.idle) = (now, idle);
+        }
         let knee = self.setup.knee.as_nanos() as u64;
         let is_overdue = |sent: &&u64| **sent > 0 && now.saturating_sub(**sent) > knee;
         let tally = Tally {
             ordered: self.ordered,
-            waiting: self.to_add + self.net.registering() as u64,
+            waiting: self.waiting(),
             open: self.net.open() as u64,
             failures: self.flock.failures.clone(),
             asked: self.asked,
@@ -277,7 +298,7 @@ impl Herd {
             overdue: self.flock.pending.iter().filter(is_overdue).count() as u64,
             connects: self.flock.connects.buckets().collect(),
             heartbeats: self.flock.heartbeats.buckets().collect(),
-            busy: busy.clamp(0.0, 1.0),
+            busy: self.busy,
             left: None,
         };
         self.flock.connects.clear();

@@ -12,16 +12,21 @@ const SCENARIO: &str = "duration = \"1s\"\nwarmup = \"100ms\"\nrepeat = 1\n\
 
 /// Runs pairs through a relay with that fault, and looks at what both say was sent.
 fn through(fault: Fault, options: &[&str]) -> (Ended, Seen) {
+    run_through(fault, SCENARIO, 1100, options)
+}
+
+/// The same with another scenario, which sends so many messages.
+fn run_through(fault: Fault, scenario: &str, sent: u64, options: &[&str]) -> (Ended, Seen) {
     let server = server();
     let relay = Relay::start(server.address, fault);
     let files = TempDir::new();
-    let file = files.file("pairs.toml", SCENARIO);
+    let file = files.file("scenario.toml", scenario);
     // what is lost is waited for: long enough that nothing else is
     let options = [&["--patience", "5s", &file][..], options].concat();
     let ended = load("compare", relay.address, &options);
     let seen = relay.seen();
-    assert_eq!(ended.number("/runs/0/counts/sent"), 1100);
-    assert_eq!(seen.all_sent(), 1100);
+    assert_eq!(ended.number("/runs/0/counts/sent"), sent);
+    assert_eq!(seen.all_sent(), sent);
     for sender in ended.report["runs"][0]["senders"].as_array().unwrap() {
         let name = sender["name"].as_str().unwrap();
         assert_eq!(sender["sent"].as_u64(), seen.sent.get(name).copied(), "{name}");
@@ -86,6 +91,34 @@ fn every_hundredth_changed_is_corrupted_and_not_lost_too() {
         assert_eq!(ended.counts(&ALL), [1100, 1089, 0, 0, 0, 11, 0], "{fault:?}");
         assert_each(&ended, &seen, "corrupted");
         assert_eq!(ended.code, Some(1));
+    }
+}
+
+#[test]
+fn counts_are_as_exact_of_rooms_and_shouts_and_to_one_read_peers() {
+    let lost = (Fault::Drop(50), "lost", [-1, 1, 0, 0, 0, 0]);
+    let doubled = (Fault::Double(50), "duplicated", [0, 0, 1, 0, 0, 0]);
+    let changed = (Fault::Change(50), "corrupted", [-1, 0, 0, 0, 1, 0]);
+    for (receivers, each, faults) in [
+        ("to = \"room\"\nrooms = 2\n", 4, &[lost, doubled, changed][..]),
+        ("to = \"shout\"\n", 9, &[lost, doubled, changed]),
+        // (of two in one write it would read one)
+        ("peer = \"one-read\"\n", 1, &[lost, changed]),
+    ] {
+        let scenario = SCENARIO.replace("1000", "200") + receivers;
+        for &(fault, what, changes) in faults {
+            let (ended, seen) = run_through(fault, &scenario, 220, &[]);
+            let (expected, faults) = (220 * each, seen.all_faults());
+            assert_eq!(faults, expected / 50, "{receivers}");
+            let all = [expected as i64, 0, 0, 0, 0, 0];
+            let all: Vec<_> =
+                all.iter().zip(changes).map(|(n, by)| n + by * faults as i64).collect();
+            let counts = ended.counts(&ALL);
+            assert_eq!(counts[0], expected, "{receivers}");
+            let counts: Vec<_> = counts[1..].iter().map(|&count| count as i64).collect();
+            assert_eq!(counts, all, "{receivers}{fault:?}");
+            assert_each(&ended, &seen, what);
+        }
     }
 }
 

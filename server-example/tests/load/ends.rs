@@ -83,7 +83,31 @@ fn ctrl_c_leaves_a_report_of_what_was_done() {
             let detail = "1 of 3; it was ended by hand";
             assert_eq!((&made["detail"], &made["passed"]), (&detail.into(), &false.into()));
         }
+        if options[0] == "ramp" {
+            let found = &ended.report["checks"][0];
+            let detail = "50 clients were there at once; it was ended by hand";
+            assert_eq!((&found["detail"], &found["passed"]), (&detail.into(), &false.into()));
+        }
+        let page = std::fs::read_to_string(ended.directory.path("out/report.html")).unwrap();
+        assert!(page.contains("Ended by hand."));
     }
+}
+
+#[test]
+fn a_ramp_says_how_many_had_been_served_when_a_server_ends() {
+    let server = server();
+    let directory = TempDir::new();
+    let (out, address) = (directory.path("out"), server.address.to_string());
+    let options = ["load", "ramp", "--every", "1h", "--server", &address, "--out", &out];
+    let mut program = Program::start(&options);
+    program.error_with("50 clients,");
+    drop(server);
+    let ended = ended(program, directory);
+    let point = &ended.report["ramp"]["breaking_point"];
+    assert_eq!((&point["clients"], &point["sign"]), (&50.into(), &"lost".into()));
+    let text = point["text"].as_str().expect("a text");
+    let beginning = "50 clients were served; then 50 of them lost their connection: ";
+    assert!(text.starts_with(beginning), "{text}");
 }
 
 #[test]

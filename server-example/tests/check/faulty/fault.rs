@@ -42,6 +42,8 @@ faults! {
     WelcomeTwice => ["A7", "B11"];
     /// The welcome names everybody.
     WelcomeNamesAll => ["B11"];
+    /// A command without arguments is refused if it has a text.
+    HelpTextRefused => ["A13"];
     /// What the server says comes from Server.
     ServerMisspelt => ["A6"];
     /// What the server says has a key that there is not.

@@ -72,6 +72,9 @@ impl Users {
         let others = self.names(from);
         let to = normalise(message.to.trim()).into_owned();
         let told = match &*to {
+            "/help" if self.fault == Fault::HelpTextRefused && message.msg == "x" => {
+                "❌ /help takes no argument.".to_owned()
+            }
             "/list" => {
                 let mailbox = self.users.lock().unwrap().get(from).cloned();
                 let limit = mailbox.map_or(1024, |mailbox| mailbox.limit());
