@@ -13,7 +13,7 @@ use crate::limits::{Limits, Rate};
 use crate::name::NameError;
 use crate::outbox::Outbox;
 
-use super::READ_MOST;
+use super::read::READ_MOST;
 use super::stash::Stash;
 use super::stream::Stream;
 use super::timer::Due;
