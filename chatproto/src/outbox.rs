@@ -24,6 +24,9 @@ pub enum SlowReader {
     DropOldest,
 }
 
+/// The part of its bounds from which on a queue is pressing.
+const PRESSING: usize = 4;
+
 /// A range of a chunk: whole objects, but for the front one that may be partly written.
 #[derive(Clone, Debug)]
 struct Segment {
@@ -179,6 +182,19 @@ impl Outbox {
     /// Whether objects to it are spaced.
     pub(crate) fn is_paced(&self) -> bool {
         self.kind == PeerKind::OneRead
+    }
+
+    /// Whether so much of what it may keep has come that it should be written now, if that is possible.
+    pub(crate) fn is_pressing(&self, limits: &Limits) -> bool {
+        !self.is_held_up()
+            && !self.overflown
+            && (self.bytes > limits.queue_bytes / PRESSING
+                || self.objects > limits.queue_messages / PRESSING)
+    }
+
+    /// Whether what is queued waits for the peer: for its socket, or for its pace.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.refused || self.is_paced()
     }
 
     /// The socket may take bytes again.

@@ -173,3 +173,27 @@ fn the_bound_for_all_ends_the_longest_queue() {
     let got: Vec<Message> = greedy.read_to_end();
     assert!(got.last().unwrap().msg.contains("not delivered"), "{:?}", got.last());
 }
+
+#[test]
+fn the_longest_queue_is_given_up_by_the_loop_that_has_it_though_another_finds_it_too_much() {
+    let mut limits = patient();
+    limits.queue_bytes = 64 << 20;
+    limits.queue_messages = usize::MAX;
+    limits.queue_total = 24 << 20;
+    limits.drain = Duration::from_millis(100);
+    let server = TestServer::with(limits, |builder| builder.threads(2));
+    // each goes to the loop that has the fewest: two to the first, where nothing happens in the end
+    let greedy = Raw::join(server.address, "greedy");
+    let mut modest = Raw::join(server.address, "modest");
+    let _quiet = Raw::join(server.address, "quiet");
+    let mut sender = Raw::join(server.address, "sender");
+    // of each the system takes some 4 MB at most, which are not queued
+    flood(&mut sender, "greedy", 20_000, &"x".repeat(1000));
+    flood(&mut sender, "modest", 12_500, &"x".repeat(1000));
+    eventually("the longest queue is given up", || server.handle.online() == 3);
+    for _ in 0..12_500 {
+        assert_eq!(modest.read().msg.len(), 1000);
+    }
+    assert_eq!(modest.fence(), []);
+    drop(greedy);
+}

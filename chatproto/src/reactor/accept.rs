@@ -16,7 +16,7 @@ use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
 use super::stream::{Entrance, Socket, Stream};
-use super::{LISTENER, OTHERS_MOST, Reactor, Shared};
+use super::{LISTENER, Reactor, Shared};
 
 /// The first pause after the system refused, doubled each time up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -82,10 +82,11 @@ impl Acceptor {
         self.paused_until
     }
 
-    /// Accepts what there is, into `own` or another loop's mailbox. Returns why the system refuses,
+    /// Accepts so many at most, into `own` or another loop's mailbox. Returns why the system refuses,
     /// if it does: then [`Acceptor::await_room`] or [`Acceptor::pause`] must follow.
     pub(super) fn accept(
         &mut self,
+        most: usize,
         shared: &Shared,
         lane: usize,
         own: &mut Vec<(Stream, IpAddr)>,
@@ -98,7 +99,7 @@ impl Acceptor {
         if self.knocker.take().is_some() {
             self.reserve = reserve();
         }
-        for _ in 0..OTHERS_MOST {
+        for _ in 0..most {
             if !self.has_more {
                 return None;
             }
@@ -185,11 +186,11 @@ impl Acceptor {
 }
 
 impl Reactor {
-    /// Accepts what there is. If the system has no room for more, a connection gives way that only
+    /// Accepts so many at most. If the system has no room for more, a connection gives way that only
     /// waits for its end; if there is none, accepting pauses.
-    pub(super) fn accept(&mut self, now: Instant) {
+    pub(super) fn accept(&mut self, most: usize, now: Instant) {
         let Some(acceptor) = &mut self.acceptor else { return };
-        let refused = acceptor.accept(&self.shared, self.lane, &mut self.fresh, now);
+        let refused = acceptor.accept(most, &self.shared, self.lane, &mut self.fresh, now);
         let Some(error) = refused else { return };
         let is_asked = acceptor.wants_room() && self.give_way();
         let Some(acceptor) = &mut self.acceptor else { return };

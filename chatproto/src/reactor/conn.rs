@@ -38,7 +38,7 @@ pub(super) enum Input<'a> {
 /// An input, whose it is, and how to take back all that came after it.
 #[derive(Debug)]
 pub(super) struct Op<'a> {
-    pub(super) slot: u32,
+    pub(super) conn: ConnId,
     pub(super) input: Input<'a>,
     /// The bytes that had not been looked at when this input was complete.
     rest: &'a [u8],
@@ -294,8 +294,8 @@ impl Conn {
                 self.allowance = Some(due + intervals(rate).0);
             }
             let is_final = matches!(&input, Input::Bad(e) if e.class() == ErrorClass::Framing);
-            let (slot, position) = (self.id.slot, decoder.position());
-            ops.push(Op { slot, input, rest: bytes, position, allowance: self.allowance });
+            let (conn, position) = (self.id, decoder.position());
+            ops.push(Op { conn, input, rest: bytes, position, allowance: self.allowance });
             if is_final {
                 self.phase = Phase::Discard;
                 return None;
@@ -396,21 +396,21 @@ impl Conn {
                 Input::BadName(NameError::TooLong { limit: limits.name })
             }
         };
-        let (slot, allowance) = (self.id.slot, self.allowance);
-        ops.push(Op { slot, input, rest, position: 0, allowance });
+        let (conn, allowance) = (self.id, self.allowance);
+        ops.push(Op { conn, input, rest, position: 0, allowance });
     }
 
     /// The peer uses TLS: the hub is to know before anything else is made of the peer's bytes.
     pub(super) fn handle_secured(&mut self, ops: &mut Vec<Op<'_>>) {
-        let (slot, allowance) = (self.id.slot, self.allowance);
-        ops.push(Op { slot, input: Input::Secured, rest: &[], position: 0, allowance });
+        let (conn, allowance) = (self.id, self.allowance);
+        ops.push(Op { conn, input: Input::Secured, rest: &[], position: 0, allowance });
     }
 
     fn end<'a>(&mut self, before: Option<Input<'a>>, ops: &mut Vec<Op<'a>>) {
         self.end_told = true;
-        let (slot, allowance) = (self.id.slot, self.allowance);
+        let (conn, allowance) = (self.id, self.allowance);
         for input in before.into_iter().chain([Input::End]) {
-            ops.push(Op { slot, input, rest: &[], position: 0, allowance });
+            ops.push(Op { conn, input, rest: &[], position: 0, allowance });
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) enum Mail {
     GiveWay,
     /// One did, so that there is room to accept another.
     GaveWay,
+    /// More is queued in all than allowed, and the longest queue seems to be one of this loop's.
+    Relieve,
     /// Other bounds, a copy for each loop, and what happens to slow readers.
     Limits(Box<Limits>),
     Policy(SlowReader),

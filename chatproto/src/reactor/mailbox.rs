@@ -19,7 +19,8 @@ pub(super) struct Mailbox<T, W> {
     waker: W,
     /// How many connections the loop has, or has in its mail, for whoever hands out new ones.
     pub(super) load: AtomicUsize,
-    /// The longest queue of the loop in bytes, when it last looked: see `relieve`.
+    /// No queue of the loop that waits for its peer is longer, in bytes. The longest may be shorter
+    /// by now: see `relieve`.
     pub(super) longest: AtomicUsize,
     /// How many of the loop's connections only wait for their peer's end: see `give_way`.
     pub(super) lingering: AtomicUsize,

@@ -61,13 +61,15 @@ pub(crate) use stream::Entrance;
 const ACCEPTING: usize = 0;
 const LISTENER: PollToken = PollToken(usize::MAX);
 const WAKER: PollToken = PollToken(usize::MAX - 1);
-/// What one turn reads at most before it goes through the hub.
+/// What is read at most before it goes through the hub.
 const ARENA: usize = 256 * 1024;
 /// A batch whose output is this long is handed out before it grows further.
 const OUTPUT_MOST: usize = 4 * 1024 * 1024;
 /// How many of those who are no users, or no longer, one turn accepts at most, reads at most, and
-/// ends at most, so that a crowd of them does not keep users waiting: these take some 0.05 ms.
+/// ends at most, so that a crowd of them does not keep users waiting: these take some 0.05 ms. Where
+/// many users are busy, others may take a part of that time, so that the busy do not lock them out.
 const OTHERS_MOST: usize = 2;
+const USERS_PER_OTHER: usize = 16;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -120,7 +122,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         ready_others: VecDeque::new(),
         dirty: Vec::new(),
         late: VecDeque::new(),
-        unwritten: 0,
+        pressing: Vec::new(),
         lingering: VecDeque::new(),
         out: Output::new(),
         hub_due: None,
@@ -158,15 +160,15 @@ pub(crate) struct Reactor {
     drained: Vec<ConnId>,
     /// Their peers have ended, and an effect that they wait for has had its time.
     overdue: Vec<ConnId>,
-    /// Connections to read from, and slots to write to.
+    /// Users to read from, and others: those who are no users yet, or no longer.
     ready: VecDeque<ConnId>,
-    /// The same of those who are no users yet, or no longer.
     ready_others: VecDeque<ConnId>,
+    /// Slots to write to.
     dirty: Vec<u32>,
-    /// Slots of a crowd that earlier turns had no time to write to, the first one first.
+    /// Those of a crowd that earlier batches had no time for, the first one first.
     late: VecDeque<u32>,
-    /// Bytes of the batches since none of those was left, of which each may have got all.
-    unwritten: usize,
+    /// Those that have got so much meanwhile that they are not to wait any longer.
+    pressing: Vec<u32>,
     /// Those that only wait for their peer's end, the oldest first; some may be gone since.
     lingering: VecDeque<ConnId>,
     /// What the hub wants done; empty of actions whenever the hub is not locked.
@@ -214,6 +216,7 @@ impl Reactor {
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
             self.handle(now, Vec::new());
+            self.write_all_late(now.monotonic);
         }
         is_last
     }
@@ -313,6 +316,8 @@ impl Reactor {
                 self.close_oldest_lingering();
                 self.keep_to_limit();
             }
+            // what there is to do then, every turn looks for
+            Mail::Relieve => {}
             Mail::GaveWay => {
                 if let Some(acceptor) = &mut self.acceptor {
                     acceptor.handle_room();
@@ -399,21 +404,22 @@ impl Reactor {
                 hub = shared.hub();
                 since = clock::instant();
             }
-            let Some(Some(conn)) = self.conns.get_mut(op.slot as usize) else { continue };
+            let ConnId { slot, generation, .. } = op.conn;
+            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             if conn.is_waiting() {
                 continue;
             }
-            handle_op(&mut hub, conn.id, &op.input, now, &mut self.out);
+            handle_op(&mut hub, op.conn, &op.input, now, &mut self.out);
             if !decides {
                 // the rest is carried out when the batch is handed out
                 while let Some(token) = self.out.next_claim() {
                     hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
                 }
             }
-            if hub.is_waiting(conn.id) {
+            if hub.is_waiting(op.conn) {
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
                 conn.hold(&op, self.holds, &self.limits);
-                self.lose_patience(op.slot);
+                self.lose_patience(slot);
             }
         }
         hub.handle_timeout(now, &mut self.out);
@@ -473,8 +479,9 @@ impl Reactor {
         if self.shared.stop.takes_goodbye() {
             let shared = Arc::clone(&self.shared);
             let mut hub = shared.hub();
+            let since = clock::instant();
             hub.handle_shutdown(now, &mut self.out);
-            self.hand_out(hub, now.monotonic);
+            self.hand_out(hub, since);
         }
     }
 }

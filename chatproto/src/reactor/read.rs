@@ -10,7 +10,7 @@ use crate::hub::{ConnId, Departure, Now};
 
 use super::conn::{Filled, Op};
 use super::timer::Due;
-use super::{OTHERS_MOST, Reactor, find};
+use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
 
 /// What one connection may give at a time, so that a busy one does not starve the rest.
 pub(super) const READ_MOST: usize = 64 * 1024;
@@ -21,13 +21,16 @@ impl Reactor {
     /// Steps 2 and 3 of a turn, for users; then, when these have what there is for them, for others.
     pub(super) fn put_through(&mut self, now: Now, arena: &mut [u8]) {
         // what becomes ready from here on is for the next turn
-        let (users, others) = (self.ready.len(), self.ready_others.len().min(OTHERS_MOST));
+        let users = self.ready.len();
+        let most = OTHERS_MOST.max(users / USERS_PER_OTHER);
+        let others = self.ready_others.len().min(most);
         self.put_through_some(users, |reactor| &mut reactor.ready, now, arena);
-        self.accept(now.monotonic);
+        self.accept(most, now.monotonic);
         self.put_through_some(others, |reactor| &mut reactor.ready_others, now, arena);
     }
 
-    /// The same for so many of a queue, as often as the arena is full.
+    /// The same for so many of a queue, as often as the arena is full. What earlier batches left to be
+    /// written does not wait for the last of them.
     fn put_through_some(
         &mut self,
         mut count: usize,
@@ -50,6 +53,7 @@ impl Reactor {
             if count == 0 {
                 return;
             }
+            self.write_some_late(now.monotonic);
         }
     }
 

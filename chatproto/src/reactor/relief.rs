@@ -31,8 +31,8 @@ impl Reactor {
             let longer =
                 shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
             if let Some(lane) = longer {
-                // that loop looks for itself when it is awake; one that cannot be woken is gone
-                let _ = lane.wake();
+                // that loop looks for itself; one that cannot be woken is gone
+                let _ = lane.send(Mail::Relieve);
                 return;
             }
             let Some(conn) = longest else { return };

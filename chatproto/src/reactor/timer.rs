@@ -125,7 +125,10 @@ impl Reactor {
             self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
-                Due::Registration if conn.stream.is_handshaking() => self.give_up_handshake(slot),
+                Due::Registration if conn.stream.is_handshaking() => {
+                    self.give_up_handshake(slot);
+                    ended += 1;
+                }
                 Due::Registration if conn.is_guest() || conn.is_waiting() => {
                     let id = conn.id;
                     self.deadlines.push(id);

@@ -8,18 +8,18 @@ use std::time::Instant;
 
 use crate::chunk::Chunk;
 use crate::hub::{Departure, Effect, Hub, LaneAction, Output};
-use crate::outbox::Writable;
+use crate::outbox::{Outbox, Writable};
 
 use super::conn::{Closing, Step};
-use super::mail::Mail;
+use super::mail::{Lane, Mail};
 use super::timer::Due;
 use super::{Reactor, Shared, clock, find};
 
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
-/// To so many connections one turn writes what is new, and to as many what earlier turns had no time
-/// for: what is said to a crowd keeps the loop from whatever else there is for some 0.5 ms, and not
-/// until everybody has it. (In the simulation there are no large crowds.)
+/// To so many connections a batch is written at once, and to as many what earlier batches left: what is
+/// said to a crowd keeps the loop from whatever else there is for some 0.5 ms, and not until everybody
+/// has it. (In the simulation there are no large crowds.)
 const WRITES_MOST: usize = if cfg!(test) { 3 } else { 64 };
 /// More room than for so many actions is given back after a batch.
 const ACTIONS_KEPT: usize = 16 * 1024;
@@ -51,15 +51,19 @@ impl Reactor {
 
     /// Appends a batch to the outboxes of the connections that this loop owns.
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
-        self.unwritten += chunk.bytes.len();
         for action in actions {
             let (LaneAction::Deliver { slot, generation, .. }
             | LaneAction::Close { slot, generation }) = *action;
             let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             match *action {
                 LaneAction::Deliver { object, .. } => {
+                    let was_pressing = conn.outbox.is_pressing(&self.limits);
                     let range = object.bounds(aside_at);
                     conn.outbox.push(chunk, range, &self.limits, self.policy);
+                    if !was_pressing && conn.outbox.is_pressing(&self.limits) {
+                        self.pressing.push(slot);
+                    }
+                    note_length(&self.shared.lanes[self.lane], &conn.outbox);
                 }
                 LaneAction::Close { .. } => {
                     conn.discard_input();
@@ -80,45 +84,33 @@ impl Reactor {
         }
     }
 
-    /// One write for every connection that has something new. The rest of a crowd is for later, unless
-    /// much has come since others are to be written to later: no queue grows because the loop had no
-    /// time for it.
+    /// One write for each connection that has something new. The rest of a crowd is for later, but for
+    /// those who have got much meanwhile: no queue becomes full because the loop had no time for it.
     pub(super) fn write_dirty(&mut self, now: Instant) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        if self.unwritten <= self.limits.queue_bytes / 4 {
-            self.late.extend(dirty.drain(WRITES_MOST.min(dirty.len())..));
-        } else {
-            self.write_all_late(now);
-        }
+        self.late.extend(dirty.drain(WRITES_MOST.min(dirty.len())..));
         for slot in dirty.drain(..) {
             self.write(slot, now);
         }
         // keeps the larger buffer; what became dirty meanwhile is for the next time
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
-        self.note_all_written();
+        for slot in std::mem::take(&mut self.pressing) {
+            self.write(slot, now);
+        }
     }
 
     /// Goes on with the crowds of earlier batches, the oldest first.
     pub(super) fn write_some_late(&mut self, now: Instant) {
-        self.write_late(now, WRITES_MOST);
-    }
-
-    pub(super) fn write_all_late(&mut self, now: Instant) {
-        self.write_late(now, usize::MAX);
-    }
-
-    fn write_late(&mut self, now: Instant, most: usize) {
-        for _ in 0..most {
+        for _ in 0..WRITES_MOST {
             let Some(slot) = self.late.pop_front() else { break };
             self.write(slot, now);
         }
-        self.note_all_written();
     }
 
-    fn note_all_written(&mut self) {
-        if self.late.is_empty() && self.dirty.is_empty() {
-            self.unwritten = 0;
+    pub(super) fn write_all_late(&mut self, now: Instant) {
+        while let Some(slot) = self.late.pop_front() {
+            self.write(slot, now);
         }
     }
 
@@ -160,6 +152,7 @@ impl Reactor {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     conn.outbox.handle_refused(limits, self.policy);
+                    note_length(&shared.lanes[self.lane], &conn.outbox);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.stop_writing(slot),
@@ -175,7 +168,9 @@ impl Reactor {
             return self.drop_conn(slot, Departure::Lost);
         }
         conn.outbox.die();
-        conn.saw_end = true;
+        if !std::mem::replace(&mut conn.saw_end, true) {
+            self.lose_patience(slot);
+        }
         self.make_ready(slot);
     }
 
@@ -283,10 +278,18 @@ impl Reactor {
     }
 }
 
+/// Lets the other loops know how long a queue of this one is, if it waits for its peer: see `relieve`.
+fn note_length(lane: &Lane, outbox: &Outbox) {
+    let is_candidate = outbox.is_held_up() && !outbox.is_overflown();
+    if is_candidate && outbox.len() > lane.longest.load(Ordering::Relaxed) {
+        lane.longest.store(outbox.len(), Ordering::Relaxed);
+    }
+}
+
 /// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history, and
 /// what is to be done elsewhere to those who do it (but what concerns accounts: they are not asked
-/// under the lock). Returns the objects of the batch, and where those
-/// begin in it that stand aside. To be called under the hub's lock.
+/// under the lock). Returns the objects of the batch, and where those begin in it that stand aside.
+/// To be called under the hub's lock.
 pub(super) fn post(
     shared: &Arc<Shared>,
     out: &mut Output,

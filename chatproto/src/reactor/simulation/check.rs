@@ -129,7 +129,7 @@ impl World {
             let Some(reactor) = &lane.reactor else { panic!("a loop has ended") };
             assert!(reactor.open == 0 && reactor.conns.iter().all(Option::is_none));
             assert!(reactor.ready.is_empty() && reactor.dirty.is_empty());
-            assert!(reactor.late.is_empty() && reactor.unwritten == 0);
+            assert!(reactor.late.is_empty() && reactor.pressing.is_empty());
             assert_eq!(reactor.timers.next(), None);
         }
     }
