@@ -7,7 +7,8 @@ mod common;
 use std::net::IpAddr;
 
 use chatproto::{
-    Completion, ConnId, Departure, Effect, Event, Hub, Limits, NameError, PeerKind, Stranger,
+    Act, Completion, ConnId, Departure, Effect, Event, Hub, Limits, NameError, PeerKind, Role,
+    Stranger,
 };
 
 use common::{AWAY, HOME, House, Sent};
@@ -514,4 +515,70 @@ fn two_hubs_that_hear_the_same_say_the_same() {
     let (first, second) = (say(), say());
     assert!(first.1.0.len() > 10_000);
     assert!(first == second);
+}
+
+#[test]
+fn who_cannot_be_encrypted_is_no_user_and_leaves_its_place() {
+    let mut limits = Limits::default();
+    limits.per_address = 1;
+    let mut house = House::of(Hub::builder().limits(limits));
+    let conn = house.connect(AWAY);
+    house.forget();
+    house.hub.handle_failed_handshake(conn, "no cipher in common".to_owned(), &mut house.out);
+    let events = house.events();
+    assert!(
+        matches!(&events[..], [Event::HandshakeFailed { address: AWAY, reason, .. }]
+            if reason == "no cipher in common"),
+        "{events:?}"
+    );
+    house.connect(AWAY);
+    assert!(house.mail().is_empty(), "there is room for another");
+}
+
+#[test]
+fn a_name_in_clear_is_refused_where_only_tls_is_spoken() {
+    let mut house = House::new();
+    let conn = house.connect(HOME);
+    house.hub.handle_insecure_name(conn, b"alice\n", house.now, &mut house.out);
+    assert!(house.mail().refusal(conn).contains("Connect again with TLS"));
+}
+
+#[test]
+fn whose_connection_is_encrypted_can_be_seen() {
+    let mut house = House::new();
+    let conn = house.connect(HOME);
+    house.hub.handle_secured(conn);
+    house.name(conn, "alice", PeerKind::Stream);
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    house.complete(token, granted());
+    house.forget();
+    assert!(house.ask(conn, "/whoami", "").contains("TLS"));
+    let bob = house.stream("bob");
+    assert!(!house.ask(bob, "/whoami", "").contains("TLS"));
+}
+
+#[test]
+fn who_only_waits_for_its_peers_end_takes_no_place() {
+    let mut limits = Limits::default();
+    limits.per_address = 1;
+    let mut house = House::of(Hub::builder().limits(limits));
+    let first = house.connect(AWAY);
+    let second = house.connect(AWAY);
+    assert!(house.mail().refusal(second).contains("your address"));
+    house.hub.handle_drained(first);
+    house.connect(AWAY);
+    assert!(house.mail().is_empty());
+}
+
+#[test]
+fn what_happened_can_be_read() {
+    let slow = Departure::TooSlow { missed: 3 };
+    assert_eq!(slow.to_string(), "too slow, missed 3 messages");
+    assert_eq!(Act::Role(Role::Moderator).to_string(), "role moderator");
+    assert_eq!(Act::Kick.to_string(), "kick");
+    let mut house = House::new();
+    let conn = house.connect(HOME);
+    house.name(conn, "alice", PeerKind::Stream);
+    let effect = house.out.next_effect().expect("a claim");
+    assert_eq!(format!("{effect:?}"), "Claim(alice)");
 }

@@ -205,6 +205,20 @@ fn a_refusal_says_why_and_leaves_things_as_they_are() {
     house.complete(token, Completion::Failed);
     assert_eq!(house.mail().only_answer(conn), "❌ The command failed. Try again later.");
     assert!(house.ask(conn, "/passwd", "a b").contains("log in first"));
+
+    house.send(conn, "/register", "secret");
+    let (token, _) = order(&mut house);
+    house.complete(token, Completion::Registered(Ok(granted())));
+    house.forget();
+    house.send(conn, "/passwd", "secret x");
+    let (token, _) = order(&mut house);
+    house.complete(token, Completion::PasswordChanged(Err("too short.".to_owned())));
+    assert_eq!(house.mail().only_answer(conn), "❌ Your password is not changed: too short.");
+    house.send(conn, "/unregister", "x");
+    let (token, _) = order(&mut house);
+    house.complete(token, Completion::Unregistered(Err("the password is wrong.".to_owned())));
+    assert_eq!(house.mail().only_answer(conn), "❌ The account stays: the password is wrong.");
+    assert!(house.ask(conn, "/register", "x").contains("yours already"));
 }
 
 #[test]

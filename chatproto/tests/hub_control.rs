@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use chatproto::{
@@ -124,6 +125,11 @@ fn targets_are_what_they_stand_for() {
         assert!(bad.parse::<BanTarget>().is_err(), "{bad}");
     }
     assert_eq!(target(&"x".repeat(1_024)).to_string().len(), 1_024);
+    // so that a set of them has each once
+    let same = [target("bob"), target("B0B"), target("alice")];
+    assert_eq!(HashSet::from(same.clone()).len(), 2);
+    assert_eq!(BTreeSet::from(same).len(), 2);
+    assert!(target("192.0.2.7") < target("192.0.2.8"));
 }
 
 /// What an application would write down of what moderators do.

@@ -5,10 +5,10 @@ mod common;
 
 use chatproto::{
     AccountPolicy, Act, Completion, ConnId, Effect, Event, Forgotten, Granted, HistoryOrder, Hub,
-    Left, Message, Page, PeerKind, Place, Role, Token,
+    Left, Limits, Message, Page, PeerKind, Place, Role, Token, UserName,
 };
 
-use common::{House, Mail};
+use common::{HOME, House, Mail};
 
 const EPOCH: &str = "00c0ffee";
 
@@ -63,6 +63,28 @@ fn owner(house: &mut House, name: &str, kind: PeerKind) -> ConnId {
     house.complete(token, Completion::Registered(Ok(granted)));
     house.forget();
     conn
+}
+
+/// The owner of a name comes back and logs in: what waited for it is asked for.
+fn come_back(house: &mut House, name: &str, kind: PeerKind) -> (ConnId, Token) {
+    let conn = house.connect(HOME);
+    house.name(conn, name, kind);
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    house.complete(token, Completion::Reserved);
+    house.send(conn, "/login", "secret");
+    let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
+    let granted = Granted { role: Role::User, notice: None };
+    let account = UserName::new(name).unwrap();
+    house.complete(token, Completion::LoggedIn(account.clone(), Ok(granted)));
+    house.forget();
+    let effects = std::iter::from_fn(|| house.out.next_effect());
+    let asked: Vec<_> = effects.filter(|e| matches!(e, Effect::History { .. })).collect();
+    let [Effect::History { token, order: HistoryOrder::Collect { account: asked } }] = &asked[..]
+    else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(*asked, account);
+    (conn, *token)
 }
 
 fn member(house: &mut House, name: &str) -> ConnId {
@@ -244,7 +266,7 @@ fn a_one_read_peer_gets_its_own_form_few_messages_and_nothing_too_long() {
     house.send(alice, "/history", "#tea 100");
     let (token, order) = order(&mut house);
     let HistoryOrder::Replay { conversation, selection } = order else { panic!() };
-    assert_eq!(selection.most, 20);
+    assert_eq!((selection.most, selection.most_bytes), (20, Limits::default().queue_bytes / 4));
     let object = |msg: &str| Message::new("bob", "127.0.0.1", "#tea", msg).to_json();
     let messages = vec![(7, object("\u{e9}")), (8, object(&"x".repeat(1_000)))];
     let page = Page { messages, ..Page::default() };
@@ -280,6 +302,7 @@ fn joining_with_a_number_shows_what_was_said_before_and_nothing_that_comes_after
     let (alice, bob) = (member(&mut house, "alice"), house.stream("bob"));
     house.send(alice, "#tea", "before");
     house.forget();
+    assert!(house.ask(bob, "/join", "#tea 0").starts_with("❌ Not joined"));
     house.send(bob, "/join", "/join #tea 20");
     let (token, order) = order(&mut house);
     house.send(alice, "#tea", "after");
@@ -347,6 +370,9 @@ fn while_nothing_is_kept_each_sender_is_told_once_and_delivery_goes_on() {
     assert_eq!(mail.messages(bob).len(), 2);
     let told = "❌ Delivered, but history is not being kept: the disk is full.";
     assert_eq!(mail.said(alice, "alice"), [told]);
+    house.hub.handle_history_state(Some("the disk is gone."));
+    house.send(alice, "#tea", "it is the same outage");
+    assert!(house.mail().raw(alice).is_empty());
     house.hub.handle_history_state(None);
     house.send(bob, "#tea", "3");
     assert!(house.mail().raw(bob).is_empty());
@@ -361,6 +387,7 @@ fn one_forgets_ones_own_messages_and_moderators_anybodys_in_rooms_and_both_are_w
     let (bob, eve) = (member(&mut house, "bob"), member(&mut house, "eve"));
     assert!(house.ask(eve, "/forget", "#tea 7").starts_with("❌ Not forgotten: log in first"));
     let alice = owner(&mut house, "alice", PeerKind::Stream);
+    assert!(house.ask(alice, "/forget", "#tea 7").starts_with("❌ You are not in"));
     house.send(alice, "/join", "#tea");
     house.forget();
     house.send(alice, "/forget", "#tea 7");
@@ -431,24 +458,32 @@ fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
     assert!(house.ask(carol, "bob", "hi").starts_with("❌ User \"bob\" not found"));
     assert!(house.ask(alice, "Everyone", "hi").starts_with("❌ User \"Everyone\" not found"));
 
-    let (bob, token) = house.claim("bob");
-    house.complete(token, Completion::Reserved);
-    house.forget();
-    house.send(bob, "/login", "secret");
-    let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
-    let granted = Granted { role: Role::User, notice: None };
-    house.complete(token, Completion::LoggedIn(account.clone(), Ok(granted)));
-    house.forget();
-    let collect = std::iter::from_fn(|| house.out.next_effect());
-    let collect: Vec<_> = collect.filter(|e| matches!(e, Effect::History { .. })).collect();
-    let [Effect::History { token, order: HistoryOrder::Collect { account } }] = &collect[..] else {
-        panic!("{collect:?}")
-    };
-    assert_eq!(account.as_str(), "bob");
+    let (bob, token) = come_back(&mut house, "bob", PeerKind::Stream);
     let page = Page { messages: vec![(7, object)], ..Page::default() };
-    house.complete(*token, Completion::Collected(Ok(page)));
+    house.complete(token, Completion::Collected(Ok(page)));
     let messages = house.mail().messages(bob);
     assert_eq!(messages[0].msg, "1 message was sent to you while you were away:");
     assert_eq!(messages[1], Message::new("alice", "127.0.0.1", "bob", "are you there?"));
     assert_eq!(messages.len(), 2);
+}
+
+#[test]
+fn what_waited_is_handed_over_as_far_as_its_reader_can_take_it() {
+    let mut house = house();
+    let (alice, token) = come_back(&mut house, "alice", PeerKind::OneRead);
+    let message = |length| Message::new("bob", "127.0.0.1", "alice", &"x".repeat(length));
+    // the longest that a one-read peer gets, one byte more, and much more
+    let longest = Limits::default().one_read - 1 - message(0).to_python_json().len();
+    let lengths = [(7, longest), (8, longest + 1), (9, 2_000)];
+    let messages = lengths.map(|(id, length)| (id, message(length).to_json())).to_vec();
+    house.complete(token, Completion::Collected(Ok(Page { messages, ..Page::default() })));
+    let said: Vec<_> = house.mail().messages(alice).into_iter().map(|m| m.msg).collect();
+    let [head, text, tail] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(head, "3 messages were sent to you while you were away:");
+    assert_eq!(text.len(), longest);
+    assert_eq!(tail, "2 of them were too long for you.");
+
+    let (_, token) = come_back(&mut house, "bob", PeerKind::Stream);
+    house.complete(token, Completion::Collected(Ok(Page::default())));
+    assert!(house.mail().is_empty(), "nothing waited");
 }

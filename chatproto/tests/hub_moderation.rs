@@ -188,6 +188,15 @@ fn nobody_acts_against_those_above_or_beside() {
     assert_eq!(house.ask(admin, "/bans", ""), "Nobody is banned.");
     house.send(admin, "/kick", "other");
     assert!(house.mail().closes(other));
+    let user = house.stream("user");
+    house.send(moderator, "/kick", "user");
+    assert!(house.mail().closes(user));
+    // admins are above each other
+    let second = house.stream("second");
+    house.send(second, "/admin", TOKEN);
+    house.forget();
+    house.send(second, "/kick", "admin");
+    assert!(house.mail().closes(admin));
 }
 
 #[test]
@@ -343,6 +352,18 @@ fn a_mute_can_be_lifted() {
     assert!(house.ask(admin, "/unmute", "B0B").starts_with('❌'));
     house.send(bob, "admin", "hi");
     assert_eq!(house.mail().messages(admin)[0].msg, "hi");
+
+    // it is of the name: whoever has it is not asked
+    house.send(admin, "/mute", "bob 10min");
+    house.hub.handle_disconnect(bob, Departure::Left, house.now, &mut house.out);
+    house.forget();
+    assert_eq!(house.ask(admin, "/unmute", "bob"), "bob may speak again.");
+    // and one that is over cannot be lifted
+    house.stream("carol");
+    house.send(admin, "/mute", "carol 10min");
+    house.forget();
+    house.now.monotonic += Duration::from_secs(601);
+    assert!(house.ask(admin, "/unmute", "carol").starts_with('❌'));
 }
 
 #[test]
@@ -351,6 +372,7 @@ fn a_closed_room_is_gone_and_its_members_know() {
     let (admin, bob, carol) = (admin(&mut house), house.stream("bob"), house.one_read("carol"));
     for conn in [bob, carol] {
         house.send(conn, "/join", "#tea");
+        house.send(conn, "/join", "#other");
     }
     house.forget();
     house.send(admin, "/close", "#tea off topic");
@@ -363,6 +385,8 @@ fn a_closed_room_is_gone_and_its_members_know() {
     assert_eq!(acts(&mut house), [act(Act::Close, "#tea", None, "off topic")]);
     assert!(house.ask(bob, "#tea", "hi").starts_with("❌ You are not in"));
     assert!(house.ask(admin, "/close", "#tea").starts_with("❌ There is no room"));
+    house.send(bob, "#other", "hi");
+    assert_eq!(house.mail().messages(carol)[0].msg, "hi", "the others stay");
 }
 
 #[test]
@@ -383,6 +407,13 @@ fn a_notice_reaches_everybody_else() {
         house.mail().said(admin, "admin"),
         ["Told 1 user. Too long for 1 user: send a shorter text."]
     );
+    house.hub.handle_disconnect(bob, Departure::Left, house.now, &mut house.out);
+    house.forget();
+    house.send(admin, "/notice", &"x".repeat(2_000));
+    assert_eq!(house.mail().only_answer(admin), "❌ Nobody was told: the text is too long.");
+    house.hub.handle_disconnect(carol, Departure::Left, house.now, &mut house.out);
+    house.forget();
+    assert_eq!(house.ask(admin, "/notice", "anybody?"), "Told 0 users.");
 }
 
 #[test]

@@ -137,11 +137,11 @@ impl Call<'_> {
 
     /// Asks for a part of a conversation, up to what was said until now.
     pub(super) fn replay(&mut self, conversation: Conversation, most: usize, place: Place) {
-        let limits = &self.hub.limits;
-        let (most, most_bytes) = match self.session().kind {
-            PeerKind::Stream => (most.min(MOST), limits.queue_bytes / 4),
-            PeerKind::OneRead => (most.min(MOST_ONE_READ), limits.queue_bytes / 4),
-        };
+        let most = most.min(match self.session().kind {
+            PeerKind::Stream => MOST,
+            PeerKind::OneRead => MOST_ONE_READ,
+        });
+        let most_bytes = self.hub.limits.queue_bytes / 4;
         let up_to = self.hub.archive.as_ref().map_or(0, Archive::last_id);
         let selection = Selection { most, most_bytes, up_to, place };
         self.order(HistoryOrder::Replay { conversation, selection });
