@@ -2,6 +2,7 @@
 //! grew to what is in use. A large one gives it back only if less than a quarter is in use, so that
 //! whoever comes and goes does not pay for moving the rest each time.
 
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 
@@ -40,6 +41,24 @@ give_back! {
     VecDeque<T>, [T], usize::next_power_of_two;
     BinaryHeap<T>, [T: Ord], usize::next_power_of_two;
     HashMap<K, V, S>, [K: Eq + Hash, V, S: BuildHasher], std::convert::identity;
+}
+
+/// The same for a table whose slots keep their numbers, with the numbers of those that are free: what
+/// is behind the last one in use goes.
+pub(crate) fn give_back_slots<T>(
+    slots: &mut Vec<T>,
+    free: &mut BinaryHeap<Reverse<u32>>,
+    is_free: impl Fn(&T) -> bool,
+) {
+    if is_sparse(slots.len() - free.len(), slots.capacity()) {
+        let before = slots.len();
+        while slots.pop_if(|slot| is_free(slot)).is_some() {}
+        if slots.len() < before {
+            free.retain(|&Reverse(slot)| (slot as usize) < slots.len());
+        }
+        slots.give_back();
+    }
+    free.give_back();
 }
 
 #[cfg(test)]

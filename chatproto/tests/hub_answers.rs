@@ -109,8 +109,32 @@ fn a_welcome_in_a_crowd_names_20_and_counts_the_rest() {
 fn a_welcome_among_exactly_20_counts_nobody() {
     let mut house = House::new();
     crowd(&mut house, 20, user);
-    let (names, more) = named(&welcome(&mut house, "alice", PeerKind::Stream));
+    let text = welcome(&mut house, "alice", PeerKind::Stream);
+    let (names, more) = named(&text);
     assert_eq!((names.len(), more), (20, 0));
+    assert!(!text.contains("more"), "{text}");
+}
+
+#[test]
+fn a_welcome_that_may_name_everybody_is_one_object_all_the_same() {
+    let mut limits = Limits::default();
+    limits.welcome_names = 1_000;
+    let mut house = House::of(Hub::builder().limits(limits));
+    crowd(&mut house, 900, |number| format!("{number}"));
+    let (names, more) = named(&welcome(&mut house, "alice", PeerKind::OneRead));
+    assert!(names.len() > 100, "{names:?}");
+    assert_eq!(names.len() + more, 900);
+}
+
+#[test]
+fn an_answer_takes_no_more_than_a_quarter_of_a_queue() {
+    let mut limits = Limits::default();
+    (limits.answer, limits.answer_parts, limits.queue_bytes) = (1_024, 16, 8_192);
+    let mut house = House::of(Hub::builder().limits(limits));
+    crowd(&mut house, 900, user);
+    let alice = house.stream("alice");
+    house.send(alice, "/list", "");
+    assert_eq!(house.mail().raw(alice).len(), 2);
 }
 
 #[test]

@@ -247,6 +247,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_part_is_filled_to_the_last_byte_and_what_is_left_is_counted() {
+        let layout = Layout { ascii: false, room: TAIL + 12, most: 2, names: usize::MAX };
+        let list = |names: &[&str]| layout.list("n: ", names.iter().copied(), names.len());
+        // a name counts with what separates it from the next one
+        assert_eq!(list(&["ab", "cde"]), ["n: ab, cde"]);
+        assert_eq!(list(&["ab", "cdef"]), ["n: ab", "cdef"]);
+        assert_eq!(list(&["a", "b", "cdefghi", "j", "kl"]), ["n: a, b", "cdefghi, j, and 1 more"]);
+    }
+
+    #[test]
     fn a_text_is_repeated_short_and_visible() {
         for (text, repeated) in [
             ("hello", "hello"),

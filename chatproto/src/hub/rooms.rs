@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::name::RoomName;
-use crate::spare::{GiveBack, is_sparse};
+use crate::spare::{GiveBack, give_back_slots};
 
 use super::ConnId;
 use super::presence::Presence;
@@ -124,16 +124,7 @@ impl Rooms {
 
     /// Gives back the memory of rooms that are gone, if they were most.
     pub(super) fn shrink(&mut self) {
-        let Rooms { slots, free, .. } = self;
-        if is_sparse(slots.len() - free.len(), slots.capacity()) {
-            let before = slots.len();
-            while slots.pop_if(|room| room.is_none()).is_some() {}
-            if slots.len() < before {
-                free.retain(|&Reverse(slot)| (slot as usize) < slots.len());
-            }
-            slots.give_back();
-        }
-        free.give_back();
+        give_back_slots(&mut self.slots, &mut self.free, Option::is_none);
     }
 
     fn remove(&mut self, id: RoomId) -> Option<Room> {
@@ -141,5 +132,30 @@ impl Rooms {
         self.free.push(Reverse(id.0));
         self.by_name.remove(&room.name);
         Some(room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_rooms_that_are_gone_is_given_back() {
+        let (mut rooms, mut users) = (Rooms::default(), Users::new(0));
+        let name = |number: u32| RoomName::new(&format!("#{number}")).unwrap();
+        let crowd: Vec<RoomId> = (0..1_000).map(|number| rooms.open(&name(number))).collect();
+        for &id in crowd.iter().filter(|id| !matches!(id.0, 3 | 500)) {
+            rooms.close(&mut users, id).expect("it was there");
+        }
+        rooms.shrink();
+        assert_eq!((rooms.slots.len(), rooms.free.len(), rooms.len()), (501, 499, 2));
+        rooms.close(&mut users, crowd[500]);
+        rooms.shrink();
+        assert_eq!((rooms.slots.len(), rooms.free.len()), (4, 3));
+        assert!(rooms.slots.capacity() < 10 && rooms.free.capacity() < 10);
+        // the lowest slots are used first
+        let fresh: Vec<u32> = (10..15).map(|number| rooms.open(&name(number)).0).collect();
+        assert_eq!(fresh, [0, 1, 2, 4, 5]);
+        assert_eq!(rooms.find("#3"), Some(crowd[3]));
     }
 }

@@ -17,7 +17,7 @@ use ipnet::{IpNet, Ipv6Net};
 use crate::encode;
 use crate::handshake::PeerKind;
 use crate::name::UserName;
-use crate::spare::{GiveBack, is_sparse};
+use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
 use super::moderation::Until;
 use super::rooms::Membership;
@@ -262,15 +262,7 @@ impl Users {
     /// what is behind the last connection can go.
     pub(super) fn shrink(&mut self) {
         for Lane { slots, free, .. } in &mut self.lanes {
-            if is_sparse(slots.len() - free.len(), slots.capacity()) {
-                let before = slots.len();
-                while slots.pop_if(|slot| slot.session.is_none()).is_some() {}
-                if slots.len() < before {
-                    free.retain(|&Reverse(slot)| (slot as usize) < slots.len());
-                }
-                slots.give_back();
-            }
-            free.give_back();
+            give_back_slots(slots, free, |slot| slot.session.is_none());
         }
         self.roster.give_back();
         let Users { lanes, names, hasher, .. } = self;
