@@ -471,7 +471,7 @@ fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
 fn what_waited_is_handed_over_as_far_as_its_reader_can_take_it() {
     let mut house = house();
     let (alice, token) = come_back(&mut house, "alice", PeerKind::OneRead);
-    let message = |length| Message::new("bob", "127.0.0.1", "alice", &"x".repeat(length));
+    let message = |length| Message::new("bob", "127.0.0.1", "alice", "x".repeat(length));
     // the longest that a one-read peer gets, one byte more, and much more
     let longest = Limits::default().one_read - 1 - message(0).to_python_json().len();
     let lengths = [(7, longest), (8, longest + 1), (9, 2_000)];
