@@ -124,6 +124,18 @@ fn a_welcome_that_may_name_everybody_is_one_object_all_the_same() {
     let (names, more) = named(&welcome(&mut house, "alice", PeerKind::OneRead));
     assert!(names.len() > 100, "{names:?}");
     assert_eq!(names.len() + more, 900);
+
+    // what separates the names counts as well: these are shorter than that
+    let mut limits = Limits::default();
+    (limits.answer, limits.welcome_names) = (256, 1_000);
+    let mut house = House::of(Hub::builder().limits(limits));
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').collect();
+    crowd(&mut house, letters.len(), |number| letters[number].to_string());
+    let alice = house.join("alice", PeerKind::Stream, HOME);
+    let mail = house.mail();
+    assert!(mail.raw(alice)[0].len() < 256, "{mail:?}");
+    let (names, more) = named(&mail.said(alice, "alice")[0]);
+    assert_eq!(names.len() + more, 52);
 }
 
 #[test]
