@@ -78,6 +78,10 @@ fn who_asks_for_an_owned_name_is_a_guest_under_a_temporary_one_and_is_told_how_t
     let long = "\u{e9}".repeat(32);
     let conn = guest(&mut house, &long);
     assert_eq!(house.mail().messages(conn)[0].to, format!("{}~3", "\u{e9}".repeat(31)));
+    // and none that somebody has who chose it
+    house.stream("alice~4");
+    let conn = guest(&mut house, "alice");
+    assert_eq!(house.mail().messages(conn)[0].to, "alice~5");
 }
 
 #[test]
@@ -287,6 +291,16 @@ fn who_asks_for_an_owned_name_beside_another_claim_becomes_a_guest_too() {
     log_in(&mut house, owner, "secret", granted());
     house.forget();
     assert!(house.ask(owner, "/whoami", "").contains("You are alice"));
+}
+
+#[test]
+fn who_asks_for_a_name_that_somebody_has_is_refused_at_once() {
+    let mut house = house();
+    house.stream("bob");
+    let conn = house.connect(HOME);
+    house.name(conn, "bob", PeerKind::Stream);
+    assert!(house.mail().refusal(conn).contains("in use"));
+    assert!(house.out.next_effect().is_none(), "nobody is asked");
 }
 
 #[test]

@@ -238,6 +238,17 @@ fn a_one_read_peer_gets_objects_of_1024_bytes_and_no_longer_ones() {
 }
 
 #[test]
+fn what_is_too_long_for_a_one_read_peer_is_not_for_others() {
+    let mut house = House::new();
+    let (alice, bob) = (house.stream("alice"), house.stream("bob"));
+    house.one_read("carol");
+    let text = "x".repeat(60_000);
+    house.send(alice, "bob", &text);
+    assert_eq!(house.mail().messages(bob)[0].msg, text);
+    assert!(house.ask(alice, "carol", &text).contains("1024"));
+}
+
+#[test]
 fn what_is_too_long_for_a_one_read_peer_is_measured_in_the_form_that_it_gets() {
     let mut house = House::new();
     let (alice, _bob) = (house.stream("alice"), house.one_read("bob"));

@@ -374,6 +374,8 @@ fn who_writes_to_somebody_away_is_told() {
     assert_eq!(house.ask(alice, "/away", ""), "You are back.");
     assert_eq!(house.ask(alice, "/away", ""), "You are not away.");
     assert!(house.ask(alice, "/away", &"x".repeat(257)).starts_with('❌'));
+    assert!(house.ask(alice, "/away", &"x".repeat(256)).starts_with("You are away: xxx"));
+    assert_eq!(house.ask(alice, "/away", ""), "You are back.");
     house.send(bob, "alice", "hi");
     assert!(house.mail().raw(bob).is_empty());
 }
