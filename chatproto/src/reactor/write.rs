@@ -90,35 +90,48 @@ impl Reactor {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.late.extend(dirty.drain(WRITES_MOST.min(dirty.len())..));
         for slot in dirty.drain(..) {
-            self.write(slot, now);
+            self.write_new(slot, now);
         }
         // keeps the larger buffer; what became dirty meanwhile is for the next time
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
         for slot in std::mem::take(&mut self.pressing) {
-            self.write(slot, now);
+            self.write_new(slot, now);
         }
     }
 
     /// Goes on with the crowds of earlier batches, the oldest first.
     pub(super) fn write_some_late(&mut self, now: Instant) {
-        for _ in 0..WRITES_MOST {
-            let Some(slot) = self.late.pop_front() else { break };
-            self.write(slot, now);
-        }
+        self.write_late(WRITES_MOST, now);
     }
 
     pub(super) fn write_all_late(&mut self, now: Instant) {
-        while let Some(slot) = self.late.pop_front() {
+        self.write_late(usize::MAX, now);
+    }
+
+    fn write_late(&mut self, mut most: usize, now: Instant) {
+        while most > 0
+            && let Some(slot) = self.late.pop_front()
+        {
+            most -= usize::from(self.write_new(slot, now));
+        }
+    }
+
+    /// Writes to a connection that has something new. Whether it still had: one that was pressing is
+    /// in two lists.
+    fn write_new(&mut self, slot: u32, now: Instant) -> bool {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return false };
+        let is_new = std::mem::take(&mut conn.is_dirty);
+        if is_new {
             self.write(slot, now);
         }
+        is_new
     }
 
     /// Writes as much as the socket takes and the peer's pace allows.
     fn write(&mut self, slot: u32, now: Instant) {
         let (shared, limits) = (&self.shared, &self.limits);
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        conn.is_dirty = false;
         if conn.is_lingering() {
             return;
         }
