@@ -363,6 +363,8 @@ impl Outbox {
         while self.objects > usize::from(self.is_front_fixed()) {
             self.drop_newest();
         }
+        // that one does not keep the memory of all that stood behind it
+        self.queue.iter_mut().for_each(keep);
     }
 
     /// Whether the front object must stay.

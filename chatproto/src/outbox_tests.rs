@@ -539,6 +539,17 @@ fn a_queue_that_is_dropped_or_abandoned_gives_its_memory_back() {
     assert_eq!(budget.used(), 4);
     drop(wire);
     assert_eq!(budget.used(), 0);
+    // what was begun stays, and not the chunk that it shared with the rest
+    let mut wire = Wire { budget: Arc::clone(&budget), ..Wire::new(Stream, Disconnect) };
+    let (chunk, ranges) = wire.chunk(&["abc", &"x".repeat(1_000)]);
+    ranges.iter().for_each(|&range| wire.push_range(&chunk, range));
+    drop(chunk);
+    wire.write(2);
+    wire.refuse();
+    assert_eq!(budget.used(), 1_005);
+    wire.outbox.abandon();
+    assert_eq!(budget.used(), 2);
+    assert_eq!(wire.drain(), "c\n");
 }
 
 #[test]
