@@ -13,7 +13,7 @@ use crate::limits::{Limits, Rate};
 use crate::name::NameError;
 use crate::outbox::Outbox;
 
-use super::read::READ_MOST;
+use super::ready::Class;
 use super::stash::Stash;
 use super::stream::Stream;
 use super::timer::Due;
@@ -110,6 +110,8 @@ pub(super) struct Conn {
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
+    /// So many reads from now on it is one of the bulk.
+    pub(super) bulk: u8,
     /// The number of the effect that the hub waits for before it goes on with this connection; 0
     /// if there is none.
     waits_for: u32,
@@ -134,6 +136,7 @@ impl Conn {
             from_stash: false,
             is_dirty: false,
             is_ready: false,
+            bulk: 0,
             waits_for: 0,
             saw_end: false,
             at_end: false,
@@ -185,11 +188,17 @@ impl Conn {
         }
     }
 
-    /// Puts the next bytes to handle at the front of the arena.
-    pub(super) fn fill(&mut self, arena: &mut [u8], limits: &Limits) -> io::Result<Filled> {
+    /// Puts the next bytes to handle, so many at most, at the front of the arena.
+    pub(super) fn fill(
+        &mut self,
+        arena: &mut [u8],
+        most: usize,
+        limits: &Limits,
+    ) -> io::Result<Filled> {
+        let most = most.min(arena.len());
         if self.has_backlog() {
             self.from_stash = true;
-            let length = self.stash.as_mut().map_or(0, |stash| stash.take(arena));
+            let length = self.stash.as_mut().map_or(0, |stash| stash.take(&mut arena[..most]));
             return Ok(Filled::Backlog(length));
         }
         if !self.wants_bytes() {
@@ -197,8 +206,7 @@ impl Conn {
         }
         (self.from_stash, self.stash) = (false, None);
         // what stands behind a name may have to be kept until it is decided about the name
-        let most = if self.is_guest() { limits.unregistered } else { READ_MOST };
-        let most = most.min(READ_MOST).min(arena.len());
+        let most = if self.is_guest() { most.min(limits.unregistered) } else { most };
         loop {
             return match self.stream.read(&mut arena[..most]) {
                 Ok(read) => {
@@ -256,6 +264,15 @@ impl Conn {
     /// Whether the peer has said its name and may send messages.
     pub(super) fn is_user(&self) -> bool {
         matches!(self.phase, Phase::Messages(_))
+    }
+
+    /// What kind of a turn it gets when it has something to read.
+    pub(super) fn class(&self) -> Class {
+        match self.is_user() && !self.saw_end {
+            false => Class::Other,
+            true if self.bulk > 0 => Class::Bulk,
+            true => Class::Sparse,
+        }
     }
 
     /// Whether the peer has not said its name yet.

@@ -19,6 +19,7 @@ mod mail;
 mod mailbox;
 mod opening;
 mod read;
+mod ready;
 mod relief;
 #[cfg(feature = "tls")]
 mod secure;
@@ -48,6 +49,7 @@ use accept::Acceptor;
 use conn::{Conn, Input, Op};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
+use ready::Ready;
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
@@ -118,8 +120,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         overdue: Vec::new(),
         completed: Vec::new(),
         deadlines: Vec::new(),
-        ready: VecDeque::new(),
-        ready_others: VecDeque::new(),
+        ready: Ready::default(),
         dirty: Vec::new(),
         late: VecDeque::new(),
         pressing: Vec::new(),
@@ -160,9 +161,8 @@ pub(crate) struct Reactor {
     drained: Vec<ConnId>,
     /// Their peers have ended, and an effect that they wait for has had its time.
     overdue: Vec<ConnId>,
-    /// Users to read from, and others: those who are no users yet, or no longer.
-    ready: VecDeque<ConnId>,
-    ready_others: VecDeque<ConnId>,
+    /// Those to read from.
+    ready: Ready,
     /// Slots to write to.
     dirty: Vec<u32>,
     /// Those of a crowd that earlier batches had no time for, the first one first.
@@ -234,7 +234,6 @@ impl Reactor {
     /// How long to wait if nothing happens; `None` is for ever. From now on others wake it.
     fn fall_asleep(&self) -> Option<Duration> {
         let busy = !self.ready.is_empty()
-            || !self.ready_others.is_empty()
             || !self.dirty.is_empty()
             || !self.late.is_empty()
             || self.has_hub_work()
@@ -302,8 +301,7 @@ impl Reactor {
             && !conn.is_ready
         {
             conn.is_ready = true;
-            let queue = if conn.is_user() { &mut self.ready } else { &mut self.ready_others };
-            queue.push_back(conn.id);
+            self.ready.push(conn.class(), conn.id);
         }
     }
 

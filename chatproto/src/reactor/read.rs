@@ -1,7 +1,6 @@
-//! The loop's first half: sockets that have something are read into the arena and decoded, users
-//! before anybody else, and what they say goes through the hub in batches.
+//! The loop's first half: sockets that have something are read into the arena and decoded, those of
+//! users who say little before any others, and what they say goes through the hub in batches.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use zeroize::Zeroize as _;
@@ -9,48 +8,68 @@ use zeroize::Zeroize as _;
 use crate::hub::{ConnId, Departure, Now};
 
 use super::conn::{Filled, Op};
+use super::ready::Class;
 use super::timer::Due;
 use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
 
 /// What one connection may give at a time, so that a busy one does not starve the rest.
 pub(super) const READ_MOST: usize = 64 * 1024;
+/// The same for the sparse. Who has more to say is one of the bulk from then on, until it has less.
+/// (In the simulation nobody says much.)
+const SPARSE_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
+/// What the bulk may give in a turn, after which it ends: some 0.1 ms. Where many of the sparse are
+/// busy, the bulk may give a quarter of what these may, so that they do not lock it out.
+const BULK_MOST: usize = if cfg!(test) { 1024 } else { READ_MOST };
+const BULK_PER_SPARSE: usize = SPARSE_MOST / 4;
+/// So many short reads after a long one make a user one of the sparse again: between long ones there
+/// are short ones, where a message ends.
+const BULK_FOR: u8 = 4;
 /// With less room than this the batch is put through the hub first.
 const READ_LEAST: usize = 16 * 1024;
 
 impl Reactor {
-    /// Steps 2 and 3 of a turn, for users; then, when these have what there is for them, for others.
+    /// Steps 2 and 3 of a turn: for those who say little; then, when these have what there is for
+    /// them, for others; then for those who send much.
     pub(super) fn put_through(&mut self, now: Now, arena: &mut [u8]) {
         // what becomes ready from here on is for the next turn
-        let users = self.ready.len();
-        let most = OTHERS_MOST.max(users / USERS_PER_OTHER);
-        let others = self.ready_others.len().min(most);
-        self.put_through_some(users, |reactor| &mut reactor.ready, now, arena);
+        let sparse = self.ready.len(Class::Sparse);
+        let most = OTHERS_MOST.max(sparse / USERS_PER_OTHER);
+        let others = self.ready.len(Class::Other).min(most);
+        self.put_through_some(Class::Sparse, sparse, usize::MAX, now, arena);
         self.accept(most, now.monotonic);
-        self.put_through_some(others, |reactor| &mut reactor.ready_others, now, arena);
+        self.put_through_some(Class::Other, others, usize::MAX, now, arena);
+        // among these are those who have just turned out to have more to say
+        let bulk = self.ready.len(Class::Bulk);
+        let bytes = BULK_MOST.max(sparse * BULK_PER_SPARSE);
+        self.put_through_some(Class::Bulk, bulk, bytes, now, arena);
     }
 
-    /// The same for so many of a queue, as often as the arena is full. What earlier batches left to be
-    /// written does not wait for the last of them.
+    /// The same for so many of a class, as often as the arena is full, until they have given so many
+    /// bytes. What earlier batches left to be written does not wait for the last of them.
     fn put_through_some(
         &mut self,
+        class: Class,
         mut count: usize,
-        queue: fn(&mut Self) -> &mut VecDeque<ConnId>,
+        mut bytes: usize,
         now: Now,
         arena: &mut [u8],
     ) {
         loop {
             let mut rest = &mut *arena;
             let mut ops = Vec::new();
-            while count > 0 && rest.len() >= READ_LEAST {
+            while count > 0 && bytes > 0 && rest.len() >= READ_LEAST {
                 count -= 1;
-                let Some(conn) = queue(self).pop_front() else { continue };
-                rest = self.read(conn, now.monotonic, rest, &mut ops);
+                let Some(conn) = self.ready.pop(class) else { continue };
+                let room = rest.len();
+                rest = self.read(conn, class, now.monotonic, rest, &mut ops);
+                // a read of little takes as long as one of more
+                bytes = bytes.saturating_sub((room - rest.len()).max(SPARSE_MOST));
             }
             self.handle(now, ops);
             if std::mem::take(&mut self.out.has_secret) {
                 arena.zeroize();
             }
-            if count == 0 {
+            if count == 0 || bytes == 0 {
                 return;
             }
             self.write_some_late(now.monotonic);
@@ -61,6 +80,7 @@ impl Reactor {
     fn read<'a>(
         &mut self,
         id: ConnId,
+        class: Class,
         now: Instant,
         arena: &'a mut [u8],
         ops: &mut Vec<Op<'a>>,
@@ -68,8 +88,10 @@ impl Reactor {
         let slot = id.slot;
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
+        conn.bulk = conn.bulk.saturating_sub(1);
         let was_shut = conn.stream.is_shut();
-        let filled = conn.fill(arena, &self.limits);
+        let most = if class == Class::Sparse { SPARSE_MOST } else { READ_MOST };
+        let filled = conn.fill(arena, most, &self.limits);
         if was_shut && !self.open_up(slot, ops) {
             return arena;
         }
@@ -93,6 +115,9 @@ impl Reactor {
         };
         // elsewhere only a refused read makes the next event come
         again |= conn.saw_end || !cfg!(any(target_os = "linux", target_os = "android"));
+        if length >= SPARSE_MOST {
+            conn.bulk = BULK_FOR;
+        }
         let (bytes, rest) = arena.split_at_mut(length);
         let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);

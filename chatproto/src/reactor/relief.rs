@@ -90,7 +90,6 @@ impl Reactor {
         self.dirty.give_back();
         self.late.give_back();
         self.ready.give_back();
-        self.ready_others.give_back();
         self.gone.give_back();
         self.drained.give_back();
         self.deadlines.give_back();

@@ -6,7 +6,8 @@
 //! send anywhere, stall, and vanish. The loops run in any order, now and then late. `setup` says
 //! how large a run is and what its limits are; `client` and `script` what clients are like and do;
 //! `people` and `world` let it happen; `network` is what the bytes go through; `check` says what
-//! must have been true. `trace` remembers everything, as a hash.
+//! must have been true. `trace` remembers everything, as a hash. (`turns` looks at single turns of a
+//! loop, without a seed.)
 //!
 //! A failure says its seed. To run that one alone and see all that happened:
 //!
@@ -23,6 +24,7 @@ mod people;
 mod script;
 mod setup;
 mod trace;
+mod turns;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::super::stream::Readiness;
 use super::check::micros;
@@ -22,6 +23,8 @@ pub(super) struct Network {
     /// Whose readiness no event loop has taken yet.
     pub(super) ready: Vec<usize>,
     pub(super) trace: Trace,
+    /// How long the server goes on writing to one who sends nothing more.
+    drain: u64,
     rng: fastrand::Rng,
 }
 
@@ -71,9 +74,10 @@ pub(super) struct Wire {
 }
 
 impl Network {
-    pub(super) fn new(seed: u64, trace: Trace) -> Self {
+    pub(super) fn new(seed: u64, drain: Duration, trace: Trace) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Network { wires: Vec::new(), open: 0, touched: Vec::new(), ready: Vec::new(), trace, rng }
+        let (wires, touched, ready) = Default::default();
+        Network { wires, open: 0, touched, ready, trace, drain: micros(drain), rng }
     }
 
     /// Adds a connection.
@@ -124,6 +128,11 @@ impl Network {
         }
         self.trace.note("heard", id, &buffer[..length]);
         length
+    }
+
+    /// How many bytes the server has not read yet.
+    pub(super) fn unread(&self, id: usize) -> usize {
+        self.wires[id].incoming.len()
     }
 
     fn become_ready(&mut self, id: usize, new: Readiness) {
@@ -229,7 +238,9 @@ impl Socket {
         if wire.incoming.is_empty() && !wire.fin {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let length = wire.incoming.read(buffer)?;
+        // as systems do, all that is there or as much as there is room for
+        let length = wire.incoming.make_contiguous().as_ref().read(buffer)?;
+        wire.incoming.drain(..length);
         if length == 0 {
             wire.fin_read_at = now;
         }
@@ -281,12 +292,13 @@ impl Drop for Socket {
         let Ok(mut network) = self.network.lock() else { return };
         network.trace.note("close", self.id, &[]);
         network.open -= 1;
-        let now = network.trace.now;
+        let (now, drain) = (network.trace.now, network.drain);
         let wire = &mut network.wires[self.id];
         let may_wait = wire.was_refused || wire.nature.is_paced;
         let last_write = wire.writes.last().map_or(0, |&(at, _)| at);
         let since = now - last_write.max(wire.fin_read_at);
-        let is_prompt = !wire.refused && since <= micros(CROWD);
+        let is_in_time = now - wire.fin_read_at < drain;
+        let is_prompt = !wire.refused && since <= micros(CROWD) && is_in_time;
         let is_answered = wire.fin && (!may_wait || is_prompt);
         wire.cut = !wire.ended && !is_answered;
         let had_time = now - wire.ended_at >= micros(LINGER);

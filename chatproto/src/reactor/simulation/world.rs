@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ impl World {
         })
         .expect("event loops");
         let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
-        let mut network = Network::new(setup.seed, Trace::new(prints));
+        let mut network = Network::new(setup.seed, setup.limits.drain, Trace::new(prints));
         let mut clients = vec![Client::witness()];
         clients.extend((1..=setup.clients).map(|id| Client::any(id, &setup, &mut rng)));
         for (id, client) in clients.iter_mut().enumerate() {
@@ -288,7 +288,27 @@ impl World {
             return;
         }
         it.scheduled = None;
-        let Some(reactor) = &mut it.reactor else { return };
+        if it.reactor.is_none() {
+            return;
+        }
+        let is_last = self.step(lane);
+        let it = &mut self.lanes[lane];
+        let cost =
+            if self.rng.u8(..) == 0 { self.rng.u64(..HICCUP) } else { self.rng.u64(10..200) };
+        it.free_at = self.now + cost;
+        if is_last {
+            it.reactor = None;
+        } else if let Some(reactor) = &it.reactor
+            && let Some(pause) = reactor.fall_asleep()
+        {
+            let pause = pause.as_nanos().div_ceil(1000) as Micros;
+            self.run_lane_at(lane, self.now + pause);
+        }
+    }
+
+    /// A turn of an event loop that has not ended. Whether it was the last.
+    pub(super) fn step(&mut self, lane: usize) -> bool {
+        let reactor = self.lanes[lane].reactor.as_mut().expect("a loop that runs");
         self.turns += 1;
         assert!(self.turns < TURNS, "the event loop {lane} never sleeps");
         let mut network = self.network.lock().expect("the simulation has one thread");
@@ -302,18 +322,7 @@ impl World {
         let now = time().expect("the simulation runs");
         let is_last = reactor.turn(now, &mut self.arena);
         self.check_queues(lane);
-        let it = &mut self.lanes[lane];
-        let cost =
-            if self.rng.u8(..) == 0 { self.rng.u64(..HICCUP) } else { self.rng.u64(10..200) };
-        it.free_at = self.now + cost;
-        if is_last {
-            it.reactor = None;
-        } else if let Some(reactor) = &it.reactor
-            && let Some(pause) = reactor.fall_asleep()
-        {
-            let pause = pause.as_nanos().div_ceil(1000) as Micros;
-            self.run_lane_at(lane, self.now + pause);
-        }
+        is_last
     }
 
     /// A worker does something.
@@ -388,12 +397,17 @@ impl World {
         }
         let client = &mut self.clients[id];
         (client.phase, client.connected_at) = (Phase::Connected, self.now);
-        let socket = Socket::new(&self.network, client.wire);
-        let (lane, address) = (client.lane, client.address);
+        let (wire, lane, address) = (client.wire, client.lane, client.address);
+        self.accept(wire, lane, address);
+        self.say_name(id);
+    }
+
+    /// A connection comes to an event loop.
+    pub(super) fn accept(&mut self, wire: usize, lane: usize, address: IpAddr) {
+        let socket = Socket::new(&self.network, wire);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
         let mail = Mail::Accepted(Stream::plain(stream::Socket::Simulated(socket)), address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
-        self.say_name(id);
     }
 
     /// Whether it is over for every client but the witness.

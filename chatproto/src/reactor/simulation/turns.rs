@@ -1,0 +1,122 @@
+//! What one turn of an event loop does when a crowd has something for it: whoever says a line is
+//! heard in that turn, and the crowd does not wait for ever.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::Message;
+use crate::limits::Limits;
+
+use super::super::OTHERS_MOST;
+use super::network::Nature;
+use super::setup::Setup;
+use super::world::World;
+
+const CROWD: usize = 200;
+/// Of each of the crowd.
+const MUCH: usize = 4096;
+/// As much as a turn reads of one who says little, at most.
+const LITTLE: usize = 128;
+
+/// A loop with a crowd, and two who talk.
+struct Stage {
+    world: World,
+    writer: usize,
+    reader: usize,
+    crowd: Vec<usize>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let limits = Limits { rate: None, per_address: usize::MAX, ..Limits::default() };
+        let setup = Setup { lanes: 1, clients: 0, limits, announces: false, ..Setup::new(1) };
+        let world = World::new(Setup { has_directory: false, ..setup }, false);
+        let mut stage = Stage { world, writer: 0, reader: 0, crowd: Vec::new() };
+        (stage.writer, stage.reader) = (stage.join("writer"), stage.join("reader"));
+        stage.crowd = (0..CROWD).map(|number| stage.join(&format!("one of {number}"))).collect();
+        while !stage.is_idle() {
+            stage.world.step(0);
+        }
+        stage.hear();
+        stage
+    }
+
+    fn join(&mut self, name: &str) -> usize {
+        let nature = Nature { lane: 0, room: 1 << 20, is_paced: false };
+        let wire = self.world.network().connect(nature);
+        self.world.accept(wire, 0, IpAddr::from([127, 0, 0, 1]));
+        self.world.network().arrive(wire, format!("{name}\n").as_bytes());
+        wire
+    }
+
+    fn is_idle(&self) -> bool {
+        let reactor = self.world.lanes[0].reactor.as_ref().expect("a loop that runs");
+        let is_asleep = reactor.fall_asleep() != Some(Duration::ZERO);
+        is_asleep && self.world.network().ready.is_empty()
+    }
+
+    /// What the reader has been told since the last time.
+    fn hear(&mut self) -> String {
+        let mut bytes = vec![0; 1 << 16];
+        let length = self.world.network().read(self.reader, &mut bytes);
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
+    }
+
+    /// A turn in which the writer, too, has something for the reader, who hears it by its end.
+    fn turn_with_a_line(&mut self) {
+        let line = Message::new("writer", "", "reader", "a line").to_json() + "\n";
+        assert!(line.len() < LITTLE, "it is short");
+        self.world.network().arrive(self.writer, line.as_bytes());
+        self.world.step(0);
+        let heard = self.hear();
+        assert_eq!(heard.matches("a line").count(), 1, "{heard:?}");
+    }
+
+    fn unread(&self) -> usize {
+        let network = self.world.network();
+        self.crowd.iter().map(|&wire| network.unread(wire)).sum()
+    }
+
+    fn here(&self) -> usize {
+        let network = self.world.network();
+        self.crowd.iter().filter(|&&wire| !network.wires[wire].closed).count()
+    }
+}
+
+#[test]
+fn a_line_does_not_wait_for_a_crowd_that_sends_much() {
+    let mut stage = Stage::new();
+    let mut half = br#"{"from":{"name":"","ip":""},"to":"nobody","msg":""#.to_vec();
+    half.resize(MUCH, b'a');
+    for &wire in &stage.crowd {
+        stage.world.network().arrive(wire, &half);
+    }
+    // a little of each, and much of as many as may
+    stage.turn_with_a_line();
+    let mut left = stage.unread();
+    let read = CROWD * MUCH - left;
+    assert!((CROWD * LITTLE..CROWD * LITTLE + 3 * MUCH).contains(&read), "{read} bytes at once");
+    let mut turns = 0;
+    while left > 0 {
+        stage.turn_with_a_line();
+        let before = std::mem::replace(&mut left, stage.unread());
+        assert!(left < before, "the crowd waits for the line");
+        assert!(before - left <= MUCH, "{} bytes in a turn", before - left);
+        turns += 1;
+    }
+    assert!(turns < CROWD, "each of the crowd has waited for those before it, and no longer");
+}
+
+#[test]
+fn a_line_does_not_wait_for_a_crowd_that_leaves() {
+    let mut stage = Stage::new();
+    for &wire in &stage.crowd {
+        stage.world.network().end(wire);
+    }
+    let mut left = stage.here();
+    while left > 0 {
+        stage.turn_with_a_line();
+        let before = std::mem::replace(&mut left, stage.here());
+        assert!((1..=OTHERS_MOST).contains(&(before - left)), "{} leave at once", before - left);
+    }
+}
