@@ -14,13 +14,16 @@ use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
 
 /// What one connection may give at a time, so that a busy one does not starve the rest.
 pub(super) const READ_MOST: usize = 64 * 1024;
-/// The same for the sparse. Who has more to say is one of the bulk from then on, until it has less.
+/// The same for the sparse. Who has more to say, or sends faster than the rate allows, is one of the
+/// bulk from then on, until it has less.
 /// (In the simulation nobody says much.)
 const SPARSE_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
 /// What the bulk may give in a turn, after which it ends: some 0.1 ms. Where many of the sparse are
 /// busy, the bulk may give a quarter of what these may, so that they do not lock it out.
 const BULK_MOST: usize = if cfg!(test) { 1024 } else { READ_MOST };
 const BULK_PER_SPARSE: usize = SPARSE_MOST / 4;
+/// What comes of one object takes as long as reading so many bytes, or longer.
+const OBJECT_COST: usize = 256;
 /// So many short reads after a long one make a user one of the sparse again: between long ones there
 /// are short ones, where a message ends.
 const BULK_FOR: u8 = 4;
@@ -60,10 +63,11 @@ impl Reactor {
             while count > 0 && bytes > 0 && rest.len() >= READ_LEAST {
                 count -= 1;
                 let Some(conn) = self.ready.pop(class) else { continue };
-                let room = rest.len();
+                let (room, before) = (rest.len(), ops.len());
                 rest = self.read(conn, class, now.monotonic, rest, &mut ops);
                 // a read of little takes as long as one of more
-                bytes = bytes.saturating_sub((room - rest.len()).max(SPARSE_MOST));
+                let read = SPARSE_MOST.max(room - rest.len());
+                bytes = bytes.saturating_sub(read + (ops.len() - before) * OBJECT_COST);
             }
             self.handle(now, ops);
             if std::mem::take(&mut self.out.has_secret) {
@@ -115,13 +119,13 @@ impl Reactor {
         };
         // elsewhere only a refused read makes the next event come
         again |= conn.saw_end || !cfg!(any(target_os = "linux", target_os = "android"));
-        if length >= SPARSE_MOST {
-            conn.bulk = BULK_FOR;
-        }
         let (bytes, rest) = arena.split_at_mut(length);
         let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
         let silent_at = conn.silent_at();
+        if length >= SPARSE_MOST || resume_at.is_some() {
+            conn.bulk = BULK_FOR;
+        }
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;

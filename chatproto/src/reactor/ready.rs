@@ -18,7 +18,7 @@ pub(super) enum Class {
     Sparse,
     /// One who is no user yet, or goes, or is none any more.
     Other,
-    /// A user whose last read was not.
+    /// A user whose last reads were not, or were too many.
     Bulk,
 }
 

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Message;
-use crate::limits::Limits;
+use crate::limits::{Limits, Rate};
 
 use super::super::OTHERS_MOST;
 use super::network::Nature;
 use super::setup::Setup;
-use super::world::World;
+use super::world::{SECOND, World};
 
 const CROWD: usize = 200;
 /// Of each of the crowd.
@@ -27,18 +27,23 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Self {
-        let limits = Limits { rate: None, per_address: usize::MAX, ..Limits::default() };
+    fn new(rate: Option<Rate>) -> Self {
+        let limits = Limits { rate, per_address: usize::MAX, ..Limits::default() };
         let setup = Setup { lanes: 1, clients: 0, limits, announces: false, ..Setup::new(1) };
         let world = World::new(Setup { has_directory: false, ..setup }, false);
         let mut stage = Stage { world, writer: 0, reader: 0, crowd: Vec::new() };
         (stage.writer, stage.reader) = (stage.join("writer"), stage.join("reader"));
         stage.crowd = (0..CROWD).map(|number| stage.join(&format!("one of {number}"))).collect();
-        while !stage.is_idle() {
-            stage.world.step(0);
-        }
+        stage.settle();
         stage.hear();
         stage
+    }
+
+    /// Has all done that there is to do.
+    fn settle(&mut self) {
+        while !self.is_idle() {
+            self.world.step(0);
+        }
     }
 
     fn join(&mut self, name: &str) -> usize {
@@ -77,6 +82,13 @@ impl Stage {
         self.crowd.iter().map(|&wire| network.unread(wire)).sum()
     }
 
+    /// How many were read, and have not been listened to yet.
+    fn pending(&self) -> usize {
+        let reactor = self.world.lanes[0].reactor.as_ref().expect("a loop that runs");
+        let pending = reactor.conns.iter().flatten().filter(|c| c.is_paused || c.has_backlog());
+        pending.count()
+    }
+
     fn here(&self) -> usize {
         let network = self.world.network();
         self.crowd.iter().filter(|&&wire| !network.wires[wire].closed).count()
@@ -85,7 +97,7 @@ impl Stage {
 
 #[test]
 fn a_line_does_not_wait_for_a_crowd_that_sends_much() {
-    let mut stage = Stage::new();
+    let mut stage = Stage::new(None);
     let mut half = br#"{"from":{"name":"","ip":""},"to":"nobody","msg":""#.to_vec();
     half.resize(MUCH, b'a');
     for &wire in &stage.crowd {
@@ -109,7 +121,7 @@ fn a_line_does_not_wait_for_a_crowd_that_sends_much() {
 
 #[test]
 fn a_line_does_not_wait_for_a_crowd_that_leaves() {
-    let mut stage = Stage::new();
+    let mut stage = Stage::new(None);
     for &wire in &stage.crowd {
         stage.world.network().end(wire);
     }
@@ -119,4 +131,23 @@ fn a_line_does_not_wait_for_a_crowd_that_leaves() {
         let before = std::mem::replace(&mut left, stage.here());
         assert!((1..=OTHERS_MOST).contains(&(before - left)), "{} leave at once", before - left);
     }
+}
+
+#[test]
+fn a_line_does_not_wait_for_a_crowd_that_is_too_fast() {
+    let mut stage = Stage::new(Some(Rate { per_second: 10, burst: 1 }));
+    let pings = (Message::new("", "", "/ping", "").to_json() + "\n").repeat(2);
+    assert!(pings.len() < LITTLE, "they are short");
+    for &wire in &stage.crowd {
+        stage.world.network().arrive(wire, pings.as_bytes());
+    }
+    stage.settle();
+    assert_eq!(stage.pending(), CROWD, "the second of each comes too soon");
+    // all of them may go on, all at once
+    stage.world.advance(stage.world.now + SECOND);
+    stage.turn_with_a_line();
+    let served = CROWD - stage.pending();
+    assert!((1..CROWD / 10).contains(&served), "{served} were served in a turn");
+    stage.settle();
+    assert_eq!(stage.pending(), 0, "nor do they wait for ever");
 }

@@ -214,7 +214,7 @@ impl World {
         self.events.values().any(|event| matches!(event, Event::Complete(..)))
     }
 
-    fn advance(&mut self, to: Micros) {
+    pub(super) fn advance(&mut self, to: Micros) {
         self.now = to;
         NOW.set(Some(at(self.began, to)));
         self.network().trace.now = to;
