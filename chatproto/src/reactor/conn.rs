@@ -110,7 +110,7 @@ pub(super) struct Conn {
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
-    /// So many reads from now on it is one of the bulk.
+    /// So many short reads from now on it is one of the bulk.
     pub(super) bulk: u8,
     /// The number of the effect that the hub waits for before it goes on with this connection; 0
     /// if there is none.

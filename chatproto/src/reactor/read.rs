@@ -18,14 +18,15 @@ pub(super) const READ_MOST: usize = 64 * 1024;
 /// bulk from then on, until it has less.
 /// (In the simulation nobody says much.)
 const SPARSE_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
-/// What the bulk may give in a turn, after which it ends: some 0.1 ms. Where many of the sparse are
-/// busy, the bulk may give a quarter of what these may, so that they do not lock it out.
+/// When the bulk has given so much in a turn, some 0.1 ms, that was its last read. Where many of the
+/// sparse are busy, the bulk may give a quarter of what these may, so that they do not lock it out.
+/// The same holds for others.
 const BULK_MOST: usize = if cfg!(test) { 1024 } else { READ_MOST };
 const BULK_PER_SPARSE: usize = SPARSE_MOST / 4;
 /// What comes of one object takes as long as reading so many bytes, or longer.
 const OBJECT_COST: usize = 256;
-/// So many short reads after a long one make a user one of the sparse again: between long ones there
-/// are short ones, where a message ends.
+/// So many short reads that give something after a long one make a user one of the sparse again:
+/// between long ones there are short ones, where a message ends.
 const BULK_FOR: u8 = 4;
 /// With less room than this the batch is put through the hub first.
 const READ_LEAST: usize = 16 * 1024;
@@ -34,16 +35,16 @@ impl Reactor {
     /// Steps 2 and 3 of a turn: for those who say little; then, when these have what there is for
     /// them, for others; then for those who send much.
     pub(super) fn put_through(&mut self, now: Now, arena: &mut [u8]) {
-        // what becomes ready from here on is for the next turn
+        // of the sparse and of others, who becomes ready from here on is for the next turn
         let sparse = self.ready.len(Class::Sparse);
         let most = OTHERS_MOST.max(sparse / USERS_PER_OTHER);
         let others = self.ready.len(Class::Other).min(most);
         self.put_through_some(Class::Sparse, sparse, usize::MAX, now, arena);
         self.accept(most, now.monotonic);
-        self.put_through_some(Class::Other, others, usize::MAX, now, arena);
+        let bytes = BULK_MOST.max(sparse * BULK_PER_SPARSE);
+        self.put_through_some(Class::Other, others, bytes, now, arena);
         // among these are those who have just turned out to have more to say
         let bulk = self.ready.len(Class::Bulk);
-        let bytes = BULK_MOST.max(sparse * BULK_PER_SPARSE);
         self.put_through_some(Class::Bulk, bulk, bytes, now, arena);
     }
 
@@ -62,9 +63,15 @@ impl Reactor {
             let mut ops = Vec::new();
             while count > 0 && bytes > 0 && rest.len() >= READ_LEAST {
                 count -= 1;
-                let Some(conn) = self.ready.pop(class) else { continue };
+                let Some(id) = self.ready.pop(class) else { continue };
+                let Some(conn) = find(&mut self.conns, id.slot, id.generation) else { continue };
+                if class != Class::Other && conn.class() == Class::Other {
+                    // it has ended meanwhile
+                    self.ready.push(Class::Other, id);
+                    continue;
+                }
                 let (room, before) = (rest.len(), ops.len());
-                rest = self.read(conn, class, now.monotonic, rest, &mut ops);
+                rest = self.read(id, class, now.monotonic, rest, &mut ops);
                 // a read of little takes as long as one of more
                 let read = SPARSE_MOST.max(room - rest.len());
                 bytes = bytes.saturating_sub(read + (ops.len() - before) * OBJECT_COST);
@@ -92,7 +99,6 @@ impl Reactor {
         let slot = id.slot;
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
-        conn.bulk = conn.bulk.saturating_sub(1);
         let was_shut = conn.stream.is_shut();
         let most = if class == Class::Sparse { SPARSE_MOST } else { READ_MOST };
         let filled = conn.fill(arena, most, &self.limits);
@@ -101,6 +107,8 @@ impl Reactor {
         }
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         let limits = &self.limits;
+        // (a read of TLS may give less than there is)
+        let is_more = class == Class::Sparse && matches!(filled, Ok(Filled::Bytes(_, true)));
         let (length, mut again) = match filled {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
@@ -109,6 +117,7 @@ impl Reactor {
                 return arena;
             }
             Ok(Filled::More) => {
+                conn.bulk = BULK_FOR;
                 self.make_ready(slot);
                 return arena;
             }
@@ -123,9 +132,8 @@ impl Reactor {
         let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
         let silent_at = conn.silent_at();
-        if length >= SPARSE_MOST || resume_at.is_some() {
-            conn.bulk = BULK_FOR;
-        }
+        let is_bulk = is_more || length >= SPARSE_MOST || resume_at.is_some();
+        conn.bulk = if is_bulk { BULK_FOR } else { conn.bulk.saturating_sub(1) };
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;

@@ -134,6 +134,26 @@ fn a_line_does_not_wait_for_a_crowd_that_leaves() {
 }
 
 #[test]
+fn nor_does_it_if_they_were_waiting_to_send_much() {
+    let mut stage = Stage::new(None);
+    let half = vec![b' '; MUCH];
+    for &wire in &stage.crowd {
+        stage.world.network().arrive(wire, &half);
+    }
+    stage.turn_with_a_line();
+    assert!(stage.unread() > CROWD / 2 * MUCH, "most of them wait");
+    for &wire in &stage.crowd {
+        stage.world.network().reset(wire);
+    }
+    let mut left = stage.here();
+    while left > 0 {
+        stage.turn_with_a_line();
+        let before = std::mem::replace(&mut left, stage.here());
+        assert!(before - left <= OTHERS_MOST, "{} leave at once", before - left);
+    }
+}
+
+#[test]
 fn a_line_does_not_wait_for_a_crowd_that_is_too_fast() {
     let mut stage = Stage::new(Some(Rate { per_second: 10, burst: 1 }));
     let pings = (Message::new("", "", "/ping", "").to_json() + "\n").repeat(2);
@@ -143,6 +163,13 @@ fn a_line_does_not_wait_for_a_crowd_that_is_too_fast() {
     }
     stage.settle();
     assert_eq!(stage.pending(), CROWD, "the second of each comes too soon");
+    // what comes meanwhile is not read, and does not make them any slower
+    for _ in 0..8 {
+        for &wire in &stage.crowd {
+            stage.world.network().arrive(wire, b" ");
+        }
+        stage.settle();
+    }
     // all of them may go on, all at once
     stage.world.advance(stage.world.now + SECOND);
     stage.turn_with_a_line();
