@@ -280,6 +280,13 @@ impl Conn {
         matches!(self.phase, Phase::Handshake { .. })
     }
 
+    /// Whether the peer has sent so many messages more than the rate allows in the long run.
+    pub(super) fn is_ahead(&self, messages: u32, now: Instant, limits: &Limits) -> bool {
+        let Some(rate) = limits.rate else { return false };
+        let lead = self.allowance.map(|due| due.saturating_duration_since(now));
+        lead.is_some_and(|lead| lead > intervals(rate).0 * messages)
+    }
+
     /// Turns the peer's bytes into operations. Returns when to go on, if the peer is too fast.
     pub(super) fn handle_bytes<'a>(
         &mut self,

@@ -18,7 +18,7 @@ pub(super) enum Class {
     Sparse,
     /// One who is no user yet, or goes, or is none any more.
     Other,
-    /// A user with a long read among its last ones, or that sends faster than the rate allows.
+    /// A user with a long read among its last ones, or that has for a while been faster than the rate.
     Bulk,
 }
 

@@ -1,13 +1,16 @@
 //! What one turn of an event loop does when a crowd has something for it: whoever says a line is
 //! heard in that turn, and the crowd does not wait for ever.
 
+#[cfg(feature = "tls")]
+mod secure;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Message;
 use crate::limits::{Limits, Rate};
 
-use super::super::OTHERS_MOST;
+use super::super::{Entrance, OTHERS_MOST};
 use super::network::Nature;
 use super::setup::Setup;
 use super::world::{SECOND, World};
@@ -28,14 +31,20 @@ struct Stage {
 
 impl Stage {
     fn new(rate: Option<Rate>) -> Self {
+        let mut stage = Stage::empty(rate);
+        stage.crowd = (0..CROWD).map(|number| stage.join(&format!("one of {number}"))).collect();
+        stage.settle();
+        stage.hear();
+        stage
+    }
+
+    /// Without the crowd.
+    fn empty(rate: Option<Rate>) -> Self {
         let limits = Limits { rate, per_address: usize::MAX, ..Limits::default() };
         let setup = Setup { lanes: 1, clients: 0, limits, announces: false, ..Setup::new(1) };
         let world = World::new(Setup { has_directory: false, ..setup }, false);
         let mut stage = Stage { world, writer: 0, reader: 0, crowd: Vec::new() };
         (stage.writer, stage.reader) = (stage.join("writer"), stage.join("reader"));
-        stage.crowd = (0..CROWD).map(|number| stage.join(&format!("one of {number}"))).collect();
-        stage.settle();
-        stage.hear();
         stage
     }
 
@@ -47,10 +56,15 @@ impl Stage {
     }
 
     fn join(&mut self, name: &str) -> usize {
+        let wire = self.connect(Entrance::Plain);
+        self.world.network().arrive(wire, format!("{name}\n").as_bytes());
+        wire
+    }
+
+    fn connect(&mut self, entrance: Entrance) -> usize {
         let nature = Nature { lane: 0, room: 1 << 20, is_paced: false };
         let wire = self.world.network().connect(nature);
-        self.world.accept(wire, 0, IpAddr::from([127, 0, 0, 1]));
-        self.world.network().arrive(wire, format!("{name}\n").as_bytes());
+        self.world.accept(wire, 0, IpAddr::from([127, 0, 0, 1]), entrance);
         wire
     }
 
@@ -177,4 +191,33 @@ fn a_line_does_not_wait_for_a_crowd_that_is_too_fast() {
     assert!((1..CROWD / 10).contains(&served), "{served} were served in a turn");
     stage.settle();
     assert_eq!(stage.pending(), 0, "nor do they wait for ever");
+}
+
+#[test]
+fn a_line_does_not_wait_for_a_crowd_that_has_been_too_fast() {
+    let mut stage = Stage::new(Some(Rate { per_second: 10, burst: 100 }));
+    let ping = Message::new("", "", "/ping", "").to_json() + "\n";
+    assert!(ping.len() < LITTLE, "it is short");
+    let all_ping = |stage: &Stage| {
+        for &wire in &stage.crowd {
+            stage.world.network().arrive(wire, ping.as_bytes());
+        }
+    };
+    // a few more than the rate allows do not matter
+    for _ in 0..10 {
+        all_ping(&stage);
+        stage.world.step(0);
+        assert_eq!(stage.unread(), 0, "none of the crowd waits");
+        stage.settle();
+    }
+    for _ in 0..10 {
+        all_ping(&stage);
+        stage.settle();
+    }
+    all_ping(&stage);
+    stage.turn_with_a_line();
+    let served = CROWD - stage.unread() / ping.len();
+    assert!((1..CROWD / 10).contains(&served), "{served} were served in a turn");
+    stage.settle();
+    assert_eq!(stage.unread(), 0, "nor do they wait for ever");
 }

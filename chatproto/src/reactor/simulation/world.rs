@@ -15,7 +15,7 @@ use crate::hub::{Completion, Effect, Hub, Now, Token};
 use crate::workers::{Jobs, Workers};
 
 use super::super::mail::Mail;
-use super::super::stream::{self, Stream};
+use super::super::stream;
 use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
@@ -398,15 +398,16 @@ impl World {
         let client = &mut self.clients[id];
         (client.phase, client.connected_at) = (Phase::Connected, self.now);
         let (wire, lane, address) = (client.wire, client.lane, client.address);
-        self.accept(wire, lane, address);
+        self.accept(wire, lane, address, Entrance::Plain);
         self.say_name(id);
     }
 
     /// A connection comes to an event loop.
-    pub(super) fn accept(&mut self, wire: usize, lane: usize, address: IpAddr) {
+    pub(super) fn accept(&mut self, wire: usize, lane: usize, address: IpAddr, entrance: Entrance) {
         let socket = Socket::new(&self.network, wire);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let mail = Mail::Accepted(Stream::plain(stream::Socket::Simulated(socket)), address);
+        let stream = entrance.stream(stream::Socket::Simulated(socket));
+        let mail = Mail::Accepted(stream, address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
     }
 
