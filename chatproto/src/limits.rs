@@ -71,8 +71,9 @@ pub struct Limits {
     /// How long bytes of the peer are read and thrown away after the last words, so that no reset
     /// destroys them (B16). Default 2 s.
     pub linger: Duration,
-    /// How fast one connection may send; past it its reads pause and nothing is lost. `None` is
-    /// unlimited. Default 100 a second, 200 at once.
+    /// How fast one connection may send; past it its reads pause and nothing is lost. Who has used up
+    /// an eighth of what may be sent at once is read after those who have not. `None` is unlimited.
+    /// Default 100 a second, 200 at once.
     pub rate: Option<Rate>,
     /// Schema errors of one connection within a minute, the last of which ends it (B8); a command
     /// without the role for it counts as one. Default 20: enough for somebody who tries things out

@@ -18,6 +18,9 @@ use super::stash::Stash;
 use super::stream::Stream;
 use super::timer::Due;
 
+/// So many messages ahead of its rate a peer is at least, before it is said to be ahead.
+const LEAD_LEAST: u32 = 16;
+
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
@@ -110,7 +113,7 @@ pub(super) struct Conn {
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
-    /// So many short reads from now on it is one of the bulk.
+    /// It is one of the bulk for so many more short reads.
     pub(super) bulk: u8,
     /// The number of the effect that the hub waits for before it goes on with this connection; 0
     /// if there is none.
@@ -280,11 +283,12 @@ impl Conn {
         matches!(self.phase, Phase::Handshake { .. })
     }
 
-    /// Whether the peer has sent so many messages more than the rate allows in the long run.
-    pub(super) fn is_ahead(&self, messages: u32, now: Instant, limits: &Limits) -> bool {
+    /// Whether the peer has used up an eighth of its burst, and a few messages at least. (Without a
+    /// rate nobody is too fast.)
+    pub(super) fn is_ahead(&self, now: Instant, limits: &Limits) -> bool {
         let Some(rate) = limits.rate else { return false };
         let lead = self.allowance.map(|due| due.saturating_duration_since(now));
-        lead.is_some_and(|lead| lead > intervals(rate).0 * messages)
+        lead.is_some_and(|lead| lead > intervals(rate).0 * LEAD_LEAST.max(rate.burst / 8))
     }
 
     /// Turns the peer's bytes into operations. Returns when to go on, if the peer is too fast.

@@ -296,9 +296,11 @@ impl Reactor {
         }
     }
 
+    /// It is its turn soon, unless it is paused or waits: it is then when that is over.
     fn make_ready(&mut self, slot: u32) {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
             && !conn.is_ready
+            && (conn.wants_bytes() || conn.has_backlog())
         {
             conn.is_ready = true;
             self.ready.push(conn.class(), conn.id);

@@ -14,23 +14,22 @@ use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
 
 /// What one connection may give at a time, so that a busy one does not starve the rest.
 pub(super) const READ_MOST: usize = 64 * 1024;
-/// The same for the sparse. Who has more to say, or has for a while said more often than the rate
-/// allows, is one of the bulk from then on, until it has less. (In the simulation nobody says much.)
+/// The same for the sparse. Who has more to say, or is ahead of the rate, is one of the bulk from then
+/// on, until it has less. (In the simulation nobody says much.)
 const SPARSE_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
-/// So many messages more than the rate allows in the long run may the sparse have sent.
-const SPARSE_LEAD: u32 = 16;
-/// When the bulk has given so much in a turn, some 0.1 ms, that was its last read. Where many of the
-/// sparse are busy, the bulk may give a quarter of what these may, so that they do not lock it out.
-/// The same holds for others.
+/// When the bulk has given so much in a turn, that was its last read: some 0.1 ms of uploads, or 0.3
+/// ms of commands. Where many of the sparse are busy, the bulk may give a quarter of the bytes that
+/// these may, or a short read for sixteen of theirs, so that they do not lock it out. The same holds
+/// for others.
 const BULK_MOST: usize = if cfg!(test) { 1024 } else { READ_MOST };
 const BULK_PER_SPARSE: usize = SPARSE_MOST / 4;
-/// A read of little, and a write of what comes of it, take as long as reading so many bytes.
+/// A read of little, and a write of what comes of it, count as so many bytes; they take longer.
 const READ_COST: usize = 4 * SPARSE_MOST;
-/// What comes of one object more takes as long as reading so many bytes, or longer.
+/// What comes of one object counts as so many more.
 const OBJECT_COST: usize = 256;
-/// So many short reads that give something after a long one make a user one of the sparse again:
-/// between long ones there are short ones, where a message ends.
-const BULK_FOR: u8 = 4;
+/// So many short reads that give something, and are not ahead of the rate, make one of the bulk one of
+/// the sparse again: between long ones there are short ones, where a message ends.
+pub(super) const BULK_FOR: u8 = 4;
 /// With less room than this the batch is put through the hub first.
 const READ_LEAST: usize = 16 * 1024;
 
@@ -134,7 +133,7 @@ impl Reactor {
         let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
         let silent_at = conn.silent_at();
-        let is_fast = resume_at.is_some() || conn.is_ahead(SPARSE_LEAD, now, limits);
+        let is_fast = resume_at.is_some() || conn.is_ahead(now, limits);
         let is_bulk = is_more || length >= SPARSE_MOST || is_fast;
         conn.bulk = if is_bulk { BULK_FOR } else { conn.bulk.saturating_sub(1) };
         if conn.at_end && conn.is_lingering() {

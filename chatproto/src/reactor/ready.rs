@@ -1,8 +1,8 @@
 //! Whose turn it is: the connections that have something to read, in three queues.
 //!
 //! Users that say a little now and then come first, then some of those who are no users, and last
-//! whoever sends much, a bounded part of it in a turn. So nobody waits for a crowd's uploads who has a
-//! line to say, and nobody who uploads is kept waiting for ever. (The idea is that of
+//! whoever sends much or often, a bounded part of it in a turn. So nobody waits for a crowd's uploads
+//! who has a line to say, and nobody who uploads is kept waiting for ever. (The idea is that of
 //! [RFC 8290](https://www.rfc-editor.org/rfc/rfc8290#section-4.2), which lets the packets of sparse
 //! flows go before those of flows that fill their queue.)
 
@@ -14,11 +14,11 @@ use crate::spare::GiveBack;
 /// What kind of a turn a connection gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// A user whose last reads were short.
+    /// A user whose last reads were short, and not ahead of the rate.
     Sparse,
     /// One who is no user yet, or goes, or is none any more.
     Other,
-    /// A user with a long read among its last ones, or that has for a while been faster than the rate.
+    /// A user with a long read among its last ones, or one ahead of the rate.
     Bulk,
 }
 

@@ -18,7 +18,7 @@ const HANDSHAKE_MOST: usize = 16 * 1024;
 /// So much plain text at most is encrypted before the socket has taken it.
 const AHEAD_MOST: usize = 32 * 1024;
 /// How often one read goes back to the socket for bytes that are not for TLS itself.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 
 /// Where connections come in that may or must speak TLS. The certificate is that of the moment, for
 /// every door of a server.
