@@ -1,8 +1,14 @@
 //! When the machine had no time: a virtual machine's cores are taken away for milliseconds now and
-//! then, which is no doing of the server's, but what honest clients notice most. On each core a
-//! probe that goes before everything else wakes every half a millisecond; where it is late, the core
-//! was not there, and what was on its way then is not counted, in quiet times and under attack.
+//! then, which is no doing of the server's, but what honest clients notice most. What was on its way
+//! then is not counted, in quiet times and under attack. Two things tell:
+//!
+//! * On each core a probe that goes before everything else wakes every half a millisecond; where it
+//!   is late, the core was not there.
+//! * Where a neighbour and this machine take turns of half a millisecond, the probe is hardly late, and
+//!   a message that needs both cores is. But the system counts what it was not given (`steal` in
+//!   `/proc/stat`, in ticks of 10 ms), and there it has another tick every few moments.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,6 +20,11 @@ const EVERY: Duration = Duration::from_micros(500);
 /// Longer than any system call of the server's or an attacker's, which the probe cannot interrupt,
 /// takes the core.
 const LATE: Duration = Duration::from_millis(1);
+/// How often the stolen time is looked at: as often as it can change.
+const LOOKS: Duration = Duration::from_millis(10);
+/// So long before and after a tick of it, others had turns: where they have many, a tick has gathered
+/// in less.
+const AROUND: Duration = Duration::from_millis(50);
 
 /// The probes, and what they found.
 #[derive(Debug)]
@@ -34,6 +45,7 @@ impl Gaps {
                 if !cores::keep_to(core) || !cores::be_before_all() {
                     return;
                 }
+                let mut steal = (core == 1).then(Steal::new);
                 let mut awake = Instant::now();
                 while !is_over.load(Ordering::Relaxed) {
                     thread::sleep(EVERY);
@@ -42,6 +54,11 @@ impl Gaps {
                     if late > LATE {
                         // what has gathered meanwhile is to be dealt with afterwards
                         lock(&found).push((awake, now + late));
+                    }
+                    if let Some(steal) = &mut steal
+                        && steal.has_grown(now)
+                    {
+                        lock(&found).push((now - LOOKS - AROUND, now + AROUND));
                     }
                     awake = now;
                 }
@@ -54,6 +71,36 @@ impl Gaps {
     pub(crate) fn disturbed(&self, begun: Instant, took: Duration) -> bool {
         let found = lock(&self.found);
         found.iter().any(|&(from, to)| begun < to && from < begun + took)
+    }
+}
+
+/// The time that the machine was not given.
+struct Steal {
+    ticks: u64,
+    looked: Instant,
+}
+
+impl Steal {
+    fn new() -> Self {
+        Steal { ticks: Self::ticks(), looked: Instant::now() }
+    }
+
+    /// Of all cores until now; none where the system does not tell.
+    fn ticks() -> u64 {
+        let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+        // cpu, user, nice, system, idle, iowait, irq, softirq, steal
+        let steal = text.lines().next().and_then(|line| line.split_whitespace().nth(8));
+        steal.and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether it has become longer since the last time, if it is time to look.
+    fn has_grown(&mut self, now: Instant) -> bool {
+        if now < self.looked + LOOKS {
+            return false;
+        }
+        self.looked = now;
+        let ticks = Self::ticks();
+        std::mem::replace(&mut self.ticks, ticks) < ticks
     }
 }
 

@@ -44,8 +44,9 @@ pub(crate) struct Sample {
     pub(crate) settled: Duration,
     /// How much of a core other programs used.
     pub(crate) disturbance: f64,
-    /// The part of the honest messages that are not in the p99, as a core was away meanwhile.
-    pub(crate) uncounted: f64,
+    /// The part of the honest messages that are not in the p99, as a core was away meanwhile: of
+    /// quiet times, and under attack.
+    pub(crate) uncounted: (f64, f64),
     /// Messages of honest clients.
     pub(crate) honest: u64,
     /// How much of its size the attack has done.
@@ -110,13 +111,14 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     let mut times = honest.latencies(first.0, first.1);
     times.extend(honest.latencies(second.0, second.1));
     let (quiet, attacked) = (times, honest.latencies(begun, ended));
-    let all = quiet.len() + attacked.len();
     let calm = |times: Vec<(Instant, Duration)>| {
+        let all = times.len();
         let calm = times.into_iter().filter(|&(at, latency)| !gaps.disturbed(at, latency));
-        calm.map(|(_, latency)| latency).collect::<Vec<_>>()
+        let calm: Vec<_> = calm.map(|(_, latency)| latency).collect();
+        let uncounted = 1.0 - calm.len() as f64 / all.max(1) as f64;
+        (calm, uncounted)
     };
-    let (quiet, attacked) = (calm(quiet), calm(attacked));
-    let uncounted = 1.0 - (quiet.len() + attacked.len()) as f64 / all.max(1) as f64;
+    let ((quiet, uncounted), (attacked, uncounted_then)) = (calm(quiet), calm(attacked));
     let sample = Sample {
         p99: is_measured.then(|| (p99(quiet), p99(attacked))),
         heap_before: before.live,
@@ -129,7 +131,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
         took: ended - begun,
         settled,
         disturbance: usage.share(),
-        uncounted,
+        uncounted: (uncounted, uncounted_then),
         honest: 0,
         done,
         told,
@@ -300,8 +302,10 @@ impl fmt::Display for Sample {
             self.took.as_secs_f64(),
             self.settled.as_secs_f64()
         )?;
-        if self.uncounted > 0.0 {
-            write!(f, "; {:.1} % of the messages uncounted", 100.0 * self.uncounted)?;
+        let (quiet, attacked) = self.uncounted;
+        if quiet + attacked > 0.0 {
+            let (quiet, attacked) = (100.0 * quiet, 100.0 * attacked);
+            write!(f, "; {quiet:.0} % and {attacked:.0} % of the messages uncounted")?;
         }
         if self.disturbance > 0.1 {
             write!(
