@@ -15,7 +15,9 @@ use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
 /// What one connection may give at a time, so that a busy one does not starve the rest.
 pub(super) const READ_MOST: usize = 64 * 1024;
 /// The same for the sparse. Who has more to say, or is ahead of the rate, is one of the bulk from then
-/// on, until it has less. (In the simulation nobody says much.)
+/// on, until it has less. (In the simulation nobody says much.) It holds for those who are ahead, too:
+/// they are paused soon, and what they send is better kept in the system's buffers, which do not grow
+/// for slow readers, than on the heap.
 const SPARSE_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
 /// When the bulk has given so much in a turn, that was its last read: some 0.1 ms of uploads, or 0.3
 /// ms of commands. Where many of the sparse are busy, the bulk may give a quarter of the bytes that
@@ -101,7 +103,10 @@ impl Reactor {
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
         let was_shut = conn.stream.is_shut();
-        let most = if class == Class::Sparse { SPARSE_MOST } else { READ_MOST };
+        let most = match class {
+            Class::Bulk | Class::Other if !conn.is_ahead(now, &self.limits) => READ_MOST,
+            _ => SPARSE_MOST,
+        };
         let filled = conn.fill(arena, most, &self.limits);
         if was_shut && !self.open_up(slot, ops) {
             return arena;
