@@ -108,6 +108,8 @@ pub(super) struct Conn {
     pub(super) is_paced: bool,
     /// A timer will tell when the peer, which sent too fast, may be read again.
     pub(super) is_paused: bool,
+    /// It was ahead of its rate when it was last read.
+    pub(super) is_ahead: bool,
     /// What is being handled came from the stash.
     from_stash: bool,
     /// It is in the list of connections to write to, or to read from.
@@ -136,6 +138,7 @@ impl Conn {
             closing: None,
             is_paced: false,
             is_paused: false,
+            is_ahead: false,
             from_stash: false,
             is_dirty: false,
             is_ready: false,
@@ -147,9 +150,10 @@ impl Conn {
         }
     }
 
-    /// There is another rate: what the peer sent until now does not count. Whether it may go on.
+    /// What the peer sent until now does not count any longer. Whether it was paused, and may go on.
     pub(super) fn forgive(&mut self) -> bool {
         self.allowance = None;
+        self.is_ahead = false;
         std::mem::take(&mut self.is_paused)
     }
 
@@ -262,6 +266,8 @@ impl Conn {
         self.stash = None;
         self.waits_for = 0;
         self.end_told = true;
+        // what is thrown away may come as fast as it likes
+        self.forgive();
     }
 
     /// Whether the peer has said its name and may send messages.
@@ -285,7 +291,7 @@ impl Conn {
 
     /// Whether the peer has used up an eighth of its burst, and a few messages at least. (Without a
     /// rate nobody is too fast.)
-    pub(super) fn is_ahead(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn has_lead(&self, now: Instant, limits: &Limits) -> bool {
         let Some(rate) = limits.rate else { return false };
         let lead = self.allowance.map(|due| due.saturating_duration_since(now));
         lead.is_some_and(|lead| lead > intervals(rate).0 * LEAD_LEAST.max(rate.burst / 8))
@@ -303,7 +309,8 @@ impl Conn {
             return None;
         }
         loop {
-            if let Some(rate) = limits.rate
+            if self.is_user()
+                && let Some(rate) = limits.rate
                 && let Some(at) = self.allowance.and_then(|due| exhausted_until(due, rate, now))
                 && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
             {

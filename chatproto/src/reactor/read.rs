@@ -104,7 +104,7 @@ impl Reactor {
         conn.is_ready = false;
         let was_shut = conn.stream.is_shut();
         let most = match class {
-            Class::Bulk | Class::Other if !conn.is_ahead(now, &self.limits) => READ_MOST,
+            Class::Bulk | Class::Other if !conn.is_ahead => READ_MOST,
             _ => SPARSE_MOST,
         };
         let filled = conn.fill(arena, most, &self.limits);
@@ -138,8 +138,8 @@ impl Reactor {
         let was_silent_at = conn.silent_at();
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
         let silent_at = conn.silent_at();
-        let is_fast = resume_at.is_some() || conn.is_ahead(now, limits);
-        let is_bulk = is_more || length >= SPARSE_MOST || is_fast;
+        conn.is_ahead = resume_at.is_some() || conn.has_lead(now, limits);
+        let is_bulk = is_more || length >= SPARSE_MOST || conn.is_ahead;
         conn.bulk = if is_bulk { BULK_FOR } else { conn.bulk.saturating_sub(1) };
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);

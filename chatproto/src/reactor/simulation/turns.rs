@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::Message;
 use crate::limits::{Limits, Rate};
 
-use super::super::read::BULK_FOR;
+use super::super::read::{BULK_FOR, READ_MOST};
 use super::super::{Entrance, OTHERS_MOST};
 use super::network::Nature;
 use super::setup::Setup;
@@ -236,4 +236,22 @@ fn a_line_does_not_wait_for_a_crowd_that_is_ahead_of_the_rate() {
         stage.settle();
     }
     all_are_served_at_once(&mut stage);
+}
+
+#[test]
+fn what_is_thrown_away_is_read_as_fast_as_it_comes() {
+    let mut stage = Stage::new(Some(Rate { per_second: 10, burst: 100 }));
+    let wire = stage.crowd[0];
+    let pings = (Message::new("", "", "/ping", "").to_json() + "\n").repeat(30);
+    // ahead of the rate, and then sent away
+    stage.world.network().arrive(wire, pings.as_bytes());
+    stage.settle();
+    stage.world.network().arrive(wire, b"]");
+    stage.settle();
+    assert!(stage.world.network().wires[wire].ended, "that is no message");
+    stage.world.network().arrive(wire, &vec![b'x'; 3 * READ_MOST]);
+    for _ in 0..6 {
+        stage.world.step(0);
+    }
+    assert_eq!(stage.world.network().unread(wire), 0);
 }

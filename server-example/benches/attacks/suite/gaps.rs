@@ -29,9 +29,20 @@ const AROUND: Duration = Duration::from_millis(50);
 /// The probes, and what they found.
 #[derive(Debug)]
 pub(crate) struct Gaps {
-    found: Arc<Mutex<Vec<(Instant, Instant)>>>,
+    found: Arc<Mutex<Found>>,
     is_over: Arc<AtomicBool>,
     probes: Vec<JoinHandle<()>>,
+}
+
+/// From when to when.
+type Span = (Instant, Instant);
+
+#[derive(Debug, Default)]
+struct Found {
+    /// When a core was away.
+    gaps: Vec<Span>,
+    /// When others had turns.
+    turns: Vec<Span>,
 }
 
 impl Gaps {
@@ -53,12 +64,12 @@ impl Gaps {
                     let late = (now - awake).saturating_sub(EVERY);
                     if late > LATE {
                         // what has gathered meanwhile is to be dealt with afterwards
-                        lock(&found).push((awake, now + late));
+                        lock(&found).gaps.push((awake, now + late));
                     }
                     if let Some(steal) = &mut steal
                         && steal.has_grown(now)
                     {
-                        lock(&found).push((now - LOOKS - AROUND, now + AROUND));
+                        lock(&found).turns.push((now - LOOKS - AROUND, now + AROUND));
                     }
                     awake = now;
                 }
@@ -67,16 +78,19 @@ impl Gaps {
         gaps
     }
 
-    /// Whether a core was away while something that began then took so long.
+    /// Whether a core was away while something that began then took so long, or others had turns when
+    /// it began. (How long it took is not asked there: what takes long is not to be left out for that.)
     pub(crate) fn disturbed(&self, begun: Instant, took: Duration) -> bool {
         let found = lock(&self.found);
-        found.iter().any(|&(from, to)| begun < to && from < begun + took)
+        let was_away = |&(from, to): &Span| begun < to && from < begun + took;
+        let had_turns = |&(from, to): &Span| from <= begun && begun < to;
+        found.gaps.iter().any(was_away) || found.turns.iter().any(had_turns)
     }
 }
 
 /// The time that the machine was not given.
 struct Steal {
-    ticks: u64,
+    ticks: Option<u64>,
     looked: Instant,
 }
 
@@ -86,11 +100,10 @@ impl Steal {
     }
 
     /// Of all cores until now; none where the system does not tell.
-    fn ticks() -> u64 {
-        let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    fn ticks() -> Option<u64> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
         // cpu, user, nice, system, idle, iowait, irq, softirq, steal
-        let steal = text.lines().next().and_then(|line| line.split_whitespace().nth(8));
-        steal.and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+        text.lines().next()?.split_whitespace().nth(8)?.parse().ok()
     }
 
     /// Whether it has become longer since the last time, if it is time to look.
@@ -100,7 +113,8 @@ impl Steal {
         }
         self.looked = now;
         let ticks = Self::ticks();
-        std::mem::replace(&mut self.ticks, ticks) < ticks
+        ticks.is_some()
+            && std::mem::replace(&mut self.ticks, ticks).is_some_and(|old| Some(old) < ticks)
     }
 }
 
@@ -114,6 +128,6 @@ impl Drop for Gaps {
     }
 }
 
-fn lock<T>(found: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -36,6 +36,19 @@ impl Outcome {
         }
     }
 
+    /// What the ratio leaves out, and what it is with that.
+    fn uncounted(&self) -> String {
+        let all = self.median(|sample| sample.p99_of_all.map(|(quiet, attacked)| attacked / quiet));
+        let part = |part: fn(&Sample) -> f64| {
+            100.0 * self.median(|sample| Some(part(sample))).unwrap_or(0.0)
+        };
+        let (quiet, attacked) =
+            (part(|sample| sample.uncounted.0), part(|sample| sample.uncounted.1));
+        all.map_or(String::new(), |all| {
+            format!(" Uncounted: {quiet:.0} % and {attacked:.0} %; with them {all:.2} ×.")
+        })
+    }
+
     fn write_row(&self, text: &mut String, is_small: bool) -> std::fmt::Result {
         // the least of the rounds, if one of them ran out of time
         let done = self.samples.iter().map(|sample| sample.done).min();
@@ -137,7 +150,7 @@ fn write_table(text: &mut String, outcomes: &[Outcome], options: &Options) -> st
         "- Not counted: {:.0} % of the honest messages of quiet times and {:.0} % of those under \
          attack, in the mean, and at most {:.0} %, during which the machine had taken a core away (a \
          probe that goes before everything could not run for a millisecond, or the system counted \
-         stolen time within 50 ms).",
+         stolen time within some 50 ms).",
         mean(|sample| sample.uncounted.0),
         mean(|sample| sample.uncounted.1),
         100.0 * samples().map(part).fold(0.0, f64::max)
@@ -149,7 +162,8 @@ fn write_table(text: &mut String, outcomes: &[Outcome], options: &Options) -> st
             let told = &sample.told;
             writeln!(
                 text,
-                "- {name}: {told}; {took:.0} s, and {settled:.1} s until nothing was left."
+                "- {name}: {told}; {took:.0} s, and {settled:.1} s until nothing was left.{}",
+                outcome.uncounted()
             )?;
         }
         if let Some(why) = &outcome.skipped {

@@ -44,6 +44,8 @@ pub(crate) struct Sample {
     pub(crate) settled: Duration,
     /// How much of a core other programs used.
     pub(crate) disturbance: f64,
+    /// The same of all of them, those that a machine without time delayed too.
+    pub(crate) p99_of_all: Option<(f64, f64)>,
     /// The part of the honest messages that are not in the p99, as a core was away meanwhile: of
     /// quiet times, and under attack.
     pub(crate) uncounted: (f64, f64),
@@ -111,16 +113,17 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     let mut times = honest.latencies(first.0, first.1);
     times.extend(honest.latencies(second.0, second.1));
     let (quiet, attacked) = (times, honest.latencies(begun, ended));
-    let calm = |times: Vec<(Instant, Duration)>| {
-        let all = times.len();
-        let calm = times.into_iter().filter(|&(at, latency)| !gaps.disturbed(at, latency));
-        let calm: Vec<_> = calm.map(|(_, latency)| latency).collect();
-        let uncounted = 1.0 - calm.len() as f64 / all.max(1) as f64;
-        (calm, uncounted)
+    let calm = |times: &[(Instant, Duration)]| {
+        let calm = times.iter().filter(|&&(at, latency)| !gaps.disturbed(at, latency));
+        let calm: Vec<_> = calm.copied().collect();
+        let uncounted = 1.0 - calm.len() as f64 / times.len().max(1) as f64;
+        (p99(&calm), uncounted)
     };
-    let ((quiet, uncounted), (attacked, uncounted_then)) = (calm(quiet), calm(attacked));
+    let of_all = (p99(&quiet), p99(&attacked));
+    let ((quiet, uncounted), (attacked, uncounted_then)) = (calm(&quiet), calm(&attacked));
     let sample = Sample {
-        p99: is_measured.then(|| (p99(quiet), p99(attacked))),
+        p99: is_measured.then_some((quiet, attacked)),
+        p99_of_all: is_measured.then_some(of_all),
         heap_before: before.live,
         heap_peak: peak,
         heap_after: after.live,
@@ -241,7 +244,8 @@ fn watched<T>(pid: u32, run: impl FnOnce() -> T) -> (T, usize) {
 }
 
 /// The latency in µs that 99 in 100 did not exceed.
-fn p99(mut latencies: Vec<Duration>) -> f64 {
+fn p99(times: &[(Instant, Duration)]) -> f64 {
+    let mut latencies: Vec<_> = times.iter().map(|&(_, latency)| latency).collect();
     latencies.sort_unstable();
     let rank = (latencies.len() * 99).div_ceil(100).max(1);
     latencies.get(rank - 1).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
