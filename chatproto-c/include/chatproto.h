@@ -654,7 +654,7 @@ enum chatproto_result chatproto_client_events(const struct chatproto_client *cli
 
 /**
  * How many milliseconds an event loop may wait at most before it calls `chatproto_client_process`:
- * -1 for as long as it likes, 0 not at all, because messages lie there or the connection is over.
+ * -1 for as long as it likes, 0 not at all, as messages lie there, one can be sent, or it is over.
  * `*timeout_ms` is -1 unless the result is `CHATPROTO_OK`.
  *
  * Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.

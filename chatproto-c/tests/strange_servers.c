@@ -99,6 +99,27 @@ static void to_the_old_kind_objects_are_paced_and_ascii(void) {
     end(&old, client);
 }
 
+/* What may be sent by now may not have been when the loop asked what to wait for on the socket. */
+static void an_object_whose_time_has_come_is_not_waited_for(void) {
+    server old;
+    chatproto_client *client = NULL;
+    WORKS(begin(&old, WELCOME, &client));
+    int timeout_ms = -1;
+    /* where this program is slow, the time of the last one may have come at once */
+    for (int turn = 0; timeout_ms < 0; turn++) {
+        CHECK(turn < 100);
+        WORKS(chatproto_client_queue(client, str("bob"), str("x")));
+        WORKS(chatproto_client_timeout_ms(client, &timeout_ms));
+    }
+    CHECK(poll(NULL, 0, 30) == 0);
+    WORKS(chatproto_client_timeout_ms(client, &timeout_ms));
+    CHECK(timeout_ms == 0);
+    WORKS(chatproto_client_process(client));
+    WORKS(chatproto_client_timeout_ms(client, &timeout_ms));
+    CHECK(timeout_ms == -1);
+    end(&old, client);
+}
+
 static void *shut_down(void *argument) {
     WORKS(chatproto_client_shutdown((chatproto_client *)argument));
     return NULL;
@@ -155,6 +176,7 @@ static void what_is_no_message_is_told(void) {
 
 int main(void) {
     to_the_old_kind_objects_are_paced_and_ascii();
+    an_object_whose_time_has_come_is_not_waited_for();
     a_server_that_does_not_read_fills_the_queue();
     what_is_no_message_is_told();
     return 0;

@@ -39,6 +39,8 @@ struct State {
     buffer: Box<[u8]>,
     /// Bytes that were queued and not written.
     queued: usize,
+    /// The system took nothing when it was last written to.
+    is_refused: bool,
     /// Why nothing more can be read.
     read_end: Option<Lost>,
     /// Why nothing more can be written.
@@ -132,6 +134,7 @@ impl Connection {
                 tls,
                 buffer: vec![0; size].into(),
                 queued: 0,
+                is_refused: false,
                 read_end: None,
                 write_end: None,
             }),
@@ -342,13 +345,17 @@ impl Connection {
             match written {
                 Ok(count) => {
                     state.session.handle_transmitted(count, now);
+                    state.is_refused = false;
                     state.queued = state.queued.saturating_sub(count);
                     if !state.session.has_outgoing() {
                         state.queued = 0;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    state.is_refused = true;
+                    return;
+                }
                 Err(error) => state.write_end = Some(Lost::new("cannot send", &error)),
             }
         }
@@ -422,8 +429,11 @@ impl State {
     fn wanted_to_write(&self, now: Instant) -> Wanted {
         let can_write = self.write_end.is_none();
         let writable = can_write && self.has_bytes_to_write(now);
-        // a time that has come means nothing if it is the socket that has to be waited for
-        let until = self.session.poll_timeout().filter(|&at| can_write && (at > now || !writable));
+        // a time that has come means nothing if it is the socket that has to be waited for; else it may
+        // have come since the caller asked what to wait for on the socket
+        let waits_for_socket = writable && self.is_refused;
+        let until =
+            self.session.poll_timeout().filter(|&at| can_write && (at > now || !waits_for_socket));
         Wanted { readable: false, writable, until }
     }
 
