@@ -103,10 +103,8 @@ impl Reactor {
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
         let was_shut = conn.stream.is_shut();
-        let most = match class {
-            Class::Bulk | Class::Other if !conn.is_ahead => READ_MOST,
-            _ => SPARSE_MOST,
-        };
+        let is_little = class == Class::Sparse || conn.is_ahead;
+        let most = if is_little { SPARSE_MOST } else { READ_MOST };
         let filled = conn.fill(arena, most, &self.limits);
         if was_shut && !self.open_up(slot, ops) {
             return arena;
