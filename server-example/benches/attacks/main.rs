@@ -12,8 +12,8 @@
 //! | `options` | the command line |
 //! | `server` | the server process: its heap, descriptors and log lines |
 //! | `cores` | which core does what, and what may wait |
+//! | `awake` | why no core sleeps |
 //! | `honest` | pairs of well-behaved clients, and the latency of every message |
-//! | `gaps` | when the machine took a core away |
 //! | `stage` | what an attack is given: the server, its size, how long it lasts |
 //! | `crowd` | many connections of an attacker's |
 //! | `attacks` | the attacks, a file for each kind |

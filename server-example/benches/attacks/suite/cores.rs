@@ -49,16 +49,13 @@ pub(crate) fn leave_the_first() {
 
 /// Gives this thread the policy SCHED_FIFO: it runs as soon as it can. Whether that is allowed.
 fn be_first() -> bool {
-    be_fifo("10")
+    be("--fifo", "10")
 }
 
-/// The same before those. Whether that is allowed.
-pub(crate) fn be_before_all() -> bool {
-    be_fifo("20")
-}
-
-fn be_fifo(priority: &str) -> bool {
-    be("--fifo", priority)
+/// Gives this thread the policy SCHED_IDLE: it runs when no other has something to do. Whether that
+/// is allowed.
+pub(crate) fn be_last() -> bool {
+    be("--idle", "0")
 }
 
 /// Gives this thread a policy of the scheduler's. Whether that is allowed.
@@ -71,6 +68,11 @@ fn be(policy: &str, priority: &str) -> bool {
 /// Whether honest clients need not wait for attackers.
 pub(crate) fn are_honest_first() -> bool {
     thread::spawn(be_first).join().unwrap_or(false)
+}
+
+/// Whether a core can be kept awake, and for whoever has something to do.
+pub(crate) fn are_awake() -> bool {
+    thread::spawn(|| keep_to(0) && be_last()).join().unwrap_or(false)
 }
 
 /// How urgent the work of a thread is, and of what it starts.
@@ -98,7 +100,7 @@ impl Urgency {
         let niceness = if let Urgency::Attacker = self { 19 } else { -15 };
         let _ = setpriority_process(None, niceness);
         if let Urgency::Attacker = self {
-            be("--idle", "0");
+            be_last();
         }
     }
 }

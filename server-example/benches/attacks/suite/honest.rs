@@ -81,12 +81,13 @@ impl Honest {
         Ok(Honest { stopping, sent, writer: Some(writer), readers })
     }
 
-    /// When what was sent in this time was sent, and how long it took.
-    pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Vec<(Instant, Duration)> {
+    /// How long what was sent in this time took.
+    pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Vec<Duration> {
         let mut latencies = Vec::new();
         for reader in &self.readers {
             let seen = reader.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            latencies.extend(seen.iter().filter(|(at, _)| (from..=to).contains(at)));
+            let then = seen.iter().filter(|(at, _)| (from..=to).contains(at));
+            latencies.extend(then.map(|&(_, latency)| latency));
         }
         latencies
     }

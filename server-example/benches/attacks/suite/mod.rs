@@ -1,9 +1,9 @@
 //! The parent process: attackers, honest clients, and what is made of it.
 
 mod attacks;
+mod awake;
 mod cores;
 mod crowd;
-mod gaps;
 mod honest;
 mod options;
 mod report;
@@ -18,6 +18,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use awake::Awake;
 use options::{Mode, Options};
 use report::Outcome;
 
@@ -52,9 +53,10 @@ pub(crate) fn main() -> ExitCode {
 /// Every attack that was asked for, so many rounds. Whether the server did all that is right.
 fn attack(options: &Options) -> Result<bool, String> {
     raise_descriptors()?;
-    if options.is_measured {
+    let awake = options.is_measured.then(|| {
         cores::leave_the_first();
-    }
+        Awake::keep()
+    });
     let mut outcomes = Vec::new();
     for attack in attacks::ALL.iter().filter(|attack| options.selects(attack.name)) {
         let mut outcome = Outcome::new(attack);
@@ -78,7 +80,7 @@ fn attack(options: &Options) -> Result<bool, String> {
         }
         outcomes.push(outcome);
     }
-    if options.is_measured {
+    if awake.is_some() {
         let table = report::table(&outcomes, options);
         print!("{table}");
         if let Some(path) = &options.markdown {

@@ -36,19 +36,6 @@ impl Outcome {
         }
     }
 
-    /// What the ratio leaves out, and what it is with that.
-    fn uncounted(&self) -> String {
-        let all = self.median(|sample| sample.p99_of_all.map(|(quiet, attacked)| attacked / quiet));
-        let part = |part: fn(&Sample) -> f64| {
-            100.0 * self.median(|sample| Some(part(sample))).unwrap_or(0.0)
-        };
-        let (quiet, attacked) =
-            (part(|sample| sample.uncounted.0), part(|sample| sample.uncounted.1));
-        all.map_or(String::new(), |all| {
-            format!(" Uncounted: {quiet:.0} % and {attacked:.0} %; with them {all:.2} ×.")
-        })
-    }
-
     fn write_row(&self, text: &mut String, is_small: bool) -> std::fmt::Result {
         // the least of the rounds, if one of them ran out of time
         let done = self.samples.iter().map(|sample| sample.done).min();
@@ -140,21 +127,6 @@ fn write_table(text: &mut String, outcomes: &[Outcome], options: &Options) -> st
             100.0 * most
         )?;
     }
-    let samples = || outcomes.iter().flat_map(|outcome| &outcome.samples);
-    let mean = |part: fn(&Sample) -> f64| {
-        100.0 * samples().map(part).sum::<f64>() / samples().count().max(1) as f64
-    };
-    let part = |sample: &Sample| sample.uncounted.0.max(sample.uncounted.1);
-    writeln!(
-        text,
-        "- Not counted: {:.0} % of the honest messages of quiet times and {:.0} % of those under \
-         attack, in the mean, and at most {:.0} %, during which the machine had taken a core away (a \
-         probe that goes before everything could not run for a millisecond, or the system counted \
-         stolen time within some 50 ms).",
-        mean(|sample| sample.uncounted.0),
-        mean(|sample| sample.uncounted.1),
-        100.0 * samples().map(part).fold(0.0, f64::max)
-    )?;
     for outcome in outcomes {
         let name = outcome.attack.name;
         if let Some(sample) = outcome.samples.last() {
@@ -162,8 +134,7 @@ fn write_table(text: &mut String, outcomes: &[Outcome], options: &Options) -> st
             let told = &sample.told;
             writeln!(
                 text,
-                "- {name}: {told}; {took:.0} s, and {settled:.1} s until nothing was left.{}",
-                outcome.uncounted()
+                "- {name}: {told}; {took:.0} s, and {settled:.1} s until nothing was left."
             )?;
         }
         if let Some(why) = &outcome.skipped {
@@ -195,9 +166,14 @@ fn machine() -> String {
         "attackers give way, as far as the scheduler has them do so: SCHED_FIFO for honest clients \
          needs the superuser and `chrt`"
     };
+    let awake = if super::cores::are_awake() {
+        "no core sleeps (SCHED_IDLE keeps it busy)"
+    } else {
+        "cores may sleep, which takes two of them and `chrt` to prevent"
+    };
     format!(
         "{model}, {cores} cores, Linux {}; the server on the first core, attackers and honest \
-         clients on the second, where {order}",
+         clients on the second, where {order}; {awake}",
         release.trim()
     )
 }

@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cores::{self, Urgency};
-use super::gaps::Gaps;
 use super::honest::{self, Honest};
 use super::options::Options;
 use super::server::{Heap, Server, descriptors};
@@ -44,11 +43,6 @@ pub(crate) struct Sample {
     pub(crate) settled: Duration,
     /// How much of a core other programs used.
     pub(crate) disturbance: f64,
-    /// The same of all of them, those that a machine without time delayed too.
-    pub(crate) p99_of_all: Option<(f64, f64)>,
-    /// The part of the honest messages that are not in the p99, as a core was away meanwhile: of
-    /// quiet times, and under attack.
-    pub(crate) uncounted: (f64, f64),
     /// Messages of honest clients.
     pub(crate) honest: u64,
     /// How much of its size the attack has done.
@@ -75,7 +69,6 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     }
     // a core of its own has no use for more; without, two loops meet each other
     arguments.extend(["--threads", if is_measured { "1" } else { "2" }]);
-    let gaps = Gaps::watch(is_measured);
     let mut server = Server::start(&arguments, is_measured)?;
     let honest = Honest::start(server.address, is_measured)?;
     let address = server.address;
@@ -110,20 +103,11 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
 
     // the log writes what it hid when the second is over
     let log_lines = server.log_lines() - lines_before;
-    let mut times = honest.latencies(first.0, first.1);
-    times.extend(honest.latencies(second.0, second.1));
-    let (quiet, attacked) = (times, honest.latencies(begun, ended));
-    let calm = |times: &[(Instant, Duration)]| {
-        let calm = times.iter().filter(|&&(at, latency)| !gaps.disturbed(at, latency));
-        let calm: Vec<_> = calm.copied().collect();
-        let uncounted = 1.0 - calm.len() as f64 / times.len().max(1) as f64;
-        (p99(&calm), uncounted)
-    };
-    let of_all = (p99(&quiet), p99(&attacked));
-    let ((quiet, uncounted), (attacked, uncounted_then)) = (calm(&quiet), calm(&attacked));
+    let mut quiet = honest.latencies(first.0, first.1);
+    quiet.extend(honest.latencies(second.0, second.1));
+    let attacked = honest.latencies(begun, ended);
     let sample = Sample {
-        p99: is_measured.then_some((quiet, attacked)),
-        p99_of_all: is_measured.then_some(of_all),
+        p99: is_measured.then(|| (p99(quiet), p99(attacked))),
         heap_before: before.live,
         heap_peak: peak,
         heap_after: after.live,
@@ -134,7 +118,6 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
         took: ended - begun,
         settled,
         disturbance: usage.share(),
-        uncounted: (uncounted, uncounted_then),
         honest: 0,
         done,
         told,
@@ -244,8 +227,7 @@ fn watched<T>(pid: u32, run: impl FnOnce() -> T) -> (T, usize) {
 }
 
 /// The latency in µs that 99 in 100 did not exceed.
-fn p99(times: &[(Instant, Duration)]) -> f64 {
-    let mut latencies: Vec<_> = times.iter().map(|&(_, latency)| latency).collect();
+fn p99(mut latencies: Vec<Duration>) -> f64 {
     latencies.sort_unstable();
     let rank = (latencies.len() * 99).div_ceil(100).max(1);
     latencies.get(rank - 1).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
@@ -306,11 +288,6 @@ impl fmt::Display for Sample {
             self.took.as_secs_f64(),
             self.settled.as_secs_f64()
         )?;
-        let (quiet, attacked) = self.uncounted;
-        if quiet + attacked > 0.0 {
-            let (quiet, attacked) = (100.0 * quiet, 100.0 * attacked);
-            write!(f, "; {quiet:.0} % and {attacked:.0} % of the messages uncounted")?;
-        }
         if self.disturbance > 0.1 {
             write!(
                 f,
