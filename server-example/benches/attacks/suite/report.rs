@@ -45,14 +45,14 @@ impl Outcome {
             let why = if self.skipped.is_some() { "skipped" } else { "failed" };
             return writeln!(text, "| {why} | | | | | |");
         }
-        let median = |value: fn(&Sample) -> f64| {
-            self.median(|sample| Some(value(sample))).unwrap_or(f64::NAN)
+        let median = |value: &dyn Fn(&Sample) -> f64| {
+            whole(self.median(|sample| Some(value(sample))).unwrap_or(f64::NAN))
         };
         let quiet = self.median(|sample| sample.p99.map(|(quiet, _)| quiet));
         let attacked = self.median(|sample| sample.p99.map(|(_, attacked)| attacked));
         // of the ratios, and not of the times: what else the machine does changes between rounds
         let ratio = self.median(|sample| sample.p99.map(|(quiet, attacked)| attacked / quiet));
-        let shown = |time: Option<f64>| time.map_or("–".to_owned(), |time| format!("{time:.0}"));
+        let shown = |time: Option<f64>| time.map_or("–".to_owned(), whole);
         let ratio = ratio.map_or("–".to_owned(), |ratio| match ratio <= GOAL {
             true => format!("{ratio:.2} ×"),
             false => format!("**{ratio:.2} ×**"),
@@ -60,9 +60,7 @@ impl Outcome {
         let is_disturbed = self.samples.iter().any(|sample| sample.disturbance > DISTURBED);
         let mark = if is_disturbed { "\\*" } else { "" };
         write!(text, "| {} µs | {} µs | {ratio}{mark} ", shown(quiet), shown(attacked))?;
-        let heap = |value: fn(&Sample) -> u64| {
-            kibibytes(self.median(|sample| Some(value(sample) as f64)).unwrap_or(f64::NAN))
-        };
+        let heap = |value: fn(&Sample) -> u64| median(&|sample| value(sample) as f64 / 1024.0);
         write!(
             text,
             "| {} → {} → {} KiB ",
@@ -72,17 +70,17 @@ impl Outcome {
         )?;
         writeln!(
             text,
-            "| {:.0} → {:.0} → {:.0} | {:.0} |",
-            median(|sample| sample.descriptors_before as f64),
-            median(|sample| sample.descriptors_peak as f64),
-            median(|sample| sample.descriptors_after as f64),
-            median(|sample| sample.log_lines as f64)
+            "| {} → {} → {} | {} |",
+            median(&|sample| sample.descriptors_before as f64),
+            median(&|sample| sample.descriptors_peak as f64),
+            median(&|sample| sample.descriptors_after as f64),
+            median(&|sample| sample.log_lines as f64)
         )
     }
 }
 
-fn kibibytes(bytes: f64) -> String {
-    super::stage::grouped((bytes / 1024.0).round() as usize)
+fn whole(number: f64) -> String {
+    super::stage::grouped(number.round() as usize)
 }
 
 /// All that is known, as a table and what is to be said of it.
