@@ -53,7 +53,7 @@ pub(crate) fn main() -> ExitCode {
 /// Every attack that was asked for, so many rounds. Whether the server did all that is right.
 fn attack(options: &Options) -> Result<bool, String> {
     raise_descriptors()?;
-    let awake = options.is_measured.then(|| {
+    let _awake = options.is_measured.then(|| {
         cores::leave_the_first();
         Awake::keep()
     });
@@ -80,7 +80,7 @@ fn attack(options: &Options) -> Result<bool, String> {
         }
         outcomes.push(outcome);
     }
-    if awake.is_some() {
+    if options.is_measured {
         let table = report::table(&outcomes, options);
         print!("{table}");
         if let Some(path) = &options.markdown {
