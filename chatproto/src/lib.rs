@@ -114,8 +114,8 @@ pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
     AccountChange, Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event,
-    Forgotten, HistoryOrder, Hub, HubBuilder, Left, Now, Outgoing, Output, Page, Place, Role,
-    Selection, Token,
+    Forgotten, HistoryOrder, Hub, HubBuilder, Left, MailboxBound, Now, Outgoing, Output, Page,
+    Place, Role, Selection, Token,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

@@ -15,12 +15,13 @@ pub const PORT: u16 = 65432;
 /// two levels; the rest is room for keys that are ignored.
 pub const MAX_DEPTH: u32 = 32;
 
-/// A token bucket: how many messages one connection may send. See [`Limits::rate`].
+/// A token bucket: how much one connection may send. It counts messages in [`Limits::rate`], bytes in
+/// [`Limits::rate_bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Messages a second that one connection may send in the long run.
+    /// Messages, or bytes, a second that one connection may send in the long run.
     pub per_second: u32,
-    /// Messages that it may send at once after it was quiet.
+    /// Messages, or bytes, that it may send at once after it was quiet.
     pub burst: u32,
 }
 
@@ -75,6 +76,11 @@ pub struct Limits {
     /// an eighth of what may be sent at once is read after those who have not. `None` is unlimited.
     /// Default 100 a second, 200 at once.
     pub rate: Option<Rate>,
+    /// How many bytes of messages one connection may send; past it its reads pause and nothing is
+    /// lost. One message of up to [`Limits::frame`] always passes, and is charged afterwards. `None`
+    /// is unlimited. Default 192 KiB a second, 512 KiB at once: three of the longest messages a
+    /// second, and far more than anybody types.
+    pub rate_bytes: Option<Rate>,
     /// Schema errors of one connection within a minute, the last of which ends it (B8); a command
     /// without the role for it counts as one. Default 20: enough for somebody who tries things out
     /// by hand.
@@ -160,6 +166,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             rate: Some(Rate { per_second: 100, burst: 200 }),
+            rate_bytes: Some(Rate { per_second: 192 * 1024, burst: 512 * 1024 }),
             errors: 20,
             rooms: 100,
             connections: usize::MAX,

@@ -5,7 +5,7 @@ mod common;
 
 use chatproto::{
     AccountPolicy, Act, Completion, ConnId, Effect, Event, Forgotten, Granted, HistoryOrder, Hub,
-    Left, Limits, Message, Page, PeerKind, Place, Role, Token, UserName,
+    Left, Limits, MailboxBound, Message, Page, PeerKind, Place, Role, Token, UserName,
 };
 
 use common::{HOME, House, Mail};
@@ -79,7 +79,8 @@ fn come_back(house: &mut House, name: &str, kind: PeerKind) -> (ConnId, Token) {
     house.forget();
     let effects = std::iter::from_fn(|| house.out.next_effect());
     let asked: Vec<_> = effects.filter(|e| matches!(e, Effect::History { .. })).collect();
-    let [Effect::History { token, order: HistoryOrder::Collect { account: asked } }] = &asked[..]
+    let [Effect::History { token, order: HistoryOrder::Collect { account: asked, .. } }] =
+        &asked[..]
     else {
         panic!("{asked:?}")
     };
@@ -427,7 +428,7 @@ fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
     let alice = owner(&mut house, "alice", PeerKind::Stream);
     house.send(alice, "bob", "are you there?");
     let (token, order) = order(&mut house);
-    let HistoryOrder::Leave { account, conversation, id: 7, object } = order else { panic!() };
+    let HistoryOrder::Leave { account, conversation, id: 7, object, .. } = order else { panic!() };
     assert_eq!((account.as_str(), conversation.key()), ("bob", "alice\tbob"));
     assert_eq!(object, Message::new("alice", "127.0.0.1", "bob", "are you there?").to_json());
     assert!(house.mail().0.is_empty());
@@ -435,7 +436,7 @@ fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
         (Ok(Left::Waiting), "bob is not connected, and will get it on logging in."),
         (Ok(Left::NoAccount), "❌ User \"bob\" not found. Send /list to see who is connected."),
         (
-            Ok(Left::Full(100)),
+            Ok(Left::Full(MailboxBound::Messages(100))),
             "❌ Not delivered: bob is not connected, and 100 messages wait already.",
         ),
         (

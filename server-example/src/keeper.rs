@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use chatproto::history::{Batch, Entry, Inbox, Reply};
 use chatproto::{
-    Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, Page, Place,
-    Selection, UserName,
+    Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, MailboxBound, Page,
+    Place, Selection, UserName,
 };
 use tracing::{error, info};
 
@@ -272,11 +272,11 @@ impl Keeper {
                 };
                 left.push((Completion::Forgotten(conversation, id, outcome), reply));
             }
-            HistoryOrder::Leave { account, conversation, id, object } => {
+            HistoryOrder::Leave { account, conversation, id, object, .. } => {
                 let outcome = self.leave(&account, &conversation, id, &object, left);
                 left.push((Completion::Left(account, outcome), reply));
             }
-            HistoryOrder::Collect { account } => {
+            HistoryOrder::Collect { account, .. } => {
                 reply.send(Completion::Collected(self.collect(&account)));
             }
             // dropped: the user is told that the command failed
@@ -303,7 +303,7 @@ impl Keeper {
         let is_same = |(completion, _): &&(Completion, Reply)| matches!(completion, Completion::Left(other, Ok(Left::Waiting)) if other == account);
         let waiting = self.reader.waiting(name).map_err(|error| reason(&error))?;
         if waiting + left.iter().filter(is_same).count() >= MAILBOX {
-            return Ok(Left::Full(MAILBOX));
+            return Ok(Left::Full(MailboxBound::Messages(MAILBOX)));
         }
         self.writer().append(id, conversation.key(), store::now_ms(), object);
         self.writer().leave(name, id);

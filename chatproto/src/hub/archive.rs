@@ -128,6 +128,8 @@ pub enum HistoryOrder {
     Leave {
         /// For whom.
         account: UserName,
+        /// The sender, who is logged in.
+        from: UserName,
         /// Where it is said.
         conversation: Conversation,
         /// Its number.
@@ -135,11 +137,16 @@ pub enum HistoryOrder {
         /// The object, without a line feed.
         object: String,
     },
-    /// Hand over what was kept for a user, who has logged in. Answered by
-    /// [`Completion::Collected`](crate::Completion::Collected).
+    /// Read the next messages of a user's mailbox, in order, and remove those that were handed over.
+    /// Answered by [`Completion::Collected`](crate::Completion::Collected); an empty page means that
+    /// the mailbox is empty.
     Collect {
-        /// Who.
+        /// The mailbox's owner, who has logged in.
         account: UserName,
+        /// Messages up to this number were handed over, and are removed first; 0 at the beginning.
+        handed_over: u64,
+        /// At most this many bytes of objects, but at least one message if there is any.
+        most_bytes: usize,
     },
 }
 
@@ -174,8 +181,39 @@ pub enum Left {
     Waiting,
     /// There is no account of that name.
     NoAccount,
-    /// So many messages wait for the user already, which is the most.
-    Full(usize),
+    /// A bound of the mailbox is reached.
+    Full(MailboxBound),
+}
+
+/// A bound of the mailboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MailboxBound {
+    /// This many messages wait for the user, which is the most.
+    Messages(usize),
+    /// The messages that wait for the user take the most bytes that they may.
+    Bytes(usize),
+    /// The sender's messages, in all mailboxes together, take the most bytes that they may.
+    Sender(usize),
+    /// All mailboxes together take the most bytes that they may.
+    Total,
+}
+
+impl fmt::Display for MailboxBound {
+    /// What the sender is told after "NAME is not connected, and".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kib = |bytes: usize| bytes.div_ceil(1024);
+        match self {
+            MailboxBound::Messages(most) => write!(f, "{most} messages wait already."),
+            MailboxBound::Bytes(most) => {
+                write!(f, "{} KiB of messages wait already.", kib(*most))
+            }
+            MailboxBound::Sender(most) => {
+                write!(f, "{} KiB of your messages wait in mailboxes already.", kib(*most))
+            }
+            MailboxBound::Total => f.write_str("the server's mailboxes are full."),
+        }
+    }
 }
 
 /// What the hub knows of the history.

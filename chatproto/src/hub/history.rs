@@ -126,7 +126,8 @@ impl Call<'_> {
         if let Some(session) = self.hub.users.get_mut(self.conn) {
             session.extras_mut().last_id = id;
         }
-        self.order(HistoryOrder::Leave { account, conversation, id, object });
+        let from = self.user_name();
+        self.order(HistoryOrder::Leave { account, from, conversation, id, object });
     }
 
     /// Asks the history something; the connection waits for the answer.
@@ -242,9 +243,9 @@ impl Call<'_> {
                 format!("{account} is not connected, and will get it on logging in.")
             }
             Ok(Left::NoAccount) => no_user(account.as_str()),
-            Ok(Left::Full(most)) => format!(
-                "❌ Not delivered: {account} is not connected, and {most} messages wait already."
-            ),
+            Ok(Left::Full(bound)) => {
+                format!("❌ Not delivered: {account} is not connected, and {bound}")
+            }
             Err(reason) => {
                 format!(
                     "❌ Not delivered: {account} is not connected, and it cannot wait: {reason}"

@@ -184,8 +184,9 @@ impl Hub {
         }
         out.events.push(Event::LoggedIn { conn, address, name: name.clone() });
         if self.archive.is_some() {
-            let account = name.clone();
-            Call { hub: self, conn, now, out }.order(HistoryOrder::Collect { account });
+            let (account, most_bytes) = (name.clone(), self.limits.queue_bytes / 4);
+            let order = HistoryOrder::Collect { account, handed_over: 0, most_bytes };
+            Call { hub: self, conn, now, out }.order(order);
         }
     }
 

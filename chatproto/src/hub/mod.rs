@@ -64,7 +64,9 @@ use crate::name::UserName;
 use crate::spare::GiveBack;
 
 pub(crate) use archive::Record;
-pub use archive::{Conversation, Forgotten, HistoryOrder, Left, Page, Place, Selection};
+pub use archive::{
+    Conversation, Forgotten, HistoryOrder, Left, MailboxBound, Page, Place, Selection,
+};
 pub use builder::HubBuilder;
 pub use control::{Ban, BanTarget};
 pub use event::{Act, Departure, Event};
