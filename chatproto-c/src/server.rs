@@ -258,6 +258,8 @@ fn limits(options: &chatproto_server_options) -> Limits {
             Some(Rate { per_second, burst })
         }
     };
+    // without a rate nothing of what a client sends is limited
+    limits.rate_bytes = limits.rate.and(limits.rate_bytes);
     limits
 }
 

@@ -31,6 +31,8 @@ fn main() -> Result<(), DecodeError> {
         match outgoing {
             Outgoing::Object(bytes) => print!("to {who}: {}", String::from_utf8_lossy(bytes)),
             Outgoing::Close => println!("close {who}"),
+            // long answers, which are produced by `Hub::handle_writable`: here are too few users
+            _ => {}
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! Encoded bytes on their way out: shared by the outboxes that have to keep them, counted once, and
-//! their buffers used again.
+//! Encoded bytes on their way out: shared by the outboxes that queue them, counted once, and their
+//! buffers used again.
 
 use std::sync::PoisonError;
 
@@ -27,8 +27,14 @@ impl Budget {
     const SPARE_MOST: usize = 16;
     const SPARE_BYTES: usize = 1024 * 1024;
 
+    /// Bytes of heap that outboxes own, or that are on their way to one.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Counts `now` bytes where `before` were counted until now.
+    pub(crate) fn recount(&self, before: usize, now: usize) {
+        self.used.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
     }
 
     /// An empty buffer, if possible one that was used before: fresh memory costs a page fault for
@@ -64,32 +70,43 @@ impl Budget {
     }
 }
 
-/// Encoded objects that several outboxes may share. Its memory counts from the moment that an
-/// outbox has to keep it, once however many do.
+/// Encoded objects that several outboxes may share. Its memory counts as long as it exists, once
+/// however many outboxes share it.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) budget: Arc<Budget>,
-    charged: AtomicUsize,
+    charged: usize,
 }
 
 impl Chunk {
     pub(crate) fn new(bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
-        Chunk { bytes, budget: Arc::clone(budget), charged: AtomicUsize::new(0) }
+        let mut chunk = Chunk::uncounted(bytes, budget);
+        chunk.recount();
+        chunk
     }
 
-    /// Counts its memory from now on, and again whenever that has changed.
-    pub(crate) fn charge(&self) {
+    /// The final message of a connection, which is outside the budget: it must be possible to say that
+    /// the budget is used up.
+    pub(crate) fn uncounted(bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
+        Chunk { bytes, budget: Arc::clone(budget), charged: 0 }
+    }
+
+    /// Appends bytes, and counts what that takes.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.recount();
+    }
+
+    fn recount(&mut self) {
         let now = self.bytes.capacity();
-        let before = self.charged.swap(now, Ordering::Relaxed);
-        // two outboxes may charge at the same time: each adds what it saw missing
-        self.budget.used.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+        self.budget.recount(std::mem::replace(&mut self.charged, now), now);
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.charged.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.budget.recount(self.charged, 0);
         self.budget.take_back(std::mem::take(&mut self.bytes));
     }
 }

@@ -56,56 +56,143 @@ impl Segment {
 struct Queue {
     first: Option<Segment>,
     /// Boxed, as most connections have none: this is part of what an idle one costs.
-    #[allow(clippy::box_collection, reason = "8 bytes instead of 32")]
-    rest: Option<Box<VecDeque<Segment>>>,
+    rest: Option<Box<Rest>>,
+}
+
+/// The other elements of a queue, whose own memory counts too.
+#[derive(Debug)]
+struct Rest {
+    segments: VecDeque<Segment>,
+    budget: Arc<Budget>,
+    charged: usize,
+}
+
+impl Rest {
+    fn new(budget: &Arc<Budget>) -> Box<Self> {
+        Box::new(Rest { segments: VecDeque::new(), budget: Arc::clone(budget), charged: 0 })
+    }
+
+    fn recount(&mut self) {
+        let now = size_of::<Rest>() + self.segments.capacity() * size_of::<Segment>();
+        if now != self.charged {
+            self.budget.recount(std::mem::replace(&mut self.charged, now), now);
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.budget.recount(self.charged, 0);
+    }
 }
 
 impl Queue {
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
     fn push_back(&mut self, segment: Segment) {
         if self.first.is_none() {
             self.first = Some(segment);
         } else {
-            self.rest.get_or_insert_default().push_back(segment);
+            let rest = self.rest.get_or_insert_with(|| Rest::new(&segment.chunk.budget));
+            rest.segments.push_back(segment);
+            rest.recount();
         }
     }
 
     fn push_front(&mut self, segment: Segment) {
         if let Some(second) = self.first.replace(segment) {
-            self.rest.get_or_insert_default().push_front(second);
+            let rest = self.rest.get_or_insert_with(|| Rest::new(&second.chunk.budget));
+            rest.segments.push_front(second);
+            rest.recount();
         }
     }
 
     fn pop_front(&mut self) -> Option<Segment> {
         let front = self.first.take();
         if let Some(rest) = &mut self.rest {
-            self.first = rest.pop_front();
+            self.first = rest.segments.pop_front();
             self.forget_empty_rest();
         }
         front
     }
 
     fn pop_back(&mut self) -> Option<Segment> {
-        let back = self.rest.as_mut().and_then(|rest| rest.pop_back());
+        let back = self.rest.as_mut().and_then(|rest| rest.segments.pop_back());
         self.forget_empty_rest();
         back.or_else(|| self.first.take())
     }
 
     fn forget_empty_rest(&mut self) {
-        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+        if self.rest.as_ref().is_some_and(|rest| rest.segments.is_empty()) {
             self.rest = None;
         }
     }
 
     fn back_mut(&mut self) -> Option<&mut Segment> {
-        self.rest.as_mut().and_then(|rest| rest.back_mut()).or(self.first.as_mut())
+        let rest = self.rest.as_mut().and_then(|rest| rest.segments.back_mut());
+        rest.or(self.first.as_mut())
     }
 
     fn iter(&self) -> impl Iterator<Item = &Segment> {
-        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| &rest.segments))
     }
 
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
-        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| rest.iter_mut()))
+        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| &mut rest.segments))
+    }
+
+    /// Adds a range of a chunk; one that continues the last range becomes part of it, if it may.
+    fn append(&mut self, chunk: &Arc<Chunk>, (start, end): (u32, u32), may_join: bool) {
+        match self.back_mut() {
+            Some(back) if may_join && back.end == start && Arc::ptr_eq(&back.chunk, chunk) => {
+                back.end = end;
+                back.objects += 1;
+            }
+            _ => self.push_back(Segment { chunk: Arc::clone(chunk), start, end, objects: 1 }),
+        }
+    }
+
+    /// The last segment will stay for a while: it shares its chunk only if that is worth it, and small
+    /// ones are gathered, if they may.
+    fn keep_back(&mut self, may_join: bool) {
+        let Some(mut back) = self.pop_back() else { return };
+        if is_small_part(&back)
+            && may_join
+            && let Some(before) = self.back_mut()
+            && let Some(chunk) = Arc::get_mut(&mut before.chunk)
+            && before.end as usize == chunk.bytes.len()
+            // what was written or dropped of it is freed in time
+            && before.start <= before.end / 2
+        {
+            chunk.extend(back.bytes());
+            before.end += back.len() as u32;
+            before.objects += back.objects;
+            return;
+        }
+        keep(&mut back);
+        self.push_back(back);
+    }
+}
+
+/// A long answer that is being produced (see `hub::long`). Its next objects go in front of all that was
+/// queued after it began, so that nothing else appears inside of it.
+#[derive(Debug)]
+struct Open {
+    behind: Queue,
+    bytes: usize,
+    objects: usize,
+    /// Objects of the answer at the end of the outbox's queue.
+    parts: usize,
+    /// Bytes that the hub holds for the rest of the answer. They count as queued.
+    held: usize,
+    budget: Arc<Budget>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.budget.recount(self.held, 0);
     }
 }
 
@@ -122,9 +209,12 @@ pub(crate) enum Writable<'a> {
 /// See the [module's documentation](self).
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    /// What may be written, and its bytes and objects.
     queue: Queue,
     bytes: usize,
     objects: usize,
+    /// Boxed, as most connections have none.
+    open: Option<Box<Open>>,
     kind: PeerKind,
     /// The socket refused bytes and has not taken any since.
     refused: bool,
@@ -136,6 +226,8 @@ pub(crate) struct Outbox {
     overflown: bool,
     /// Nothing more is queued: the peer does not read any more.
     dead: bool,
+    /// A long answer was dropped before it was complete: the hub is to stop producing it.
+    has_cancelled: bool,
     /// A notice was written to a one-read peer, and no message since: with a pace that drops a
     /// message between any two notices there would be nothing but notices.
     owes_message: bool,
@@ -151,12 +243,14 @@ impl Outbox {
             queue: Queue::default(),
             bytes: 0,
             objects: 0,
+            open: None,
             kind: PeerKind::OneRead,
             refused: false,
             partial: false,
             notice: false,
             overflown: false,
             dead: false,
+            has_cancelled: false,
             owes_message: false,
             missed: 0,
             next_write: None,
@@ -167,8 +261,9 @@ impl Outbox {
         self.kind = kind;
     }
 
+    /// Whether nothing is queued, and nothing more of a long answer is to come.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.first.is_none()
+        self.queue.is_empty() && self.open.is_none()
     }
 
     pub(crate) fn is_refused(&self) -> bool {
@@ -188,8 +283,8 @@ impl Outbox {
     pub(crate) fn is_pressing(&self, limits: &Limits) -> bool {
         !self.is_held_up()
             && !self.overflown
-            && (self.bytes > limits.queue_bytes / PRESSING
-                || self.objects > limits.queue_messages / PRESSING)
+            && (self.len() > limits.queue_bytes / PRESSING
+                || self.objects() > limits.queue_messages / PRESSING)
     }
 
     /// Whether what is queued waits for the peer: for its socket, or for its pace.
@@ -206,11 +301,78 @@ impl Outbox {
     pub(crate) fn die(&mut self) {
         (self.dead, self.refused, self.partial, self.notice) = (true, false, false, false);
         (self.queue, self.bytes, self.objects, self.missed) = (Queue::default(), 0, 0, 0);
+        self.has_cancelled |= self.open.take().is_some();
     }
 
     /// Bytes that are queued.
     pub(crate) fn len(&self) -> usize {
-        self.bytes
+        self.bytes + self.open.as_ref().map_or(0, |open| open.bytes + open.held)
+    }
+
+    /// Objects that are queued.
+    fn objects(&self) -> usize {
+        self.objects + self.open.as_ref().map_or(0, |open| open.objects)
+    }
+
+    /// A long answer begins: what is queued from here on waits until it is complete.
+    pub(crate) fn begin_answer(&mut self, budget: &Arc<Budget>) {
+        if self.dead || self.overflown {
+            self.has_cancelled = true;
+            return;
+        }
+        debug_assert!(self.open.is_none(), "a connection has one long answer at a time");
+        let (behind, budget) = (Queue::default(), Arc::clone(budget));
+        let open = Open { behind, bytes: 0, objects: 0, parts: 0, held: 0, budget };
+        self.open = Some(Box::new(open));
+    }
+
+    /// Whether the next objects of a long answer can be written as soon as they are produced.
+    pub(crate) fn wants_part(&self) -> bool {
+        self.open.is_some() && self.queue.is_empty() && !self.refused
+    }
+
+    /// Counts what the hub holds for the rest of the long answer.
+    pub(crate) fn set_held(&mut self, held: usize) {
+        if let Some(open) = &mut self.open {
+            open.budget.recount(std::mem::replace(&mut open.held, held), held);
+        }
+    }
+
+    /// The long answer is complete, or ends here because the connection does.
+    pub(crate) fn end_answer(&mut self) {
+        let Some(mut open) = self.open.take() else { return };
+        self.bytes += open.bytes;
+        self.objects += open.objects;
+        if self.queue.is_empty() {
+            self.queue = std::mem::take(&mut open.behind);
+        }
+        while let Some(segment) = open.behind.pop_front() {
+            self.queue.push_back(segment);
+        }
+    }
+
+    /// Whether something can be given up: more than an object that was begun.
+    pub(crate) fn has_more_than_front(&self) -> bool {
+        self.objects > usize::from(self.is_front_fixed()) || self.open.is_some()
+    }
+
+    /// Whether nothing is left but an object that was begun, and nothing more is queued.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.overflown && !self.queue.is_empty() && !self.has_more_than_front()
+    }
+
+    /// Drops what was not yet produced of a long answer, and counts it as one message.
+    fn cancel_answer(&mut self) {
+        if self.open.is_some() {
+            self.end_answer();
+            self.missed += 1;
+            self.has_cancelled = true;
+        }
+    }
+
+    /// Whether a long answer was dropped since this was last asked.
+    pub(crate) fn take_cancelled(&mut self) -> bool {
+        std::mem::take(&mut self.has_cancelled)
     }
 
     /// How many messages were not queued, or dropped, since this was last taken.
@@ -222,7 +384,7 @@ impl Outbox {
     pub(crate) fn push(
         &mut self,
         chunk: &Arc<Chunk>,
-        (start, end): (u32, u32),
+        range: (u32, u32),
         limits: &Limits,
         policy: SlowReader,
     ) {
@@ -233,28 +395,48 @@ impl Outbox {
             self.missed += 1;
             return;
         }
-        self.bytes += (end - start) as usize;
-        self.objects += 1;
-        match self.queue.back_mut() {
-            Some(back)
-                if self.kind == PeerKind::Stream
-                    && back.end == start
-                    && Arc::ptr_eq(&back.chunk, chunk) =>
-            {
-                back.end = end;
-                back.objects += 1;
-            }
-            _ => {
-                let chunk = Arc::clone(chunk);
-                self.queue.push_back(Segment { chunk, start, end, objects: 1 });
-            }
+        let may_join = self.kind == PeerKind::Stream;
+        if let Some(open) = &mut self.open {
+            open.bytes += (range.1 - range.0) as usize;
+            open.objects += 1;
+            open.behind.append(chunk, range, may_join);
+            open.behind.keep_back(may_join);
+            return self.enforce_if_held_up(limits, policy);
         }
+        self.add(chunk, range);
+        self.enforce_if_held_up(limits, policy);
+    }
+
+    /// Queues an object of the long answer, in front of what was queued since it began.
+    pub(crate) fn push_part(
+        &mut self,
+        chunk: &Arc<Chunk>,
+        range: (u32, u32),
+        limits: &Limits,
+        policy: SlowReader,
+    ) {
+        // (one that was cancelled a moment ago is counted already)
+        let Some(open) = &mut self.open else { return };
+        open.parts += 1;
+        self.add(chunk, range);
+        self.enforce_if_held_up(limits, policy);
+    }
+
+    fn add(&mut self, chunk: &Arc<Chunk>, range: (u32, u32)) {
+        let may_join = self.kind == PeerKind::Stream;
+        self.bytes += (range.1 - range.0) as usize;
+        self.objects += 1;
+        self.queue.append(chunk, range, may_join);
         // what waits for its time is queued as well as what the socket refused
+        if self.refused || (self.kind == PeerKind::OneRead && self.objects > 1) {
+            self.queue.keep_back(may_join);
+        }
+    }
+
+    fn enforce_if_held_up(&mut self, limits: &Limits, policy: SlowReader) {
         if self.refused {
-            self.keep_back();
             self.enforce(limits, policy);
-        } else if self.kind == PeerKind::OneRead && self.objects > 1 {
-            self.keep_back();
+        } else if self.kind == PeerKind::OneRead && self.objects() > 1 {
             // it may read as fast as it can: the pace is ours, so it is not too slow
             self.enforce(limits, SlowReader::DropOldest);
         }
@@ -265,7 +447,7 @@ impl Outbox {
         let end = bytes.len() as u32;
         self.bytes += bytes.len();
         self.objects += 1;
-        let chunk = Arc::new(Chunk::new(bytes, budget));
+        let chunk = Arc::new(Chunk::uncounted(bytes, budget));
         self.queue.push_back(Segment { chunk, start: 0, end, objects: 1 });
     }
 
@@ -282,10 +464,19 @@ impl Outbox {
         Writable::Nothing
     }
 
-    /// Fills in the slices of a [`Writable::Many`], from the front; returns how many there are.
-    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let segments = self.queue.iter().zip(slices);
-        segments.map(|(segment, slice)| *slice = IoSlice::new(segment.bytes())).count()
+    /// Fills in the slices of a [`Writable::Many`], from the front and of at most `most` bytes, as far
+    /// as whole segments go; returns how many there are, at least one.
+    pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>], mut most: usize) -> usize {
+        let mut count = 0;
+        for (segment, slice) in self.queue.iter().zip(slices) {
+            if segment.len() > most && count > 0 {
+                break;
+            }
+            *slice = IoSlice::new(segment.bytes());
+            most = most.saturating_sub(segment.len());
+            count += 1;
+        }
+        count
     }
 
     /// Whether a write may have one object at most: for a one-read peer, or because a notice is to
@@ -296,7 +487,7 @@ impl Outbox {
 
     /// When there will be something to write that there is not now: the pace of a one-read peer.
     pub(crate) fn next_write(&self) -> Option<Instant> {
-        self.next_write.filter(|_| self.takes_one_object() && !self.is_empty())
+        self.next_write.filter(|_| self.takes_one_object() && !self.queue.is_empty())
     }
 
     /// The socket took `count` bytes of what [`Outbox::writable`] gave.
@@ -324,6 +515,9 @@ impl Outbox {
                 self.objects -= whole;
                 count = 0;
             }
+        }
+        if let Some(open) = &mut self.open {
+            open.parts = open.parts.min(self.objects);
         }
         if self.kind == PeerKind::OneRead && !self.partial {
             self.next_write = Some(now + limits.one_read_gap);
@@ -360,6 +554,7 @@ impl Outbox {
     /// Gives up: what is queued is dropped and counted, but for one that was begun.
     pub(crate) fn abandon(&mut self) {
         self.overflown = true;
+        self.cancel_answer();
         while self.objects > usize::from(self.is_front_fixed()) {
             self.drop_newest();
         }
@@ -374,17 +569,44 @@ impl Outbox {
 
     fn enforce(&mut self, limits: &Limits, policy: SlowReader) {
         let is_full = |outbox: &Self| {
-            outbox.bytes > limits.queue_bytes || outbox.objects > limits.queue_messages
+            outbox.len() > limits.queue_bytes || outbox.objects() > limits.queue_messages
         };
-        while is_full(self) && self.objects > usize::from(self.is_front_fixed()) {
-            match policy {
-                SlowReader::Disconnect => {
+        while is_full(self) {
+            let droppable = self.objects.saturating_sub(usize::from(self.is_front_fixed()));
+            match (policy, &self.open) {
+                (SlowReader::Disconnect, Some(_)) => {
+                    self.overflown = true;
+                    self.cancel_answer();
+                }
+                (SlowReader::Disconnect, None) if droppable > 0 => {
                     self.overflown = true;
                     self.drop_newest();
                 }
-                SlowReader::DropOldest => self.drop_oldest(),
+                (SlowReader::DropOldest, Some(open)) => {
+                    // what stood before the answer is older than the answer, which goes as a whole
+                    if droppable > open.parts {
+                        self.drop_oldest();
+                    } else {
+                        self.drop_parts();
+                        self.cancel_answer();
+                    }
+                }
+                (SlowReader::DropOldest, None) if droppable > 0 => self.drop_oldest(),
+                _ => return,
             }
         }
+    }
+
+    /// Drops the objects of the long answer that are queued, but for one that was begun. They count as
+    /// part of the answer.
+    fn drop_parts(&mut self) {
+        let missed = self.missed;
+        let parts = self.open.as_ref().map_or(0, |open| open.parts);
+        let stay = self.objects.saturating_sub(parts).max(usize::from(self.is_front_fixed()));
+        while self.objects > stay {
+            self.drop_newest();
+        }
+        self.missed = missed;
     }
 
     fn drop_newest(&mut self) {
@@ -430,28 +652,6 @@ impl Outbox {
             self.queue.push_front(fixed);
         }
     }
-
-    /// The back segment will stay for a while: shares its chunk only if that is worth it, and
-    /// small ones are gathered.
-    fn keep_back(&mut self) {
-        let Some(mut back) = self.queue.pop_back() else { return };
-        if is_small_part(&back)
-            && self.kind == PeerKind::Stream
-            && let Some(before) = self.queue.back_mut()
-            && let Some(chunk) = Arc::get_mut(&mut before.chunk)
-            && before.end as usize == chunk.bytes.len()
-            // what was written or dropped of it is freed in time
-            && before.start <= before.end / 2
-        {
-            chunk.bytes.extend_from_slice(back.bytes());
-            chunk.charge();
-            before.end += back.len() as u32;
-            before.objects += back.objects;
-            return;
-        }
-        keep(&mut back);
-        self.queue.push_back(back);
-    }
 }
 
 /// Whether a segment would hold much more memory than its own.
@@ -465,7 +665,6 @@ fn keep(segment: &mut Segment) {
         (segment.start, segment.end) = (0, bytes.len() as u32);
         segment.chunk = Arc::new(Chunk::new(bytes, &segment.chunk.budget));
     }
-    segment.chunk.charge();
 }
 
 #[cfg(test)]

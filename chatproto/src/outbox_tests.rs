@@ -64,7 +64,7 @@ impl Wire {
                 slices[0] = IoSlice::new(bytes);
                 1
             }
-            Writable::Many => self.outbox.fill(&mut slices),
+            Writable::Many => self.outbox.fill(&mut slices, usize::MAX),
         };
         let text = |slice: &IoSlice<'_>| String::from_utf8(slice.to_vec()).unwrap();
         slices[..offered].iter().map(text).collect()
@@ -498,13 +498,32 @@ fn what_was_begun_is_not_abandoned() {
 
 // the memory of all connections (B4)
 
+/// What a queue of two to five ranges takes for itself.
+const REST: usize = size_of::<Rest>() + 4 * size_of::<Segment>();
+
 #[test]
-fn nothing_is_charged_before_the_socket_refuses() {
+fn all_that_a_queue_takes_counts_whether_the_socket_refuses_it_or_not() {
     let mut wire = Wire::new(Stream, Disconnect);
     wire.push(&["a"]);
-    assert_eq!(wire.budget.used(), 0);
-    wire.refuse();
     assert_eq!(wire.budget.used(), 2);
+    wire.push(&["b"]);
+    assert_eq!(wire.budget.used(), 4 + REST);
+    wire.refuse();
+    assert_eq!(wire.budget.used(), 4 + REST);
+    wire.push(&["c"; 100]);
+    let room = wire.outbox.queue.rest.as_ref().unwrap().segments.capacity();
+    assert_eq!(wire.budget.used(), 204 + size_of::<Rest>() + room * size_of::<Segment>());
+    wire.drain();
+    assert_eq!(wire.budget.used(), 0);
+}
+
+#[test]
+fn the_final_message_of_a_connection_is_outside_the_budget() {
+    let mut wire = Wire::new(Stream, Disconnect);
+    let budget = Arc::clone(&wire.budget);
+    wire.outbox.push_last(b"goodbye\n".to_vec(), &budget);
+    wire.refuse();
+    assert_eq!(budget.used(), 0);
 }
 
 #[test]
@@ -536,7 +555,7 @@ fn a_queue_that_is_dropped_or_abandoned_gives_its_memory_back() {
     let mut wire = Wire { budget: Arc::clone(&budget), ..Wire::new(Stream, Disconnect) };
     wire.push(&["a", "b"]);
     wire.refuse();
-    assert_eq!(budget.used(), 4);
+    assert_eq!(budget.used(), 4 + REST);
     drop(wire);
     assert_eq!(budget.used(), 0);
     // what was begun stays, and not the chunk that it shared with the rest
@@ -562,7 +581,7 @@ fn a_small_part_does_not_keep_a_big_chunk() {
         wire.push_range(&chunk, ranges[2]);
         assert_eq!(Arc::strong_count(&chunk), 1, "{kind:?}");
         drop(chunk);
-        assert!(wire.budget.used() < 100, "{kind:?}: {} bytes", wire.budget.used());
+        assert!(wire.budget.used() < 100 + REST, "{kind:?}: {} bytes", wire.budget.used());
         assert_eq!(wire.drain(), "mine\nmine too\n");
     }
 }

@@ -224,6 +224,7 @@ impl ServerBuilder {
             accounts: self.accounts,
             has_history: self.history.is_some(),
             threads: self.threads,
+            quantum: reactor::QUANTUM,
             listeners,
         })
         .map_err(io("cannot make an event loop"))?;

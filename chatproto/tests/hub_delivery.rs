@@ -333,7 +333,7 @@ fn readers_of_one_kind_share_the_bytes_of_a_shout() {
         let all = house.out.actions().filter(|(conn, _)| conns.contains(conn));
         all.map(|(_, outgoing)| match outgoing {
             chatproto::Outgoing::Object(bytes) => (bytes.as_ptr(), bytes.len()),
-            chatproto::Outgoing::Close => panic!("nobody is closed"),
+            other => panic!("{other:?}"),
         })
         .collect()
     };

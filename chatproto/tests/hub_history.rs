@@ -3,9 +3,12 @@
 
 mod common;
 
+use std::collections::VecDeque;
+
 use chatproto::{
-    AccountPolicy, Act, Completion, ConnId, Effect, Event, Forgotten, Granted, HistoryOrder, Hub,
-    Left, Limits, MailboxBound, Message, Page, PeerKind, Place, Role, Token, UserName,
+    AccountPolicy, Act, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten,
+    Granted, HistoryOrder, Hub, Left, Limits, MailboxBound, Message, Outgoing, Page, PeerKind,
+    Place, Role, RoomName, Token, UserName,
 };
 
 use common::{HOME, House, Mail};
@@ -461,11 +464,115 @@ fn a_message_to_an_owner_who_is_away_waits_and_is_handed_over_at_login() {
 
     let (bob, token) = come_back(&mut house, "bob", PeerKind::Stream);
     let page = Page { messages: vec![(7, object)], ..Page::default() };
-    house.complete(token, Completion::Collected(Ok(page)));
-    let messages = house.mail().messages(bob);
+    let messages = hand_over(&mut house, bob, token, page);
     assert_eq!(messages[0].msg, "1 message was sent to you while you were away:");
     assert_eq!(messages[1], Message::new("alice", "127.0.0.1", "bob", "are you there?"));
     assert_eq!(messages.len(), 2);
+}
+
+/// A page of a mailbox, which its owner takes. The next one is asked for, and this one is removed, only
+/// then; there is none.
+fn hand_over(house: &mut House, to: ConnId, token: Token, page: Page) -> Vec<Message> {
+    let last = page.messages.last().map_or(0, |(id, _)| *id);
+    house.complete(token, Completion::Collected(Ok(page)));
+    assert!(house.out.next_effect().is_none(), "nothing is removed that was not taken");
+    house.take_all(to);
+    let Some(Effect::History { token, order }) = house.out.next_effect() else { panic!() };
+    let HistoryOrder::Collect { handed_over, .. } = order else { panic!("{order:?}") };
+    assert_eq!(handed_over, last);
+    assert!(house.hub.is_waiting(to), "its input waits for the end of the mailbox");
+    house.complete(token, Completion::Collected(Ok(Page::default())));
+    assert!(!house.hub.is_waiting(to));
+    house.mail().messages(to)
+}
+
+#[test]
+fn a_mailbox_is_handed_over_page_by_page_and_later_messages_come_behind_it() {
+    let mut house = house();
+    let alice = house.stream("alice");
+    let (bob, token) = come_back(&mut house, "bob", PeerKind::Stream);
+    let object = |id: u64| Message::new("eve", "127.0.0.1", "bob", format!("{id}")).to_json();
+    let page = |ids: std::ops::RangeInclusive<u64>| Page {
+        messages: ids.map(|id| (id, object(id))).collect(),
+        ..Page::default()
+    };
+    house.send(alice, "bob", "later");
+    house.complete(token, Completion::Collected(Ok(page(1..=2))));
+    house.take_all(bob);
+    let Some(Effect::History { token, .. }) = house.out.next_effect() else { panic!() };
+    house.complete(token, Completion::Collected(Ok(page(3..=3))));
+    house.take_all(bob);
+    let Some(Effect::History { token, order }) = house.out.next_effect() else { panic!() };
+    assert!(matches!(order, HistoryOrder::Collect { handed_over: 3, .. }), "{order:?}");
+    house.complete(token, Completion::Collected(Ok(Page::default())));
+    // the outbox puts parts in front of what was delivered since the answer began
+    let texts = |parts: bool| -> Vec<String> {
+        let of_bob = house.out.actions().filter(|(conn, _)| *conn == bob);
+        let bytes = of_bob.filter_map(|(_, outgoing)| match outgoing {
+            Outgoing::Part(bytes) if parts => Some(bytes),
+            Outgoing::Object(bytes) if !parts => Some(bytes),
+            _ => None,
+        });
+        bytes.map(|bytes| Message::decode(bytes).unwrap().msg).collect()
+    };
+    assert_eq!(
+        texts(true),
+        [
+            "2 messages were sent to you while you were away:",
+            "1",
+            "2",
+            "1 more message was sent to you while you were away:",
+            "3"
+        ]
+    );
+    assert_eq!(texts(false), ["later"]);
+}
+
+#[test]
+fn what_was_not_taken_of_a_mailbox_stays_in_it() {
+    let mut house = house();
+    let (bob, token) = come_back(&mut house, "bob", PeerKind::Stream);
+    let object = Message::new("eve", "127.0.0.1", "bob", "x".repeat(30_000)).to_json();
+    let messages = vec![(1, object.clone()), (2, object.clone()), (3, object)];
+    house.complete(token, Completion::Collected(Ok(Page { messages, ..Page::default() })));
+    assert!(house.hub.handle_writable(bob, house.now, &mut house.out));
+    house.hub.handle_disconnect(bob, Departure::Lost, house.now, &mut house.out);
+    let left = std::iter::from_fn(|| house.out.next_effect());
+    assert!(left.into_iter().all(|effect| !matches!(effect, Effect::History { .. })));
+}
+
+#[test]
+fn few_pages_are_read_at_a_time_and_the_others_in_order() {
+    let mut house = house();
+    let members: Vec<_> = (0..20).map(|k| member(&mut house, &format!("m{k}"))).collect();
+    for &conn in &members {
+        house.send(conn, "/history", "#tea");
+    }
+    let mut reading = VecDeque::new();
+    let mut served = Vec::new();
+    loop {
+        while let Some(Effect::History { token, .. }) = house.out.next_effect() {
+            reading.push_back(token);
+        }
+        assert!(reading.len() <= 8, "{} at a time", reading.len());
+        let Some(token) = reading.pop_front() else { break };
+        served.push(token.conn());
+        // one of those that wait is gone when it is its turn
+        if served.len() == 1 {
+            house.hub.handle_disconnect(members[10], Departure::Lost, house.now, &mut house.out);
+        }
+        let at = Conversation::room(&RoomName::new("#tea").unwrap());
+        // an order that fails makes room as well
+        house.complete(
+            token,
+            match served.len() % 2 {
+                0 => Completion::Failed,
+                _ => Completion::Replayed(at, Ok(Page::default())),
+            },
+        );
+    }
+    let expected: Vec<_> = members.iter().copied().filter(|conn| *conn != members[10]).collect();
+    assert_eq!(served, expected);
 }
 
 #[test]
@@ -477,8 +584,8 @@ fn what_waited_is_handed_over_as_far_as_its_reader_can_take_it() {
     let longest = Limits::default().one_read - 1 - message(0).to_python_json().len();
     let lengths = [(7, longest), (8, longest + 1), (9, 2_000)];
     let messages = lengths.map(|(id, length)| (id, message(length).to_json())).to_vec();
-    house.complete(token, Completion::Collected(Ok(Page { messages, ..Page::default() })));
-    let said: Vec<_> = house.mail().messages(alice).into_iter().map(|m| m.msg).collect();
+    let said = hand_over(&mut house, alice, token, Page { messages, ..Page::default() });
+    let said: Vec<_> = said.into_iter().map(|m| m.msg).collect();
     let [head, text, tail] = &said[..] else { panic!("{said:?}") };
     assert_eq!(head, "3 messages were sent to you while you were away:");
     assert_eq!(text.len(), longest);

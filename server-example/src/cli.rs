@@ -19,7 +19,7 @@ use crate::history::HistoryCommand;
 use crate::load::LoadOptions;
 use crate::tls::cert::CertOptions;
 use crate::tls::{ClientTlsOptions, TlsOptions};
-use crate::units::{Address, PerSecond, Size, Span};
+use crate::units::{Address, PerSecond, Size, SizeOrOff, Span};
 
 /// What the program was asked to do.
 #[derive(Debug, Subcommand)]
@@ -138,6 +138,12 @@ pub(crate) struct MessageOptions {
     /// time. Past it the server reads more slowly; nothing is lost
     #[arg(long, value_name = "N|off", default_value_t = default_rate())]
     pub(crate) rate: PerSecond,
+
+    /// Bytes of messages a second that one connection may send, or off; 8/3 as many at once after a quiet
+    /// time. Past it the server reads more slowly; nothing is lost, and one message of up to
+    /// --max-frame always passes. Default: 192KiB, and off with --rate off
+    #[arg(long, value_name = "SIZE|off")]
+    pub(crate) rate_bytes: Option<SizeOrOff>,
 
     /// Errors of one connection within a minute, the last of which ends the connection
     #[arg(long, value_name = "N", default_value_t = Limits::default().errors, value_parser = at_least_one())]

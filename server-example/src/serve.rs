@@ -22,6 +22,7 @@ use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
 use crate::token::AdminToken;
+use crate::units::SizeOrOff;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -133,6 +134,11 @@ impl ServeOptions {
             .rate
             .0
             .map(|per_second| Rate { per_second, burst: per_second.saturating_mul(2) });
+        limits.rate_bytes = match self.messages.rate_bytes {
+            Some(SizeOrOff(bytes)) => bytes.map(bytes_a_second).transpose()?,
+            // `--rate off` means that there is no rate limit
+            None => limits.rate.and(limits.rate_bytes),
+        };
         limits.errors = self.messages.max_errors;
         limits.connections = connections;
         limits.per_address = self.connections.max_per_address;
@@ -149,6 +155,14 @@ impl ServeOptions {
         limits.one_read_gap = self.readers.one_read_gap.0;
         Ok(limits)
     }
+}
+
+/// The rate limit of so many bytes a second.
+fn bytes_a_second(bytes: u64) -> Result<Rate, Failure> {
+    let burst = |per_second: u32| (u64::from(per_second) * 8 / 3).try_into().unwrap_or(u32::MAX);
+    u32::try_from(bytes)
+        .map(|per_second| Rate { per_second, burst: burst(per_second) })
+        .map_err(|_| Failure::Usage("--rate-bytes must be less than 4GiB, or off".to_owned()))
 }
 
 /// Raises the soft limit to the hard one, and returns what it is then.

@@ -212,7 +212,7 @@ fn install(package: &str) -> bool {
 pub(crate) fn serve(threads: usize) -> Result<(), String> {
     // the peers have no bound on how fast a connection may send
     let mut limits = Limits::default();
-    limits.rate = None;
+    (limits.rate, limits.rate_bytes) = (None, None);
     let server = Server::builder()
         .limits(limits)
         .threads(threads)

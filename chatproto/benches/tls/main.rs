@@ -304,7 +304,7 @@ fn read_byte(socket: &mut TcpStream) -> u8 {
 /// Is the server that is measured: prints its address, and ends with its standard input.
 fn serve(own: Option<(&String, &String)>) {
     let mut limits = Limits::default();
-    limits.rate = None;
+    (limits.rate, limits.rate_bytes) = (None, None);
     let mut builder = Server::builder().limits(limits).threads(1);
     if let Some((certificate, key)) = own {
         builder = builder.tls(ServerTls::from_files(certificate, key).expect("a certificate"));

@@ -7,6 +7,8 @@ use crate::handshake::PeerKind;
 use crate::name::{GUEST, SERVER, is_invisible};
 
 use super::Call;
+use super::long::{LongAnswer, Parts};
+use super::output::Range;
 use super::users::{Phase, Session};
 
 /// The address under which the server speaks.
@@ -45,6 +47,21 @@ impl Layout {
         Layout { most: 1, names: most, ..self }
     }
 
+    pub(super) fn is_ascii(self) -> bool {
+        self.ascii
+    }
+
+    /// How many objects there may be.
+    pub(super) fn most(self) -> usize {
+        self.most
+    }
+
+    /// A part that begins with `head`.
+    pub(super) fn part(self, head: &str) -> Part {
+        let used = encode::escaped_len(head, self.ascii);
+        Part { ascii: self.ascii, left: (self.room - TAIL).saturating_sub(used), is_empty: true }
+    }
+
     fn fits(self, text: &str) -> bool {
         encode::escaped_len(text, self.ascii) <= self.room
     }
@@ -75,41 +92,60 @@ impl Layout {
         items: impl Iterator<Item = Cow<'n, str>>,
         count: Option<usize>,
     ) -> Vec<String> {
-        let (ascii, room) = (self.ascii, self.room - TAIL);
         let mut parts = Vec::new();
-        let (mut part, mut used) = (head.to_owned(), encode::escaped_len(head, ascii));
+        let (mut text, mut part) = (head.to_owned(), self.part(head));
         let mut is_first = true;
         let mut items = items.peekable();
         let mut listed = 0;
         while let Some(item) = items.peek()
             && listed < self.names
         {
-            let size = encode::escaped_len(item, ascii) + separator.len();
-            if used + size > room && !is_first {
+            if !part.takes(item, separator) {
                 if parts.len() + 1 == self.most {
                     break;
                 }
-                parts.push(std::mem::take(&mut part));
-                (used, is_first) = (0, true);
+                parts.push(std::mem::take(&mut text));
+                (part, is_first) = (self.part(""), true);
                 continue;
             }
             if !is_first {
-                part.push_str(separator);
+                text.push_str(separator);
             }
-            part.push_str(item);
-            used += size;
+            text.push_str(item);
             is_first = false;
             listed += 1;
             items.next();
         }
         if items.peek().is_some() {
-            part.push_str(&match count {
+            text.push_str(&match count {
                 Some(count) => format!("{separator}and {} more", count - listed),
                 None => " …".to_owned(),
             });
         }
-        parts.push(part);
+        parts.push(text);
         parts
+    }
+}
+
+/// A part of an answer that is being filled.
+pub(super) struct Part {
+    ascii: bool,
+    /// Bytes, as they will be escaped.
+    left: usize,
+    is_empty: bool,
+}
+
+impl Part {
+    /// Takes another entry, with what separates it from the next one, if there is room. The first one
+    /// always has.
+    pub(super) fn takes(&mut self, entry: &str, separator: &str) -> bool {
+        let size = encode::escaped_len(entry, self.ascii) + separator.len();
+        let has_room = size <= self.left || self.is_empty;
+        if has_room {
+            self.left = self.left.saturating_sub(size);
+            self.is_empty = false;
+        }
+        has_room
     }
 }
 
@@ -166,11 +202,28 @@ impl Call<'_> {
         self.say(&text);
     }
 
+    /// An answer that the application gave, of any length.
+    pub(super) fn answer_at_length(&mut self, text: &str) {
+        let layout = self.layout();
+        if layout.ascii || layout.fits(text) {
+            return self.answer(text);
+        }
+        let parts = layout.text(text);
+        let (total, said) = (parts.len(), 0);
+        self.begin_answer(LongAnswer::Text(Parts { texts: parts.into_iter(), total, said }));
+    }
+
     /// Says something in one object, whatever its length.
-    fn say(&mut self, text: &str) {
-        let Some(session) = self.hub.users.get(self.conn) else { return };
-        let object = self.out.object_aside(|log| write(log, session, text));
-        self.out.deliver(self.conn, object);
+    pub(super) fn say(&mut self, text: &str) {
+        if let Some(object) = self.write(text) {
+            self.out.deliver(self.conn, object);
+        }
+    }
+
+    /// Writes an object to the one who asked, in the form that it can read.
+    pub(super) fn write(&mut self, text: &str) -> Option<Range> {
+        let session = self.hub.users.get(self.conn)?;
+        Some(self.out.object_aside(|log| write(log, session, text)))
     }
 
     /// How an answer to the one who asks is laid out.

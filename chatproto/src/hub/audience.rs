@@ -1,7 +1,9 @@
 //! Telling many: a room, or everybody. Who comes and goes is told here, at once or counted.
 
+use crate::message::MessageRef;
 use crate::name::EVERYONE;
 
+use super::output::DELIVERY;
 use super::presence::{self, Change, Telling};
 use super::rooms::RoomId;
 use super::route::{Sent, broadcast, write_notice};
@@ -117,7 +119,7 @@ impl Hub {
         };
         let Some((text, short)) = presence.flush(now.monotonic) else { return };
         let limits = &self.limits;
-        broadcast(out, self.users.sessions(members), |out, kind| {
+        broadcast(out, members.len(), self.users.sessions(members), |out, kind| {
             // names can be too long for one who takes no more than a read
             write_notice(out, limits, kind, name, &text)
                 .or_else(|_| write_notice(out, limits, kind, name, &short))
@@ -140,11 +142,33 @@ impl Hub {
             },
         };
         let receivers = self.users.sessions(members).filter(|(conn, _)| *conn != except);
-        broadcast(out, receivers, |out, kind| write_notice(out, &self.limits, kind, name, text))
+        broadcast(out, members.len(), receivers, |out, kind| {
+            write_notice(out, &self.limits, kind, name, text)
+        })
+    }
+
+    /// Work that a message to many will cause, if that is more than `most`: units as in
+    /// [`Output::work`].
+    pub(crate) fn expects_more_work_than(&self, most: u64, message: &MessageRef<'_>) -> bool {
+        let each = message.msg.raw().len() as u64 + DELIVERY;
+        if self.users.online() as u64 * each <= most {
+            return false;
+        }
+        let to = message.to.to_str();
+        let to = to.trim();
+        let receivers = match to.as_bytes().first() {
+            Some(b'/') if matches!(to, "/shout" | "/notice") => self.users.online(),
+            Some(b'#') => {
+                let room = self.find_room(to).and_then(|room| self.rooms.get(room));
+                room.map_or(0, |room| room.members.len())
+            }
+            _ => 0,
+        };
+        receivers as u64 * each > most
     }
 
     fn say_to(&self, members: &[ConnId], name: &str, text: &str, out: &mut Output) {
-        broadcast(out, self.users.sessions(members), |out, kind| {
+        broadcast(out, members.len(), self.users.sessions(members), |out, kind| {
             write_notice(out, &self.limits, kind, name, text)
         });
     }

@@ -14,6 +14,7 @@ use super::Hub;
 use super::archive::Archive;
 use super::commands::{self, Command};
 use super::moderation::{Sanctions, Secret};
+use super::pages::Pages;
 use super::presence::Presence;
 use super::rooms::Rooms;
 use super::users::Users;
@@ -136,6 +137,7 @@ impl HubBuilder {
             archive: self.archive,
             guests: 0,
             serial: 0,
+            pages: Pages::default(),
             orphans: HashMap::with_hasher(FixedState::with_seed(self.seed)),
         }
     }

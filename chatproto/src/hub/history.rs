@@ -12,6 +12,7 @@ use crate::name::{EVERYONE, GUEST, SERVER, UserName};
 use super::archive::{
     Archive, Conversation, Forgotten, HistoryOrder, Left, Page, Place, Record, Selection, ranges,
 };
+use super::long::{self, LongAnswer, Mail, PIECE};
 use super::output::Range;
 use super::rooms::RoomId;
 use super::route::{no_user, write_forward};
@@ -133,7 +134,12 @@ impl Call<'_> {
     /// Asks the history something; the connection waits for the answer.
     pub(super) fn order(&mut self, order: HistoryOrder) {
         let token = self.hub.wait(self.conn);
-        self.out.effects.push_back(Effect::History { token, order });
+        match order {
+            HistoryOrder::Replay { .. } | HistoryOrder::Collect { .. } => {
+                self.hub.request_page(token, order, self.out);
+            }
+            order => self.out.effects.push_back(Effect::History { token, order }),
+        }
     }
 
     /// Asks for a part of a conversation, up to what was said until now.
@@ -159,7 +165,7 @@ impl Call<'_> {
 
     pub(super) fn complete_replay(&mut self, at: &Conversation, page: Result<Page, String>) {
         match page {
-            Ok(page) => self.show(&self.shown_name(at), &page),
+            Ok(page) => self.show(&self.shown_name(at), page),
             Err(reason) => self.answer(&format!("❌ The history cannot be read: {reason}")),
         }
     }
@@ -174,8 +180,8 @@ impl Call<'_> {
         as_argument(name).into_owned()
     }
 
-    /// Shows kept messages as they were, between two lines of the server's.
-    fn show(&mut self, what: &str, page: &Page) {
+    /// Shows stored messages as they were sent, between two lines of the server's.
+    fn show(&mut self, what: &str, page: Page) {
         let mut head = format!("history {what} count={}", page.messages.len());
         if !page.messages.is_empty() {
             head.push_str(&format!(" ids={}", ranges(page.messages.iter().map(|(id, _)| *id))));
@@ -187,35 +193,54 @@ impl Call<'_> {
         if let Some((first, last)) = page.times {
             head.push_str(&format!(" first={} last={}", instant(first), instant(last)));
         }
-        self.answer(&head);
-        let left_out = page.messages.iter().filter(|(_, object)| !self.say_again(object)).count();
-        let mut tail = format!("end of history {what}");
-        if left_out > 0 {
-            tail.push_str(&format!(": {left_out} of them were too long for you"));
+        let is_short = long::held(&page.messages) <= PIECE;
+        let what = what.to_owned();
+        let mut page = PagePart { head, what, messages: page.messages, said: 0, left_out: 0 };
+        if !is_short {
+            return self.begin_answer(LongAnswer::Page(page));
         }
-        self.answer(&tail);
+        self.answer(&std::mem::take(&mut page.head));
+        for (_, object) in &page.messages {
+            match self.again(object) {
+                Some(object) => self.out.deliver(self.conn, object),
+                None => page.left_out += 1,
+            }
+        }
+        self.answer(&page.tail());
     }
 
-    /// Delivers an object that was kept, in the form that the user reads. False if it is too long.
-    fn say_again(&mut self, object: &str) -> bool {
-        let Some(session) = self.hub.users.get(self.conn) else { return true };
-        let range = match session.kind {
-            PeerKind::Stream => {
-                self.out.object_aside(|log| log.extend_from_slice(object.as_bytes()))
+    /// Writes an object that was stored, in the form that the user reads. None if it is too long.
+    fn again(&mut self, object: &str) -> Option<Range> {
+        let session = self.hub.users.get(self.conn)?;
+        if session.kind == PeerKind::Stream {
+            return Some(self.out.object_aside(|log| log.extend_from_slice(object.as_bytes())));
+        }
+        let mut decoder = Decoder::new(object.len().max(128));
+        let Ok(Some(frame)) = decoder.decode(&mut object.as_bytes()) else { return None };
+        let json = frame.message().to_owned().to_python_json();
+        (json.len() < self.hub.limits.one_read)
+            .then(|| self.out.object_aside(|log| log.extend_from_slice(json.as_bytes())))
+    }
+
+    /// The next objects of a page, as many as one piece has; how many messages that were, and how many
+    /// of them were too long.
+    fn say_piece(&mut self, messages: &mut [(u64, String)]) -> (usize, usize) {
+        let (mut bytes, mut said, mut left_out) = (0, 0, 0);
+        for (_, object) in messages {
+            if said > 0 && bytes + object.len() > PIECE {
+                break;
             }
-            PeerKind::OneRead => {
-                let mut decoder = Decoder::new(object.len().max(128));
-                let Ok(Some(frame)) = decoder.decode(&mut object.as_bytes()) else { return true };
-                let message = frame.message().to_owned();
-                let json = message.to_python_json();
-                if json.len() + 1 > self.hub.limits.one_read {
-                    return false;
-                }
-                self.out.object_aside(|log| log.extend_from_slice(json.as_bytes()))
+            // its memory is given back as soon as it was said
+            let object = std::mem::take(object);
+            bytes += object.len();
+            said += 1;
+            match self.again(&object) {
+                Some(object) => self.out.part(self.conn, object),
+                None => left_out += 1,
             }
-        };
-        self.out.deliver(self.conn, range);
-        true
+        }
+        self.out.examine(said);
+        (said, left_out)
     }
 
     pub(super) fn complete_forget(
@@ -255,26 +280,90 @@ impl Call<'_> {
         self.answer(&text);
     }
 
+    /// A page of the user's mailbox was read; an empty one is the end.
     pub(super) fn complete_collect(&mut self, page: Result<Page, String>) {
-        match page {
-            Ok(page) if page.messages.is_empty() => {}
-            Ok(page) => {
-                let mut objects = 0;
-                let count = page.messages.len();
-                let were =
-                    if count == 1 { "1 message was" } else { &format!("{count} messages were") };
-                self.answer(&format!("{were} sent to you while you were away:"));
-                for (_, object) in &page.messages {
-                    objects += usize::from(self.say_again(object));
-                }
-                if objects < count {
-                    let left_out = count - objects;
-                    self.answer(&format!("{left_out} of them were too long for you."));
-                }
-            }
-            Err(reason) => {
-                self.answer(&format!("❌ What was sent to you meanwhile cannot be read: {reason}"));
-            }
+        let page = page.unwrap_or_else(|reason| {
+            let text =
+                format!("❌ Messages that were sent to you meanwhile cannot be read: {reason}");
+            self.say_part(&text);
+            Page::default()
+        });
+        let session = self.hub.users.get_mut(self.conn);
+        let Some(mut answer) = session.and_then(Session::take_answer) else { return };
+        let LongAnswer::Mail(mail) = &mut *answer else { return };
+        let count = page.messages.len();
+        if count == 0 {
+            return self.out.end_answer(self.conn);
+        }
+        let more = if mail.is_continued { " more" } else { "" };
+        let were = if count == 1 { "message was" } else { "messages were" };
+        self.say_part(&format!("{count}{more} {were} sent to you while you were away:"));
+        (mail.page, mail.said, mail.left_out) = (page.messages, 0, 0);
+        if let Some(session) = self.hub.users.get_mut(self.conn) {
+            session.put_answer(answer);
+        }
+    }
+
+    /// The owner of an account has logged in: messages that were left are handed over, and all others
+    /// come behind them.
+    pub(super) fn hand_over_mail(&mut self, account: UserName) {
+        let most_bytes = self.hub.limits.queue_bytes / 4;
+        let (page, said, left_out, is_continued) = (Vec::new(), 0, 0, false);
+        let mail = Mail { account: account.clone(), page, said, left_out, is_continued };
+        self.begin_answer(LongAnswer::Mail(mail));
+        self.order(HistoryOrder::Collect { account, handed_over: 0, most_bytes });
+    }
+}
+
+/// A page of history that is being shown.
+#[derive(Debug)]
+pub(super) struct PagePart {
+    /// The line in front, until it was said.
+    head: String,
+    /// What the user calls the conversation.
+    what: String,
+    messages: Vec<(u64, String)>,
+    said: usize,
+    left_out: usize,
+}
+
+impl PagePart {
+    /// Says the next piece. Whether it was the last.
+    pub(super) fn say_some(&mut self, call: &mut Call<'_>) -> bool {
+        if !self.head.is_empty() {
+            call.say_part(&std::mem::take(&mut self.head));
+        }
+        let (said, left_out) = call.say_piece(&mut self.messages[self.said..]);
+        self.said += said;
+        self.left_out += left_out;
+        let is_over = self.said == self.messages.len();
+        if is_over {
+            call.say_part(&self.tail());
+        }
+        is_over
+    }
+
+    pub(super) fn held(&self) -> usize {
+        long::held(&self.messages) + self.head.capacity() + self.what.capacity()
+    }
+
+    fn tail(&self) -> String {
+        let mut tail = format!("end of history {}", self.what);
+        if self.left_out > 0 {
+            tail.push_str(&format!(": {} of them were too long for you", self.left_out));
+        }
+        tail
+    }
+}
+
+impl Mail {
+    /// Says the next piece of the page.
+    pub(super) fn say_some(&mut self, call: &mut Call<'_>) {
+        let (said, left_out) = call.say_piece(&mut self.page[self.said..]);
+        self.said += said;
+        self.left_out += left_out;
+        if self.said == self.page.len() && self.left_out > 0 {
+            call.say_part(&format!("{} of them were too long for you.", self.left_out));
         }
     }
 }

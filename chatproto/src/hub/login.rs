@@ -6,7 +6,6 @@ use std::time::Instant;
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
 use crate::name::UserName;
 
-use super::archive::HistoryOrder;
 use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
 use super::{Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output};
@@ -184,9 +183,7 @@ impl Hub {
         }
         out.events.push(Event::LoggedIn { conn, address, name: name.clone() });
         if self.archive.is_some() {
-            let (account, most_bytes) = (name.clone(), self.limits.queue_bytes / 4);
-            let order = HistoryOrder::Collect { account, handed_over: 0, most_bytes };
-            Call { hub: self, conn, now, out }.order(order);
+            Call { hub: self, conn, now, out }.hand_over_mail(name.clone());
         }
     }
 

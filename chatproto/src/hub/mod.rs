@@ -39,8 +39,10 @@ mod control;
 mod event;
 mod history;
 mod login;
+mod long;
 mod moderation;
 mod output;
+mod pages;
 mod presence;
 mod registration;
 mod rooms;
@@ -80,6 +82,7 @@ use archive::Archive;
 use audience::Audience;
 use commands::Command;
 use moderation::{Sanctions, Secret};
+use pages::Pages;
 use presence::Presence;
 use rooms::Rooms;
 use route::Call;
@@ -90,7 +93,7 @@ const TOO_MANY: &str = " That was one error too many within a minute.";
 
 /// A connection. Slots are used again, ids are not: mail for a connection that is gone reaches
 /// nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
     pub(crate) lane: u16,
     pub(crate) slot: u32,
@@ -156,6 +159,8 @@ pub struct Hub {
     guests: u32,
     /// Of the last effect; never 0.
     serial: u32,
+    /// Pages of history that were asked for.
+    pages: Pages,
     /// Claims under way whose claimant has left, by serial: to be given back if they are granted.
     orphans: HashMap<u32, UserName, FixedState>,
 }
@@ -166,8 +171,8 @@ impl Hub {
         HubBuilder::new()
     }
 
-    /// A message came. False if the connection waits for an effect: then nothing was done, and the
-    /// message and all that follows it must be handed in again after the completion.
+    /// A message came. False if the connection waits (see [`Hub::is_waiting`]): then nothing was done,
+    /// and the message and all that follows it must be handed in again when it waits no longer.
     pub fn handle_message(
         &mut self,
         conn: ConnId,
@@ -354,8 +359,13 @@ impl Hub {
         self.visitors.give_back();
     }
 
-    /// Whether the connection waits for an effect, so that its input must wait too.
+    /// Whether the input of the connection must wait: for an effect, or until a long answer is
+    /// complete (see [`Hub::handle_writable`]).
     pub fn is_waiting(&self, conn: ConnId) -> bool {
+        self.is_waiting_for_effect(conn) || self.is_answering(conn)
+    }
+
+    fn is_waiting_for_effect(&self, conn: ConnId) -> bool {
         self.users.get(conn).is_some_and(|session| session.waits_for != 0)
     }
 
@@ -394,7 +404,7 @@ impl Hub {
     fn admit(&self, conn: ConnId) -> Result<(), bool> {
         let session = self.users.get(conn).ok_or(true)?;
         match session.phase {
-            _ if session.waits_for != 0 => Err(false),
+            _ if session.waits_for != 0 || session.answer().is_some() => Err(false),
             Phase::Registered | Phase::Visitor => Ok(()),
             _ => Err(true),
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -193,8 +194,14 @@ impl Sanctions {
         self.bans.remove(target).filter(|ban| !ban.until.is_over(now))
     }
 
-    pub(super) fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
-        self.targets(now).map(|(_, ban)| ban)
+    /// The bans behind a target, in order.
+    pub(super) fn bans_from(
+        &self,
+        from: Bound<&Target>,
+        now: Instant,
+    ) -> impl Iterator<Item = (&Target, &Ban)> {
+        let bans = self.bans.range((from, Bound::Unbounded));
+        bans.filter(move |(_, ban)| !ban.until.is_over(now))
     }
 
     /// Each ban, with whom it is for.

@@ -35,20 +35,66 @@ pub struct Output {
     pub(crate) events: Vec<Event>,
     /// The input of the batch held a secret, and is to be wiped.
     pub(crate) has_secret: bool,
+    /// Units of work so far: see [`Output::work`].
+    work: u64,
 }
+
+/// A delivery costs as much as so many bytes, beside those of its object: it is a system call.
+pub(super) const DELIVERY: u64 = 256;
+/// To look at an entry of a table costs as much as so many bytes.
+const ENTRY: u64 = 16;
 
 /// One thing to do for one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
-    Deliver { slot: u32, generation: u32, object: Range },
-    Close { slot: u32, generation: u32 },
+    Deliver {
+        slot: u32,
+        generation: u32,
+        object: Range,
+    },
+    /// The same for one of many receivers: it may be written after what others wait for.
+    Broadcast {
+        slot: u32,
+        generation: u32,
+        object: Range,
+    },
+    /// A long answer begins: what is delivered from here on comes behind it.
+    Begin {
+        slot: u32,
+        generation: u32,
+        /// Bytes that the hub holds for it.
+        held: u32,
+    },
+    /// An object of the long answer.
+    Part {
+        slot: u32,
+        generation: u32,
+        object: Range,
+    },
+    /// The long answer is complete.
+    End {
+        slot: u32,
+        generation: u32,
+    },
+    Close {
+        slot: u32,
+        generation: u32,
+    },
 }
 
 /// One thing to do for one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outgoing<'a> {
     /// Send this object, which ends with its line feed.
     Object(&'a [u8]),
+    /// A long answer begins. Objects that come from here on are to be queued behind it.
+    Begin,
+    /// Send this object of the long answer: in front of those that were queued since it began. Call
+    /// [`Hub::handle_writable`](crate::Hub::handle_writable) when the connection has taken it.
+    Part(&'a [u8]),
+    /// The long answer is complete: what was queued behind it may be sent.
+    End,
     /// Send what is queued, then close; nothing more will come for it.
     Close,
 }
@@ -182,18 +228,38 @@ impl Output {
         self.lanes.iter().enumerate().flat_map(move |(lane, actions)| {
             let id = move |slot, generation| ConnId { lane: lane as u16, slot, generation };
             actions.iter().map(move |action| match *action {
-                Action::Deliver { slot, generation, object } => {
-                    let (buffer, base) = match object.is_aside() {
-                        true => (&self.aside, ASIDE),
-                        false => (&self.log, 0),
-                    };
-                    let (start, end) = (object.start - base, object.end - base);
-                    let object = &buffer[start as usize..end as usize];
-                    (id(slot, generation), Outgoing::Object(object))
+                Action::Deliver { slot, generation, object }
+                | Action::Broadcast { slot, generation, object } => {
+                    (id(slot, generation), Outgoing::Object(self.bytes_of(object)))
                 }
+                Action::Begin { slot, generation, .. } => (id(slot, generation), Outgoing::Begin),
+                Action::Part { slot, generation, object } => {
+                    (id(slot, generation), Outgoing::Part(self.bytes_of(object)))
+                }
+                Action::End { slot, generation } => (id(slot, generation), Outgoing::End),
                 Action::Close { slot, generation } => (id(slot, generation), Outgoing::Close),
             })
         })
+    }
+
+    fn bytes_of(&self, object: Range) -> &[u8] {
+        let (buffer, base) = match object.is_aside() {
+            true => (&self.aside, ASIDE),
+            false => (&self.log, 0),
+        };
+        &buffer[(object.start - base) as usize..(object.end - base) as usize]
+    }
+
+    /// Units of work that made this output, since it was new: the bytes of each object times its
+    /// receivers, 256 for each delivery, and 16 for each entry of a table that was examined. By these a
+    /// server shares out the turns of its users.
+    pub fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// So many entries of a table were examined.
+    pub(crate) fn examine(&mut self, entries: usize) {
+        self.work += entries as u64 * ENTRY;
     }
 
     /// The messages of the batch that are to be kept, before any effect is carried out: the number
@@ -286,7 +352,32 @@ impl Output {
     }
 
     pub(crate) fn deliver(&mut self, to: ConnId, object: Range) {
+        self.work += object.len() as u64 + DELIVERY;
         let action = Action::Deliver { slot: to.slot, generation: to.generation, object };
+        self.lane(to).push(action);
+    }
+
+    /// Delivers to one of many.
+    pub(crate) fn broadcast(&mut self, to: ConnId, object: Range) {
+        self.work += object.len() as u64 + DELIVERY;
+        let action = Action::Broadcast { slot: to.slot, generation: to.generation, object };
+        self.lane(to).push(action);
+    }
+
+    pub(crate) fn begin_answer(&mut self, to: ConnId, held: usize) {
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        let action = Action::Begin { slot: to.slot, generation: to.generation, held };
+        self.lane(to).push(action);
+    }
+
+    pub(crate) fn part(&mut self, to: ConnId, object: Range) {
+        self.work += object.len() as u64 + DELIVERY;
+        let action = Action::Part { slot: to.slot, generation: to.generation, object };
+        self.lane(to).push(action);
+    }
+
+    pub(crate) fn end_answer(&mut self, to: ConnId) {
+        let action = Action::End { slot: to.slot, generation: to.generation };
         self.lane(to).push(action);
     }
 

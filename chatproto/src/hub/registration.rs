@@ -139,9 +139,7 @@ impl Hub {
     /// The peer will send nothing more, and the effect that it waits for takes too long: it is waited
     /// for no longer, and the connection closed.
     pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
-        let Some(session) = self.users.get(conn).filter(|session| session.waits_for != 0) else {
-            return;
-        };
+        let Some(session) = self.users.get(conn).filter(|_| self.is_waiting(conn)) else { return };
         if session.phase == Phase::Claiming {
             self.refuse(conn, "", UNCHECKED, now, out);
         } else {
@@ -165,6 +163,7 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) -> Option<ConnId> {
+        self.note_completion(token, out);
         if let Some(name) = self.orphans.remove(&token.serial) {
             if completion == Completion::Claimed {
                 out.effects.push_back(Effect::Release { name });
@@ -214,7 +213,7 @@ impl Hub {
         let mut call = Call { hub: self, conn, now, out };
         match completion {
             Completion::Answered(answer) => {
-                call.answer(&answer.unwrap_or_else(|refusal| format!("❌ {refusal}")));
+                call.answer_at_length(&answer.unwrap_or_else(|refusal| format!("❌ {refusal}")));
             }
             Completion::Registered(_)
             | Completion::LoggedIn(..)
@@ -356,6 +355,7 @@ impl Hub {
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
         session.waits_for = 0;
+        session.take_answer();
         if !was_user {
             // refusals and the like address the guest that it is
             return session.forget_name();

@@ -5,6 +5,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt::Write as _;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::name::RoomName;
@@ -35,6 +37,14 @@ pub(super) struct Room {
     pub(super) presence: Presence,
 }
 
+impl Room {
+    /// Its name and the number of its members, as `/rooms` lists them.
+    pub(super) fn describe(&self, line: &mut String) {
+        // writing to a string does not fail
+        let _ = write!(line, "{} ({})", self.name, self.members.len());
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
     slots: Vec<Option<Room>>,
@@ -58,9 +68,11 @@ impl Rooms {
         self.by_name.get(name).copied()
     }
 
-    /// In the order of their names.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Room> {
-        self.by_name.values().filter_map(|&id| self.get(id))
+    /// The rooms behind that name, in the order of their names.
+    pub(super) fn after(&self, name: Option<&Arc<str>>) -> impl Iterator<Item = &Room> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = self.by_name.range::<Arc<str>, _>((from, Bound::Unbounded));
+        ids.filter_map(|(_, &id)| self.get(id))
     }
 
     pub(super) fn len(&self) -> usize {

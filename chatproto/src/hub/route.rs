@@ -117,7 +117,8 @@ impl Call<'_> {
         // what is kept is in the form of a stream, whether anybody is sent that or not
         let kept = hub.archive.as_ref().map(|_| write(self.out, PeerKind::Stream));
         let receivers = hub.users.sessions(&room.members).filter(|(conn, _)| *conn != self.conn);
-        let sent = broadcast(self.out, receivers, |out, kind| match kept {
+        let count = room.members.len();
+        let sent = broadcast(self.out, count, receivers, |out, kind| match kept {
             Some(object) if kind == PeerKind::Stream => object,
             _ => write(out, kind),
         });
@@ -200,10 +201,14 @@ fn spelling<'m>(message: &MessageRef<'m>, name: &str) -> Cow<'m, str> {
     }
 }
 
-/// Delivers something to many, in the form that each of them reads; each form is written once, at
-/// most, however many get it.
+/// So many receivers are a crowd: objects to it are written after what others wait for.
+const CROWD: usize = 64;
+
+/// Delivers something to `count` receivers or one fewer, in the form that each of them reads; each
+/// form is written once, at most, however many get it.
 pub(super) fn broadcast<'s>(
     out: &mut Output,
+    count: usize,
     receivers: impl Iterator<Item = (ConnId, &'s Session)>,
     mut write: impl FnMut(&mut Output, PeerKind) -> Result<Range, usize>,
 ) -> Sent {
@@ -216,7 +221,10 @@ pub(super) fn broadcast<'s>(
         };
         match form.get_or_insert_with(|| write(out, session.kind)) {
             Ok(object) => {
-                out.deliver(conn, *object);
+                match count > CROWD {
+                    true => out.broadcast(conn, *object),
+                    false => out.deliver(conn, *object),
+                }
                 sent.delivered += 1;
             }
             Err(_) => sent.too_long += 1,

@@ -19,6 +19,7 @@ use crate::handshake::PeerKind;
 use crate::name::UserName;
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
+use super::long::LongAnswer;
 use super::moderation::Until;
 use super::rooms::Membership;
 use super::{ConnId, Role};
@@ -82,6 +83,8 @@ pub(super) struct Extras {
     pub(super) told_outage: u32,
     /// It wants to be told the numbers of what is kept in its rooms.
     pub(super) wants_cursors: bool,
+    /// What is left to say of a long answer.
+    answer: Option<Box<LongAnswer>>,
 }
 
 impl Session {
@@ -114,6 +117,19 @@ impl Session {
     /// The name that it waits to get in place of its own.
     pub(super) fn renaming(&self) -> Option<&UserName> {
         self.extras()?.renaming.as_ref()
+    }
+
+    /// The long answer that is being produced for it.
+    pub(super) fn answer(&self) -> Option<&LongAnswer> {
+        self.extras()?.answer.as_deref()
+    }
+
+    pub(super) fn take_answer(&mut self) -> Option<Box<LongAnswer>> {
+        self.extras.as_mut()?.answer.take()
+    }
+
+    pub(super) fn put_answer(&mut self, answer: Box<LongAnswer>) {
+        self.extras_mut().answer = Some(answer);
     }
 
     /// Until when it may not speak.
@@ -430,6 +446,23 @@ impl Users {
     /// The registered users, but `except`.
     pub(super) fn others(&self, except: ConnId) -> impl Iterator<Item = (ConnId, &Session)> {
         self.sessions(&self.roster).filter(move |(conn, _)| *conn != except)
+    }
+
+    /// The connections behind that one, in order, each with its session if it is a registered user's.
+    pub(super) fn after(
+        &self,
+        conn: Option<ConnId>,
+    ) -> impl Iterator<Item = (ConnId, Option<&Session>)> {
+        let (lane, slot) = conn.map_or((0, 0), |conn| (usize::from(conn.lane), conn.slot + 1));
+        let lanes = self.lanes.iter().enumerate().skip(lane);
+        lanes.flat_map(move |(index, Lane { slots, .. })| {
+            let first = if index == lane { slot as usize } else { 0 };
+            (first..slots.len()).map(move |slot| {
+                let Slot { generation, session } = &slots[slot];
+                let id = ConnId { lane: index as u16, slot: slot as u32, generation: *generation };
+                (id, session.as_ref().filter(|session| session.phase == Phase::Registered))
+            })
+        })
     }
 
     /// The sessions of connections.

@@ -3,23 +3,21 @@
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::decode::{Decoder, Frame};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::{Handshake, PeerKind, Registration, Stranger};
 use crate::hub::ConnId;
-use crate::limits::{Limits, Rate};
+use crate::limits::Limits;
 use crate::name::NameError;
 use crate::outbox::Outbox;
 
-use super::ready::Class;
+use super::allowance::Allowance;
+use super::ready::{Class, Share};
 use super::stash::Stash;
 use super::stream::Stream;
 use super::timer::Due;
-
-/// So many messages ahead of its rate a peer is at least, before it is said to be ahead.
-const LEAD_LEAST: u32 = 16;
 
 /// Something that a peer's bytes ask of the hub.
 #[derive(Debug)]
@@ -36,6 +34,8 @@ pub(super) enum Input<'a> {
     Stranger(Stranger),
     /// The peer will send nothing more.
     End,
+    /// The connection has room for the next object of a long answer.
+    Part,
 }
 
 /// An input, whose it is, and how to take back all that came after it.
@@ -47,7 +47,7 @@ pub(super) struct Op<'a> {
     rest: &'a [u8],
     /// The decoder's position and the peer's allowance then.
     position: u64,
-    allowance: Option<Instant>,
+    allowance: Allowance,
 }
 
 /// What is done with the peer's bytes.
@@ -100,8 +100,11 @@ pub(super) struct Conn {
     pub(super) outbox: Outbox,
     phase: Phase,
     stash: Option<Box<Stash>>,
-    /// When the peer's allowance is used up, by the generic cell rate algorithm.
-    allowance: Option<Instant>,
+    allowance: Allowance,
+    /// The next message was counted already.
+    is_prepaid: bool,
+    /// What the user has left of its share of work.
+    pub(super) share: Share,
     /// Present from the beginning of the end; few connections are there at a time.
     pub(super) closing: Option<Box<Closing>>,
     /// A timer will tell when a one-read peer may get its next object.
@@ -115,10 +118,16 @@ pub(super) struct Conn {
     /// It is in the list of connections to write to, or to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
-    /// It is one of the bulk for so many more short reads.
-    pub(super) bulk: u8,
-    /// The number of the effect that the hub waits for before it goes on with this connection; 0
-    /// if there is none.
+    /// It is to be written to only after those that wait for something else than a broadcast.
+    pub(super) is_late: bool,
+    /// It is a heavy user for so many more short reads.
+    pub(super) heavy: u8,
+    /// Its other operations of the batch are kept for another turn.
+    pub(super) has_yielded: bool,
+    /// A long answer is being produced, and its input waits until it is complete.
+    pub(super) is_answering: bool,
+    /// The number of the effect, or of the part of a long answer, that the hub waits for before it goes
+    /// on with this connection; 0 if there is none.
     waits_for: u32,
     /// The peer's end of file is known to come, was read, was handed on.
     pub(super) saw_end: bool,
@@ -134,7 +143,9 @@ impl Conn {
             outbox: Outbox::new(),
             phase: Phase::Handshake { machine: Handshake::new(), silent_at: None },
             stash: None,
-            allowance: None,
+            allowance: Allowance::default(),
+            is_prepaid: false,
+            share: Share::new(),
             closing: None,
             is_paced: false,
             is_paused: false,
@@ -142,7 +153,10 @@ impl Conn {
             from_stash: false,
             is_dirty: false,
             is_ready: false,
-            bulk: 0,
+            is_late: false,
+            heavy: 0,
+            has_yielded: false,
+            is_answering: false,
             waits_for: 0,
             saw_end: false,
             at_end: false,
@@ -152,7 +166,7 @@ impl Conn {
 
     /// What the peer sent until now does not count any longer. Whether it was paused, and may go on.
     pub(super) fn forgive(&mut self) -> bool {
-        self.allowance = None;
+        self.allowance = Allowance::default();
         self.is_ahead = false;
         std::mem::take(&mut self.is_paused)
     }
@@ -168,9 +182,15 @@ impl Conn {
         has_more && !self.is_waiting() && !self.is_paused
     }
 
-    /// Whether the hub waits for an effect before it goes on with this connection.
+    /// Whether the hub waits for an effect, or until a long answer is complete, before it goes on with
+    /// this connection.
     pub(super) fn is_waiting(&self) -> bool {
         self.waits_for != 0
+    }
+
+    /// Whether the next object of a long answer can be produced.
+    pub(super) fn wants_part(&self) -> bool {
+        self.is_answering && self.outbox.wants_part()
     }
 
     /// What is due if that effect takes too long for a peer that has ended.
@@ -178,9 +198,16 @@ impl Conn {
         (self.saw_end && self.is_waiting()).then_some(Due::Patience(self.waits_for))
     }
 
-    /// The effect is finished.
+    /// The effect is finished, or the answer complete.
     pub(super) fn go_on(&mut self) {
         self.waits_for = 0;
+        self.is_answering = false;
+    }
+
+    /// It waits for something else now: another effect, or another part of its answer.
+    pub(super) fn wait_for(&mut self, number: u32, is_answering: bool) {
+        self.waits_for = number;
+        self.is_answering = is_answering;
     }
 
     fn has_stash(&self) -> bool {
@@ -191,6 +218,7 @@ impl Conn {
     fn keep(&mut self, rest: &[u8]) {
         match &mut self.stash {
             Some(stash) if self.from_stash => stash.put_back(rest.len()),
+            stash if rest.is_empty() => *stash = None,
             stash => *stash = Some(Box::new(Stash::new(rest))),
         }
     }
@@ -264,7 +292,7 @@ impl Conn {
     pub(super) fn discard_input(&mut self) {
         self.phase = Phase::Discard;
         self.stash = None;
-        self.waits_for = 0;
+        self.go_on();
         self.end_told = true;
         // what is thrown away may come as fast as it likes
         self.forgive();
@@ -276,11 +304,13 @@ impl Conn {
     }
 
     /// What kind of a turn it gets when it has something to read.
-    pub(super) fn class(&self) -> Class {
-        match self.is_user() && !self.saw_end {
+    pub(super) fn class(&self, round: u64) -> Class {
+        match self.is_user() && (!self.saw_end || self.is_answering) {
             false => Class::Other,
-            true if self.bulk > 0 => Class::Bulk,
-            true => Class::Sparse,
+            true if self.heavy > 0 || self.is_answering || self.share.is_used_up(round) => {
+                Class::Heavy
+            }
+            true => Class::Light,
         }
     }
 
@@ -289,12 +319,9 @@ impl Conn {
         matches!(self.phase, Phase::Handshake { .. })
     }
 
-    /// Whether the peer has used up an eighth of its burst, and a few messages at least. (Without a
-    /// rate nobody is too fast.)
+    /// Whether the peer is well ahead of the rate limit.
     pub(super) fn has_lead(&self, now: Instant, limits: &Limits) -> bool {
-        let Some(rate) = limits.rate else { return false };
-        let lead = self.allowance.map(|due| due.saturating_duration_since(now));
-        lead.is_some_and(|lead| lead > intervals(rate).0 * LEAD_LEAST.max(rate.burst / 8))
+        self.allowance.has_lead(now, limits)
     }
 
     /// Turns the peer's bytes into operations. Returns when to go on, if the peer is too fast.
@@ -310,8 +337,8 @@ impl Conn {
         }
         loop {
             if self.is_user()
-                && let Some(rate) = limits.rate
-                && let Some(at) = self.allowance.and_then(|due| exhausted_until(due, rate, now))
+                && !self.is_prepaid
+                && let Some(at) = self.allowance.exhausted_until(now, limits)
                 && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
             {
                 self.keep(bytes);
@@ -319,14 +346,14 @@ impl Conn {
                 return Some(at);
             }
             let Phase::Messages(decoder) = &mut self.phase else { return None };
+            let before = decoder.position();
             let input = match decoder.decode(&mut bytes) {
                 Ok(None) => break,
                 Ok(Some(frame)) => Input::Frame(frame),
                 Err(error) => Input::Bad(error),
             };
-            if let Some(rate) = limits.rate {
-                let due = self.allowance.map_or(now, |due| due.max(now));
-                self.allowance = Some(due + intervals(rate).0);
+            if !std::mem::take(&mut self.is_prepaid) {
+                self.allowance.charge(decoder.position() - before, now, limits);
             }
             let is_final = matches!(&input, Input::Bad(e) if e.class() == ErrorClass::Framing);
             let (conn, position) = (self.id, decoder.position());
@@ -449,33 +476,39 @@ impl Conn {
         }
     }
 
-    /// After `op` the hub waits for an effect, which gets that number: what was made of the bytes
-    /// behind it is void, and they are kept.
-    pub(super) fn hold(&mut self, op: &Op<'_>, number: u32, limits: &Limits) {
-        self.waits_for = number;
+    /// The connection takes the next object of its long answer.
+    pub(super) fn take_part(&mut self, ops: &mut Vec<Op<'_>>) {
+        let (conn, allowance) = (self.id, self.allowance);
+        ops.push(Op { conn, input: Input::Part, rest: &[], position: 0, allowance });
+    }
+
+    /// The bytes behind `op` are kept: what was made of them is void.
+    pub(super) fn keep_rest(&mut self, op: &Op<'_>, limits: &Limits) {
         self.end_told = false;
         self.allowance = op.allowance;
         self.keep(op.rest);
+        self.rewind(op.position, limits);
+    }
+
+    /// The message is kept with the bytes behind it, and not counted a second time.
+    pub(super) fn keep_all(&mut self, op: &Op<'_>, frame: &Frame<'_>, limits: &Limits) {
+        let text = frame.as_str().as_bytes();
+        self.end_told = false;
+        self.allowance = op.allowance;
+        self.is_prepaid = true;
+        match &mut self.stash {
+            Some(stash) if self.from_stash => stash.put_before(text, op.rest.len()),
+            stash => *stash = Some(Box::new(Stash::new(&[text, op.rest].concat()))),
+        }
+        self.rewind(op.position - text.len() as u64, limits);
+    }
+
+    fn rewind(&mut self, position: u64, limits: &Limits) {
         if let Phase::Discard = self.phase {
             self.phase = Phase::Messages(Decoder::new(limits.frame));
         }
         if let Phase::Messages(decoder) = &mut self.phase {
-            decoder.rewind(op.position);
+            decoder.rewind(position);
         }
     }
-}
-
-/// Until when a peer is too fast, whose allowance is used up at `due`: until it may send a good part
-/// of a burst again, so that it is not woken for every message.
-fn exhausted_until(due: Instant, rate: Rate, now: Instant) -> Option<Instant> {
-    let (interval, burst) = intervals(rate);
-    let earliest = due.checked_sub(burst)?;
-    let several = (rate.per_second / 10).min(rate.burst / 2);
-    (earliest > now).then(|| earliest + interval * several)
-}
-
-/// The time between two messages, and how far ahead of it a burst may run.
-fn intervals(rate: Rate) -> (Duration, Duration) {
-    let interval = Duration::from_secs(1) / rate.per_second.max(1);
-    (interval, interval * rate.burst.saturating_sub(1))
 }

@@ -3,16 +3,18 @@
 //! Each loop owns some connections and runs the same turn over and over:
 //!
 //! 1. wait for sockets, timers and mail;
-//! 2. read the sockets that have something, and decode it, into a batch of operations;
+//! 2. read the sockets that have something, and decode it, into a batch of operations: those of
+//!    light users first, then those of heavy users, by deficit round robin (see `ready`);
 //! 3. put the batch through the hub, under its lock, and post what comes out to the loops that own
 //!    the receivers, in the hub's order;
-//! 4. append what is in the own mailbox to the outboxes, and write each of them once; of a crowd a
-//!    part at a time, between which the others have their turn.
+//! 4. append what is in the own mailbox to the outboxes, and write each of them once; of a broadcast
+//!    to many a part at a time, between which the others have their turn.
 //!
 //! Nothing that blocks runs on a loop: effects that may go to the [`workers`](crate::workers). The
 //! one piece of the application's code that does is its observer.
 
 mod accept;
+mod allowance;
 mod clock;
 mod conn;
 mod mail;
@@ -49,7 +51,9 @@ use accept::Acceptor;
 use conn::{Conn, Input, Op};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
-use ready::Ready;
+use read::HEAVY_FOR;
+pub(crate) use ready::QUANTUM;
+use ready::{Class, Ready};
 use stream::{Readiness, Stream};
 use timer::{Due, Timers};
 
@@ -72,6 +76,10 @@ const OUTPUT_MOST: usize = 4 * 1024 * 1024;
 /// many users are busy, others may take a part of that time, so that the busy do not lock them out.
 const OTHERS_MOST: usize = 2;
 const USERS_PER_OTHER: usize = 16;
+/// An operation costs as much work as so many bytes, beside what comes of it.
+const OPERATION: u64 = 256;
+/// When completions have caused so much work in a batch, the others wait for the next one.
+const COMPLETIONS_MOST: u64 = 4 * QUANTUM;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -118,10 +126,13 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         gone: Vec::new(),
         drained: Vec::new(),
         overdue: Vec::new(),
-        completed: Vec::new(),
+        completed: VecDeque::new(),
+        cancelled: Vec::new(),
+        again: Vec::new(),
         deadlines: Vec::new(),
-        ready: Ready::default(),
+        ready: Ready::new(setup.quantum),
         dirty: Vec::new(),
+        overdue_writes: VecDeque::new(),
         late: VecDeque::new(),
         pressing: Vec::new(),
         lingering: VecDeque::new(),
@@ -155,7 +166,11 @@ pub(crate) struct Reactor {
     failed: Vec<(ConnId, String)>,
     /// Ended, and still known to the hub.
     gone: Vec<(ConnId, Departure)>,
-    completed: Vec<(Token, Completion)>,
+    completed: VecDeque<(Token, Completion)>,
+    /// Their long answers were dropped.
+    cancelled: Vec<ConnId>,
+    /// They have more to do after the batch: what they sent is not to be in a batch twice.
+    again: Vec<u32>,
     deadlines: Vec<ConnId>,
     /// To be sent nothing more: they only wait for their peer's end.
     drained: Vec<ConnId>,
@@ -163,9 +178,11 @@ pub(crate) struct Reactor {
     overdue: Vec<ConnId>,
     /// Those to read from.
     ready: Ready,
-    /// Slots to write to.
+    /// Slots to write to now.
     dirty: Vec<u32>,
-    /// Those of a crowd that earlier batches had no time for, the first one first.
+    /// Slots to write to that earlier batches had no time for, the first one first.
+    overdue_writes: VecDeque<u32>,
+    /// Slots that only wait for a broadcast to many, or for the rest of something long.
     late: VecDeque<u32>,
     /// Those that have got so much meanwhile that they are not to wait any longer.
     pressing: Vec<u32>,
@@ -209,14 +226,15 @@ impl Reactor {
         }
         self.fire_timers(now.monotonic);
         self.put_through(now, arena);
+        self.ready.end_round_if_idle();
         self.write_dirty(now.monotonic);
-        self.write_some_late(now.monotonic);
+        self.write_some(now.monotonic);
         self.relieve(now.monotonic);
         self.shrink(now.monotonic);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
-            self.handle(now, Vec::new());
-            self.write_all_late(now.monotonic);
+            self.handle(now, Class::Other, Vec::new());
+            self.write_all(now.monotonic);
         }
         is_last
     }
@@ -235,6 +253,7 @@ impl Reactor {
     fn fall_asleep(&self) -> Option<Duration> {
         let busy = !self.ready.is_empty()
             || !self.dirty.is_empty()
+            || !self.overdue_writes.is_empty()
             || !self.late.is_empty()
             || self.has_hub_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
@@ -256,6 +275,7 @@ impl Reactor {
             && self.drained.is_empty()
             && self.overdue.is_empty()
             && self.completed.is_empty()
+            && self.cancelled.is_empty()
             && self.deadlines.is_empty()
             && self.out.events.is_empty())
     }
@@ -300,10 +320,11 @@ impl Reactor {
     fn make_ready(&mut self, slot: u32) {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
             && !conn.is_ready
-            && (conn.wants_bytes() || conn.has_backlog())
+            && (conn.wants_bytes() || conn.has_backlog() || conn.wants_part())
         {
             conn.is_ready = true;
-            self.ready.push(conn.class(), conn.id);
+            let class = conn.class(self.ready.round());
+            self.ready.push(class, conn.id, conn.share.from());
         }
     }
 
@@ -311,7 +332,7 @@ impl Reactor {
         match mail {
             Mail::Batch(chunk, aside_at, actions) => self.apply(&chunk, aside_at, &actions),
             Mail::Accepted(stream, address) => self.fresh.push((stream, address)),
-            Mail::Completed(token, completion) => self.completed.push((token, completion)),
+            Mail::Completed(token, completion) => self.completed.push_back((token, completion)),
             Mail::GiveWay => {
                 self.close_oldest_lingering();
                 self.keep_to_limit();
@@ -333,7 +354,8 @@ impl Reactor {
 
     /// Other bounds from now on.
     fn set_limits(&mut self, limits: Limits) {
-        let is_other_rate = limits.rate != self.limits.rate;
+        let rates = |limits: &Limits| (limits.rate, limits.rate_bytes);
+        let is_other_rate = rates(&limits) != rates(&self.limits);
         self.limits = limits;
         if !is_other_rate {
             return;
@@ -352,11 +374,21 @@ impl Reactor {
         find(&mut self.conns, slot, generation)
     }
 
-    /// Puts a batch through the hub and hands out what comes of it.
-    fn handle(&mut self, now: Now, ops: Vec<Op<'_>>) {
+    /// Those that have more to do after a batch are ready again.
+    fn make_ready_again(&mut self) {
+        for slot in std::mem::take(&mut self.again) {
+            if let Some(Some(conn)) = self.conns.get_mut(slot as usize) {
+                conn.has_yielded = false;
+            }
+            self.make_ready(slot);
+        }
+    }
+
+    /// Puts a batch of operations of one class through the hub and hands out what comes of it.
+    fn handle(&mut self, now: Now, class: Class, ops: Vec<Op<'_>>) {
         let is_due = self.hub_due.is_some_and(|due| due <= now.monotonic);
         if ops.is_empty() && !is_due && !self.has_hub_work() {
-            return;
+            return self.make_ready_again();
         }
         self.shrink_at.get_or_insert(now.monotonic + SHRINK);
         let shared = Arc::clone(&self.shared);
@@ -376,14 +408,32 @@ impl Reactor {
         for (conn, reason) in self.gone.drain(..) {
             hub.handle_disconnect(conn, reason, now, &mut self.out);
         }
-        for (token, completion) in std::mem::take(&mut self.completed) {
-            if let Some(conn) = hub.handle_completion(token, completion, now, &mut self.out)
-                && let Some(conn) = self.conn(conn.slot, conn.generation)
+        for conn in self.cancelled.drain(..) {
+            hub.handle_answer_dropped(conn);
+            if let Some(conn) = find(&mut self.conns, conn.slot, conn.generation)
+                && conn.is_answering
             {
                 conn.go_on();
-                let slot = conn.id.slot;
-                self.make_ready(slot);
+                self.again.push(conn.id.slot);
             }
+        }
+        let begin = self.out.work();
+        while self.out.work() - begin < COMPLETIONS_MOST
+            && let Some((token, completion)) = self.completed.pop_front()
+        {
+            let before = self.out.work();
+            let can_go_on = hub.handle_completion(token, completion, now, &mut self.out).is_some();
+            let ConnId { slot, generation, .. } = token.conn();
+            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
+            conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
+            if can_go_on {
+                conn.go_on();
+            } else if hub.is_answering(token.conn()) {
+                conn.outbox.set_held(hub.held(token.conn()));
+                self.holds = self.holds.checked_add(1).unwrap_or(1);
+                conn.wait_for(self.holds, true);
+            }
+            self.again.push(slot);
         }
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
@@ -398,7 +448,8 @@ impl Reactor {
         for conn in self.overdue.drain(..) {
             hub.handle_overdue(conn, now, &mut self.out);
         }
-        for op in ops {
+        let mut ops = ops.into_iter().peekable();
+        while let Some(op) = ops.next() {
             if self.out.len() > OUTPUT_MOST {
                 self.hand_out(hub, since);
                 hub = shared.hub();
@@ -406,9 +457,36 @@ impl Reactor {
             }
             let ConnId { slot, generation, .. } = op.conn;
             let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
-            if conn.is_waiting() {
+            if let Input::Part = op.input {
+                let before = self.out.work();
+                let may_go_on = hub.handle_writable(op.conn, now, &mut self.out);
+                conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
+                conn.outbox.set_held(hub.held(op.conn));
+                if hub.is_answering(op.conn) {
+                    // the peer took a part, so that it has all its time for the next one
+                    self.holds = self.holds.checked_add(1).unwrap_or(1);
+                    conn.wait_for(self.holds, true);
+                    self.lose_patience(slot);
+                } else if !may_go_on {
+                    conn.go_on();
+                }
+                self.again.push(slot);
                 continue;
             }
+            if conn.is_waiting() || conn.has_yielded {
+                continue;
+            }
+            if class == Class::Light
+                && let Input::Frame(frame) = &op.input
+                && hub.expects_more_work_than(self.ready.quantum(), &frame.message())
+            {
+                conn.keep_all(&op, frame, &self.limits);
+                conn.heavy = HEAVY_FOR;
+                conn.has_yielded = true;
+                self.again.push(slot);
+                continue;
+            }
+            let before = self.out.work();
             handle_op(&mut hub, op.conn, &op.input, now, &mut self.out);
             if !decides {
                 // the rest is carried out when the batch is handed out
@@ -416,16 +494,26 @@ impl Reactor {
                     hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
                 }
             }
+            conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
             if hub.is_waiting(op.conn) {
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.hold(&op, self.holds, &self.limits);
+                conn.keep_rest(&op, &self.limits);
+                conn.wait_for(self.holds, hub.is_answering(op.conn));
                 self.lose_patience(slot);
+                self.again.push(slot);
+            } else if conn.share.is_used_up(self.ready.round())
+                && ops.peek().is_some_and(|next| next.conn == op.conn)
+            {
+                conn.keep_rest(&op, &self.limits);
+                conn.has_yielded = true;
+                self.again.push(slot);
             }
         }
         hub.handle_timeout(now, &mut self.out);
         hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
         self.hand_out(hub, since);
+        self.make_ready_again();
         self.ask_accounts();
         for event in self.out.take_events() {
             shared.observe(&event);
@@ -437,7 +525,7 @@ impl Reactor {
     fn ask_accounts(&mut self) {
         while let Some(effect) = self.out.next_effect() {
             match self.shared.decide(&effect) {
-                Some(completion) => self.completed.push(completion),
+                Some(completion) => self.completed.push_back(completion),
                 None => self.shared.carry_out(effect),
             }
         }
@@ -513,5 +601,6 @@ fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut
             let handled = hub.handle_end(conn, Departure::Left, now, out);
             debug_assert!(handled, "as above");
         }
+        Input::Part => debug_assert!(false, "it is no input of the peer's"),
     }
 }

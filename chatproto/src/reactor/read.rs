@@ -1,5 +1,5 @@
 //! The loop's first half: sockets that have something are read into the arena and decoded, those of
-//! users who say little before any others, and what they say goes through the hub in batches.
+//! light users before any others, and what they ask for goes through the hub in batches.
 
 use std::time::Instant;
 
@@ -14,42 +14,48 @@ use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
 
 /// What one connection may give at a time, so that a busy one does not starve the rest.
 pub(super) const READ_MOST: usize = 64 * 1024;
-/// The same for the sparse. Who has more to say, or is ahead of the rate, is one of the bulk from then
-/// on, until it has less. (In the simulation nobody says much.) It holds for those who are ahead, too:
-/// they are paused soon, and what they send is better kept in the system's buffers, which do not grow
-/// for slow readers, than on the heap.
-const SPARSE_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
-/// When the bulk has given so much in a turn, that was its last read: some 0.1 ms of uploads, or 0.3
-/// ms of commands. Where many of the sparse are busy, the bulk may give a quarter of the bytes that
-/// these may, or a short read for sixteen of theirs, so that they do not lock it out. The same holds
-/// for others.
-const BULK_MOST: usize = if cfg!(test) { 1024 } else { READ_MOST };
-const BULK_PER_SPARSE: usize = SPARSE_MOST / 4;
+/// The same for light users. A user that has more to say, or is ahead of the rate, is a heavy user from
+/// then on, until it has less. (In the simulation nobody says much.) It holds for those who are ahead,
+/// too: they are paused soon, and what they send is better left in the system's buffers, which do not
+/// grow for slow readers, than on the heap.
+const LIGHT_MOST: usize = if cfg!(test) { 128 } else { 2 * 1024 };
+/// When heavy users have given so much in a turn, that was their last read: some 0.1 ms of uploads, or
+/// 0.3 ms of commands. Where many light users are busy, heavy users may give a quarter of the bytes that
+/// these may, or a short read for sixteen of theirs, so that light users do not lock them out. The same
+/// holds for others.
+const HEAVY_MOST: usize = if cfg!(test) { 1024 } else { READ_MOST };
+const HEAVY_PER_LIGHT: usize = LIGHT_MOST / 4;
 /// A read of little, and a write of what comes of it, count as so many bytes; they take longer.
-const READ_COST: usize = 4 * SPARSE_MOST;
+const READ_COST: usize = 4 * LIGHT_MOST;
 /// What comes of one object counts as so many more.
 const OBJECT_COST: usize = 256;
-/// So many short reads that give something, and are not ahead of the rate, make one of the bulk one of
-/// the sparse again: between long ones there are short ones, where a message ends.
-pub(super) const BULK_FOR: u8 = 4;
+/// So many short reads that give something, and are not ahead of the rate, make a heavy user a light
+/// one again: between long ones there are short ones, where a message ends.
+pub(super) const HEAVY_FOR: u8 = 4;
+/// While more receivers than this wait for broadcasts, heavy users cause no others.
+const LATE_MOST: usize = if cfg!(test) { 16 } else { 256 };
 /// With less room than this the batch is put through the hub first.
 const READ_LEAST: usize = 16 * 1024;
 
 impl Reactor {
-    /// Steps 2 and 3 of a turn: for those who say little; then, when these have what there is for
-    /// them, for others; then for those who send much.
+    /// Steps 2 and 3 of a turn: for light users; then, when these have been served, for connections of
+    /// others; then for heavy users.
     pub(super) fn put_through(&mut self, now: Now, arena: &mut [u8]) {
-        // of the sparse and of others, who becomes ready from here on is for the next turn
-        let sparse = self.ready.len(Class::Sparse);
-        let most = OTHERS_MOST.max(sparse / USERS_PER_OTHER);
+        // light users and others that become ready from here on are for the next turn
+        let light = self.ready.len(Class::Light);
+        let most = OTHERS_MOST.max(light / USERS_PER_OTHER);
         let others = self.ready.len(Class::Other).min(most);
-        self.put_through_some(Class::Sparse, sparse, usize::MAX, now, arena);
+        self.put_through_some(Class::Light, light, usize::MAX, now, arena);
         self.accept(most, now.monotonic);
-        let bytes = BULK_MOST.max(sparse * BULK_PER_SPARSE);
+        let bytes = HEAVY_MOST.max(light * HEAVY_PER_LIGHT);
         self.put_through_some(Class::Other, others, bytes, now, arena);
-        // among these are those who have just turned out to have more to say
-        let bulk = self.ready.len(Class::Bulk);
-        self.put_through_some(Class::Bulk, bulk, bytes, now, arena);
+        if self.late.len() > LATE_MOST {
+            // what they asked for is still being written
+            return;
+        }
+        // among these are users that have just turned out to be heavy
+        let heavy = self.ready.len(Class::Heavy);
+        self.put_through_some(Class::Heavy, heavy, bytes, now, arena);
     }
 
     /// The same for so many of a class, as often as the arena is full, until they have given so many
@@ -69,9 +75,13 @@ impl Reactor {
                 count -= 1;
                 let Some(id) = self.ready.pop(class) else { continue };
                 let Some(conn) = find(&mut self.conns, id.slot, id.generation) else { continue };
-                if class != Class::Other && conn.class() == Class::Other {
-                    // it has ended meanwhile
-                    self.ready.push(Class::Other, id);
+                let present = conn.class(self.ready.round());
+                let is_other = (class == Class::Other) != (present == Class::Other);
+                if (class != Class::Other && is_other)
+                    || (class == Class::Light && present == Class::Heavy)
+                {
+                    // it has ended meanwhile, or used up its share
+                    self.ready.push(present, id, conn.share.from());
                     continue;
                 }
                 let (room, before) = (rest.len(), ops.len());
@@ -79,14 +89,14 @@ impl Reactor {
                 let read = READ_COST.max(room - rest.len());
                 bytes = bytes.saturating_sub(read + (ops.len() - before) * OBJECT_COST);
             }
-            self.handle(now, ops);
+            self.handle(now, class, ops);
             if std::mem::take(&mut self.out.has_secret) {
                 arena.zeroize();
             }
             if count == 0 || bytes == 0 {
                 return;
             }
-            self.write_some_late(now.monotonic);
+            self.write_some(now.monotonic);
         }
     }
 
@@ -102,9 +112,16 @@ impl Reactor {
         let slot = id.slot;
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
+        if conn.is_answering {
+            // its input waits; if it has not yet taken the last part, it is ready again when it has
+            if conn.wants_part() {
+                conn.take_part(ops);
+            }
+            return arena;
+        }
         let was_shut = conn.stream.is_shut();
-        let is_little = class == Class::Sparse || conn.is_ahead;
-        let most = if is_little { SPARSE_MOST } else { READ_MOST };
+        let is_little = class == Class::Light || conn.is_ahead;
+        let most = if is_little { LIGHT_MOST } else { READ_MOST };
         let filled = conn.fill(arena, most, &self.limits);
         if was_shut && !self.open_up(slot, ops) {
             return arena;
@@ -112,7 +129,7 @@ impl Reactor {
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         let limits = &self.limits;
         // (a read of TLS may give less than there is)
-        let is_more = class == Class::Sparse && matches!(filled, Ok(Filled::Bytes(_, true)));
+        let is_more = class == Class::Light && matches!(filled, Ok(Filled::Bytes(_, true)));
         let (length, mut again) = match filled {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
@@ -121,8 +138,8 @@ impl Reactor {
                 return arena;
             }
             Ok(Filled::More) => {
-                conn.bulk = BULK_FOR;
-                self.make_ready(slot);
+                conn.heavy = HEAVY_FOR;
+                self.again.push(slot);
                 return arena;
             }
             Err(_) => {
@@ -134,11 +151,12 @@ impl Reactor {
         again |= conn.saw_end || !cfg!(any(target_os = "linux", target_os = "android"));
         let (bytes, rest) = arena.split_at_mut(length);
         let was_silent_at = conn.silent_at();
+        conn.share.charge(length as u64, &self.ready);
         let resume_at = conn.handle_bytes(bytes, now, limits, ops);
         let silent_at = conn.silent_at();
         conn.is_ahead = resume_at.is_some() || conn.has_lead(now, limits);
-        let is_bulk = is_more || length >= SPARSE_MOST || conn.is_ahead;
-        conn.bulk = if is_bulk { BULK_FOR } else { conn.bulk.saturating_sub(1) };
+        let is_heavy = is_more || length >= LIGHT_MOST || conn.is_ahead;
+        conn.heavy = if is_heavy { HEAVY_FOR } else { conn.heavy.saturating_sub(1) };
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;
@@ -153,7 +171,7 @@ impl Reactor {
             self.timers.add(at, Due::Silence, id);
         }
         if again {
-            self.make_ready(slot);
+            self.again.push(slot);
         }
         rest
     }

@@ -1,6 +1,7 @@
 //! How a loop makes room: it gives up the longest queue, connections that only wait for their end,
 //! and memory that was needed and is not any more.
 
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,33 +13,66 @@ use super::mail::{Lane, Mail};
 use super::{ACCEPTING, Reactor};
 
 impl Reactor {
-    /// With more queued in all than allowed, the longest queue is given up, whichever loop has it.
+    /// With more queued in all than allowed, queues are given up: those of connections that are being
+    /// closed first, then the longest, whichever loop has it.
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        if shared.budget.used() > self.limits.queue_total {
-            // what only waits for the loop is no sign of a slow reader
-            self.write_all_late(now);
+        let is_over = |least: usize| shared.budget.used() > least;
+        if !is_over(self.limits.queue_total) {
+            return;
         }
-        while shared.budget.used() > self.limits.queue_total {
-            let longest = self
-                .conns
-                .iter_mut()
-                .flatten()
-                .filter(|conn| !conn.outbox.is_empty() && !conn.outbox.is_overflown())
-                .max_by_key(|conn| conn.outbox.len());
-            let length = longest.as_ref().map_or(0, |conn| conn.outbox.len());
-            shared.lanes[self.lane].longest.store(length, Ordering::Relaxed);
-            let longer =
-                shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
-            if let Some(lane) = longer {
-                // that loop looks for itself; one that cannot be woken is gone
-                let _ = lane.send(Mail::Relieve);
-                return;
+        // what only waits for the loop is no sign of a slow reader
+        self.write_dirty(now);
+        self.write_some(now);
+        // some more than is needed, so that this is not repeated for every message
+        let enough = self.limits.queue_total / 16 * 15;
+        let mut queues: BinaryHeap<(bool, usize, u32)> = BinaryHeap::new();
+        for conn in self.conns.iter().flatten() {
+            let outbox = &conn.outbox;
+            if outbox.has_more_than_front() && (outbox.is_held_up() || conn.closing.is_some()) {
+                queues.push((conn.closing.is_some(), outbox.len(), conn.id.slot));
             }
-            let Some(conn) = longest else { return };
+        }
+        let longest = queues.iter().filter(|(is_closing, ..)| !is_closing).map(|&(_, len, _)| len);
+        let mut longest = longest.max().unwrap_or(0);
+        while is_over(if longest > 0 { enough } else { self.limits.queue_total })
+            && let Some((is_closing, length, slot)) = queues.pop()
+        {
+            if !is_closing {
+                longest = length;
+                shared.lanes[self.lane].longest.store(length, Ordering::Relaxed);
+                let longer =
+                    shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
+                if let Some(lane) = longer {
+                    // that loop looks for itself; one that cannot be woken is gone
+                    let _ = lane.send(Mail::Relieve);
+                    return;
+                }
+            }
+            let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { continue };
             conn.outbox.abandon();
-            let slot = conn.id.slot;
             self.after_write(slot, now);
+        }
+        if queues.is_empty() {
+            shared.lanes[self.lane].longest.store(0, Ordering::Relaxed);
+            self.relieve_of_fronts();
+        }
+    }
+
+    /// Nothing is left of the queues but an object of each that was begun. If that is still too much,
+    /// connections are reset, those with the longest object first: nothing can follow half an object.
+    fn relieve_of_fronts(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        if shared.budget.used() <= self.limits.queue_total {
+            return;
+        }
+        let fronts = self.conns.iter().flatten().filter(|conn| conn.outbox.is_abandoned());
+        let mut fronts: BinaryHeap<(usize, u32)> =
+            fronts.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
+        while shared.budget.used() > self.limits.queue_total
+            && let Some((_, slot)) = fronts.pop()
+        {
+            self.drop_conn(slot, Departure::Lost);
         }
     }
 
@@ -88,11 +122,15 @@ impl Reactor {
         while self.conns.pop_if(|conn| conn.is_none()).is_some() {}
         self.conns.give_back();
         self.dirty.give_back();
+        self.overdue_writes.give_back();
         self.late.give_back();
         self.ready.give_back();
         self.gone.give_back();
         self.drained.give_back();
         self.deadlines.give_back();
+        self.completed.give_back();
+        self.cancelled.give_back();
+        self.again.give_back();
         let mut lingering = std::mem::take(&mut self.lingering);
         lingering.retain(|id| self.conn(id.slot, id.generation).is_some());
         lingering.give_back();

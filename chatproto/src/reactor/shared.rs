@@ -59,6 +59,8 @@ pub(crate) struct Setup {
     pub(crate) accounts: Option<Arc<dyn Accounts>>,
     pub(crate) has_history: bool,
     pub(crate) threads: usize,
+    /// Units of work that a user may cause in a round (see `ready`).
+    pub(crate) quantum: u64,
     pub(crate) listeners: Vec<(std::net::TcpListener, Entrance)>,
 }
 

@@ -40,6 +40,14 @@ impl Stash {
     }
 }
 
+impl Stash {
+    /// Puts back the last `count` bytes of what was last taken, and `text` in front of them.
+    pub(super) fn put_before(&mut self, text: &[u8], count: usize) {
+        self.put_back(count);
+        *self = Stash::new(&[text, &self.bytes[self.at..]].concat());
+    }
+}
+
 /// A password may have been in it.
 impl Drop for Stash {
     fn drop(&mut self) {

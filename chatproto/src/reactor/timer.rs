@@ -153,6 +153,8 @@ impl Reactor {
                     self.handle_close_due(slot, now);
                     ended += 1;
                 }
+                // it has taken all that there was: only the server delays its answer
+                Due::Patience(_) if conn.wants_part() => self.lose_patience(slot),
                 Due::Patience(_) if conn.patience() == Some(due) => {
                     let id = conn.id;
                     self.overdue.push(id);

@@ -1,5 +1,5 @@
 //! The loop's other half: what the hub decided goes into the outboxes, the outboxes into the
-//! sockets, and connections come to their end without losing their last words (B9, B16).
+//! sockets, and connections come to their end without losing their last messages (B9, B16).
 
 use std::io::{ErrorKind, IoSlice, Write};
 use std::sync::atomic::Ordering;
@@ -18,9 +18,13 @@ use super::{Reactor, Shared, clock, find};
 /// A batch with more deliveries than this is worth a copy into a buffer of its own size.
 const SHARED_BY: usize = 16;
 /// To so many connections a batch is written at once, and to as many what earlier batches left: what is
-/// said to a crowd keeps the loop from whatever else there is for some 0.5 ms, and not until everybody
-/// has it. (In the simulation there are no large crowds.)
+/// said to many keeps the loop from other work for some 0.5 ms, and not until everybody has it. (In the
+/// simulation there are no large crowds.)
 const WRITES_MOST: usize = if cfg!(test) { 3 } else { 64 };
+/// When so many bytes were written, the other connections wait for their turn as well.
+const BYTES_MOST: usize = if cfg!(test) { 8 * 1024 } else { 256 * 1024 };
+/// So many bytes are written to one connection at a time. The rest is written after the others' bytes.
+const VISIT_MOST: usize = if cfg!(test) { 1024 } else { 64 * 1024 };
 /// More room than for so many actions is given back after a batch.
 const ACTIONS_KEPT: usize = 16 * 1024;
 
@@ -53,10 +57,14 @@ impl Reactor {
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
         for action in actions {
             let (LaneAction::Deliver { slot, generation, .. }
+            | LaneAction::Broadcast { slot, generation, .. }
+            | LaneAction::Begin { slot, generation, .. }
+            | LaneAction::Part { slot, generation, .. }
+            | LaneAction::End { slot, generation }
             | LaneAction::Close { slot, generation }) = *action;
             let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             match *action {
-                LaneAction::Deliver { object, .. } => {
+                LaneAction::Deliver { object, .. } | LaneAction::Broadcast { object, .. } => {
                     let was_pressing = conn.outbox.is_pressing(&self.limits);
                     let range = object.bounds(aside_at);
                     conn.outbox.push(chunk, range, &self.limits, self.policy);
@@ -65,32 +73,58 @@ impl Reactor {
                     }
                     note_length(&self.shared.lanes[self.lane], &conn.outbox);
                 }
+                LaneAction::Begin { held, .. } => {
+                    conn.outbox.begin_answer(&self.shared.budget);
+                    conn.outbox.set_held(held as usize);
+                    note_length(&self.shared.lanes[self.lane], &conn.outbox);
+                }
+                LaneAction::Part { object, .. } => {
+                    let range = object.bounds(aside_at);
+                    conn.outbox.push_part(chunk, range, &self.limits, self.policy);
+                }
+                LaneAction::End { .. } => conn.outbox.end_answer(),
                 LaneAction::Close { .. } => {
                     conn.discard_input();
+                    conn.outbox.end_answer();
                     self.begin_drain(slot);
                     self.settle_soon(slot);
                 }
             }
-            self.make_dirty(slot);
+            match action {
+                LaneAction::Broadcast { .. } => self.make_late(slot),
+                _ => self.make_dirty(slot),
+            }
         }
     }
 
     pub(super) fn make_dirty(&mut self, slot: u32) {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
-            && !conn.is_dirty
+            && (!conn.is_dirty || conn.is_late)
         {
-            conn.is_dirty = true;
+            (conn.is_dirty, conn.is_late) = (true, false);
             self.dirty.push(slot);
         }
     }
 
-    /// One write for each connection that has something new. The rest of a crowd is for later, but for
-    /// those who have got much meanwhile: no queue becomes full because the loop had no time for it.
+    /// The same for a connection that others need not wait for.
+    fn make_late(&mut self, slot: u32) {
+        if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
+            && !conn.is_dirty
+        {
+            (conn.is_dirty, conn.is_late) = (true, true);
+            self.late.push_back(slot);
+        }
+    }
+
+    /// One write for each connection that has something new, and for some of a crowd. The rest of them
+    /// is for later, but for those that have got much meanwhile: no queue becomes full because the loop
+    /// had no time for it.
     pub(super) fn write_dirty(&mut self, now: Instant) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        self.late.extend(dirty.drain(WRITES_MOST.min(dirty.len())..));
+        self.overdue_writes.extend(dirty.drain(WRITES_MOST.min(dirty.len())..));
+        let mut budget = Budget::new();
         for slot in dirty.drain(..) {
-            self.write_new(slot, now);
+            budget.spend(self.write_new(slot, now));
         }
         // keeps the larger buffer; what became dirty meanwhile is for the next time
         dirty.append(&mut self.dirty);
@@ -98,50 +132,68 @@ impl Reactor {
         for slot in std::mem::take(&mut self.pressing) {
             self.write_new(slot, now);
         }
+        self.write_late(budget, now);
     }
 
-    /// Goes on with the crowds of earlier batches, the oldest first.
-    pub(super) fn write_some_late(&mut self, now: Instant) {
-        self.write_late(WRITES_MOST, now);
-    }
-
-    pub(super) fn write_all_late(&mut self, now: Instant) {
-        self.write_late(usize::MAX, now);
-    }
-
-    fn write_late(&mut self, mut most: usize, now: Instant) {
-        while most > 0
-            && let Some(slot) = self.late.pop_front()
+    /// Goes on with what earlier batches left, the oldest first.
+    pub(super) fn write_some(&mut self, now: Instant) {
+        let mut budget = Budget::new();
+        while !budget.is_spent()
+            && let Some(slot) = self.overdue_writes.pop_front()
         {
-            most -= usize::from(self.write_new(slot, now));
+            budget.spend(self.write_new(slot, now));
+        }
+        // a crowd does not wait for ever
+        budget.writes = budget.writes.max(WRITES_MOST.div_ceil(4));
+        budget.bytes = budget.bytes.max(BYTES_MOST / 4);
+        self.write_late(budget, now);
+    }
+
+    /// Writes whatever the sockets take.
+    pub(super) fn write_all(&mut self, now: Instant) {
+        while !(self.dirty.is_empty() && self.overdue_writes.is_empty() && self.late.is_empty()) {
+            self.write_dirty(now);
+            self.write_some(now);
         }
     }
 
-    /// Writes to a connection that has something new. Whether it still had: one that was pressing is
-    /// in two lists.
-    fn write_new(&mut self, slot: u32, now: Instant) -> bool {
-        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return false };
-        let is_new = std::mem::take(&mut conn.is_dirty);
-        if is_new {
-            self.write(slot, now);
+    fn write_late(&mut self, mut budget: Budget, now: Instant) {
+        // a connection with more than one visit's bytes comes again behind the others
+        for _ in 0..self.late.len() {
+            if budget.is_spent() {
+                return;
+            }
+            let Some(slot) = self.late.pop_front() else { return };
+            budget.spend(self.write_new(slot, now));
         }
-        is_new
     }
 
-    /// Writes as much as the socket takes and the peer's pace allows.
-    fn write(&mut self, slot: u32, now: Instant) {
+    /// Writes to a connection that has something new. How many bytes, or `None` if it had nothing: one
+    /// that was pressing is in two lists.
+    fn write_new(&mut self, slot: u32, now: Instant) -> Option<usize> {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return None };
+        conn.is_late = false;
+        std::mem::take(&mut conn.is_dirty).then(|| self.write(slot, now))
+    }
+
+    /// Writes as much as the socket takes and the peer's pace allows, within a visit's bound. Returns
+    /// how many bytes.
+    fn write(&mut self, slot: u32, now: Instant) -> usize {
         let (shared, limits) = (&self.shared, &self.limits);
-        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        let mut total = 0;
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return 0 };
         if conn.is_lingering() {
-            return;
+            return 0;
         }
         if conn.stream.has_unsent()
             && let Err(error) = conn.stream.flush()
             && error.kind() != ErrorKind::WouldBlock
         {
-            return self.stop_writing(slot);
+            self.stop_writing(slot);
+            return 0;
         }
-        while !conn.outbox.is_refused() {
+        while !conn.outbox.is_refused() && total < VISIT_MOST {
+            let left = VISIT_MOST - total;
             if conn.outbox.wants_notice() {
                 let missed = conn.outbox.take_missed();
                 let mut notice = Vec::new();
@@ -150,15 +202,18 @@ impl Reactor {
             }
             let written = match conn.outbox.writable(now) {
                 Writable::Nothing => break,
-                Writable::One(bytes) => conn.stream.write(bytes),
+                // each object to a one-read peer is one write
+                Writable::One(bytes) if conn.outbox.is_paced() => conn.stream.write(bytes),
+                Writable::One(bytes) => conn.stream.write(&bytes[..bytes.len().min(left)]),
                 Writable::Many => {
                     let mut slices: [IoSlice<'_>; 64] = std::array::from_fn(|_| IoSlice::new(&[]));
-                    let count = conn.outbox.fill(&mut slices);
+                    let count = conn.outbox.fill(&mut slices, left);
                     conn.stream.write_vectored(&slices[..count])
                 }
             };
             match written {
                 Ok(count) => {
+                    total += count;
                     // the pace counts from the write itself, however long the turn has been
                     let now = if conn.outbox.is_paced() { clock::instant() } else { now };
                     conn.outbox.handle_written(count, now, limits);
@@ -168,10 +223,20 @@ impl Reactor {
                     note_length(&shared.lanes[self.lane], &conn.outbox);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.stop_writing(slot),
+                Err(_) => {
+                    self.stop_writing(slot);
+                    return total;
+                }
             }
         }
+        let has_more = !conn.outbox.is_refused()
+            && total >= VISIT_MOST
+            && !matches!(conn.outbox.writable(now), Writable::Nothing);
+        if has_more {
+            self.make_late(slot);
+        }
         self.after_write(slot, now);
+        total
     }
 
     /// The peer reads no more, but what it sent before counts (B16).
@@ -181,6 +246,9 @@ impl Reactor {
             return self.drop_conn(slot, Departure::Lost);
         }
         conn.outbox.die();
+        if conn.outbox.take_cancelled() {
+            self.cancelled.push(conn.id);
+        }
         if !std::mem::replace(&mut conn.saw_end, true) {
             self.lose_patience(slot);
         }
@@ -191,9 +259,16 @@ impl Reactor {
     pub(super) fn after_write(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         let id = conn.id;
+        if conn.outbox.take_cancelled() {
+            self.cancelled.push(id);
+        }
         if conn.outbox.is_overflown() && conn.closing.is_none() {
             conn.discard_input();
             self.begin_drain(slot);
+        }
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if conn.wants_part() {
+            self.make_ready(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         if !conn.outbox.is_empty() {
@@ -287,6 +362,29 @@ impl Reactor {
             self.say_last_words(slot, now);
         } else {
             self.drop_conn(slot, Departure::Lost);
+        }
+    }
+}
+
+/// What may yet be written before other work has its turn.
+struct Budget {
+    writes: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Budget { writes: WRITES_MOST, bytes: BYTES_MOST }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.writes == 0 || self.bytes == 0
+    }
+
+    fn spend(&mut self, written: Option<usize>) {
+        if let Some(bytes) = written {
+            self.writes = self.writes.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(bytes);
         }
     }
 }

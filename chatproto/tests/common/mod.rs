@@ -121,15 +121,28 @@ impl House {
         self.mail().only_answer(from)
     }
 
-    /// What came out since the last time.
+    /// What came out since the last time, with the rest of long answers, to readers that take it all.
     pub(crate) fn mail(&mut self) -> Mail {
-        let sent = self.out.actions().map(|(conn, outgoing)| match outgoing {
-            Outgoing::Object(bytes) => (conn, Sent::Object(bytes.to_vec())),
-            Outgoing::Close => (conn, Sent::Close),
+        let begun = self.out.actions().filter(|(_, outgoing)| *outgoing == Outgoing::Begin);
+        for conn in begun.map(|(conn, _)| conn).collect::<Vec<_>>() {
+            self.take_all(conn);
+        }
+        let sent = self.out.actions().filter_map(|(conn, outgoing)| match outgoing {
+            Outgoing::Object(bytes) | Outgoing::Part(bytes) => {
+                Some((conn, Sent::Object(bytes.to_vec())))
+            }
+            Outgoing::Begin | Outgoing::End => None,
+            Outgoing::Close => Some((conn, Sent::Close)),
+            other => panic!("{other:?}"),
         });
         let mail = Mail(sent.collect());
         self.out.clear();
         mail
+    }
+
+    /// The connection takes all that there is of its long answer.
+    pub(crate) fn take_all(&mut self, conn: ConnId) {
+        while self.hub.handle_writable(conn, self.now, &mut self.out) {}
     }
 
     pub(crate) fn events(&mut self) -> Vec<Event> {

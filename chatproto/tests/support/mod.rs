@@ -57,7 +57,7 @@ impl Drop for TestServer {
 pub fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.linger = Duration::from_millis(300);
-    limits.rate = None;
+    (limits.rate, limits.rate_bytes) = (None, None);
     limits
 }
 

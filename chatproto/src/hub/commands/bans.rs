@@ -2,6 +2,7 @@
 
 use crate::message::MessageRef;
 
+use super::super::long::Entries;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -14,12 +15,10 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
-    let now = call.now.monotonic;
-    let lines: Vec<String> = call.hub.sanctions.bans(now).map(|ban| ban.line(now)).collect();
-    if lines.is_empty() {
+    let count = call.hub.sanctions.targets(call.now.monotonic).count();
+    call.out.examine(count);
+    if count == 0 {
         return call.answer("Nobody is banned.");
     }
-    let count = lines.len();
-    let parts = call.layout().list(&format!("Bans ({count}): "), lines.into_iter(), count);
-    call.answer_parts(parts);
+    call.answer_list(format!("Bans ({count}): "), Entries::Bans { after: None }, count);
 }

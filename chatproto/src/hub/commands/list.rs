@@ -2,6 +2,7 @@
 
 use crate::message::MessageRef;
 
+use super::super::long::Entries;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -15,12 +16,10 @@ pub(super) const COMMAND: Command = Command {
 
 /// The requester is not in the list; a list that is too long is cut by B11.
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
-    let users = &call.hub.users;
-    let count = users.online() - 1;
+    let count = call.hub.users.online() - 1;
     if count == 0 {
         return call.answer("No other users are connected.");
     }
-    let names = users.others(call.conn).filter_map(|(_, session)| session.name());
-    let parts = call.layout().list(&format!("Connected users ({count}): "), names, count);
-    call.answer_parts(parts);
+    let entries = Entries::Users { except: call.conn, after: None };
+    call.answer_list(format!("Connected users ({count}): "), entries, count);
 }

@@ -2,6 +2,7 @@
 
 use crate::message::MessageRef;
 
+use super::super::long::Entries;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -14,12 +15,9 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
-    let rooms = &call.hub.rooms;
-    let count = rooms.len();
+    let count = call.hub.rooms.len();
     if count == 0 {
         return call.answer("There are no rooms. Send /join #NAME to make one.");
     }
-    let lines = rooms.iter().map(|room| format!("{} ({})", room.name, room.members.len()));
-    let parts = call.layout().list(&format!("Rooms ({count}): "), lines, count);
-    call.answer_parts(parts);
+    call.answer_list(format!("Rooms ({count}): "), Entries::Rooms { after: None }, count);
 }

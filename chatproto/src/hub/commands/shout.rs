@@ -22,7 +22,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     }
     let hub = &*call.hub;
     let Some(sender) = hub.users.get(call.conn) else { return };
-    let sent = broadcast(call.out, hub.users.others(call.conn), |out, kind| {
+    let count = hub.users.online();
+    let sent = broadcast(call.out, count, hub.users.others(call.conn), |out, kind| {
         write_forward(out, &hub.limits, sender, kind, message, EVERYONE, EVERYONE)
     });
     let mut answer = format!("Delivered to {}.", users(sent.delivered));

@@ -2,6 +2,7 @@
 
 use crate::message::MessageRef;
 
+use super::super::long::Entries;
 use super::super::route::{no_room, only_argument, text_of};
 use super::super::{Call, Role};
 use super::Command;
@@ -21,13 +22,10 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         Ok(None) => return call.answer_usage(&COMMAND),
         Err(reason) => return call.answer(&format!("❌ {reason}")),
     };
-    let Some(room) = call.hub.find_room(name).and_then(|room| call.hub.rooms.get(room)) else {
-        return call.answer(&no_room(name));
-    };
-    let members = call.hub.users.sessions(&room.members);
-    let names = members.filter_map(|(_, session)| session.name());
+    let Some(id) = call.hub.find_room(name) else { return call.answer(&no_room(name)) };
+    let Some(room) = call.hub.rooms.get(id) else { return };
     let count = room.members.len();
     let head = format!("Members of {} ({count}): ", room.name);
-    let parts = call.layout().list(&head, names, count);
-    call.answer_parts(parts);
+    let entries = Entries::members(call.hub, id);
+    call.answer_list(head, entries, count);
 }

@@ -28,7 +28,7 @@ impl Link {
                 slices[0] = IoSlice::new(bytes);
                 1
             }
-            Writable::Many => self.outbox.fill(&mut slices),
+            Writable::Many => self.outbox.fill(&mut slices, usize::MAX),
         };
         if let Window { objects: Some(0), and_a_byte: false } = self.window {
             self.outbox.handle_refused(limits, policy);
@@ -103,7 +103,11 @@ impl System {
         let chunk = Arc::new(Chunk::new(log, &self.budget));
         for (lane, actions) in self.out.lanes.iter_mut().enumerate() {
             for action in actions.drain(..) {
-                let LaneAction::Deliver { slot, generation, object } = action else { continue };
+                let (LaneAction::Deliver { slot, generation, object }
+                | LaneAction::Broadcast { slot, generation, object }) = action
+                else {
+                    continue;
+                };
                 let id = ConnId { lane: lane as u16, slot, generation };
                 let link = self.peers.get(&id).and_then(|peer| self.links.get_mut(peer));
                 if let Some(link) = link {

@@ -6,6 +6,7 @@ use fastrand::Rng;
 
 use crate::limits::{Limits, Rate};
 use crate::outbox::SlowReader;
+use crate::reactor::QUANTUM;
 
 /// One in so many runs has hundreds of clients.
 const LARGE: u64 = 50;
@@ -29,6 +30,8 @@ pub(super) struct Setup {
     pub(super) arrivals: u64,
     pub(super) policy: SlowReader,
     pub(super) limits: Limits,
+    /// Units of work that a user may cause in a round.
+    pub(super) quantum: u64,
     pub(super) announces: bool,
     /// Names are claimed from a directory.
     pub(super) has_directory: bool,
@@ -52,6 +55,7 @@ impl Setup {
             arrivals: rng.u64(1..3_000_000),
             policy,
             limits: limits(&mut rng, clients),
+            quantum: [2 * 1024, 16 * 1024, QUANTUM][rng.usize(..3)],
             announces: rng.u8(..4) == 0,
             has_directory: rng.bool(),
             is_stopped: rng.u8(..3) == 0,

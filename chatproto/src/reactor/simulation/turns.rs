@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::Message;
 use crate::limits::{Limits, Rate};
 
-use super::super::read::{BULK_FOR, READ_MOST};
+use super::super::read::{HEAVY_FOR, READ_MOST};
 use super::super::{Entrance, OTHERS_MOST};
 use super::network::Nature;
 use super::setup::Setup;
@@ -42,7 +42,14 @@ impl Stage {
     /// Without the crowd.
     fn empty(rate: Option<Rate>) -> Self {
         let limits = Limits { rate, per_address: usize::MAX, ..Limits::default() };
-        let setup = Setup { lanes: 1, clients: 0, limits, announces: false, ..Setup::new(1) };
+        let setup = Setup {
+            lanes: 1,
+            clients: 0,
+            limits,
+            announces: false,
+            quantum: 1 << 20,
+            ..Setup::new(1)
+        };
         let world = World::new(Setup { has_directory: false, ..setup }, false);
         let mut stage = Stage { world, writer: 0, reader: 0, crowd: Vec::new() };
         (stage.writer, stage.reader) = (stage.join("writer"), stage.join("reader"));
@@ -231,7 +238,7 @@ fn a_line_does_not_wait_for_a_crowd_that_is_ahead_of_the_rate() {
     assert_eq!(stage.unread(), 0, "nor do they wait for ever");
     // who is no longer ahead is heard at once again, after some messages
     stage.world.advance(stage.world.now + 10 * SECOND);
-    for _ in 0..BULK_FOR {
+    for _ in 0..HEAVY_FOR {
         all_ping(&stage);
         stage.settle();
     }

@@ -123,6 +123,7 @@ impl World {
             accounts: None,
             has_history: false,
             threads: setup.lanes,
+            quantum: setup.quantum,
             listeners: vec![(LISTENER.try_clone().expect("a descriptor"), Entrance::Plain)],
         })
         .expect("event loops");

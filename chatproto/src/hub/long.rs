@@ -1,0 +1,348 @@
+//! Long answers: lists, pages of history and mailboxes that are more than one object. They are produced
+//! object by object, each when the connection has taken the one before, so that a request costs the
+//! server no more at a time than a message does, and a reader no more memory than an object.
+//!
+//! While an answer is produced, the connection's input waits, and what others send to it is queued
+//! behind the answer (see [`Outgoing::Begin`](super::Outgoing::Begin)).
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::answer::Layout;
+use super::archive::HistoryOrder;
+use super::history::PagePart;
+use super::moderation::Target;
+use super::rooms::RoomId;
+use super::users::Session;
+use super::{Call, ConnId, Hub, Now, Output};
+use crate::name::UserName;
+
+/// So many bytes of a page are one piece, unless its first message has more.
+pub(super) const PIECE: usize = 16 * 1024;
+
+/// What is left to say of a long answer.
+#[derive(Debug)]
+pub(super) enum LongAnswer {
+    List(List),
+    /// An answer of the application's, cut into objects already.
+    Text(Parts),
+    /// A page of history.
+    Page(PagePart),
+    /// What was left for a user who has logged in, page by page.
+    Mail(Mail),
+}
+
+/// Texts, each of which is an object.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) texts: std::vec::IntoIter<String>,
+    pub(super) total: usize,
+    pub(super) said: usize,
+}
+
+/// A mailbox that is being handed over.
+#[derive(Debug)]
+pub(super) struct Mail {
+    pub(super) account: UserName,
+    /// The page at hand, empty while the next one is asked for.
+    pub(super) page: Vec<(u64, String)>,
+    /// How many messages of it were said, and how many of those were too long for the reader.
+    pub(super) said: usize,
+    pub(super) left_out: usize,
+    /// Whether a page came before this one.
+    pub(super) is_continued: bool,
+}
+
+/// A list in as many parts as it takes, within the bounds of an answer (B11).
+#[derive(Debug)]
+pub(super) struct List {
+    layout: Layout,
+    /// What stands before the first entry.
+    head: String,
+    entries: Entries,
+    /// How many entries there were when the list was asked for.
+    count: usize,
+    /// How many parts it takes, as far as is known.
+    parts: usize,
+    is_measured: bool,
+    /// How many parts and entries were said.
+    said: usize,
+    listed: usize,
+}
+
+/// The entries of a list, from some place on. Entries that come or go meanwhile may be in it or not;
+/// each of the others is in it once.
+#[derive(Debug)]
+pub(super) enum Entries {
+    /// Users, in the order of their connections, but one.
+    Users { except: ConnId, after: Option<ConnId> },
+    /// Rooms behind that name.
+    Rooms { after: Option<Arc<str>> },
+    /// Those who were members when the list was asked for.
+    Members { ids: Box<[ConnId]>, at: usize },
+    /// Bans behind that target.
+    Bans { after: Option<Target> },
+}
+
+impl Entries {
+    pub(super) fn members(hub: &Hub, room: RoomId) -> Self {
+        let ids = hub.rooms.get(room).map_or(&[][..], |room| &room.members);
+        Entries::Members { ids: ids.into(), at: 0 }
+    }
+
+    fn start_again(&mut self) {
+        match self {
+            Entries::Users { after, .. } => *after = None,
+            Entries::Rooms { after } => *after = None,
+            Entries::Members { at, .. } => *at = 0,
+            Entries::Bans { after } => *after = None,
+        }
+    }
+
+    /// Goes on through the entries as long as they are taken. Returns whether all were, and how many
+    /// were looked at.
+    fn walk(&mut self, hub: &Hub, now: Now, mut take: impl FnMut(&str) -> bool) -> (bool, usize) {
+        let (mut is_over, mut looked_at) = (true, 0);
+        match self {
+            Entries::Users { except, after } => {
+                for (conn, session) in hub.users.after(*after) {
+                    looked_at += 1;
+                    let name = session.filter(|_| conn != *except).and_then(Session::name);
+                    is_over = name.is_none_or(&mut take);
+                    if !is_over {
+                        break;
+                    }
+                    *after = Some(conn);
+                }
+            }
+            Entries::Rooms { after } => {
+                let (from, mut line) = (after.clone(), String::new());
+                for room in hub.rooms.after(from.as_ref()) {
+                    looked_at += 1;
+                    line.clear();
+                    room.describe(&mut line);
+                    is_over = take(&line);
+                    if !is_over {
+                        break;
+                    }
+                    *after = Some(Arc::clone(&room.name));
+                }
+            }
+            Entries::Members { ids, at } => {
+                while let Some(&conn) = ids.get(*at) {
+                    looked_at += 1;
+                    // members that have left since are not listed
+                    is_over = hub.users.get(conn).and_then(Session::name).is_none_or(&mut take);
+                    if !is_over {
+                        break;
+                    }
+                    *at += 1;
+                }
+            }
+            Entries::Bans { after } => {
+                let from = after.clone();
+                let bound = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                for (target, ban) in hub.sanctions.bans_from(bound, now.monotonic) {
+                    looked_at += 1;
+                    is_over = take(&ban.line(now.monotonic));
+                    if !is_over {
+                        break;
+                    }
+                    *after = Some(target.clone());
+                }
+            }
+        }
+        (is_over, looked_at)
+    }
+}
+
+/// What stands between two entries of a list.
+const SEPARATOR: &str = ", ";
+
+impl List {
+    /// Fills a part with the entries from here on, as far as it has room; whether there are no more.
+    fn fill(&mut self, hub: &Hub, now: Now, out: &mut Output, text: Option<&mut String>) -> bool {
+        let mut text = text;
+        let is_first = if text.is_some() { self.said == 0 } else { self.parts == 0 };
+        let mut part = self.layout.part(if is_first { &self.head } else { "" });
+        let mut listed = 0;
+        let (is_over, looked_at) = self.entries.walk(hub, now, |entry| {
+            let has_room = part.takes(entry, SEPARATOR);
+            if has_room {
+                if let Some(text) = &mut text {
+                    text.push_str(if listed == 0 { "" } else { SEPARATOR });
+                    text.push_str(entry);
+                }
+                listed += 1;
+            }
+            has_room
+        });
+        self.listed += listed;
+        out.examine(looked_at);
+        is_over
+    }
+
+    /// Counts one more part. Whether all are counted.
+    fn measure(&mut self, hub: &Hub, now: Now, out: &mut Output) -> bool {
+        let is_over = self.fill(hub, now, out, None);
+        self.parts += 1;
+        self.is_measured = is_over || self.parts == self.layout.most();
+        if self.is_measured {
+            self.entries.start_again();
+            self.listed = 0;
+        }
+        self.is_measured
+    }
+
+    /// The next part, and whether it is the last.
+    fn next(&mut self, hub: &Hub, now: Now, out: &mut Output) -> (String, bool) {
+        let mut text = if self.said == 0 { self.head.clone() } else { String::new() };
+        let is_over = self.fill(hub, now, out, Some(&mut text));
+        self.said += 1;
+        let is_last = self.said == self.parts;
+        if is_last && !is_over {
+            let more = self.count.saturating_sub(self.listed).max(1);
+            text.push_str(&format!("{SEPARATOR}and {more} more"));
+        }
+        (format!("{} ({}/{})", text.trim_end(), self.said, self.parts), is_last)
+    }
+}
+
+impl LongAnswer {
+    /// Bytes of heap that it holds.
+    fn held(&self) -> usize {
+        let of_texts = |texts: &[String]| texts.iter().map(|text| text.capacity() + 24).sum();
+        match self {
+            LongAnswer::List(List { entries: Entries::Members { ids, .. }, .. }) => {
+                size_of_val(&**ids)
+            }
+            LongAnswer::List(_) => 0,
+            LongAnswer::Text(parts) => of_texts(parts.texts.as_slice()),
+            LongAnswer::Page(page) => page.held(),
+            LongAnswer::Mail(mail) => held(&mail.page),
+        }
+    }
+}
+
+/// Bytes of heap that messages take.
+pub(super) fn held(messages: &[(u64, String)]) -> usize {
+    messages.iter().map(|(_, object)| object.capacity() + size_of::<(u64, String)>()).sum()
+}
+
+impl Hub {
+    /// Whether a long answer to the connection is being produced, so that its input must wait:
+    /// [`Hub::handle_writable`] is to be called as often as the connection takes an object.
+    pub fn is_answering(&self, conn: ConnId) -> bool {
+        self.users.get(conn).and_then(Session::answer).is_some()
+    }
+
+    /// Bytes of heap that the hub holds for the rest of a long answer.
+    pub fn held(&self, conn: ConnId) -> usize {
+        self.users.get(conn).and_then(Session::answer).map_or(0, LongAnswer::held)
+    }
+
+    /// The connection has taken everything in front of the next object of its long answer, which is
+    /// produced now. Whether that can be asked again at once or when it was taken: not while the
+    /// answer waits for an effect, nor when it is complete.
+    pub fn handle_writable(&mut self, conn: ConnId, now: Now, out: &mut Output) -> bool {
+        let Some(session) = self.users.get_mut(conn).filter(|session| session.waits_for == 0)
+        else {
+            return false;
+        };
+        let Some(mut answer) = session.take_answer() else { return false };
+        let mut call = Call { hub: self, conn, now, out };
+        let is_over = match &mut *answer {
+            LongAnswer::List(list) if !list.is_measured => {
+                list.measure(call.hub, now, call.out);
+                false
+            }
+            LongAnswer::List(list) => {
+                let (text, is_last) = list.next(call.hub, now, call.out);
+                call.say_part(&text);
+                is_last
+            }
+            LongAnswer::Text(parts) => {
+                if let Some(text) = parts.texts.next() {
+                    parts.said += 1;
+                    call.say_part(&format!("{} ({}/{})", text.trim_end(), parts.said, parts.total));
+                }
+                parts.texts.as_slice().is_empty()
+            }
+            LongAnswer::Page(page) => page.say_some(&mut call),
+            LongAnswer::Mail(mail) => {
+                if mail.said < mail.page.len() {
+                    mail.say_some(&mut call);
+                } else {
+                    let handed_over = mail.page.last().map_or(0, |(id, _)| *id);
+                    let account = mail.account.clone();
+                    (mail.page, mail.is_continued) = (Vec::new(), true);
+                    let most_bytes = call.hub.limits.queue_bytes / 4;
+                    call.order(HistoryOrder::Collect { account, handed_over, most_bytes });
+                }
+                false
+            }
+        };
+        if is_over {
+            call.out.end_answer(conn);
+        } else if let Some(session) = call.hub.users.get_mut(conn) {
+            session.put_answer(answer);
+        }
+        !is_over && !self.is_waiting_for_effect(conn)
+    }
+
+    /// The rest of a long answer was dropped: its reader is too slow, or gone. The connection's input
+    /// may go on.
+    pub fn handle_answer_dropped(&mut self, conn: ConnId) {
+        if let Some(session) = self.users.get_mut(conn)
+            && let Some(answer) = session.take_answer()
+            && matches!(*answer, LongAnswer::Mail(_))
+        {
+            // what is not handed over now is at the next login
+            session.waits_for = 0;
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Answers with a list: at once if it fits one object, or if the reader takes so little that all of
+    /// it is little.
+    pub(super) fn answer_list(&mut self, head: String, entries: Entries, count: usize) {
+        let layout = self.layout();
+        let (parts, said, listed) = (0, 0, 0);
+        let is_measured = false;
+        let mut list = List { layout, head, entries, count, parts, is_measured, said, listed };
+        let mut text = list.head.clone();
+        if list.fill(self.hub, self.now, self.out, Some(&mut text)) {
+            return self.say(&text);
+        }
+        list.entries.start_again();
+        list.listed = 0;
+        if layout.is_ascii() || layout.most() == 1 {
+            while !list.measure(self.hub, self.now, self.out) {}
+            loop {
+                let (text, is_last) = list.next(self.hub, self.now, self.out);
+                let text = if list.parts == 1 { text.trim_end_matches(" (1/1)") } else { &text };
+                self.say(text);
+                if is_last {
+                    return;
+                }
+            }
+        }
+        self.begin_answer(LongAnswer::List(list));
+    }
+
+    /// An answer begins that is produced from here on.
+    pub(super) fn begin_answer(&mut self, answer: LongAnswer) {
+        let Some(session) = self.hub.users.get_mut(self.conn) else { return };
+        debug_assert!(session.answer().is_none(), "input waits while an answer is produced");
+        self.out.begin_answer(self.conn, answer.held());
+        session.put_answer(Box::new(answer));
+    }
+
+    /// Says an object of a long answer.
+    pub(super) fn say_part(&mut self, text: &str) {
+        if let Some(object) = self.write(text) {
+            self.out.part(self.conn, object);
+        }
+    }
+}
