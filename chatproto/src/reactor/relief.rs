@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::hub::Departure;
 use crate::spare::GiveBack;
 
+use super::conn::{Conn, Step};
 use super::mail::{Lane, Mail};
 use super::{ACCEPTING, Reactor};
 
@@ -28,18 +29,20 @@ impl Reactor {
         let enough = self.limits.queue_total / 16 * 15;
         let mut queues: BinaryHeap<(bool, usize, u32)> = BinaryHeap::new();
         for conn in self.conns.iter().flatten() {
-            let outbox = &conn.outbox;
-            if outbox.has_more_than_front() && (outbox.is_held_up() || conn.closing.is_some()) {
-                queues.push((conn.closing.is_some(), outbox.len(), conn.id.slot));
+            let (outbox, step) = (&conn.outbox, conn.closing_step());
+            let may_go = match step {
+                None => outbox.is_held_up(),
+                // from the next step on there is only the final message, which is outside the bound
+                step => step == Some(Step::Draining),
+            };
+            if may_go && outbox.has_more_than_front() {
+                queues.push((step.is_some(), outbox.len(), conn.id.slot));
             }
         }
-        let longest = queues.iter().filter(|(is_closing, ..)| !is_closing).map(|&(_, len, _)| len);
-        let mut longest = longest.max().unwrap_or(0);
-        while is_over(if longest > 0 { enough } else { self.limits.queue_total })
+        while is_over(enough)
             && let Some((is_closing, length, slot)) = queues.pop()
         {
             if !is_closing {
-                longest = length;
                 shared.lanes[self.lane].longest.store(length, Ordering::Relaxed);
                 let longer =
                     shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
@@ -66,7 +69,10 @@ impl Reactor {
         if shared.budget.used() <= self.limits.queue_total {
             return;
         }
-        let fronts = self.conns.iter().flatten().filter(|conn| conn.outbox.is_abandoned());
+        let is_front = |conn: &&Conn| {
+            conn.closing_step() == Some(Step::Draining) && conn.outbox.is_abandoned()
+        };
+        let fronts = self.conns.iter().flatten().filter(is_front);
         let mut fronts: BinaryHeap<(usize, u32)> =
             fronts.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
         while shared.budget.used() > self.limits.queue_total
