@@ -66,6 +66,10 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Outbound memory of all connections together; shared bytes count once. Default 256 MiB.
     pub queue_total: usize,
+    /// Memory for input of all connections together that is kept: unfinished messages and names, and
+    /// what waits because its sender is too fast or waits for an answer. Past it the connection that
+    /// holds most of it is closed. Default 256 MiB: 4,096 of the longest messages.
+    pub input_total: usize,
     /// How long the queue of a connection that is being closed may drain, and how long an endpoint
     /// or a directory may take for a user whose connection has ended. Default 10 s.
     pub drain: Duration,
@@ -163,6 +167,7 @@ impl Default for Limits {
             queue_bytes: 1024 * 1024,
             queue_messages: 1024,
             queue_total: 256 * 1024 * 1024,
+            input_total: 256 * 1024 * 1024,
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             rate: Some(Rate { per_second: 100, burst: 200 }),

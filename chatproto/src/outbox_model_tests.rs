@@ -19,13 +19,16 @@ enum Step {
     Abandon,
 }
 
+/// Objects, each with whether it is a notice of what was missed.
+type Objects = VecDeque<(Vec<u8>, bool)>;
+
 /// The same by the letter of the rules: a list of objects, the front one written up to `begun`.
 #[derive(Default)]
 struct Model {
-    queue: VecDeque<(Vec<u8>, bool)>,
+    queue: Objects,
     begun: usize,
     /// Of a long answer: how many of the last objects of the queue are its own, and what is behind it.
-    answer: Option<(usize, VecDeque<(Vec<u8>, bool)>)>,
+    answer: Option<(usize, Objects)>,
     cancelled: bool,
     /// A one-read peer was told what it missed, and got no message since.
     owes: bool,

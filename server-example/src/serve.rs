@@ -151,6 +151,7 @@ impl ServeOptions {
         limits.queue_bytes = self.readers.queue_bytes.0;
         limits.queue_messages = self.readers.queue_messages;
         limits.queue_total = self.readers.queue_total.0;
+        limits.input_total = self.messages.input_total.0;
         limits.drain = self.readers.drain.0;
         limits.one_read_gap = self.readers.one_read_gap.0;
         Ok(limits)

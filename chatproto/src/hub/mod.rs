@@ -298,6 +298,15 @@ impl Hub {
         out.close(conn);
     }
 
+    /// Connections keep more unfinished input in all than they may, and this one most of it: it is told
+    /// and closed.
+    pub fn handle_input_overflow(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let text = "⛔ Error: this server has no memory left for unfinished messages, and most of \
+                    it was yours. Connect again later. The connection is closed.";
+        self.tell(conn, text, now, out);
+        self.handle_eviction(conn, Departure::Unfinished, now, out);
+    }
+
     /// A connection that is being closed has been sent everything and only waits for its peer's
     /// end: it counts against [`Limits::connections`] and [`Limits::per_address`] no longer.
     pub fn handle_drained(&mut self, conn: ConnId) {

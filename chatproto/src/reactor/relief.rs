@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::hub::Departure;
+use crate::hub::{ConnId, Departure, Now};
 use crate::spare::GiveBack;
 
 use super::conn::{Conn, Step};
 use super::mail::{Lane, Mail};
-use super::{ACCEPTING, Reactor};
+use super::{ACCEPTING, Reactor, clock, find};
 
 impl Reactor {
     /// With more queued in all than allowed, queues are given up: those of connections that are being
@@ -80,6 +80,33 @@ impl Reactor {
         {
             self.drop_conn(slot, Departure::Lost);
         }
+    }
+
+    /// With more input kept in all than allowed, the connections of this loop that keep most of it are
+    /// closed, as many as it takes.
+    pub(super) fn relieve_of_input(&mut self, now: Now) {
+        let shared = Arc::clone(&self.shared);
+        let used = |least: usize| shared.input.load(Ordering::Relaxed) > least;
+        if !used(self.limits.input_total) {
+            return;
+        }
+        let conns = self.conns.iter().flatten().filter(|conn| conn.input_held() > 0);
+        let mut largest: BinaryHeap<(usize, ConnId)> =
+            conns.map(|conn| (conn.input_held(), conn.id)).collect();
+        let mut hub = shared.hub();
+        let since = clock::instant();
+        // some more than is needed, so that this is not repeated for every message
+        while used(self.limits.input_total / 16 * 15)
+            && let Some((_, id)) = largest.pop()
+        {
+            hub.handle_input_overflow(id, now, &mut self.out);
+            if let Some(conn) = find(&mut self.conns, id.slot, id.generation) {
+                conn.discard_input();
+                shared.recount_input(conn);
+            }
+        }
+        self.hub_due = hub.poll_timeout();
+        self.hand_out(hub, since);
     }
 
     /// There is no room for a new connection: one that only waits for its peer's end does so no

@@ -85,6 +85,7 @@ impl Reactor {
                 LaneAction::End { .. } => conn.outbox.end_answer(),
                 LaneAction::Close { .. } => {
                     conn.discard_input();
+                    self.shared.recount_input(conn);
                     conn.outbox.end_answer();
                     self.begin_drain(slot);
                     self.settle_soon(slot);
@@ -267,6 +268,7 @@ impl Reactor {
         }
         if conn.outbox.is_overflown() && conn.closing.is_none() {
             conn.discard_input();
+            self.shared.recount_input(conn);
             self.begin_drain(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };

@@ -51,6 +51,8 @@ impl Part for Bounds {
         &[
             "max-frame",
             "rate",
+            "rate-bytes",
+            "input-total",
             "max-errors",
             "max-connections",
             "max-per-address",

@@ -143,6 +143,8 @@ impl World {
         let hub = self.shared.hub();
         assert_eq!((hub.connections(), hub.online(), hub.poll_timeout()), (0, 0, None));
         assert_eq!(self.shared.budget.used(), 0, "bytes are counted that are not there");
+        let input = self.shared.input.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(input, 0, "input is counted that is not there");
         assert!(self.granted.is_empty(), "names are held for nobody: {:?}", self.granted);
         for (lane, mailbox) in self.lanes.iter().zip(&self.shared.lanes) {
             assert_eq!(mailbox.load.load(std::sync::atomic::Ordering::Relaxed), 0);

@@ -47,8 +47,8 @@ impl Stage {
     }
 
     /// Under other limits, and where users may cause so much work in a round.
-    fn with(limits: Limits, quantum: u64) -> Self {
-        let limits = Limits { per_address: usize::MAX, ..limits };
+    fn with(mut limits: Limits, quantum: u64) -> Self {
+        limits.per_address = usize::MAX;
         let policy = SlowReader::Disconnect;
         let setup = Setup { lanes: 1, clients: 0, limits, policy, quantum, ..Setup::new(1) };
         let setup = Setup { announces: false, ..setup };

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use crate::Message;
 use crate::limits::{Limits, Rate};
@@ -127,7 +128,7 @@ fn a_line_does_not_wait_for_a_crowd_that_speaks_to_everybody() {
     stage.crowd(100, 1 << 20);
     stage.all_send(&object("/shout", &"z".repeat(100)).repeat(SHOUTS));
     let shout = 102 * (256 + 200);
-    assert!(102 * (256 + 100) > QUANTUM, "one costs more than a quantum");
+    const { assert!(102 * (256 + 100) > QUANTUM, "one costs more than a quantum") };
     let mut turns = 0;
     while !stage.is_idle() {
         let before = stage.work();
@@ -255,4 +256,39 @@ fn objects_that_were_begun_are_given_up_last() {
     let here = stage.here();
     assert!((1..40).contains(&here), "{here} of them are left");
     stage.turn_with_a_line();
+}
+
+#[test]
+fn the_memory_of_unfinished_messages_holds_and_the_largest_goes_first() {
+    let input_total = 100 * 1024;
+    let mut stage = Stage::with(Limits { input_total, ..limits() }, QUANTUM);
+    stage.crowd(60, 1 << 20);
+    let used = |stage: &Stage| stage.world.shared.input.load(Ordering::Relaxed);
+    let half = |length: usize| {
+        let mut half = br#"{"from":{"name":"","ip":""},"to":"nobody","msg":""#.to_vec();
+        half.resize(length, b'a');
+        half
+    };
+    // others are in the middle of a message, too
+    for place in 50..60 {
+        stage.world.network().arrive(stage.crowd[place], &half(500));
+    }
+    stage.settle();
+    for place in 0..50 {
+        stage.world.network().arrive(stage.crowd[place], &half(3000 + place));
+        while !stage.is_idle() {
+            stage.world.step(0);
+            assert!(used(&stage) <= input_total + 8 * 1024, "{} bytes", used(&stage));
+        }
+        assert!(used(&stage) <= input_total);
+    }
+    let told = stage.read_crowd();
+    let is_told = |text: &String| text.contains("no memory left for unfinished messages");
+    assert!(told[..50].iter().any(is_told), "some of them had to go");
+    assert!(told[50..].iter().all(String::is_empty), "and none that keeps little");
+    for &wire in &stage.crowd {
+        stage.world.network().end(wire);
+    }
+    stage.settle();
+    assert_eq!(used(&stage), 0);
 }
