@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
 use tracing::{info, warn};
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditFile, AuditLog};
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
 use crate::kept::{Held, Kept};
@@ -64,8 +64,9 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     make_room_for_descriptors(descriptors.min(room.saturating_add(RESERVED_DESCRIPTORS)));
     let limits = options.limits(room)?;
     let token = AdminToken::find(options.moderation.admin_token.as_deref())?;
-    let audit = Arc::new(AuditLog::open(options.moderation.audit_log.as_deref())?);
+    let audit = AuditFile::open(options.moderation.audit_log.as_deref())?;
     let journal = Arc::new(Journal::new(options.log.into()));
+    let audit = Arc::new(AuditLog::start(audit, Arc::clone(&journal))?);
     let tls = Material::load(&options.tls)?;
     let kept = Kept::open(options)?;
     let sanctions = kept.as_ref().map(|kept| Arc::clone(&kept.sanctions));
@@ -102,9 +103,10 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
         info!("TLS on {address}");
     }
     announce(&server);
-    let reporter = log::report(Arc::clone(&journal), handle);
+    let reporter = log::report(Arc::clone(&journal), Arc::clone(&plan.audit), handle);
     let outcome = server.run();
     drop(reporter);
+    plan.audit.close();
     if let Some(held) = held {
         held.end();
     }
@@ -228,9 +230,7 @@ impl Plan<'_> {
         let sanctions = self.sanctions.clone();
         let observe = move |event: &Event| {
             journal.observe(event);
-            if let Err(unwritten) = audit.observe(event) {
-                journal.note_unwritten(event, &unwritten);
-            }
+            audit.observe(event);
             if let Some(sanctions) = &sanctions {
                 sanctions.observe(event);
             }

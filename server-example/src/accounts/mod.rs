@@ -18,5 +18,5 @@ pub(crate) mod hasher;
 pub(crate) mod password;
 pub(crate) mod pool;
 #[cfg(test)]
-mod test_dir;
+pub(crate) mod test_dir;
 pub(crate) mod throttle;
