@@ -83,14 +83,15 @@ impl Stalled {
         Stalled(file)
     }
 
-    /// Reads all that is there, and tries again until it is enough.
-    fn read_until(&mut self, is_enough: impl Fn(&str) -> bool) -> String {
+    /// Reads all that is there, again and again until that is enough.
+    fn read_until(&mut self, is_enough: impl Fn() -> bool) -> String {
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
         common::eventually(|| {
+            let is_enough = is_enough();
             while let Ok(count) = self.0.read(&mut buffer) {
                 text.extend_from_slice(&buffer[..count]);
             }
-            is_enough(&String::from_utf8_lossy(&text)).then_some(())
+            is_enough.then_some(())
         });
         let text = String::from_utf8(text).unwrap();
         text.lines().filter(|line| line.starts_with('{')).map(|line| format!("{line}\n")).collect()
@@ -174,9 +175,13 @@ fn a_fifo_whose_reader_stalls_delays_nobody_and_no_act_is_lost() {
     });
     assert!(log[0].ends_with("the file does not accept entries fast enough\""), "{log:?}");
 
-    let mut text = reader.read_until(|text| text.contains(r#""act":"missing""#));
-    log.extend(chat.end());
-    text.push_str(&reader.read_until(|_| true));
+    let has_ended = AtomicBool::new(false);
+    let text = thread::scope(|scope| {
+        let reading = scope.spawn(|| reader.read_until(|| has_ended.load(Ordering::Relaxed)));
+        log.extend(chat.end());
+        has_ended.store(true, Ordering::Relaxed);
+        reading.join().unwrap()
+    });
     let (entries, unwritten) = (parse(&text), unwritten(&log));
     let mut missing = 0;
     for entry in entries.iter().filter(|entry| entry["act"] == "missing") {
@@ -185,6 +190,7 @@ fn a_fifo_whose_reader_stalls_delays_nobody_and_no_act_is_lost() {
             assert!(entry[field].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{entry}");
         }
     }
+    assert!(missing > 0 && !unwritten.is_empty());
     assert_eq!(missing, unwritten.len() as u64);
     assert_eq!(bans(&entries) + bans(&unwritten), acts.into_inner());
 }
