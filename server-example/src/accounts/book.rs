@@ -16,8 +16,9 @@ use tracing::error;
 use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
 use super::password::{Password, PasswordError};
-use super::pool::Pool;
+use super::pool::{Claim, Pool};
 use super::throttle::{Origin, Outcome, Refusal, Throttle, Ticket, spoken};
+use crate::lines::Usage;
 use crate::store::accounts::{AccountTable, Revision, TableError};
 
 /// How often the data file is asked whether another program has changed an account.
@@ -35,6 +36,8 @@ const UNDER_WAY: &str = "others are logging in from your address or to this acco
                          a few seconds";
 const UNREADABLE: &str =
     "the account is damaged. Ask an admin of this server to reset its password";
+const NO_ROOM: &str = "this server has no room for more accounts. Ask an admin of this server to \
+                       remove unused ones";
 const FAILED: &str = "something went wrong in the server. Try again";
 const UNENCRYPTED: &str =
     "This connection is not encrypted: your password could be read on its way.";
@@ -59,6 +62,18 @@ impl Default for BookOptions {
     fn default() -> Self {
         BookOptions { threads: Pool::default_threads(), queue: QUEUE, require_tls: false }
     }
+}
+
+/// What a book takes of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "metrics are to read it")]
+pub(crate) struct BookUsage {
+    /// Orders that wait for a thread.
+    pub(crate) queue: Usage,
+    /// Counts of failures and of registrations.
+    pub(crate) throttle: Usage,
+    /// The accounts. Registrations end at the bound; an admin can add more with `account add`.
+    pub(crate) directory: Usage,
 }
 
 /// Why there is no book.
@@ -176,13 +191,25 @@ impl AccountBook {
             Err(why) => return answer.give(Err(why)),
         };
         let inner = Arc::clone(&self.inner);
-        self.pool.submit(Box::new(move |memory| match memory {
+        let claim = claim(&order);
+        let job = move |memory: Option<&mut Memory>| match memory {
             Some(memory) => answer.give(inner.carry_out(&order, admitted, memory)),
             None => {
                 inner.settle(admitted.ticket, Outcome::Nothing);
                 answer.give(Err(BUSY.to_owned()));
             }
-        }));
+        };
+        self.pool.submit(claim, Box::new(job));
+    }
+
+    /// What the book takes of memory.
+    #[allow(dead_code, reason = "metrics are to read it")]
+    pub(crate) fn usage(&self) -> BookUsage {
+        BookUsage {
+            queue: self.pool.usage(),
+            throttle: self.inner.throttle().usage(),
+            directory: self.inner.directory().usage(),
+        }
     }
 }
 
@@ -240,6 +267,9 @@ impl Inner {
         let ticket = if is_new {
             if let Some(account) = account {
                 return Err(taken(name.as_str(), account.name.as_str()));
+            }
+            if !directory.has_room() {
+                return Err(NO_ROOM.to_owned());
             }
             self.throttle().register(origin, now)
         } else {
@@ -463,6 +493,21 @@ impl Drop for Answer {
     fn drop(&mut self) {
         self.say(Err(FAILED.to_owned()));
     }
+}
+
+/// What an order takes while it is queued: itself, its passwords, typed and prepared, and the reply.
+fn claim(order: &AccountOrder) -> Claim {
+    /// The closures and what they own besides texts.
+    const JOB_BYTES: usize = 1_024;
+    let credentials = order.credentials();
+    let new = match order {
+        AccountOrder::ChangePassword(_, new) => new.as_str().len(),
+        _ => 0,
+    };
+    // a prepared password can be longer than the typed one
+    let passwords = 4 * (credentials.password.as_str().len() + new);
+    let bytes = JOB_BYTES + 2 * credentials.name.as_str().len() + passwords;
+    Claim { networks: Origin::new(credentials.address).networks(), bytes }
 }
 
 fn is_login(order: &AccountOrder) -> bool {

@@ -9,21 +9,35 @@
 //! one.
 //!
 //! Success resets what counts for the account; the count of an address it leaves alone, or whoever
-//! has one account could try the passwords of all others from there. Memory is bounded: when a table
-//! is full, the count goes that would be forgotten first, and that is never one with long waits
-//! while there are short ones.
+//! has one account could try the passwords of all others from there. Memory is bounded in bytes: when
+//! a table is full, the count goes that would be forgotten first, and that is never one with long
+//! waits while there are short ones. A network has a share of each table (see [`Origin::networks`]).
+//! When its share is used up, its new counts are refused, and none is forgotten for them. So nobody
+//! with many addresses can make the throttle forget.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::lines::Usage;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The most counts of one kind; a full table takes about 10 MB.
-const MOST_COUNTS: usize = 100_000;
+/// The most bytes of a table. There are six.
+const MOST_BYTES: usize = 12 << 20;
+/// The most bytes that a count takes in its table: a hash table has room for up to 16/7 of its
+/// entries, and nodes of a B-tree are half full at least.
+const COUNT_BYTES: usize = size_of::<(u64, Count)>() * 16 / 7
+    + 3 * size_of::<(Duration, u64)>()
+    + 2 * size_of::<(u64, u32)>();
+const MOST_COUNTS: usize = MOST_BYTES / COUNT_BYTES;
+
+/// A site has at most this part of each table, and a region at most that part.
+const SITE_SHARE: usize = 64;
+const REGION_SHARE: usize = 8;
 
 /// An address as it is counted: of IPv6 the network of 64 bits, of an IPv4 address in IPv6 form the
 /// IPv4 address.
@@ -44,6 +58,20 @@ impl Origin {
     /// As it is stored: an address, of IPv6 the first one of the network.
     pub(crate) fn address(self) -> IpAddr {
         self.0
+    }
+
+    /// The networks that it is in: a site (a /24 of IPv4, a /48 of IPv6), and a region (a /16, a
+    /// /32). One owner can have a whole one of either.
+    pub(crate) fn networks(self) -> [IpAddr; 2] {
+        let network = |bits_v4: u32, bits_v6: u32| match self.0 {
+            IpAddr::V4(address) => {
+                IpAddr::from((address.to_bits() & (u32::MAX << (32 - bits_v4))).to_be_bytes())
+            }
+            IpAddr::V6(address) => {
+                IpAddr::from((address.to_bits() & (u128::MAX << (128 - bits_v6))).to_be_bytes())
+            }
+        };
+        [network(24, 48), network(16, 32)]
     }
 }
 
@@ -84,6 +112,10 @@ const REGISTRATIONS: Rules = Rules {
     at_once: 10,
 };
 
+/// Accounts made from one site, and from one region, where somebody has many addresses.
+const SITE_REGISTRATIONS: Rules = Rules { free: 40, at_once: 40, ..REGISTRATIONS };
+const REGION_REGISTRATIONS: Rules = Rules { free: 400, at_once: 400, ..REGISTRATIONS };
+
 /// Why nothing may be tried now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -95,13 +127,17 @@ pub(crate) enum Refusal {
 
 /// Leave to try once; to be given back with the outcome.
 #[derive(Debug)]
-pub(crate) struct Ticket(Kind);
+pub(crate) struct Ticket {
+    kind: Kind,
+    /// Whose share its counts take.
+    networks: [u64; 2],
+}
 
 #[derive(Debug)]
 enum Kind {
     Known { pair: u64 },
     New { account: u64, address: u64 },
-    Registration { address: u64 },
+    Registration { keys: [u64; 3] },
 }
 
 /// What came of a try.
@@ -121,7 +157,8 @@ pub(crate) struct Throttle {
     accounts: Counts,
     addresses: Counts,
     pairs: Counts,
-    registrations: Counts,
+    /// By address, by site, by region.
+    registrations: [Counts; 3],
     /// Keys are short, and nobody can choose two texts that have one.
     hasher: RandomState,
 }
@@ -136,7 +173,8 @@ impl Throttle {
             accounts: Counts::new(ACCOUNT, most),
             addresses: Counts::new(ADDRESS, most),
             pairs: Counts::new(ACCOUNT, most),
-            registrations: Counts::new(REGISTRATIONS, most),
+            registrations: [REGISTRATIONS, SITE_REGISTRATIONS, REGION_REGISTRATIONS]
+                .map(|rules| Counts::new(rules, most)),
             hasher: RandomState::new(),
         }
     }
@@ -150,47 +188,73 @@ impl Throttle {
         is_known: bool,
         now: Duration,
     ) -> Result<Ticket, Refusal> {
+        let networks = self.networks(origin);
         if is_known {
             let pair = self.key((account, origin));
-            self.pairs.check(pair, now)?;
-            self.pairs.begin(pair, now);
-            return Ok(Ticket(Kind::Known { pair }));
+            self.pairs.check(pair, networks, now)?;
+            self.pairs.begin(pair, networks, now);
+            return Ok(Ticket { kind: Kind::Known { pair }, networks });
         }
         let (account, address) = (self.key(account), self.key(origin));
-        self.addresses.check(address, now)?;
-        self.accounts.check(account, now)?;
-        self.addresses.begin(address, now);
-        self.accounts.begin(account, now);
-        Ok(Ticket(Kind::New { account, address }))
+        self.addresses.check(address, networks, now)?;
+        self.accounts.check(account, networks, now)?;
+        self.addresses.begin(address, networks, now);
+        self.accounts.begin(account, networks, now);
+        Ok(Ticket { kind: Kind::New { account, address }, networks })
     }
 
     /// Whether an account may be made from an address.
     pub(crate) fn register(&mut self, origin: Origin, now: Duration) -> Result<Ticket, Refusal> {
-        let address = self.key(origin);
-        self.registrations.check(address, now)?;
-        self.registrations.begin(address, now);
-        Ok(Ticket(Kind::Registration { address }))
+        let networks = self.networks(origin);
+        let keys = [self.key(origin), networks[0], networks[1]];
+        for (counts, key) in self.registrations.iter_mut().zip(keys) {
+            counts.check(key, networks, now)?;
+        }
+        for (counts, key) in self.registrations.iter_mut().zip(keys) {
+            counts.begin(key, networks, now);
+        }
+        Ok(Ticket { kind: Kind::Registration { keys }, networks })
+    }
+
+    /// What all tables take.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage { bytes: 0, most: 0 };
+        let tables = [&self.accounts, &self.addresses, &self.pairs];
+        for table in tables.into_iter().chain(&self.registrations) {
+            usage.bytes += table.counts.len() * COUNT_BYTES;
+            usage.most += table.most * COUNT_BYTES;
+        }
+        usage
     }
 
     /// Says what came of a try.
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is for one try")]
     pub(crate) fn settle(&mut self, ticket: Ticket, outcome: Outcome, now: Duration) {
-        match ticket.0 {
-            Kind::Known { pair } => self.pairs.settle(pair, outcome, now),
+        let Ticket { kind, networks } = ticket;
+        match kind {
+            Kind::Known { pair } => self.pairs.settle(pair, networks, outcome, now),
             Kind::New { account, address } => {
-                self.accounts.settle(account, outcome, now);
+                self.accounts.settle(account, networks, outcome, now);
                 let outcome = if outcome == Outcome::Success { Outcome::Nothing } else { outcome };
-                self.addresses.settle(address, outcome, now);
+                self.addresses.settle(address, networks, outcome, now);
             }
-            Kind::Registration { address } => {
+            Kind::Registration { keys } => {
                 let outcome = if outcome == Outcome::Success { Outcome::Failure } else { outcome };
-                self.registrations.settle(address, outcome, now);
+                for (counts, key) in self.registrations.iter_mut().zip(keys) {
+                    counts.settle(key, networks, outcome, now);
+                }
             }
         }
     }
 
     fn key(&self, what: impl Hash) -> u64 {
         self.hasher.hash_one(what)
+    }
+
+    /// The keys of the site and of the region.
+    fn networks(&self, origin: Origin) -> [u64; 2] {
+        let [site, region] = origin.networks();
+        [self.key(("site", site)), self.key(("region", region))]
     }
 }
 
@@ -202,6 +266,8 @@ struct Counts {
     counts: HashMap<u64, Count>,
     /// Each count by the time when it is forgotten.
     by_end: BTreeSet<(Duration, u64)>,
+    /// How many counts each site and each region has.
+    shares: HashMap<u64, u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -218,16 +284,23 @@ struct Count {
     under_way: u32,
     /// When it is forgotten.
     end: Duration,
+    /// The site and the region that it takes room of.
+    networks: [u64; 2],
 }
 
 impl Counts {
     fn new(rules: Rules, most: usize) -> Self {
-        Counts { rules, most, counts: HashMap::new(), by_end: BTreeSet::new() }
+        let (counts, by_end, shares) = (HashMap::new(), BTreeSet::new(), HashMap::new());
+        Counts { rules, most, counts, by_end, shares }
     }
 
-    fn check(&mut self, key: u64, now: Duration) -> Result<(), Refusal> {
+    fn check(&mut self, key: u64, networks: [u64; 2], now: Duration) -> Result<(), Refusal> {
         self.forget(now);
-        let count = self.counts.get(&key).copied().unwrap_or_default();
+        let count = self.counts.get(&key).copied();
+        if count.is_none() && !self.has_room(networks) {
+            return Err(Refusal::Wait(self.rules.first_wait));
+        }
+        let count = count.unwrap_or_default();
         if now < count.until {
             return Err(Refusal::Wait(count.until - now));
         }
@@ -241,20 +314,29 @@ impl Counts {
         if count.under_way < room { Ok(()) } else { Err(Refusal::UnderWay) }
     }
 
-    fn begin(&mut self, key: u64, now: Duration) {
-        self.change(key, |count, rules| {
+    /// Whether both networks have room for one more count.
+    fn has_room(&self, networks: [u64; 2]) -> bool {
+        networks.iter().zip([SITE_SHARE, REGION_SHARE]).all(|(network, share)| {
+            let used = self.shares.get(network).copied().unwrap_or(0) as usize;
+            used < (self.most / share).max(1)
+        })
+    }
+
+    fn begin(&mut self, key: u64, networks: [u64; 2], now: Duration) {
+        self.change(key, networks, |count, rules| {
             count.under_way += 1;
             count.end = count.end.max(now + rules.within);
         });
     }
 
-    fn settle(&mut self, key: u64, outcome: Outcome, now: Duration) {
-        self.change(key, |count, rules| {
+    fn settle(&mut self, key: u64, networks: [u64; 2], outcome: Outcome, now: Duration) {
+        self.change(key, networks, |count, rules| {
             count.under_way = count.under_way.saturating_sub(1);
             match outcome {
                 Outcome::Nothing => {}
                 Outcome::Success => {
-                    *count = Count { under_way: count.under_way, end: now, ..Count::default() };
+                    let Count { under_way, networks, .. } = *count;
+                    *count = Count { under_way, networks, end: now, ..Count::default() };
                 }
                 // it was begun before the wait
                 Outcome::Failure if now < count.until => {}
@@ -267,16 +349,19 @@ impl Counts {
         self.forget(now);
     }
 
-    fn change(&mut self, key: u64, change: impl FnOnce(&mut Count, &Rules)) {
+    fn change(&mut self, key: u64, networks: [u64; 2], change: impl FnOnce(&mut Count, &Rules)) {
         let mut count = match self.counts.get(&key) {
             Some(count) => *count,
             None => {
                 while self.counts.len() >= self.most
                     && let Some((_, oldest)) = self.by_end.pop_first()
                 {
-                    self.counts.remove(&oldest);
+                    self.remove(oldest);
                 }
-                Count::default()
+                for network in networks {
+                    *self.shares.entry(network).or_default() += 1;
+                }
+                Count { networks, ..Count::default() }
             }
         };
         self.by_end.remove(&(count.end, key));
@@ -290,7 +375,19 @@ impl Counts {
             && end <= now
         {
             self.by_end.pop_first();
-            self.counts.remove(&key);
+            self.remove(key);
+        }
+    }
+
+    fn remove(&mut self, key: u64) {
+        let Some(count) = self.counts.remove(&key) else { return };
+        for network in count.networks {
+            if let Some(used) = self.shares.get_mut(&network) {
+                *used -= 1;
+                if *used == 0 {
+                    self.shares.remove(&network);
+                }
+            }
         }
     }
 }
@@ -359,7 +456,8 @@ mod tests {
     /// An address that was not used before.
     fn other(number: &mut u32) -> String {
         *number += 1;
-        std::net::Ipv4Addr::from_bits(0x0a00_0000 + *number).to_string()
+        // each is in another network
+        std::net::Ipv4Addr::from_bits(number.wrapping_mul(0x9e37_79b1)).to_string()
     }
 
     #[test]
@@ -542,6 +640,66 @@ mod tests {
         fail(&mut throttle, "bob", &other(&mut last), now + 3 * HOUR);
         assert_eq!(throttle.accounts.counts.len(), 1);
         assert_eq!(throttle.accounts.by_end.len(), 1);
+    }
+
+    #[test]
+    fn a_table_has_a_bound_in_bytes() {
+        let mut throttle = Throttle::new();
+        let mut last = 0;
+        for number in 0..2 * MOST_COUNTS {
+            fail(&mut throttle, &format!("account {number}"), &other(&mut last), HOUR);
+        }
+        let usage = throttle.usage();
+        assert!(usage.bytes <= usage.most && usage.most <= 72 << 20, "{usage:?}");
+        for table in [&throttle.accounts, &throttle.addresses] {
+            let bytes = table.counts.capacity() * (size_of::<(u64, Count)>() + 1) * 8 / 7
+                + table.by_end.len() * 2 * size_of::<(Duration, u64)>()
+                + table.shares.capacity() * (size_of::<(u64, u32)>() + 1) * 8 / 7;
+            assert!(bytes <= MOST_BYTES * 5 / 4, "{bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn a_network_cannot_make_the_throttle_forget() {
+        for (network, share) in [("2001:db8", REGION_SHARE), ("2001:db8:7", SITE_SHARE)] {
+            let mut throttle = Throttle::with_room(640);
+            let mut last = 0;
+            let first = format!("{network}:1::1");
+            for _ in 0..3 {
+                fail(&mut throttle, "alice", &first, HOUR);
+                fail(&mut throttle, "bob", &other(&mut last), HOUR);
+            }
+            let now = HOUR + SECOND;
+            let tried = (0..20_000u32).filter(|number| {
+                let from = format!("{network}:{:x}:{:x}::1", number >> 8, 0x100 + (number & 0xff));
+                fail(&mut throttle, &format!("account {number}"), &from, now).is_none()
+            });
+            assert!(tried.count() < 640 / share, "{network}");
+            let wait = Some(MINUTE - SECOND);
+            assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), wait);
+            assert_eq!(fail(&mut throttle, "bob", &other(&mut last), now), wait);
+            assert_eq!(fail(&mut throttle, "x", &first, now), wait, "its own address");
+            // others log in meanwhile, and the network does later
+            assert_eq!(fail(&mut throttle, "carol", &other(&mut last), now), None);
+            let from = format!("{network}:ff:ff::1");
+            assert_eq!(fail(&mut throttle, "carol", &from, now + 2 * MINUTE), None);
+            fail(&mut throttle, "carol", &other(&mut last), now + 4 * HOUR);
+            assert!(throttle.accounts.shares.len() <= 4, "{:?}", throttle.accounts.shares);
+        }
+    }
+
+    #[test]
+    fn a_site_and_a_region_have_a_number_of_registrations_an_hour() {
+        for (network, most) in [("2001:db8", 400), ("2001:db8:7", 40)] {
+            let mut throttle = Throttle::new();
+            let registered = (0..2_000u32).filter(|number| {
+                let from = format!("{network}:{:x}:{:x}::1", number >> 4, 0x100 + (number & 0xf));
+                let ticket = throttle.register(origin(&from), HOUR);
+                ticket.map(|ticket| throttle.settle(ticket, Outcome::Success, HOUR)).is_ok()
+            });
+            assert_eq!(registered.count(), most, "{network}");
+            assert!(throttle.register(origin("192.0.2.7"), HOUR).is_ok());
+        }
     }
 
     #[test]

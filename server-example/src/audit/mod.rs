@@ -97,6 +97,7 @@ pub(crate) struct AuditFile(Target);
 
 /// What the audit log takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "metrics are to read it")]
 pub(crate) struct AuditUsage {
     /// Entries that wait for the file.
     pub(crate) queue: Usage,
@@ -195,6 +196,7 @@ impl AuditLog {
     }
 
     /// What the audit log takes.
+    #[allow(dead_code, reason = "metrics are to read it")]
     pub(crate) fn usage(&self) -> AuditUsage {
         let mut day = Usage { bytes: 0, most: 0 };
         for shares in self.shares().iter() {
