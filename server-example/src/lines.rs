@@ -206,7 +206,10 @@ impl<O: Output> LineQueue<O> {
             let outcome = self.write_line(output, line.as_ref());
             let mut state = self.state();
             match state.next.take_if(|_| outcome.is_err()) {
-                Some((_, next)) => *output = next,
+                Some((_, next)) => {
+                    *output = next;
+                    self.written.notify_all();
+                }
                 None => break (state, outcome),
             }
         };

@@ -177,6 +177,24 @@ fn another_output_gets_the_lines_that_the_first_one_does_not_take() {
 }
 
 #[test]
+fn another_output_that_stalls_too_does_not_delay_its_caller() {
+    let queue = Arc::new(LineQueue::<Scripted<Refusing>>::new(room(9)));
+    queue.push(line(0));
+    let writer = thread::spawn({
+        let queue = Arc::clone(&queue);
+        let (mut out, _) = refusing(usize::MAX, io::ErrorKind::WouldBlock);
+        move || while queue.write_next(&mut out, |_, _| panic!("it is returned")) {}
+    });
+    let begun = Instant::now();
+    for _ in 0..10 {
+        queue.replace(refusing(usize::MAX, io::ErrorKind::WouldBlock).0, PATIENCE);
+    }
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert_eq!(queue.close(Duration::ZERO), [line(0)]);
+    writer.join().unwrap();
+}
+
+#[test]
 fn lines_from_before_another_output_are_in_the_first_one() {
     let queue = LineQueue::<Scripted<Refusing>>::new(room(9));
     let (mut out, before) = refusing(0, io::ErrorKind::Other);

@@ -228,7 +228,6 @@ impl Throttle {
     }
 
     /// Says what came of a try.
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket is for one try")]
     pub(crate) fn settle(&mut self, ticket: Ticket, outcome: Outcome, now: Duration) {
         let Ticket { kind, networks } = ticket;
         match kind {
