@@ -88,7 +88,7 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     };
     let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
     let reloader = Reloader::new(options, log_level, reload::parts(running));
-    obey_signals(handle.clone(), reloader)?;
+    obey_signals(handle.clone(), reloader, Arc::clone(&plan.audit))?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     match &held {
@@ -300,7 +300,11 @@ fn announce(server: &Server) {
 
 /// The first signal to stop stops the server, the second one the program; SIGHUP loads the
 /// configuration again, unless it says that the terminal is gone.
-fn obey_signals(handle: ServerHandle, mut reloader: Reloader) -> Result<(), Failure> {
+fn obey_signals(
+    handle: ServerHandle,
+    mut reloader: Reloader,
+    audit: Arc<AuditLog>,
+) -> Result<(), Failure> {
     let has_terminal = io::stderr().is_terminal();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::Run(format!("cannot handle signals: {}", reason(&error))))?;
@@ -315,6 +319,7 @@ fn obey_signals(handle: ServerHandle, mut reloader: Reloader) -> Result<(), Fail
                 continue;
             }
             if is_stopping {
+                audit.close();
                 stderr::finish();
                 std::process::exit(128 + signal);
             }

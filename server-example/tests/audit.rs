@@ -28,10 +28,14 @@ struct Audited {
 
 impl Audited {
     fn start_in(dir: TempDir) -> Self {
+        Audited::start_in_with(dir, &[])
+    }
+
+    fn start_in_with(dir: TempDir, more: &[&str]) -> Self {
         let (token, audit) = (dir.file("token", TOKEN), dir.path("audit.log"));
         let options =
             ["--admin-token", &token, "--audit-log", &audit, "--rate", "off", "--max-name", "255"];
-        Audited { server: TestServer::start(&options), dir }
+        Audited { server: TestServer::start(&[&options, more].concat()), dir }
     }
 
     fn admin(&self, name: &str) -> Raw {
@@ -207,6 +211,22 @@ fn the_end_is_not_delayed_by_a_fifo_whose_reader_stalls() {
     assert_eq!(bans(&unwritten(&log)), 50, "{log:?}");
     let sentence = "the audit log did not take 51 entries before the end";
     assert!(log.iter().any(|line| line.ends_with(sentence)), "{log:?}");
+}
+
+#[test]
+fn a_second_signal_does_not_drop_acts_that_wait() {
+    let dir = TempDir::new();
+    let _reader = Stalled::new(&fifo_in(&dir));
+    let mut chat = Audited::start_in_with(dir, &["--linger", "1min"]);
+    // it does not close its side, so that the server would wait for it
+    let mut alice = chat.admin("alice");
+    ban(&mut alice, 5);
+    chat.server.program.terminate();
+    while alice.receive().is_some() {}
+    chat.server.program.terminate();
+    let (code, _, log) = chat.server.program.end();
+    assert_eq!(code, Some(128 + 15), "{log:?}");
+    assert_eq!(bans(&unwritten(&log)), 5, "{log:?}");
 }
 
 #[test]
