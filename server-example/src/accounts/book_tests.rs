@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chatproto::Credentials;
 
 use super::*;
+use crate::accounts::answer::capitalised;
 use crate::store::accounts::tests::in_memory;
 use crate::store::connect_beside;
 

@@ -11,6 +11,7 @@
 //! [`book`] puts them together. What a password may be is in [`password`]; the command that works on
 //! the data file is in [`command`].
 
+mod answer;
 pub(crate) mod book;
 pub(crate) mod command;
 pub(crate) mod directory;
