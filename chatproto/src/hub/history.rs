@@ -132,8 +132,10 @@ impl Call<'_> {
 
     /// Asks the history something; the connection waits for the answer.
     pub(super) fn order(&mut self, order: HistoryOrder) {
-        let token = self.hub.wait(self.conn);
-        self.out.effects.push_back(Effect::History { token, order });
+        match self.hub.wait(self.conn, order.text_len()) {
+            Ok(token) => self.out.effects.push_back(Effect::History { token, order }),
+            Err(busy) => self.answer(&format!("❌ The history was not asked: {busy}")),
+        }
     }
 
     /// Asks for a part of a conversation, up to what was said until now.

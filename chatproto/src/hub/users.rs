@@ -16,11 +16,13 @@ use ipnet::{IpNet, Ipv6Net};
 
 use crate::encode;
 use crate::handshake::PeerKind;
+use crate::limits::Limits;
 use crate::name::UserName;
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
-use super::moderation::Until;
 use super::rooms::Membership;
+use super::sanctions::Until;
+use super::usage::{in_deque, in_table};
 use super::{ConnId, Role};
 
 /// How far a session has come.
@@ -48,6 +50,8 @@ pub(super) struct Session {
     pub(super) is_secure: bool,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
+    /// What that effect takes, as it was counted.
+    pub(super) effect_bytes: usize,
     /// It counts against the bounds of connections.
     holds_place: bool,
     /// Its place in the roster, while registered.
@@ -172,12 +176,32 @@ pub(super) struct Users {
     /// How many hold a place, by [`origin`].
     addresses: HashMap<IpNet, u32, FixedState>,
     connections: usize,
+    /// Those who may do nothing but log in.
+    visitors: usize,
     /// Those connections that count: not those that were refused or only wait for their end.
     places: usize,
     hasher: SeedableRandomState,
 }
 
+/// Longest away text as it is stored: each of 256 bytes can become a replacement character.
+const AWAY: usize = 3 * 256 + "…".len();
+
 impl Users {
+    /// What a connection takes at most: its slot and its entries in the tables here, its texts, and
+    /// what few users have. (Memberships count as parts of [`rooms`](super::rooms).)
+    pub(super) fn most_of_session(limits: &Limits) -> usize {
+        // a stamp is the name, escaped, and an address between a few tokens
+        let text = limits.name + 2 * limits.name + 128;
+        let tables = in_deque::<Slot>()
+            + in_deque::<Reverse<u32>>()
+            + in_table::<ConnId>()
+            + in_deque::<ConnId>()
+            + in_table::<(IpNet, u32)>();
+        let names = 3 * limits.name + in_table::<(UserName, ConnId)>();
+        let errors = in_deque::<Instant>().saturating_mul(limits.errors.max(4));
+        (tables + text + names + size_of::<Extras>() + AWAY).saturating_add(errors)
+    }
+
     pub(super) fn new(seed: u64) -> Self {
         Users {
             lanes: Vec::new(),
@@ -186,6 +210,7 @@ impl Users {
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
             connections: 0,
+            visitors: 0,
             places: 0,
             hasher: SeedableRandomState::with_seed(seed, foldhash::SharedSeed::global_fixed()),
         }
@@ -202,6 +227,7 @@ impl Users {
             kind: PeerKind::OneRead,
             address,
             waits_for: 0,
+            effect_bytes: 0,
             holds_place: true,
             is_secure: false,
             place: 0,
@@ -251,6 +277,11 @@ impl Users {
                 self.addresses.remove(&origin);
             }
         }
+    }
+
+    /// How many may do nothing but log in.
+    pub(super) fn visitors(&self) -> usize {
+        self.visitors
     }
 
     /// How many connections count against the bound.
@@ -388,6 +419,7 @@ impl Users {
         let Some(session) = self.get_mut(conn) else { return };
         debug_assert_eq!(session.phase, Phase::Claiming);
         session.phase = Phase::Visitor;
+        self.visitors += 1;
     }
 
     /// Makes a claimant or a visitor a user.
@@ -395,8 +427,10 @@ impl Users {
         let place = u32::try_from(self.roster.len()).expect("fewer than 2^32 users");
         let Some(session) = self.get_mut(conn) else { return };
         debug_assert!(matches!(session.phase, Phase::Claiming | Phase::Visitor));
+        let was_visitor = session.phase == Phase::Visitor;
         session.phase = Phase::Registered;
         session.place = place;
+        self.visitors -= usize::from(was_visitor);
         self.roster.push(conn);
     }
 
@@ -408,6 +442,7 @@ impl Users {
             self.unindex_name(conn);
         }
         self.end_renaming(conn, false);
+        self.visitors -= usize::from(phase == Phase::Visitor);
         if phase == Phase::Registered {
             self.roster.swap_remove(place);
             if let Some(&moved) = self.roster.get(place)

@@ -1,0 +1,58 @@
+//! Every table of the hub that peers can grow is filled from many addresses, and its heap is counted
+//! by the allocator: it stays within a tenth above the bound, and what honest users have stays.
+
+#![allow(missing_docs, reason = "a test")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod effects;
+mod heap;
+mod rooms;
+mod sanctions;
+mod sessions;
+mod timeouts;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chatproto::{ConnId, Output, PeerKind};
+
+use common::House;
+
+/// Addresses that count as different ones: hosts of IPv4, and networks of 64 bits of IPv6.
+fn address(number: u32) -> IpAddr {
+    if number.is_multiple_of(2) {
+        return Ipv4Addr::from(0x0a00_0000 + number).into();
+    }
+    let [high, low] = [(number >> 16) as u16, number as u16];
+    Ipv6Addr::new(0x2001, 0xdb8, high, low, 0, 0, 0, 1).into()
+}
+
+/// Registers stream peers, each from an address of its own.
+fn crowd(house: &mut House, name: &str, count: u32) -> Vec<ConnId> {
+    let join = |number| {
+        let conn = house.join(&format!("{name} {number}"), PeerKind::Stream, address(number));
+        house.forget();
+        conn
+    };
+    (0..count).map(join).collect()
+}
+
+/// What the last call said to a connection, in one text.
+fn answer(house: &mut House, from: ConnId, to: &str, msg: &str) -> String {
+    assert!(house.send(from, to, msg));
+    let mail = house.mail();
+    let texts: Vec<String> = mail.messages(from).into_iter().map(|message| message.msg).collect();
+    texts.concat()
+}
+
+/// Forgets what was said, and the memory that it took.
+fn forget_all(house: &mut House) {
+    house.out = Output::new();
+}
+
+/// Whether what was counted is within a tenth of a bound.
+#[track_caller]
+fn assert_within(what: &str, heap: usize, bound: usize) {
+    println!("{what}: {heap} bytes of heap, of at most {bound}");
+    assert!(heap <= bound + bound / 10, "{what}: {heap} bytes of heap, of at most {bound}");
+}
