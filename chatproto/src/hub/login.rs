@@ -26,7 +26,9 @@ pub enum AccountChange {
 /// How many temporary names are tried in a row, and as many again at random.
 const TRIES: usize = 8;
 
-/// So few entries of visitors who are gone are not worth removing.
+const NO_NAME: &str = "no temporary name is free. Try again later.";
+
+/// This many deadlines of visitors who are gone are not worth removing.
 const FEW_VISITS: usize = 64;
 
 /// What a visitor may ask.
@@ -64,8 +66,7 @@ impl Hub {
         out: &mut Output,
     ) {
         if self.make_temporary(conn, wanted).is_none() {
-            let reason = "no temporary name is free. Try again later.";
-            return self.refuse(conn, wanted.as_str(), reason, now, out);
+            return self.refuse(conn, wanted.as_str(), NO_NAME, now, out);
         }
         if let Some(until) = self.sanctions.mute_of(wanted, now.monotonic)
             && let Some(session) = self.users.get_mut(conn)
@@ -75,7 +76,7 @@ impl Hub {
         let how = "Send /login with your password";
         if self.accounts == Some(AccountPolicy::Required) {
             self.users.admit_visitor(conn);
-            self.add_visitor(conn, now);
+            self.visitors.push_back((now.monotonic, conn));
             let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
             let text = format!(
                 "Welcome, {guest}! {wanted} belongs to an account. {how} to be {wanted}; until then \
@@ -97,21 +98,20 @@ impl Hub {
         self.visitors.front().map(|&(since, _)| since + self.limits.login)
     }
 
-    /// How many entries there are of visitors, so many of whom are connected, at most.
-    pub(super) fn most_visits_of(&self, connected: usize) -> usize {
-        2 * connected + FEW_VISITS
+    /// How many deadlines of visitors there are at most.
+    pub(super) fn most_visits(&self) -> usize {
+        2 * self.users.visitors() + FEW_VISITS
     }
 
-    /// Remembers when a visitor must have logged in. Entries of those who have, or have left, are
-    /// removed once they are more than half: so each costs next to nothing.
-    fn add_visitor(&mut self, conn: ConnId, now: Now) {
-        if self.visitors.len() >= self.most_visits_of(self.users.visitors()) {
+    /// Removes the deadlines of visitors who have logged in or left once they are more than half.
+    /// So the cost is constant for each visitor. To be called when a visitor is one no longer.
+    pub(super) fn compact_visits(&mut self) {
+        if self.visitors.len() > self.most_visits() {
             let users = &self.users;
             let is_there = |conn| users.get(conn).is_some_and(|s| s.phase == Phase::Visitor);
             self.visitors.retain(|&(_, conn)| is_there(conn));
             self.visitors.give_back();
         }
-        self.visitors.push_back((now.monotonic, conn));
     }
 
     /// Refuses visitors who had to log in and did not, at most so many.
@@ -184,6 +184,7 @@ impl Hub {
         }
         if phase == Phase::Visitor {
             self.users.register(conn);
+            self.compact_visits();
             let online = self.users.online();
             self.tell(conn, &text, now, out);
             Call { hub: self, conn, now, out }.welcome();
@@ -222,7 +223,9 @@ impl Hub {
         };
         if self.users.get(holder).is_some_and(|session| session.phase == Phase::Claiming) {
             // it will be told that the name is reserved
-            self.make_temporary(holder, name);
+            if self.make_temporary(holder, name).is_none() {
+                self.refuse(holder, name.as_str(), NO_NAME, now, out);
+            }
             return;
         }
         let text = format!("⛔ {name} has logged in elsewhere. This connection is closed.");

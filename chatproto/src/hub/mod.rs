@@ -156,7 +156,7 @@ pub struct Hub {
     /// What is kept, if anything is.
     archive: Option<Archive>,
     /// Who was let in to log in and nothing else, and when; many of those who have done so or left
-    /// are removed at one time (see [`Hub::add_visitor`]).
+    /// are removed at one time (see [`Hub::compact_visits`]).
     visitors: VecDeque<(Instant, ConnId)>,
     /// How many temporary names were made.
     guests: u32,

@@ -357,6 +357,7 @@ impl Hub {
         self.leave_rooms(conn, change, now, out);
         self.set_watching(conn, false);
         let was_user = self.users.release_name(conn);
+        self.compact_visits();
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
         if !was_user {

@@ -206,6 +206,17 @@ impl Rooms {
         give_back_slots(&mut self.slots, &mut self.free, Option::is_none);
     }
 
+    /// Checks the counters against what is there.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_counters(&self) {
+        let rooms = || self.slots.iter().flatten();
+        let bytes = rooms().map(|room| {
+            ROOM + room.name.len() + bytes_of_members(room) + room.members.len() * MEMBERSHIP
+        });
+        assert_eq!(self.bytes, bytes.sum::<usize>());
+        assert_eq!(self.names, rooms().map(|room| room.presence.bytes_of_names()).sum::<usize>());
+    }
+
     fn remove(&mut self, id: RoomId) -> Option<Room> {
         let room = self.slots.get_mut(id.0 as usize)?.take()?;
         self.free.push(Reverse(id.0));

@@ -300,6 +300,24 @@ impl Sanctions {
         }
     }
 
+    /// Checks the counters against what is there.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_counters(&self) {
+        let bans = self.bans.values().map(|e| (e.bytes, e.until, e.maker.clone()));
+        let mutes = self.mutes.values().map(|e| (e.bytes, e.until, e.maker.clone()));
+        let (mut bytes, mut ends) = (0, 0);
+        let mut makers = BTreeMap::<Box<str>, usize>::new();
+        for (taken, until, maker) in bans.chain(mutes) {
+            bytes += taken;
+            ends += usize::from(until.0.is_some());
+            if let Some(maker) = maker {
+                *makers.entry(maker).or_default() += taken;
+            }
+        }
+        assert_eq!((self.bytes, self.ends.len()), (bytes, ends));
+        assert_eq!(self.makers, makers);
+    }
+
     /// Whether there is room for an entry in place of an `old` one.
     fn check<T>(
         &self,
@@ -431,7 +449,7 @@ mod tests {
     #[test]
     fn everything_is_uncounted_when_it_is_lifted_replaced_or_over() {
         let (mut sanctions, now) = (Sanctions::default(), Instant::now());
-        let total = 1 << 20;
+        let total = 1 << 24;
         let maker = |name| Maker::Moderator { name, total };
         let minute = Until::after(Some(Duration::from_secs(60)), now);
         for (number, until) in
@@ -451,6 +469,7 @@ mod tests {
         assert_eq!((sanctions.bans(later).count(), sanctions.mutes(later).count()), (500, 500));
         for removed in [256, 512, 768, 1_000, 1_000] {
             sanctions.expire(later);
+            sanctions.check_counters();
             assert_eq!(sanctions.ends.len(), 1_000 - removed);
         }
         let names: Vec<UserName> = sanctions.mutes(later).map(|(name, _)| name.clone()).collect();

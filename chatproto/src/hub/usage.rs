@@ -41,7 +41,6 @@ impl Hub {
     pub fn usage(&self) -> Usage {
         let limits = &self.limits;
         let session = Users::most_of_session(limits);
-        let visitors = |of_users: usize| (self.most_visits_of(of_users)) * in_deque::<Visit>();
         Usage {
             rooms: Used { bytes: self.rooms.bytes(), most: limits.rooms_total },
             sanctions: Used { bytes: self.sanctions.bytes(), most: limits.sanctions_total },
@@ -52,8 +51,26 @@ impl Hub {
             },
             visitors: Used {
                 bytes: self.visitors.len() * in_deque::<Visit>(),
-                most: visitors(self.users.visitors()),
+                most: self.most_visits() * in_deque::<Visit>(),
             },
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Hub {
+    /// Checks every counter against what is there.
+    pub(crate) fn check_counters(&self) {
+        self.rooms.check_counters();
+        self.sanctions.check_counters();
+        let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
+        let waiting = all().filter(|session| session.waits_for != 0);
+        self.waiting.check_counters(waiting.map(|session| (session.address, session.effect_bytes)));
+        let visitors = all().filter(|session| session.phase == super::users::Phase::Visitor);
+        assert_eq!(self.users.visitors(), visitors.count());
+        let usage = self.usage();
+        for used in [usage.rooms, usage.effects, usage.sessions, usage.visitors] {
+            assert!(used.bytes <= used.most, "{usage:?}");
         }
     }
 }

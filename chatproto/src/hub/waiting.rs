@@ -51,7 +51,7 @@ struct Departed {
 }
 
 /// What is under way for one address.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Origin {
     effects: usize,
     bytes: usize,
@@ -119,6 +119,25 @@ impl Waiting {
         if of_origin.effects == 0 {
             self.origins.remove(&key);
         }
+    }
+
+    /// Checks the counters against what is there: of each connection that waits, its address and
+    /// what its effect takes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_counters(&self, present: impl Iterator<Item = (IpAddr, usize)>) {
+        let mut origins = std::collections::BTreeMap::<IpNet, Origin>::new();
+        let departed = self.departed.values().map(|departed| (departed.origin, departed.bytes, 1));
+        for (key, bytes, departed) in
+            present.map(|(address, bytes)| (origin(address), bytes, 0)).chain(departed)
+        {
+            let of_origin = origins.entry(key).or_default();
+            of_origin.effects += 1;
+            of_origin.bytes += bytes;
+            of_origin.departed += departed;
+        }
+        assert_eq!(self.bytes, origins.values().map(|of_origin| of_origin.bytes).sum::<usize>());
+        assert_eq!(self.origins.len(), origins.len());
+        assert!(origins.iter().all(|(key, counted)| self.origins.get(key) == Some(counted)));
     }
 
     pub(super) fn shrink(&mut self) {
