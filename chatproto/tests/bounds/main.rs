@@ -10,7 +10,10 @@ mod heap;
 mod rooms;
 mod sanctions;
 mod sessions;
+#[path = "../support/mod.rs"]
+mod support;
 mod timeouts;
+mod workers;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
