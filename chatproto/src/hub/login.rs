@@ -104,7 +104,7 @@ impl Hub {
     }
 
     /// Removes the deadlines of visitors who have logged in or left once they are more than half.
-    /// So the cost is constant for each visitor. To be called when a visitor is one no longer.
+    /// So the cost is constant for each visitor. To be called when a visitor logs in or leaves.
     pub(super) fn compact_visits(&mut self) {
         if self.visitors.len() > self.most_visits() {
             let users = &self.users;
@@ -133,7 +133,7 @@ impl Hub {
 
     /// Gives a connection a temporary name made from the one that it wants.
     fn make_temporary(&mut self, conn: ConnId, wanted: &UserName) -> Option<()> {
-        // the next numbers can have been taken on purpose: then one that nobody could foresee
+        // an attacker can take the next numbers, but not foresee a random one
         let guest = (0..2 * TRIES).find_map(|attempt| {
             self.guests = self.guests.wrapping_add(1);
             let number = if attempt < TRIES { self.guests } else { self.dice.u32(..) };

@@ -90,8 +90,8 @@ use waiting::Waiting;
 /// What is added to the error that ends a connection.
 const TOO_MANY: &str = " That was one error too many within a minute.";
 
-/// At most this many deliveries come of what is due, or those to one audience more, in one call of
-/// [`Hub::handle_timeout`]: it holds up everything else.
+/// One call of [`Hub::handle_timeout`] makes at most this many deliveries and those to one more
+/// audience, because it blocks all other input.
 const DUE_AT_ONCE: usize = 1_000;
 
 /// A connection. Slots are used again, ids are not: mail for a connection that is gone reaches
@@ -155,8 +155,8 @@ pub struct Hub {
     accounts: Option<AccountPolicy>,
     /// What is kept, if anything is.
     archive: Option<Archive>,
-    /// Who was let in to log in and nothing else, and when; many of those who have done so or left
-    /// are removed at one time (see [`Hub::compact_visits`]).
+    /// Users who may only log in, and when they were admitted. Entries of those who logged in or left
+    /// are removed by [`Hub::compact_visits`].
     visitors: VecDeque<(Instant, ConnId)>,
     /// How many temporary names were made.
     guests: u32,

@@ -45,9 +45,9 @@ pub(super) struct Rooms {
     free: BinaryHeap<Reverse<u32>>,
     /// In order, for those who ask for the list.
     by_name: BTreeMap<Arc<str>, RoomId>,
-    /// What rooms and memberships take, without the slots.
+    /// Bytes of rooms and memberships, without the slots.
     bytes: usize,
-    /// What the names take that rooms have yet to be told.
+    /// Bytes of names in changes that are not told yet.
     names: usize,
 }
 

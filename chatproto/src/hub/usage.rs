@@ -1,4 +1,4 @@
-//! How much memory the tables that peers can grow take, and how the bounds of these are shared out.
+//! The memory of the tables that peers can grow, and how owners share their bounds.
 //!
 //! A table counts the bytes of each entry when it is added and removed, so reading a counter costs
 //! nothing. The counts are upper estimates: they include the spare room of growing collections.
@@ -36,8 +36,8 @@ pub struct Usage {
 }
 
 impl Hub {
-    /// How much memory the tables take that peers can grow. It reads counters only, so it can be
-    /// called often.
+    /// The memory of the tables that peers can grow. This reads counters only, so it can be called
+    /// often.
     pub fn usage(&self) -> Usage {
         let limits = &self.limits;
         let session = Users::most_of_session(limits);

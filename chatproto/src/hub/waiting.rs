@@ -2,8 +2,8 @@
 //! in the queues of whatever carries them out.
 //!
 //! A connection has one effect at a time. But a connection can end before its effect is completed,
-//! and its peer can connect again and ask for more. So what is under way is counted per address,
-//! and a new effect is refused beyond a bound. An [`Effect::Release`](super::Effect::Release) is
+//! and its peer can connect again and ask for more. So effects under way are counted per address,
+//! and a new one is refused beyond a bound. An [`Effect::Release`](super::Effect::Release) is
 //! never refused: there is at most one for each name that was granted.
 
 use std::fmt;
@@ -21,8 +21,8 @@ use super::usage::{in_deque, in_table, share};
 use super::users::origin;
 use super::{Completion, ConnId, Effect, Hub, Token};
 
-/// One address may use this part of [`Limits::effects_total`], and so many bytes when it is nearly
-/// full (see [`share`]): the claims of a few connections.
+/// One address may use this part of [`Limits::effects_total`], and this many bytes when it is nearly
+/// full (see [`share`]): enough for the claims of a few connections.
 const MOST: usize = 8;
 const LEAST: usize = 4 * 1024;
 
@@ -87,15 +87,14 @@ impl Waiting {
         self.bytes
     }
 
-    /// Counts an effect with texts of so many bytes, unless a bound is reached. Returns what it
-    /// takes.
+    /// Counts an effect with `texts` bytes of text, unless a bound is reached. Returns its bytes.
     fn begin(&mut self, address: IpAddr, texts: usize, limits: &Limits) -> Result<usize, Busy> {
         let (key, bytes) = (origin(address), EFFECT.saturating_add(texts));
         let (used, total) = (self.bytes, limits.effects_total);
         if used.saturating_add(bytes) > total {
             return Err(Busy::Server);
         }
-        // what is behind a proxy on this machine has one address
+        // all connections through a local proxy have one address
         let of_origin = self.origins.get(&key).copied().unwrap_or_default();
         if !address.is_loopback()
             && (of_origin.departed >= limits.departed_effects
@@ -147,8 +146,10 @@ impl Waiting {
 }
 
 impl Hub {
-    /// The connection's input waits from now on for an effect with texts of so many bytes, unless
-    /// too much is under way.
+    /// Counts an effect with `texts` bytes of text; the connection's input waits for it from now on.
+    ///
+    /// # Errors
+    /// [`Busy`], if a bound is reached: nothing was changed.
     pub(super) fn wait(&mut self, conn: ConnId, texts: usize) -> Result<Token, Busy> {
         let Some(session) = self.users.get_mut(conn) else { return Err(Busy::Server) };
         debug_assert_eq!(session.waits_for, 0, "a connection has one effect at a time");
@@ -169,7 +170,8 @@ impl Hub {
         true
     }
 
-    /// The connection ends: if it waits for an effect, which may claim a name, nobody does any more.
+    /// The connection ends. If an effect is under way for it, its completion has no receiver: the
+    /// effect is kept here, with the name that it claims.
     pub(super) fn abandon(&mut self, conn: ConnId, name: Option<UserName>) {
         let Some(session) = self.users.get_mut(conn).filter(|session| session.waits_for != 0)
         else {
@@ -183,8 +185,7 @@ impl Hub {
         self.waiting.departed.insert(serial, Departed { origin, bytes, name });
     }
 
-    /// If the effect was one of a connection that has ended: it is completed, and this is the name
-    /// that it claimed.
+    /// Ends an effect of a connection that has ended, if it is one. Returns the name that it claims.
     pub(super) fn end_abandoned(&mut self, serial: u32) -> Option<Option<UserName>> {
         let Departed { origin, bytes, name } = self.waiting.departed.remove(&serial)?;
         self.waiting.end(origin, bytes, true);

@@ -1,5 +1,5 @@
-//! Every table of the hub that peers can grow is filled from many addresses, and its heap is counted
-//! by the allocator: it stays within a tenth above the bound, and what honest users have stays.
+//! Each test fills a table of the hub from many addresses and counts its heap with the allocator.
+//! The heap must stay within a tenth above the bound, and entries of honest users must stay.
 
 #![allow(missing_docs, reason = "a test")]
 
@@ -17,7 +17,7 @@ mod workers;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chatproto::{ConnId, Output, PeerKind};
+use chatproto::{ConnId, Hub, Limits, Output, PeerKind};
 
 use common::House;
 
@@ -51,6 +51,23 @@ fn answer(house: &mut House, from: ConnId, to: &str, msg: &str) -> String {
 /// Forgets what was said, and the memory that it took.
 fn forget_all(house: &mut House) {
     house.out = Output::new();
+}
+
+#[test]
+fn the_default_bounds_have_room_for_twenty_thousand_connections() {
+    let limits = Limits::default();
+    let mut house = House::of(Hub::builder().admin_token("token"));
+    let user = house.stream("user");
+    answer(&mut house, user, "/join", &format!("#{}", "x".repeat(64)));
+    answer(&mut house, user, "/admin", "token");
+    let reason = "r".repeat(100);
+    answer(&mut house, user, "/ban", &format!("{} 1h {reason}", "x".repeat(64)));
+    house.claim(&"y".repeat(64));
+    let usage = house.hub.usage();
+    println!("{usage:?}");
+    assert!(usage.rooms.bytes * 20_000 <= limits.rooms_total / 4, "a first room for each");
+    assert!(usage.effects.bytes * 20_000 <= limits.effects_total, "an effect for each");
+    assert!(usage.sanctions.bytes * 10_000 <= limits.sanctions_total, "many bans");
 }
 
 /// Whether what was counted is within a tenth of a bound.

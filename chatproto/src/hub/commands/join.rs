@@ -68,10 +68,10 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
 }
 
 impl Call<'_> {
-    /// Whether the rooms may take as much more as it takes to join this one.
+    /// Checks that joining this room stays within the bounds of bytes.
     ///
     /// # Errors
-    /// The sentence that says why not.
+    /// The sentence that says which bound is reached.
     fn check_room_for(&self, name: &RoomName) -> Result<(), String> {
         let Limits { rooms: most, rooms_total: total, .. } = self.hub.limits;
         let used = self.hub.rooms.bytes();
