@@ -13,7 +13,7 @@ use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
 use crate::history::{History, Inbox};
-use crate::hub::{AccountChange, Ban, BanTarget, Hub, HubBuilder, Now};
+use crate::hub::{AccountChange, Ban, BanTarget, Hub, HubBuilder, Now, Usage};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
@@ -428,6 +428,11 @@ impl ServerHandle {
     /// How many users are registered.
     pub fn online(&self) -> usize {
         self.shared.hub().online()
+    }
+
+    /// The memory of the tables that peers can grow, each with its bound. It reads counters only.
+    pub fn usage(&self) -> Usage {
+        self.shared.usage()
     }
 
     /// For how long the event loops have held the hub's lock so far, all together: beside the time

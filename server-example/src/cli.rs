@@ -97,6 +97,9 @@ pub(crate) struct ServeOptions {
     #[command(flatten)]
     pub(crate) readers: ReaderOptions,
 
+    #[command(flatten)]
+    pub(crate) memory: MemoryOptions,
+
     /// All of these, with where each value comes from.
     #[arg(skip)]
     pub(crate) settings: Settings,
@@ -133,11 +136,6 @@ pub(crate) struct MessageOptions {
     /// Longest message in bytes, as the JSON object that it is
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
     pub(crate) max_frame: Size,
-
-    /// Memory for unfinished messages and waiting input of all connections together; past it the
-    /// connection that holds most of it is closed
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().input_total))]
-    pub(crate) input_total: Size,
 
     /// Messages a second that one connection may send, or off; twice as many at once after a quiet
     /// time. Past it the server reads more slowly; nothing is lost
@@ -207,10 +205,6 @@ pub(crate) struct ReaderOptions {
     #[arg(long, value_name = "N", default_value_t = Limits::default().queue_messages, value_parser = at_least_one())]
     pub(crate) queue_messages: usize,
 
-    /// Most bytes that may wait for all connections together; a shared message counts once
-    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().queue_total))]
-    pub(crate) queue_total: Size,
-
     /// Time that a connection which is being closed has to read what waits for it
     #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().drain))]
     pub(crate) drain: Span,
@@ -218,6 +212,31 @@ pub(crate) struct ReaderOptions {
     /// Least time between two messages to a client that takes each read for one message
     #[arg(long, value_name = "TIME", default_value_t = Span(Limits::default().one_read_gap))]
     pub(crate) one_read_gap: Span,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Memory of all connections together")]
+pub(crate) struct MemoryOptions {
+    /// What is queued for readers; a shared message counts once. Past it the longest queue is cut, and
+    /// its reader is told
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().queue_total))]
+    pub(crate) queue_total: Size,
+
+    /// Unfinished messages, and input that waits. Past it the connection with most of it is closed
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().input_total))]
+    pub(crate) input_total: Size,
+
+    /// Rooms and their members. Past it nobody can join a room
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().rooms_total))]
+    pub(crate) rooms_total: Size,
+
+    /// Bans and mutes that moderators make. Past it they cannot add any
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().sanctions_total))]
+    pub(crate) sanctions_total: Size,
+
+    /// Names, logins and commands that are being checked or carried out. Past it new ones are refused
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().effects_total))]
+    pub(crate) effects_total: Size,
 }
 
 /// Chat: in a terminal, or with standard input and output for scripts.

@@ -152,8 +152,11 @@ impl ServeOptions {
         limits.linger = self.connections.linger.0;
         limits.queue_bytes = self.readers.queue_bytes.0;
         limits.queue_messages = self.readers.queue_messages;
-        limits.queue_total = self.readers.queue_total.0;
-        limits.input_total = self.messages.input_total.0;
+        limits.queue_total = self.memory.queue_total.0;
+        limits.input_total = self.memory.input_total.0;
+        limits.rooms_total = self.memory.rooms_total.0;
+        limits.sanctions_total = self.memory.sanctions_total.0;
+        limits.effects_total = self.memory.effects_total.0;
         limits.drain = self.readers.drain.0;
         limits.one_read_gap = self.readers.one_read_gap.0;
         Ok(limits)

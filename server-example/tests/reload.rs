@@ -225,8 +225,8 @@ fn with_anything_wrong_nothing_changes() {
     let advice = "make one with: head -c 24 /dev/urandom | base64 > FILE";
     for (line, said) in [
         (
-            "rooms = 2",
-            format!("{file}:3: there is no option rooms (a similar one exists: max-rooms)"),
+            "max-room = 2",
+            format!("{file}:3: there is no option max-room (a similar one exists: max-rooms)"),
         ),
         (
             "rate = -1",

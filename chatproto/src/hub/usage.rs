@@ -33,6 +33,13 @@ pub struct Usage {
     pub sessions: Used,
     /// Deadlines of users who must log in. Bounded by the number of these users.
     pub visitors: Used,
+    /// Whatever is queued for readers, in any state of a connection. Bounded by
+    /// [`Limits::queue_total`](crate::Limits::queue_total). The hub alone has no queues: see
+    /// [`ServerHandle::usage`](crate::ServerHandle::usage).
+    pub queues: Used,
+    /// Unfinished messages, and input that waits. Bounded by
+    /// [`Limits::input_total`](crate::Limits::input_total). The hub alone keeps no input.
+    pub input: Used,
 }
 
 impl Hub {
@@ -53,6 +60,8 @@ impl Hub {
                 bytes: self.visitors.len() * in_deque::<Visit>(),
                 most: self.most_visits() * in_deque::<Visit>(),
             },
+            queues: Used { bytes: 0, most: limits.queue_total },
+            input: Used { bytes: 0, most: limits.input_total },
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::chunk::Budget;
 use crate::error::ServerError;
 use crate::extension::Observer;
 use crate::history::Queue;
-use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token};
+use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token, Usage};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 use crate::reply::Reply;
@@ -188,6 +188,14 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer.observe(event);
         }
+    }
+
+    /// The memory of the tables that peers can grow, queues and input included.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = self.hub().usage();
+        usage.queues.bytes = self.budget.used();
+        usage.input.bytes = self.input.load(Ordering::Relaxed);
+        usage
     }
 
     /// Counts what a connection keeps of its input.

@@ -52,7 +52,6 @@ impl Part for Bounds {
             "max-frame",
             "rate",
             "rate-bytes",
-            "input-total",
             "max-errors",
             "max-connections",
             "max-per-address",
@@ -66,6 +65,10 @@ impl Part for Bounds {
             "queue-bytes",
             "queue-messages",
             "queue-total",
+            "input-total",
+            "rooms-total",
+            "sanctions-total",
+            "effects-total",
             "drain",
             "one-read-gap",
         ]
