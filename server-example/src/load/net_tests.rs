@@ -121,7 +121,8 @@ fn a_server_that_never_stops_sending_ends_no_turn_late() {
     let begun = Instant::now();
     for _ in 0..20 {
         trial.net.turn(&mut trial.record, &mut events, Duration::from_millis(1)).unwrap();
-        assert!(trial.net.read_in_turn <= READ_AT_ONCE + 64 * 1024);
+        // once for what was left, and once for what came since
+        assert!(trial.net.read_in_turn <= 2 * (READ_AT_ONCE + 64 * 1024));
     }
     assert!(begun.elapsed() < PATIENCE);
     trial.net.close_all(&mut trial.record, || true);
