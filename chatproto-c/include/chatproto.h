@@ -200,6 +200,11 @@ typedef struct chatproto_answer chatproto_answer;
  * A connection to a server, registered under a name. Several threads may use it, for instance one
  * that sends and one that receives; it is given up once, with `chatproto_client_close` or
  * `chatproto_client_free`, when no other thread uses it any more.
+ *
+ * Memory: a server cannot make a client grow. It reads the socket only when no message lies there,
+ * and holds the messages of one read (16 KiB, or 48 KiB with TLS), one incomplete message of at most
+ * 64 KiB, and what was queued and not written (see `chatproto_client_queue`). The messages that were
+ * given out are the caller's.
  */
 typedef struct chatproto_client chatproto_client;
 
@@ -741,7 +746,7 @@ enum chatproto_result chatproto_client_shutdown(const struct chatproto_client *c
 /**
  * Closes a connection in good order and frees the client, whatever the result: writes what is kept,
  * says that nothing more will come, lets the server answer all that it was sent, throws those answers
- * away, and closes when the server does, or after 2 s. NULL is answered with
+ * away, and closes when the server does, or after 2 s, however much comes. NULL is answered with
  * `CHATPROTO_NULL_POINTER`.
  *
  * Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED` and `CHATPROTO_IO` if what was

@@ -5,8 +5,22 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
+
+/* A sanitizer holds memory of its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define IS_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define IS_SANITIZED 1
+#endif
+#endif
+#ifndef IS_SANITIZED
+#define IS_SANITIZED 0
+#endif
 
 #define WELCOME                                                                                   \
     "{\"from\":{\"name\":\"SERVER\",\"ip\":\"0.0.0.0\"},\"to\":\"alice\",\"msg\":\"Welcome\"}"
@@ -174,10 +188,78 @@ static void what_is_no_message_is_told(void) {
     end(&strange, NULL);
 }
 
+typedef struct {
+    int connection;
+    const char *object;
+} flood;
+
+/* Sends the same object again and again, until the client is gone. */
+static void *send_without_end(void *argument) {
+    flood *at = (flood *)argument;
+    size_t size = strlen(at->object), filled = 0;
+    static const size_t most = 64 * 1024;
+    char *piece = (char *)malloc(most);
+    CHECK(piece != NULL);
+    for (; filled + size <= most; filled += size) memcpy(piece + filled, at->object, size);
+    while (send(at->connection, piece, filled, MSG_NOSIGNAL) > 0) {
+    }
+    free(piece);
+    return NULL;
+}
+
+static double seconds(void) {
+    struct timespec now;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static long largest_kib(void) {
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+static void a_flood_takes_bounded_memory_and_time(void) {
+    static const char *const objects[] = {MESSAGE "\n", "{}", "        "};
+    for (size_t which = 0; which < sizeof objects / sizeof objects[0]; which++) {
+        server loud;
+        chatproto_client *client = NULL;
+        WORKS(begin(&loud, WELCOME "\n", &client));
+        flood without_end = {loud.connection, objects[which]};
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, send_without_end, &without_end) == 0);
+        long before = largest_kib();
+        double begun = seconds();
+        /* nobody takes what comes */
+        while (seconds() < begun + 0.1) WORKS(chatproto_client_process(client));
+        /* somebody takes it, for a while */
+        while (seconds() < begun + 0.2) {
+            chatproto_message *message = NULL;
+            chatproto_result result = chatproto_client_recv(client, 10, &message);
+            CHECK(result == CHATPROTO_OK || result == CHATPROTO_MISSING_KEY ||
+                  result == CHATPROTO_TIMEOUT);
+            chatproto_message_free(message);
+        }
+        if (which == 0) {
+            begun = seconds();
+            WORKS(chatproto_client_close(client));
+            CHECK(seconds() < begun + 20);
+        } else {
+            chatproto_client_free(client);
+        }
+        CHECK(IS_SANITIZED || largest_kib() < before + 8 * 1024);
+        CHECK(pthread_join(thread, NULL) == 0);
+        close(loud.connection);
+        close(loud.listener);
+    }
+}
+
 int main(void) {
+    alarm(120);
     to_the_old_kind_objects_are_paced_and_ascii();
     an_object_whose_time_has_come_is_not_waited_for();
     a_server_that_does_not_read_fills_the_queue();
     what_is_no_message_is_told();
+    a_flood_takes_bounded_memory_and_time();
     return 0;
 }

@@ -1,12 +1,16 @@
 //! `decode` for one frame, and `Decoder` for a stream of them.
 
 use chatproto::{ErrorClass, Frame, Limits};
+use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::data::with_bytes;
 use crate::errors::{decode_error, with_messages};
 use crate::message::Message;
+
+/// How many bytes may wait to be decoded when more are given: 1 MiB.
+const MOST_PENDING: usize = 1 << 20;
 
 /// The message that exactly one frame is, with white space around it at most.
 #[pyfunction]
@@ -43,6 +47,7 @@ impl Decoder {
         let py = data.py();
         with_bytes(data, |bytes| {
             if self.taken < self.pending.len() {
+                self.check_room(bytes.len(), "feed(b\"\") until it raises no error")?;
                 self.pending.extend_from_slice(bytes);
                 let pending = std::mem::take(&mut self.pending);
                 let taken = std::mem::take(&mut self.taken);
@@ -55,6 +60,7 @@ impl Decoder {
     /// Takes bytes of the stream, whose messages the iterator gives.
     fn push(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         with_bytes(data, |bytes| {
+            self.check_room(bytes.len(), "iterate over the decoder")?;
             self.pending.drain(..std::mem::take(&mut self.taken));
             self.pending.extend_from_slice(bytes);
             Ok(())
@@ -86,6 +92,18 @@ impl Decoder {
 }
 
 impl Decoder {
+    /// Refuses more bytes while too many wait. One large piece is not refused: its caller holds it.
+    fn check_room(&self, more: usize, advice: &str) -> PyResult<()> {
+        let waiting = self.pending.len() - self.taken;
+        if waiting > 0 && waiting + more > MOST_PENDING {
+            return Err(PyBufferError::new_err(format!(
+                "{waiting} bytes wait to be decoded, and {more} more would exceed the limit of \
+                 {MOST_PENDING}: {advice}, then give these bytes again"
+            )));
+        }
+        Ok(())
+    }
+
     fn decode_all<'py>(&mut self, py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyList>> {
         let mut input = bytes;
         let messages = PyList::empty(py);

@@ -5,6 +5,7 @@ mod data;
 mod decoder;
 mod errors;
 mod message;
+mod queue;
 mod server;
 mod session;
 mod tokens;
@@ -20,6 +21,8 @@ mod _chatproto {
     use crate::decoder::{Decoder, decode};
     #[pymodule_export]
     use crate::message::{Message, encode};
+    #[pymodule_export]
+    use crate::queue::Queue;
     #[pymodule_export]
     use crate::server::{Request, Server};
     #[pymodule_export]

@@ -109,7 +109,7 @@ impl Message {
 }
 
 impl Message {
-    fn parts(&self) -> [&Py<PyString>; 4] {
+    pub(crate) fn parts(&self) -> [&Py<PyString>; 4] {
         [&self.sender, &self.to, &self.msg, &self.ip]
     }
 

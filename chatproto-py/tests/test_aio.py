@@ -284,7 +284,7 @@ def test_reading_pauses_when_nobody_receives(
         peer.answer(lambda message: [message.msg])
 
     async def main() -> None:
-        async with Client("alice", *scripted(script)) as client:
+        async with Client("alice", *scripted(script), max_queued=64 << 20) as client:
             connection = client._open()
             while not connection._is_reading_paused:
                 await asyncio.sleep(0.001)

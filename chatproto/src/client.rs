@@ -158,6 +158,15 @@ impl ClientBuilder {
 
 /// A connection to a server, registered under a name.
 ///
+/// # Memory
+/// A server cannot make a client grow. A client reads its socket only when a method waits for a
+/// message and none has come, so that a server that sends faster is held back by TCP. It holds
+///
+/// * what one read brought: 16 KiB, or 48 KiB with TLS, as messages or errors (of the shortest
+///   objects, `{}`, about 1 MiB);
+/// * one incomplete message of at most [`Limits::frame`] bytes, and the welcome;
+/// * the message that each thread is sending: [`Client::send`] waits until the system has taken it.
+///
 /// ```no_run
 /// # fn main() -> Result<(), chatproto::ClientError> {
 /// use chatproto::Client;

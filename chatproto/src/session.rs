@@ -57,6 +57,13 @@ enum Server {
 }
 
 /// See the [module's documentation](self).
+///
+/// # Memory
+/// A session holds one incomplete message of at most [`Limits::frame`] bytes, the events of the
+/// input that it was given, and the messages that it was told to send. It has no bound of its own for
+/// the latter two, as the caller decides about both: take all events before the next
+/// [`Session::handle_input`], so that TCP holds a fast server back, and send nothing more while
+/// [`Session::has_outgoing`] and the server does not read.
 #[derive(Debug)]
 pub struct Session {
     name: UserName,
@@ -120,7 +127,8 @@ impl Session {
         }
     }
 
-    /// Bytes came from the server.
+    /// Bytes came from the server. What they mean waits for [`Session::poll_event`]: up to some 50
+    /// bytes of memory for each byte, if the objects are of the shortest kind.
     pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
         self.handle_timeout(now);
         while !self.ended {

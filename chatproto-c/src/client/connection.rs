@@ -25,6 +25,10 @@ const CLOSE: Duration = Duration::from_secs(2);
 /// The most that is read at a time.
 const READ: usize = 16 * 1024;
 
+/// How often the socket is read before the caller looks at its deadline, when what comes is no
+/// object: white space may come as fast as it is read.
+const READS: usize = 16;
+
 pub(super) struct Connection {
     stream: TcpStream,
     name: String,
@@ -303,13 +307,15 @@ impl Connection {
         if let Err(error) = self.stream.shutdown(Shutdown::Write) {
             return Err(Lost::new("cannot close", &error).result());
         }
-        loop {
+        // messages may come for as long as they are taken
+        while Instant::now() < until {
             match self.receive(Some(until)) {
                 Ok(_) => {}
                 Err(result) if (40..60).contains(&(result as c_int)) => {}
                 Err(_) => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// With TLS there is a way to say that nothing more comes; without, the socket says it.
@@ -361,9 +367,13 @@ impl Connection {
         }
     }
 
-    /// Reads until something has come, or nothing more is there.
+    /// Reads until something has come, nothing more is there, or it was tried often enough. So the
+    /// session holds the events of one read at most, and nothing is read while there are any.
     fn read(&self, state: &mut State) {
-        while state.read_end.is_none() && !state.session.has_events() {
+        for _ in 0..READS {
+            if state.read_end.is_some() || state.session.has_events() {
+                return;
+            }
             #[cfg(feature = "tls")]
             let read = match &mut state.tls {
                 None => (&self.stream).read(&mut state.buffer),

@@ -1,6 +1,6 @@
 """The compiled part of chatproto."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, ClassVar, Final, Literal, Self, TypeVar, final
 
@@ -11,6 +11,7 @@ __all__ = [
     "PORT",
     "Decoder",
     "Message",
+    "Queue",
     "Request",
     "Server",
     "Session",
@@ -95,10 +96,18 @@ class Decoder:
         Raises DecodeError; its ``messages`` are those that came before it in this call. Behind an
         object that is no message the next call goes on, ``feed(b"")`` too; where the stream cannot
         be trusted any more (``is_framing``), every later call raises the error again.
+
+        What stands behind such an object waits for the next call. Raises BufferError, and takes
+        nothing, if that and ``data`` are more than 1 MiB: call ``feed(b"")`` until it raises no
+        DecodeError, then feed ``data`` again.
         """
 
     def push(self, data: _Data) -> None:
-        """Takes bytes of the stream, whose messages come by iterating over the decoder."""
+        """Takes bytes of the stream, whose messages come by iterating over the decoder.
+
+        Raises BufferError, and takes nothing, if bytes wait from before and all would be more than
+        1 MiB: iterate over the decoder first.
+        """
 
     def finish(self) -> None:
         """Says that the stream has ended. Raises DecodeError if it ended inside an object."""
@@ -107,11 +116,35 @@ class Decoder:
     def __next__(self) -> Message: ...
 
 @final
+class Queue:
+    """Messages in order, with the bytes that they take in memory: what the clients queue."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def bytes(self) -> int:
+        """The bytes that the messages take."""
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Appends all that an iterator gives."""
+
+    def popleft(self) -> Message:
+        """Takes the first message. Raises IndexError if there is none."""
+
+    def take(self) -> list[Message]:
+        """Takes all messages."""
+
+    def __len__(self) -> int: ...
+
+@final
 class Session:
     """The client's side of a connection: bytes and time in, bytes and events out.
 
     Times are seconds of ``time.monotonic()``. ``max_frame`` is the longest frame in bytes, in
     either direction, 64 KiB if not said.
+
+    A session holds at most one incomplete frame, and what came of ``receive``: take the events
+    before the next ``receive``, which then bounds the memory. What ``send`` queues has no bound:
+    send when ``has_outgoing`` is false.
     """
 
     def __new__(cls, name: str, ip: str = "0.0.0.0", *, max_frame: int | None = None) -> Self: ...

@@ -22,11 +22,19 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter, methodcaller
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from ._chatproto import Message, Session
-from .exceptions import ChatProtoError, ConnectionClosed, DecodeError, NameRefused, Timeout
+from ._chatproto import Message, Queue, Session
+from .exceptions import (
+    ChatProtoError,
+    ConnectionClosed,
+    DecodeError,
+    LimitExceeded,
+    NameRefused,
+    Timeout,
+)
 
 _log = logging.getLogger("chatproto")
 
@@ -39,6 +47,24 @@ LINGER = 2.0
 MAX_QUEUED = 10_000
 """Messages in the queue above which reading may pause."""
 
+MAX_QUEUED_BYTES = 16 << 20
+"""Bytes of the queue above which nothing is read, if the user says no other number. A server with
+default limits holds 1 MiB for a reader that is slow."""
+
+MAX_ANSWER_BYTES = 4 << 20
+"""Bytes of one answer, if the user says no other number. A server with default limits sends 256 KiB,
+which Python may hold as four times that: a string takes up to four bytes for each character."""
+
+MAX_FENCES = 10_000
+"""Nonces on their way above which nothing is requested."""
+
+_AT_ONCE = 64
+"""Events that are taken from a session at a time: an exception takes a hundred times the bytes of the
+object that it is about."""
+
+_LOGGED = 10
+"""Objects that are no messages, of one connection, of which each is logged."""
+
 _PING = "/ping"
 _REFUSAL = "❌"
 _NONCE = "fence-"
@@ -47,6 +73,7 @@ _WHAT = itemgetter(1)
 _POP_LEFT = methodcaller("popleft")
 
 _T = TypeVar("_T")
+_O = TypeVar("_O", covariant=True)
 
 
 def exhaust(iterable: Iterable[object]) -> None:
@@ -54,7 +81,12 @@ def exhaust(iterable: Iterable[object]) -> None:
     deque(iterable, maxlen=0)
 
 
-def taken(items: deque[_T]) -> Iterable[_T]:
+class _Items(Protocol[_O]):
+    def popleft(self) -> _O: ...
+    def __len__(self) -> int: ...
+
+
+def taken(items: _Items[_T]) -> Iterable[_T]:
     """Iterates over what is there now, and removes it on the way, without a bytecode in between."""
     return map(_POP_LEFT, [items] * len(items))
 
@@ -70,7 +102,7 @@ class Request:
 
     def __init__(self, *messages: tuple[str, str]) -> None:
         self.messages = messages
-        self.answer: deque[Message] = deque()
+        self.answer = Queue()
         self.error: ChatProtoError | None = None
         self.is_done = False
         self.is_abandoned = False
@@ -94,12 +126,20 @@ class Inbox:
         offers_ping: whether the server answers ``/ping``; None as long as that is not known.
         has_ended: whether nothing more comes.
         is_orderly: whether it ended as connections do, and not by an error.
+        max_queued: the bytes of ``messages`` from which on nothing is to be read.
+
+    Raises ValueError if a limit is not above 0.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, max_queued: int, max_answer: int) -> None:
+        check_limits(max_queued, max_answer)
         self.name = name
         self.welcome: Message | None = None
-        self.messages: deque[Message] = deque()
+        self.messages = Queue()
+        self.max_queued = max_queued
+        self._max_answer = max_answer
+        # objects that were no messages
+        self._bad = 0
         self.offers_ping: bool | None = None
         self.has_ended = False
         self.is_orderly = False
@@ -114,21 +154,51 @@ class Inbox:
         # how many refused /ping are still to be answered
         self._refused_pings = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is to be read before messages are received."""
+        return self.messages.bytes >= self.max_queued
+
+    def check_room(self) -> None:
+        """Raises LimitExceeded if nothing more is to be read."""
+        if self.is_full:
+            raise LimitExceeded(
+                f"{self.messages.bytes} bytes of messages wait to be received, and the limit is "
+                f"max_queued={self.max_queued}: call recv() until none is left, then ask again",
+                "max_queued",
+                self.max_queued,
+            )
+
     def take(self, session: Session) -> bool:
         """Sorts what has happened to the session; whether anything has."""
-        self._events.extend(map(_WHAT, iter(session.next_event, None)))
-        has_events = bool(self._events)
-        while self._events:
-            event = self._events[0]
-            if isinstance(event, Message):
-                self._sort(event, session)
-                continue
-            if isinstance(event, DecodeError) and event.is_framing:
-                self.end(event)
-            else:
-                _log.warning("the server sent an object that is no message: %s", event)
-            self._events.popleft()
-        return has_events
+        has_events = False
+        while True:
+            self._events.extend(islice(map(_WHAT, iter(session.next_event, None)), _AT_ONCE))
+            if not self._events:
+                return has_events
+            has_events = True
+            while self._events:
+                event = self._events[0]
+                if isinstance(event, Message):
+                    self._sort(event, session)
+                    continue
+                if isinstance(event, DecodeError) and event.is_framing:
+                    self.end(event)
+                else:
+                    self._complain(event)
+                self._events.popleft()
+
+    def _complain(self, error: Exception) -> None:
+        """Logs that an object was no message: each of the first ones, then fewer and fewer."""
+        self._bad += 1
+        if self._bad <= _LOGGED:
+            _log.warning("the server sent an object that is no message: %s", error)
+        elif self._bad & (self._bad - 1) == 0:
+            _log.warning(
+                "the server sent an object that is no message, the %dth of this connection: %s",
+                self._bad,
+                error,
+            )
 
     def check_registration(self) -> bool:
         """Whether the server took the name. Raises NameRefused if it refused it."""
@@ -168,7 +238,11 @@ class Inbox:
         return None
 
     def send_request(self, session: Session, request: Request) -> None:
-        """Queues a request with its fences. Raises FrameTooLong."""
+        """Queues a request with its fences. Raises FrameTooLong, LimitExceeded, and ChatProtoError
+        if too many requests have no answer."""
+        self.check_room()
+        if len(self._fences) >= MAX_FENCES:
+            raise unanswered(len(self._fences))
         if request.messages:
             session.send(_PING, self._fence(request, is_closing=False))
         try:
@@ -187,7 +261,7 @@ class Inbox:
         """The answer of a request that is done."""
         if request.error is not None:
             raise request.error
-        return list(request.answer)
+        return request.answer.take()
 
     def _fence(self, request: Request, *, is_closing: bool) -> str:
         nonce = f"{_NONCE}{secrets.token_hex(8)}"
@@ -236,9 +310,20 @@ class Inbox:
         else:
             fence = self._fences[0]
             if fence.is_closing and fence.request.messages and not fence.request.is_abandoned:
-                fence.request.answer.extend(map(_POP_LEFT, (self._events,)))
+                self._add_to_answer(fence.request)
             else:
                 self._queue()
+
+    def _add_to_answer(self, request: Request) -> None:
+        """The first event is a part of the answer. Those behind the limit are thrown away."""
+        if request.is_done:
+            self._events.popleft()
+            return
+        request.answer.extend(map(_POP_LEFT, (self._events,)))
+        if request.answer.bytes > self._max_answer:
+            request.error = answer_too_long(request.messages[0][0], self._max_answer)
+            request.is_done = True
+            request.answer.take()
 
     def _queue(self) -> None:
         self.messages.extend(map(_POP_LEFT, (self._events,)))
@@ -296,6 +381,31 @@ def lost_answer() -> ChatProtoError:
         "a part of the answer is lost, because the server dropped messages that were not read fast "
         "enough: call recv() more often, and ask again"
     )
+
+
+def unanswered(fences: int) -> ChatProtoError:
+    """The server does not answer ``/ping``, or not as fast as it is asked."""
+    return ChatProtoError(
+        f"{fences} /ping of earlier requests have no answer yet: wait for those requests, or make a "
+        "new Client (the command was not sent)"
+    )
+
+
+def answer_too_long(command: str, limit: int) -> LimitExceeded:
+    """The server sends more than anybody asked for."""
+    return LimitExceeded(
+        f"the answer to {command} takes more than max_answer={limit} bytes, and was thrown away: "
+        "make the Client with a larger max_answer if the server is to be trusted",
+        "max_answer",
+        limit,
+    )
+
+
+def check_limits(max_queued: int, max_answer: int) -> None:
+    """Raises ValueError if a limit is not above 0."""
+    for option, limit in (("max_queued", max_queued), ("max_answer", max_answer)):
+        if limit < 1:
+            raise ValueError(f"{option} is a number of bytes above 0, not {limit!r}")
 
 
 def closed_by_server() -> ConnectionClosed:

@@ -20,11 +20,24 @@ from typing import Literal, Self, cast
 
 from . import _inbox
 from ._chatproto import PORT, Message, Session
-from ._inbox import FLUSH, LINGER, MAX_QUEUED, Deadline, Inbox, Request
+from ._inbox import (
+    FLUSH,
+    LINGER,
+    MAX_ANSWER_BYTES,
+    MAX_QUEUED,
+    MAX_QUEUED_BYTES,
+    Deadline,
+    Inbox,
+    Request,
+)
 from ._tls import Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, TlsError
 
 __all__ = ["Client"]
+
+_PIECE = 64 * 1024
+"""Bytes that a session takes at a time: it may hold fifty times as much for objects that are no
+messages."""
 
 
 class Client:
@@ -40,6 +53,10 @@ class Client:
     ``timeout`` is how many seconds connecting and registering may take together, None for ever.
     When 10,000 messages wait to be received the client reads no more until half of them are, unless
     somebody waits for something else: the server then deals with it as with any slow reader.
+    ``max_queued`` is how many bytes of memory those messages may take, 16 MiB if not said. Above it
+    the client reads nothing until half of them are received: ``request`` raises LimitExceeded, and
+    ``close`` does not wait for the server. ``max_answer`` is how many bytes the answer of one
+    ``request`` may take, 4 MiB if not said. One read of 256 KiB may exceed ``max_queued``.
 
     With ``tls=True`` it speaks TLS and trusts the authorities of the system; ``tls`` may also be an
     ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a certificate that
@@ -59,7 +76,11 @@ class Client:
         tls_ca: str | os.PathLike[str] | None = None,
         tls_fingerprint: str | None = None,
         tls_name: str | None = None,
+        max_queued: int = MAX_QUEUED_BYTES,
+        max_answer: int = MAX_ANSWER_BYTES,
     ) -> None:
+        _inbox.check_limits(max_queued, max_answer)
+        self._limits = (max_queued, max_answer)
         self._trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
         # a name that no server would take is refused before there is a connection
         self._name = Session(name).name
@@ -82,6 +103,8 @@ class Client:
         tls_ca: str | os.PathLike[str] | None = None,
         tls_fingerprint: str | None = None,
         tls_name: str | None = None,
+        max_queued: int = MAX_QUEUED_BYTES,
+        max_answer: int = MAX_ANSWER_BYTES,
     ) -> Self:
         """Connects and registers.
 
@@ -98,6 +121,8 @@ class Client:
             tls_ca=tls_ca,
             tls_fingerprint=tls_fingerprint,
             tls_name=tls_name,
+            max_queued=max_queued,
+            max_answer=max_answer,
         )
         return await client.__aenter__()
 
@@ -166,7 +191,9 @@ class Client:
         must offer ``/ping``.
 
         Raises Timeout, FrameTooLong, ValueError and ConnectionClosed, and ChatProtoError if the
-        server does not offer ``/ping``.
+        server does not offer ``/ping``. Raises LimitExceeded if the answer takes more than
+        ``max_answer`` bytes, and then throws all of it away; or if ``max_queued`` bytes of other
+        messages wait to be received, and then ``recv`` gives the answer when it comes.
         """
         connection, deadline = self._open(), Deadline(timeout)
         while (probe := connection.inbox.probe()) is not None:
@@ -206,7 +233,12 @@ class Client:
             raise _inbox.closed_by_client()
         if self._connection is None:
             self._connection = await _connect(
-                self._name, self._host, self._port, self._timeout, self._trust
+                self._name,
+                self._limits,
+                self._host,
+                self._port,
+                self._timeout,
+                self._trust,
             )
         return self
 
@@ -251,8 +283,8 @@ class _Connection(asyncio.Protocol):
     ``has_gone`` is whether the socket is closed.
     """
 
-    def __init__(self, name: str, trust: Trust | None) -> None:
-        self.inbox = Inbox(name)
+    def __init__(self, inbox: Inbox, trust: Trust | None) -> None:
+        self.inbox = inbox
         self._trust = trust
         self.session: Session
         self.address: tuple[str, int]
@@ -287,11 +319,13 @@ class _Connection(asyncio.Protocol):
         self.pump()
 
     def data_received(self, data: bytes) -> None:
-        self.session.receive(data, time.monotonic())
-        self._take()
+        now = time.monotonic()
+        for at in range(0, len(data), _PIECE):
+            self.session.receive(data[at : at + _PIECE], now)
+            self._take()
         self.pump()
-        is_enough = len(self.inbox.messages) >= MAX_QUEUED and not self._urgent
-        if is_enough and not self._is_reading_paused and not self._is_closing:
+        is_many = len(self.inbox.messages) >= MAX_QUEUED and not (self._urgent or self._is_closing)
+        if (is_many or self.inbox.is_full) and not self._is_reading_paused:
             self._is_reading_paused = True
             self._transport.pause_reading()
 
@@ -343,14 +377,22 @@ class _Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(max(0.0, at - now), self._continue)
 
     async def wait(
-        self, is_ready: Callable[[], bool], deadline: Deadline, *, is_urgent: bool = False
+        self,
+        is_ready: Callable[[], bool],
+        deadline: Deadline,
+        *,
+        is_urgent: bool = False,
+        is_for_input: bool = False,
     ) -> bool:
         """Waits until it is ready; false if it is not in time. Raises what ended the connection.
 
-        Reading does not pause during a wait that is urgent.
+        Reading does not pause during a wait that is urgent, unless too many bytes are queued. A wait
+        for input other than a message then raises LimitExceeded.
         """
         while not is_ready():
             self.inbox.check_end()
+            if is_for_input:
+                self.inbox.check_room()
             if deadline.is_over():
                 return False
             waiter: asyncio.Future[None] = self._loop.create_future()
@@ -358,7 +400,7 @@ class _Connection(asyncio.Protocol):
             left = deadline.left()
             timer = None if left is None else self._loop.call_later(left, _release, waiter)
             self._urgent += is_urgent
-            self._resume(is_urgent)
+            self._resume(is_urgent and not self.inbox.is_full)
             try:
                 await waiter
             finally:
@@ -388,7 +430,9 @@ class _Connection(asyncio.Protocol):
                 self.inbox.send_request(self.session, request)
             finally:
                 self.pump()
-            return await self.wait(lambda: request.is_done, deadline, is_urgent=True)
+            return await self.wait(
+                lambda: request.is_done, deadline, is_urgent=True, is_for_input=True
+            )
         finally:
             if not request.is_done:
                 self.inbox.abandon(request)
@@ -397,7 +441,8 @@ class _Connection(asyncio.Protocol):
     def received(self) -> None:
         """A message was taken from the queue."""
         if self._is_reading_paused:
-            self._resume(len(self.inbox.messages) <= MAX_QUEUED // 2)
+            messages, most = self.inbox.messages, self.inbox.max_queued
+            self._resume(len(messages) <= MAX_QUEUED // 2 and messages.bytes <= most // 2)
 
     async def register(self, deadline: Deadline) -> bool:
         """Waits for the server's verdict on the name, and until it is known how it reads; false if
@@ -474,14 +519,21 @@ class _Connection(asyncio.Protocol):
                 else:
                     # TLS has no half-closed connections here: what still comes is thrown away
                     self._transport.close()
-                await self.wait(self._has_ended, Deadline(LINGER), is_urgent=True)
+                await self.wait(
+                    self._has_ended, Deadline(LINGER), is_urgent=True, is_for_input=True
+                )
         except ChatProtoError:
             # it is closed all the same, and by whose fault is nobody's concern any more
             pass
 
 
 async def _connect(
-    name: str, host: str, port: int, timeout: float | None, trust: Trust | None
+    name: str,
+    limits: tuple[int, int],
+    host: str,
+    port: int,
+    timeout: float | None,
+    trust: Trust | None,
 ) -> _Connection:
     """Tries the addresses of the host one after the other, and registers."""
     deadline = Deadline(timeout)
@@ -491,7 +543,7 @@ async def _connect(
         try:
             async with asyncio.timeout(deadline.left()) as limit:
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(name, trust),
+                    lambda: _Connection(Inbox(name, *limits), trust),
                     address,
                     port,
                     ssl=None if trust is None else trust.context,

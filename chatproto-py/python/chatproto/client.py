@@ -30,7 +30,17 @@ from typing import Literal, Self, TypeVar
 
 from . import _inbox
 from ._chatproto import PORT, Message, Session
-from ._inbox import FLUSH, LINGER, Deadline, Inbox, Request, exhaust, taken
+from ._inbox import (
+    FLUSH,
+    LINGER,
+    MAX_ANSWER_BYTES,
+    MAX_QUEUED_BYTES,
+    Deadline,
+    Inbox,
+    Request,
+    exhaust,
+    taken,
+)
 from ._tls import BLOCKED, ENDED, Channel, Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, Timeout
 
@@ -55,7 +65,12 @@ class Client:
             for message in client:
                 print(f"{message.sender}: {message.msg}")
 
-    What is not received waits in memory.
+    What comes while something else than a message is waited for is queued for ``recv``.
+    ``max_queued`` is how many bytes of memory that queue may take, 16 MiB if not said. Above it the
+    client reads nothing until messages are received: ``request`` raises LimitExceeded, ``send``
+    waits only for the server to read, and ``close`` does not wait for the server. ``max_answer`` is
+    how many bytes the answer of one ``request`` may take, 4 MiB if not said. One read of 64 KiB may
+    exceed ``max_queued``.
 
     With ``tls=True`` it speaks TLS and trusts the authorities of the system; ``tls`` may also be an
     ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a certificate that
@@ -79,7 +94,10 @@ class Client:
         tls_ca: str | os.PathLike[str] | None = None,
         tls_fingerprint: str | None = None,
         tls_name: str | None = None,
+        max_queued: int = MAX_QUEUED_BYTES,
+        max_answer: int = MAX_ANSWER_BYTES,
     ) -> None:
+        _inbox.check_limits(max_queued, max_answer)
         trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
         deadline = Deadline(timeout)
         # a name that no server would take is refused before there is a connection
@@ -106,7 +124,7 @@ class Client:
             server = self._socket.getpeername()
             self._address: tuple[str, int] = (server[0], server[1])
             self._session = Session(name, self._socket.getsockname()[0])
-            self._inbox = Inbox(self._session.name)
+            self._inbox = Inbox(self._session.name, max_queued, max_answer)
             with self._lock:
                 self._register(deadline, host, port, timeout)
         except BaseException:
@@ -140,7 +158,7 @@ class Client:
         """Sends ``msg`` to a user, a room such as ``#tea``, or a command such as ``/join``.
 
         Returns when the system has taken it; waits as long as the server does not read, and for the
-        pace of a one-read server. A send that is interrupted by Ctrl-C may have been sent, or is
+        pace of a one-read server. Meanwhile it reads what comes, up to ``max_queued``. A send that is interrupted by Ctrl-C may have been sent, or is
         with the next one.
 
         Raises FrameTooLong, ValueError if the text holds half of a surrogate pair, and
@@ -173,7 +191,9 @@ class Client:
         that comes too late, or after Ctrl-C, is given by ``recv``. The server must offer ``/ping``.
 
         Raises Timeout, FrameTooLong, ValueError and ConnectionClosed, and ChatProtoError if the
-        server does not offer ``/ping``.
+        server does not offer ``/ping``. Raises LimitExceeded if the answer takes more than
+        ``max_answer`` bytes, and then throws all of it away; or if ``max_queued`` bytes of other
+        messages wait to be received, and then ``recv`` gives the answer when it comes.
         """
         deadline = Deadline(timeout)
         with self._lock:
@@ -257,9 +277,11 @@ class Client:
         return self._inbox.result(request)
 
     def _wait(self, is_ready: Callable[[], bool], deadline: Deadline) -> bool:
-        """Waits until it is ready; false if it is not in time. Raises what ended the connection."""
+        """Waits until it is ready; false if it is not in time. Raises what ended the connection, and
+        LimitExceeded if nothing more is to be read."""
         while not is_ready():
             self._inbox.check_end()
+            self._inbox.check_room()
             if deadline.is_over():
                 return False
             if self._is_reading:
@@ -348,7 +370,7 @@ class Client:
             self._inbox.check_end()
             if deadline.is_over():
                 raise _OutOfTime
-            if not self._is_reading:
+            if not self._is_reading and not self._inbox.is_full:
                 self._read(deadline, is_refused)
             elif is_refused:
                 self._wait_to_write(deadline)

@@ -1,6 +1,6 @@
 """The exceptions of the package, by whose fault: the peer's bytes (``DecodeError``), the server's
-decision (``NameRefused``), the network (``ConnectionClosed``, ``Timeout``), or the caller's own
-message (``FrameTooLong``). ``Refuse`` is what an endpoint of one's own raises.
+decision (``NameRefused``), the amount of what the server sent (``LimitExceeded``), the network
+(``ConnectionClosed``, ``Timeout``), or the caller's own message (``FrameTooLong``). ``Refuse`` is what an endpoint of one's own raises.
 
 All of them can be pickled and copied.
 """
@@ -17,6 +17,7 @@ __all__ = [
     "ConnectionClosed",
     "DecodeError",
     "FrameTooLong",
+    "LimitExceeded",
     "NameRefused",
     "Refuse",
     "Timeout",
@@ -107,6 +108,24 @@ class FrameTooLong(ChatProtoError, ValueError):
         super().__init__(message, length, limit)
         self.message = message
         self.length = length
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class LimitExceeded(ChatProtoError):
+    """The server sent more than the client holds. The client stays usable.
+
+    Attributes:
+        option: the option of the client that sets the limit, ``"max_queued"`` or ``"max_answer"``.
+        limit: the limit, in bytes of memory.
+    """
+
+    def __init__(self, message: str, option: str, limit: int) -> None:
+        super().__init__(message, option, limit)
+        self.message = message
+        self.option = option
         self.limit = limit
 
     def __str__(self) -> str:

@@ -190,7 +190,7 @@ impl<'a> Word<'a> {
             Kind::Addressee => self.fitting("@", roster.names().chain(own_rooms)),
             Kind::Argument(Argument::User) => self.fitting("", roster.names()),
             Kind::Argument(Argument::Room) => {
-                let others = own_rooms.filter(|own| !roster.rooms().any(|room| room == *own));
+                let others = own_rooms.filter(|own| !roster.has_room(own));
                 self.fitting("", roster.rooms().chain(others))
             }
             Kind::Argument(Argument::OwnRoom) => self.fitting("", own_rooms),

@@ -23,6 +23,8 @@ use super::place::{Moved, Place};
 const GOOD: Duration = Duration::from_secs(10);
 /// After a loss, the server may hold our name for the lost connection for some time.
 const NAME_HELD: Duration = Duration::from_secs(60);
+/// Of so many objects that are no messages, each is noted; then fewer and fewer.
+const ALL_NOTED: u64 = 10;
 /// How the server begins what it says to somebody who is kicked or banned.
 const EXPELLED: &str = "⛔ You were ";
 
@@ -299,6 +301,7 @@ impl Connection {
         view: &mut impl View,
     ) -> Result<(ClientError, bool), Ended> {
         let mut is_expelled = false;
+        let mut bad: u64 = 0;
         loop {
             match receiver.recv() {
                 Ok(message) => {
@@ -314,8 +317,14 @@ impl Connection {
                     }
                 }
                 Err(ClientError::Decode(error)) if error.class() == ErrorClass::Schema => {
-                    let text = format!("the server sent something that is not a message: {error}");
-                    view.note(&text).map_err(Ended::View)?;
+                    bad += 1;
+                    // two bytes of the server's must not be a line of the log each
+                    if bad <= ALL_NOTED || bad.is_power_of_two() {
+                        let text = format!(
+                            "the server sent something that is not a message (number {bad}): {error}"
+                        );
+                        view.note(&text).map_err(Ended::View)?;
+                    }
                 }
                 Err(error) => return Ok((error, is_expelled)),
             }

@@ -24,6 +24,14 @@ const LEFT: (&str, &str) = ("Left ", ".");
 const REFUSED: [&str; 2] = ["❌ Not joined: ", "❌ Unknown command \"/join\""];
 const CLOSED: &str = " closed the room";
 
+/// The bytes of the user's rooms up to which the server may add one. Rooms that the user joins count,
+/// and are always taken.
+const MOST_ROOM_BYTES: usize = 64 * 1024;
+/// What a room takes beside its name.
+const ENTRY: usize = 48;
+/// The server gives the user no longer name. Those with default limits have at most 64 bytes.
+const LONGEST_NAME: usize = 1024;
+
 /// See the [module's documentation](self).
 #[derive(Debug)]
 pub(super) struct Place {
@@ -90,6 +98,7 @@ impl Place {
         let guest = welcome.to.rsplit_once('~').map(|(begin, _)| begin);
         // a long name is cut, to have room for the number
         let is_guest = welcome.is_from_server()
+            && welcome.to.len() <= LONGEST_NAME
             && guest.is_some_and(|begin| asked.starts_with(begin))
             && *welcome.to != *asked;
         if is_guest {
@@ -202,7 +211,7 @@ impl Place {
     /// Learns from a message.
     pub(super) fn learn(&mut self, message: &Message) -> Option<Moved> {
         let Message { to, msg, .. } = message;
-        if !message.is_from_server() {
+        if !message.is_from_server() || to.len() > LONGEST_NAME {
             None
         } else if to.starts_with('#') {
             let is_joining = self.joining.iter().flatten().any(|room| room == to);
@@ -249,7 +258,10 @@ impl Place {
         if let Some(at) = self.path.iter().position(|other| other == room) {
             self.path.drain(..at);
         }
-        self.rooms.insert(room.to_owned());
+        let bytes: usize = self.rooms.iter().map(|room| room.len() + ENTRY).sum();
+        if bytes + room.len() + ENTRY <= MOST_ROOM_BYTES {
+            self.rooms.insert(room.to_owned());
+        }
     }
 
     /// The user is not in the room, and is to return to where they were before.
@@ -529,6 +541,25 @@ mod tests {
         place.turn();
         assert_eq!(to(&mut place, "hi"), "/shout");
         assert_eq!(rooms(&place), [""; 0]);
+    }
+
+    #[test]
+    fn a_server_cannot_put_the_user_into_rooms_without_end() {
+        let mut place = place();
+        let long = "x".repeat(60);
+        for number in 0..5_000 {
+            let text = format!("Joined #{number}{long}. You are its only member.");
+            hear(&mut place, "alice", &text);
+        }
+        let bytes: usize = place.rooms().map(|room| room.len() + ENTRY).sum();
+        assert!(bytes <= MOST_ROOM_BYTES, "{bytes}");
+        assert_eq!(to(&mut place, "/join #tea"), "/join");
+        assert!(rooms(&place).contains(&"#tea"), "the user may join any");
+
+        place.sending("/nick", "bob");
+        let endless = "y".repeat(LONGEST_NAME + 1);
+        hear(&mut place, &endless, &format!("You are now {endless}."));
+        assert_eq!(place.name(), "alice");
     }
 
     #[test]

@@ -7,8 +7,13 @@ use std::time::{Duration, Instant};
 
 use chatproto::{Message, is_invisible};
 
-/// More names than anybody completes.
-const MOST_NAMES: usize = 10_000;
+/// The bytes that the names, the rooms and the commands may take each: a server cannot have the client
+/// hold more. 10,000 names of the usual length fit.
+const MOST_BYTES: usize = 1024 * 1024;
+/// What an entry takes beside its text.
+const ENTRY: usize = 48;
+/// Longer names are not completed. A server with default limits has names of at most 64 bytes.
+const LONGEST: usize = 256;
 /// An answer that takes longer is shown: it will have been asked for by the user.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -24,9 +29,9 @@ const WELCOME_NOBODY: &str = "Nobody else is online";
 /// See the [module's documentation](self).
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    names: BTreeSet<String>,
-    rooms: BTreeSet<String>,
-    commands: BTreeSet<String>,
+    names: Texts,
+    rooms: Texts,
+    commands: Texts,
     /// Whether the server's answers are of the kind that can be read.
     is_understood: bool,
     /// When each question was asked whose answer has not begun to come.
@@ -36,6 +41,37 @@ pub(super) struct Roster {
     /// What is to be asked.
     to_ask: Vec<Question>,
     part: Option<Part>,
+}
+
+/// Texts in order, of at most [`MOST_BYTES`]. What does not fit is not completed.
+#[derive(Debug, Default)]
+struct Texts {
+    texts: BTreeSet<String>,
+    /// What they take, [`ENTRY`] for each included.
+    bytes: usize,
+}
+
+impl Texts {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    fn contains(&self, text: &str) -> bool {
+        self.texts.contains(text)
+    }
+
+    fn clear(&mut self) {
+        *self = Texts::default();
+    }
+
+    fn insert(&mut self, text: &str) {
+        let bytes = self.bytes + text.len() + ENTRY;
+        let fits = text.len() <= LONGEST && bytes <= MOST_BYTES;
+        if fits && !self.texts.contains(text) {
+            self.texts.insert(text.to_owned());
+            self.bytes = bytes;
+        }
+    }
 }
 
 /// A question that the client may ask on its own.
@@ -69,17 +105,22 @@ struct Part {
 impl Roster {
     /// The names that were seen.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.names.iter()
     }
 
     /// The rooms that were seen.
     pub(super) fn rooms(&self) -> impl Iterator<Item = &str> {
-        self.rooms.iter().map(String::as_str)
+        self.rooms.iter()
+    }
+
+    /// Whether the room was seen.
+    pub(super) fn has_room(&self, room: &str) -> bool {
+        self.rooms.contains(room)
     }
 
     /// The server's commands that were seen.
     pub(super) fn commands(&self) -> impl Iterator<Item = &str> {
-        self.commands.iter().map(String::as_str)
+        self.commands.iter()
     }
 
     /// What to ask now; the answers will be hidden.
@@ -198,7 +239,7 @@ impl Roster {
         match question {
             Question::Help => {
                 let commands = list.split(", ").filter(|item| item.starts_with('/'));
-                self.commands.extend(commands.map(str::to_owned));
+                commands.for_each(|command| self.commands.insert(command));
             }
             Question::Users => self.add_names(list, me),
             Question::Rooms => {
@@ -217,14 +258,14 @@ impl Roster {
     }
 
     fn add_name(&mut self, name: &str, me: &str) {
-        if is_usable(name) && name != me && self.names.len() < MOST_NAMES {
-            self.names.insert(name.to_owned());
+        if is_usable(name) && name != me {
+            self.names.insert(name);
         }
     }
 
     fn add_room(&mut self, room: &str) {
-        if is_usable(room) && room.starts_with('#') && self.rooms.len() < MOST_NAMES {
-            self.rooms.insert(room.to_owned());
+        if is_usable(room) && room.starts_with('#') {
+            self.rooms.insert(room);
         }
     }
 }
@@ -415,6 +456,40 @@ mod tests {
         assert_eq!(names(&roster), ["dave"]);
         assert!(!learn(&mut roster, "Rooms (1): #tea (2)"), "the user asked");
         assert_eq!(rooms(&roster), ["#tea"]);
+    }
+
+    #[test]
+    fn a_server_cannot_have_more_than_the_limit_remembered() {
+        let mut roster = roster(ALONE);
+        let long = "x".repeat(200);
+        let list = |sign: &str, number: usize| -> String {
+            let item = |at| format!("{sign}{number}.{at}{long}");
+            (0..50).map(item).collect::<Vec<_>>().join(", ")
+        };
+        for number in 0..300 {
+            learn(&mut roster, &format!("Connected users (50): {}", list("", number)));
+            learn(&mut roster, &format!("Rooms (50): {}", list("#", number)));
+            learn(&mut roster, &format!("Commands: {}", list("/", number)));
+            for at in 0..50 {
+                let from = Message::new(
+                    format!("{number}.{at}{long}"),
+                    "",
+                    format!("#{number}.{at}{long}"),
+                    "",
+                );
+                roster.learn(&from, "alice", Instant::now());
+            }
+        }
+        for texts in [&roster.names, &roster.rooms, &roster.commands] {
+            let bytes: usize = texts.iter().map(|text| text.len() + ENTRY).sum();
+            assert_eq!(bytes, texts.bytes);
+            assert!(bytes <= MOST_BYTES, "{bytes}");
+        }
+        assert!(roster.commands.bytes > MOST_BYTES - 1000, "as much as fits");
+        let before = roster.names.bytes;
+        let endless = Message::new("y".repeat(LONGEST + 1), "", "alice", "");
+        roster.learn(&endless, "alice", Instant::now());
+        assert_eq!(roster.names.bytes, before, "too long for a name");
     }
 
     #[test]

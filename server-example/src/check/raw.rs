@@ -1,8 +1,10 @@
 //! A connection that sends exact bytes in exact pieces, and keeps exactly what came: every read, the
-//! objects in it, what was no object, and how it ended. Every wait has an end.
+//! objects in it, what was no object, and how it ended. Every wait has an end, and so has the memory:
+//! a connection over which too much comes is broken off, which is what the report then says of it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +16,15 @@ use crate::failure::reason;
 
 /// No object that a check asks for is longer.
 pub(super) const LONGEST: usize = 16 << 20;
-/// More than this is not kept of one connection: whoever sends it says nothing.
+/// Bytes of memory that one connection may take, for what came and the objects in it. The largest
+/// trial, 250 messages of 48 kB, takes 36 MiB.
 const MOST: usize = 64 << 20;
+/// Bytes of memory that all connections may take together.
+const MOST_OF_ALL: usize = 256 << 20;
+/// A longer name is not read to its end: none is longer than 64 bytes.
+const LONGEST_NAME: usize = 64 << 10;
+/// What all connections take.
+static HELD_BY_ALL: AtomicUsize = AtomicUsize::new(0);
 /// The least that a socket can be told to wait.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -92,6 +101,14 @@ pub(super) struct Raw {
     times: Vec<Instant>,
     /// Whether what comes is a name yet, and no object.
     is_named: bool,
+    /// Bytes of memory that all this takes, which are part of [`HELD_BY_ALL`].
+    held: usize,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        HELD_BY_ALL.fetch_sub(self.held, Ordering::Relaxed);
+    }
 }
 
 impl Raw {
@@ -131,6 +148,7 @@ impl Raw {
             end: None,
             times: Vec::new(),
             is_named: true,
+            held: 0,
         })
     }
 
@@ -184,7 +202,11 @@ impl Raw {
         self.is_named = false;
         let ends = |bytes: &[u8]| bytes.iter().position(|byte| matches!(byte, b'\n' | b'{'));
         let until = Instant::now() + timeout;
-        while self.end.is_none() && ends(&self.bytes).is_none() && Instant::now() < until {
+        while self.end.is_none()
+            && ends(&self.bytes).is_none()
+            && self.bytes.len() < LONGEST_NAME
+            && Instant::now() < until
+        {
             let wait = if self.bytes.is_empty() { until } else { Instant::now() + silence };
             if !self.read(wait) && !self.bytes.is_empty() {
                 break;
@@ -241,12 +263,21 @@ impl Raw {
                 self.reads.push(self.bytes.len());
                 self.times.push(Instant::now());
                 self.bytes.extend_from_slice(&buffer[..length]);
+                self.hold(length + size_of::<(usize, Instant)>());
                 self.parse();
-                if self.bytes.len() > MOST {
-                    let why = format!("by us, after {} MiB", MOST >> 20);
-                    return self.ended(End::Broken(why), "too much came");
-                }
-                true
+                let limit = if self.held > MOST {
+                    MOST
+                } else if HELD_BY_ALL.load(Ordering::Relaxed) > MOST_OF_ALL {
+                    MOST_OF_ALL
+                } else {
+                    return true;
+                };
+                let (objects, came) = (self.items.len(), self.bytes.len());
+                let why = format!(
+                    "by us, as what came takes more than {} MiB: {objects} objects, {came} bytes",
+                    limit >> 20
+                );
+                self.ended(End::Broken(why), "too much came: broken off by us")
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 false
@@ -256,6 +287,11 @@ impl Raw {
                 self.ended(End::Broken(why.clone()), &format!("broken off: {why}"))
             }
         }
+    }
+
+    fn hold(&mut self, bytes: usize) {
+        self.held += bytes;
+        HELD_BY_ALL.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn ended(&mut self, end: End, note: &str) -> bool {
@@ -353,6 +389,7 @@ impl Raw {
                     let length = brace.map_or(rest.len(), |at| least + at);
                     self.garbage.extend_from_slice(&rest[..length]);
                     self.parsed += length;
+                    self.hold(length);
                 }
             }
         }
@@ -363,6 +400,8 @@ impl Raw {
         let read_of = |at: usize| self.reads.partition_point(|&begin| begin <= at) - 1;
         let reads = (read_of(start), read_of(end - 1));
         self.parsed = end;
+        // the strings of a message are no longer than its object
+        self.hold(size_of::<Item>() + 2 * text.len());
         self.items.push(Item { message, text, reads, end });
     }
 }
@@ -430,6 +469,33 @@ mod tests {
             assert_eq!(raw.count(), objects, "{bytes}");
             assert_eq!(raw.garbage(), b"");
         }
+    }
+
+    #[test]
+    fn a_connection_over_which_too_much_comes_is_broken_off() {
+        let (mut raw, mut other) = pair();
+        let flood =
+            thread::spawn(move || while other.write_all(&[b'{', b'}'].repeat(5_000)).is_ok() {});
+        let Some(End::Broken(why)) = raw.hear_end(PATIENCE) else { panic!("{:?}", raw.end()) };
+        assert!(why.starts_with("by us, as what came takes more than 64 MiB: "), "{why}");
+        let objects = raw.count() * size_of::<Item>();
+        assert!(objects < MOST + (32 << 20), "{objects} bytes for the objects");
+        let (held, all) = (raw.held, HELD_BY_ALL.load(Ordering::Relaxed));
+        assert!(held > MOST && all >= held, "{held} of {all}");
+        drop(raw);
+        // other tests have connections of their own
+        assert!(HELD_BY_ALL.load(Ordering::Relaxed) < all - held / 2);
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn a_name_without_an_end_is_not_read_for_ever() {
+        let (mut raw, mut other) = pair();
+        let flood = thread::spawn(move || while other.write_all(&[b'x'; 10_000]).is_ok() {});
+        let name = raw.hear_name(PATIENCE, PATIENCE);
+        assert!((LONGEST_NAME..2 * LONGEST_NAME).contains(&name.len()), "{} bytes", name.len());
+        drop(raw);
+        flood.join().unwrap();
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::show;
+
 /// Every rule, with its title. Those for which nothing is tried say why.
 pub(super) const RULES: [Rule; 30] = [
     rule("A1", "Transport"),
@@ -134,13 +136,14 @@ pub(super) struct Finding {
 impl Finding {
     /// The verdict and what came, from what a trial gave.
     pub(super) fn judge(tried: Tried) -> (Verdict, String) {
-        match tried {
+        let (verdict, came) = match tried {
             Ok(came) => (Verdict::Pass, came),
             Err(Stop::Failed(came)) => (Verdict::Fail, came),
             Err(Stop::Noted(came)) => (Verdict::Note, came),
             Err(Stop::NotApplicable(why)) => (Verdict::NotApplicable, why),
             Err(Stop::Untried(why)) => (Verdict::Untried, why),
-        }
+        };
+        (verdict, show::bounded(came))
     }
 }
 

@@ -1,10 +1,14 @@
 //! Bytes and objects as a person reads them: on one line, shortened, harmless in a terminal.
 
+use std::borrow::Cow;
+
 use super::raw::{End, Item, Raw};
 use crate::text::visible;
 
 /// As much of a text is shown in a line of the report.
 const TEXT: usize = 100;
+/// Bytes of what came that the report keeps of one trial.
+const LONGEST: usize = 8 * 1024;
 /// As many objects are told one by one.
 const OBJECTS: usize = 4;
 
@@ -30,17 +34,33 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
 
 /// A text in quotes, shortened.
 pub(super) fn text(text: &str) -> String {
-    let short: String = text.chars().take(TEXT).collect();
-    let cut = if short.len() < text.len() { "…" } else { "" };
-    format!("\"{}{cut}\"", visible(&short))
+    format!("\"{}\"", visible(&short(text)))
+}
+
+/// A text of at most [`TEXT`] characters, with a sign where it was cut.
+fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(TEXT) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
+    }
+}
+
+/// What the report keeps of what came. A peer cannot make it longer than [`LONGEST`].
+pub(super) fn bounded(mut came: String) -> String {
+    if let Some(cut) = came.len().checked_sub(LONGEST).filter(|&cut| cut > 0) {
+        came.truncate(came.floor_char_boundary(LONGEST));
+        came.push_str(&format!("… ({cut} more bytes)"));
+        came.shrink_to_fit();
+    }
+    came
 }
 
 /// An object in short: who, to whom, what.
 pub(super) fn item(item: &Item) -> String {
     match &item.message {
         Ok(message) => {
-            let (from, to) = (visible(&message.from.name), visible(&message.to));
-            format!("{from} → {to}: {}", text(&message.msg))
+            let (from, to) = (short(&message.from.name), short(&message.to));
+            format!("{} → {}: {}", visible(&from), visible(&to), text(&message.msg))
         }
         Err(error) => format!("an object that is no message ({error})"),
     }
@@ -66,5 +86,19 @@ pub(super) fn came(raw: &Raw, since: usize) -> String {
         parts.remove(0).replacen("then it", "nothing: it", 1)
     } else {
         parts.join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_report_keeps_is_bounded() {
+        assert_eq!(bounded("hello".to_owned()), "hello");
+        let kept = bounded("é".repeat(LONGEST));
+        assert!(kept.len() < LONGEST + 40 && kept.ends_with("… (8192 more bytes)"), "{kept}");
+        assert_eq!(text(&"é".repeat(TEXT)), format!("\"{}\"", "é".repeat(TEXT)));
+        assert_eq!(text(&"é".repeat(TEXT + 1)), format!("\"{}…\"", "é".repeat(TEXT)));
     }
 }

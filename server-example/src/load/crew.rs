@@ -13,12 +13,16 @@ use crate::failure::{Failure, reason};
 
 use super::latency::Latencies;
 use super::report::Failures;
+use super::stage::Stop;
 use super::worker::{Local, Order, Setup, Tally};
 
 /// Descriptors of a process that are not for clients.
 const RESERVE: u64 = 64;
 /// More processes than this are not what one machine is for.
 const MOST_PROCESSES: usize = 64;
+
+/// How long the workers of an interrupted ramp may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Crew {
@@ -207,17 +211,30 @@ impl Crew {
         all
     }
 
-    /// Has everybody leave; how many the server did not let go.
-    pub(crate) fn leave(&mut self) -> u64 {
-        for worker in &mut self.workers {
-            worker.line.order(Order::Leave);
-        }
-        let end = Instant::now() + self.setup.timeout + Duration::from_secs(5);
+    /// Has everybody leave; how many the server did not let go. When it is interrupted, it waits for
+    /// nobody but for the last word of each worker.
+    pub(crate) fn leave(&mut self, stop: &Stop) -> u64 {
+        self.order(Order::Leave);
+        let mut end = Instant::now() + self.setup.timeout + Duration::from_secs(5);
+        let mut is_hurried = false;
         let is_there = |worker: &Worker| worker.tally.left.is_none();
         while self.workers.iter().any(is_there) && Instant::now() < end {
-            self.listen(Duration::from_millis(100));
+            if stop.is_asked() && !is_hurried {
+                is_hurried = true;
+                end = Instant::now() + LAST_WORDS;
+                self.order(Order::Quit);
+            }
+            self.listen(Duration::from_millis(50));
         }
         self.workers.iter().map(|worker| worker.tally.left.unwrap_or(worker.ordered)).sum()
+    }
+}
+
+impl Crew {
+    fn order(&mut self, order: Order) {
+        for worker in &mut self.workers {
+            worker.line.order(order);
+        }
     }
 }
 

@@ -17,8 +17,14 @@ impl Gaps {
         self.0.insert((spot, numbers.start), numbers.end);
     }
 
-    /// Takes a number out of the range that it is in; false if it is in none.
-    pub(super) fn fill(&mut self, spot: Spot, number: u32) -> bool {
+    /// How many ranges there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes a number out of the range that it is in; false if it is in none. Where a range may not be
+    /// split, what is behind the number is forgotten.
+    pub(super) fn fill(&mut self, spot: Spot, number: u32, may_split: bool) -> bool {
         let Some((&(_, first), &end)) = self.0.range((spot, 0)..=(spot, number)).next_back() else {
             return false;
         };
@@ -29,7 +35,7 @@ impl Gaps {
         if first < number {
             self.0.insert((spot, first), number);
         }
-        if number + 1 < end {
+        if number + 1 < end && (may_split || first == number) {
             self.0.insert((spot, number + 1), end);
         }
         true

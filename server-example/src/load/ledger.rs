@@ -24,6 +24,10 @@ pub(crate) const BYTES_EACH: u64 = size_of::<u32>() as u64;
 /// What they may take for all: more is not asked of them.
 pub(crate) const MOST_BYTES: u64 = 1 << 30;
 
+/// Entries about messages that did not come in order, or not as they were sent, in all: some 256 MiB.
+/// What a server does beyond that is counted, but not told apart.
+const MOST_ENTRIES: usize = 4 << 20;
+
 /// Counts of one sender, or of all. A delivery is one message at one receiver, and
 /// `expected = delivered + corrupted + lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -117,11 +121,22 @@ pub(crate) struct Ledger {
     untold: HashMap<(u32, Option<u32>), u64>,
     senders: Vec<Counts>,
     total: Counts,
+    /// Entries that these books may have.
+    most: usize,
 }
 
 impl Ledger {
     pub(crate) fn new(senders: usize) -> Self {
-        Ledger { senders: vec![Counts::default(); senders], ..Ledger::default() }
+        Ledger {
+            senders: vec![Counts::default(); senders],
+            most: MOST_ENTRIES,
+            ..Ledger::default()
+        }
+    }
+
+    /// Whether no more can be noted of what did not come as it should.
+    pub(crate) fn is_full(&self) -> bool {
+        self.gaps.len() + self.broken.len() + self.untold.len() >= self.most
     }
 
     /// Opens a flow; the number by which it is known.
@@ -155,6 +170,7 @@ impl Ledger {
 
     /// Notes that a message came to a receiver as it was sent.
     pub(crate) fn receive(&mut self, receiver: u32, flow: u32, number: u32) -> Verdict {
+        let is_full = self.is_full();
         let Some(entry) = self.flows.get_mut(flow as usize) else {
             self.total.extra += 1;
             return Verdict::Extra;
@@ -168,13 +184,13 @@ impl Ledger {
         let spot = (flow, place as u32);
         let arrival = match &mut entry.next[place] {
             next if number >= *next => {
-                if number > *next {
+                if number > *next && !is_full {
                     self.gaps.open(spot, *next..number);
                 }
                 *next = number + 1;
                 Arrival::InOrder
             }
-            _ if self.gaps.fill(spot, number) => Arrival::Late,
+            _ if self.gaps.fill(spot, number, !is_full) => Arrival::Late,
             _ => Arrival::Again,
         };
         // what came broken was not in its place
@@ -195,6 +211,7 @@ impl Ledger {
 
     /// Notes that something came to a receiver that is not what was sent.
     pub(crate) fn corrupt(&mut self, receiver: u32, trace: Trace) {
+        let is_full = self.is_full();
         let sender = match trace {
             Trace::Message(flow, number) => {
                 let Some(entry) = self.flows.get(flow as usize) else {
@@ -206,7 +223,7 @@ impl Ledger {
                         let spot = (flow, place as u32);
                         let is_missing =
                             number >= entry.next[place] || self.gaps.holds(spot, number);
-                        is_missing && self.broken.insert((spot, number))
+                        is_missing && !is_full && self.broken.insert((spot, number))
                     });
                 if !is_owed {
                     self.senders[entry.sender as usize].extra += 1;
@@ -217,7 +234,11 @@ impl Ledger {
             Trace::Sender(sender) => Some(sender),
             Trace::Nothing => None,
         };
-        *self.untold.entry((receiver, sender)).or_default() += 1;
+        match self.untold.get_mut(&(receiver, sender)) {
+            Some(number) => *number += 1,
+            None if is_full => self.total.extra += 1,
+            None => drop(self.untold.insert((receiver, sender), 1)),
+        }
     }
 
     /// Deliveries that have not come. One that came corrupted may still come as it was sent.
@@ -282,8 +303,9 @@ impl Ledger {
         for (flow, entry) in self.flows.iter().enumerate().filter(|(_, entry)| entry.sent > 0) {
             let Some(place) = entry.place(receiver) else { continue };
             let spot = (flow as u32, place as u32);
-            let count = u64::from(entry.sent - entry.next[place]) + self.gaps.count(spot)
-                - broken.get(&spot).copied().unwrap_or(0);
+            let count = u64::from(entry.sent - entry.next[place]) + self.gaps.count(spot);
+            // full books may lack the gap that a broken message is in
+            let count = count.saturating_sub(broken.get(&spot).copied().unwrap_or(0));
             if count > 0 {
                 *missing.entry(entry.sender).or_default() += count;
             }
@@ -323,6 +345,32 @@ mod tests {
         let late_and_again = Counts { reordered: 1, duplicated: 1, ..clean };
         assert_eq!(counts(5, &[0, 2, 1, 1, 3, 4]), late_and_again);
         assert_eq!(counts(5, &[]), Counts { delivered: 0, lost: 5, ..clean });
+    }
+
+    #[test]
+    fn full_books_count_on_and_take_no_more_memory() {
+        let mut ledger = Ledger::new(2);
+        ledger.most = 100;
+        let flow = ledger.open(0, Audience::One(1));
+        for _ in 0..10_000 {
+            ledger.send(flow);
+        }
+        // one of two comes, then damaged ones, then what nobody can tell
+        for number in 0..5_000 {
+            ledger.receive(1, flow, 2 * number);
+        }
+        (0..5_000).for_each(|number| ledger.corrupt(1, Trace::Message(flow, 2 * number + 1)));
+        (0..5_000).for_each(|receiver| ledger.corrupt(receiver, Trace::Sender(1)));
+        assert!(ledger.is_full());
+        let entries = ledger.gaps.len() + ledger.broken.len() + ledger.untold.len();
+        assert_eq!(entries, 100);
+        for number in 0..5_000 {
+            ledger.receive(1, flow, 2 * number + 1);
+        }
+        let (total, _) = ledger.close();
+        assert_eq!((total.sent, total.expected), (10_000, 10_000));
+        assert_eq!(total.delivered + total.corrupted + total.lost, 10_000);
+        assert!(total.delivered >= 5_000 && total.extra >= 9_000, "{total:?}");
     }
 
     #[test]

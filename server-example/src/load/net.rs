@@ -17,6 +17,16 @@ use super::peer::{ONE_READ, Peer, State};
 /// The token of what wakes the loop from another thread.
 const WAKE: Token = Token(usize::MAX);
 
+/// Bytes of frames that have not ended which all clients may hold together.
+const MOST_PARTIAL: usize = 256 << 20;
+/// Bytes that are read of one client before others have their turn.
+const READ_AT_ONCE: usize = 1 << 20;
+/// Bytes that are read in one turn, so that a server which never stops sending cannot keep the caller
+/// from looking at its clock and at Ctrl-C.
+const READ_A_TURN: usize = 16 << 20;
+/// A text of the server's is remembered up to so many bytes.
+const LONGEST_TEXT: usize = 1024;
+
 /// What is done with what happens.
 pub(crate) trait Driver {
     /// A client was welcomed, so long after it began to connect.
@@ -43,6 +53,12 @@ pub(crate) struct Net {
     peers: Vec<Peer>,
     /// Those with something to write.
     dirty: Vec<u32>,
+    /// Those with something left to read.
+    unread: Vec<u32>,
+    /// Bytes read in this turn.
+    read_in_turn: usize,
+    /// The sum of what each peer holds of a frame that has not ended.
+    partial: usize,
     /// Those that are not welcomed yet, by the time at which that has lasted too long.
     deadlines: VecDeque<(u64, u32)>,
     registering: usize,
@@ -63,6 +79,9 @@ impl Net {
             others: 0,
             peers: Vec::new(),
             dirty: Vec::new(),
+            unread: Vec::new(),
+            read_in_turn: 0,
+            partial: 0,
             deadlines: VecDeque::new(),
             registering: 0,
             open: 0,
@@ -153,26 +172,36 @@ impl Net {
             State::Registering => self.registering -= 1,
         }
         if peer.close().is_err() {
-            peer.drop_socket();
+            self.drop_socket(who);
         }
     }
 
-    /// Has everybody leave, and waits until they have; what comes until then is the driver's. How
-    /// many the server did not let go.
-    pub(crate) fn close_all(&mut self, driver: &mut impl Driver) -> usize {
+    fn drop_socket(&mut self, who: u32) {
+        let peer = &mut self.peers[who as usize];
+        self.partial -= peer.partial;
+        peer.drop_socket();
+    }
+
+    /// Has everybody leave, and waits until they have, or it is interrupted; what comes until then is
+    /// the driver's. How many the server did not let go.
+    pub(crate) fn close_all(
+        &mut self,
+        driver: &mut impl Driver,
+        mut is_interrupted: impl FnMut() -> bool,
+    ) -> usize {
         let is_open = |peer: &Peer| peer.state != State::Gone;
         (0..self.peers.len() as u32).for_each(|who| self.close(who));
         let mut events = Events::with_capacity(4096);
         let end = Instant::now() + self.timeout;
         let mut left = self.peers.iter().filter(|peer| is_open(peer)).count();
-        while left > 0 && Instant::now() < end {
-            let turned = self.turn(driver, &mut events, Duration::from_millis(100));
+        while left > 0 && Instant::now() < end && !is_interrupted() {
+            let turned = self.turn(driver, &mut events, Duration::from_millis(50));
             if turned.is_err() {
                 break;
             }
             left = self.peers.iter().filter(|peer| is_open(peer)).count();
         }
-        self.peers.iter_mut().for_each(Peer::drop_socket);
+        (0..self.peers.len() as u32).for_each(|who| self.drop_socket(who));
         left
     }
 
@@ -183,7 +212,10 @@ impl Net {
         events: &mut Events,
         wait: Duration,
     ) -> Result<(), Failure> {
+        self.read_in_turn = 0;
         self.write(driver);
+        let unread = std::mem::take(&mut self.unread);
+        let wait = if unread.is_empty() { wait } else { Duration::ZERO };
         let begun = Instant::now();
         match self.poll.poll(events, Some(wait)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(no_loop(&error)),
@@ -191,6 +223,12 @@ impl Net {
         }
         if !wait.is_zero() || events.is_empty() {
             self.idle += begun.elapsed();
+        }
+        for who in unread {
+            let peer = &mut self.peers[who as usize];
+            peer.is_unread = false;
+            let is_ended = peer.is_ended;
+            self.read(driver, who, is_ended);
         }
         for event in &*events {
             let Token(who) = event.token();
@@ -237,11 +275,26 @@ impl Net {
         }
     }
 
-    /// Reads what there is; `is_ended` says that the end is there too.
+    /// Reads what there is, or leaves some of it to the next turn; `is_ended` says that the end is
+    /// there too.
     fn read(&mut self, driver: &mut impl Driver, who: u32, is_ended: bool) {
+        let peer = &mut self.peers[who as usize];
+        peer.is_ended |= is_ended;
+        let is_ended = peer.is_ended;
+        if peer.is_unread {
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
+        let most = READ_AT_ONCE.min(READ_A_TURN.saturating_sub(self.read_in_turn));
+        let mut came = 0;
         loop {
             let peer = &mut self.peers[who as usize];
+            if came >= most {
+                // the system does not tell again what it has told
+                peer.is_unread = true;
+                self.unread.push(who);
+                break;
+            }
             let most = if peer.kind == PeerKind::OneRead { ONE_READ } else { buffer.len() };
             match peer.read(&mut buffer[..most]) {
                 Ok(None) => break,
@@ -250,6 +303,7 @@ impl Net {
                     break;
                 }
                 Ok(Some(length)) => {
+                    came += length;
                     self.take(driver, who, &buffer[..length]);
                     // on Linux a short read has emptied the socket, and the end, if it comes later,
                     // is an event of its own; one that came with the last bytes is not
@@ -263,12 +317,15 @@ impl Net {
                 }
             }
         }
+        self.read_in_turn += came;
         self.buffer = buffer;
     }
 
     /// Takes what one read brought.
     fn take(&mut self, driver: &mut impl Driver, who: u32, mut input: &[u8]) {
         let now = self.now();
+        // bytes of the frame that is being read
+        let (mut held, mut behind) = (self.peers[who as usize].partial, input.len());
         loop {
             let peer = &mut self.peers[who as usize];
             let is_in = matches!(peer.state, State::Ready | State::Closing);
@@ -284,7 +341,10 @@ impl Net {
                 return;
             }
             match peer.decoder.decode(&mut input) {
-                Ok(None) => return,
+                Ok(None) => {
+                    let partial = if peer.decoder.is_inside_frame() { held + behind } else { 0 };
+                    return self.hold(driver, who, partial);
+                }
                 Ok(Some(frame)) => match self.peers[who as usize].state {
                     // what is still on its way to one that leaves has come to it
                     State::Ready | State::Closing => {
@@ -306,6 +366,26 @@ impl Net {
                     }
                 }
             }
+            (held, behind) = (0, input.len());
+        }
+    }
+
+    /// Notes that a client holds so much of a frame that has not ended. If all of them then hold too
+    /// much, its connection ends.
+    fn hold(&mut self, driver: &mut impl Driver, who: u32, partial: usize) {
+        let peer = &mut self.peers[who as usize];
+        self.partial = self.partial - peer.partial + partial;
+        peer.partial = partial;
+        if self.partial > MOST_PARTIAL && partial > 0 {
+            let text = format!(
+                "the server has sent {} bytes of an object that does not end, and all clients hold \
+                 more than {} MiB of such objects",
+                partial,
+                MOST_PARTIAL >> 20
+            );
+            let is_ready = peer.state == State::Ready;
+            let end = if is_ready { End::Lost(text) } else { End::Dropped(text) };
+            self.end(driver, who, end);
         }
     }
 
@@ -313,7 +393,7 @@ impl Net {
     fn judge(&mut self, driver: &mut impl Driver, who: u32, message: &MessageRef<'_>, now: u64) {
         let text = message.msg.to_str();
         if text.starts_with('⛔') {
-            return self.end(driver, who, End::Refused(text.into_owned()));
+            return self.end(driver, who, End::Refused(shortened(&text)));
         }
         let peer = &mut self.peers[who as usize];
         peer.state = State::Ready;
@@ -339,9 +419,8 @@ impl Net {
     }
 
     fn end(&mut self, driver: &mut impl Driver, who: u32, end: End) {
-        let peer = &mut self.peers[who as usize];
-        let state = peer.state;
-        peer.drop_socket();
+        let state = self.peers[who as usize].state;
+        self.drop_socket(who);
         match state {
             State::Registering => self.registering -= 1,
             State::Ready => self.open -= 1,
@@ -366,120 +445,17 @@ impl Net {
     }
 }
 
+/// As much of a text of the server's as is remembered.
+pub(super) fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(LONGEST_TEXT);
+    let sign = if end < text.len() { "…" } else { "" };
+    format!("{}{sign}", &text[..end])
+}
+
 fn no_loop(error: &io::Error) -> Failure {
     Failure::Run(format!("cannot wait for connections: {}", reason(error)))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    use chatproto::Message;
-
-    use super::*;
-
-    /// What happened, in words.
-    #[derive(Debug, Default)]
-    struct Record(Vec<String>);
-
-    impl Driver for Record {
-        fn welcomed(&mut self, _: &mut Net, who: u32, _: Duration) {
-            self.0.push(format!("{who} welcomed"));
-        }
-        fn ended(&mut self, _: &mut Net, who: u32, end: End) {
-            self.0.push(format!("{who} {end:?}"));
-        }
-        fn message(&mut self, _: &mut Net, who: u32, message: &MessageRef<'_>, _: u64) {
-            self.0.push(format!("{who} {}", message.msg.to_str()));
-        }
-        fn unreadable(&mut self, _: &mut Net, who: u32, error: Option<DecodeError>) {
-            self.0.push(format!("{who} cannot read: {error:?}"));
-        }
-    }
-
-    struct Trial {
-        net: Net,
-        record: Record,
-        listener: TcpListener,
-    }
-
-    impl Trial {
-        fn new(timeout: Duration) -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let net = Net::new(listener.local_addr().unwrap(), timeout).unwrap();
-            Trial { net, record: Record::default(), listener }
-        }
-
-        /// Lets the loop turn until so much has happened.
-        fn until(&mut self, happened: usize) -> &[String] {
-            let (begun, mut events) = (Instant::now(), Events::with_capacity(16));
-            while self.record.0.len() < happened {
-                self.net.turn(&mut self.record, &mut events, Duration::from_millis(10)).unwrap();
-                assert!(begun.elapsed() < PATIENCE, "no more than {:?}", self.record);
-            }
-            assert_eq!(self.record.0.len(), happened, "{:?}", self.record);
-            &self.record.0
-        }
-
-        /// The server's side of a client that has been welcomed.
-        fn welcome(&mut self, kind: PeerKind) -> std::net::TcpStream {
-            let before = self.record.0.len();
-            self.net.add("bob", kind).unwrap();
-            let (mut server, _) = self.listener.accept().unwrap();
-            server.write_all(text("Welcome").as_bytes()).unwrap();
-            self.until(before + 1);
-            server
-        }
-    }
-
-    fn text(text: &str) -> String {
-        Message::new("SERVER", "0.0.0.0", "bob", text).to_json() + "\n"
-    }
-
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn an_end_that_comes_with_the_last_words_is_seen() {
-        let mut trial = Trial::new(PATIENCE);
-        let mut server = trial.welcome(PeerKind::Stream);
-        server.write_all(text("bye").as_bytes()).unwrap();
-        drop(server);
-        let end = End::Lost("the server closed the connection".to_owned());
-        assert_eq!(trial.until(3), ["0 welcomed", "0 bye", &format!("0 {end:?}")]);
-        assert_eq!((trial.net.open(), trial.net.registering()), (0, 0));
-    }
-
-    #[test]
-    fn who_leaves_hears_what_is_on_its_way() {
-        let mut trial = Trial::new(PATIENCE);
-        let mut server = trial.welcome(PeerKind::Stream);
-        trial.net.say(0, |out| out.extend_from_slice(b"last"));
-        trial.net.close(0);
-        server.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut heard = String::new();
-        server.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "bob\nlast");
-        server.write_all(text("bye").as_bytes()).unwrap();
-        drop(server);
-        assert_eq!(trial.net.close_all(&mut trial.record), 0);
-        assert_eq!(trial.record.0, ["0 welcomed", "0 bye"]);
-    }
-
-    #[test]
-    fn a_client_without_a_welcome_has_failed_in_time() {
-        let mut trial = Trial::new(Duration::from_millis(20));
-        trial.net.add("bob", PeerKind::Stream).unwrap();
-        assert_eq!(trial.until(1), ["0 TimedOut"]);
-    }
-
-    #[test]
-    fn a_one_read_peer_takes_a_read_for_an_object() {
-        let mut trial = Trial::new(PATIENCE);
-        let mut server = trial.welcome(PeerKind::OneRead);
-        server.write_all(text("one").as_bytes()).unwrap();
-        assert_eq!(trial.until(2)[1], "0 one");
-        server.write_all((text("two") + &text("three")).as_bytes()).unwrap();
-        assert!(trial.until(3)[2].starts_with("0 cannot read"));
-    }
-}
+#[path = "net_tests.rs"]
+mod tests;

@@ -130,8 +130,9 @@ impl Report {
         let scenarios = figures::scenarios(&self.runs);
         self.warnings = scenarios.iter().flat_map(|(name, runs)| doubts(name, runs)).collect();
         if interrupted {
-            self.warnings
-                .push("It was ended by hand: this is what was done until then.".to_owned());
+            let warning = "It was ended by hand: this is what was done until then. What was on its \
+                           way counts as lost or unanswered.";
+            self.warnings.push(warning.to_owned());
         }
     }
 }

@@ -11,7 +11,8 @@ use super::outgoing::Outgoing;
 
 /// What an existing program reads at a time, and takes for one object (A4).
 pub(crate) const ONE_READ: usize = 1024;
-/// A larger frame would be the server's mistake.
+/// A larger frame would be the server's mistake. What all clients hold of theirs is bounded by the
+/// event loop.
 const LARGEST_FRAME: usize = 64 << 20;
 
 /// How far a client has come.
@@ -35,8 +36,14 @@ pub(crate) struct Peer {
     pub(crate) began: u64,
     out: Outgoing,
     pub(crate) decoder: Decoder,
+    /// Bytes of a frame that has not ended, which are in the decoder.
+    pub(crate) partial: usize,
     /// It is in the list of those that have something to write.
     pub(crate) is_dirty: bool,
+    /// It is in the list of those that have something left to read.
+    pub(crate) is_unread: bool,
+    /// The server's end is there, behind what is left to read.
+    pub(crate) is_ended: bool,
 }
 
 impl Peer {
@@ -62,7 +69,10 @@ impl Peer {
             began,
             out,
             decoder: Decoder::new(LARGEST_FRAME),
+            partial: 0,
             is_dirty: false,
+            is_unread: false,
+            is_ended: false,
         })
     }
 
@@ -131,5 +141,6 @@ impl Peer {
         self.state = State::Gone;
         self.out = Outgoing::new(self.kind);
         self.decoder = Decoder::new(LARGEST_FRAME);
+        self.partial = 0;
     }
 }

@@ -26,6 +26,10 @@ const AT_ONCE: usize = 256;
 /// One turn waits no longer, so that Ctrl-C and samples have their time.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
+/// How long an interrupted run waits for what is on its way, so that a server which keeps up is not
+/// said to lose it.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// Whether somebody pressed Ctrl-C.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop(Arc<AtomicBool>);
@@ -225,17 +229,17 @@ impl<'a> Stage<'a> {
         self.measured = Some(Measured { from, until, idle: self.net.idle(), used, own });
     }
 
-    /// Waits for what is on its way, until there is silence; when the user wants it to end, no longer
-    /// than such a silence would be.
+    /// Waits for what is on its way, until there is silence; when it is interrupted, for [`GRACE`] at
+    /// most.
     pub(crate) fn drain(&mut self) -> Result<(), Failure> {
-        let patience = self.target.patience.as_nanos() as u64;
+        let grace = self.target.patience.min(GRACE).as_nanos() as u64;
         let mut until = None;
         self.traffic.restart_silence(&self.net);
         while (self.traffic.ledger.outstanding() > 0 || !self.traffic.is_answered())
             && self.traffic.silence(&self.net) < self.target.patience
         {
             let now = self.net.now();
-            if self.is_stopped() && now >= *until.get_or_insert(now + patience) {
+            if self.is_stopped() && now >= *until.get_or_insert(now + grace) {
                 break;
             }
             self.turn(LONGEST_WAIT, 1.0)?;
@@ -261,10 +265,17 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Has everybody leave and closes the books.
+    /// Has everybody leave and closes the books. When it is interrupted, it waits for nobody.
     pub(crate) fn finish(mut self, figures: Figures) -> Run {
         // a duplicate may come after all else, and is counted while everybody leaves
-        self.net.close_all(&mut self.traffic);
+        let stop = self.stop;
+        self.net.close_all(&mut self.traffic, || stop.is_asked());
+        if self.traffic.ledger.is_full() {
+            self.live.say(
+                "the books are full: what came late, damaged or by mistake is not told apart any \
+                 more, and counts as duplicated or extra",
+            );
+        }
         let Figures { seconds, busy, generator_cpu_seconds, server_use } = figures;
         Run { generator_cpu_seconds, server_use, ..self.traffic.finish(seconds, busy) }
     }

@@ -21,6 +21,9 @@ use super::report::{Check, Run, Setting};
 use super::stage::{Stage, Stop, Target};
 use super::traffic::{Expected, Names};
 
+/// Bytes that may wait in all bots because the server does not read: more is not sent, and said.
+const BACKLOG: usize = 64 << 20;
+
 /// Clients that race for one name.
 const RACERS: usize = 8;
 /// Bots of one room.
@@ -77,6 +80,7 @@ pub(crate) fn run(
     }
     let mut bots = Bots::new(&mut stage, options)?;
     bots.talk(&mut stage, duration)?;
+    let unsent = bots.unsent;
     let figures = stage.read_out();
     stage.drain()?;
     checks.extend(verdicts(&stage));
@@ -87,8 +91,13 @@ pub(crate) fn run(
         Setting { name: "peer", value: options.peer.name().to_owned() },
         Setting { name: "seed", value: options.seed.to_string() },
     ];
-    let run =
-        Run { scenario: "stress".to_owned(), repetition: 1, settings, ..stage.finish(figures) };
+    let run = Run {
+        scenario: "stress".to_owned(),
+        repetition: 1,
+        settings,
+        unsent,
+        ..stage.finish(figures)
+    };
     checks.extend(counts(&run, kind));
     Ok((checks, run))
 }
@@ -201,6 +210,10 @@ struct Bots {
     flows: HashMap<(u32, Destination), u32>,
     /// Who acts next, and when.
     next: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Bytes that may wait for one bot's socket.
+    backlog: usize,
+    /// Acts that were due and not done, because too many bytes waited.
+    unsent: u64,
 }
 
 impl Bots {
@@ -224,6 +237,8 @@ impl Bots {
             texts: TEXTS.iter().map(|text| Padding::new(text, is_ascii)).collect(),
             flows: HashMap::new(),
             next: BinaryHeap::new(),
+            backlog: (BACKLOG / options.bots).clamp(4 << 10, 4 << 20),
+            unsent: 0,
         })
     }
 
@@ -274,6 +289,10 @@ impl Bots {
     }
 
     fn act(&mut self, stage: &mut Stage<'_>, who: u32, now: u64) {
+        if stage.net.unwritten(who) > self.backlog {
+            self.unsent += 1;
+            return;
+        }
         match self.choose() {
             Act::Private => {
                 let other = self.there[self.random.usize(0..self.there.len())];

@@ -11,7 +11,7 @@ use super::connect::End;
 use super::gauge::{Gauge, Totals};
 use super::latency::Latencies;
 use super::ledger::{Audience, Ledger, Trace, Verdict};
-use super::net::{Driver, Net};
+use super::net::{Driver, Net, shortened};
 use super::payload::{self, Padding, Stamp};
 use super::report::{Failures, Run, SenderCounts};
 
@@ -19,6 +19,10 @@ use super::report::{Failures, Run, SenderCounts};
 const FAMILY: &str = "load-";
 /// The address that clients write; a server puts the true one in its place.
 const IP: &str = "127.0.0.1";
+
+/// Commands of one client whose answers are waited for. Of more than these the oldest count as
+/// unanswered, whatever comes.
+const MOST_ASKED: usize = 64 * 1024;
 
 /// The names of one run: nobody else has them.
 #[derive(Clone, Debug)]
@@ -239,7 +243,11 @@ impl Traffic {
     /// Notes that what was just sent is a command, or is answered like one.
     pub(crate) fn expect_answer(&mut self, net: &Net, who: u32, then: Expected) {
         self.asked += 1;
-        self.clients[who as usize].asked.push_back((net.now(), then));
+        let asked = &mut self.clients[who as usize].asked;
+        if asked.len() >= MOST_ASKED {
+            asked.pop_front();
+        }
+        asked.push_back((net.now(), then));
     }
 
     /// Whether every command was answered.
@@ -367,7 +375,7 @@ impl Traffic {
         let Some(client) = self.clients.get_mut(who as usize) else { return };
         client.last_answer_is_error = text.starts_with('❌') || text.starts_with('⛔');
         if text.starts_with('⛔') {
-            client.farewell = Some(text.clone().into_owned());
+            client.farewell = Some(shortened(&text));
         }
         if let Some((asked_at, expected)) = client.asked.pop_front() {
             self.answered += 1;

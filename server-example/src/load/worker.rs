@@ -49,6 +49,8 @@ pub(crate) enum Order {
     Add(u64),
     /// Have everybody leave.
     Leave,
+    /// End at once: wait for nobody.
+    Quit,
 }
 
 /// How things stand, and what happened since the last time.
@@ -118,7 +120,7 @@ pub(crate) fn run_process() -> Result<(), Failure> {
             local.order(order);
         }
         // whoever started it is gone, or has said its last word
-        local.order(Order::Leave);
+        local.order(Order::Quit);
     };
     thread::spawn(listen);
     let mut out = std::io::stdout().lock();
@@ -140,6 +142,7 @@ struct Herd {
     to_add: u64,
     ordered: u64,
     leave: bool,
+    quit: bool,
     /// When each is to send its next heartbeat.
     beats: BinaryHeap<Reverse<(u64, u32)>>,
     asked: u64,
@@ -161,6 +164,7 @@ impl Herd {
             to_add: 0,
             ordered: 0,
             leave: false,
+            quit: false,
             beats: BinaryHeap::new(),
             asked: 0,
             flock: Flock::new(),
@@ -198,7 +202,11 @@ impl Herd {
             self.was_waiting = waiting > 0;
         }
         let last = self.tally();
-        let left = self.net.close_all(&mut self.flock) as u64;
+        let quit = self.quit;
+        let is_told_to_quit = || {
+            quit || matches!(orders.try_recv(), Ok(Order::Quit) | Err(TryRecvError::Disconnected))
+        };
+        let left = self.net.close_all(&mut self.flock, is_told_to_quit) as u64;
         tell(Tally { left: Some(left), open: 0, ..last });
     }
 
@@ -216,7 +224,11 @@ impl Herd {
                     // who orders nothing is told so, too
                     self.was_waiting = true;
                 }
-                Ok(Order::Leave) | Err(TryRecvError::Disconnected) => return self.leave = true,
+                Ok(Order::Leave) => return self.leave = true,
+                Ok(Order::Quit) | Err(TryRecvError::Disconnected) => {
+                    (self.leave, self.quit) = (true, true);
+                    return;
+                }
                 Err(TryRecvError::Empty) => return,
             }
         }

@@ -6,6 +6,11 @@ mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod faulty;
+#[cfg(target_os = "linux")]
+#[path = "../common/flood.rs"]
+mod flood;
+#[cfg(target_os = "linux")]
+mod floods;
 mod servers;
 
 use std::process::Command;

@@ -4,6 +4,11 @@
 mod common;
 mod counts;
 mod ends;
+#[cfg(target_os = "linux")]
+#[path = "../common/flood.rs"]
+mod flood;
+#[cfg(target_os = "linux")]
+mod floods;
 mod ramps;
 
 use std::net::SocketAddr;

@@ -1,0 +1,156 @@
+//! What a server can have a client hold, counted by the allocator: it sends as fast as it can, for as
+//! long as the client is there, whatever is no answer to anything.
+
+#![allow(missing_docs, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use chatproto::{Client, ClientError, ErrorClass, Message};
+
+/// Counts the bytes that this process has allocated, and the most that they ever were.
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator does all of it, on the caller's promises
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size(), Ordering::SeqCst) + layout.size();
+        MOST.fetch_max(live, Ordering::SeqCst);
+        // SAFETY: the caller's promises are passed on
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::SeqCst);
+        // SAFETY: the caller's promises are passed on
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// One test counts at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Longer than anything takes here, on a slow machine too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a client may take: the events of one read, twice while their list grows, and its buffers.
+const BOUND: usize = 3 << 20;
+
+fn object(to: &str, msg: &str) -> Vec<u8> {
+    (Message::new("SERVER", "0.0.0.0", to, msg).to_json() + "\n").into_bytes()
+}
+
+/// A server that welcomes one client and then sends the same bytes without end.
+fn flood(bytes: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 64]).unwrap();
+        stream.write_all(&object("alice", "Welcome, alice!")).unwrap();
+        // an error means that the client is gone
+        while stream.write_all(&bytes).is_ok() {}
+        let _ = stream.shutdown(Shutdown::Both);
+    };
+    (address, thread::spawn(serve))
+}
+
+/// Whether a client can go on after that.
+fn is_survived(received: &Result<Message, ClientError>) -> bool {
+    match received {
+        Ok(_) | Err(ClientError::Timeout { .. }) => true,
+        Err(ClientError::Decode(error)) => error.class() == ErrorClass::Schema,
+        Err(_) => false,
+    }
+}
+
+fn floods() -> [(&'static str, Vec<u8>); 4] {
+    [
+        ("messages", object("alice", &"x".repeat(16_000)).repeat(8)),
+        ("short messages", object("", "").repeat(1_000)),
+        ("objects that are no messages", b"{}".repeat(32 * 1024)),
+        ("white space", b" ".repeat(64 * 1024)),
+    ]
+}
+
+#[test]
+fn a_client_that_receives_takes_bounded_memory() {
+    let _alone = ALONE.lock();
+    for (name, bytes) in floods() {
+        let (address, server) = flood(bytes);
+        let mut client = Client::connect(address, "alice").unwrap();
+        let before = LIVE.load(Ordering::SeqCst);
+        MOST.store(before, Ordering::SeqCst);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) {
+            let received = client.recv_timeout(Duration::from_millis(20));
+            assert!(is_survived(&received), "{name}: {received:?}");
+        }
+        let grown = MOST.load(Ordering::SeqCst).saturating_sub(before);
+        assert!(grown < BOUND, "{name}: {grown} bytes");
+        drop(client);
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_sends_or_closes_takes_bounded_memory_and_time() {
+    let _alone = ALONE.lock();
+    for (name, bytes) in floods() {
+        let (address, server) = flood(bytes);
+        let client = Client::connect(address, "alice").unwrap();
+        let before = LIVE.load(Ordering::SeqCst);
+        MOST.store(before, Ordering::SeqCst);
+        // the socket takes these few, though the server reads nothing
+        for _ in 0..20 {
+            client.send("bob", &"x".repeat(1_000)).unwrap();
+        }
+        let begun = Instant::now();
+        client.close().unwrap();
+        assert!(begun.elapsed() < PATIENCE, "{name}");
+        let grown = MOST.load(Ordering::SeqCst).saturating_sub(before);
+        assert!(grown < BOUND, "{name}: {grown} bytes");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn an_object_without_an_end_is_refused_at_the_limit() {
+    let _alone = ALONE.lock();
+    // each write goes on with a text that has begun in the first
+    let (address, server) = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 64]).unwrap();
+            stream.write_all(&object("alice", "Welcome, alice!")).unwrap();
+            stream.write_all(b"{\"msg\":\"").unwrap();
+            let text = b"x".repeat(64 * 1024);
+            while stream.write_all(&text).is_ok() {}
+        };
+        (address, thread::spawn(serve))
+    };
+    let mut client = Client::connect(address, "alice").unwrap();
+    let before = LIVE.load(Ordering::SeqCst);
+    MOST.store(before, Ordering::SeqCst);
+    let error = client.recv_timeout(PATIENCE).unwrap_err();
+    let is_framing =
+        matches!(&error, ClientError::Decode(error) if error.class() == ErrorClass::Framing);
+    assert!(is_framing, "{error:?}");
+    let grown = MOST.load(Ordering::SeqCst).saturating_sub(before);
+    assert!(grown < BOUND, "{grown} bytes");
+    drop(client);
+    server.join().unwrap();
+}

@@ -1,0 +1,170 @@
+//! The event loop of the load against sockets of the test: what is read, when a turn ends, and what is
+//! held of what does not end.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use chatproto::Message;
+
+use super::*;
+
+/// What happened, in words.
+#[derive(Debug, Default)]
+struct Record(Vec<String>);
+
+impl Driver for Record {
+    fn welcomed(&mut self, _: &mut Net, who: u32, _: Duration) {
+        self.0.push(format!("{who} welcomed"));
+    }
+    fn ended(&mut self, _: &mut Net, who: u32, end: End) {
+        self.0.push(format!("{who} {end:?}"));
+    }
+    fn message(&mut self, _: &mut Net, who: u32, message: &MessageRef<'_>, _: u64) {
+        self.0.push(format!("{who} {}", message.msg.to_str()));
+    }
+    fn unreadable(&mut self, _: &mut Net, who: u32, error: Option<DecodeError>) {
+        self.0.push(format!("{who} cannot read: {error:?}"));
+    }
+}
+
+struct Trial {
+    net: Net,
+    record: Record,
+    listener: TcpListener,
+}
+
+impl Trial {
+    fn new(timeout: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let net = Net::new(listener.local_addr().unwrap(), timeout).unwrap();
+        Trial { net, record: Record::default(), listener }
+    }
+
+    /// Lets the loop turn until so much has happened.
+    fn until(&mut self, happened: usize) -> &[String] {
+        let (begun, mut events) = (Instant::now(), Events::with_capacity(16));
+        while self.record.0.len() < happened {
+            self.net.turn(&mut self.record, &mut events, Duration::from_millis(10)).unwrap();
+            assert!(begun.elapsed() < PATIENCE, "no more than {:?}", self.record);
+        }
+        assert_eq!(self.record.0.len(), happened, "{:?}", self.record);
+        &self.record.0
+    }
+
+    /// The server's side of a client that has been welcomed.
+    fn welcome(&mut self, kind: PeerKind) -> std::net::TcpStream {
+        let before = self.record.0.len();
+        self.net.add("bob", kind).unwrap();
+        let (mut server, _) = self.listener.accept().unwrap();
+        server.write_all(text("Welcome").as_bytes()).unwrap();
+        self.until(before + 1);
+        server
+    }
+}
+
+fn text(text: &str) -> String {
+    Message::new("SERVER", "0.0.0.0", "bob", text).to_json() + "\n"
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn an_end_that_comes_with_the_last_words_is_seen() {
+    let mut trial = Trial::new(PATIENCE);
+    let mut server = trial.welcome(PeerKind::Stream);
+    server.write_all(text("bye").as_bytes()).unwrap();
+    drop(server);
+    let end = End::Lost("the server closed the connection".to_owned());
+    assert_eq!(trial.until(3), ["0 welcomed", "0 bye", &format!("0 {end:?}")]);
+    assert_eq!((trial.net.open(), trial.net.registering()), (0, 0));
+}
+
+#[test]
+fn who_leaves_hears_what_is_on_its_way() {
+    let mut trial = Trial::new(PATIENCE);
+    let mut server = trial.welcome(PeerKind::Stream);
+    trial.net.say(0, |out| out.extend_from_slice(b"last"));
+    trial.net.close(0);
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut heard = String::new();
+    server.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "bob\nlast");
+    server.write_all(text("bye").as_bytes()).unwrap();
+    drop(server);
+    assert_eq!(trial.net.close_all(&mut trial.record, || false), 0);
+    assert_eq!(trial.record.0, ["0 welcomed", "0 bye"]);
+}
+
+#[test]
+fn a_client_without_a_welcome_has_failed_in_time() {
+    let mut trial = Trial::new(Duration::from_millis(20));
+    trial.net.add("bob", PeerKind::Stream).unwrap();
+    assert_eq!(trial.until(1), ["0 TimedOut"]);
+}
+
+#[test]
+fn an_interrupted_leave_waits_for_nobody() {
+    let mut trial = Trial::new(PATIENCE);
+    let _server = trial.welcome(PeerKind::Stream);
+    let begun = Instant::now();
+    assert_eq!(trial.net.close_all(&mut trial.record, || true), 1);
+    assert!(begun.elapsed() < PATIENCE / 2);
+}
+
+#[test]
+fn a_server_that_never_stops_sending_ends_no_turn_late() {
+    let mut trial = Trial::new(PATIENCE);
+    let mut server = trial.welcome(PeerKind::Stream);
+    let blank = vec![b' '; 1 << 20];
+    let flood = std::thread::spawn(move || while server.write_all(&blank).is_ok() {});
+    let mut events = Events::with_capacity(16);
+    let begun = Instant::now();
+    for _ in 0..20 {
+        trial.net.turn(&mut trial.record, &mut events, Duration::from_millis(1)).unwrap();
+        // once for what was left, and once for what came since
+        assert!(trial.net.read_in_turn <= 2 * (READ_AT_ONCE + 64 * 1024));
+    }
+    assert!(begun.elapsed() < PATIENCE);
+    trial.net.close_all(&mut trial.record, || true);
+    flood.join().unwrap();
+}
+
+#[test]
+fn objects_without_an_end_are_bounded_for_all_clients_together() {
+    let mut trial = Trial::new(PATIENCE);
+    let servers: Vec<_> = (0..6).map(|_| trial.welcome(PeerKind::Stream)).collect();
+    let floods: Vec<_> = servers
+        .into_iter()
+        .map(|mut server| {
+            std::thread::spawn(move || {
+                let text = vec![b'x'; 1 << 20];
+                let _ = server.write_all(b"{\"msg\":\"");
+                // less than the largest frame
+                (0..60).all(|_| server.write_all(&text).is_ok());
+                server
+            })
+        })
+        .collect();
+    let mut events = Events::with_capacity(16);
+    let begun = Instant::now();
+    while trial.record.0.len() < 7 {
+        trial.net.turn(&mut trial.record, &mut events, Duration::from_millis(10)).unwrap();
+        assert!(trial.net.partial <= MOST_PARTIAL + (64 << 10), "{}", trial.net.partial);
+        assert!(begun.elapsed() < PATIENCE, "{:?}", trial.record);
+    }
+    let said = &trial.record.0[6];
+    assert!(said.contains("of an object that does not end"), "{said}");
+    trial.net.close_all(&mut trial.record, || true);
+    assert_eq!(trial.net.partial, 0);
+    floods.into_iter().for_each(|flood| drop(flood.join()));
+}
+
+#[test]
+fn a_one_read_peer_takes_a_read_for_an_object() {
+    let mut trial = Trial::new(PATIENCE);
+    let mut server = trial.welcome(PeerKind::OneRead);
+    server.write_all(text("one").as_bytes()).unwrap();
+    assert_eq!(trial.until(2)[1], "0 one");
+    server.write_all((text("two") + &text("three")).as_bytes()).unwrap();
+    assert!(trial.until(3)[2].starts_with("0 cannot read"));
+}
