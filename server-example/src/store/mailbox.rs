@@ -267,6 +267,44 @@ mod tests {
     }
 
     #[test]
+    fn mail_goes_for_its_age_and_counts_no_more() {
+        let directory = TempDir::new();
+        let keep = Some(std::time::Duration::from_secs(10));
+        let retention = super::super::Retention { keep, max_bytes: None };
+        let options = super::super::StoreOptions { retention, ..Default::default() };
+        let mut store = super::super::Store::open(directory.path(), options).unwrap();
+        let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+        assert_eq!(leave(&mut writer, "alice", "bob", 1, "soon"), Left::Waiting);
+        while writer.maintain(11_000).unwrap() {}
+        assert_eq!(mail(&reader, "bob"), [1]);
+        while writer.maintain(11_001).unwrap() {}
+        assert!(mail(&reader, "bob").is_empty());
+        assert_eq!(store.usage().mailboxes().used, 0);
+        assert_counted(&store);
+    }
+
+    #[test]
+    fn mail_that_was_handed_over_during_an_outage_is_removed_later() {
+        let directory = TempDir::new();
+        let mut store = open(&directory);
+        let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+        for id in 1..=3 {
+            assert_eq!(leave(&mut writer, "alice", "bob", id, "hi"), Left::Waiting);
+        }
+        let mut handed_over = HandedOver::default();
+        for up_to in [1, 2, 1] {
+            assert!(handed_over.note("bob", up_to));
+        }
+        assert_eq!((handed_over.up_to("bob"), handed_over.up_to("carol")), (2, 0));
+        let others = (0..2_000).filter(|n| handed_over.note(&format!("u{n}"), 1)).count();
+        assert_eq!(others, HandedOver::MOST - 1);
+        assert!(handed_over.note("bob", 2), "it is remembered already");
+        handed_over.write(&mut writer).unwrap();
+        assert_eq!(mail(&reader, "bob"), [3]);
+        assert_eq!(handed_over.up_to("bob"), 0);
+    }
+
+    #[test]
     fn letters_of_one_round_are_bounded_together_and_each_has_its_answer() {
         let directory = TempDir::new();
         let mut store = open(&directory);
