@@ -10,6 +10,8 @@
 //! quarter of the memory that is still free, so that one that sends much leaves room for the others.
 
 mod pages;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
