@@ -242,6 +242,14 @@ impl Handshake {
         }
     }
 
+    /// Bytes of heap that it holds of a name that is not complete.
+    pub(crate) fn held(&self) -> usize {
+        match &self.state {
+            State::Name(partial) => size_of::<Partial>() + partial.bytes.capacity(),
+            _ => 0,
+        }
+    }
+
     /// Whether bytes of a name have come, so that silence would mean something.
     pub fn has_begun(&self) -> bool {
         matches!(&self.state, State::Name(partial) if !partial.bytes.is_empty())

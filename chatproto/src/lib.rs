@@ -115,7 +115,7 @@ pub use history::History;
 pub use hub::{
     AccountChange, Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event,
     Forgotten, HistoryOrder, Hub, HubBuilder, Left, MailboxBound, Now, Outgoing, Output, Page,
-    Place, Role, Selection, Token,
+    Place, Role, Selection, Token, Usage, Used,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

@@ -66,6 +66,10 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Outbound memory of all connections together; shared bytes count once. Default 256 MiB.
     pub queue_total: usize,
+    /// Memory for input of all connections together that is kept: unfinished messages and names, and
+    /// what waits because its sender is too fast or waits for an answer. Past it the connection that
+    /// holds most of it is closed. Default 256 MiB: 4,096 of the longest messages.
+    pub input_total: usize,
     /// How long the queue of a connection that is being closed may drain, and how long an endpoint
     /// or a directory may take for a user whose connection has ended. Default 10 s.
     pub drain: Duration,
@@ -85,8 +89,28 @@ pub struct Limits {
     /// without the role for it counts as one. Default 20: enough for somebody who tries things out
     /// by hand.
     pub errors: usize,
-    /// Most rooms that one user may be in. Default 100.
+    /// Most rooms that one user may be in. Default 100. Once half of [`Limits::rooms_total`] is in
+    /// use it falls in proportion, and from three quarters on it is 1.
     pub rooms: usize,
+    /// Most bytes that all rooms take: names, memberships, and changes of presence that are not told
+    /// yet. At the bound nobody can join. Default 64 MiB: 90,000 rooms of one member each. The last
+    /// quarter has a first room for each of 20,000 users.
+    pub rooms_total: usize,
+    /// Most bytes that the bans and mutes of moderators take. One moderator may use an eighth of it,
+    /// which falls to 1/256 while it fills from half to three quarters.
+    /// Bans and mutes of the operator count, but are never refused. Default 8 MiB: 10,000 bans with
+    /// reasons.
+    pub sanctions_total: usize,
+    /// Most bytes that effects under way take: claims of names, calls of the application's
+    /// endpoints, orders to accounts and history. One address that is not loopback may use an
+    /// eighth of it, which falls to 4 KiB while it fills from half to three quarters. Beyond it a
+    /// name or command is refused at once. Default 32 MiB: an effect for each of 20,000 connections.
+    pub effects_total: usize,
+    /// Most effects under way for connections of one address that have ended. Beyond it the
+    /// address's names and commands are refused until some are finished. Loopback is exempt, and an
+    /// IPv6 network of 64 bits counts as one address, as for [`Limits::per_address`]. Default 64,
+    /// the same number.
+    pub departed_effects: usize,
     /// Most connections at a time. Those that were refused do not count, nor those that have been
     /// sent everything and only wait for their peer's end; past the bound the oldest of these
     /// gives way to each new connection. Default: no bound of its own; the operating system's
@@ -163,12 +187,17 @@ impl Default for Limits {
             queue_bytes: 1024 * 1024,
             queue_messages: 1024,
             queue_total: 256 * 1024 * 1024,
+            input_total: 256 * 1024 * 1024,
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(2),
             rate: Some(Rate { per_second: 100, burst: 200 }),
             rate_bytes: Some(Rate { per_second: 192 * 1024, burst: 512 * 1024 }),
             errors: 20,
             rooms: 100,
+            rooms_total: 64 * 1024 * 1024,
+            sanctions_total: 8 * 1024 * 1024,
+            effects_total: 32 * 1024 * 1024,
+            departed_effects: 64,
             connections: usize::MAX,
             per_address: 64,
         }

@@ -12,14 +12,24 @@ enum Step {
     Push(Vec<(usize, bool)>),
     /// The socket has room for so many bytes, then refuses.
     Pump(usize),
+    /// A long answer begins, has objects of these lengths, is complete.
+    Begin,
+    Parts(Vec<usize>),
+    End,
     Abandon,
 }
+
+/// Objects, each with whether it is a notice of what was missed.
+type Objects = VecDeque<(Vec<u8>, bool)>;
 
 /// The same by the letter of the rules: a list of objects, the front one written up to `begun`.
 #[derive(Default)]
 struct Model {
-    queue: VecDeque<(Vec<u8>, bool)>,
+    queue: Objects,
     begun: usize,
+    /// Of a long answer: how many of the last objects of the queue are its own, and what is behind it.
+    answer: Option<(usize, Objects)>,
+    cancelled: bool,
     /// A one-read peer was told what it missed, and got no message since.
     owes: bool,
     refused: bool,
@@ -29,8 +39,27 @@ struct Model {
 }
 
 impl Model {
+    fn all(&self) -> impl Iterator<Item = &(Vec<u8>, bool)> {
+        self.queue.iter().chain(self.answer.iter().flat_map(|(_, behind)| behind))
+    }
+
     fn bytes(&self) -> usize {
-        self.queue.iter().map(|(object, _)| object.len()).sum::<usize>() - self.begun
+        self.all().map(|(object, _)| object.len()).sum::<usize>() - self.begun
+    }
+
+    fn end(&mut self) {
+        if let Some((_, behind)) = self.answer.take() {
+            self.queue.extend(behind);
+        }
+    }
+
+    /// The answer is one message: what is left of it is missed as one.
+    fn cancel(&mut self) {
+        if self.answer.is_some() {
+            self.end();
+            self.missed += 1;
+            self.cancelled = true;
+        }
     }
 
     fn fixed(&self) -> usize {
@@ -42,13 +71,27 @@ impl Model {
         if self.overflown {
             return;
         }
-        while (self.bytes() > limits.queue_bytes || self.queue.len() > limits.queue_messages)
-            && self.queue.len() > self.fixed()
-        {
-            self.overflown = policy == Disconnect;
-            let victim = if policy == Disconnect { self.queue.len() - 1 } else { self.fixed() };
-            self.queue.remove(victim);
-            self.missed += 1;
+        while self.bytes() > limits.queue_bytes || self.all().count() > limits.queue_messages {
+            let fixed = self.fixed();
+            let parts = self.answer.as_ref().map(|(parts, _)| *parts);
+            if policy == Disconnect && parts.is_some() {
+                self.overflown = true;
+                self.cancel();
+            } else if let Some(parts) = parts
+                && self.queue.len() <= parts + fixed.min(self.queue.len() - parts)
+            {
+                // the answer is the oldest that may go, and goes as a whole
+                let stay = (self.queue.len() - parts).max(fixed);
+                self.queue.truncate(stay);
+                self.cancel();
+            } else if self.queue.len() > fixed {
+                self.overflown = policy == Disconnect;
+                let victim = if policy == Disconnect { self.queue.len() - 1 } else { fixed };
+                self.queue.remove(victim);
+                self.missed += 1;
+            } else {
+                return;
+            }
         }
     }
 
@@ -56,13 +99,28 @@ impl Model {
         if self.overflown {
             self.missed += 1;
         } else {
-            self.queue.push_back((object, false));
-            if self.refused {
-                self.judge(limits, policy);
-            } else if kind == OneRead && self.queue.len() > 1 {
-                // the pace is ours: it is not too slow
-                self.judge(limits, DropOldest);
+            match &mut self.answer {
+                Some((_, behind)) => behind.push_back((object, false)),
+                None => self.queue.push_back((object, false)),
             }
+            self.judge_if_held_up(kind, limits, policy);
+        }
+    }
+
+    fn part(&mut self, object: Vec<u8>, kind: PeerKind, limits: &Limits, policy: SlowReader) {
+        if let Some((parts, _)) = &mut self.answer {
+            *parts += 1;
+            self.queue.push_back((object, false));
+            self.judge_if_held_up(kind, limits, policy);
+        }
+    }
+
+    fn judge_if_held_up(&mut self, kind: PeerKind, limits: &Limits, policy: SlowReader) {
+        if self.refused {
+            self.judge(limits, policy);
+        } else if kind == OneRead && self.all().count() > 1 {
+            // the pace is ours: it is not too slow
+            self.judge(limits, DropOldest);
         }
     }
 
@@ -70,6 +128,9 @@ impl Model {
         let mut is_too_early = false;
         loop {
             let owes = self.owes && !self.queue.is_empty();
+            if let Some((parts, _)) = &mut self.answer {
+                *parts = (*parts).min(self.queue.len());
+            }
             if self.missed > 0 && self.fixed() == 0 && !self.overflown && !owes {
                 self.queue.push_front((notice(std::mem::take(&mut self.missed)), true));
             }
@@ -98,6 +159,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => objects.prop_map(Step::Push),
         6 => (0..30_usize).prop_map(Step::Pump),
         1 => Just(Step::Pump(1000)),
+        2 => Just(Step::Begin),
+        3 => proptest::collection::vec(1..12_usize, 1..4).prop_map(Step::Parts),
+        1 => Just(Step::End),
     ];
     (proptest::collection::vec(step, 1..60), proptest::bool::weighted(0.2)).prop_map(
         |(mut steps, abandons)| {
@@ -145,8 +209,30 @@ proptest! {
                     wire.pump(room);
                     model.pump(room, kind, &limits, policy);
                 }
+                Step::Begin if model.answer.is_none() => {
+                    wire.outbox.begin_answer(&budget);
+                    match model.overflown {
+                        true => model.cancelled = true,
+                        false => model.answer = Some(Default::default()),
+                    }
+                }
+                Step::Begin => {}
+                Step::Parts(lengths) => {
+                    for length in lengths {
+                        number += 1;
+                        let object = format!("{number}{}", "-".repeat(length));
+                        let (chunk, ranges) = wire.chunk(&[&object]);
+                        wire.outbox.push_part(&chunk, ranges[0], &limits, policy);
+                        model.part(format!("{object}\n").into_bytes(), kind, &limits, policy);
+                    }
+                }
+                Step::End => {
+                    wire.outbox.end_answer();
+                    model.end();
+                }
                 Step::Abandon => {
                     wire.outbox.abandon();
+                    model.cancel();
                     model.overflown = true;
                     let dropped = model.queue.drain(model.fixed()..).count();
                     model.missed += dropped as u64;
@@ -155,9 +241,16 @@ proptest! {
             prop_assert_eq!(&wire.received, &model.received);
             prop_assert_eq!(wire.outbox.len(), model.bytes());
             prop_assert_eq!(wire.outbox.objects, model.queue.len());
+            prop_assert_eq!(wire.outbox.open.is_some(), model.answer.is_some());
+            prop_assert_eq!(
+                wire.outbox.take_cancelled(),
+                std::mem::take(&mut model.cancelled)
+            );
             prop_assert_eq!(wire.outbox.missed, model.missed);
             prop_assert_eq!(wire.outbox.is_overflown(), model.overflown);
         }
+        wire.outbox.end_answer();
+        model.end();
         wire.drain();
         while !model.queue.is_empty() {
             model.pump(1000, kind, &limits, policy);

@@ -74,7 +74,10 @@ impl Workers {
         (Workers { names: vec![Arc::clone(&jobs)], calls: Arc::clone(&jobs) }, jobs)
     }
 
-    /// Queues an effect. A connection has one at a time, so the queues are bounded.
+    /// Queues an effect, and never refuses one. The hub bounds what is under way
+    /// ([`Limits::effects_total`](crate::Limits::effects_total)). A release follows a claim that was
+    /// granted, in the queue that the claim was in: so there are at most as many as names were held
+    /// when the first of them was queued, and claims stood before it.
     pub(crate) fn submit(&self, effect: Effect, shared: &Arc<Shared>) {
         let queue = match &effect {
             Effect::Call { .. } => &self.calls,

@@ -463,5 +463,8 @@ impl Server {
         self.hub.handle_timeout(self.time(), &mut self.out);
         self.take_output(None);
         assert_eq!(self.hub.poll_timeout(), None, "nobody is left to be told");
+        self.hub.shrink();
+        let usage = self.hub.usage();
+        assert_eq!((usage.rooms.bytes, usage.effects.bytes, usage.visitors.bytes), (0, 0, 0));
     }
 }

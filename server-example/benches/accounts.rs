@@ -16,6 +16,8 @@ mod accounts;
 mod data;
 #[path = "../src/failure.rs"]
 mod failure;
+#[path = "../src/lines.rs"]
+mod lines;
 #[path = "../src/priority.rs"]
 mod priority;
 #[path = "../src/secret.rs"]

@@ -1,13 +1,27 @@
-//! How many lines the server's log may have: so many of each kind in a second, and the rest is
-//! counted. Which line an event makes is in [`log`](crate::log).
+//! How many lines the server's log may have in a second: 10 of each kind, and 100 acts of each
+//! moderator. Further ones are counted. Which line an event makes is in [`log`](crate::log).
 
 use std::time::{Duration, Instant};
 
 use chatproto::{Departure, Event};
 use tracing::Level;
 
+use crate::shares::Rules;
+
 /// How many lines of one kind may be written in a second.
 const LINES_PER_SECOND: u32 = 10;
+
+/// The budget of acts. The log has none for a day, as tools rotate it.
+pub(crate) const ACTS: Rules = Rules {
+    owner_per_second: 100,
+    per_second: 1_000,
+    owner_per_day: usize::MAX,
+    per_day: usize::MAX,
+    owners: 1_024,
+};
+
+/// The budget of messages that users removed.
+pub(crate) const FORGETS: Rules = Rules { owner_per_second: 10, per_second: 100, ..ACTS };
 
 /// The kinds of lines that events cause. None of them can use up another one's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +64,7 @@ impl Kind {
         Kind::Other,
     ];
 
-    /// The kind of an event's line; none if it is not limited.
+    /// The kind of an event's line; none if its budget is another one.
     pub(crate) fn of(event: &Event) -> Option<Self> {
         Some(match event {
             Event::Connected { .. } => Kind::Connected,
@@ -66,7 +80,7 @@ impl Kind {
             Event::Renamed { .. } => Kind::Renamed,
             Event::LoggedIn { .. } => Kind::LoggedIn,
             Event::Denied { .. } => Kind::Denied,
-            // few may act, and nothing may hide what they do
+            // see [`ACTS`] and [`FORGETS`]
             Event::Moderated { .. } => return None,
             _ => Kind::Other,
         })

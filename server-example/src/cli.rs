@@ -134,6 +134,11 @@ pub(crate) struct MessageOptions {
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
     pub(crate) max_frame: Size,
 
+    /// Memory for unfinished messages and waiting input of all connections together; past it the
+    /// connection that holds most of it is closed
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().input_total))]
+    pub(crate) input_total: Size,
+
     /// Messages a second that one connection may send, or off; twice as many at once after a quiet
     /// time. Past it the server reads more slowly; nothing is lost
     #[arg(long, value_name = "N|off", default_value_t = default_rate())]

@@ -5,7 +5,7 @@
 //! ```text
 //! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
 //!          │ │    │││      └──► budgets       … and how much of a kind the log may hold
-//!          │ │    ││└──► audit                what moderators did, in a file
+//!          │ │    ││└──► audit                acts of moderators, in a file
 //!          │ │    │└───► reload, token        what changes while it runs; the admins' token
 //!          │ │    └────► kept                 what outlives it, opened together:
 //!          │ │            ├─► accounts ─┐       names that belong to somebody
@@ -21,6 +21,8 @@
 //!          ├───► backup ─► store              … and all of it in one file, and back
 //!          └───► tls                          certificates, made and shown
 //!
+//! lines: the bounded queue in front of standard error and of the audit log
+//! shares: budgets by owner and time, for both of these
 //! tls: also those of the server, and of those whom the client trusts
 //! data: where the data directory is, and the options of what is kept
 //! secret: passwords and tokens that are typed
@@ -44,6 +46,7 @@ mod failure;
 mod history;
 mod keeper;
 mod kept;
+mod lines;
 mod load;
 mod log;
 mod priority;
@@ -51,6 +54,7 @@ mod reload;
 mod sanctions;
 mod secret;
 mod serve;
+mod shares;
 mod stderr;
 mod store;
 mod text;

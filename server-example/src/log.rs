@@ -2,9 +2,9 @@
 //! message is ever in it, but for the reason that a moderator gives for an act and what a `/notice`
 //! says; what a peer wrote (a name it asked for, a reason) is quoted and escaped.
 //!
-//! Whoever connects can cause lines, so each kind of line is limited (see
-//! [`budgets`](crate::budgets)). A kind that is below the log's level is neither written nor
-//! counted. What moderators do is always written.
+//! Every peer can cause lines, so each kind of line is limited (see [`budgets`](crate::budgets)). A
+//! kind that is below the log's level is neither written nor counted. Acts of moderators have a
+//! larger budget of their own, for each moderator.
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{Event, ServerHandle};
+use chatproto::{Act, Event, ServerHandle};
 use tracing::field::display;
 use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
@@ -20,9 +20,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
-use crate::audit::Unwritten;
-use crate::budgets::{Budgets, Kind};
+use crate::audit::{AuditLog, Unwritten};
+use crate::budgets::{ACTS, Budgets, FORGETS, Kind};
 use crate::failure::reason;
+use crate::shares::{Hidden, Shares};
 use crate::stderr;
 use crate::text::Quoted;
 
@@ -68,6 +69,10 @@ pub(crate) struct Journal {
     strangers: AtomicU64,
     bad_input: AtomicU64,
     budgets: Mutex<Budgets>,
+    /// Acts of moderators, by moderator.
+    acts: Mutex<Shares>,
+    /// Messages that were removed, by user.
+    forgets: Mutex<Shares>,
 }
 
 impl Journal {
@@ -83,6 +88,8 @@ impl Journal {
             strangers: AtomicU64::new(0),
             bad_input: AtomicU64::new(0),
             budgets: Mutex::new(Budgets::new(now)),
+            acts: Mutex::new(Shares::new(ACTS, now)),
+            forgets: Mutex::new(Shares::new(FORGETS, now)),
         }
     }
 
@@ -100,6 +107,11 @@ impl Journal {
         self.count(event);
         let kind = Kind::of(event);
         if kind.is_some_and(|kind| !self.may_write(kind, now)) {
+            return;
+        }
+        if let Event::Moderated { by, act, .. } = event
+            && !self.may_write_act(*act, by.as_str(), now)
+        {
             return;
         }
         match event {
@@ -155,11 +167,11 @@ impl Journal {
         }
     }
 
-    /// Says that the audit log did not take an entry, and what is missing there. The entry is JSON
-    /// in one line with nothing invisible in it, so it stands here as it should have there.
-    pub(crate) fn note_unwritten(&self, event: &Event, unwritten: &Unwritten) {
-        let is_limited = matches!(event, Event::Denied { .. });
-        if is_limited && !self.may_write(Kind::Unaudited, Instant::now()) {
+    /// Logs an entry that the audit log did not take. The entry is JSON in one line with nothing
+    /// invisible in it, so it stands here as it should have there. The audit log has a budget for
+    /// acts, so there is no other one here.
+    pub(crate) fn note_unwritten(&self, unwritten: &Unwritten) {
+        if !unwritten.is_act && !self.may_write(Kind::Unaudited, Instant::now()) {
             return;
         }
         let (entry, error) = (&unwritten.entry, reason(&unwritten.error));
@@ -170,6 +182,8 @@ impl Journal {
     pub(crate) fn close(&self) {
         let hidden = self.budgets().close();
         self.write_hidden(&hidden);
+        let now = Instant::now();
+        write_hidden_acts(&lock(&self.acts).close(now), &lock(&self.forgets).close(now));
         info!(
             uptime = %Uptime(self.started.elapsed()),
             served = read(&self.served),
@@ -208,6 +222,21 @@ impl Journal {
         is_admitted
     }
 
+    fn may_write_act(&self, act: Act, by: &str, now: Instant) -> bool {
+        // every user may remove its own messages
+        let shares = if act == Act::Forget { &self.forgets } else { &self.acts };
+        rank(LevelFilter::INFO) <= self.level.load(Ordering::Relaxed)
+            && lock(shares).admit(by, 0, now)
+    }
+
+    /// Writes the counts of the second that is over.
+    fn tick(&self) {
+        let now = Instant::now();
+        let hidden = self.budgets().tick(now);
+        self.write_hidden(&hidden);
+        write_hidden_acts(&lock(&self.acts).tick(now), &lock(&self.forgets).tick(now));
+    }
+
     /// Says what the second that is over had no room for.
     fn write_hidden(&self, hidden: &[(Kind, u64)]) {
         for &(kind, count) in hidden {
@@ -223,7 +252,20 @@ impl Journal {
     }
 
     fn budgets(&self) -> MutexGuard<'_, Budgets> {
-        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.budgets)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write_hidden_acts(acts: &[Hidden], forgets: &[Hidden]) {
+    for (what, hidden) in [("moderation", acts), ("messages removed", forgets)] {
+        for Hidden { owner, count, .. } in hidden {
+            let by = owner.as_deref().map(|by| display(Quoted(by)));
+            info!(by, "{what}: {count} more in the last second");
+        }
     }
 }
 
@@ -233,14 +275,18 @@ pub(crate) struct Reporter {
     _stop: mpsc::Sender<()>,
 }
 
-/// Starts the periodic lines: what a flood left unsaid, and the counts.
-pub(crate) fn report(journal: Arc<Journal>, handle: ServerHandle) -> Reporter {
+/// Starts the periodic lines: counts of the lines that a flood hid, in both logs, and counts of users.
+pub(crate) fn report(
+    journal: Arc<Journal>,
+    audit: Arc<AuditLog>,
+    handle: ServerHandle,
+) -> Reporter {
     let (stop, stopped) = mpsc::channel::<()>();
     let work = move || {
         let (mut last, mut counted_at) = (None, Instant::now());
         while stopped.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let hidden = journal.budgets().tick(Instant::now());
-            journal.write_hidden(&hidden);
+            journal.tick();
+            audit.tick();
             if counted_at.elapsed() < COUNTS_EVERY {
                 continue;
             }
@@ -305,10 +351,8 @@ impl std::fmt::Display for Uptime {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use chatproto::Act;
-
     use super::*;
-    use crate::audit::tests::{denied, moderated};
+    use crate::audit::tests::{denied, moderated, moderated_by};
     use crate::stderr::Queue;
 
     const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -337,7 +381,8 @@ mod tests {
             .finish();
         let journal = Journal::new(level);
         tracing::subscriber::with_default(subscriber, || work(&journal, journal.started));
-        queue.take().iter().map(|line| line.trim().to_owned()).collect()
+        let lines = queue.take().into_iter().map(|line| String::from_utf8(line).unwrap());
+        lines.map(|line| line.trim().to_owned()).collect()
     }
 
     #[test]
@@ -405,15 +450,30 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_acts_is_counted_by_moderator() {
+        let lines = written(LevelFilter::INFO, |journal, now| {
+            let unmute = moderated_by("mallory", Act::Unmute, "bob", None, "");
+            (0..5_000).for_each(|_| journal.observe_at(&unmute, now));
+            journal.observe_at(&moderated(Act::Kick, "bob", None, ""), now);
+            let hidden = lock(&journal.acts).tick(now + Duration::from_secs(1));
+            write_hidden_acts(&hidden, &[]);
+        });
+        assert_eq!(lines.len(), 102);
+        assert!(lines[100].contains(r#"by="alice""#), "{}", lines[100]);
+        assert_eq!(lines[101], r#"INFO moderation: 4900 more in the last second by="mallory""#);
+    }
+
+    #[test]
     fn an_entry_that_the_audit_log_did_not_take_is_said() {
         let lines = written(LevelFilter::ERROR, |journal, _| {
-            let unwritten = |entry: &str| Unwritten {
+            let unwritten = |entry: &str, is_act| Unwritten {
                 entry: entry.to_owned(),
+                is_act,
                 error: io::ErrorKind::StorageFull.into(),
             };
-            let kick = moderated(Act::Kick, "bob", None, "");
-            (0..20).for_each(|_| journal.note_unwritten(&kick, &unwritten(r#"{"act":"kick"}"#)));
-            (0..20).for_each(|_| journal.note_unwritten(&denied(), &unwritten("{}")));
+            let kick = r#"{"act":"kick"}"#;
+            (0..20).for_each(|_| journal.note_unwritten(&unwritten(kick, true)));
+            (0..20).for_each(|_| journal.note_unwritten(&unwritten("{}", false)));
         });
         assert_eq!(
             lines[0],

@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
 use tracing::{info, warn};
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditFile, AuditLog};
 use crate::cli::ServeOptions;
 use crate::failure::{Failure, reason};
 use crate::kept::{Held, Kept};
@@ -65,8 +65,9 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     make_room_for_descriptors(descriptors.min(room.saturating_add(RESERVED_DESCRIPTORS)));
     let limits = options.limits(room)?;
     let token = AdminToken::find(options.moderation.admin_token.as_deref())?;
-    let audit = Arc::new(AuditLog::open(options.moderation.audit_log.as_deref())?);
+    let audit = AuditFile::open(options.moderation.audit_log.as_deref())?;
     let journal = Arc::new(Journal::new(options.log.into()));
+    let audit = Arc::new(AuditLog::start(audit, Arc::clone(&journal))?);
     let tls = Material::load(&options.tls)?;
     let kept = Kept::open(options)?;
     let sanctions = kept.as_ref().map(|kept| Arc::clone(&kept.sanctions));
@@ -88,7 +89,7 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     };
     let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
     let reloader = Reloader::new(options, log_level, reload::parts(running));
-    obey_signals(handle.clone(), reloader)?;
+    obey_signals(handle.clone(), reloader, Arc::clone(&plan.audit))?;
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     match &held {
@@ -103,9 +104,10 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
         info!("TLS on {address}");
     }
     announce(&server);
-    let reporter = log::report(Arc::clone(&journal), handle);
+    let reporter = log::report(Arc::clone(&journal), Arc::clone(&plan.audit), handle);
     let outcome = server.run();
     drop(reporter);
+    plan.audit.close();
     if let Some(held) = held {
         held.end();
     }
@@ -151,6 +153,7 @@ impl ServeOptions {
         limits.queue_bytes = self.readers.queue_bytes.0;
         limits.queue_messages = self.readers.queue_messages;
         limits.queue_total = self.readers.queue_total.0;
+        limits.input_total = self.messages.input_total.0;
         limits.drain = self.readers.drain.0;
         limits.one_read_gap = self.readers.one_read_gap.0;
         Ok(limits)
@@ -242,9 +245,7 @@ impl Plan<'_> {
         let sanctions = self.sanctions.clone();
         let observe = move |event: &Event| {
             journal.observe(event);
-            if let Err(unwritten) = audit.observe(event) {
-                journal.note_unwritten(event, &unwritten);
-            }
+            audit.observe(event);
             if let Some(sanctions) = &sanctions {
                 sanctions.observe(event);
             }
@@ -314,7 +315,11 @@ fn announce(server: &Server) {
 
 /// The first signal to stop stops the server, the second one the program; SIGHUP loads the
 /// configuration again, unless it says that the terminal is gone.
-fn obey_signals(handle: ServerHandle, mut reloader: Reloader) -> Result<(), Failure> {
+fn obey_signals(
+    handle: ServerHandle,
+    mut reloader: Reloader,
+    audit: Arc<AuditLog>,
+) -> Result<(), Failure> {
     let has_terminal = io::stderr().is_terminal();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .map_err(|error| Failure::Run(format!("cannot handle signals: {}", reason(&error))))?;
@@ -329,6 +334,7 @@ fn obey_signals(handle: ServerHandle, mut reloader: Reloader) -> Result<(), Fail
                 continue;
             }
             if is_stopping {
+                audit.close();
                 stderr::finish();
                 std::process::exit(128 + signal);
             }

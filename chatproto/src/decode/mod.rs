@@ -247,6 +247,14 @@ impl Decoder {
         matches!(self.rest, Rest::CutOff(_))
     }
 
+    /// Bytes of heap that it holds of a frame that is cut off.
+    pub(crate) fn held(&self) -> usize {
+        match &self.rest {
+            Rest::CutOff(cut_off) => size_of::<CutOff>() + cut_off.bytes.capacity(),
+            Rest::Nothing | Rest::Failed(_) => 0,
+        }
+    }
+
     /// Stream offset up to which everything was decided: where the next frame begins, or the one
     /// that is cut off.
     pub(crate) fn position(&self) -> u64 {

@@ -150,6 +150,32 @@ pub enum HistoryOrder {
     },
 }
 
+impl HistoryOrder {
+    /// How many bytes its texts have.
+    pub(super) fn text_len(&self) -> usize {
+        match self {
+            HistoryOrder::Sync { .. } => 0,
+            HistoryOrder::Replay { conversation, selection } => {
+                let epoch = match &selection.place {
+                    Place::Since { epoch, .. } => epoch.len(),
+                    Place::Newest | Place::Before(_) => 0,
+                };
+                conversation.key().len() + epoch
+            }
+            HistoryOrder::Forget { conversation, author, .. } => {
+                conversation.key().len() + author.as_ref().map_or(0, |name| name.as_str().len())
+            }
+            HistoryOrder::Leave { account, from, conversation, object, .. } => {
+                account.as_str().len()
+                    + from.as_str().len()
+                    + conversation.key().len()
+                    + object.len()
+            }
+            HistoryOrder::Collect { account, .. } => account.as_str().len(),
+        }
+    }
+}
+
 /// Messages as they were kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {

@@ -90,14 +90,15 @@ impl Hub {
         if self.is_stopping {
             return;
         }
-        let (presence, members) = match audience {
-            Audience::Everyone => (&mut self.presence, self.users.online()),
-            Audience::Room(room) => match self.rooms.get_mut(room) {
-                Some(room) => (&mut room.presence, room.members.len()),
-                None => return,
-            },
+        let (total, at) = (self.limits.rooms_total, now.monotonic);
+        let telling = match audience {
+            Audience::Everyone => {
+                Some(self.presence.take(change, name, self.users.online(), true, at))
+            }
+            Audience::Room(room) => self.rooms.take_change(room, change, name, total, at),
         };
-        match presence.take(change, name, members, now.monotonic) {
+        let Some(telling) = telling else { return };
+        match telling {
             Telling::AtOnce => {
                 self.say_to_others(audience, conn, &presence::text(change, name), out);
             }
@@ -108,22 +109,27 @@ impl Hub {
         }
     }
 
-    /// Tells an audience what was counted.
-    pub(super) fn tell_count(&mut self, audience: Audience, now: Now, out: &mut Output) {
-        let (presence, name, members) = match audience {
-            Audience::Everyone => (&mut self.presence, EVERYONE, self.users.roster()),
-            Audience::Room(room) => match self.rooms.get_mut(room) {
-                Some(room) => (&mut room.presence, &*room.name, &*room.members),
-                None => return,
+    /// Tells an audience what was counted. Returns how many it has.
+    pub(super) fn tell_count(&mut self, audience: Audience, now: Now, out: &mut Output) -> usize {
+        let counted = match audience {
+            Audience::Everyone => self.presence.flush(now.monotonic),
+            Audience::Room(room) => self.rooms.flush_changes(room, now.monotonic),
+        };
+        let Some((text, short)) = counted else { return 0 };
+        let (name, members) = match audience {
+            Audience::Everyone => (EVERYONE, self.users.roster()),
+            Audience::Room(room) => match self.rooms.get(room) {
+                Some(room) => (&*room.name, &*room.members),
+                None => return 0,
             },
         };
-        let Some((text, short)) = presence.flush(now.monotonic) else { return };
         let limits = &self.limits;
         broadcast(out, members.len(), self.users.sessions(members), |out, kind| {
             // names can be too long for one who takes no more than a read
             write_notice(out, limits, kind, name, &text)
                 .or_else(|_| write_notice(out, limits, kind, name, &short))
         });
+        members.len()
     }
 
     /// The server says something to all of an audience but one.

@@ -3,9 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use foldhash::quality::FixedState;
-use hashbrown::HashMap;
-
 use crate::accounts::AccountPolicy;
 use crate::endpoint::{Action, EndpointError, Endpoints, Handler};
 use crate::limits::Limits;
@@ -13,11 +10,13 @@ use crate::limits::Limits;
 use super::Hub;
 use super::archive::Archive;
 use super::commands::{self, Command};
-use super::moderation::{Sanctions, Secret};
+use super::moderation::Secret;
 use super::pages::Pages;
 use super::presence::Presence;
 use super::rooms::Rooms;
+use super::sanctions::Sanctions;
 use super::users::Users;
+use super::waiting::Waiting;
 
 /// Makes a [`Hub`]; see [`Hub::builder`].
 #[derive(Debug)]
@@ -138,7 +137,7 @@ impl HubBuilder {
             guests: 0,
             serial: 0,
             pages: Pages::default(),
-            orphans: HashMap::with_hasher(FixedState::with_seed(self.seed)),
+            waiting: Waiting::new(self.seed),
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::limits::Limits;
 use crate::name::{NameError, UserName};
 
 use super::answer::clipped;
-use super::moderation::{self, REASON, Secret, Target, Until, because, for_so_long};
+use super::moderation::{REASON, Secret, because, for_so_long};
+use super::sanctions::{self, Maker, Target, Until};
 use super::{ConnId, Departure, Hub, Now, Output};
 
 /// Longest name that a limit can allow, in bytes.
@@ -134,7 +135,7 @@ impl Hub {
         let Ban { target, by, reason, remaining } = ban;
         let concerned = self.concerned(&target.key);
         let what = format!("banned{}", for_so_long(remaining));
-        let ban = moderation::Ban {
+        let ban = sanctions::Ban {
             shown: target.text.into(),
             by: clipped(&by, REASON).into_owned(),
             reason: clipped(&reason, REASON).into_owned(),
@@ -143,7 +144,9 @@ impl Hub {
         for &victim in &concerned {
             self.expel(victim, &what, &ban.by, &ban.reason, now, out);
         }
-        self.sanctions.add_ban(target.key, ban, now.monotonic);
+        // the operator is not bounded
+        let added = self.sanctions.add_ban(target.key, ban, Maker::Operator, now.monotonic);
+        debug_assert_eq!(added, Ok(()));
         concerned.len()
     }
 
@@ -169,7 +172,9 @@ impl Hub {
         out: &mut Output,
     ) {
         let until = Until::after(remaining, now.monotonic);
-        self.sanctions.mute(name, until, now.monotonic);
+        // the operator is not bounded
+        let added = self.sanctions.mute(name, until, Maker::Operator, now.monotonic);
+        debug_assert_eq!(added, Ok(()));
         let Some((conn, _)) = self.users.find(name.as_str()) else { return };
         if let Some(session) = self.users.get_mut(conn) {
             session.extras_mut().mute = Some(until);
@@ -229,7 +234,7 @@ impl Hub {
 }
 
 /// A ban as it is shown outside.
-fn shown(target: &Target, ban: &moderation::Ban, now: Now) -> Ban {
+fn shown(target: &Target, ban: &sanctions::Ban, now: Now) -> Ban {
     Ban {
         target: BanTarget { text: ban.shown.as_str().into(), key: target.clone() },
         by: ban.by.clone(),

@@ -164,6 +164,8 @@ pub enum Departure {
         /// How many messages it did not get.
         missed: u64,
     },
+    /// It kept the server waiting for the end of its messages, when there was no memory left for that.
+    Unfinished,
     /// A moderator ended it.
     Kicked,
     /// Its user has logged in elsewhere.
@@ -180,6 +182,7 @@ impl std::fmt::Display for Departure {
             Departure::Broken => f.write_str("sent bytes that are no messages"),
             Departure::Erring => f.write_str("sent too much that is no message"),
             Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
+            Departure::Unfinished => f.write_str("sent too much unfinished input"),
             Departure::Kicked => f.write_str("kicked"),
             Departure::Replaced => f.write_str("logged in elsewhere"),
             Departure::Shutdown => f.write_str("server stopped"),

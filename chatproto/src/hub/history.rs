@@ -133,7 +133,10 @@ impl Call<'_> {
 
     /// Asks the history something; the connection waits for the answer.
     pub(super) fn order(&mut self, order: HistoryOrder) {
-        let token = self.hub.wait(self.conn);
+        let token = match self.hub.wait(self.conn, order.text_len()) {
+            Ok(token) => token,
+            Err(busy) => return self.answer(&format!("❌ The history was not asked: {busy}")),
+        };
         match order {
             HistoryOrder::Replay { .. } | HistoryOrder::Collect { .. } => {
                 self.hub.request_page(token, order, self.out);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
 use crate::name::UserName;
+use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
@@ -20,6 +21,14 @@ pub enum AccountChange {
     /// It is gone, or has another password: whoever is logged in has to prove it again.
     Revoked,
 }
+
+/// How many temporary names are tried in a row, and as many again at random.
+const TRIES: usize = 8;
+
+const NO_NAME: &str = "no temporary name is free. Try again later.";
+
+/// This many deadlines of visitors who are gone are not worth removing.
+const FEW_VISITS: usize = 64;
 
 /// What a visitor may ask.
 const FOR_VISITORS: [&str; 5] = ["/help", "/login", "/ping", "/standard", "/time"];
@@ -56,7 +65,7 @@ impl Hub {
         out: &mut Output,
     ) {
         if self.make_temporary(conn, wanted).is_none() {
-            return;
+            return self.refuse(conn, wanted.as_str(), NO_NAME, now, out);
         }
         if let Some(until) = self.sanctions.mute_of(wanted, now.monotonic)
             && let Some(session) = self.users.get_mut(conn)
@@ -88,10 +97,29 @@ impl Hub {
         self.visitors.front().map(|&(since, _)| since + self.limits.login)
     }
 
-    pub(super) fn refuse_overdue_visitors(&mut self, now: Now, out: &mut Output) {
-        while self.login_due().is_some_and(|due| due <= now.monotonic)
-            && let Some((_, conn)) = self.visitors.pop_front()
-        {
+    /// How many deadlines of visitors there are at most.
+    pub(super) fn most_visits(&self) -> usize {
+        2 * self.users.visitors() + FEW_VISITS
+    }
+
+    /// Removes the deadlines of visitors who have logged in or left once they are more than half.
+    /// So the cost is constant for each visitor. To be called when a visitor logs in or leaves.
+    pub(super) fn compact_visits(&mut self) {
+        if self.visitors.len() > self.most_visits() {
+            let users = &self.users;
+            let is_there = |conn| users.get(conn).is_some_and(|s| s.phase == Phase::Visitor);
+            self.visitors.retain(|&(_, conn)| is_there(conn));
+            self.visitors.give_back();
+        }
+    }
+
+    /// Refuses visitors who had to log in and did not, at most so many.
+    pub(super) fn refuse_overdue_visitors(&mut self, most: usize, now: Now, out: &mut Output) {
+        for _ in 0..most {
+            if self.login_due().is_none_or(|due| due > now.monotonic) {
+                return;
+            }
+            let Some((_, conn)) = self.visitors.pop_front() else { return };
             let Some(session) = self.users.get(conn) else { continue };
             if session.phase == Phase::Visitor {
                 let name = session.name().unwrap_or_default().to_owned();
@@ -104,20 +132,13 @@ impl Hub {
 
     /// Gives a connection a temporary name made from the one that it wants.
     fn make_temporary(&mut self, conn: ConnId, wanted: &UserName) -> Option<()> {
-        let guest = loop {
+        // an attacker can take the next numbers, but not foresee a random one
+        let guest = (0..2 * TRIES).find_map(|attempt| {
             self.guests = self.guests.wrapping_add(1);
-            let mut text = wanted.as_str().to_owned();
-            let tail = format!("~{}", self.guests);
-            while text.len() + tail.len() > self.limits.name {
-                text.pop()?;
-            }
-            // a name may not end in a space, nor begin with one
-            let text = format!("{}{tail}", text.trim_end());
-            let name = UserName::from_bytes(text.as_bytes(), self.limits.name).ok()?;
-            if self.users.is_unused(&name) {
-                break name;
-            }
-        };
+            let number = if attempt < TRIES { self.guests } else { self.dice.u32(..) };
+            let name = temporary(wanted, number, self.limits.name)?;
+            self.users.is_unused(&name).then_some(name)
+        })?;
         match self.users.get(conn)?.name() {
             Some(_) => drop(self.users.rename(conn, &guest)),
             None => drop(self.users.claim(conn, &guest)),
@@ -162,6 +183,7 @@ impl Hub {
         }
         if phase == Phase::Visitor {
             self.users.register(conn);
+            self.compact_visits();
             let online = self.users.online();
             self.tell(conn, &text, now, out);
             Call { hub: self, conn, now, out }.welcome();
@@ -198,7 +220,9 @@ impl Hub {
         };
         if self.users.get(holder).is_some_and(|session| session.phase == Phase::Claiming) {
             // it will be told that the name is reserved
-            self.make_temporary(holder, name);
+            if self.make_temporary(holder, name).is_none() {
+                self.refuse(holder, name.as_str(), NO_NAME, now, out);
+            }
             return;
         }
         let text = format!("⛔ {name} has logged in elsewhere. This connection is closed.");
@@ -306,6 +330,18 @@ impl Hub {
     }
 }
 
+/// A name made from another one and a number, if the bound leaves room for it.
+fn temporary(wanted: &UserName, number: u32, most: usize) -> Option<UserName> {
+    let mut text = wanted.as_str().to_owned();
+    let tail = format!("~{number}");
+    while text.len() + tail.len() > most {
+        text.pop()?;
+    }
+    // a name may not end in a space, nor begin with one
+    let text = format!("{}{tail}", text.trim_end());
+    UserName::from_bytes(text.as_bytes(), most).ok()
+}
+
 impl Call<'_> {
     /// Credentials of the one who asks, for the account of that name.
     pub(super) fn credentials(&mut self, name: UserName, password: &str) -> Credentials {
@@ -315,7 +351,9 @@ impl Call<'_> {
 
     /// Asks the accounts something; the connection waits for the answer.
     pub(super) fn ask_accounts(&mut self, order: AccountOrder) {
-        let token = self.hub.wait(self.conn);
-        self.out.effects.push_back(Effect::Account { token, order });
+        match self.hub.wait(self.conn, order.text_len()) {
+            Ok(token) => self.out.effects.push_back(Effect::Account { token, order }),
+            Err(busy) => self.answer(&format!("❌ Not done: {busy}")),
+        }
     }
 }

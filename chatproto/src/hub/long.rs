@@ -11,8 +11,9 @@ use std::sync::Arc;
 use super::answer::Layout;
 use super::archive::HistoryOrder;
 use super::history::PagePart;
-use super::moderation::Target;
+
 use super::rooms::RoomId;
+use super::sanctions::Target;
 use super::users::Session;
 use super::{Call, ConnId, Hub, Now, Output};
 use crate::name::UserName;
@@ -293,12 +294,10 @@ impl Hub {
     /// The rest of a long answer was dropped: its reader is too slow, or gone. The connection's input
     /// may go on.
     pub fn handle_answer_dropped(&mut self, conn: ConnId) {
-        if let Some(session) = self.users.get_mut(conn)
-            && let Some(answer) = session.take_answer()
-            && matches!(*answer, LongAnswer::Mail(_))
-        {
-            // what is not handed over now is at the next login
-            session.waits_for = 0;
+        let session = self.users.get_mut(conn);
+        if let Some(LongAnswer::Mail(_)) = session.and_then(Session::take_answer).as_deref() {
+            // messages that were not handed over are at the next login
+            self.abandon(conn, None);
         }
     }
 }

@@ -47,14 +47,14 @@ mod presence;
 mod registration;
 mod rooms;
 mod route;
+mod sanctions;
+mod usage;
 mod users;
+mod waiting;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use foldhash::quality::FixedState;
-use hashbrown::HashMap;
 
 use crate::accounts::AccountPolicy;
 use crate::endpoint::{Action, Endpoints, Request, without_own_name};
@@ -62,7 +62,6 @@ use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::Stranger;
 use crate::limits::Limits;
 use crate::message::MessageRef;
-use crate::name::UserName;
 use crate::spare::GiveBack;
 
 pub(crate) use archive::Record;
@@ -76,20 +75,27 @@ pub use login::AccountChange;
 pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};
+pub use usage::{Usage, Used};
 
 use answer::quoted;
 use archive::Archive;
 use audience::Audience;
 use commands::Command;
-use moderation::{Sanctions, Secret};
+use moderation::Secret;
 use pages::Pages;
 use presence::Presence;
 use rooms::Rooms;
 use route::Call;
+use sanctions::Sanctions;
 use users::{Phase, Users};
+use waiting::Waiting;
 
 /// What is added to the error that ends a connection.
 const TOO_MANY: &str = " That was one error too many within a minute.";
+
+/// One call of [`Hub::handle_timeout`] makes at most this many deliveries and those to one more
+/// audience, because it blocks all other input.
+const DUE_AT_ONCE: usize = 1_000;
 
 /// A connection. Slots are used again, ids are not: mail for a connection that is gone reaches
 /// nobody.
@@ -152,8 +158,8 @@ pub struct Hub {
     accounts: Option<AccountPolicy>,
     /// What is kept, if anything is.
     archive: Option<Archive>,
-    /// Who was let in to log in and nothing else, and when; those who have done so or left stay in
-    /// it for as long as they would have had.
+    /// Users who may only log in, and when they were admitted. Entries of those who logged in or left
+    /// are removed by [`Hub::compact_visits`].
     visitors: VecDeque<(Instant, ConnId)>,
     /// How many temporary names were made.
     guests: u32,
@@ -161,8 +167,8 @@ pub struct Hub {
     serial: u32,
     /// Pages of history that were asked for.
     pages: Pages,
-    /// Claims under way whose claimant has left, by serial: to be given back if they are granted.
-    orphans: HashMap<u32, UserName, FixedState>,
+    /// Effects under way.
+    waiting: Waiting,
 }
 
 impl Hub {
@@ -226,8 +232,10 @@ impl Hub {
                 };
                 let msg = without_own_name(&message.msg.to_str(), to).to_owned();
                 let request = Request { user, endpoint, msg };
-                let token = self.wait(conn);
-                out.effects.push_back(Effect::Call { token, handler, request });
+                match self.wait(conn, request.msg.len() + request.user.as_str().len()) {
+                    Ok(token) => out.effects.push_back(Effect::Call { token, handler, request }),
+                    Err(busy) => self.tell(conn, &format!("❌ Not done: {busy}"), now, out),
+                }
             }
         }
     }
@@ -298,6 +306,15 @@ impl Hub {
         out.close(conn);
     }
 
+    /// Connections keep more unfinished input in all than they may, and this one most of it: it is told
+    /// and closed.
+    pub fn handle_input_overflow(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        let text = "⛔ Error: this server has no memory left for unfinished messages, and most of \
+                    it was yours. Connect again later. The connection is closed.";
+        self.tell(conn, text, now, out);
+        self.handle_eviction(conn, Departure::Unfinished, now, out);
+    }
+
     /// A connection that is being closed has been sent everything and only waits for its peer's
     /// end: it counts against [`Limits::connections`] and [`Limits::per_address`] no longer.
     pub fn handle_drained(&mut self, conn: ConnId) {
@@ -338,15 +355,19 @@ impl Hub {
     }
 
     /// The time has come that [`Hub::poll_timeout`] gave: tells what was counted, and refuses who
-    /// had to log in and did not.
+    /// had to log in and did not. One call does a bounded amount of this; for the rest,
+    /// [`Hub::poll_timeout`] gives a time that has passed.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Output) {
-        while let Some(&(due, audience)) = self.counts_due.first()
+        let mut done = 0;
+        while done < DUE_AT_ONCE
+            && let Some(&(due, audience)) = self.counts_due.first()
             && due <= now.monotonic
         {
             self.counts_due.pop_first();
-            self.tell_count(audience, now, out);
+            done += 1 + self.tell_count(audience, now, out);
         }
-        self.refuse_overdue_visitors(now, out);
+        self.refuse_overdue_visitors(DUE_AT_ONCE, now, out);
+        self.sanctions.expire(now.monotonic);
     }
 
     /// Gives back the memory that a crowd needed and those who are left do not (of large tables, once
@@ -355,7 +376,7 @@ impl Hub {
     pub fn shrink(&mut self) {
         self.users.shrink();
         self.rooms.shrink();
-        self.orphans.give_back();
+        self.waiting.shrink();
         self.visitors.give_back();
     }
 

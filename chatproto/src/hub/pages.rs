@@ -1,6 +1,7 @@
 //! Pages of history that are being read. Each takes memory from the moment that it was read until its
 //! reader has taken it, so that only a few are read at a time. The others wait in the order in which
-//! they were asked for; a connection asks for one at a time.
+//! they were asked for. A connection asks for one at a time, and all that wait are bounded as effects
+//! under way are (see [`waiting`](super::waiting)).
 
 use std::collections::VecDeque;
 
@@ -10,9 +11,6 @@ use super::{Effect, Hub, Output, Token};
 /// Most pages that are being read at a time. Each takes at most a quarter of
 /// [`Limits::queue_bytes`](crate::Limits::queue_bytes), or its first message.
 const AT_A_TIME: usize = 8;
-/// Waiting orders of connections that are gone are removed when there are more than twice as many
-/// orders as connections, and this many.
-const FEW: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Pages {
@@ -29,12 +27,6 @@ impl Hub {
             return out.effects.push_back(Effect::History { token, order });
         }
         self.pages.waiting.push_back((token, order));
-        if self.pages.waiting.len() > FEW + 2 * self.users.connected() {
-            let Hub { pages, users, .. } = self;
-            pages.waiting.retain(|(token, _)| {
-                users.get(token.conn).is_some_and(|session| session.waits_for == token.serial)
-            });
-        }
     }
 
     /// An effect was completed: if it was a page, the next one is read.
@@ -45,15 +37,10 @@ impl Hub {
         };
         self.pages.under_way.swap_remove(place);
         while let Some((token, order)) = self.pages.waiting.pop_front() {
-            let session = self.users.get(token.conn);
-            if session.is_some_and(|session| session.waits_for == token.serial) {
+            // those of connections that have ended are not read any more
+            if self.end_abandoned(token.serial).is_none() {
                 return self.request_page(token, order, out);
             }
         }
-    }
-
-    /// How many pages wait to be read.
-    pub(super) fn waiting_pages(&self) -> usize {
-        self.pages.waiting.len()
     }
 }

@@ -74,6 +74,8 @@ pub(super) struct Presence {
 #[derive(Debug)]
 struct Pending {
     due: Instant,
+    /// What its names take.
+    bytes: usize,
     tallies: [Tally; Change::ALL.len()],
 }
 
@@ -85,16 +87,27 @@ struct Tally {
 }
 
 impl Presence {
-    /// Takes a change in an audience of so many. `name` is who, or who became whom.
+    /// What it takes at most, without names.
+    pub(super) const PENDING: usize = size_of::<Pending>();
+
+    /// What the names take that are to be told.
+    pub(super) fn bytes_of_names(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.bytes)
+    }
+
+    /// Takes a change in an audience of so many. `name` is who, or who became whom. A count that is
+    /// made of it includes the name if there is room for that.
     pub(super) fn take(
         &mut self,
         change: Change,
         name: &str,
         members: usize,
+        has_room: bool,
         now: Instant,
     ) -> Telling {
+        let name_of_count = has_room.then_some(name);
         if let Some(pending) = &mut self.pending {
-            pending.tallies[change as usize].add(name);
+            pending.add(change, name_of_count);
             return Telling::Later;
         }
         let is_new_second = self.since.is_none_or(|since| since + SECOND <= now);
@@ -111,8 +124,8 @@ impl Presence {
             Some(since) => (since + interval(members)).max(now + SECOND),
             None => now + SECOND,
         };
-        let mut pending = Box::new(Pending { due, tallies: Default::default() });
-        pending.tallies[change as usize].add(name);
+        let mut pending = Box::new(Pending { due, bytes: 0, tallies: Default::default() });
+        pending.add(change, name_of_count);
         self.pending = Some(pending);
         Telling::At(due)
     }
@@ -150,7 +163,25 @@ pub(super) fn renamed(old: &str, new: &str) -> String {
 
 const RENAMED: &str = "\t";
 
+/// What a name takes in a count, at most.
+pub(super) fn bytes_of_name(name: &str) -> usize {
+    // the first one of a kind makes room for the others; an arrow is longer than a tab
+    NAMED * size_of::<String>() + name.len() + ARROW.len()
+}
+
+const ARROW: &str = " → ";
+
 impl Pending {
+    fn add(&mut self, change: Change, name: Option<&str>) {
+        let tally = &mut self.tallies[change as usize];
+        tally.count += 1;
+        if let Some(name) = name.filter(|_| tally.names.len() < NAMED) {
+            self.bytes += bytes_of_name(name);
+            tally.names.reserve_exact(NAMED - tally.names.len());
+            tally.names.push(name.replace(RENAMED, ARROW));
+        }
+    }
+
     fn text(&self, named: usize) -> String {
         let mut text = String::new();
         for (change, tally) in Change::ALL.into_iter().zip(&self.tallies) {
@@ -165,13 +196,6 @@ impl Pending {
 }
 
 impl Tally {
-    fn add(&mut self, name: &str) {
-        self.count += 1;
-        if self.names.len() < NAMED {
-            self.names.push(name.replace(RENAMED, " → "));
-        }
-    }
-
     fn write(&self, text: &mut String, change: Change, named: usize) {
         let names = &self.names[..named.min(self.names.len())];
         let verb = if self.count == 1 && change == Change::Kicked {
@@ -196,7 +220,7 @@ mod tests {
     use super::*;
 
     fn take(presence: &mut Presence, members: usize, now: Instant) -> Telling {
-        presence.take(Change::Joined, "a", members, now)
+        presence.take(Change::Joined, "a", members, true, now)
     }
 
     #[test]
@@ -228,13 +252,26 @@ mod tests {
     }
 
     #[test]
+    fn names_are_left_out_of_a_count_without_room_for_them() {
+        let (mut presence, now) = (Presence::default(), Instant::now());
+        for name in ["a", "b"] {
+            presence.take(Change::Joined, name, 200, false, now);
+        }
+        assert_eq!(presence.bytes_of_names(), 0);
+        presence.take(Change::Left, "c", 200, true, now);
+        assert_eq!(presence.bytes_of_names(), bytes_of_name("c"));
+        assert_eq!(presence.flush(now).unwrap().0, "2 joined; 1 left: c.");
+        assert_eq!(presence.bytes_of_names(), 0);
+    }
+
+    #[test]
     fn a_count_says_what_happened_to_whom() {
         let (mut presence, now) = (Presence::default(), Instant::now());
         for name in ["a", "b", "c", "d"] {
-            presence.take(Change::Joined, name, 200, now);
+            presence.take(Change::Joined, name, 200, true, now);
         }
-        presence.take(Change::Kicked, "e", 200, now);
-        presence.take(Change::Renamed, &renamed("f", "g"), 200, now);
+        presence.take(Change::Kicked, "e", 200, true, now);
+        presence.take(Change::Renamed, &renamed("f", "g"), 200, true, now);
         let (text, short) = presence.flush(now).unwrap();
         assert_eq!(text, "4 joined: a, b, c and 1 more; 1 was kicked: e; 1 renamed: f → g.");
         assert_eq!(short, "4 joined; 1 was kicked; 1 renamed.");

@@ -8,6 +8,7 @@ use crate::name::{NameError, UserName};
 use super::answer::{self, quoted};
 use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
+use super::waiting::Busy;
 use super::{
     Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, Token,
 };
@@ -68,14 +69,20 @@ impl Hub {
             }
             if self.accounts.is_some() && self.users.is_undecided(&name) {
                 // it may be an account's, and this its owner
-                self.users.contend(conn, &name);
-                let token = self.wait(conn);
-                return out.effects.push_back(Effect::CheckReserved { token, name });
+                return match self.wait(conn, 2 * name.as_str().len()) {
+                    Ok(token) => {
+                        self.users.contend(conn, &name);
+                        out.effects.push_back(Effect::CheckReserved { token, name });
+                    }
+                    Err(busy) => self.refuse(conn, name.as_str(), &busy.to_string(), now, out),
+                };
             }
             return self.refuse_taken(conn, &name, now, out);
         }
-        let token = self.wait(conn);
-        out.effects.push_back(Effect::Claim { token, name, address });
+        match self.wait(conn, 2 * name.as_str().len()) {
+            Ok(token) => out.effects.push_back(Effect::Claim { token, name, address }),
+            Err(busy) => self.refuse(conn, name.as_str(), &busy.to_string(), now, out),
+        }
     }
 
     fn refuse_taken(&mut self, conn: ConnId, name: &UserName, now: Now, out: &mut Output) {
@@ -164,18 +171,17 @@ impl Hub {
         out: &mut Output,
     ) -> Option<ConnId> {
         self.note_completion(token, out);
-        if let Some(name) = self.orphans.remove(&token.serial) {
-            if completion == Completion::Claimed {
+        if let Some(claimed) = self.end_abandoned(token.serial) {
+            if let Some(name) = claimed.filter(|_| completion == Completion::Claimed) {
                 out.effects.push_back(Effect::Release { name });
             }
             return None;
         }
-        let conn = token.conn;
-        let session = self.users.get_mut(conn)?;
-        if session.waits_for != token.serial {
+        if !self.end_wait(token) {
             return None;
         }
-        session.waits_for = 0;
+        let conn = token.conn;
+        let session = self.users.get(conn)?;
         let phase = session.phase;
         let is_renaming = session.renaming().is_some();
         let has_name = session.name().is_some();
@@ -233,10 +239,23 @@ impl Hub {
     }
 
     /// Asks for another name for a user (`/nick`): the old one is kept until it is given.
-    pub(super) fn request_name(&mut self, call_of: ConnId, name: UserName, out: &mut Output) {
-        let Some(address) = self.users.get(call_of).map(|session| session.address) else { return };
-        let token = self.wait(call_of);
-        out.effects.push_back(Effect::Claim { token, name, address });
+    pub(super) fn request_name(
+        &mut self,
+        call_of: ConnId,
+        name: UserName,
+        out: &mut Output,
+    ) -> Result<(), Busy> {
+        let Some(address) = self.users.get(call_of).map(|session| session.address) else {
+            return Ok(());
+        };
+        match self.wait(call_of, 2 * name.as_str().len()) {
+            Ok(token) => out.effects.push_back(Effect::Claim { token, name, address }),
+            Err(busy) => {
+                self.users.end_renaming(call_of, false);
+                return Err(busy);
+            }
+        }
+        Ok(())
     }
 
     /// It is decided about another name for a user.
@@ -271,16 +290,6 @@ impl Hub {
         self.notify_rooms(conn, Change::Renamed, &renamed(old.as_str(), name.as_str()), now, out);
         out.effects.push_back(Effect::Release { name: old.clone() });
         out.events.push(Event::Renamed { conn, address, old, name });
-    }
-
-    /// The connection's input waits from now on.
-    pub(super) fn wait(&mut self, conn: ConnId) -> Token {
-        self.serial = self.serial.checked_add(1).unwrap_or(1);
-        let serial = self.serial;
-        if let Some(session) = self.users.get_mut(conn) {
-            session.waits_for = serial;
-        }
-        Token { conn, serial }
     }
 
     /// Why a connection is banned, by its address or by the name that it is to have.
@@ -337,24 +346,19 @@ impl Hub {
     /// The connection is a user no longer and its name is free; it stays until it is closed.
     pub(super) fn depart(&mut self, conn: ConnId, reason: Departure, now: Now, out: &mut Output) {
         let Some(session) = self.users.get(conn) else { return };
-        let waits_for = session.waits_for;
         let claimed = match session.phase {
             Phase::Claiming => session.user_name(),
             _ => session.renaming().cloned(),
         };
-        if waits_for != 0
-            && let Some(name) = claimed
-        {
-            self.orphans.insert(waits_for, name);
-        }
+        self.abandon(conn, claimed);
         let change =
             if reason == Departure::Kicked { Change::Kicked } else { Change::Disconnected };
         self.leave_rooms(conn, change, now, out);
         self.set_watching(conn, false);
         let was_user = self.users.release_name(conn);
+        self.compact_visits();
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
-        session.waits_for = 0;
         session.take_answer();
         if !was_user {
             // refusals and the like address the guest that it is

@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::name::RoomName;
 use crate::spare::{GiveBack, give_back_slots};
 
 use super::ConnId;
-use super::presence::Presence;
+use super::audience::Audience;
+use super::presence::{Change, Presence, Telling, bytes_of_name};
+use super::usage::{in_deque, in_tree};
 use super::users::Users;
 
 /// A room, as long as it is there.
@@ -52,15 +55,33 @@ pub(super) struct Rooms {
     free: BinaryHeap<Reverse<u32>>,
     /// In order, for those who ask for the list.
     by_name: BTreeMap<Arc<str>, RoomId>,
+    /// Bytes of rooms and memberships, without the slots.
+    bytes: usize,
+    /// Bytes of names in changes that are not told yet.
+    names: usize,
 }
+
+/// What a slot takes, free or not.
+const SLOT: usize = in_deque::<Option<Room>>() + in_deque::<Reverse<u32>>();
+
+/// What a room takes beside its slot and the text of its name: its entry in the order, its count of
+/// changes with the time when it is due, and the number of its last message for those who want
+/// cursors.
+const ROOM: usize = 2 * size_of::<usize>()
+    + in_tree::<(Arc<str>, RoomId)>()
+    + Presence::PENDING
+    + in_tree::<(Instant, Audience)>()
+    + in_tree::<(RoomId, u64)>();
+
+/// What a membership takes with the user at most: the first of a user makes room for four.
+const MEMBERSHIP: usize = 4 * size_of::<Membership>();
+
+/// All pending names may use this part of [`Limits::rooms_total`](crate::Limits::rooms_total).
+const NAMES: usize = 8;
 
 impl Rooms {
     pub(super) fn get(&self, id: RoomId) -> Option<&Room> {
         self.slots.get(id.0 as usize)?.as_ref()
-    }
-
-    pub(super) fn get_mut(&mut self, id: RoomId) -> Option<&mut Room> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
     }
 
     /// The room of that (normalised) name.
@@ -79,6 +100,54 @@ impl Rooms {
         self.by_name.len()
     }
 
+    /// What all rooms take.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.len() * SLOT + self.bytes + self.names
+    }
+
+    /// What it takes to make a user a member of the room of that name, which may have to be made.
+    pub(super) fn bytes_to_join(&self, name: &RoomName) -> usize {
+        let members =
+            self.find(name.as_str()).and_then(|id| self.get(id)).map(|room| &room.members);
+        let room = match members {
+            Some(_) => 0,
+            None if self.free.is_empty() => SLOT + ROOM + name.as_str().len(),
+            None => ROOM + name.as_str().len(),
+        };
+        // as a vector grows
+        let grown = match members {
+            Some(members) if members.len() < members.capacity() => 0,
+            Some(members) => members.len().max(4),
+            None => 4,
+        };
+        room + MEMBERSHIP + grown * size_of::<ConnId>()
+    }
+
+    /// Takes a change in a room: see [`Presence::take`]. All rooms may take `total` bytes.
+    pub(super) fn take_change(
+        &mut self,
+        id: RoomId,
+        change: Change,
+        name: &str,
+        total: usize,
+        now: Instant,
+    ) -> Option<Telling> {
+        let (used, bytes) = (self.bytes(), bytes_of_name(name));
+        let has_room = used.saturating_add(bytes) <= total && self.names + bytes <= total / NAMES;
+        let room = self.slots.get_mut(id.0 as usize)?.as_mut()?;
+        let before = room.presence.bytes_of_names();
+        let telling = room.presence.take(change, name, room.members.len(), has_room, now);
+        self.names += room.presence.bytes_of_names() - before;
+        Some(telling)
+    }
+
+    /// What was counted in a room: see [`Presence::flush`].
+    pub(super) fn flush_changes(&mut self, id: RoomId, now: Instant) -> Option<(String, String)> {
+        let room = self.slots.get_mut(id.0 as usize)?.as_mut()?;
+        self.names -= room.presence.bytes_of_names();
+        room.presence.flush(now)
+    }
+
     /// The room of that name, which is made if it is not there.
     pub(super) fn open(&mut self, name: &RoomName) -> RoomId {
         if let Some(id) = self.find(name.as_str()) {
@@ -92,15 +161,19 @@ impl Rooms {
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 rooms")
         });
         self.slots[slot as usize] = Some(room);
+        self.bytes += ROOM + name.len();
         self.by_name.insert(name, RoomId(slot));
         RoomId(slot)
     }
 
     /// Makes a user a member; it must not be one.
     pub(super) fn join(&mut self, users: &mut Users, conn: ConnId, id: RoomId) {
-        let (Some(room), Some(session)) = (self.get_mut(id), users.get_mut(conn)) else { return };
+        let room = self.slots.get_mut(id.0 as usize).and_then(Option::as_mut);
+        let (Some(room), Some(session)) = (room, users.get_mut(conn)) else { return };
         let place = u32::try_from(room.members.len()).expect("fewer than 2^32 members");
+        self.bytes -= bytes_of_members(room);
         room.members.push(conn);
+        self.bytes += bytes_of_members(room) + MEMBERSHIP;
         session.extras_mut().rooms.push(Membership { room: id, place });
     }
 
@@ -110,9 +183,12 @@ impl Rooms {
         let memberships = &mut users.get_mut(conn)?.extras_mut().rooms;
         let at = memberships.iter().position(|membership| membership.room == id)?;
         let place = memberships.remove(at).place as usize;
-        let room = self.get_mut(id)?;
+        memberships.give_back();
+        let room = self.slots.get_mut(id.0 as usize)?.as_mut()?;
+        self.bytes -= bytes_of_members(room) + MEMBERSHIP;
         room.members.swap_remove(place);
         room.members.give_back();
+        self.bytes += bytes_of_members(room);
         if let Some(&moved) = room.members.get(place)
             && let Some(session) = users.get_mut(moved)
             && let Some(membership) =
@@ -128,9 +204,12 @@ impl Rooms {
         let room = self.remove(id)?;
         for &member in &room.members {
             if let Some(session) = users.get_mut(member) {
-                session.extras_mut().rooms.retain(|membership| membership.room != id);
+                let memberships = &mut session.extras_mut().rooms;
+                memberships.retain(|membership| membership.room != id);
+                memberships.give_back();
             }
         }
+        self.bytes -= room.members.len() * MEMBERSHIP;
         Some(room)
     }
 
@@ -139,12 +218,29 @@ impl Rooms {
         give_back_slots(&mut self.slots, &mut self.free, Option::is_none);
     }
 
+    /// Checks the counters against what is there.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_counters(&self) {
+        let rooms = || self.slots.iter().flatten();
+        let bytes = rooms().map(|room| {
+            ROOM + room.name.len() + bytes_of_members(room) + room.members.len() * MEMBERSHIP
+        });
+        assert_eq!(self.bytes, bytes.sum::<usize>());
+        assert_eq!(self.names, rooms().map(|room| room.presence.bytes_of_names()).sum::<usize>());
+    }
+
     fn remove(&mut self, id: RoomId) -> Option<Room> {
         let room = self.slots.get_mut(id.0 as usize)?.take()?;
         self.free.push(Reverse(id.0));
         self.by_name.remove(&room.name);
+        self.bytes -= ROOM + room.name.len() + bytes_of_members(&room);
+        self.names -= room.presence.bytes_of_names();
         Some(room)
     }
+}
+
+fn bytes_of_members(room: &Room) -> usize {
+    room.members.capacity() * size_of::<ConnId>()
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ use ipnet::{IpNet, Ipv6Net};
 
 use crate::encode;
 use crate::handshake::PeerKind;
+use crate::limits::Limits;
 use crate::name::UserName;
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
 use super::long::LongAnswer;
-use super::moderation::Until;
 use super::rooms::Membership;
+use super::sanctions::Until;
+use super::usage::{in_deque, in_table};
 use super::{ConnId, Role};
 
 /// How far a session has come.
@@ -49,6 +51,8 @@ pub(super) struct Session {
     pub(super) is_secure: bool,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
+    /// What that effect takes, as it was counted.
+    pub(super) effect_bytes: usize,
     /// It counts against the bounds of connections.
     holds_place: bool,
     /// Its place in the roster, while registered.
@@ -188,12 +192,32 @@ pub(super) struct Users {
     /// How many hold a place, by [`origin`].
     addresses: HashMap<IpNet, u32, FixedState>,
     connections: usize,
+    /// Those who may do nothing but log in.
+    visitors: usize,
     /// Those connections that count: not those that were refused or only wait for their end.
     places: usize,
     hasher: SeedableRandomState,
 }
 
+/// Longest away text as it is stored: each of 256 bytes can become a replacement character.
+const AWAY: usize = 3 * 256 + "…".len();
+
 impl Users {
+    /// What a connection takes at most: its slot and its entries in the tables here, its texts, and
+    /// what few users have. (Memberships count as parts of [`rooms`](super::rooms).)
+    pub(super) fn most_of_session(limits: &Limits) -> usize {
+        // a stamp is the name, escaped, and an address between a few tokens
+        let text = limits.name + 2 * limits.name + 128;
+        let tables = in_deque::<Slot>()
+            + in_deque::<Reverse<u32>>()
+            + in_table::<ConnId>()
+            + in_deque::<ConnId>()
+            + in_table::<(IpNet, u32)>();
+        let names = 3 * limits.name + in_table::<(UserName, ConnId)>();
+        let errors = in_deque::<Instant>().saturating_mul(limits.errors.max(4));
+        (tables + text + names + size_of::<Extras>() + AWAY).saturating_add(errors)
+    }
+
     pub(super) fn new(seed: u64) -> Self {
         Users {
             lanes: Vec::new(),
@@ -202,6 +226,7 @@ impl Users {
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
             connections: 0,
+            visitors: 0,
             places: 0,
             hasher: SeedableRandomState::with_seed(seed, foldhash::SharedSeed::global_fixed()),
         }
@@ -218,6 +243,7 @@ impl Users {
             kind: PeerKind::OneRead,
             address,
             waits_for: 0,
+            effect_bytes: 0,
             holds_place: true,
             is_secure: false,
             place: 0,
@@ -267,6 +293,11 @@ impl Users {
                 self.addresses.remove(&origin);
             }
         }
+    }
+
+    /// How many may do nothing but log in.
+    pub(super) fn visitors(&self) -> usize {
+        self.visitors
     }
 
     /// How many connections count against the bound.
@@ -404,6 +435,7 @@ impl Users {
         let Some(session) = self.get_mut(conn) else { return };
         debug_assert_eq!(session.phase, Phase::Claiming);
         session.phase = Phase::Visitor;
+        self.visitors += 1;
     }
 
     /// Makes a claimant or a visitor a user.
@@ -411,8 +443,10 @@ impl Users {
         let place = u32::try_from(self.roster.len()).expect("fewer than 2^32 users");
         let Some(session) = self.get_mut(conn) else { return };
         debug_assert!(matches!(session.phase, Phase::Claiming | Phase::Visitor));
+        let was_visitor = session.phase == Phase::Visitor;
         session.phase = Phase::Registered;
         session.place = place;
+        self.visitors -= usize::from(was_visitor);
         self.roster.push(conn);
     }
 
@@ -424,6 +458,7 @@ impl Users {
             self.unindex_name(conn);
         }
         self.end_renaming(conn, false);
+        self.visitors -= usize::from(phase == Phase::Visitor);
         if phase == Phase::Registered {
             self.roster.swap_remove(place);
             if let Some(&moved) = self.roster.get(place)
@@ -516,66 +551,5 @@ fn name_of(lanes: &[Lane], conn: ConnId) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    #[test]
-    fn the_memory_of_those_who_left_is_given_back_and_their_ids_are_not() {
-        let mut users = Users::new(0);
-        let connect = |users: &mut Users| users.connect(0, Ipv4Addr::LOCALHOST.into()).0;
-        let crowd: Vec<ConnId> = (0..1_000).map(|_| connect(&mut users)).collect();
-        for conn in crowd.iter().filter(|conn| !matches!(conn.slot, 3 | 500)) {
-            users.disconnect(*conn);
-        }
-        users.shrink();
-        assert_eq!(users.lanes[0].slots.len(), 501);
-        users.disconnect(crowd[500]);
-        users.shrink();
-        let Lane { slots, free, .. } = &users.lanes[0];
-        assert_eq!((slots.len(), free.len()), (4, 3));
-        assert!(slots.capacity() < 10 && free.capacity() < 10);
-        // the lowest slots are used first, and nobody is taken for somebody who had one before
-        let fresh: Vec<ConnId> = (0..5).map(|_| connect(&mut users)).collect();
-        let slots: Vec<usize> = fresh.iter().map(|conn| conn.slot()).collect();
-        assert_eq!(slots, [0, 1, 2, 4, 5]);
-        assert!(crowd.iter().filter(|conn| conn.slot != 3).all(|&conn| users.get(conn).is_none()));
-        assert!(users.get(crowd[3]).is_some());
-    }
-
-    #[test]
-    fn memory_of_many_that_may_soon_be_needed_again_is_kept() {
-        let mut users = Users::new(0);
-        let connect = |users: &mut Users, number: usize| {
-            let conn = users.connect(0, Ipv4Addr::LOCALHOST.into()).0;
-            users.claim(conn, &UserName::new(&format!("user {number}")).unwrap());
-            users.register(conn);
-            conn
-        };
-        let crowd: Vec<ConnId> = (0..4_000).map(|number| connect(&mut users, number)).collect();
-        let room = |users: &Users| {
-            let Lane { slots, .. } = &users.lanes[0];
-            (slots.len(), slots.capacity(), users.names.capacity(), users.roster.capacity())
-        };
-        let before = room(&users);
-        for conn in &crowd[2_000..] {
-            users.disconnect(*conn);
-        }
-        users.shrink();
-        let (slots, of_slots, of_names, of_roster) = room(&users);
-        assert_eq!((slots, of_slots, of_roster), (before.0, before.1, before.3));
-        assert!(of_names >= 4_000, "{of_names}");
-        // with hardly anybody left it is given back
-        for conn in &crowd[10..2_000] {
-            users.disconnect(*conn);
-        }
-        users.shrink();
-        let (slots, of_slots, of_names, of_roster) = room(&users);
-        assert_eq!(slots, 10);
-        assert!(of_slots < 40 && of_names < 40 && of_roster < 40);
-        let names: Vec<&str> = users.names().collect();
-        assert_eq!(names.len(), 10);
-        assert!(names.iter().all(|name| users.find(name).is_some()), "every name is found again");
-    }
-}
+#[path = "users_tests.rs"]
+mod tests;

@@ -100,6 +100,8 @@ pub(super) struct Conn {
     pub(super) outbox: Outbox,
     phase: Phase,
     stash: Option<Box<Stash>>,
+    /// What it keeps of its input, as it was last counted.
+    input_held: usize,
     allowance: Allowance,
     /// The next message was counted already.
     is_prepaid: bool,
@@ -143,6 +145,7 @@ impl Conn {
             outbox: Outbox::new(),
             phase: Phase::Handshake { machine: Handshake::new(), silent_at: None },
             stash: None,
+            input_held: 0,
             allowance: Allowance::default(),
             is_prepaid: false,
             share: Share::new(),
@@ -221,6 +224,22 @@ impl Conn {
             stash if rest.is_empty() => *stash = None,
             stash => *stash = Some(Box::new(Stash::new(rest))),
         }
+    }
+
+    /// Bytes of heap that it keeps of its input, as it was last counted.
+    pub(super) fn input_held(&self) -> usize {
+        self.input_held
+    }
+
+    /// Counts what it keeps of its input. Returns what was counted before, and what is counted now.
+    pub(super) fn recount_input(&mut self) -> (usize, usize) {
+        let of_phase = match &self.phase {
+            Phase::Handshake { machine, .. } => machine.held(),
+            Phase::Messages(decoder) => decoder.held(),
+            Phase::Discard => 0,
+        };
+        let now = of_phase + self.stash.as_ref().map_or(0, |stash| stash.held());
+        (std::mem::replace(&mut self.input_held, now), now)
     }
 
     /// Puts the next bytes to handle, so many at most, at the front of the arena.

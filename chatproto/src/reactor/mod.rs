@@ -36,7 +36,7 @@ mod write;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         hub: Mutex::new(setup.hub),
         lanes,
         budget: Arc::default(),
+        input: AtomicUsize::new(0),
         observer: setup.observer,
         workers: setup.workers,
         has_directory: setup.has_directory,
@@ -230,6 +231,7 @@ impl Reactor {
         self.write_dirty(now.monotonic);
         self.write_some(now.monotonic);
         self.relieve(now.monotonic);
+        self.relieve_of_input(now);
         self.shrink(now.monotonic);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
@@ -379,6 +381,7 @@ impl Reactor {
         for slot in std::mem::take(&mut self.again) {
             if let Some(Some(conn)) = self.conns.get_mut(slot as usize) {
                 conn.has_yielded = false;
+                self.shared.recount_input(conn);
             }
             self.make_ready(slot);
         }
@@ -551,6 +554,8 @@ impl Reactor {
         let Some(mut conn) = place.take() else { return };
         // closing the socket takes it off the list in any case
         let _ = conn.stream.deregister(self.poll.registry());
+        conn.discard_input();
+        self.shared.recount_input(&mut conn);
         self.gone.push((conn.id, reason));
         self.open -= 1;
         let lane = &self.shared.lanes[self.lane];

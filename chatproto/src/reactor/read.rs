@@ -157,6 +157,7 @@ impl Reactor {
         conn.is_ahead = resume_at.is_some() || conn.has_lead(now, limits);
         let is_heavy = is_more || length >= LIGHT_MOST || conn.is_ahead;
         conn.heavy = if is_heavy { HEAVY_FOR } else { conn.heavy.saturating_sub(1) };
+        self.shared.recount_input(conn);
         if conn.at_end && conn.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;

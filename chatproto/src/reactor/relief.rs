@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::hub::Departure;
+use crate::hub::{ConnId, Departure, Now};
 use crate::spare::GiveBack;
 
+use super::conn::{Conn, Step};
 use super::mail::{Lane, Mail};
-use super::{ACCEPTING, Reactor};
+use super::{ACCEPTING, Reactor, clock, find};
 
 impl Reactor {
     /// With more queued in all than allowed, queues are given up: those of connections that are being
@@ -28,18 +29,20 @@ impl Reactor {
         let enough = self.limits.queue_total / 16 * 15;
         let mut queues: BinaryHeap<(bool, usize, u32)> = BinaryHeap::new();
         for conn in self.conns.iter().flatten() {
-            let outbox = &conn.outbox;
-            if outbox.has_more_than_front() && (outbox.is_held_up() || conn.closing.is_some()) {
-                queues.push((conn.closing.is_some(), outbox.len(), conn.id.slot));
+            let (outbox, step) = (&conn.outbox, conn.closing_step());
+            let may_go = match step {
+                None => outbox.is_held_up(),
+                // from the next step on there is only the final message, which is outside the bound
+                step => step == Some(Step::Draining),
+            };
+            if may_go && outbox.has_more_than_front() {
+                queues.push((step.is_some(), outbox.len(), conn.id.slot));
             }
         }
-        let longest = queues.iter().filter(|(is_closing, ..)| !is_closing).map(|&(_, len, _)| len);
-        let mut longest = longest.max().unwrap_or(0);
-        while is_over(if longest > 0 { enough } else { self.limits.queue_total })
+        while is_over(enough)
             && let Some((is_closing, length, slot)) = queues.pop()
         {
             if !is_closing {
-                longest = length;
                 shared.lanes[self.lane].longest.store(length, Ordering::Relaxed);
                 let longer =
                     shared.lanes.iter().find(|lane| lane.longest.load(Ordering::Relaxed) > length);
@@ -66,7 +69,10 @@ impl Reactor {
         if shared.budget.used() <= self.limits.queue_total {
             return;
         }
-        let fronts = self.conns.iter().flatten().filter(|conn| conn.outbox.is_abandoned());
+        let is_front = |conn: &&Conn| {
+            conn.closing_step() == Some(Step::Draining) && conn.outbox.is_abandoned()
+        };
+        let fronts = self.conns.iter().flatten().filter(is_front);
         let mut fronts: BinaryHeap<(usize, u32)> =
             fronts.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
         while shared.budget.used() > self.limits.queue_total
@@ -74,6 +80,33 @@ impl Reactor {
         {
             self.drop_conn(slot, Departure::Lost);
         }
+    }
+
+    /// With more input kept in all than allowed, the connections of this loop that keep most of it are
+    /// closed, as many as it takes.
+    pub(super) fn relieve_of_input(&mut self, now: Now) {
+        let shared = Arc::clone(&self.shared);
+        let used = |least: usize| shared.input.load(Ordering::Relaxed) > least;
+        if !used(self.limits.input_total) {
+            return;
+        }
+        let conns = self.conns.iter().flatten().filter(|conn| conn.input_held() > 0);
+        let mut largest: BinaryHeap<(usize, ConnId)> =
+            conns.map(|conn| (conn.input_held(), conn.id)).collect();
+        let mut hub = shared.hub();
+        let since = clock::instant();
+        // some more than is needed, so that this is not repeated for every message
+        while used(self.limits.input_total / 16 * 15)
+            && let Some((_, id)) = largest.pop()
+        {
+            hub.handle_input_overflow(id, now, &mut self.out);
+            if let Some(conn) = find(&mut self.conns, id.slot, id.generation) {
+                conn.discard_input();
+                shared.recount_input(conn);
+            }
+        }
+        self.hub_due = hub.poll_timeout();
+        self.hand_out(hub, since);
     }
 
     /// There is no room for a new connection: one that only waits for its peer's end does so no

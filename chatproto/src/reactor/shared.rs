@@ -1,7 +1,7 @@
 //! What the event loops of a server have in common: the hub behind its lock, each other's
 //! mailboxes, and whom to tell what happens.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::reply::Reply;
 use crate::workers::{Workers, guarded};
 
 use super::clock;
+use super::conn::Conn;
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
 #[cfg(feature = "tls")]
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
     pub(super) budget: Arc<Budget>,
+    /// Bytes of input that connections keep: see `Limits::input_total`.
+    pub(super) input: AtomicUsize,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
@@ -184,6 +187,14 @@ impl Shared {
     pub(crate) fn observe(&self, event: &Event) {
         if let Some(observer) = &self.observer {
             observer.observe(event);
+        }
+    }
+
+    /// Counts what a connection keeps of its input.
+    pub(super) fn recount_input(&self, conn: &mut Conn) {
+        let (before, now) = conn.recount_input();
+        if now != before {
+            self.input.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }
     }
 

@@ -24,6 +24,11 @@ impl Stash {
         self.at == self.bytes.len()
     }
 
+    /// Bytes of heap that it holds.
+    pub(super) fn held(&self) -> usize {
+        size_of::<Stash>() + self.bytes.len()
+    }
+
     /// Moves the next bytes to the front of `arena`; returns how many.
     pub(super) fn take(&mut self, arena: &mut [u8]) -> usize {
         let rest = &self.bytes[self.at..];

@@ -24,7 +24,7 @@ const WRITES_MOST: usize = if cfg!(test) { 3 } else { 64 };
 /// When so many bytes were written, the other connections wait for their turn as well.
 const BYTES_MOST: usize = if cfg!(test) { 8 * 1024 } else { 256 * 1024 };
 /// So many bytes are written to one connection at a time. The rest is written after the others' bytes.
-const VISIT_MOST: usize = if cfg!(test) { 1024 } else { 64 * 1024 };
+const VISIT_MOST: usize = if cfg!(test) { 4 * 1024 } else { 64 * 1024 };
 /// More room than for so many actions is given back after a batch.
 const ACTIONS_KEPT: usize = 16 * 1024;
 
@@ -85,14 +85,18 @@ impl Reactor {
                 LaneAction::End { .. } => conn.outbox.end_answer(),
                 LaneAction::Close { .. } => {
                     conn.discard_input();
+                    self.shared.recount_input(conn);
                     conn.outbox.end_answer();
                     self.begin_drain(slot);
                     self.settle_soon(slot);
                 }
             }
             match action {
-                LaneAction::Broadcast { .. } => self.make_late(slot),
-                _ => self.make_dirty(slot),
+                LaneAction::Deliver { .. } | LaneAction::Close { .. } => self.make_dirty(slot),
+                LaneAction::Begin { .. } => {}
+                LaneAction::Broadcast { .. } | LaneAction::Part { .. } | LaneAction::End { .. } => {
+                    self.make_late(slot);
+                }
             }
         }
     }
@@ -264,6 +268,7 @@ impl Reactor {
         }
         if conn.outbox.is_overflown() && conn.closing.is_none() {
             conn.discard_input();
+            self.shared.recount_input(conn);
             self.begin_drain(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };

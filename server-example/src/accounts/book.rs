@@ -13,11 +13,17 @@ use std::time::{Duration, Instant, SystemTime};
 use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
 use tracing::error;
 
+pub(crate) use super::answer::Reply;
+use super::answer::{
+    Answer, BUSY, ENCRYPT, NAME_IT, NO_ROOM, UNENCRYPTED, UNREADABLE, WRONG, refused, taken,
+    unwritten,
+};
 use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
 use super::password::{Password, PasswordError};
-use super::pool::Pool;
-use super::throttle::{Origin, Outcome, Refusal, Throttle, Ticket, spoken};
+use super::pool::{Claim, Pool};
+use super::throttle::{Origin, Outcome, Throttle, Ticket};
+use crate::lines::Usage;
 use crate::store::accounts::{AccountTable, Revision, TableError};
 
 /// How often the data file is asked whether another program has changed an account.
@@ -26,23 +32,6 @@ const POLL: Duration = Duration::from_secs(1);
 const NOTED_MS: i64 = 60_000;
 /// As many orders may wait as the threads can do in a few seconds.
 const QUEUE: usize = 128;
-
-/// What users are told, without the beginning that says what was not done.
-const BUSY: &str = "the server is busy with other logins. Try again in a few seconds";
-const WRONG: &str = "wrong password, or no account of that name";
-const NAME_IT: &str = "send /login with that name before the password";
-const UNDER_WAY: &str = "others are logging in from your address or to this account. Try again in \
-                         a few seconds";
-const UNREADABLE: &str =
-    "the account is damaged. Ask an admin of this server to reset its password";
-const FAILED: &str = "something went wrong in the server. Try again";
-const UNENCRYPTED: &str =
-    "This connection is not encrypted: your password could be read on its way.";
-const ENCRYPT: &str = "this server takes passwords over encrypted connections (TLS) alone, so that \
-                       nobody can read yours on its way. Connect with TLS and try again";
-
-/// What comes of an order; an error is the sentence for the user.
-pub(crate) type Reply = Result<Granted, String>;
 
 /// How a book works.
 #[derive(Clone, Debug)]
@@ -59,6 +48,18 @@ impl Default for BookOptions {
     fn default() -> Self {
         BookOptions { threads: Pool::default_threads(), queue: QUEUE, require_tls: false }
     }
+}
+
+/// What a book takes of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "metrics are to read it")]
+pub(crate) struct BookUsage {
+    /// Orders that wait for a thread.
+    pub(crate) queue: Usage,
+    /// Counts of failures and of registrations.
+    pub(crate) throttle: Usage,
+    /// The accounts. Registrations end at the bound; an admin can add more with `account add`.
+    pub(crate) directory: Usage,
 }
 
 /// Why there is no book.
@@ -176,13 +177,25 @@ impl AccountBook {
             Err(why) => return answer.give(Err(why)),
         };
         let inner = Arc::clone(&self.inner);
-        self.pool.submit(Box::new(move |memory| match memory {
+        let claim = claim(&order);
+        let job = move |memory: Option<&mut Memory>| match memory {
             Some(memory) => answer.give(inner.carry_out(&order, admitted, memory)),
             None => {
                 inner.settle(admitted.ticket, Outcome::Nothing);
                 answer.give(Err(BUSY.to_owned()));
             }
-        }));
+        };
+        self.pool.submit(claim, Box::new(job));
+    }
+
+    /// What the book takes of memory.
+    #[allow(dead_code, reason = "metrics are to read it")]
+    pub(crate) fn usage(&self) -> BookUsage {
+        BookUsage {
+            queue: self.pool.usage(),
+            throttle: self.inner.throttle().usage(),
+            directory: self.inner.directory().usage(),
+        }
     }
 }
 
@@ -240,6 +253,9 @@ impl Inner {
         let ticket = if is_new {
             if let Some(account) = account {
                 return Err(taken(name.as_str(), account.name.as_str()));
+            }
+            if !directory.has_room() {
+                return Err(NO_ROOM.to_owned());
             }
             self.throttle().register(origin, now)
         } else {
@@ -437,75 +453,23 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Whoever waits for what comes of an order. That is always said, if need be when this is dropped.
-struct Answer {
-    is_login: bool,
-    done: Option<Box<dyn FnOnce(Reply) + Send>>,
-}
-
-impl Answer {
-    /// Says what came of it; an error is why it was not done.
-    fn give(mut self, outcome: Reply) {
-        self.say(outcome);
-    }
-
-    fn say(&mut self, outcome: Reply) {
-        let Some(done) = self.done.take() else { return };
-        // of a login, the server says the reason alone; else it begins with what was not done
-        done(outcome.map_err(|why| match self.is_login {
-            true => format!("{}.", capitalised(&why)),
-            false => format!("{why}."),
-        }));
-    }
-}
-
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.say(Err(FAILED.to_owned()));
-    }
+/// What an order takes while it is queued: itself, its passwords, typed and prepared, and the reply.
+fn claim(order: &AccountOrder) -> Claim {
+    /// The closures and what they own besides texts.
+    const JOB_BYTES: usize = 1_024;
+    let credentials = order.credentials();
+    let new = match order {
+        AccountOrder::ChangePassword(_, new) => new.as_str().len(),
+        _ => 0,
+    };
+    // a prepared password can be longer than the typed one
+    let passwords = 4 * (credentials.password.as_str().len() + new);
+    let bytes = JOB_BYTES + 2 * credentials.name.as_str().len() + passwords;
+    Claim { networks: Origin::new(credentials.address).networks(), bytes }
 }
 
 fn is_login(order: &AccountOrder) -> bool {
     matches!(order, AccountOrder::Login(_))
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// Why a name cannot be registered.
-fn taken(name: &str, other: &str) -> String {
-    if name == other {
-        format!("there is an account of the name {name} already. If it is yours, send /login")
-    } else {
-        format!("the name looks like {other}, which is somebody's account")
-    }
-}
-
-fn refused(is_registration: bool, refusal: Refusal) -> String {
-    match refusal {
-        Refusal::Wait(wait) if is_registration => {
-            format!("too many accounts were made from your address. Try again in {}", spoken(wait))
-        }
-        Refusal::Wait(wait) => {
-            format!("there were too many wrong passwords. Try again in {}", spoken(wait))
-        }
-        Refusal::UnderWay => UNDER_WAY.to_owned(),
-    }
-}
-
-/// Logs why a change was not made; what the user is told of it.
-fn unwritten(why: TableError) -> String {
-    match why {
-        TableError::Taken(_) | TableError::Gone => {
-            "the account has changed meanwhile. Try again".to_owned()
-        }
-        TableError::Store(error) => {
-            error!("an account cannot be written: {error}");
-            "the server cannot write accounts at the moment. Try again later".to_owned()
-        }
-    }
 }
 
 fn unix_ms() -> i64 {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chatproto::Credentials;
 
 use super::*;
+use crate::accounts::answer::capitalised;
 use crate::store::accounts::tests::in_memory;
 use crate::store::connect_beside;
 
@@ -74,16 +75,25 @@ impl Fixture {
     fn occupy(&self, queued: usize) -> mpsc::Sender<()> {
         let (release, blocked) = mpsc::channel();
         let (said, begun) = mpsc::channel();
-        self.book.pool.submit(Box::new(move |_| {
-            said.send(()).unwrap();
-            let _ = blocked.recv();
-        }));
+        self.book.pool.submit(
+            from(0),
+            Box::new(move |_| {
+                said.send(()).unwrap();
+                let _ = blocked.recv();
+            }),
+        );
         begun.recv().unwrap();
-        for _ in 0..queued {
-            self.book.pool.submit(Box::new(|_| {}));
+        for number in 0..queued {
+            self.book.pool.submit(from(number), Box::new(|_| {}));
         }
         release
     }
+}
+
+/// The claim of a job from one of many networks.
+fn from(number: usize) -> Claim {
+    let address = std::net::Ipv4Addr::from_bits((u32::try_from(number).unwrap() + 1) << 16);
+    Claim { networks: Origin::new(address.into()).networks(), bytes: 1_024 }
 }
 
 fn name(text: &str) -> UserName {
@@ -276,6 +286,52 @@ fn accounts_are_not_made_by_the_hundred() {
         "too many accounts were made from your address. Try again in 10 min."
     );
     assert!(accounts.log_in("user number 7", PASSWORD, HOME).is_ok());
+}
+
+#[test]
+fn registrations_end_at_the_bound_of_the_directory_and_logins_do_not() {
+    let accounts = Fixture::new();
+    accounts.register("alice").unwrap();
+    let mut count = 0;
+    {
+        let mut directory = accounts.book.inner.directory_mut();
+        let mut account = directory.get("alice").unwrap().clone();
+        while directory.has_room() {
+            count += 1;
+            account.name = name(&format!("user number {count}"));
+            directory.put(account.clone());
+        }
+    }
+    assert!((50_000..200_000).contains(&count), "{count}");
+    let usage = accounts.book.usage();
+    assert!(usage.directory.bytes <= usage.directory.most, "{usage:?}");
+    let runs = accounts.runs();
+    assert_eq!(
+        refused(accounts.register("bob")),
+        "this server has no room for more accounts. Ask an admin of this server to remove unused \
+         ones."
+    );
+    assert_eq!(accounts.runs(), runs);
+    assert!(accounts.log_in("alice", PASSWORD, HOME).is_ok());
+    accounts.book.inner.directory_mut().remove("user number 1");
+    assert!(accounts.register("bob").is_ok());
+}
+
+#[test]
+fn passwords_that_wait_are_within_the_bound_of_the_queue() {
+    let options = BookOptions { threads: 1, ..BookOptions::default() };
+    let accounts = Fixture::of(in_memory(), &options);
+    let release = accounts.occupy(0);
+    let longest = "é".repeat(256);
+    for number in 0..1_000 {
+        let address = std::net::Ipv4Addr::from_bits((number + 1) << 16).to_string();
+        let credentials = credentials(&format!("user {number}"), &longest, &address);
+        let order = AccountOrder::ChangePassword(credentials, chatproto::Password::new(&longest));
+        accounts.book.submit(order, drop);
+    }
+    let usage = accounts.book.usage().queue;
+    assert!(usage.bytes > 64 * 4 * 512 && usage.bytes <= usage.most, "{usage:?}");
+    drop(release);
 }
 
 #[test]

@@ -8,7 +8,14 @@ use chatproto::name::lookalike_key;
 use chatproto::{Role, UserName};
 
 use super::throttle::Origin;
+use crate::lines::Usage;
 use crate::store::accounts::{AccountTable, Revision, StoredAccount};
+
+/// The most bytes of accounts, beyond which none can be registered: about 130,000 accounts.
+const MOST_BYTES: usize = 96 << 20;
+
+/// How many addresses the table keeps of an account.
+const ADDRESSES: usize = 10;
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +51,8 @@ pub(crate) struct Directory {
     /// Each account's key before its name. The keys are made anew when the directory is loaded, as
     /// an update of the library may have changed what looks alike.
     keys: BTreeSet<(Box<str>, Box<str>)>,
+    /// What the accounts take, at most.
+    bytes: usize,
     revision: Revision,
 }
 
@@ -52,13 +61,23 @@ impl Directory {
     pub(crate) fn load(table: &mut AccountTable) -> rusqlite::Result<Self> {
         let (revision, stored) = table.all()?;
         let (accounts, keys) = (HashMap::with_capacity(stored.len()), BTreeSet::new());
-        let mut directory = Directory { accounts, keys, revision };
+        let mut directory = Directory { accounts, keys, bytes: 0, revision };
         stored.into_iter().filter_map(Account::of).for_each(|account| directory.put(account));
         Ok(directory)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.accounts.len()
+    }
+
+    /// What the accounts take.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { bytes: self.bytes, most: MOST_BYTES }
+    }
+
+    /// Whether another account may be registered.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes + cost("") <= MOST_BYTES
     }
 
     pub(crate) fn revision(&self) -> Revision {
@@ -80,12 +99,17 @@ impl Directory {
 
     pub(crate) fn put(&mut self, account: Account) {
         let name: Box<str> = account.name.as_str().into();
+        self.bytes += cost(&name);
         self.keys.insert((lookalike_key(&name).into(), name.clone()));
-        self.accounts.insert(name, account);
+        if let Some(before) = self.accounts.insert(name, account) {
+            self.bytes -= cost(before.name.as_str());
+        }
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
-        self.accounts.remove(name);
+        if self.accounts.remove(name).is_some() {
+            self.bytes -= cost(name);
+        }
         self.keys.remove(&(lookalike_key(name).into(), name.into()));
     }
 
@@ -132,6 +156,17 @@ impl Directory {
             .filter(|(found, _)| **found == *key)?;
         self.accounts.get(found)
     }
+}
+
+/// The most that an account of this name takes: a hash table has room for up to 16/7 of its entries,
+/// and nodes of a B-tree are half full at least. The allocator rounds each text up.
+fn cost(name: &str) -> usize {
+    /// The PHC string of a hash, and the addresses that are kept.
+    const HASH_AND_ADDRESSES: usize = 128 + ADDRESSES * size_of::<IpAddr>();
+    const TEXTS: usize = 6 * 16;
+    // the name is in the account, in the table and in the set of keys; a key is as long at most
+    let texts = 4 * name.len() + HASH_AND_ADDRESSES + TEXTS;
+    texts + size_of::<(Box<str>, Account)>() * 16 / 7 + 3 * size_of::<(Box<str>, Box<str>)>()
 }
 
 impl Account {

@@ -11,6 +11,7 @@
 //! [`book`] puts them together. What a password may be is in [`password`]; the command that works on
 //! the data file is in [`command`].
 
+mod answer;
 pub(crate) mod book;
 pub(crate) mod command;
 pub(crate) mod directory;
@@ -18,5 +19,5 @@ pub(crate) mod hasher;
 pub(crate) mod password;
 pub(crate) mod pool;
 #[cfg(test)]
-mod test_dir;
+pub(crate) mod test_dir;
 pub(crate) mod throttle;

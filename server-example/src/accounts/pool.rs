@@ -1,9 +1,11 @@
-//! A few threads of low priority with a bounded queue, for what takes a processor for tens of
-//! milliseconds. What does not fit into the queue is refused at once.
+//! A few threads of low priority with a bounded queue, for jobs that take a processor for tens of
+//! milliseconds. The bounds are in jobs and in bytes, in total and for each network. Jobs beyond
+//! them are refused at once.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,6 +14,7 @@ use std::time::Duration;
 use tracing::error;
 
 use super::hasher::Memory;
+use crate::lines::Usage;
 use crate::priority;
 
 /// A thread that has had nothing to do for so long gives its memory back.
@@ -20,6 +23,21 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How much less than others a thread of the pool gets of a busy processor: about a tenth.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
+
+/// The most bytes of queued jobs.
+const MOST_BYTES: usize = 2 << 20;
+/// A site may have at most this part of the queue, and a region at most that part. See
+/// [`Origin::networks`](super::throttle::Origin::networks).
+const SITE_SHARE: usize = 4;
+const REGION_SHARE: usize = 2;
+
+/// What a job takes of the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    /// The site and the region that it comes from.
+    pub(crate) networks: [IpAddr; 2],
+    pub(crate) bytes: usize,
+}
 
 /// What a thread is to do, with the memory that it keeps from one job to the next. `None` says that
 /// it will not be done.
@@ -39,7 +57,8 @@ struct Shared {
 }
 
 struct Queue {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<(Claim, Job)>,
+    bytes: usize,
     is_closed: bool,
 }
 
@@ -51,7 +70,7 @@ impl Pool {
 
     /// Starts the threads; `most` jobs may wait for them.
     pub(crate) fn start(threads: usize, most: usize) -> io::Result<Self> {
-        let queue = Mutex::new(Queue { jobs: VecDeque::new(), is_closed: false });
+        let queue = Mutex::new(Queue { jobs: VecDeque::new(), bytes: 0, is_closed: false });
         let shared = Arc::new(Shared { queue, changed: Condvar::new() });
         let mut pool = Pool { shared, threads: Vec::new(), most };
         for number in 0..threads {
@@ -62,16 +81,40 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Queues a job, or refuses it on this thread if the queue is full.
-    pub(crate) fn submit(&self, job: Job) {
+    /// Queues a job, or refuses it on this thread if there is no room for it.
+    pub(crate) fn submit(&self, claim: Claim, job: Job) {
         let mut queue = self.shared.lock();
-        if queue.jobs.len() >= self.most {
+        if !queue.has_room(&claim, self.most) {
             drop(queue);
             return job(None);
         }
-        queue.jobs.push_back(job);
+        queue.bytes += claim.bytes;
+        queue.jobs.push_back((claim, job));
         drop(queue);
         self.shared.changed.notify_one();
+    }
+}
+
+impl Pool {
+    /// What the queued jobs take.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage { bytes: self.shared.lock().bytes, most: MOST_BYTES }
+    }
+}
+
+impl Queue {
+    fn has_room(&self, claim: &Claim, most: usize) -> bool {
+        let is_within = |jobs: usize, bytes: usize, share: usize| {
+            jobs < (most / share).max(1) && bytes + claim.bytes <= MOST_BYTES / share
+        };
+        let mut shares = claim.networks.into_iter().enumerate().zip([SITE_SHARE, REGION_SHARE]);
+        is_within(self.jobs.len(), self.bytes, 1)
+            && shares.all(|((kind, network), share)| {
+                let of_network = self.jobs.iter().filter(|(job, _)| job.networks[kind] == network);
+                let (jobs, bytes) = of_network
+                    .fold((0, 0), |(jobs, bytes), (job, _)| (jobs + 1, bytes + job.bytes));
+                is_within(jobs, bytes, share)
+            })
     }
 }
 
@@ -83,7 +126,7 @@ impl Drop for Pool {
             std::mem::take(&mut queue.jobs)
         };
         self.shared.changed.notify_all();
-        for job in refused {
+        for (_, job) in refused {
             job(None);
         }
         for thread in self.threads.drain(..) {
@@ -116,7 +159,8 @@ impl Shared {
     fn next(&self, memory: &mut Memory) -> Option<Job> {
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            if let Some((claim, job)) = queue.jobs.pop_front() {
+                queue.bytes -= claim.bytes;
                 return Some(job);
             }
             if queue.is_closed {
@@ -146,6 +190,11 @@ mod tests {
 
     type Said = mpsc::Sender<&'static str>;
 
+    fn claim(address: &str, bytes: usize) -> Claim {
+        let networks = super::super::throttle::Origin::new(address.parse().unwrap()).networks();
+        Claim { networks, bytes }
+    }
+
     /// Says what happens to it.
     fn speaking(said: &Said, done: &'static str, refused: &'static str) -> Job {
         let said = said.clone();
@@ -156,10 +205,13 @@ mod tests {
     fn block(pool: &Pool) -> mpsc::Sender<()> {
         let (release, blocked) = mpsc::channel();
         let (said, begun) = mpsc::channel();
-        pool.submit(Box::new(move |_| {
-            said.send(()).unwrap();
-            let _ = blocked.recv();
-        }));
+        pool.submit(
+            claim("127.0.0.1", 1),
+            Box::new(move |_| {
+                said.send(()).unwrap();
+                let _ = blocked.recv();
+            }),
+        );
         begun.recv().expect("it is being done and not queued");
         release
     }
@@ -169,9 +221,9 @@ mod tests {
         let pool = Pool::start(1, 2).unwrap();
         let release = block(&pool);
         let (said, heard) = mpsc::channel();
-        pool.submit(speaking(&said, "first", "no"));
-        pool.submit(speaking(&said, "second", "no"));
-        pool.submit(speaking(&said, "third", "no room"));
+        pool.submit(claim("192.0.2.7", 1), speaking(&said, "first", "no"));
+        pool.submit(claim("198.51.100.7", 1), speaking(&said, "second", "no"));
+        pool.submit(claim("203.0.113.7", 1), speaking(&said, "third", "no room"));
         assert_eq!(heard.try_recv(), Ok("no room"));
         drop(release);
         assert_eq!([heard.recv(), heard.recv()], [Ok("first"), Ok("second")]);
@@ -181,8 +233,8 @@ mod tests {
     fn a_panic_ends_a_job_and_not_the_pool() {
         let pool = Pool::start(1, 2).unwrap();
         let (said, heard) = mpsc::channel();
-        pool.submit(Box::new(|_| panic!("on purpose")));
-        pool.submit(speaking(&said, "done", "refused"));
+        pool.submit(claim("127.0.0.1", 1), Box::new(|_| panic!("on purpose")));
+        pool.submit(claim("192.0.2.7", 1), speaking(&said, "done", "refused"));
         assert_eq!(heard.recv(), Ok("done"));
     }
 
@@ -192,9 +244,12 @@ mod tests {
         let before = rustix::process::getpriority_process(None).unwrap();
         let pool = Pool::start(1, 1).unwrap();
         let (said, heard) = mpsc::channel();
-        pool.submit(Box::new(move |_| {
-            said.send(rustix::process::getpriority_process(None).unwrap()).unwrap();
-        }));
+        pool.submit(
+            claim("127.0.0.1", 1),
+            Box::new(move |_| {
+                said.send(rustix::process::getpriority_process(None).unwrap()).unwrap();
+            }),
+        );
         assert_eq!(heard.recv().unwrap(), NICENESS.max(before));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
     }
@@ -204,10 +259,42 @@ mod tests {
         let pool = Pool::start(1, 2).unwrap();
         let release = block(&pool);
         let (said, heard) = mpsc::channel();
-        pool.submit(speaking(&said, "done", "refused"));
+        pool.submit(claim("192.0.2.7", 1), speaking(&said, "done", "refused"));
         let dropping = thread::spawn(move || drop(pool));
         assert_eq!(heard.recv(), Ok("refused"));
         drop(release);
         dropping.join().unwrap();
+    }
+
+    #[test]
+    fn a_network_leaves_room_for_others() {
+        let (said, heard) = mpsc::channel();
+        let pool = Pool::start(1, 64).unwrap();
+        let release = block(&pool);
+        let send = |address: &str, bytes| {
+            pool.submit(claim(address, bytes), speaking(&said, "done", "refused"));
+            heard.try_recv().is_err()
+        };
+        let site = (0..100).filter(|number| send(&format!("2001:db8:1:{number:x}::1"), 1));
+        assert_eq!(site.count(), 16);
+        let region = (0..100).filter(|number| send(&format!("2001:db8:{number:x}::1"), 1));
+        assert_eq!(region.count(), 16, "with those of the site");
+        assert!(send("192.0.2.7", 1));
+        drop(release);
+    }
+
+    #[test]
+    fn jobs_have_a_bound_in_bytes() {
+        let (said, heard) = mpsc::channel();
+        let pool = Pool::start(1, 1_000).unwrap();
+        let release = block(&pool);
+        for number in 0..1_000 {
+            let from = format!("2001:{number:x}::1");
+            pool.submit(claim(&from, 10_000), speaking(&said, "done", "refused"));
+        }
+        let usage = pool.usage();
+        assert_eq!((usage.bytes, usage.most), (200 * 10_000 + 9 * 10_000, MOST_BYTES));
+        assert_eq!(heard.try_iter().count(), 1_000 - 209);
+        drop(release);
     }
 }

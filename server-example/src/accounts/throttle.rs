@@ -9,21 +9,35 @@
 //! one.
 //!
 //! Success resets what counts for the account; the count of an address it leaves alone, or whoever
-//! has one account could try the passwords of all others from there. Memory is bounded: when a table
-//! is full, the count goes that would be forgotten first, and that is never one with long waits
-//! while there are short ones.
+//! has one account could try the passwords of all others from there. Memory is bounded in bytes: when
+//! a table is full, the count goes that would be forgotten first, and that is never one with long
+//! waits while there are short ones. A network has a share of each table (see [`Origin::networks`]).
+//! When its share is used up, its new counts are refused, and none is forgotten for them. So nobody
+//! with many addresses can make the throttle forget.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::lines::Usage;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The most counts of one kind; a full table takes about 10 MB.
-const MOST_COUNTS: usize = 100_000;
+/// The most bytes of a table. There are six.
+const MOST_BYTES: usize = 12 << 20;
+/// The most bytes that a count takes in its table: a hash table has room for up to 16/7 of its
+/// entries, and nodes of a B-tree are half full at least.
+const COUNT_BYTES: usize = size_of::<(u64, Count)>() * 16 / 7
+    + 3 * size_of::<(Duration, u64)>()
+    + 2 * size_of::<(u64, u32)>();
+const MOST_COUNTS: usize = MOST_BYTES / COUNT_BYTES;
+
+/// A site has at most this part of each table, and a region at most that part.
+const SITE_SHARE: usize = 64;
+const REGION_SHARE: usize = 8;
 
 /// An address as it is counted: of IPv6 the network of 64 bits, of an IPv4 address in IPv6 form the
 /// IPv4 address.
@@ -44,6 +58,20 @@ impl Origin {
     /// As it is stored: an address, of IPv6 the first one of the network.
     pub(crate) fn address(self) -> IpAddr {
         self.0
+    }
+
+    /// The networks that it is in: a site (a /24 of IPv4, a /48 of IPv6), and a region (a /16, a
+    /// /32). One owner can have a whole one of either.
+    pub(crate) fn networks(self) -> [IpAddr; 2] {
+        let network = |bits_v4: u32, bits_v6: u32| match self.0 {
+            IpAddr::V4(address) => {
+                IpAddr::from((address.to_bits() & (u32::MAX << (32 - bits_v4))).to_be_bytes())
+            }
+            IpAddr::V6(address) => {
+                IpAddr::from((address.to_bits() & (u128::MAX << (128 - bits_v6))).to_be_bytes())
+            }
+        };
+        [network(24, 48), network(16, 32)]
     }
 }
 
@@ -84,6 +112,10 @@ const REGISTRATIONS: Rules = Rules {
     at_once: 10,
 };
 
+/// Accounts made from one site, and from one region, where somebody has many addresses.
+const SITE_REGISTRATIONS: Rules = Rules { free: 40, at_once: 40, ..REGISTRATIONS };
+const REGION_REGISTRATIONS: Rules = Rules { free: 400, at_once: 400, ..REGISTRATIONS };
+
 /// Why nothing may be tried now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -95,13 +127,17 @@ pub(crate) enum Refusal {
 
 /// Leave to try once; to be given back with the outcome.
 #[derive(Debug)]
-pub(crate) struct Ticket(Kind);
+pub(crate) struct Ticket {
+    kind: Kind,
+    /// Whose share its counts take.
+    networks: [u64; 2],
+}
 
 #[derive(Debug)]
 enum Kind {
     Known { pair: u64 },
     New { account: u64, address: u64 },
-    Registration { address: u64 },
+    Registration { keys: [u64; 3] },
 }
 
 /// What came of a try.
@@ -121,7 +157,8 @@ pub(crate) struct Throttle {
     accounts: Counts,
     addresses: Counts,
     pairs: Counts,
-    registrations: Counts,
+    /// By address, by site, by region.
+    registrations: [Counts; 3],
     /// Keys are short, and nobody can choose two texts that have one.
     hasher: RandomState,
 }
@@ -136,7 +173,8 @@ impl Throttle {
             accounts: Counts::new(ACCOUNT, most),
             addresses: Counts::new(ADDRESS, most),
             pairs: Counts::new(ACCOUNT, most),
-            registrations: Counts::new(REGISTRATIONS, most),
+            registrations: [REGISTRATIONS, SITE_REGISTRATIONS, REGION_REGISTRATIONS]
+                .map(|rules| Counts::new(rules, most)),
             hasher: RandomState::new(),
         }
     }
@@ -150,47 +188,72 @@ impl Throttle {
         is_known: bool,
         now: Duration,
     ) -> Result<Ticket, Refusal> {
+        let networks = self.networks(origin);
         if is_known {
             let pair = self.key((account, origin));
-            self.pairs.check(pair, now)?;
-            self.pairs.begin(pair, now);
-            return Ok(Ticket(Kind::Known { pair }));
+            self.pairs.check(pair, networks, now)?;
+            self.pairs.begin(pair, networks, now);
+            return Ok(Ticket { kind: Kind::Known { pair }, networks });
         }
         let (account, address) = (self.key(account), self.key(origin));
-        self.addresses.check(address, now)?;
-        self.accounts.check(account, now)?;
-        self.addresses.begin(address, now);
-        self.accounts.begin(account, now);
-        Ok(Ticket(Kind::New { account, address }))
+        self.addresses.check(address, networks, now)?;
+        self.accounts.check(account, networks, now)?;
+        self.addresses.begin(address, networks, now);
+        self.accounts.begin(account, networks, now);
+        Ok(Ticket { kind: Kind::New { account, address }, networks })
     }
 
     /// Whether an account may be made from an address.
     pub(crate) fn register(&mut self, origin: Origin, now: Duration) -> Result<Ticket, Refusal> {
-        let address = self.key(origin);
-        self.registrations.check(address, now)?;
-        self.registrations.begin(address, now);
-        Ok(Ticket(Kind::Registration { address }))
+        let networks = self.networks(origin);
+        let keys = [self.key(origin), networks[0], networks[1]];
+        for (counts, key) in self.registrations.iter_mut().zip(keys) {
+            counts.check(key, networks, now)?;
+        }
+        for (counts, key) in self.registrations.iter_mut().zip(keys) {
+            counts.begin(key, networks, now);
+        }
+        Ok(Ticket { kind: Kind::Registration { keys }, networks })
+    }
+
+    /// What all tables take.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage { bytes: 0, most: 0 };
+        let tables = [&self.accounts, &self.addresses, &self.pairs];
+        for table in tables.into_iter().chain(&self.registrations) {
+            usage.bytes += table.counts.len() * COUNT_BYTES;
+            usage.most += table.most * COUNT_BYTES;
+        }
+        usage
     }
 
     /// Says what came of a try.
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket is for one try")]
     pub(crate) fn settle(&mut self, ticket: Ticket, outcome: Outcome, now: Duration) {
-        match ticket.0 {
-            Kind::Known { pair } => self.pairs.settle(pair, outcome, now),
+        let Ticket { kind, networks } = ticket;
+        match kind {
+            Kind::Known { pair } => self.pairs.settle(pair, networks, outcome, now),
             Kind::New { account, address } => {
-                self.accounts.settle(account, outcome, now);
+                self.accounts.settle(account, networks, outcome, now);
                 let outcome = if outcome == Outcome::Success { Outcome::Nothing } else { outcome };
-                self.addresses.settle(address, outcome, now);
+                self.addresses.settle(address, networks, outcome, now);
             }
-            Kind::Registration { address } => {
+            Kind::Registration { keys } => {
                 let outcome = if outcome == Outcome::Success { Outcome::Failure } else { outcome };
-                self.registrations.settle(address, outcome, now);
+                for (counts, key) in self.registrations.iter_mut().zip(keys) {
+                    counts.settle(key, networks, outcome, now);
+                }
             }
         }
     }
 
     fn key(&self, what: impl Hash) -> u64 {
         self.hasher.hash_one(what)
+    }
+
+    /// The keys of the site and of the region.
+    fn networks(&self, origin: Origin) -> [u64; 2] {
+        let [site, region] = origin.networks();
+        [self.key(("site", site)), self.key(("region", region))]
     }
 }
 
@@ -202,6 +265,8 @@ struct Counts {
     counts: HashMap<u64, Count>,
     /// Each count by the time when it is forgotten.
     by_end: BTreeSet<(Duration, u64)>,
+    /// How many counts each site and each region has.
+    shares: HashMap<u64, u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -218,16 +283,23 @@ struct Count {
     under_way: u32,
     /// When it is forgotten.
     end: Duration,
+    /// The site and the region that it takes room of.
+    networks: [u64; 2],
 }
 
 impl Counts {
     fn new(rules: Rules, most: usize) -> Self {
-        Counts { rules, most, counts: HashMap::new(), by_end: BTreeSet::new() }
+        let (counts, by_end, shares) = (HashMap::new(), BTreeSet::new(), HashMap::new());
+        Counts { rules, most, counts, by_end, shares }
     }
 
-    fn check(&mut self, key: u64, now: Duration) -> Result<(), Refusal> {
+    fn check(&mut self, key: u64, networks: [u64; 2], now: Duration) -> Result<(), Refusal> {
         self.forget(now);
-        let count = self.counts.get(&key).copied().unwrap_or_default();
+        let count = self.counts.get(&key).copied();
+        if count.is_none() && !self.has_room(networks) {
+            return Err(Refusal::Wait(self.rules.first_wait));
+        }
+        let count = count.unwrap_or_default();
         if now < count.until {
             return Err(Refusal::Wait(count.until - now));
         }
@@ -241,20 +313,29 @@ impl Counts {
         if count.under_way < room { Ok(()) } else { Err(Refusal::UnderWay) }
     }
 
-    fn begin(&mut self, key: u64, now: Duration) {
-        self.change(key, |count, rules| {
+    /// Whether both networks have room for one more count.
+    fn has_room(&self, networks: [u64; 2]) -> bool {
+        networks.iter().zip([SITE_SHARE, REGION_SHARE]).all(|(network, share)| {
+            let used = self.shares.get(network).copied().unwrap_or(0) as usize;
+            used < (self.most / share).max(1)
+        })
+    }
+
+    fn begin(&mut self, key: u64, networks: [u64; 2], now: Duration) {
+        self.change(key, networks, |count, rules| {
             count.under_way += 1;
             count.end = count.end.max(now + rules.within);
         });
     }
 
-    fn settle(&mut self, key: u64, outcome: Outcome, now: Duration) {
-        self.change(key, |count, rules| {
+    fn settle(&mut self, key: u64, networks: [u64; 2], outcome: Outcome, now: Duration) {
+        self.change(key, networks, |count, rules| {
             count.under_way = count.under_way.saturating_sub(1);
             match outcome {
                 Outcome::Nothing => {}
                 Outcome::Success => {
-                    *count = Count { under_way: count.under_way, end: now, ..Count::default() };
+                    let Count { under_way, networks, .. } = *count;
+                    *count = Count { under_way, networks, end: now, ..Count::default() };
                 }
                 // it was begun before the wait
                 Outcome::Failure if now < count.until => {}
@@ -267,16 +348,19 @@ impl Counts {
         self.forget(now);
     }
 
-    fn change(&mut self, key: u64, change: impl FnOnce(&mut Count, &Rules)) {
+    fn change(&mut self, key: u64, networks: [u64; 2], change: impl FnOnce(&mut Count, &Rules)) {
         let mut count = match self.counts.get(&key) {
             Some(count) => *count,
             None => {
                 while self.counts.len() >= self.most
                     && let Some((_, oldest)) = self.by_end.pop_first()
                 {
-                    self.counts.remove(&oldest);
+                    self.remove(oldest);
                 }
-                Count::default()
+                for network in networks {
+                    *self.shares.entry(network).or_default() += 1;
+                }
+                Count { networks, ..Count::default() }
             }
         };
         self.by_end.remove(&(count.end, key));
@@ -290,7 +374,19 @@ impl Counts {
             && end <= now
         {
             self.by_end.pop_first();
-            self.counts.remove(&key);
+            self.remove(key);
+        }
+    }
+
+    fn remove(&mut self, key: u64) {
+        let Some(count) = self.counts.remove(&key) else { return };
+        for network in count.networks {
+            if let Some(used) = self.shares.get_mut(&network) {
+                *used -= 1;
+                if *used == 0 {
+                    self.shares.remove(&network);
+                }
+            }
         }
     }
 }
@@ -326,235 +422,5 @@ pub(crate) fn spoken(wait: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn origin(text: &str) -> Origin {
-        Origin::new(text.parse().unwrap())
-    }
-
-    /// Tries and fails; how long to wait if that was not allowed.
-    fn fail(throttle: &mut Throttle, account: &str, from: &str, now: Duration) -> Option<Duration> {
-        attempt(throttle, account, from, false, Outcome::Failure, now)
-    }
-
-    fn attempt(
-        throttle: &mut Throttle,
-        account: &str,
-        from: &str,
-        is_known: bool,
-        outcome: Outcome,
-        now: Duration,
-    ) -> Option<Duration> {
-        match throttle.try_password(account, origin(from), is_known, now) {
-            Ok(ticket) => {
-                throttle.settle(ticket, outcome, now);
-                None
-            }
-            Err(Refusal::Wait(wait)) => Some(wait),
-            Err(Refusal::UnderWay) => panic!("nothing is under way"),
-        }
-    }
-
-    /// An address that was not used before.
-    fn other(number: &mut u32) -> String {
-        *number += 1;
-        std::net::Ipv4Addr::from_bits(0x0a00_0000 + *number).to_string()
-    }
-
-    #[test]
-    fn three_failures_a_minute_are_free_and_waits_grow_to_an_hour() {
-        let mut throttle = Throttle::new();
-        let mut now = HOUR;
-        let mut last = 0;
-        for _ in 0..3 {
-            assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
-        }
-        for minutes in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-            let wait = MINUTE * minutes;
-            assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), Some(wait));
-            now += wait - SECOND;
-            assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), Some(SECOND));
-            now += SECOND;
-            assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
-        }
-        // nobody else's account is meant
-        assert_eq!(fail(&mut throttle, "bob", &other(&mut last), now), None);
-        now += HOUR + ACCOUNT.memory;
-        for _ in 0..3 {
-            assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
-        }
-        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), Some(MINUTE));
-    }
-
-    #[test]
-    fn slow_failures_are_free() {
-        let mut throttle = Throttle::new();
-        for number in 0..100 {
-            let now = MINUTE / 2 * number;
-            assert_eq!(fail(&mut throttle, "alice", "192.0.2.7", now), None, "{number}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_counted_over_all_accounts() {
-        let mut throttle = Throttle::new();
-        let now = HOUR;
-        for account in ["a", "b", "c"] {
-            assert_eq!(fail(&mut throttle, account, "192.0.2.7", now), None);
-        }
-        assert_eq!(fail(&mut throttle, "d", "192.0.2.7", now), Some(MINUTE));
-        assert_eq!(fail(&mut throttle, "d", "::ffff:192.0.2.7", now), Some(MINUTE));
-        assert_eq!(fail(&mut throttle, "d", "192.0.2.8", now), None);
-        // success with one's own account does not open the others'
-        let mut throttle = Throttle::new();
-        for account in ["a", "b", "c"] {
-            let own = attempt(&mut throttle, "eve", "192.0.2.7", false, Outcome::Success, now);
-            assert_eq!(own, None);
-            assert_eq!(fail(&mut throttle, account, "192.0.2.7", now), None);
-        }
-        assert_eq!(fail(&mut throttle, "d", "192.0.2.7", now), Some(MINUTE));
-    }
-
-    #[test]
-    fn of_ipv6_a_network_of_64_bits_is_one_address() {
-        let mut throttle = Throttle::new();
-        for (number, account) in ["a", "b", "c"].into_iter().enumerate() {
-            let from = format!("2001:db8:1:2::{number}");
-            assert_eq!(fail(&mut throttle, account, &from, HOUR), None);
-        }
-        let from = "2001:db8:1:2:ffff:ffff:ffff:ffff";
-        assert_eq!(fail(&mut throttle, "d", from, HOUR), Some(MINUTE));
-        assert_eq!(fail(&mut throttle, "d", "2001:db8:1:3::1", HOUR), None);
-        assert_eq!(origin(from).address().to_string(), "2001:db8:1:2::");
-        assert_ne!(origin("fe80::1"), origin("fe80::2"), "of one wire, not of one person");
-    }
-
-    #[test]
-    fn an_owner_is_not_locked_out_by_others() {
-        let mut throttle = Throttle::new();
-        let now = HOUR;
-        let mut last = 0;
-        for _ in 0..3 {
-            fail(&mut throttle, "alice", &other(&mut last), now);
-        }
-        assert!(fail(&mut throttle, "alice", &other(&mut last), now).is_some());
-        for account in ["a", "b", "c"] {
-            fail(&mut throttle, account, "192.0.2.7", now);
-        }
-        assert!(fail(&mut throttle, "d", "192.0.2.7", now).is_some());
-        // where alice was before, her own mistakes count and nothing else
-        let mut own =
-            |outcome, now| attempt(&mut throttle, "alice", "192.0.2.7", true, outcome, now);
-        assert_eq!(own(Outcome::Failure, now), None);
-        assert_eq!(own(Outcome::Failure, now), None);
-        assert_eq!(own(Outcome::Success, now), None);
-        for _ in 0..3 {
-            assert_eq!(own(Outcome::Failure, now), None);
-        }
-        assert_eq!(own(Outcome::Success, now), Some(MINUTE));
-        assert_eq!(own(Outcome::Success, now + MINUTE), None);
-        assert_eq!(own(Outcome::Failure, now + MINUTE), None, "success has reset it");
-        // and that opens nothing to others
-        assert!(fail(&mut throttle, "alice", &other(&mut last), now).is_some());
-    }
-
-    #[test]
-    fn what_is_under_way_counts() {
-        let mut throttle = Throttle::new();
-        let now = HOUR;
-        let mut last = 0;
-        let mut begin = |throttle: &mut Throttle, account: &str| {
-            let from = origin(&other(&mut last));
-            throttle.try_password(account, from, false, now)
-        };
-        let tickets: Vec<_> = (0..3).map(|_| begin(&mut throttle, "alice").unwrap()).collect();
-        assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::UnderWay);
-        for ticket in tickets {
-            throttle.settle(ticket, Outcome::Nothing, now);
-        }
-        // two failed: one more may be tried
-        for _ in 0..2 {
-            let ticket = begin(&mut throttle, "alice").unwrap();
-            throttle.settle(ticket, Outcome::Failure, now);
-        }
-        let third = begin(&mut throttle, "alice").unwrap();
-        assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::UnderWay);
-        throttle.settle(third, Outcome::Failure, now);
-        assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::Wait(MINUTE));
-    }
-
-    #[test]
-    fn a_crowd_may_log_in_from_one_address_at_a_time() {
-        let mut throttle = Throttle::new();
-        let school = origin("192.0.2.7");
-        let mut begin =
-            |number: u32| throttle.try_password(&format!("pupil {number}"), school, false, HOUR);
-        let tickets: Vec<_> = (0..32).map(|number| begin(number).unwrap()).collect();
-        assert_eq!(begin(32).unwrap_err(), Refusal::UnderWay);
-        for ticket in tickets {
-            throttle.settle(ticket, Outcome::Success, HOUR);
-        }
-        assert!(throttle.try_password("pupil 33", school, false, HOUR).is_ok());
-    }
-
-    #[test]
-    fn ten_accounts_an_hour_are_made_from_an_address() {
-        let mut throttle = Throttle::new();
-        let mut now = HOUR;
-        let mut register = |from: &str, now| match throttle.register(origin(from), now) {
-            Ok(ticket) => {
-                throttle.settle(ticket, Outcome::Success, now);
-                None
-            }
-            Err(Refusal::Wait(wait)) => Some(wait),
-            Err(Refusal::UnderWay) => panic!("nothing is under way"),
-        };
-        for _ in 0..10 {
-            assert_eq!(register("127.0.0.1", now), None);
-        }
-        for minutes in [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440] {
-            assert_eq!(register("127.0.0.1", now), Some(MINUTE * minutes));
-            now += MINUTE * minutes;
-            assert_eq!(register("127.0.0.1", now), None);
-        }
-        assert_eq!(register("127.0.0.2", now), None);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_short_counts_go_first() {
-        let mut throttle = Throttle::with_room(100);
-        let mut last = 0;
-        for _ in 0..3 {
-            fail(&mut throttle, "alice", &other(&mut last), HOUR);
-        }
-        let now = HOUR + SECOND;
-        for number in 0..10_000 {
-            let account = format!("account {number}");
-            assert_eq!(fail(&mut throttle, &account, &other(&mut last), now), None);
-        }
-        assert_eq!(throttle.accounts.counts.len(), 100);
-        assert_eq!(throttle.accounts.by_end.len(), 100);
-        assert_eq!(throttle.addresses.counts.len(), 100);
-        let wait = fail(&mut throttle, "alice", &other(&mut last), now);
-        assert_eq!(wait, Some(MINUTE - SECOND), "not forgotten for the others");
-        // what is over is gone without having been asked for
-        fail(&mut throttle, "bob", &other(&mut last), now + 3 * HOUR);
-        assert_eq!(throttle.accounts.counts.len(), 1);
-        assert_eq!(throttle.accounts.by_end.len(), 1);
-    }
-
-    #[test]
-    fn waits_as_one_says_them() {
-        for (seconds, said) in [
-            (0.0, "1 s"),
-            (0.2, "1 s"),
-            (60.0, "60 s"),
-            (99.1, "2 min"),
-            (3600.0, "60 min"),
-            (7000.0, "2 h"),
-        ] {
-            assert_eq!(spoken(Duration::from_secs_f64(seconds)), said);
-        }
-    }
-}
+#[path = "throttle_tests.rs"]
+mod tests;

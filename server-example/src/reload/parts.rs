@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chatproto::{Ban, BanTarget, ServerHandle};
 use tracing::error;
 
-use crate::audit::AuditLog;
+use crate::audit::{AuditFile, AuditLog};
 use crate::cli::ServeOptions;
 use crate::failure::Failure;
 use crate::serve::room;
@@ -51,6 +51,8 @@ impl Part for Bounds {
         &[
             "max-frame",
             "rate",
+            "rate-bytes",
+            "input-total",
             "max-errors",
             "max-connections",
             "max-per-address",
@@ -125,7 +127,7 @@ impl Part for Audit {
     }
 
     fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
-        let next = AuditLog::open(options.moderation.audit_log.as_deref())?;
+        let next = AuditFile::open(options.moderation.audit_log.as_deref())?;
         Ok(Ready::new(|| self.0.replace(next)))
     }
 }

@@ -5,8 +5,9 @@ use crate::message::MessageRef;
 use crate::name::UserName;
 
 use super::super::answer::{clipped, shortened};
-use super::super::moderation::{Ban, REASON, Target, Until, duration_and_reason, for_so_long};
+use super::super::moderation::{REASON, duration_and_reason, for_so_long};
 use super::super::route::text_of;
+use super::super::sanctions::{Ban, Maker, Target, Until};
 use super::super::users::Session;
 use super::super::{Act, Call, ConnId, Role};
 use super::Command;
@@ -41,15 +42,19 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
             if own_role == Role::Admin { "another admin" } else { "somebody of your role or above" }
         ));
     }
-    // in full, so that whoever keeps it can make the same ban again
-    call.report(Act::Ban, shown.to_owned(), duration, reason);
     let ban = Ban {
         shown: shown.to_owned(),
         by: call.user().to_owned(),
         reason: clipped(reason, REASON).into_owned(),
         until: Until::after(duration, now),
     };
-    call.hub.sanctions.add_ban(target, ban, now);
+    let (name, total) = (call.user_name(), call.hub.limits.sanctions_total);
+    let maker = Maker::Moderator { name: name.as_str(), total };
+    if let Err(full) = call.hub.sanctions.add_ban(target, ban, maker, now) {
+        return call.answer(&format!("❌ Not banned: {full}"));
+    }
+    // in full, so that whoever keeps it can make the same ban again
+    call.report(Act::Ban, shown.to_owned(), duration, reason);
     let what = format!("banned{}", for_so_long(duration));
     for victim in concerned {
         call.expel(victim, &what, reason);

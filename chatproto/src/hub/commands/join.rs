@@ -8,6 +8,7 @@ use super::super::archive::{Conversation, Place};
 use super::super::audience::Audience;
 use super::super::presence::Change;
 use super::super::route::{only_argument, text_of};
+use super::super::usage::share;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -39,6 +40,7 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
     if call.session().rooms().len() >= most {
         return Err(format!("you are in {most} rooms, which is the most. Leave one first."));
     }
+    call.check_room_for(&name)?;
     let (conn, now, user) = (call.conn, call.now, call.user_name());
     let room = call.hub.rooms.open(&name);
     call.hub.rooms.join(&mut call.hub.users, conn, room);
@@ -63,6 +65,30 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+impl Call<'_> {
+    /// Checks that joining this room stays within the bounds of bytes.
+    ///
+    /// # Errors
+    /// The sentence that says which bound is reached.
+    fn check_room_for(&self, name: &RoomName) -> Result<(), String> {
+        let Limits { rooms: most, rooms_total: total, .. } = self.hub.limits;
+        let used = self.hub.rooms.bytes();
+        if used.saturating_add(self.hub.rooms.bytes_to_join(name)) > total {
+            return Err(
+                "the server's rooms take all the memory that they may use. Try again later.".into()
+            );
+        }
+        let share = share(most, 1, used, total);
+        if self.session().rooms().len() >= share {
+            return Err(format!(
+                "the server's rooms are nearly full, so you may be in at most {share} now. Leave \
+                 one first, or try again later."
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The room's name, and the number behind it, if there is one.

@@ -23,12 +23,12 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if text.is_empty() {
         return call.answer_usage(&COMMAND);
     }
-    match claim(call, &text) {
-        Ok(name) => call.hub.request_name(call.conn, name, call.out),
-        Err(reason) => {
-            let text = name_stays(call.user(), &reason);
-            call.answer(&text);
-        }
+    let requested = claim(call, &text).and_then(|name| {
+        call.hub.request_name(call.conn, name, call.out).map_err(|busy| busy.to_string())
+    });
+    if let Err(reason) = requested {
+        let text = name_stays(call.user(), &reason);
+        call.answer(&text);
     }
 }
 

@@ -5,8 +5,8 @@ use crate::message::MessageRef;
 
 use super::super::Act;
 use super::super::answer::shortened;
-use super::super::moderation::Target;
 use super::super::route::text_of;
+use super::super::sanctions::Target;
 use super::super::{Call, Role};
 use super::Command;
 

@@ -190,6 +190,8 @@ impl System {
         self.now += 10_000;
         self.hub.handle_timeout(self.time(), &mut self.out);
         assert_eq!(self.hub.poll_timeout(), None);
+        self.hub.shrink();
+        assert_eq!(self.hub.usage().rooms.bytes, 0);
     }
 }
 

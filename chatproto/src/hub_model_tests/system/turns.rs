@@ -121,6 +121,7 @@ impl System {
     /// Everything that can be said or done now is.
     pub(super) fn settle(&mut self) {
         self.hub.handle_timeout(self.time(), &mut self.out);
+        self.hub.check_counters();
         loop {
             self.post();
             let mut drained = None;

@@ -15,6 +15,12 @@ use super::world::{HICCUP, MILLIS, Micros, SECOND, WITNESS, World};
 /// A queue may exceed its limit by an object that was begun, a notice and the last words.
 const QUEUE_SLACK: usize = 8 * 1024;
 
+/// All queues together may exceed their limit by what one turn makes before it looks.
+const BATCH: usize = 96 * 1024;
+/// What a delivery costs beside its bytes, and the longest object.
+const DELIVERY: u64 = 256;
+const LONGEST: u64 = 4 * 1024;
+
 /// Messages to one scope in the order in which the server took them: who sent each, its number, and
 /// when the witness heard it.
 type Order = Vec<(usize, usize, Micros)>;
@@ -74,6 +80,17 @@ impl Tally {
 // while it goes on
 
 impl World {
+    /// After a turn of a loop: it did no more work than a share for each connection and one request
+    /// more, so that a message waits for no more than that whatever the others do.
+    pub(super) fn check_work(&self, lane: usize, work: u64, open: usize) {
+        let online = self.shared.hub().online() as u64;
+        // the most expensive request tells all one's rooms, and everybody, that one's name is another
+        let request = (EVERYONE as u64 + 1) * (online + 1) * (DELIVERY + LONGEST);
+        let connections = (open + self.clients.len()) as u64;
+        let most = connections * (self.setup.quantum + request);
+        assert!(work <= most, "the loop {lane} did {work} units of work in a turn, and not {most}");
+    }
+
     /// After a turn of a loop: no queue is longer than it may be, and whatever is queued waits for
     /// something.
     pub(super) fn check_queues(&self, lane: usize) {
@@ -86,9 +103,12 @@ impl World {
             let length = conn.outbox.len();
             assert!(length <= most, "{length} bytes are queued for {:?}", conn.id);
             let is_refused = conn.outbox.is_refused() && conn.stream.is_refusing();
-            let waits = is_refused || conn.is_paced || conn.is_lingering();
+            let is_produced = conn.is_answering && conn.is_ready;
+            let waits = is_refused || conn.is_paced || conn.is_lingering() || is_produced;
             assert!(waits, "what is queued for {:?} waits for nothing", conn.id);
         }
+        let (used, total) = (self.shared.budget.used(), self.setup.limits.queue_total);
+        assert!(used <= total + BATCH, "{used} bytes are queued for all");
         if self.turns.is_multiple_of(16) {
             let hub = self.shared.hub();
             let names: BTreeSet<&str> = hub.users().collect();
@@ -123,6 +143,8 @@ impl World {
         let hub = self.shared.hub();
         assert_eq!((hub.connections(), hub.online(), hub.poll_timeout()), (0, 0, None));
         assert_eq!(self.shared.budget.used(), 0, "bytes are counted that are not there");
+        let input = self.shared.input.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(input, 0, "input is counted that is not there");
         assert!(self.granted.is_empty(), "names are held for nobody: {:?}", self.granted);
         for (lane, mailbox) in self.lanes.iter().zip(&self.shared.lanes) {
             assert_eq!(mailbox.load.load(std::sync::atomic::Ordering::Relaxed), 0);

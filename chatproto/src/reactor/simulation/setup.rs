@@ -77,7 +77,7 @@ fn limits(rng: &mut Rng, clients: usize) -> Limits {
         queue_bytes: [6 * 1024, 64 * 1024, 1024 * 1024][rng.usize(..3)],
         queue_messages: [24, 100, 1024][rng.usize(..3)],
         queue_total: [64 * 1024, 256 * 1024 * 1024, 256 * 1024 * 1024][rng.usize(..3)],
-        answer: 2048,
+        answer: [256, 2048][rng.usize(..2)],
         answer_parts: 4,
         drain: Duration::from_secs(rng.u64(1..5)),
         linger: LINGER,

@@ -3,12 +3,14 @@
 
 #[cfg(feature = "tls")]
 mod secure;
+mod work;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Message;
 use crate::limits::{Limits, Rate};
+use crate::outbox::SlowReader;
 
 use super::super::read::{HEAVY_FOR, READ_MOST};
 use super::super::{Entrance, OTHERS_MOST};
@@ -41,15 +43,15 @@ impl Stage {
 
     /// Without the crowd.
     fn empty(rate: Option<Rate>) -> Self {
-        let limits = Limits { rate, per_address: usize::MAX, ..Limits::default() };
-        let setup = Setup {
-            lanes: 1,
-            clients: 0,
-            limits,
-            announces: false,
-            quantum: 1 << 20,
-            ..Setup::new(1)
-        };
+        Stage::with(Limits { rate, ..Limits::default() }, 1 << 20)
+    }
+
+    /// Under other limits, and where users may cause so much work in a round.
+    fn with(mut limits: Limits, quantum: u64) -> Self {
+        limits.per_address = usize::MAX;
+        let policy = SlowReader::Disconnect;
+        let setup = Setup { lanes: 1, clients: 0, limits, policy, quantum, ..Setup::new(1) };
+        let setup = Setup { announces: false, ..setup };
         let world = World::new(Setup { has_directory: false, ..setup }, false);
         let mut stage = Stage { world, writer: 0, reader: 0, crowd: Vec::new() };
         (stage.writer, stage.reader) = (stage.join("writer"), stage.join("reader"));

@@ -321,7 +321,10 @@ impl World {
             reactor.take_readiness(slot as u32, readiness);
         }
         let now = time().expect("the simulation runs");
+        let (work, open) = (reactor.out.work(), reactor.open);
         let is_last = reactor.turn(now, &mut self.arena);
+        let work = reactor.out.work() - work;
+        self.check_work(lane, work, open);
         self.check_queues(lane);
         is_last
     }

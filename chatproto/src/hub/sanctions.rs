@@ -1,0 +1,495 @@
+//! Bans and mutes, as long as they hold.
+//!
+//! Moderators are peers too: what they add is bounded in bytes, for each maker and in total. What
+//! the operator adds is counted, and never refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use crate::name::{UserName, lookalike_key, normalise};
+
+use super::answer::shortened;
+use super::moderation::{because, shown};
+use super::usage::{in_tree, share};
+use super::users::origin;
+
+/// One moderator may use this part of [`Limits::sanctions_total`](crate::Limits::sanctions_total),
+/// and this part when it is nearly full (see [`share`]).
+const MOST: usize = 8;
+const LEAST: usize = 256;
+
+/// At most this many entries that are over are removed in one call, so that no call takes long
+/// after many ended at one time. More than one for each new entry, so that all get removed.
+const REMOVED_AT_ONCE: usize = 256;
+
+/// Who is banned or muted.
+#[derive(Debug, Default)]
+pub(super) struct Sanctions {
+    bans: BTreeMap<Target, Box<Entry<Ban>>>,
+    /// Until when, by name.
+    mutes: BTreeMap<UserName, Entry<Until>>,
+    /// The entries that end, in the order in which they do.
+    ends: BTreeMap<(Instant, u64), Key>,
+    /// What the entries of each moderator take.
+    makers: BTreeMap<Box<str>, usize>,
+    /// Of the last entry.
+    number: u64,
+    bytes: usize,
+}
+
+/// A ban or a mute, and what it takes.
+#[derive(Debug)]
+struct Entry<T> {
+    value: T,
+    until: Until,
+    number: u64,
+    /// The moderator that it counts for; none for the operator.
+    maker: Option<Box<str>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Key {
+    Ban(Target),
+    Mute(UserName),
+}
+
+/// The one who adds a ban or a mute.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Maker<'a> {
+    /// Trusted, and not bounded.
+    Operator,
+    /// A user, while all entries may take `total` bytes.
+    Moderator { name: &'a str, total: usize },
+}
+
+/// Why there is no room for another ban or mute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    Maker,
+    Total,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Full::Maker => "your bans and mutes take all the memory that one moderator may use.",
+            Full::Total => "the server's bans and mutes take all the memory that they may use.",
+        })?;
+        f.write_str(" Lift some with /unban or /unmute first.")
+    }
+}
+
+/// Whom a ban is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Target {
+    /// Whoever's name has this key (see [`lookalike_key`]), or looks like it.
+    Name(Box<str>),
+    /// Whoever's address is in this network; one address is a network too.
+    Net(IpNet),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Ban {
+    /// The target as it was given.
+    pub(super) shown: String,
+    /// In words; empty if it is not said.
+    pub(super) by: String,
+    pub(super) reason: String,
+    pub(super) until: Until,
+}
+
+/// When something ends, if it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Until(pub(super) Option<Instant>);
+
+impl Until {
+    pub(super) fn after(duration: Option<Duration>, now: Instant) -> Self {
+        Until(duration.and_then(|duration| now.checked_add(duration)))
+    }
+
+    pub(super) fn is_over(self, now: Instant) -> bool {
+        self.0.is_some_and(|until| until <= now)
+    }
+
+    /// How long it is until then; `None` is without an end.
+    pub(super) fn remaining(self, now: Instant) -> Option<Duration> {
+        self.0.map(|until| until.saturating_duration_since(now))
+    }
+
+    /// ` for another 5 min`, or nothing if it does not end.
+    pub(super) fn left(self, now: Instant) -> String {
+        self.remaining(now).map_or(String::new(), |left| format!(" for another {}", shown(left)))
+    }
+}
+
+impl Target {
+    /// An address and what counts as the same one, a network such as `192.0.2.0/24`, or else a
+    /// name.
+    pub(super) fn new(text: &str) -> Self {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Target::Net(origin(address.to_canonical()));
+        }
+        match text.parse::<IpNet>() {
+            Ok(net) => Target::Net(net.trunc()),
+            Err(_) => Target::Name(lookalike_key(&normalise(text)).into()),
+        }
+    }
+
+    /// Whether it is for a user of that name and address.
+    pub(super) fn is_for(&self, name: &str, address: IpAddr) -> bool {
+        match self {
+            Target::Name(key) => **key == *lookalike_key(name),
+            Target::Net(net) => net.contains(&address),
+        }
+    }
+}
+
+impl Target {
+    fn text_len(&self) -> usize {
+        match self {
+            Target::Name(key) => key.len(),
+            Target::Net(_) => 0,
+        }
+    }
+}
+
+impl<T> Entry<T> {
+    fn new(value: T, until: Until, maker: Maker<'_>) -> Self {
+        let maker = match maker {
+            Maker::Operator => None,
+            Maker::Moderator { name, .. } => Some(name.into()),
+        };
+        Entry { value, until, number: 0, maker, bytes: 0 }
+    }
+
+    /// What it takes beside its value, whose key has so many bytes of text.
+    fn bytes_around(&self, key: usize) -> usize {
+        let end = if self.until.0.is_some() { in_tree::<((Instant, u64), Key)>() + key } else { 0 };
+        // its own copy of the name, and the one by which the maker is counted
+        let maker = self.maker.as_ref().map_or(0, |maker| 2 * maker.len());
+        key + end + maker + in_tree::<(Box<str>, usize)>()
+    }
+}
+
+impl Sanctions {
+    /// What all entries take.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The ban that shuts out this name.
+    pub(super) fn ban_of_name(&self, name: &str, now: Instant) -> Option<&Ban> {
+        if self.bans.is_empty() {
+            return None;
+        }
+        self.ban(&Target::Name(lookalike_key(name).into()), now)
+    }
+
+    /// The ban that shuts out this address: the one of the smallest network.
+    pub(super) fn ban_of_address(&self, address: IpAddr, now: Instant) -> Option<&Ban> {
+        if self.bans.is_empty() {
+            return None;
+        }
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        (0..=longest).rev().find_map(|prefix| {
+            let net = IpNet::new(address, prefix).ok()?.trunc();
+            self.ban(&Target::Net(net), now)
+        })
+    }
+
+    fn ban(&self, target: &Target, now: Instant) -> Option<&Ban> {
+        self.bans.get(target).map(|entry| &entry.value).filter(|ban| !ban.until.is_over(now))
+    }
+
+    /// Adds a ban, in place of one of the same target.
+    ///
+    /// # Errors
+    /// [`Full`], if the maker is bounded and there is no room: nothing was changed.
+    pub(super) fn add_ban(
+        &mut self,
+        target: Target,
+        mut ban: Ban,
+        maker: Maker<'_>,
+        now: Instant,
+    ) -> Result<(), Full> {
+        self.expire(now);
+        for text in [&mut ban.shown, &mut ban.by, &mut ban.reason] {
+            text.shrink_to_fit();
+        }
+        let texts = ban.shown.len() + ban.by.len() + ban.reason.len();
+        let mut entry = Entry::new(ban, Until(None), maker);
+        entry.until = entry.value.until;
+        entry.bytes = in_tree::<(Target, Box<Entry<Ban>>)>()
+            + size_of::<Entry<Ban>>()
+            + texts
+            + entry.bytes_around(target.text_len());
+        self.check(self.bans.get(&target).map(Box::as_ref), &entry, maker)?;
+        self.take_ban(&target);
+        entry.number = self.count(entry.until, entry.bytes, maker, || Key::Ban(target.clone()));
+        self.bans.insert(target, Box::new(entry));
+        Ok(())
+    }
+
+    /// Returns the one that there was.
+    pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Ban> {
+        self.take_ban(target).filter(|ban| !ban.until.is_over(now))
+    }
+
+    /// The bans behind a target, in order.
+    pub(super) fn bans_from(
+        &self,
+        from: Bound<&Target>,
+        now: Instant,
+    ) -> impl Iterator<Item = (&Target, &Ban)> {
+        let bans = self.bans.range((from, Bound::Unbounded));
+        let bans = bans.map(|(target, entry)| (target, &entry.value));
+        bans.filter(move |(_, ban)| !ban.until.is_over(now))
+    }
+
+    #[cfg(test)]
+    fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
+        self.targets(now).map(|(_, ban)| ban)
+    }
+
+    /// Each ban, with whom it is for.
+    pub(super) fn targets(&self, now: Instant) -> impl Iterator<Item = (&Target, &Ban)> {
+        let bans = self.bans.iter().map(|(target, entry)| (target, &entry.value));
+        bans.filter(move |(_, ban)| !ban.until.is_over(now))
+    }
+
+    /// Until when this user is muted, if it is.
+    pub(super) fn mute_of(&self, name: &UserName, now: Instant) -> Option<Until> {
+        self.mutes.get(name).map(|entry| entry.value).filter(|until| !until.is_over(now))
+    }
+
+    /// Adds a mute, in place of one of the same name.
+    ///
+    /// # Errors
+    /// [`Full`], if the maker is bounded and there is no room: nothing was changed.
+    pub(super) fn mute(
+        &mut self,
+        name: &UserName,
+        until: Until,
+        maker: Maker<'_>,
+        now: Instant,
+    ) -> Result<(), Full> {
+        self.expire(now);
+        let mut entry = Entry::new(until, until, maker);
+        entry.bytes =
+            in_tree::<(UserName, Entry<Until>)>() + entry.bytes_around(name.as_str().len());
+        self.check(self.mutes.get(name), &entry, maker)?;
+        self.take_mute(name);
+        entry.number = self.count(until, entry.bytes, maker, || Key::Mute(name.clone()));
+        self.mutes.insert(name.clone(), entry);
+        Ok(())
+    }
+
+    pub(super) fn mutes(&self, now: Instant) -> impl Iterator<Item = (&UserName, Until)> {
+        let mutes = self.mutes.iter().map(|(name, entry)| (name, entry.value));
+        mutes.filter(move |(_, until)| !until.is_over(now))
+    }
+
+    /// Whether it was muted.
+    pub(super) fn unmute(&mut self, name: &UserName, now: Instant) -> bool {
+        self.take_mute(name).is_some_and(|until| !until.is_over(now))
+    }
+
+    /// Removes entries that are over, but not all at once.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for _ in 0..REMOVED_AT_ONCE {
+            let Some(first) = self.ends.first_entry().filter(|first| first.key().0 <= now) else {
+                return;
+            };
+            match first.remove() {
+                Key::Ban(target) => drop(self.take_ban(&target)),
+                Key::Mute(name) => drop(self.take_mute(&name)),
+            }
+        }
+    }
+
+    /// Checks the counters against what is there.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_counters(&self) {
+        let bans = self.bans.values().map(|e| (e.bytes, e.until, e.maker.clone()));
+        let mutes = self.mutes.values().map(|e| (e.bytes, e.until, e.maker.clone()));
+        let (mut bytes, mut ends) = (0, 0);
+        let mut makers = BTreeMap::<Box<str>, usize>::new();
+        for (taken, until, maker) in bans.chain(mutes) {
+            bytes += taken;
+            ends += usize::from(until.0.is_some());
+            if let Some(maker) = maker {
+                *makers.entry(maker).or_default() += taken;
+            }
+        }
+        assert_eq!((self.bytes, self.ends.len()), (bytes, ends));
+        assert_eq!(self.makers, makers);
+    }
+
+    /// Whether there is room for an entry in place of an `old` one.
+    fn check<T>(
+        &self,
+        old: Option<&Entry<T>>,
+        new: &Entry<T>,
+        maker: Maker<'_>,
+    ) -> Result<(), Full> {
+        let Maker::Moderator { name, total } = maker else { return Ok(()) };
+        let freed = old.map_or(0, |old| old.bytes);
+        let freed_of_maker =
+            old.filter(|old| old.maker.as_deref() == Some(name)).map_or(0, |old| old.bytes);
+        let used = self.bytes - freed;
+        if used.saturating_add(new.bytes) > total {
+            return Err(Full::Total);
+        }
+        let own = self.makers.get(name).map_or(0, |own| own - freed_of_maker);
+        if own + new.bytes > share(total / MOST, total / LEAST, used, total) {
+            return Err(Full::Maker);
+        }
+        Ok(())
+    }
+
+    /// Counts a new entry, and remembers when it ends. Returns its number.
+    fn count(
+        &mut self,
+        until: Until,
+        bytes: usize,
+        maker: Maker<'_>,
+        key: impl FnOnce() -> Key,
+    ) -> u64 {
+        self.number += 1;
+        self.bytes += bytes;
+        if let Maker::Moderator { name, .. } = maker {
+            *self.makers.entry(name.into()).or_default() += bytes;
+        }
+        if let Some(until) = until.0 {
+            self.ends.insert((until, self.number), key());
+        }
+        self.number
+    }
+
+    fn take_ban(&mut self, target: &Target) -> Option<Ban> {
+        let entry = self.bans.remove(target)?;
+        Some(self.uncount(*entry))
+    }
+
+    fn take_mute(&mut self, name: &UserName) -> Option<Until> {
+        let entry = self.mutes.remove(name)?;
+        Some(self.uncount(entry))
+    }
+
+    fn uncount<T>(&mut self, entry: Entry<T>) -> T {
+        self.bytes -= entry.bytes;
+        if let Some(until) = entry.until.0 {
+            self.ends.remove(&(until, entry.number));
+        }
+        if let Some(maker) = entry.maker
+            && let Some(own) = self.makers.get_mut(&maker)
+        {
+            *own -= entry.bytes;
+            if *own == 0 {
+                self.makers.remove(&maker);
+            }
+        }
+        entry.value
+    }
+}
+
+impl Ban {
+    /// What somebody whom it shuts out is told.
+    pub(super) fn reason_for(&self, what: &str, now: Instant) -> String {
+        format!("{what} banned{}{}.", self.until.left(now), because(&self.reason))
+    }
+
+    /// The line that moderators see.
+    pub(super) fn line(&self, now: Instant) -> String {
+        let left = self.until.remaining(now).map(|left| format!("for {}", shown(left)));
+        let by = Some(&self.by).filter(|by| !by.is_empty()).map(|by| format!("by {by}"));
+        let facts: Vec<String> = left.into_iter().chain(by).collect();
+        let facts = format!("{}{}", facts.join(", "), because(&self.reason));
+        let shown = shortened(&self.shown);
+        match facts.trim_start_matches(": ") {
+            "" => shown.into_owned(),
+            facts => format!("{shown} ({facts})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_banned_with_its_network() {
+        let (mut sanctions, now) = (Sanctions::default(), Instant::now());
+        let ban = |shown: &str| Ban {
+            shown: shown.to_owned(),
+            by: "mod".to_owned(),
+            reason: String::new(),
+            until: Until(None),
+        };
+        for net in ["192.0.2.9/24", "198.51.100.7", "2001:db8::1/64"] {
+            sanctions.add_ban(Target::new(net), ban(net), Maker::Operator, now).unwrap();
+        }
+        let is_banned = |text: &str| sanctions.ban_of_address(text.parse().unwrap(), now).is_some();
+        assert!(is_banned("192.0.2.200") && is_banned("198.51.100.7") && is_banned("2001:db8::ff"));
+        assert!(!is_banned("192.0.3.1") && !is_banned("198.51.100.8") && !is_banned("2001:db9::1"));
+    }
+
+    #[test]
+    fn a_ban_of_an_address_holds_for_what_counts_as_the_same_one() {
+        let is_for = |target: &str, address: &str| {
+            Target::new(target).is_for("alice", address.parse().unwrap())
+        };
+        // a host of IPv6 has another address whenever it likes
+        assert!(
+            is_for("2001:db8::1", "2001:db8::ff:1") && !is_for("2001:db8::1", "2001:db8:0:1::1")
+        );
+        assert!(
+            is_for("2001:db8::1/128", "2001:db8::1") && !is_for("2001:db8::1/128", "2001:db8::2")
+        );
+        assert!(is_for("fe80::1", "fe80::1") && !is_for("fe80::1", "fe80::2"));
+        assert!(is_for("192.0.2.1", "192.0.2.1") && !is_for("192.0.2.1", "192.0.2.2"));
+        assert!(is_for("::ffff:192.0.2.1", "192.0.2.1"));
+        // and is lifted by any of its addresses
+        assert_eq!(Target::new("2001:db8::1"), Target::new("2001:db8::2"));
+    }
+
+    #[test]
+    fn everything_is_uncounted_when_it_is_lifted_replaced_or_over() {
+        let (mut sanctions, now) = (Sanctions::default(), Instant::now());
+        let total = 1 << 24;
+        let maker = |name| Maker::Moderator { name, total };
+        let minute = Until::after(Some(Duration::from_secs(60)), now);
+        for (number, until) in
+            (0..1_000).map(|n| (n, if n % 2 == 0 { minute } else { Until(None) }))
+        {
+            let net = Target::new(&format!("10.0.{}.{}", number / 256, number % 256));
+            let ban = Ban { shown: "x".into(), by: "m".into(), reason: "y".into(), until };
+            let maker = maker(["ann", "ben", "cora", "dan", "eve"][number % 5]);
+            sanctions.add_ban(net.clone(), ban.clone(), maker, now).unwrap();
+            sanctions.add_ban(net, ban, Maker::Operator, now).unwrap();
+            let name = UserName::new(&format!("user {number}")).unwrap();
+            sanctions.mute(&name, until, maker, now).unwrap();
+        }
+        assert_eq!((sanctions.bans(now).count(), sanctions.mutes(now).count()), (1_000, 1_000));
+        assert_eq!((sanctions.ends.len(), sanctions.makers.len()), (1_000, 5));
+        let later = now + Duration::from_secs(60);
+        assert_eq!((sanctions.bans(later).count(), sanctions.mutes(later).count()), (500, 500));
+        for removed in [256, 512, 768, 1_000, 1_000] {
+            sanctions.expire(later);
+            sanctions.check_counters();
+            assert_eq!(sanctions.ends.len(), 1_000 - removed);
+        }
+        let names: Vec<UserName> = sanctions.mutes(later).map(|(name, _)| name.clone()).collect();
+        assert!(names.iter().all(|name| sanctions.unmute(name, later)));
+        let targets: Vec<Target> =
+            sanctions.targets(later).map(|(target, _)| target.clone()).collect();
+        assert!(targets.iter().all(|target| sanctions.remove_ban(target, later).is_some()));
+        assert_eq!((sanctions.bytes, sanctions.makers.len()), (0, 0));
+    }
+}

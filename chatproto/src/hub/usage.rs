@@ -1,0 +1,120 @@
+//! The memory of the tables that peers can grow, and how owners share their bounds.
+//!
+//! A table counts the bytes of each entry when it is added and removed, so reading a counter costs
+//! nothing. The counts are upper estimates: they include the spare room of growing collections.
+
+use super::Hub;
+use super::users::Users;
+
+/// The memory of one table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Used {
+    /// Bytes in use.
+    pub bytes: usize,
+    /// Bytes that peers can make it use. What the operator adds may exceed this.
+    pub most: usize,
+}
+
+/// The memory of the tables that peers can grow: see [`Hub::usage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Rooms, memberships, and changes of presence that are not told yet. Bounded by
+    /// [`Limits::rooms_total`](crate::Limits::rooms_total).
+    pub rooms: Used,
+    /// Bans and mutes. Bounded by [`Limits::sanctions_total`](crate::Limits::sanctions_total).
+    pub sanctions: Used,
+    /// Effects under way: claims, calls, orders to accounts and history. Bounded by
+    /// [`Limits::effects_total`](crate::Limits::effects_total).
+    pub effects: Used,
+    /// Connections with their names, away texts and errors, each at its upper bound. Bounded by
+    /// [`Limits::connections`](crate::Limits::connections).
+    pub sessions: Used,
+    /// Deadlines of users who must log in. Bounded by the number of these users.
+    pub visitors: Used,
+}
+
+impl Hub {
+    /// The memory of the tables that peers can grow. This reads counters only, so it can be called
+    /// often.
+    pub fn usage(&self) -> Usage {
+        let limits = &self.limits;
+        let session = Users::most_of_session(limits);
+        Usage {
+            rooms: Used { bytes: self.rooms.bytes(), most: limits.rooms_total },
+            sanctions: Used { bytes: self.sanctions.bytes(), most: limits.sanctions_total },
+            effects: Used { bytes: self.waiting.bytes(), most: limits.effects_total },
+            sessions: Used {
+                bytes: self.users.connected().saturating_mul(session),
+                most: limits.connections.saturating_mul(session),
+            },
+            visitors: Used {
+                bytes: self.visitors.len() * in_deque::<Visit>(),
+                most: self.most_visits() * in_deque::<Visit>(),
+            },
+        }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Hub {
+    /// Checks every counter against what is there.
+    pub(crate) fn check_counters(&self) {
+        self.rooms.check_counters();
+        self.sanctions.check_counters();
+        let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
+        let waiting = all().filter(|session| session.waits_for != 0);
+        self.waiting.check_counters(waiting.map(|session| (session.address, session.effect_bytes)));
+        let visitors = all().filter(|session| session.phase == super::users::Phase::Visitor);
+        assert_eq!(self.users.visitors(), visitors.count());
+        let usage = self.usage();
+        for used in [usage.rooms, usage.effects, usage.sessions, usage.visitors] {
+            assert!(used.bytes <= used.most, "{usage:?}");
+        }
+    }
+}
+
+type Visit = (std::time::Instant, super::ConnId);
+
+/// What one owner may use of a table: `most` while at least half of it is free, `least` once no
+/// more than a quarter is, and in between in proportion. So a few owners cannot fill it, and the
+/// last quarter is for owners who have next to nothing.
+pub(super) fn share(most: usize, least: usize, used: usize, total: usize) -> usize {
+    let (free, quarter) = (total.saturating_sub(used), total / 4);
+    if free >= total / 2 || most <= least {
+        return most;
+    }
+    let above = free.saturating_sub(quarter).min(quarter) as u128;
+    let part = (most - least) as u128 * above / quarter.max(1) as u128;
+    least + usize::try_from(part).unwrap_or(most - least)
+}
+
+/// What an entry of a B-tree takes at most: after removals its nodes are five elevenths full.
+pub(super) const fn in_tree<T>() -> usize {
+    3 * size_of::<T>() + 8
+}
+
+/// What an entry of a hash table takes at most: after growth it is seven sixteenths full.
+pub(super) const fn in_table<T>() -> usize {
+    (size_of::<T>() + 1) * 7 / 3
+}
+
+/// What an entry of a growing vector or queue takes at most: after growth it is half full.
+pub(super) const fn in_deque<T>() -> usize {
+    2 * size_of::<T>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_falls_with_what_is_free_and_leaves_a_quarter_to_newcomers() {
+        let share_at = |used| share(101, 1, used, 1000);
+        assert_eq!([0, 500, 625, 750, 1000, 2000].map(share_at), [101, 101, 51, 1, 1, 1]);
+        assert_eq!(share(1, 5, 900, 1000), 1, "nobody is given more than the most");
+        assert_eq!(share(100, 1, 0, 0), 100);
+        assert_eq!(share(usize::MAX, 7, usize::MAX, usize::MAX), 7);
+    }
+}

@@ -1,0 +1,93 @@
+//! What users are told of their orders: exactly one answer each, in a sentence.
+
+use chatproto::Granted;
+use tracing::error;
+
+use super::throttle::{Refusal, spoken};
+use crate::store::accounts::TableError;
+
+/// What users are told, without the beginning that says what was not done.
+pub(super) const BUSY: &str = "the server is busy with other logins. Try again in a few seconds";
+pub(super) const WRONG: &str = "wrong password, or no account of that name";
+pub(super) const NAME_IT: &str = "send /login with that name before the password";
+pub(super) const UNDER_WAY: &str = "others are logging in from your address or to this account. Try again in \
+                         a few seconds";
+pub(super) const UNREADABLE: &str =
+    "the account is damaged. Ask an admin of this server to reset its password";
+pub(super) const NO_ROOM: &str = "this server has no room for more accounts. Ask an admin of this server to \
+                       remove unused ones";
+pub(super) const FAILED: &str = "something went wrong in the server. Try again";
+pub(super) const UNENCRYPTED: &str =
+    "This connection is not encrypted: your password could be read on its way.";
+pub(super) const ENCRYPT: &str = "this server takes passwords over encrypted connections (TLS) alone, so that \
+                       nobody can read yours on its way. Connect with TLS and try again";
+
+/// What comes of an order; an error is the sentence for the user.
+pub(crate) type Reply = Result<Granted, String>;
+
+/// The answer to an order. It is always given: when this is dropped, if not before.
+pub(super) struct Answer {
+    pub(super) is_login: bool,
+    pub(super) done: Option<Box<dyn FnOnce(Reply) + Send>>,
+}
+
+impl Answer {
+    /// Says what came of it; an error is why it was not done.
+    pub(super) fn give(mut self, outcome: Reply) {
+        self.say(outcome);
+    }
+
+    fn say(&mut self, outcome: Reply) {
+        let Some(done) = self.done.take() else { return };
+        // of a login, the server says the reason alone; else it begins with what was not done
+        done(outcome.map_err(|why| match self.is_login {
+            true => format!("{}.", capitalised(&why)),
+            false => format!("{why}."),
+        }));
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.say(Err(FAILED.to_owned()));
+    }
+}
+
+pub(super) fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Why a name cannot be registered.
+pub(super) fn taken(name: &str, other: &str) -> String {
+    if name == other {
+        format!("there is an account of the name {name} already. If it is yours, send /login")
+    } else {
+        format!("the name looks like {other}, which is somebody's account")
+    }
+}
+
+pub(super) fn refused(is_registration: bool, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Wait(wait) if is_registration => {
+            format!("too many accounts were made from your address. Try again in {}", spoken(wait))
+        }
+        Refusal::Wait(wait) => {
+            format!("there were too many wrong passwords. Try again in {}", spoken(wait))
+        }
+        Refusal::UnderWay => UNDER_WAY.to_owned(),
+    }
+}
+
+/// Logs why a change was not made; what the user is told of it.
+pub(super) fn unwritten(why: TableError) -> String {
+    match why {
+        TableError::Taken(_) | TableError::Gone => {
+            "the account has changed meanwhile. Try again".to_owned()
+        }
+        TableError::Store(error) => {
+            error!("an account cannot be written: {error}");
+            "the server cannot write accounts at the moment. Try again later".to_owned()
+        }
+    }
+}

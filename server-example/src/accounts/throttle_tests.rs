@@ -1,0 +1,292 @@
+//! The throttle under failures, crowds, and networks that want it to forget; time is passed in.
+
+use super::*;
+
+fn origin(text: &str) -> Origin {
+    Origin::new(text.parse().unwrap())
+}
+
+/// Tries and fails; how long to wait if that was not allowed.
+fn fail(throttle: &mut Throttle, account: &str, from: &str, now: Duration) -> Option<Duration> {
+    attempt(throttle, account, from, false, Outcome::Failure, now)
+}
+
+fn attempt(
+    throttle: &mut Throttle,
+    account: &str,
+    from: &str,
+    is_known: bool,
+    outcome: Outcome,
+    now: Duration,
+) -> Option<Duration> {
+    match throttle.try_password(account, origin(from), is_known, now) {
+        Ok(ticket) => {
+            throttle.settle(ticket, outcome, now);
+            None
+        }
+        Err(Refusal::Wait(wait)) => Some(wait),
+        Err(Refusal::UnderWay) => panic!("nothing is under way"),
+    }
+}
+
+/// An address that was not used before.
+fn other(number: &mut u32) -> String {
+    *number += 1;
+    // each is in another network
+    std::net::Ipv4Addr::from_bits(number.wrapping_mul(0x9e37_79b1)).to_string()
+}
+
+#[test]
+fn three_failures_a_minute_are_free_and_waits_grow_to_an_hour() {
+    let mut throttle = Throttle::new();
+    let mut now = HOUR;
+    let mut last = 0;
+    for _ in 0..3 {
+        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
+    }
+    for minutes in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+        let wait = MINUTE * minutes;
+        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), Some(wait));
+        now += wait - SECOND;
+        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), Some(SECOND));
+        now += SECOND;
+        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
+    }
+    // nobody else's account is meant
+    assert_eq!(fail(&mut throttle, "bob", &other(&mut last), now), None);
+    now += HOUR + ACCOUNT.memory;
+    for _ in 0..3 {
+        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
+    }
+    assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), Some(MINUTE));
+}
+
+#[test]
+fn slow_failures_are_free() {
+    let mut throttle = Throttle::new();
+    for number in 0..100 {
+        let now = MINUTE / 2 * number;
+        assert_eq!(fail(&mut throttle, "alice", "192.0.2.7", now), None, "{number}");
+    }
+}
+
+#[test]
+fn an_address_is_counted_over_all_accounts() {
+    let mut throttle = Throttle::new();
+    let now = HOUR;
+    for account in ["a", "b", "c"] {
+        assert_eq!(fail(&mut throttle, account, "192.0.2.7", now), None);
+    }
+    assert_eq!(fail(&mut throttle, "d", "192.0.2.7", now), Some(MINUTE));
+    assert_eq!(fail(&mut throttle, "d", "::ffff:192.0.2.7", now), Some(MINUTE));
+    assert_eq!(fail(&mut throttle, "d", "192.0.2.8", now), None);
+    // success with one's own account does not open the others'
+    let mut throttle = Throttle::new();
+    for account in ["a", "b", "c"] {
+        let own = attempt(&mut throttle, "eve", "192.0.2.7", false, Outcome::Success, now);
+        assert_eq!(own, None);
+        assert_eq!(fail(&mut throttle, account, "192.0.2.7", now), None);
+    }
+    assert_eq!(fail(&mut throttle, "d", "192.0.2.7", now), Some(MINUTE));
+}
+
+#[test]
+fn of_ipv6_a_network_of_64_bits_is_one_address() {
+    let mut throttle = Throttle::new();
+    for (number, account) in ["a", "b", "c"].into_iter().enumerate() {
+        let from = format!("2001:db8:1:2::{number}");
+        assert_eq!(fail(&mut throttle, account, &from, HOUR), None);
+    }
+    let from = "2001:db8:1:2:ffff:ffff:ffff:ffff";
+    assert_eq!(fail(&mut throttle, "d", from, HOUR), Some(MINUTE));
+    assert_eq!(fail(&mut throttle, "d", "2001:db8:1:3::1", HOUR), None);
+    assert_eq!(origin(from).address().to_string(), "2001:db8:1:2::");
+    assert_ne!(origin("fe80::1"), origin("fe80::2"), "of one wire, not of one person");
+}
+
+#[test]
+fn an_owner_is_not_locked_out_by_others() {
+    let mut throttle = Throttle::new();
+    let now = HOUR;
+    let mut last = 0;
+    for _ in 0..3 {
+        fail(&mut throttle, "alice", &other(&mut last), now);
+    }
+    assert!(fail(&mut throttle, "alice", &other(&mut last), now).is_some());
+    for account in ["a", "b", "c"] {
+        fail(&mut throttle, account, "192.0.2.7", now);
+    }
+    assert!(fail(&mut throttle, "d", "192.0.2.7", now).is_some());
+    // where alice was before, her own mistakes count and nothing else
+    let mut own = |outcome, now| attempt(&mut throttle, "alice", "192.0.2.7", true, outcome, now);
+    assert_eq!(own(Outcome::Failure, now), None);
+    assert_eq!(own(Outcome::Failure, now), None);
+    assert_eq!(own(Outcome::Success, now), None);
+    for _ in 0..3 {
+        assert_eq!(own(Outcome::Failure, now), None);
+    }
+    assert_eq!(own(Outcome::Success, now), Some(MINUTE));
+    assert_eq!(own(Outcome::Success, now + MINUTE), None);
+    assert_eq!(own(Outcome::Failure, now + MINUTE), None, "success has reset it");
+    // and that opens nothing to others
+    assert!(fail(&mut throttle, "alice", &other(&mut last), now).is_some());
+}
+
+#[test]
+fn what_is_under_way_counts() {
+    let mut throttle = Throttle::new();
+    let now = HOUR;
+    let mut last = 0;
+    let mut begin = |throttle: &mut Throttle, account: &str| {
+        let from = origin(&other(&mut last));
+        throttle.try_password(account, from, false, now)
+    };
+    let tickets: Vec<_> = (0..3).map(|_| begin(&mut throttle, "alice").unwrap()).collect();
+    assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::UnderWay);
+    for ticket in tickets {
+        throttle.settle(ticket, Outcome::Nothing, now);
+    }
+    // two failed: one more may be tried
+    for _ in 0..2 {
+        let ticket = begin(&mut throttle, "alice").unwrap();
+        throttle.settle(ticket, Outcome::Failure, now);
+    }
+    let third = begin(&mut throttle, "alice").unwrap();
+    assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::UnderWay);
+    throttle.settle(third, Outcome::Failure, now);
+    assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::Wait(MINUTE));
+}
+
+#[test]
+fn a_crowd_may_log_in_from_one_address_at_a_time() {
+    let mut throttle = Throttle::new();
+    let school = origin("192.0.2.7");
+    let mut begin =
+        |number: u32| throttle.try_password(&format!("pupil {number}"), school, false, HOUR);
+    let tickets: Vec<_> = (0..32).map(|number| begin(number).unwrap()).collect();
+    assert_eq!(begin(32).unwrap_err(), Refusal::UnderWay);
+    for ticket in tickets {
+        throttle.settle(ticket, Outcome::Success, HOUR);
+    }
+    assert!(throttle.try_password("pupil 33", school, false, HOUR).is_ok());
+}
+
+#[test]
+fn ten_accounts_an_hour_are_made_from_an_address() {
+    let mut throttle = Throttle::new();
+    let mut now = HOUR;
+    let mut register = |from: &str, now| match throttle.register(origin(from), now) {
+        Ok(ticket) => {
+            throttle.settle(ticket, Outcome::Success, now);
+            None
+        }
+        Err(Refusal::Wait(wait)) => Some(wait),
+        Err(Refusal::UnderWay) => panic!("nothing is under way"),
+    };
+    for _ in 0..10 {
+        assert_eq!(register("127.0.0.1", now), None);
+    }
+    for minutes in [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440] {
+        assert_eq!(register("127.0.0.1", now), Some(MINUTE * minutes));
+        now += MINUTE * minutes;
+        assert_eq!(register("127.0.0.1", now), None);
+    }
+    assert_eq!(register("127.0.0.2", now), None);
+}
+
+#[test]
+fn memory_is_bounded_and_short_counts_go_first() {
+    let mut throttle = Throttle::with_room(100);
+    let mut last = 0;
+    for _ in 0..3 {
+        fail(&mut throttle, "alice", &other(&mut last), HOUR);
+    }
+    let now = HOUR + SECOND;
+    for number in 0..10_000 {
+        let account = format!("account {number}");
+        assert_eq!(fail(&mut throttle, &account, &other(&mut last), now), None);
+    }
+    assert_eq!(throttle.accounts.counts.len(), 100);
+    assert_eq!(throttle.accounts.by_end.len(), 100);
+    assert_eq!(throttle.addresses.counts.len(), 100);
+    let wait = fail(&mut throttle, "alice", &other(&mut last), now);
+    assert_eq!(wait, Some(MINUTE - SECOND), "not forgotten for the others");
+    // what is over is gone without having been asked for
+    fail(&mut throttle, "bob", &other(&mut last), now + 3 * HOUR);
+    assert_eq!(throttle.accounts.counts.len(), 1);
+    assert_eq!(throttle.accounts.by_end.len(), 1);
+}
+
+#[test]
+fn a_table_has_a_bound_in_bytes() {
+    let mut throttle = Throttle::new();
+    let mut last = 0;
+    for number in 0..2 * MOST_COUNTS {
+        fail(&mut throttle, &format!("account {number}"), &other(&mut last), HOUR);
+    }
+    let usage = throttle.usage();
+    assert!(usage.bytes <= usage.most && usage.most <= 72 << 20, "{usage:?}");
+    for table in [&throttle.accounts, &throttle.addresses] {
+        let bytes = table.counts.capacity() * (size_of::<(u64, Count)>() + 1) * 8 / 7
+            + table.by_end.len() * 2 * size_of::<(Duration, u64)>()
+            + table.shares.capacity() * (size_of::<(u64, u32)>() + 1) * 8 / 7;
+        assert!(bytes <= MOST_BYTES * 5 / 4, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_network_cannot_make_the_throttle_forget() {
+    for (network, share) in [("2001:db8", REGION_SHARE), ("2001:db8:7", SITE_SHARE)] {
+        let mut throttle = Throttle::with_room(640);
+        let mut last = 0;
+        let first = format!("{network}:1::1");
+        for _ in 0..3 {
+            fail(&mut throttle, "alice", &first, HOUR);
+            fail(&mut throttle, "bob", &other(&mut last), HOUR);
+        }
+        let now = HOUR + SECOND;
+        let tried = (0..20_000u32).filter(|number| {
+            let from = format!("{network}:{:x}:{:x}::1", number >> 8, 0x100 + (number & 0xff));
+            fail(&mut throttle, &format!("account {number}"), &from, now).is_none()
+        });
+        assert!(tried.count() < 640 / share, "{network}");
+        let wait = Some(MINUTE - SECOND);
+        assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), wait);
+        assert_eq!(fail(&mut throttle, "bob", &other(&mut last), now), wait);
+        assert_eq!(fail(&mut throttle, "x", &first, now), wait, "its own address");
+        // others log in meanwhile, and the network does later
+        assert_eq!(fail(&mut throttle, "carol", &other(&mut last), now), None);
+        let from = format!("{network}:ff:ff::1");
+        assert_eq!(fail(&mut throttle, "carol", &from, now + 2 * MINUTE), None);
+        fail(&mut throttle, "carol", &other(&mut last), now + 4 * HOUR);
+        assert!(throttle.accounts.shares.len() <= 4, "{:?}", throttle.accounts.shares);
+    }
+}
+
+#[test]
+fn a_site_and_a_region_have_a_number_of_registrations_an_hour() {
+    for (network, most) in [("2001:db8", 400), ("2001:db8:7", 40)] {
+        let mut throttle = Throttle::new();
+        let registered = (0..2_000u32).filter(|number| {
+            let from = format!("{network}:{:x}:{:x}::1", number >> 4, 0x100 + (number & 0xf));
+            let ticket = throttle.register(origin(&from), HOUR);
+            ticket.map(|ticket| throttle.settle(ticket, Outcome::Success, HOUR)).is_ok()
+        });
+        assert_eq!(registered.count(), most, "{network}");
+        assert!(throttle.register(origin("192.0.2.7"), HOUR).is_ok());
+    }
+}
+
+#[test]
+fn waits_as_one_says_them() {
+    for (seconds, said) in [
+        (0.0, "1 s"),
+        (0.2, "1 s"),
+        (60.0, "60 s"),
+        (99.1, "2 min"),
+        (3600.0, "60 min"),
+        (7000.0, "2 h"),
+    ] {
+        assert_eq!(spoken(Duration::from_secs_f64(seconds)), said);
+    }
+}

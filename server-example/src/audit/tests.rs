@@ -1,0 +1,155 @@
+//! Tests of the audit log as a whole, on real files.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use chatproto::{Act, ConnId, Hub, Now, Output, Role, UserName};
+use serde_json::Value;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::*;
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// An id, which only a hub can make.
+fn conn() -> ConnId {
+    Hub::builder().build().handle_connect(0, ADDRESS, Now::system(), &mut Output::new())
+}
+
+pub(crate) fn moderated(act: Act, target: &str, duration: Option<Duration>, reason: &str) -> Event {
+    moderated_by("alice", act, target, duration, reason)
+}
+
+pub(crate) fn moderated_by(
+    by: &str,
+    act: Act,
+    target: &str,
+    duration: Option<Duration>,
+    reason: &str,
+) -> Event {
+    Event::Moderated {
+        conn: conn(),
+        by: UserName::new(by).unwrap(),
+        address: ADDRESS,
+        act,
+        target: target.to_owned(),
+        duration,
+        reason: reason.to_owned(),
+    }
+}
+
+pub(crate) fn denied() -> Event {
+    denied_at("/kick")
+}
+
+fn denied_at(endpoint: &'static str) -> Event {
+    let name = UserName::new("eve").unwrap();
+    Event::Denied { conn: conn(), address: ADDRESS, name, endpoint: endpoint.into() }
+}
+
+/// A line for the kick of this user.
+pub(super) fn kick(target: &str) -> Line {
+    let event = moderated(Act::Kick, target, None, "");
+    let text = Entry::of(&event, Zoned::now).unwrap().line();
+    Line { text: text.into(), is_act: true }
+}
+
+fn log_to(path: &str) -> AuditLog {
+    let journal = Arc::new(Journal::new(LevelFilter::OFF));
+    AuditLog::start(AuditFile::open(Some(Path::new(path))).unwrap(), journal).unwrap()
+}
+
+/// The entries of a file after these events.
+fn entries(events: impl FnOnce(&AuditLog)) -> Vec<Value> {
+    let dir = crate::accounts::test_dir::TestDir::new();
+    let path = dir.path().join("audit.log");
+    let log = log_to(path.to_str().unwrap());
+    events(&log);
+    log.close();
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+fn with_act<'a>(entries: &'a [Value], act: &str) -> Vec<&'a Value> {
+    entries.iter().filter(|entry| entry["act"] == act).collect()
+}
+
+#[test]
+fn other_events_make_no_entry() {
+    let event = Event::Stranger { address: ADDRESS, protocol: "HTTP" };
+    assert_eq!(entries(|log| log.observe(&event)), [] as [Value; 0]);
+}
+
+#[test]
+fn a_flood_of_denials_is_counted_for_each_command_and_hides_no_act() {
+    let entries = entries(|log| {
+        (0..5_000).for_each(|_| log.observe(&denied_at("/kick")));
+        log.observe(&denied_at("/admin"));
+        log.observe(&moderated(Act::Kick, "bob", None, ""));
+    });
+    let (kicks, admins): (Vec<_>, Vec<_>) =
+        with_act(&entries, "denied").into_iter().partition(|entry| entry["target"] == "/kick");
+    let count: u64 = kicks.iter().map(|entry| entry["count"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(count, 5_000);
+    assert!(kicks.len() < 100, "{}", kicks.len());
+    assert_eq!((admins.len(), with_act(&entries, "kick").len()), (1, 1));
+}
+
+#[test]
+fn acts_of_one_moderator_take_nothing_from_another() {
+    let entries = entries(|log| {
+        for _ in 0..2_000 {
+            log.observe(&moderated_by("mallory", Act::Unmute, "bob", None, ""));
+        }
+        for _ in 0..50 {
+            log.observe(&moderated_by("alice", Act::Mute, "bob", None, ""));
+        }
+    });
+    assert_eq!(with_act(&entries, "mute").len(), 50);
+    let counts = with_act(&entries, "acts");
+    assert!(counts.iter().all(|count| count["by"] == "mallory"), "{counts:?}");
+    let counted: u64 = counts.iter().map(|count| count["count"].as_u64().unwrap()).sum();
+    let written = with_act(&entries, "unmute").len();
+    assert!((100..1_000).contains(&written), "{written}");
+    assert_eq!(written as u64 + counted, 2_000);
+}
+
+#[test]
+fn messages_that_users_remove_hide_no_act_of_a_moderator() {
+    let entries = entries(|log| {
+        for number in 0..500 {
+            let by = format!("user {number}");
+            (0..4).for_each(|_| log.observe(&moderated_by(&by, Act::Forget, "#tea 1", None, "")));
+        }
+        let role = Act::Role(Role::Moderator);
+        log.observe(&moderated_by("alice", role, "bob", None, ""));
+    });
+    assert_eq!(with_act(&entries, "role moderator").len(), 1);
+    let forgotten = with_act(&entries, "forget");
+    assert!(forgotten.len() < 1_000, "{}", forgotten.len());
+    let count: u64 = forgotten.iter().map(|entry| entry["count"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(count, 2_000);
+}
+
+#[test]
+fn the_budgets_of_a_day_are_at_most_256_mib() {
+    let day: usize = Class::ALL.iter().map(|class| class_rules(*class).per_day).sum();
+    assert_eq!(day, 256 << 20);
+    let log = log_to("/dev/null");
+    assert_eq!(log.usage().day, Usage { bytes: 0, most: day });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_device_leaves_the_entries_to_the_journal_and_counts_them() {
+    let log = log_to("/dev/full");
+    (0..5).for_each(|_| log.observe(&moderated(Act::Kick, "bob", None, "")));
+    log.close();
+    assert_eq!((log.usage().missing, log.usage().queue.bytes), (5, 0));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_block_device_or_a_directory_is_refused() {
+    let error = AuditFile::open(Some(Path::new("/"))).unwrap_err().to_string();
+    assert!(error.contains("(name another file with --audit-log)"), "{error}");
+}
