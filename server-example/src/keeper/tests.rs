@@ -47,6 +47,12 @@ impl Client {
         client
     }
 
+    /// Waits until all is done that was asked before, such as the collection of its mail.
+    fn fence(&mut self) {
+        self.send("/ping", "done");
+        self.until("done");
+    }
+
     fn send(&mut self, to: &str, text: &str) {
         let line = Message::new("x", "", to, text).to_json() + "\n";
         self.0.get_ref().write_all(line.as_bytes()).unwrap();
@@ -84,10 +90,12 @@ fn mail_that_was_queued_before_a_login_is_in_its_first_page() {
     let server = thread::spawn(move || server.run());
     let other = store.connect().unwrap();
     let mut alice = Client::login(address, "alice");
+    alice.fence();
     let mut dave = Client::join(address, "dave");
 
     for round in 0..5 {
         let mut carol = Client::login(address, "carol");
+        carol.fence();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         // the keeper takes this letter, and waits for the other program
         alice.send("zed", "hi");
