@@ -32,7 +32,7 @@ pub(crate) struct KeepingOptions {
     #[arg(long, value_name = "AGE", env = "CHATPROTO_HISTORY_KEEP")]
     pub(crate) history_keep: Option<Age>,
 
-    /// The oldest messages go when all data has more bytes than this, or off
+    /// Most bytes of all data, or off; beyond, the oldest messages of the senders that use most of it go
     #[arg(long, value_name = "SIZE|off", default_value_t = default_size(), env = "CHATPROTO_HISTORY_MAX")]
     pub(crate) history_max: SizeOrOff,
 }
@@ -75,6 +75,7 @@ impl KeepingOptions {
                 keep: self.history_keep.map(|age| age.0),
                 max_bytes: self.history_max.0,
             },
+            ..StoreOptions::default()
         }
     }
 }

@@ -1,43 +1,53 @@
 //! Keeps the history of a server in the store, and answers what is asked of it: the application's
 //! half of `/history`, `/sync`, `/forget` and of messages to users who are away.
 //!
-//! One thread writes, in whole commits; a few others read pages, so that whoever reads holds nobody
-//! up. When the disk takes nothing, delivery goes on: messages wait here within bounds, senders are
-//! told, the log has an alarm, and the commit is tried again until it succeeds.
+//! One thread writes; a few others read pages, so that a long read delays no commit. Messages and
+//! letters for mailboxes are committed before any order of the same round is answered, so that an
+//! answer never describes a state from before it.
+//!
+//! When the disk takes nothing, delivery goes on: messages wait here within a bound in bytes, senders
+//! are told, the log has an alarm, and the commit is tried again until it succeeds. A sender may use a
+//! quarter of the memory that is still free, so that one that sends much leaves room for the others.
 
-use std::collections::HashSet;
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use chatproto::history::{Batch, Entry, Inbox, Reply};
+use chatproto::history::{Batch, Entry, Inbox, PENDING_MOST, Reply};
 use chatproto::{
-    Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, MailboxBound, Page,
-    Place, Selection, UserName,
+    Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, Page, UserName,
 };
 use tracing::{error, info};
 
 use crate::accounts::book::AccountBook;
 use crate::failure::Failure;
 use crate::priority;
-use crate::store::{self, Query, Reader, Store, StoreError, Writer};
+use crate::store::{self, HandedOver, Letter, Reader, Store, StoreError, StoreUsage, Writer};
+use pages::{PageOrder, page, reason};
 
 /// A message waits at most so long for others to be committed with it.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often what can wait is done: retention, checkpoints, another try after a failure.
 const TICK: Duration = Duration::from_secs(1);
-/// While nothing can be written, so many messages wait for it.
-const WAITING_MOST: usize = 100_000;
+/// While nothing can be written, the memory of the messages that wait for it; the rest of the bound is
+/// the queue's.
+const WAITING_MOST: usize = PENDING_MOST / 4 * 3;
+/// While nothing can be written, one sender may use this part of the free memory.
+const SENDER_PART: usize = 4;
+/// Ranges of messages that are remembered as missing during an outage; beyond, the last one grows.
+const GAPS: usize = 256;
+/// The cost of a message in memory beside its object.
+const OVERHEAD: usize = 128;
 /// While nothing can be written, the log says so once in so long.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
-/// Messages that wait for one user who is away.
-const MAILBOX: usize = 100;
 /// The event loops come first where they share a core; so much less, that the writer keeps up with
 /// a hundred thousand messages a second on what a busy loop leaves it.
 const NICENESS: i32 = 5;
-/// Threads that read pages.
-const READERS: usize = 2;
 
 /// The history of a server.
 pub(crate) struct Keeper {
@@ -50,8 +60,12 @@ pub(crate) struct Keeper {
     pages: Sender<PageOrder>,
     book: Option<Arc<AccountBook>>,
     failing: Option<Failing>,
-    /// Those whose messages are missing, and were not told yet.
-    lost: HashSet<ConnId>,
+    /// Connections whose messages are missing and that were not told yet. A new connection in the
+    /// same slot takes the place of one that is gone, so that the slots are the bound.
+    lost: HashMap<(usize, usize), ConnId>,
+    /// Mail that was handed over and could not be removed yet.
+    handed_over: HandedOver,
+    usage: Arc<StoreUsage>,
 }
 
 /// That nothing can be written, and since when.
@@ -60,36 +74,16 @@ struct Failing {
     since: Instant,
     alarmed: Instant,
     /// Numbers of messages for which there was no room.
-    skipped: Option<(u64, u64)>,
-}
-
-/// A page that somebody asked for.
-struct PageOrder {
-    conversation: Conversation,
-    selection: Selection,
-    /// What was kept before is another owner's.
-    since_ms: i64,
-    reply: Reply,
+    skipped: Vec<(u64, u64)>,
+    /// The memory of each sender's messages since then.
+    senders: HashMap<(usize, usize), usize>,
 }
 
 impl Keeper {
     /// The history in a store; with accounts, also of what their owners say to each other.
     pub(crate) fn new(store: &mut Store, book: Option<Arc<AccountBook>>) -> Result<Self, Failure> {
         let failed = |error: StoreError| Failure::Run(error.to_string());
-        let (pages, orders) = mpsc::channel::<PageOrder>();
-        let orders = Arc::new(Mutex::new(orders));
-        for number in 0..READERS {
-            let (reader, orders) = (store.reader().map_err(failed)?, Arc::clone(&orders));
-            let next = move || orders.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-            let work = move || {
-                priority::lower(NICENESS);
-                while let Some(order) = next() {
-                    order.answer(&reader);
-                }
-            };
-            let started = thread::Builder::new().name(format!("history-{number}")).spawn(work);
-            started.map_err(|error| Failure::Run(format!("cannot start a thread: {error}")))?;
-        }
+        let pages = pages::start(store)?;
         Ok(Keeper {
             epoch: store.epoch().to_owned(),
             last_id: store.next_id() - 1,
@@ -98,7 +92,9 @@ impl Keeper {
             pages,
             book,
             failing: None,
-            lost: HashSet::new(),
+            lost: HashMap::new(),
+            handed_over: HandedOver::default(),
+            usage: store.usage(),
         })
     }
 }
@@ -127,84 +123,112 @@ impl History for Keeper {
                 has_more = self.tick(&inbox);
                 ticked = Instant::now();
             }
+            self.measure(&inbox);
         }
     }
 }
 
 impl Keeper {
+    /// Tells the queue how much still waits here, and updates the gauges.
+    fn measure(&mut self, inbox: &Inbox) {
+        inbox.hold(self.writer().pending_bytes());
+        let queue = inbox.usage();
+        self.usage.set_pending(queue.pending as u64);
+        self.usage.set_orders(queue.orders as u64);
+    }
+
     fn writer(&mut self) -> &mut Writer {
         self.writer.as_mut().expect("it is there until the end")
     }
 
-    /// Keeps what came, then answers what was asked.
+    /// Keeps what came, then answers what was asked. Letters count as what came: an order that was
+    /// queued after one finds it in its mailbox.
     fn work(&mut self, entries: Vec<Entry>, inbox: &Inbox) {
-        let mut orders = Vec::new();
+        let (mut letters, mut orders) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
                 Entry::Messages(batch) => self.keep(&batch),
                 Entry::Gap { first, last, from } => {
                     self.last_id = self.last_id.max(last);
                     self.writer().gap(first, last);
-                    self.lost.extend(from);
+                    self.lost.extend(from.into_iter().map(|conn| (slot(conn), conn)));
+                    self.usage.count_not_kept(last + 1 - first);
                     error!("history cannot keep up: messages {first} to {last} are not kept");
+                }
+                Entry::Order(
+                    HistoryOrder::Leave { account, from, conversation, id, object },
+                    reply,
+                ) => {
+                    self.last_id = self.last_id.max(id);
+                    letters.push((Leave { account, from, conversation, id, object }, reply));
                 }
                 Entry::Order(order, reply) => orders.push((order, reply)),
             }
         }
         self.commit(inbox);
-        let mut left = Vec::new();
+        self.leave(letters, inbox);
         for (order, reply) in orders {
-            self.carry_out(order, reply, &mut left);
-        }
-        // what was changed by the orders themselves
-        if self.writer().pending() > 0 {
-            self.commit(inbox);
-        }
-        for (completion, reply) in left {
-            let refusal = self.refusal();
-            reply.send(match (refusal, completion) {
-                (Some(reason), Completion::Left(account, _)) => {
-                    Completion::Left(account, Err(reason))
-                }
-                (Some(reason), Completion::Forgotten(at, id, _)) => {
-                    Completion::Forgotten(at, id, Err(reason))
-                }
-                (_, completion) => completion,
-            });
+            self.carry_out(order, reply, inbox);
         }
     }
 
     fn keep(&mut self, batch: &Batch) {
         let at_ms = store::now_ms();
-        let is_full = self.failing.is_some() && self.writer().pending() >= WAITING_MOST;
         for (id, from, conversation, object) in batch.messages() {
             self.last_id = self.last_id.max(id);
-            match &mut self.failing {
-                Some(failing) if is_full => {
-                    let first = failing.skipped.map_or(id, |(first, _)| first);
-                    failing.skipped = Some((first, id));
-                    self.lost.insert(from);
+            if !self.has_room(from, object.len() + OVERHEAD) {
+                self.lost.insert(slot(from), from);
+                self.usage.count_not_kept(1);
+                if let Some(failing) = &mut self.failing {
+                    failing.skip(id);
                 }
-                _ => self.writer().append(id, conversation.key(), at_ms, object),
+                continue;
             }
+            self.writer().append(id, conversation.key(), at_ms, object);
         }
+    }
+
+    /// Whether a message may wait for the disk; while it takes messages, each one may.
+    fn has_room(&mut self, from: ConnId, bytes: usize) -> bool {
+        let pending = self.writer().pending_bytes();
+        let Some(failing) = &mut self.failing else { return true };
+        let free = WAITING_MOST.saturating_sub(pending);
+        let used = failing.senders.entry(slot(from)).or_default();
+        let has_room = *used + bytes <= free / SENDER_PART;
+        if has_room {
+            *used += bytes;
+        }
+        has_room
     }
 
     /// Writes what waits. If that fails it goes on waiting, and senders are told.
     fn commit(&mut self, inbox: &Inbox) {
-        if let Some((first, last)) = self.failing.as_mut().and_then(|f| f.skipped.take()) {
-            // if this fails too, it is among what waits
+        let has_skipped = self.failing.as_ref().is_some_and(|failing| !failing.skipped.is_empty());
+        if self.writer().pending_bytes() == 0 && !has_skipped {
+            return;
+        }
+        match self.write() {
+            Ok(()) => self.recover(inbox),
+            Err(error) => self.fail(error, inbox),
+        }
+    }
+
+    /// Writes what waits, then which messages found no room.
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.writer().commit()?;
+        let skipped = self.failing.as_mut().map(|failing| std::mem::take(&mut failing.skipped));
+        for (first, last) in skipped.into_iter().flatten() {
             self.writer().gap(first, last);
         }
-        match self.writer().commit() {
-            Ok(()) => {
-                if let Some(failing) = self.failing.take() {
-                    inbox.set_failing(None);
-                    let for_seconds = failing.since.elapsed().as_secs();
-                    info!(for_seconds, "history is kept again");
-                }
-            }
-            Err(error) => self.fail(error, inbox),
+        self.writer().commit()
+    }
+
+    /// The disk takes messages, again or still.
+    fn recover(&mut self, inbox: &Inbox) {
+        if let Some(failing) = self.failing.take() {
+            inbox.set_failing(None);
+            let for_seconds = failing.since.elapsed().as_secs();
+            info!(for_seconds, "history is kept again");
         }
     }
 
@@ -221,8 +245,8 @@ impl Keeper {
             None => {
                 error!("history is not kept: {error}");
                 inbox.set_failing(Some(&reason(&error)));
-                let skipped = None;
-                self.failing = Some(Failing { error, since: now, alarmed: now, skipped });
+                let (skipped, senders) = (Vec::new(), HashMap::new());
+                self.failing = Some(Failing { error, since: now, alarmed: now, skipped, senders });
             }
         }
     }
@@ -232,17 +256,13 @@ impl Keeper {
         self.failing.as_ref().map(|failing| reason(&failing.error))
     }
 
-    fn carry_out(
-        &mut self,
-        order: HistoryOrder,
-        reply: Reply,
-        left: &mut Vec<(Completion, Reply)>,
-    ) {
+    fn carry_out(&mut self, order: HistoryOrder, reply: Reply, inbox: &Inbox) {
         match order {
             HistoryOrder::Sync { conn } => {
                 let outcome = match self.refusal() {
                     Some(reason) => Err(reason),
-                    None if self.lost.remove(&conn) => {
+                    None if self.lost.get(&slot(conn)) == Some(&conn) => {
+                        self.lost.remove(&slot(conn));
                         Err("some of it came while nothing could be stored.".to_owned())
                     }
                     None => Ok(()),
@@ -255,69 +275,106 @@ impl Keeper {
                 let _ = self.pages.send(PageOrder { conversation, selection, since_ms, reply });
             }
             HistoryOrder::Forget { conversation, id, author } => {
-                let outcome = match self.reader.sender_of(conversation.key(), id) {
-                    Err(error) => Err(reason(&error)),
-                    Ok(None) => Ok(Forgotten::Unknown),
-                    // what a former owner of the name has said is not this one's
-                    Ok(Some(sender))
-                        if author.is_none_or(|author| {
-                            let name = author.as_str();
-                            name == sender.name && sender.at_ms >= self.created_ms(name)
-                        }) =>
-                    {
-                        self.writer().forget(conversation.key(), id);
-                        Ok(Forgotten::Gone)
-                    }
-                    Ok(Some(_)) => Ok(Forgotten::NotYours),
-                };
-                left.push((Completion::Forgotten(conversation, id, outcome), reply));
+                let outcome = self.forget(&conversation, id, author, inbox);
+                reply.send(Completion::Forgotten(conversation, id, outcome));
             }
-            HistoryOrder::Leave { account, conversation, id, object, .. } => {
-                let outcome = self.leave(&account, &conversation, id, &object, left);
-                left.push((Completion::Left(account, outcome), reply));
-            }
-            HistoryOrder::Collect { account, .. } => {
-                reply.send(Completion::Collected(self.collect(&account)));
+            HistoryOrder::Collect { account, handed_over, most_bytes } => {
+                let page = self.collect(&account, handed_over, most_bytes);
+                reply.send(Completion::Collected(page));
             }
             // dropped: the user is told that the command failed
             _ => drop(reply),
         }
     }
 
-    fn leave(
+    fn forget(
         &mut self,
-        account: &UserName,
         conversation: &Conversation,
         id: u64,
-        object: &str,
-        left: &[(Completion, Reply)],
-    ) -> Result<Left, String> {
-        self.last_id = self.last_id.max(id);
-        let name = account.as_str();
-        if self.book.as_ref().is_none_or(|book| book.created_ms(name).is_none()) {
-            return Ok(Left::NoAccount);
-        }
+        author: Option<UserName>,
+        inbox: &Inbox,
+    ) -> Result<Forgotten, String> {
         if let Some(reason) = self.refusal() {
             return Err(reason);
         }
-        let is_same = |(completion, _): &&(Completion, Reply)| matches!(completion, Completion::Left(other, Ok(Left::Waiting)) if other == account);
-        let waiting = self.reader.waiting(name).map_err(|error| reason(&error))?;
-        if waiting + left.iter().filter(is_same).count() >= MAILBOX {
-            return Ok(Left::Full(MailboxBound::Messages(MAILBOX)));
+        let key = conversation.key();
+        let Some(sender) = self.reader.sender_of(key, id).map_err(|error| reason(&error))? else {
+            return Ok(Forgotten::Unknown);
+        };
+        // what a former owner of the name has said is not this one's
+        let is_theirs = author.is_none_or(|author| {
+            let name = author.as_str();
+            name == sender.name && sender.at_ms >= self.created_ms(name)
+        });
+        if !is_theirs {
+            return Ok(Forgotten::NotYours);
         }
-        self.writer().append(id, conversation.key(), store::now_ms(), object);
-        self.writer().leave(name, id);
-        Ok(Left::Waiting)
+        match self.writer().forget(key, id) {
+            Ok(()) => Ok(Forgotten::Gone),
+            Err(error) => {
+                let reason = reason(&error);
+                self.fail(error, inbox);
+                Err(reason)
+            }
+        }
     }
 
-    fn collect(&mut self, account: &UserName) -> Result<Page, String> {
-        let name = account.as_str();
-        let entries = self.reader.collect(name, MAILBOX).map_err(|error| reason(&error))?;
-        if let Some(last) = entries.last() {
-            self.writer().collected(name, last.id);
+    /// Puts letters into mailboxes, and answers them.
+    fn leave(&mut self, letters: Vec<(Leave, Reply)>, inbox: &Inbox) {
+        let (mut accepted, mut at_ms) = (Vec::new(), 0);
+        let book = self.book.clone();
+        for (letter, reply) in letters {
+            let name = letter.account.as_str();
+            if book.as_ref().is_none_or(|book| book.created_ms(name).is_none()) {
+                reply.send(Completion::Left(letter.account, Ok(Left::NoAccount)));
+            } else if let Some(reason) = self.refusal() {
+                reply.send(Completion::Left(letter.account, Err(reason)));
+            } else {
+                at_ms = store::now_ms();
+                accepted.push((letter, reply));
+            }
         }
+        if accepted.is_empty() {
+            return;
+        }
+        let letters: Vec<_> = accepted.iter().map(|(letter, _)| letter.as_letter(at_ms)).collect();
+        let (answers, outcome) = self.writer().leave(&letters);
+        let mut answers = answers.into_iter();
+        let refusal = outcome.map_err(|error| {
+            let reason = reason(&error);
+            self.fail(error, inbox);
+            reason
+        });
+        for (letter, reply) in accepted {
+            let answer = match (answers.next(), &refusal) {
+                (Some(answer), _) => Ok(answer),
+                (None, Err(reason)) => Err(reason.clone()),
+                // each letter has an answer unless there was an error
+                (None, Ok(())) => continue,
+            };
+            reply.send(Completion::Left(letter.account, answer));
+        }
+    }
+
+    /// Removes mail that was handed over, and reads the next page. If the mail cannot be removed now,
+    /// the page is read anyway, and the mail is removed later.
+    fn collect(
+        &mut self,
+        account: &UserName,
+        handed_over: u64,
+        most_bytes: usize,
+    ) -> Result<Page, String> {
+        let name = account.as_str();
         let since_ms = self.created_ms(name);
-        Ok(page(entries, since_ms, false))
+        if let Err(error) = self.writer().collected(name, handed_over, since_ms)
+            && !self.handed_over.note(name, handed_over)
+        {
+            return Err(reason(&error));
+        }
+        let after = handed_over.max(self.handed_over.up_to(name));
+        let found = self.reader.collect(name, after, since_ms, most_bytes);
+        let found = found.map_err(|error| reason(&error))?;
+        Ok(page(found.entries, since_ms, found.more))
     }
 
     /// Since when a conversation is that of the owners that its names have now.
@@ -330,14 +387,23 @@ impl Keeper {
         self.book.as_ref().and_then(|book| book.created_ms(name)).unwrap_or(i64::MIN)
     }
 
-    /// What can wait. Whether there is more of it to do at once.
+    /// What can wait. Whether there is more of it to do at once. During an outage it shows whether the
+    /// disk takes something again, also if no message waits.
     fn tick(&mut self, inbox: &Inbox) -> bool {
         if self.failing.is_some() {
             self.commit(inbox);
+        }
+        if self.writer().pending_bytes() > 0 {
             return false;
         }
-        match self.writer().maintain(store::now_ms()) {
-            Ok(has_more) => has_more,
+        let Keeper { writer, handed_over, .. } = self;
+        let writer = writer.as_mut().expect("it is there until the end");
+        let outcome = handed_over.write(writer).and_then(|()| writer.maintain(store::now_ms()));
+        match outcome {
+            Ok(has_more) => {
+                self.recover(inbox);
+                has_more
+            }
             Err(error) => {
                 self.fail(error, inbox);
                 false
@@ -346,12 +412,48 @@ impl Keeper {
     }
 }
 
+impl Failing {
+    /// Notes that a message is missing.
+    fn skip(&mut self, id: u64) {
+        let has_room = self.skipped.len() < GAPS;
+        match self.skipped.last_mut() {
+            Some((_, last)) if *last + 1 == id || !has_room => *last = id,
+            _ => self.skipped.push((id, id)),
+        }
+    }
+}
+
+/// A [`HistoryOrder::Leave`].
+struct Leave {
+    account: UserName,
+    from: UserName,
+    conversation: Conversation,
+    id: u64,
+    object: String,
+}
+
+impl Leave {
+    fn as_letter(&self, at_ms: i64) -> Letter<'_> {
+        let Leave { account, from, conversation, id, object } = self;
+        let (account, from, conversation) = (account.as_str(), from.as_str(), conversation.key());
+        Letter { account, from, conversation, id: *id, at_ms, object }
+    }
+}
+
+fn slot(conn: ConnId) -> (usize, usize) {
+    (conn.lane(), conn.slot())
+}
+
 /// The server has ended, and everything is here; or there never was one.
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let Some(writer) = self.writer.take() else { return };
-        let waiting = writer.pending();
-        match writer.close(self.last_id) {
+        let Some(mut writer) = self.writer.take() else { return };
+        for (first, last) in self.failing.iter().flat_map(|failing| &failing.skipped) {
+            writer.gap(*first, *last);
+        }
+        let outcome = writer.hurry().and_then(|()| writer.commit());
+        let waiting = writer.pending_messages();
+        match outcome.and_then(|()| writer.close(self.last_id)) {
             Err(error) if waiting > 0 => {
                 error!("the last {waiting} messages are not in the history: {error}");
             }
@@ -360,64 +462,4 @@ impl Drop for Keeper {
             Ok(()) => {}
         }
     }
-}
-
-impl PageOrder {
-    fn answer(self, reader: &Reader) {
-        let PageOrder { conversation, selection, since_ms, reply } = self;
-        let page = read(reader, &conversation, &selection, since_ms);
-        let page = page.map_err(|error| reason(&error));
-        reply.send(Completion::Replayed(conversation, page));
-    }
-}
-
-fn read(
-    reader: &Reader,
-    conversation: &Conversation,
-    selection: &Selection,
-    since_ms: i64,
-) -> Result<Page, StoreError> {
-    let key = conversation.key();
-    let mut query = Query {
-        most: selection.most,
-        max_bytes: selection.most_bytes,
-        up_to: selection.up_to,
-        ..Query::default()
-    };
-    let mut is_recovered = None;
-    match &selection.place {
-        Place::Newest => {}
-        Place::Before(id) => query.before = Some(*id),
-        Place::Since { id, epoch } => {
-            query.since = Some(*id);
-            is_recovered = Some(reader.recovered(key, *id, epoch)?);
-        }
-    }
-    let found = reader.page(key, &query)?;
-    Ok(Page { is_recovered, ..page(found.entries, since_ms, found.more) })
-}
-
-/// Entries as the server takes them, without those from before `since_ms`.
-fn page(entries: Vec<store::Entry>, since_ms: i64, has_more: bool) -> Page {
-    let entries = entries.into_iter().filter(|entry| entry.at_ms >= since_ms);
-    let mut times = None::<(i64, i64)>;
-    let mut messages = Vec::new();
-    for entry in entries {
-        let first = times.map_or(entry.at_ms, |(first, _)| first);
-        times = Some((first, entry.at_ms));
-        messages.push((entry.id, entry.object));
-    }
-    Page { messages, times, has_more, is_recovered: None }
-}
-
-/// What a user is told of an error: nothing about files of the server's.
-fn reason(error: &StoreError) -> String {
-    use crate::store::ErrorKind;
-    let what = match error.kind {
-        ErrorKind::Full => "the server's disk is full",
-        ErrorKind::ReadOnly => "the server cannot write to its disk",
-        ErrorKind::Busy => "the server's data is in use by another program",
-        _ => "the server's disk fails",
-    };
-    format!("{what}.")
 }

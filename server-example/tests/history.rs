@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::io::{BufRead, Write};
+
+use chatproto::Message;
 use serde_json::Value;
 
 use common::Raw;
@@ -340,6 +343,122 @@ fn a_hundred_messages_wait_for_who_is_away_and_the_next_is_refused() {
     server.restart();
     let mut bob = server.login("bob");
     assert_eq!(bob.command("/ping", "nothing twice"), "nothing twice");
+}
+
+#[test]
+fn one_sender_cannot_fill_a_mailbox_for_others() {
+    let server = KeptServer::start(&["--rate", "off"]);
+    let (mut eve, mut friend) = (server.register("eve"), server.register("friend"));
+    drop(server.register("bob"));
+    common::eventually(|| (!eve.command("/list", "").contains("bob")).then_some(()));
+    let waits = "bob is not connected, and will get it on logging in.";
+    let long = "x".repeat(60_000);
+    for _ in 0..4 {
+        assert_eq!(eve.command("bob", &long), waits);
+    }
+    let full = "❌ Not delivered: bob is not connected, and 256 KiB of your messages wait in mailboxes already.";
+    assert_eq!(eve.command("bob", &long), full);
+    assert_eq!(friend.command("bob", "important"), waits);
+    let mut bob = server.login("bob");
+    let heard: Vec<String> = (0..5).map(|_| bob.receive_from_user().msg).collect();
+    assert_eq!(heard[4], "important");
+    // what was handed over makes room
+    assert_eq!(bob.command("/ping", "done"), "done");
+    drop(bob);
+    common::eventually(|| (!eve.command("/list", "").contains("bob")).then_some(()));
+    common::eventually(|| (eve.command("bob", &long) == waits).then_some(()));
+}
+
+#[test]
+fn mail_that_was_accepted_before_a_login_comes_with_it() {
+    let server = KeptServer::start(&["--rate", "off"]);
+    let mut alice = server.register("alice");
+    let mut random = fastrand::Rng::with_seed(2);
+    let names: Vec<_> = (0..10).map(|number| format!("bob{number}")).collect();
+    for name in &names {
+        server.account(&["add", name], PASSWORD);
+        // the server notices within a second
+        common::eventually(|| {
+            alice.command(name, "first").contains("will get it on logging in").then_some(())
+        });
+    }
+    let (_, stream, mut reader) = alice.into_parts();
+    for name in names {
+        let bob = server.join(&name);
+        let login = Message::new("x", "", "/login", PASSWORD).to_json() + "\n";
+        let (_, bob_stream, mut bob_reader) = bob.into_parts();
+        // one message after the other while the password is checked; the last one is delivered
+        (&bob_stream).write_all(login.as_bytes()).unwrap();
+        let (mut number, mut accepted) = (0, vec!["first".to_owned()]);
+        loop {
+            number += 1;
+            let text = format!("{name} {number}");
+            let lines = Message::new("x", "", &name, &text).to_json()
+                + "\n"
+                + &Message::new("x", "", "/ping", &text).to_json()
+                + "\n";
+            (&stream).write_all(lines.as_bytes()).unwrap();
+            let said = read(&mut reader);
+            if said == text {
+                break; // it was delivered
+            }
+            assert!(said.contains("will get it on logging in"), "{said}");
+            accepted.push(text.clone());
+            while read(&mut reader) != text {}
+            std::thread::sleep(std::time::Duration::from_micros(random.u64(..3_000)));
+        }
+        let last = format!("{name} {number}");
+        let mut heard = Vec::new();
+        while heard.last() != Some(&last) {
+            heard.push(read(&mut bob_reader));
+        }
+        let heard: Vec<_> = heard.into_iter().filter(|text| accepted.contains(text)).collect();
+        assert_eq!(heard, accepted);
+    }
+}
+
+/// The text of the next message.
+fn read(reader: &mut impl BufRead) -> String {
+    let mut object = String::new();
+    reader.read_line(&mut object).unwrap();
+    Message::decode(object.as_bytes()).unwrap().msg
+}
+
+#[test]
+fn a_flood_leaves_the_history_and_the_mail_of_others_alone() {
+    let mut server = KeptServer::start(&["--rate", "off", "--history-max", "4MiB"]);
+    let mut alice = server.register("alice");
+    drop(server.register("bob"));
+    alice.join("#tea");
+    for number in 0..100 {
+        alice.send("#tea", &number.to_string());
+    }
+    common::eventually(|| (!alice.command("/list", "").contains("bob")).then_some(()));
+    assert!(alice.command("bob", "call me").contains("will get it"));
+    let text = "x".repeat(30_000);
+    let mut floods: Vec<Raw> = (0..8)
+        .map(|number| {
+            let mut mallory = server.join(&format!("mallory{number}"));
+            mallory.join(&format!("#r{number}"));
+            mallory
+        })
+        .collect();
+    for _ in 0..60 {
+        for (number, mallory) in floods.iter_mut().enumerate() {
+            mallory.send(&format!("#r{number}"), &text);
+        }
+    }
+    floods.iter_mut().for_each(|mallory| drop(sync(mallory)));
+    let numbers: Vec<String> = (0..100).map(|number: u32| number.to_string()).collect();
+    assert_eq!(page(&mut alice, "#tea 256").texts(), numbers);
+    server.restart();
+    let mut bob = server.login("bob");
+    assert_eq!(bob.receive_from_user().msg, "call me");
+    bob.join("#tea");
+    assert_eq!(page(&mut bob, "#tea 256").texts(), numbers);
+    let database = std::path::Path::new(&server.data).join("chatproto.db");
+    let size = std::fs::metadata(database).unwrap().len();
+    assert!(size < 24 << 20, "{size}");
 }
 
 #[test]

@@ -120,6 +120,95 @@ fn a_full_disk_stops_the_history_and_nothing_else_until_there_is_room() {
     assert!(all.texts().contains(&"me too"));
 }
 
+/// The memory of a process in MiB.
+#[cfg(target_os = "linux")]
+fn memory(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() >> 10
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn during_an_outage_memory_is_bounded_and_heavy_senders_leave_room_for_light_ones() {
+    let dir = TempDir::new();
+    let data = dir.path("data");
+    let Some(_mount) = Mount::new(&data, "size=48m") else { return };
+    let options = ["--rate", "off", "--history-max", "16MiB"];
+    let mut server = KeptServer::start_in(TempDir::new(), data.clone(), &options);
+    let mut light = server.join("light");
+    light.join("#tea");
+    let mut heavy: Vec<Raw> = (0..4).map(|number| server.join(&format!("h{number}"))).collect();
+    for (number, sender) in heavy.iter_mut().enumerate() {
+        sender.join(&format!("#r{number}"));
+    }
+    let before = memory(server.program.id());
+    let ballast = Path::new(&data).join("ballast");
+    fill(&ballast);
+    // 120 MiB, of which half may wait
+    let text = "x".repeat(60_000);
+    for _ in 0..525 {
+        for (number, sender) in heavy.iter_mut().enumerate() {
+            sender.send(&format!("#r{number}"), &text);
+        }
+    }
+    for sender in &mut heavy {
+        assert!(sender.command_until("/ping", "sent", "sent").len() < 10);
+    }
+    for number in 0..10 {
+        light.send("#tea", &number.to_string());
+    }
+    let failing = "❌ Not everything that you sent is stored: the server's disk is full.";
+    assert_eq!(light.command_until("/sync", "", failing).last().unwrap(), failing);
+    let used = memory(server.program.id()) - before;
+    assert!(used < 160, "{used} MiB");
+
+    std::fs::remove_file(&ballast).unwrap();
+    server.program.error_with("history is kept again");
+    sync(&mut light);
+    let lost =
+        "❌ Not everything that you sent is stored: some of it came while nothing could be stored.";
+    for sender in &mut heavy {
+        let said = sender.command("/sync", "");
+        assert_eq!(said, lost);
+        // it is said once
+        sync(sender);
+    }
+    let kept = page(&mut light, "#tea 256");
+    assert_eq!(kept.texts(), (0..10).map(|number: u32| number.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_end_during_an_outage_is_quick_and_says_how_many_messages_are_lost() {
+    let dir = TempDir::new();
+    let data = dir.path("data");
+    let Some(_mount) = Mount::new(&data, "size=8m") else { return };
+    let mut server = KeptServer::start_in(TempDir::new(), data.clone(), &["--rate", "off"]);
+    let mut alice = server.join("alice");
+    alice.join("#tea");
+    sync(&mut alice);
+    fill(&Path::new(&data).join("ballast"));
+    let text = "x".repeat(60_000);
+    while parse_synced(&alice.command("/sync", "")).is_some() {
+        alice.send("#tea", &text);
+    }
+    for _ in 0..100 {
+        alice.send("#tea", &text);
+    }
+    assert!(alice.command_until("/sync", "", "❌ Not everything").len() < 3);
+    let begun = std::time::Instant::now();
+    server.program.terminate();
+    let (code, _, errors) = server.program.end();
+    assert_eq!(code, Some(0));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+    let said = errors.iter().find(|line| line.contains("messages are not in the history"));
+    let said = said.unwrap_or_else(|| panic!("{errors:?}"));
+    let count = said.split("the last ").nth(1).and_then(|rest| rest.split(' ').next());
+    let count: u32 = count.unwrap().parse().unwrap();
+    assert!((101..=103).contains(&count), "{said}");
+}
+
 /// Writes until there is no room.
 fn fill(path: &Path) {
     use std::io::Write;

@@ -11,6 +11,7 @@ use rusqlite::{
 };
 
 use super::error::StoreError;
+use super::wal;
 
 /// How many addresses are kept of an account: those where it was used last.
 const ADDRESSES: i64 = 10;
@@ -188,6 +189,7 @@ impl AccountTable {
         address: IpAddr,
         now_ms: i64,
     ) -> Result<Vec<IpAddr>, TableError> {
+        wal::refuse_if_long(&self.connection)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "UPDATE account SET seen_ms = ?2 WHERE name = ?1";
@@ -214,6 +216,7 @@ impl AccountTable {
         &mut self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(), TableError>,
     ) -> Result<Revision, TableError> {
+        wal::refuse_if_long(&self.connection)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         change(&transaction)?;
@@ -355,7 +358,10 @@ pub(crate) mod tests {
         table.seen("alice", address("192.0.2.7"), 2).unwrap();
         table
             .connection
-            .execute("INSERT INTO mailbox VALUES ('alice', 7), ('bob', 7)", ())
+            .execute(
+                "INSERT INTO mailbox VALUES ('alice', 7, 'carol', 1), ('bob', 7, 'carol', 1)",
+                (),
+            )
             .unwrap();
         table.remove("alice").unwrap();
         table.add(&name("Alice"), "other", Role::User, 3).unwrap();

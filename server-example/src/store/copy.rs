@@ -9,25 +9,39 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::{ErrorKind, Result, StoreError};
 use super::schema::{self, Found};
-use super::{Reader, check, fault, files};
+use super::{Reader, check, fault, files, wal};
 use crate::text::visible;
 
 /// Pages that are copied in one step.
 const STEP: i32 = 1_024;
+/// How often a backup is begun at most.
+const ATTEMPTS: usize = 3;
 
 /// Told after each step: how much is done, and how much it is in all.
 pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64, u64);
 
-/// Copies the file of a data directory as it is at this moment, and checks the copy. A server that
-/// runs goes on meanwhile; its log grows until the copy is whole. The bytes of the copy.
+/// Copies the file of a data directory as it is at one moment, and checks the copy. A server that runs
+/// goes on meanwhile. Its log grows until the copy is whole; if it grows too much, the copy gives up
+/// its snapshot, so that the server can empty the log, and begins again. The bytes of the copy.
 ///
 /// # Errors
-/// `to` is there already and `may_replace` is not set, and whatever reading and writing can meet. Then
-/// there is no copy, and what was there is as it was.
+/// `to` is there already and `may_replace` is not set, the server writes faster than this copies, and
+/// whatever reading and writing can meet. Then there is no copy, and what was there is as it was.
 pub(crate) fn backup(
     directory: &Path,
     to: &Path,
     may_replace: bool,
+    watch: Watch<'_>,
+) -> Result<u64> {
+    backup_within(directory, to, may_replace, wal::WAL_MOST / 2, watch)
+}
+
+/// The same, with a bound of the log's growth.
+fn backup_within(
+    directory: &Path,
+    to: &Path,
+    may_replace: bool,
+    growth: u64,
     watch: Watch<'_>,
 ) -> Result<u64> {
     let reader = Reader::open(directory)?;
@@ -41,18 +55,34 @@ pub(crate) fn backup(
             ),
         ));
     }
+    let path = files::database(directory);
     let partial = beside(to, ".partial");
-    let copied = reader
-        .with(|act| {
-            // the state that is copied is that of the first look, whatever is written meanwhile
-            act.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-            Ok(copy(act, &partial, watch))
-        })
-        .and_then(|copied| copied)
-        .and_then(|()| {
-            fs::rename(&partial, to).map_err(|error| StoreError::of_file("write", to, &error))?;
-            files::sync_directory(to)
-        });
+    let mut attempt = || {
+        // a log that is long and does not grow is no reason to give up
+        let most = growth.max(wal::length(&path) + growth / 2);
+        let go_on = || wal::length(&path) <= most;
+        reader
+            .with(|act| {
+                // the state that is copied is that of the first look, whatever is written meanwhile
+                act.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+                Ok(copy(act, &partial, &go_on, watch))
+            })
+            .and_then(|copied| copied)
+    };
+    let copied = (0..ATTEMPTS).find_map(|_| match attempt() {
+        Ok(false) => None,
+        Ok(true) => Some(Ok(())),
+        Err(error) => Some(Err(error)),
+    });
+    let copied = copied.unwrap_or_else(|| {
+        let sentence = "the server writes faster than this can copy: try again when less is written, \
+                        or name a FILE on a faster disk";
+        Err(StoreError::new(ErrorKind::Busy, sentence))
+    });
+    let copied = copied.and_then(|()| {
+        fs::rename(&partial, to).map_err(|error| StoreError::of_file("write", to, &error))?;
+        files::sync_directory(to)
+    });
     if copied.is_err() {
         let _ = fs::remove_file(&partial);
     }
@@ -94,7 +124,7 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     let _lock = files::Lock::take(directory)?;
     let path = files::database(directory);
     let fresh = beside(&path, ".restoring");
-    if let Err(error) = copy(&source, &fresh, watch) {
+    if let Err(error) = copy(&source, &fresh, &|| true, watch) {
         let _ = fs::remove_file(&fresh);
         return Err(error);
     }
@@ -112,8 +142,9 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     Ok(kept)
 }
 
-/// Copies a database to a file of its own, which needs no log, and checks the copy.
-fn copy(from: &Connection, to: &Path, watch: Watch<'_>) -> Result<()> {
+/// Copies a database to a file of its own, which needs no log, and checks the copy. False if it was
+/// not to go on.
+fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>) -> Result<bool> {
     match fs::remove_file(to) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(StoreError::of_file("replace", to, &error));
@@ -132,18 +163,22 @@ fn copy(from: &Connection, to: &Path, watch: Watch<'_>) -> Result<()> {
             watch(all.saturating_sub(u64::try_from(progress.remaining).unwrap_or(0)), all);
             match step {
                 StepResult::Done => break,
+                StepResult::More if !go_on() => return Ok(None),
                 StepResult::More => {}
                 _ => std::thread::sleep(Duration::from_millis(10)),
             }
         }
         drop(backup);
         copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
-        Ok(copy)
+        Ok(Some(copy))
     };
-    let copy = run().map_err(|error| StoreError::of_sqlite(to, &error))?;
+    let Some(copy) = run().map_err(|error| StoreError::of_sqlite(to, &error))? else {
+        return Ok(false);
+    };
     check(&copy, to)?;
     copy.close().map_err(|(_, error)| StoreError::of_sqlite(to, &error))?;
-    files::sync(to)
+    files::sync(to)?;
+    Ok(true)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -196,6 +231,43 @@ mod tests {
         assert_eq!(store.next_id(), 5_001);
         assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), (1..=5_000).collect::<Vec<_>>());
         assert_eq!(files::with_companions(&file).map(|file| file.exists()), [true, false, false]);
+    }
+
+    #[test]
+    fn a_backup_that_cannot_keep_up_gives_up_its_snapshot_and_in_the_end_itself() {
+        let directory = TempDir::new();
+        let file = directory.path().join("backup.db");
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        let text = "x".repeat(4_000);
+        for id in 1..=5_000 {
+            writer.append(id, "#tea", 0, &object("alice", &text));
+        }
+        writer.commit().unwrap();
+        let (mut next, mut begun, mut last) = (5_001, 0, u64::MAX);
+        let growth = wal::length(store.path()) + (1 << 20);
+        let refused = backup_within(directory.path(), &file, false, growth, &mut |done, _| {
+            if done <= last {
+                // the snapshot of the attempt before is no obstacle
+                begun += 1;
+                store
+                    .connect()
+                    .unwrap()
+                    .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0))
+                    .unwrap();
+            }
+            last = done;
+            for id in next..next + 2_000 {
+                writer.append(id, "#tea", 0, &object("alice", &text));
+            }
+            next += 2_000;
+            writer.commit().unwrap();
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.sentence.starts_with("the server writes faster than"), "{refused}");
+        assert_eq!(begun, ATTEMPTS);
+        assert!(!file.exists() && !beside(&file, ".partial").exists());
+        backup(directory.path(), &file, false, &mut quietly).unwrap();
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What is kept on the disk: one SQLite file, `chatproto.db`, in the data directory. This file opens
-//! it; [`writer`] adds to it, [`reader`] reads messages, [`moderation`] keeps bans and mutes, and
-//! [`accounts`] accounts.
+//! it; [`writer`] adds to it, [`shares`] and [`retention`] keep it within its bound, [`mailbox`] keeps
+//! messages for users who are not connected, [`reader`] reads messages, [`moderation`] keeps bans and
+//! mutes, and [`accounts`] accounts. [`wal`] bounds the log, and [`usage`] tells how much of each bound
+//! is used.
 //!
 //! ```text
 //! Store::open(directory, options)   alone with the file: makes, locks, checks and migrates it, begins an epoch
@@ -12,16 +14,16 @@
 //!
 //! connect_beside(directory)         the same for a command, whether a server runs or not
 //!
-//! Writer                            what is added waits in memory; commit() writes it, all or nothing
-//!   .append(id, conversation, at_ms, object)   .gap(first, last)   .forget(conversation, id)
-//!   .leave(account, id)   .collected(account, up_to)
-//!   .pending() .commit()
+//! Writer                            what is added waits in memory; commit() writes it, in steps
+//!   .append(id, conversation, at_ms, object)   .gap(first, last)
+//!   .pending() .pending_bytes() .commit()
+//!   .leave(letters)   .collected(account, up_to)   .forget(conversation, id)     at once
 //!   .maintain(now_ms) -> more       about once a second: places, retention, space given back
 //!   .close(last_id)                 the last id that was given out, kept or not; else the epoch was cut short
 //!
 //! Reader::open(directory)           also beside a server, in another process
 //!   .page(conversation, &Query) -> Page    .sender_of(conversation, id)
-//!   .recovered(conversation, since, epoch) .waiting(account)        .collect(account, most)
+//!   .recovered(conversation, since, epoch) .waiting(account)        .collect(account, bounds)
 //!
 //! For commands, also beside a server:
 //!   Search, Purge, Survey, backup()   restore() needs the directory for itself
@@ -39,13 +41,18 @@ mod beside;
 mod copy;
 mod error;
 mod files;
+mod mailbox;
 mod moderation;
 mod purge;
 mod reader;
 mod retention;
 mod schema;
 mod search;
+mod shares;
 mod survey;
+mod tables;
+mod usage;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -58,11 +65,13 @@ use tracing::{info, warn};
 pub(crate) use beside::connect_beside;
 pub(crate) use copy::{backup, restore};
 pub(crate) use error::{ErrorKind, Result, StoreError};
+pub(crate) use mailbox::{HandedOver, Letter};
 pub(crate) use moderation::{Ban, Moderation, Mute};
 pub(crate) use purge::{Purge, Selection};
 pub(crate) use reader::{Entry, Kept, Query, Reader};
 pub(crate) use search::Search;
 pub(crate) use survey::Survey;
+pub(crate) use usage::StoreUsage;
 pub(crate) use writer::Writer;
 
 use crate::text::visible;
@@ -74,6 +83,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const QUICKLY_CHECKED: u64 = 1 << 30;
 /// Checks that take longer are told.
 const LONG_CHECK: Duration = Duration::from_secs(1);
+/// Runs of the server that the file remembers. Readers with a number of an earlier run are told that
+/// messages may be missing.
+const EPOCHS: i64 = 1_024;
 
 /// When a commit is on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -86,10 +98,19 @@ pub(crate) enum Sync {
 }
 
 /// How messages are kept.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct StoreOptions {
     pub(crate) sync: Sync,
     pub(crate) retention: Retention,
+    /// Bytes of the write-ahead log beyond which nothing is kept.
+    pub(crate) wal_most: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        let (sync, retention) = (Sync::default(), Retention::default());
+        StoreOptions { sync, retention, wal_most: wal::WAL_MOST }
+    }
 }
 
 /// How long messages are kept; without bounds, for good.
@@ -97,7 +118,7 @@ pub(crate) struct StoreOptions {
 pub(crate) struct Retention {
     /// Older ones go.
     pub(crate) keep: Option<Duration>,
-    /// The oldest go when the file holds more bytes.
+    /// The oldest of the heaviest senders go when the file holds more bytes.
     pub(crate) max_bytes: Option<u64>,
 }
 
@@ -109,6 +130,7 @@ pub(crate) struct Store {
     options: StoreOptions,
     epoch: Epoch,
     has_writer: bool,
+    usage: Arc<StoreUsage>,
 }
 
 #[derive(Clone, Debug)]
@@ -144,7 +166,8 @@ impl Store {
         schema::migrate(&mut db, &path, found)?;
         let epoch = begin_epoch(&mut db).map_err(of)?;
         files::sync_directory(&path)?;
-        Ok(Store { path, lock: Arc::new(lock), options, epoch, has_writer: false })
+        let usage = Arc::new(StoreUsage::new(options.retention.max_bytes));
+        Ok(Store { path, lock: Arc::new(lock), options, epoch, has_writer: false, usage })
     }
 
     /// The name of this run: 16 hexadecimal digits.
@@ -161,7 +184,13 @@ impl Store {
     pub(crate) fn writer(&mut self) -> Result<Writer> {
         assert!(!self.has_writer, "a store has one writer");
         self.has_writer = true;
-        Writer::new(self.path.clone(), Arc::clone(&self.lock), self.options, self.epoch.number)
+        let (path, lock) = (self.path.clone(), Arc::clone(&self.lock));
+        Writer::new(path, lock, self.options, self.epoch.number, self.usage())
+    }
+
+    /// How much of each bound is used.
+    pub(crate) fn usage(&self) -> Arc<StoreUsage> {
+        Arc::clone(&self.usage)
     }
 
     /// Reads messages, beside the writer and other readers.
@@ -300,7 +329,7 @@ fn begin_epoch(db: &mut Connection) -> rusqlite::Result<Epoch> {
             ifnull((SELECT max(last_id) FROM gap), 0),
             ifnull((SELECT max(max(first_id - 1, ifnull(last_id, 0))) FROM epoch), 0),
             ifnull((SELECT max(purged_to) FROM conversation), 0),
-            (SELECT value FROM state WHERE key = 'used_to'))",
+            (SELECT max(value) FROM state WHERE key IN ('used_to', 'purged_to')))",
         [],
         |row| row.get(0),
     )?;
@@ -311,6 +340,7 @@ fn begin_epoch(db: &mut Connection) -> rusqlite::Result<Epoch> {
         (&name, first_id, now_ms()),
     )?;
     let number = act.last_insert_rowid();
+    act.execute("DELETE FROM epoch WHERE number <= ?1", [number - EPOCHS])?;
     act.commit()?;
     Ok(Epoch { number, name, first_id: unsigned(first_id) })
 }
@@ -325,7 +355,11 @@ fn unsigned(id: i64) -> u64 {
 }
 
 #[cfg(test)]
+mod bound_tests;
+#[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]

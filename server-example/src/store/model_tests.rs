@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::tests::{TempDir, open};
+use super::tests::{TempDir, object, open};
 use super::*;
 
 const ROOMS: [&str; 3] = ["#tea", "#work", "alice\tbob"];
@@ -14,30 +14,26 @@ const ROOMS: [&str; 3] = ["#tea", "#work", "alice\tbob"];
 #[derive(Default)]
 struct Model {
     messages: BTreeMap<u64, (&'static str, String)>,
-    waiting: Vec<Step>,
+    waiting: Vec<(u64, &'static str, String)>,
+    /// Of the rooms that have messages.
     purged_to: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Clone)]
-enum Step {
-    Append(u64, &'static str, String),
-    Forget(&'static str, u64),
+    /// Of all others.
+    floor: u64,
 }
 
 impl Model {
     fn commit(&mut self) {
-        for step in std::mem::take(&mut self.waiting) {
-            match step {
-                Step::Append(id, room, object) => {
-                    self.messages.insert(id, (room, object));
-                }
-                Step::Forget(room, id) => {
-                    if self.messages.get(&id).is_some_and(|message| message.0 == room) {
-                        self.messages.remove(&id);
-                    }
-                }
-            }
+        for (id, room, object) in std::mem::take(&mut self.waiting) {
+            self.messages.insert(id, (room, object));
+            self.purged_to.entry(room).or_insert(self.floor);
         }
+    }
+
+    fn forget(&mut self, room: &'static str, id: u64) {
+        if self.messages.get(&id).is_some_and(|message| message.0 == room) {
+            self.messages.remove(&id);
+        }
+        self.drop_empty();
     }
 
     fn purge(&mut self, room: &'static str, before: u64) {
@@ -47,6 +43,17 @@ impl Model {
         if let Some(last) = last {
             let purged_to = self.purged_to.entry(room).or_default();
             *purged_to = last.max(*purged_to);
+        }
+        self.drop_empty();
+    }
+
+    fn drop_empty(&mut self) {
+        for room in ROOMS {
+            if self.messages.values().all(|message| message.0 != room)
+                && let Some(purged_to) = self.purged_to.remove(room)
+            {
+                self.floor = self.floor.max(purged_to);
+            }
         }
     }
 
@@ -107,16 +114,17 @@ fn a_page_holds_what_was_committed_and_is_not_gone() {
                     let many = if random.u8(..5) == 0 { 100 } else { 5 };
                     for _ in 0..random.u64(..many) {
                         let room = ROOMS[random.usize(..3)];
-                        let object = format!("\"{}\"", "x".repeat(random.usize(..200)));
+                        let from = ["alice", "bob", "carol"][random.usize(..3)];
+                        let object = object(from, &"x".repeat(random.usize(..200)));
                         writer.append(next, room, next as i64, &object);
-                        model.waiting.push(Step::Append(next, room, object));
+                        model.waiting.push((next, room, object));
                         next += 1;
                     }
                 }
                 50..60 => {
                     let (room, id) = (ROOMS[random.usize(..3)], random.u64(..next + 1));
-                    writer.forget(room, id);
-                    model.waiting.push(Step::Forget(room, id));
+                    writer.forget(room, id).unwrap();
+                    model.forget(room, id);
                 }
                 60..85 => {
                     writer.commit().unwrap();
@@ -156,9 +164,10 @@ fn a_page_holds_what_was_committed_and_is_not_gone() {
                     page.entries.iter().map(|entry| (entry.id, entry.object.as_str())).collect();
                 let expected = model.page(room, &query);
                 assert_eq!((found, page.more), expected, "seed {seed}, {room:?}, {query:?}");
-                let purged_to = model.purged_to.get(room).copied().unwrap_or(0);
+                let purged_to = model.purged_to.get(room).copied().unwrap_or(model.floor);
                 assert_eq!(page.purged_to, purged_to, "seed {seed}, {room:?}");
             }
+            share_tests::assert_counted(&store);
         }
     }
 }

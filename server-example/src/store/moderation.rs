@@ -1,11 +1,17 @@
-//! Bans and mutes, which outlive the server. They are few, and change rarely.
+//! Bans and mutes, which outlive the server. They are few, and change rarely. Their number is bounded
+//! ([`MOST`]), and so is the length of a reason ([`REASON`]).
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use super::error::{Result, StoreError};
+use super::error::{ErrorKind, Result, StoreError};
+
+/// Bans, and mutes. One more is refused.
+pub(crate) const MOST: i64 = 16_384;
+/// Bytes of the reason of a ban. A longer one is cut.
+const REASON: usize = 1_024;
 
 /// Reads and changes bans and mutes. Each change is on the disk when it returns.
 #[derive(Debug)]
@@ -61,13 +67,17 @@ impl Moderation {
 
     /// Bans, or changes the ban of the same target.
     pub(crate) fn set_ban(&self, ban: &Ban) -> Result<()> {
-        self.with(|db| {
-            db.prepare_cached(
-                "INSERT OR REPLACE INTO ban(target, by, reason, until_ms) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute((&ban.target, &ban.by, &ban.reason, ban.until_ms))
+        let reason = &ban.reason[..ban.reason.floor_char_boundary(REASON)];
+        let is_set = self.with(|db| {
+            let set = db
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO ban(target, by, reason, until_ms) SELECT ?1, ?2, ?3, ?4
+                     WHERE ?1 IN (SELECT target FROM ban) OR (SELECT count(*) FROM ban) < ?5",
+                )?
+                .execute((&ban.target, &ban.by, reason, ban.until_ms, MOST))?;
+            Ok(set > 0)
         })?;
-        Ok(())
+        Self::is_within(is_set, "bans")
     }
 
     /// Ends a ban. Whether there was one.
@@ -90,11 +100,16 @@ impl Moderation {
 
     /// Mutes, or changes until when.
     pub(crate) fn set_mute(&self, mute: &Mute) -> Result<()> {
-        self.with(|db| {
-            db.prepare_cached("INSERT OR REPLACE INTO mute(name, until_ms) VALUES (?1, ?2)")?
-                .execute((&mute.name, mute.until_ms))
+        let is_set = self.with(|db| {
+            let set = db
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO mute(name, until_ms) SELECT ?1, ?2
+                     WHERE ?1 IN (SELECT name FROM mute) OR (SELECT count(*) FROM mute) < ?3",
+                )?
+                .execute((&mute.name, mute.until_ms, MOST))?;
+            Ok(set > 0)
         })?;
-        Ok(())
+        Self::is_within(is_set, "mutes")
     }
 
     /// Ends a mute. Whether there was one.
@@ -109,6 +124,16 @@ impl Moderation {
             let bans = db.execute("DELETE FROM ban WHERE until_ms <= ?1", [now_ms])?;
             Ok(bans + db.execute("DELETE FROM mute WHERE until_ms <= ?1", [now_ms])?)
         })
+    }
+
+    fn is_within(is_set: bool, what: &str) -> Result<()> {
+        match is_set {
+            true => Ok(()),
+            false => Err(StoreError::new(
+                ErrorKind::Full,
+                format!("there are {MOST} {what} already, which is the most: lift some of them"),
+            )),
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {

@@ -1,13 +1,13 @@
 //! Taking messages away by hand, in short steps between those of a server that may run.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Result, StoreError};
 use super::open_by_hand;
-use super::writer::erase;
+use super::shares::Removal;
+use super::wal;
 
 /// Messages that go in one step.
 const STEP: usize = 1_000;
@@ -64,6 +64,7 @@ impl Purge {
 
     /// Takes some of them away; how many. 0: there are no more.
     pub(crate) fn step(&mut self) -> Result<usize> {
+        wal::keep_short(&self.db, &self.path, wal::WAL_MOST)?;
         let (which, conversation, before_ms) = self.which()?;
         let mut step = || {
             let act = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -71,19 +72,11 @@ impl Purge {
                 .prepare_cached(&format!("SELECT id {which} ORDER BY id LIMIT {STEP}"))?
                 .query_map((conversation, before_ms, self.seen), |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            let mut gone = BTreeMap::new();
+            let mut removal = Removal::new(&act)?;
             for &id in &ids {
-                if let Some(conversation) = erase(&act, id)? {
-                    gone.insert(conversation, id);
-                }
+                removal.take(id)?;
             }
-            let mut note = act.prepare_cached(
-                "UPDATE conversation SET purged_to = max(purged_to, ?2) WHERE id = ?1",
-            )?;
-            for gone in gone {
-                note.execute(gone)?;
-            }
-            drop(note);
+            removal.finish(true)?;
             act.commit()?;
             self.seen = ids.last().copied().unwrap_or(self.seen);
             Ok(ids.len())

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Transaction};
 use serde_json::Value;
 
 use super::error::{ErrorKind, Result, StoreError};
+use super::mailbox::MAILBOX;
 use super::schema::{self, Found};
 use super::{PATIENCE, files, signed, unsigned};
 use crate::text::visible;
@@ -160,8 +161,9 @@ impl Reader {
     /// Messages of a conversation. One that nobody has written in has none.
     pub(crate) fn page(&self, conversation: &str, query: &Query) -> Result<Page> {
         self.with(|act| {
-            let Some((number, purged_to)) = conversation_of(act, conversation)? else {
-                return Ok(Page::default());
+            let (number, purged_to) = conversation_of(act, conversation)?;
+            let Some(number) = number else {
+                return Ok(Page { purged_to: unsigned(purged_to), ..Page::default() });
             };
             let placed_to = placed_to(act)?;
             let below = query.before.map_or(u64::MAX, |before| before.saturating_sub(1));
@@ -210,8 +212,7 @@ impl Reader {
             let has_gap: bool = act
                 .prepare_cached("SELECT EXISTS(SELECT 1 FROM gap WHERE last_id > ?1)")?
                 .query_row([seen], |row| row.get(0))?;
-            let is_purged =
-                conversation_of(act, conversation)?.is_some_and(|(_, purged_to)| purged_to > since);
+            let is_purged = conversation_of(act, conversation)?.1 > since;
             Ok(!was_cut_short && !has_gap && !is_purged)
         })
     }
@@ -232,6 +233,7 @@ impl Reader {
     }
 
     /// How many messages wait for an account.
+    #[cfg(test)]
     pub(crate) fn waiting(&self, account: &str) -> Result<usize> {
         let waiting: i64 = self.with(|act| {
             act.prepare_cached(
@@ -242,18 +244,26 @@ impl Reader {
         Ok(usize::try_from(waiting).unwrap_or(0))
     }
 
-    /// The oldest messages that wait for an account, in order. They wait until
-    /// [`Writer::collected`](super::Writer::collected) is on the disk.
-    pub(crate) fn collect(&self, account: &str, most: usize) -> Result<Vec<Entry>> {
+    /// The oldest messages that wait for an account, in order: those above `after` that were kept
+    /// since `since_ms`. At most `most_bytes` of objects, but at least one message. They wait until
+    /// [`Writer::collected`](super::Writer::collected) has returned.
+    pub(crate) fn collect(
+        &self,
+        account: &str,
+        after: u64,
+        since_ms: i64,
+        most_bytes: usize,
+    ) -> Result<Page> {
+        let query = Query { most: MAILBOX, max_bytes: most_bytes, ..Query::default() };
         self.with(|act| {
-            let mut waiting = act.prepare_cached(
+            let mut page = Filling { query: &query, entries: Vec::new(), bytes: 0, more: false };
+            page.take(
+                act,
                 "SELECT id, at_ms, object FROM mailbox CROSS JOIN message USING(id)
-                 WHERE account = ?1 ORDER BY id LIMIT ?2",
+                 WHERE account = ?1 AND id > ?2 AND at_ms >= ?3 ORDER BY id",
+                (account, signed(after), since_ms),
             )?;
-            let entries = waiting.query_map((account, signed(most as u64)), |row| {
-                Ok(Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object: row.get(2)? })
-            })?;
-            entries.collect()
+            Ok(Page { entries: page.entries, more: page.more, purged_to: 0 })
         })
     }
 
@@ -312,11 +322,22 @@ pub(super) fn sender(object: &str) -> Option<String> {
     object["from"]["name"].as_str().map(str::to_owned)
 }
 
-/// Its number, and up to which id messages may be gone.
-fn conversation_of(act: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<(i64, i64)>> {
-    act.prepare_cached("SELECT id, purged_to FROM conversation WHERE name = ?1")?
+/// Its number, and up to which id messages may be gone. A conversation without messages has no
+/// number; what all of those have lost is remembered together.
+fn conversation_of(act: &Transaction<'_>, name: &str) -> rusqlite::Result<(Option<i64>, i64)> {
+    let found = act
+        .prepare_cached("SELECT id, purged_to FROM conversation WHERE name = ?1")?
         .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
+        .optional()?;
+    match found {
+        Some((number, purged_to)) => Ok((Some(number), purged_to)),
+        None => {
+            let floor = act
+                .prepare_cached("SELECT value FROM state WHERE key = 'purged_to'")?
+                .query_row([], |row| row.get(0))?;
+            Ok((None, floor))
+        }
+    }
 }
 
 fn placed_to(act: &Transaction<'_>) -> rusqlite::Result<i64> {

@@ -20,7 +20,7 @@ use crate::text::visible;
 const APPLICATION: i32 = 0x6368_6174;
 
 /// What each version adds to the one before.
-const VERSIONS: [&str; 2] = [
+pub(super) const VERSIONS: [&str; 3] = [
     // 1: accounts and messages
     "CREATE TABLE state(
         key TEXT PRIMARY KEY,
@@ -102,7 +102,94 @@ const VERSIONS: [&str; 2] = [
         name TEXT PRIMARY KEY,
         until_ms INTEGER
      ) STRICT, WITHOUT ROWID;",
+    // 3: who uses how much of the history and of the mailboxes
+    "-- purged_to: the same as that of a conversation, for those that have no row
+     -- not_kept_before: messages of gaps whose rows are gone
+     -- mailbox_bytes: in all mailboxes
+     INSERT INTO state(key, value)
+     VALUES ('purged_to', 0), ('not_kept_before', 0), ('mailbox_bytes', 0);
+
+     CREATE TABLE origin(
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,   -- an IPv4 address, or an IPv6 network of 64 bits
+        bytes INTEGER NOT NULL
+     ) STRICT;
+     CREATE INDEX origin_by_bytes ON origin(bytes >> 12 DESC);
+
+     CREATE TABLE sender(
+        id INTEGER PRIMARY KEY,
+        origin INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        UNIQUE(origin, name)
+     ) STRICT;
+     CREATE INDEX sender_by_bytes ON sender(origin, bytes >> 12 DESC);
+
+     CREATE TABLE share(
+        id INTEGER PRIMARY KEY,
+        sender INTEGER NOT NULL,
+        conversation INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        UNIQUE(sender, conversation)
+     ) STRICT;
+     CREATE INDEX share_by_bytes ON share(sender, bytes >> 12 DESC);
+
+     -- messages up to placed_to
+     CREATE TABLE owned(
+        share INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        PRIMARY KEY(share, id)
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE mailbox_owner(
+        account TEXT PRIMARY KEY,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+
+     CREATE TABLE mailbox_sender(
+        sender TEXT PRIMARY KEY,
+        bytes INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+
+     ALTER TABLE mailbox RENAME TO mailbox_before;
+     CREATE TABLE mailbox(
+        account TEXT NOT NULL,
+        id INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY(account, id)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX mailbox_by_id ON mailbox(id);
+
+     CREATE TRIGGER mailbox_added AFTER INSERT ON mailbox BEGIN
+        INSERT OR IGNORE INTO mailbox_owner VALUES (new.account, 0, 0);
+        UPDATE mailbox_owner SET messages = messages + 1, bytes = bytes + new.bytes
+            WHERE account = new.account;
+        INSERT OR IGNORE INTO mailbox_sender VALUES (new.sender, 0);
+        UPDATE mailbox_sender SET bytes = bytes + new.bytes WHERE sender = new.sender;
+        UPDATE state SET value = value + new.bytes WHERE key = 'mailbox_bytes';
+     END;
+     CREATE TRIGGER mailbox_removed AFTER DELETE ON mailbox BEGIN
+        UPDATE mailbox_owner SET messages = messages - 1, bytes = bytes - old.bytes
+            WHERE account = old.account;
+        DELETE FROM mailbox_owner WHERE account = old.account AND messages <= 0;
+        UPDATE mailbox_sender SET bytes = bytes - old.bytes WHERE sender = old.sender;
+        DELETE FROM mailbox_sender WHERE sender = old.sender AND bytes <= 0;
+        UPDATE state SET value = value - old.bytes WHERE key = 'mailbox_bytes';
+     END;
+
+     INSERT INTO mailbox
+        SELECT account, id,
+            CASE WHEN json_valid(object) THEN ifnull(json_extract(object, '$.from.name'), '')
+                 ELSE '' END,
+            octet_length(object) + 64
+        FROM mailbox_before JOIN message USING(id);
+     DROP TABLE mailbox_before;",
 ];
+
+/// The version from which on the file knows the senders' shares.
+const SHARES: i32 = 3;
 
 /// The version that this program reads and writes.
 pub(crate) const VERSION: i32 = VERSIONS.len() as i32;
@@ -171,6 +258,9 @@ pub(crate) fn migrate(db: &mut Connection, path: &Path, found: Found) -> Result<
     for version in first + 1..=VERSION {
         let step = db.transaction().map_err(of)?;
         step.execute_batch(VERSIONS[version as usize - 1]).map_err(of)?;
+        if version == SHARES {
+            super::shares::fill(&step).map_err(of)?;
+        }
         step.pragma_update(None, "user_version", version).map_err(of)?;
         step.pragma_update(None, "application_id", APPLICATION).map_err(of)?;
         step.commit().map_err(of)?;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Result, StoreError};
 use super::reader::{Entry, Kept};
-use super::{open_by_hand, signed, unsigned};
+use super::{open_by_hand, signed, unsigned, wal};
 
 /// Messages that are indexed in one step, for which the server may have to wait.
 const STEP: i64 = 2_000;
@@ -40,6 +40,7 @@ impl Search {
 
     /// Adds messages to the index that it does not know yet, some thousand at most.
     pub(crate) fn catch_up(&mut self) -> Result<Progress> {
+        wal::keep_short(&self.db, &self.path, wal::WAL_MOST)?;
         let mut step = || {
             let act = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done: i64 =
@@ -156,9 +157,8 @@ mod tests {
         // what is gone is not found, whether the index knew it or not
         writer.append(7, "#tea", 0, &object("bob", "more tea"));
         writer.commit().unwrap();
-        writer.forget("#tea", 2);
-        writer.forget("#tea", 7);
-        writer.commit().unwrap();
+        writer.forget("#tea", 2).unwrap();
+        writer.forget("#tea", 7).unwrap();
         assert_eq!(search.catch_up().unwrap().done, 6);
         writer.append(8, "#tea", 0, &object("bob", "tea again"));
         writer.commit().unwrap();

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rusqlite::Transaction;
-
 use super::error::Result;
 use super::{Reader, files, retention, unsigned};
 
@@ -33,35 +31,40 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    /// Reads all messages' keys, which can take a while.
+    /// Reads all messages' keys, which can take a while. Each figure is read for itself: a snapshot
+    /// that is held for the whole time would make the log grow.
     pub(crate) fn of(directory: &Path) -> Result<Self> {
         let reader = Reader::open(directory)?;
-        let mut survey = reader.with(|act| {
-            let number = |sql: &str| number(act, sql);
-            let ends = act.query_row(
+        let number = |sql: &str| reader.with(|act| act.query_row(sql, [], |row| row.get(0)));
+        let number = |sql: &str| number(sql).map(unsigned);
+        let ends = reader.with(|act| {
+            act.query_row(
                 "SELECT (SELECT at_ms FROM message ORDER BY id LIMIT 1),
                         (SELECT at_ms FROM message ORDER BY id DESC LIMIT 1)",
                 [],
                 |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)),
-            )?;
-            Ok(Survey {
-                messages: number("SELECT count(*) FROM message")?,
-                rooms: number("SELECT count(*) FROM conversation WHERE substr(name, 1, 1) = '#'")?,
-                pairs: number("SELECT count(*) FROM conversation WHERE substr(name, 1, 1) <> '#'")?,
-                from_to_ms: ends.0.zip(ends.1),
-                newest_id: number("SELECT ifnull(max(id), 0) FROM message")?,
-                not_kept: number("SELECT ifnull(sum(last_id - first_id + 1), 0) FROM gap")?,
-                waiting: number("SELECT count(*) FROM mailbox JOIN message USING(id)")?,
-                searched_to: number("SELECT value FROM state WHERE key = 'searched_to'")?,
-                runs: number("SELECT count(*) FROM epoch")?,
-                cut_short: number(
-                    "SELECT count(*) FROM epoch
-                     WHERE last_id IS NULL AND number < (SELECT max(number) FROM epoch)",
-                )?,
-                file_bytes: 0,
-                used_bytes: retention::used_bytes(act)?,
-            })
+            )
         })?;
+        let mut survey = Survey {
+            messages: number("SELECT count(*) FROM message")?,
+            rooms: number("SELECT count(*) FROM conversation WHERE substr(name, 1, 1) = '#'")?,
+            pairs: number("SELECT count(*) FROM conversation WHERE substr(name, 1, 1) <> '#'")?,
+            from_to_ms: ends.0.zip(ends.1),
+            newest_id: number("SELECT ifnull(max(id), 0) FROM message")?,
+            not_kept: number(
+                "SELECT ifnull(sum(last_id - first_id + 1), 0)
+                    + (SELECT value FROM state WHERE key = 'not_kept_before') FROM gap",
+            )?,
+            waiting: number("SELECT ifnull(sum(messages), 0) FROM mailbox_owner")?,
+            searched_to: number("SELECT value FROM state WHERE key = 'searched_to'")?,
+            runs: number("SELECT count(*) FROM epoch")?,
+            cut_short: number(
+                "SELECT count(*) FROM epoch
+                 WHERE last_id IS NULL AND number < (SELECT max(number) FROM epoch)",
+            )?,
+            file_bytes: 0,
+            used_bytes: reader.with(|act| retention::used_bytes(act))?,
+        };
         let database = files::database(directory);
         survey.file_bytes = files::with_companions(&database)
             .iter()
@@ -72,13 +75,9 @@ impl Survey {
     }
 }
 
-fn number(act: &Transaction<'_>, sql: &str) -> rusqlite::Result<u64> {
-    act.query_row(sql, [], |row| row.get(0)).map(unsigned)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{TempDir, fill, object, open};
+    use super::super::tests::{TempDir, fill, leave, open};
     use super::*;
 
     #[test]
@@ -88,8 +87,7 @@ mod tests {
         let mut store = open(&directory);
         let mut writer = store.writer().unwrap();
         fill(&mut writer, 1..=3);
-        writer.append(4, "alice\tbob", 9_000, &object("alice", "psst"));
-        writer.leave("bob", 4);
+        leave(&mut writer, "alice", "bob", 4, "psst");
         writer.gap(5, 14);
         writer.commit().unwrap();
         super::super::Search::open(directory.path()).unwrap().catch_up().unwrap();

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chatproto::Left;
+
 use super::*;
 
 /// A directory of a test's own, removed when it is dropped.
@@ -46,6 +48,22 @@ pub(crate) fn fill(writer: &mut Writer, ids: std::ops::RangeInclusive<u64>) {
         writer.append(id, "#tea", 1_000 * id as i64, &object("alice", &format!("message {id}")));
     }
     writer.commit().unwrap();
+}
+
+/// Leaves a message for an account.
+pub(crate) fn leave(writer: &mut Writer, from: &str, account: &str, id: u64, text: &str) -> Left {
+    let (conversation, object) = (between(from, account), object(from, text));
+    let conversation = &conversation;
+    let letter = Letter { account, from, conversation, id, at_ms: 1_000, object: &object };
+    let (answers, outcome) = writer.leave(&[letter]);
+    outcome.unwrap();
+    answers[0]
+}
+
+/// The ids of what waits for an account.
+pub(crate) fn mail(reader: &Reader, account: &str) -> Vec<u64> {
+    let page = reader.collect(account, 0, i64::MIN, usize::MAX).unwrap();
+    page.entries.iter().map(|entry| entry.id).collect()
 }
 
 pub(crate) fn ids(reader: &Reader, conversation: &str, query: &Query) -> Vec<u64> {
@@ -202,20 +220,28 @@ fn what_waits_for_an_account_is_collected_in_order() {
     let mut store = open(&directory);
     let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
     for id in 1..=5 {
-        writer.append(id, "alice\tbob", 0, &object("alice", &id.to_string()));
-        writer.leave("bob", id);
+        assert_eq!(leave(&mut writer, "alice", "bob", id, "0123456789"), Left::Waiting);
     }
-    writer.leave("carol", 5);
-    writer.commit().unwrap();
+    assert_eq!(leave(&mut writer, "alice", "carol", 6, "hi"), Left::Waiting);
     assert_eq!(reader.waiting("bob").unwrap(), 5);
-    writer.forget("alice\tbob", 2);
-    writer.commit().unwrap();
+    writer.forget("alice\tbob", 2).unwrap();
     assert_eq!(reader.waiting("bob").unwrap(), 4);
-    let got: Vec<u64> = reader.collect("bob", 3).unwrap().iter().map(|entry| entry.id).collect();
-    assert_eq!(got, [1, 3, 4]);
-    writer.collected("bob", 4);
-    writer.commit().unwrap();
+    let size = object("alice", "0123456789").len();
+    let next = |after, most_bytes| {
+        let page = reader.collect("bob", after, 0, most_bytes).unwrap();
+        (page.entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), page.more)
+    };
+    assert_eq!(next(0, 3 * size), (vec![1, 3, 4], true));
+    assert_eq!(next(0, 3 * size - 1), (vec![1, 3], true));
+    assert_eq!(next(3, 1), (vec![4], true), "one at least");
+    assert_eq!(next(4, 1), (vec![5], false));
+    assert_eq!(next(5, 1), (vec![], false));
+    assert_eq!(reader.waiting("bob").unwrap(), 4, "reading removes nothing");
+    writer.collected("bob", 4, i64::MIN).unwrap();
     assert_eq!(reader.waiting("bob").unwrap(), 1);
+    // what is older than its owner
+    writer.collected("bob", 0, 1_001).unwrap();
+    assert_eq!(reader.waiting("bob").unwrap(), 0);
     assert_eq!(reader.waiting("carol").unwrap(), 1);
     assert_eq!(reader.waiting("dave").unwrap(), 0);
 }
@@ -228,9 +254,8 @@ fn a_forgotten_message_is_nowhere_and_its_id_is_not_given_again() {
     fill(&mut writer, 1..=3);
     writer.append(4, "#tea", 0, &object("alice", "a secret"));
     writer.commit().unwrap();
-    writer.forget("#work", 3);
-    writer.forget("#tea", 4);
-    writer.commit().unwrap();
+    writer.forget("#work", 3).unwrap();
+    writer.forget("#tea", 4).unwrap();
     assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), [1, 2, 3]);
     let path = store.path().to_owned();
     drop((writer, store));

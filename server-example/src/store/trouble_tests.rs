@@ -7,9 +7,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use chatproto::Left;
 use rusqlite::Connection;
 
-use super::tests::{ALL, TempDir, fill, ids, object, open, refusal};
+use super::tests::{ALL, TempDir, fill, ids, leave, mail, object, open, refusal};
 use super::*;
 
 /// Everything that the file's structure is made of.
@@ -45,10 +46,9 @@ fn a_file_of_version_1_is_brought_up_to_date() {
         Some("bob")
     );
     assert!(!reader.recovered("#tea", 3, "0123456789abcdef").unwrap());
-    writer.append(8, "#tea", 0, &object("alice", "later"));
-    writer.leave("bob", 8);
-    writer.commit().unwrap();
+    assert_eq!(leave(&mut writer, "alice", "bob", 8, "later"), Left::Waiting);
     assert_eq!(reader.waiting("bob").unwrap(), 1);
+    share_tests::assert_counted(&store);
     assert_eq!(store.moderation().unwrap().bans(0).unwrap(), []);
     writer.close(8).unwrap();
     drop((reader, store));
@@ -66,6 +66,33 @@ fn a_file_of_version_1_is_brought_up_to_date() {
 }
 
 #[test]
+fn the_mailboxes_of_version_2_and_empty_conversations_are_counted() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("fixtures/v1.sql")).unwrap();
+    db.execute_batch(schema::VERSIONS[1]).unwrap();
+    db.execute_batch(
+        "PRAGMA user_version = 2;
+         INSERT INTO mailbox VALUES ('alice', 5), ('bob', 2), ('bob', 6);
+         INSERT INTO conversation VALUES (3, '#empty', 3), (4, '#never', 0);",
+    )
+    .unwrap();
+    drop(db);
+
+    let mut store = open(&directory);
+    let reader = store.reader().unwrap();
+    share_tests::assert_counted(&store);
+    assert_eq!((mail(&reader, "alice"), mail(&reader, "bob")), (vec![5], vec![2]));
+    assert_eq!(reader.page("#empty", &ALL).unwrap().purged_to, 3);
+    let writer = store.writer().unwrap();
+    share_tests::assert_counted(&store);
+    writer.close(7).unwrap();
+    let copy = directory.path().join("chatproto.db.v2.bak");
+    assert!(copy.exists());
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let directory = TempDir::new();
     drop(open(&directory));
@@ -80,8 +107,8 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(
         refused.sentence,
         format!(
-            "{} has been written by a newer version of this program (its format is 3, and this program \
-             knows formats up to 2): run the newer version, or restore a backup that is older",
+            "{} has been written by a newer version of this program (its format is 4, and this program \
+             knows formats up to 3): run the newer version, or restore a backup that is older",
             path.display()
         )
     );

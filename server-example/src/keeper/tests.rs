@@ -1,0 +1,126 @@
+//! The keeper under a server, with orders that wait while another program writes to the file.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use chatproto::{
+    AccountOrder, AccountPolicy, AccountReply, Accounts, Granted, Message, Role, Server,
+};
+
+use super::*;
+use crate::accounts::book::BookOptions;
+use crate::store::StoreOptions;
+use crate::store::accounts::AccountTable;
+use crate::store::tests::TempDir;
+
+const OWNERS: [&str; 4] = ["alice", "bob", "carol", "zed"];
+
+/// Any password is right.
+struct Owners;
+
+impl Accounts for Owners {
+    fn is_reserved(&self, name: &UserName) -> bool {
+        OWNERS.contains(&name.as_str())
+    }
+
+    fn handle(&self, _: AccountOrder, reply: AccountReply) {
+        reply.send(Ok(Granted { role: Role::User, notice: None }));
+    }
+}
+
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn join(address: SocketAddr, name: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
+        (&stream).write_all(format!("{name}\n").as_bytes()).unwrap();
+        Client(BufReader::new(stream))
+    }
+
+    fn login(address: SocketAddr, name: &str) -> Self {
+        let mut client = Client::join(address, name);
+        client.send("/login", "x");
+        client.until("You are logged in");
+        client
+    }
+
+    /// Waits until all is done that was asked before, such as the collection of its mail.
+    fn fence(&mut self) {
+        self.send("/ping", "done");
+        self.until("done");
+    }
+
+    fn send(&mut self, to: &str, text: &str) {
+        let line = Message::new("x", "", to, text).to_json() + "\n";
+        self.0.get_ref().write_all(line.as_bytes()).unwrap();
+    }
+
+    /// Reads until a text begins so.
+    fn until(&mut self, beginning: &str) {
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap_or_else(|_| panic!("no {beginning:?} comes"));
+            if Message::decode(line.as_bytes()).unwrap().msg.starts_with(beginning) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn mail_that_was_queued_before_a_login_is_in_its_first_page() {
+    let directory = TempDir::new();
+    let mut store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+    let mut table = AccountTable::new(store.connect().unwrap());
+    for name in OWNERS {
+        table.add(&UserName::new(name).unwrap(), "hash", Role::User, 1).unwrap();
+    }
+    let book = AccountBook::open(table, &BookOptions::default(), |_| ()).unwrap();
+    let keeper = Keeper::new(&mut store, Some(Arc::new(book))).unwrap();
+    let server = Server::builder()
+        .threads(1)
+        .accounts(AccountPolicy::Optional, Owners)
+        .history(keeper)
+        .bind(([127, 0, 0, 1], 0))
+        .unwrap();
+    let (address, handle) = (server.local_addr(), server.handle());
+    let server = thread::spawn(move || server.run());
+    let other = store.connect().unwrap();
+    let mut alice = Client::login(address, "alice");
+    alice.fence();
+    let mut dave = Client::join(address, "dave");
+
+    for round in 0..5 {
+        let mut carol = Client::login(address, "carol");
+        carol.fence();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        // the keeper takes this letter, and waits for the other program
+        alice.send("zed", "hi");
+        let mut pass = |text: &str| {
+            dave.send("/ping", text);
+            dave.until(text);
+        };
+        (0..10).for_each(|n| pass(&format!("first {round} {n}")));
+        // these two wait together
+        let text = format!("letter {round}");
+        carol.send("bob", &text);
+        (0..10).for_each(|n| pass(&format!("second {round} {n}")));
+        let mut bob = Client::login(address, "bob");
+        other.execute_batch("ROLLBACK").unwrap();
+        bob.until(&text);
+        carol.until("bob is not connected, and will get it");
+        alice.until("zed is not connected, and will get it");
+        drop((bob, carol));
+        loop {
+            pass("away?");
+            if !handle.users().iter().any(|name| ["bob", "carol"].contains(&&**name)) {
+                break;
+            }
+        }
+    }
+    handle.stop();
+    server.join().unwrap().unwrap();
+}

@@ -1,0 +1,155 @@
+//! What would grow without end has a bound: what waits for the disk, the log, and the tables that no
+//! message accounts for.
+
+use super::tests::{ALL, TempDir, fill, ids, object, open};
+use super::*;
+
+#[test]
+fn what_has_accumulated_is_written_in_steps_that_fit_a_small_disk() {
+    let directory = TempDir::new();
+    let most = 4 << 20;
+    let retention = Retention { keep: None, max_bytes: Some(most) };
+    let options = StoreOptions { retention, ..StoreOptions::default() };
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+    let usage = store.usage();
+    let pages = |writer: &mut Writer, pages: i64| {
+        writer.with(|db, _| db.pragma_update(None, "max_page_count", pages)).unwrap();
+    };
+    pages(&mut writer, 100);
+    let text = "x".repeat(4_000);
+    for id in 1..=5_000 {
+        writer.append(id, "#tea", 0, &object("alice", &text));
+    }
+    assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Full);
+    assert_eq!(writer.pending_messages(), 5_000);
+    let pending = writer.pending_bytes();
+    assert_eq!(usage.pending().used, pending as u64);
+    assert!((20_000_000..24_000_000).contains(&pending), "{pending}");
+    // the disk has twice the bound of the file, and a fifth of what waits
+    pages(&mut writer, 2 * most as i64 / 4096);
+    writer.commit().unwrap();
+    assert_eq!((writer.pending(), writer.pending_bytes()), (0, 0));
+    assert_eq!(usage.pending().used, 0);
+    let there = ids(&reader, "#tea", &ALL);
+    assert_eq!(there, (5_001 - there.len() as u64..=5_000).collect::<Vec<_>>());
+    assert!(usage.history().used <= most && there.len() > 500, "{usage:?}");
+    assert!(!reader.recovered("#tea", there[0] - 2, store.epoch()).unwrap());
+    share_tests::assert_counted(&store);
+}
+
+#[test]
+fn a_reader_that_holds_a_snapshot_stops_the_history_before_the_log_fills_the_disk() {
+    let directory = TempDir::new();
+    let options = StoreOptions { wal_most: 4 << 20, ..StoreOptions::default() };
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=1);
+    let text = "x".repeat(4_000);
+    let other = store.reader().unwrap();
+    other
+        .with(|act| {
+            act.query_row("SELECT count(*) FROM message", [], |_| Ok(()))?;
+            let mut id = 1;
+            let refused = loop {
+                for _ in 0..100 {
+                    id += 1;
+                    writer.append(id, "#tea", 0, &object("alice", &text));
+                }
+                match writer.commit() {
+                    Ok(()) => assert!(id < 10_000, "the log has no bound"),
+                    Err(refused) => break refused,
+                }
+            };
+            assert_eq!(refused.kind, ErrorKind::Busy);
+            assert!(refused.sentence.starts_with("another program has been reading "), "{refused}");
+            assert!(
+                refused.sentence.contains(" has grown to 4 MiB: end that program"),
+                "{refused}"
+            );
+            let length = wal::length(store.path());
+            assert!(length < 6 << 20, "{length}");
+            assert!(writer.commit().is_err());
+            assert!(writer.maintain(0).is_err());
+            assert_eq!(wal::length(store.path()), length);
+            assert_eq!(store.usage().wal().used, length);
+            Ok(())
+        })
+        .unwrap();
+    writer.commit().unwrap();
+    assert!(wal::length(store.path()) < 4 << 20);
+}
+
+#[test]
+fn gaps_and_runs_are_bounded_and_nobody_is_misled() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    for number in 1..=5_000 {
+        writer.gap(10 * number, 10 * number + 1);
+    }
+    writer.append(60_000, "#tea", 0, "{}");
+    writer.commit().unwrap();
+    let epoch = store.epoch().to_owned();
+    let rows = |store: &Store, table: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        store.connect().unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert!(rows(&store, "gap") <= 1_024);
+    let reader = store.reader().unwrap();
+    assert!(!reader.recovered("#tea", 5, &epoch).unwrap());
+    assert!(!reader.recovered("#tea", 50_000, &epoch).unwrap());
+    assert!(reader.recovered("#tea", 50_001, &epoch).unwrap());
+    assert_eq!(Survey::of(directory.path()).unwrap().not_kept, 10_000);
+    store
+        .connect()
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+             INSERT INTO epoch(name, first_id, last_id, opened_ms) SELECT 'e' || i, 60001, 60000, 0 FROM n",
+        )
+        .unwrap();
+    drop((reader, writer, store));
+    let store = open(&directory);
+    assert_eq!(store.next_id(), 60_001);
+    assert_eq!(rows(&store, "epoch"), 1_024);
+    assert!(!store.reader().unwrap().recovered("#tea", 60_000, &epoch).unwrap());
+}
+
+#[test]
+fn bans_and_mutes_are_bounded() {
+    let directory = TempDir::new();
+    let store = open(&directory);
+    let moderation = store.moderation().unwrap();
+    store
+        .connect()
+        .unwrap()
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16383)
+             INSERT INTO ban SELECT 'b' || i, 'mod', '', NULL FROM n;
+             INSERT INTO mute SELECT target, NULL FROM ban;",
+        )
+        .unwrap();
+    let ban = |target: &str| Ban {
+        target: target.into(),
+        by: "mod".into(),
+        reason: "\u{e9}".repeat(40_000),
+        until_ms: None,
+    };
+    let mute = |name: &str| Mute { name: name.into(), until_ms: None };
+    moderation.set_ban(&ban("last")).unwrap();
+    moderation.set_mute(&mute("last")).unwrap();
+    let refused = moderation.set_ban(&ban("one more")).unwrap_err();
+    assert_eq!(
+        refused.sentence,
+        "there are 16384 bans already, which is the most: lift some of them"
+    );
+    assert!(moderation.set_mute(&mute("one more")).is_err());
+    moderation.set_ban(&ban("b7")).unwrap();
+    moderation.set_mute(&mute("b7")).unwrap();
+    let bans = moderation.bans(0).unwrap();
+    assert_eq!(bans.len(), 16_384);
+    assert!(bans.iter().all(|ban| ban.reason.len() <= 1_024));
+    assert!(moderation.remove_ban("b8").unwrap());
+    moderation.set_ban(&ban("one more")).unwrap();
+}
