@@ -5,7 +5,8 @@
 //! while something holds the queue up: a socket that refuses bytes, or that pace. What does not fit
 //! is counted, never forgotten.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +14,8 @@ use std::time::Instant;
 use crate::chunk::{Budget, Chunk};
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
+
+use queue::{Queue, Segment, keep};
 
 /// What happens to a connection whose queue is full (B9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,164 +30,15 @@ pub enum SlowReader {
 /// The part of its bounds from which on a queue is pressing.
 const PRESSING: usize = 4;
 
-/// A range of a chunk: whole objects, but for the front one that may be partly written.
-#[derive(Clone, Debug)]
-struct Segment {
-    chunk: Arc<Chunk>,
-    start: u32,
-    end: u32,
-    objects: u32,
-}
-
-impl Segment {
-    fn bytes(&self) -> &[u8] {
-        &self.chunk.bytes[self.start as usize..self.end as usize]
-    }
-
-    fn len(&self) -> usize {
-        (self.end - self.start) as usize
-    }
-
-    /// Length of its first object, or of what is left of it.
-    fn first_object(&self) -> usize {
-        memchr::memchr(b'\n', self.bytes()).map_or(self.len(), |at| at + 1)
-    }
-}
-
-/// A queue that needs no memory of its own while it has one element at most.
-#[derive(Debug, Default)]
-struct Queue {
-    first: Option<Segment>,
-    /// Boxed, as most connections have none: this is part of what an idle one costs.
-    rest: Option<Box<Rest>>,
-}
-
-/// The other elements of a queue, whose own memory counts too.
-#[derive(Debug)]
-struct Rest {
-    segments: VecDeque<Segment>,
-    budget: Arc<Budget>,
-    charged: usize,
-}
-
-impl Rest {
-    fn new(budget: &Arc<Budget>) -> Box<Self> {
-        Box::new(Rest { segments: VecDeque::new(), budget: Arc::clone(budget), charged: 0 })
-    }
-
-    fn recount(&mut self) {
-        let now = size_of::<Rest>() + self.segments.capacity() * size_of::<Segment>();
-        if now != self.charged {
-            self.budget.recount(std::mem::replace(&mut self.charged, now), now);
-        }
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        self.budget.recount(self.charged, 0);
-    }
-}
-
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    fn push_back(&mut self, segment: Segment) {
-        if self.first.is_none() {
-            self.first = Some(segment);
-        } else {
-            let rest = self.rest.get_or_insert_with(|| Rest::new(&segment.chunk.budget));
-            rest.segments.push_back(segment);
-            rest.recount();
-        }
-    }
-
-    fn push_front(&mut self, segment: Segment) {
-        if let Some(second) = self.first.replace(segment) {
-            let rest = self.rest.get_or_insert_with(|| Rest::new(&second.chunk.budget));
-            rest.segments.push_front(second);
-            rest.recount();
-        }
-    }
-
-    fn pop_front(&mut self) -> Option<Segment> {
-        let front = self.first.take();
-        if let Some(rest) = &mut self.rest {
-            self.first = rest.segments.pop_front();
-            self.forget_empty_rest();
-        }
-        front
-    }
-
-    fn pop_back(&mut self) -> Option<Segment> {
-        let back = self.rest.as_mut().and_then(|rest| rest.segments.pop_back());
-        self.forget_empty_rest();
-        back.or_else(|| self.first.take())
-    }
-
-    fn forget_empty_rest(&mut self) {
-        if self.rest.as_ref().is_some_and(|rest| rest.segments.is_empty()) {
-            self.rest = None;
-        }
-    }
-
-    fn back_mut(&mut self) -> Option<&mut Segment> {
-        let rest = self.rest.as_mut().and_then(|rest| rest.segments.back_mut());
-        rest.or(self.first.as_mut())
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Segment> {
-        self.first.iter().chain(self.rest.iter().flat_map(|rest| &rest.segments))
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
-        self.first.iter_mut().chain(self.rest.iter_mut().flat_map(|rest| &mut rest.segments))
-    }
-
-    /// Adds a range of a chunk; one that continues the last range becomes part of it, if it may.
-    fn append(&mut self, chunk: &Arc<Chunk>, (start, end): (u32, u32), may_join: bool) {
-        match self.back_mut() {
-            Some(back) if may_join && back.end == start && Arc::ptr_eq(&back.chunk, chunk) => {
-                back.end = end;
-                back.objects += 1;
-            }
-            _ => self.push_back(Segment { chunk: Arc::clone(chunk), start, end, objects: 1 }),
-        }
-    }
-
-    /// The last segment will stay for a while: it shares its chunk only if that is worth it, and small
-    /// ones are gathered, if they may.
-    fn keep_back(&mut self, may_join: bool) {
-        let Some(mut back) = self.pop_back() else { return };
-        if is_small_part(&back)
-            && may_join
-            && let Some(before) = self.back_mut()
-            && let Some(chunk) = Arc::get_mut(&mut before.chunk)
-            && before.end as usize == chunk.bytes.len()
-            // what was written or dropped of it is freed in time
-            && before.start <= before.end / 2
-        {
-            chunk.extend(back.bytes());
-            before.end += back.len() as u32;
-            before.objects += back.objects;
-            return;
-        }
-        keep(&mut back);
-        self.push_back(back);
-    }
-}
-
 /// A long answer that is being produced (see `hub::long`). Its next objects go in front of all that was
 /// queued after it began, so that nothing else appears inside of it.
 #[derive(Debug)]
 struct Open {
     behind: Queue,
-    bytes: usize,
-    objects: usize,
+    bytes: u32,
+    objects: u32,
     /// Objects of the answer at the end of the outbox's queue.
-    parts: usize,
+    parts: u32,
     /// Bytes that the hub holds for the rest of the answer. They count as queued.
     held: usize,
     budget: Arc<Budget>,
@@ -211,8 +65,8 @@ pub(crate) enum Writable<'a> {
 pub(crate) struct Outbox {
     /// What may be written, and its bytes and objects.
     queue: Queue,
-    bytes: usize,
-    objects: usize,
+    bytes: u32,
+    objects: u32,
     /// Boxed, as most connections have none.
     open: Option<Box<Open>>,
     kind: PeerKind,
@@ -306,12 +160,12 @@ impl Outbox {
 
     /// Bytes that are queued.
     pub(crate) fn len(&self) -> usize {
-        self.bytes + self.open.as_ref().map_or(0, |open| open.bytes + open.held)
+        self.bytes as usize + self.open.as_ref().map_or(0, |open| open.bytes as usize + open.held)
     }
 
     /// Objects that are queued.
     fn objects(&self) -> usize {
-        self.objects + self.open.as_ref().map_or(0, |open| open.objects)
+        (self.objects + self.open.as_ref().map_or(0, |open| open.objects)) as usize
     }
 
     /// A long answer begins: what is queued from here on waits until it is complete.
@@ -353,7 +207,7 @@ impl Outbox {
 
     /// Whether something can be given up: more than an object that was begun.
     pub(crate) fn has_more_than_front(&self) -> bool {
-        self.objects > usize::from(self.is_front_fixed()) || self.open.is_some()
+        self.objects > u32::from(self.is_front_fixed()) || self.open.is_some()
     }
 
     /// Whether nothing is left but an object that was begun, and nothing more is queued.
@@ -397,7 +251,7 @@ impl Outbox {
         }
         let may_join = self.kind == PeerKind::Stream;
         if let Some(open) = &mut self.open {
-            open.bytes += (range.1 - range.0) as usize;
+            open.bytes += range.1 - range.0;
             open.objects += 1;
             open.behind.append(chunk, range, may_join);
             open.behind.keep_back(may_join);
@@ -424,7 +278,7 @@ impl Outbox {
 
     fn add(&mut self, chunk: &Arc<Chunk>, range: (u32, u32)) {
         let may_join = self.kind == PeerKind::Stream;
-        self.bytes += (range.1 - range.0) as usize;
+        self.bytes += range.1 - range.0;
         self.objects += 1;
         self.queue.append(chunk, range, may_join);
         // what waits for its time is queued as well as what the socket refused
@@ -445,7 +299,7 @@ impl Outbox {
     /// Queues bytes that are no message to be counted, as they are: the farewell of a connection.
     pub(crate) fn push_last(&mut self, bytes: Vec<u8>, budget: &Arc<Budget>) {
         let end = bytes.len() as u32;
-        self.bytes += bytes.len();
+        self.bytes += end;
         self.objects += 1;
         let chunk = Arc::new(Chunk::uncounted(bytes, budget));
         self.queue.push_back(Segment { chunk, start: 0, end, objects: 1 });
@@ -493,13 +347,13 @@ impl Outbox {
     /// The socket took `count` bytes of what [`Outbox::writable`] gave.
     pub(crate) fn handle_written(&mut self, mut count: usize, now: Instant, limits: &Limits) {
         self.refused = false;
-        self.bytes -= count;
+        self.bytes -= count as u32;
         while let Some(front) = &mut self.queue.first
             && count > 0
         {
             if front.len() <= count {
                 count -= front.len();
-                self.objects -= front.objects as usize;
+                self.objects -= front.objects;
                 self.owes_message = self.notice && self.kind == PeerKind::OneRead;
                 (self.partial, self.notice) = (false, false);
                 self.queue.pop_front();
@@ -512,7 +366,7 @@ impl Outbox {
                 let whole = whole.min(front.objects as usize);
                 self.notice &= whole == 0;
                 front.objects -= whole as u32;
-                self.objects -= whole;
+                self.objects -= whole as u32;
                 count = 0;
             }
         }
@@ -544,7 +398,7 @@ impl Outbox {
     /// Puts that notice in front.
     pub(crate) fn insert_notice(&mut self, object: Vec<u8>, budget: &Arc<Budget>) {
         let end = object.len() as u32;
-        self.bytes += object.len();
+        self.bytes += end;
         self.objects += 1;
         self.notice = true;
         let chunk = Arc::new(Chunk::new(object, budget));
@@ -555,7 +409,7 @@ impl Outbox {
     pub(crate) fn abandon(&mut self) {
         self.overflown = true;
         self.cancel_answer();
-        while self.objects > usize::from(self.is_front_fixed()) {
+        while self.objects > u32::from(self.is_front_fixed()) {
             self.drop_newest();
         }
         // that one does not keep the memory of all that stood behind it
@@ -572,7 +426,7 @@ impl Outbox {
             outbox.len() > limits.queue_bytes || outbox.objects() > limits.queue_messages
         };
         while is_full(self) {
-            let droppable = self.objects.saturating_sub(usize::from(self.is_front_fixed()));
+            let droppable = self.objects.saturating_sub(u32::from(self.is_front_fixed()));
             match (policy, &self.open) {
                 (SlowReader::Disconnect, Some(_)) => {
                     self.overflown = true;
@@ -602,7 +456,7 @@ impl Outbox {
     fn drop_parts(&mut self) {
         let missed = self.missed;
         let parts = self.open.as_ref().map_or(0, |open| open.parts);
-        let stay = self.objects.saturating_sub(parts).max(usize::from(self.is_front_fixed()));
+        let stay = self.objects.saturating_sub(parts).max(u32::from(self.is_front_fixed()));
         while self.objects > stay {
             self.drop_newest();
         }
@@ -613,7 +467,7 @@ impl Outbox {
         let Some(back) = self.queue.back_mut() else { return };
         let bytes = back.bytes();
         let cut = memchr::memrchr(b'\n', &bytes[..bytes.len() - 1]).map_or(0, |at| at + 1);
-        self.bytes -= bytes.len() - cut;
+        self.bytes -= (bytes.len() - cut) as u32;
         self.objects -= 1;
         self.missed += 1;
         back.end = back.start + cut as u32;
@@ -640,7 +494,7 @@ impl Outbox {
             None
         };
         let dropped = front.first_object();
-        self.bytes -= dropped;
+        self.bytes -= dropped as u32;
         self.objects -= 1;
         self.missed += 1;
         front.start += dropped as u32;
@@ -651,19 +505,6 @@ impl Outbox {
         if let Some(fixed) = fixed {
             self.queue.push_front(fixed);
         }
-    }
-}
-
-/// Whether a segment would hold much more memory than its own.
-fn is_small_part(segment: &Segment) -> bool {
-    segment.len() < segment.chunk.bytes.capacity() / 4
-}
-
-fn keep(segment: &mut Segment) {
-    if is_small_part(segment) {
-        let bytes = segment.bytes().to_vec();
-        (segment.start, segment.end) = (0, bytes.len() as u32);
-        segment.chunk = Arc::new(Chunk::new(bytes, &segment.chunk.budget));
     }
 }
 

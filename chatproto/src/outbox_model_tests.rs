@@ -240,7 +240,7 @@ proptest! {
             }
             prop_assert_eq!(&wire.received, &model.received);
             prop_assert_eq!(wire.outbox.len(), model.bytes());
-            prop_assert_eq!(wire.outbox.objects, model.queue.len());
+            prop_assert_eq!(wire.outbox.objects as usize, model.queue.len());
             prop_assert_eq!(wire.outbox.open.is_some(), model.answer.is_some());
             prop_assert_eq!(
                 wire.outbox.take_cancelled(),

@@ -1,8 +1,10 @@
 //! The outbox against a socket that takes as many bytes as the test says, on virtual time: B2, B4
 //! and B9. The same against a model, in random order, is in `outbox_model_tests.rs`.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::queue::{Rest, Segment};
 use super::*;
 
 /// An outbox with the loop that writes it, and everything that the socket took.

@@ -383,7 +383,9 @@ impl Hub {
     /// Whether the input of the connection must wait: for an effect, or until a long answer is
     /// complete (see [`Hub::handle_writable`]).
     pub fn is_waiting(&self, conn: ConnId) -> bool {
-        self.is_waiting_for_effect(conn) || self.is_answering(conn)
+        let is_waiting =
+            |session: &users::Session| session.waits_for != 0 || session.answer().is_some();
+        self.users.get(conn).is_some_and(is_waiting)
     }
 
     fn is_waiting_for_effect(&self, conn: ConnId) -> bool {

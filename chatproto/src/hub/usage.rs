@@ -74,7 +74,9 @@ impl Hub {
         self.sanctions.check_counters();
         let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
         let waiting = all().filter(|session| session.waits_for != 0);
-        self.waiting.check_counters(waiting.map(|session| (session.address, session.effect_bytes)));
+        self.waiting.check_counters(
+            waiting.map(|session| (session.address, session.effect_bytes as usize)),
+        );
         let visitors = all().filter(|session| session.phase == super::users::Phase::Visitor);
         assert_eq!(self.users.visitors(), visitors.count());
         let usage = self.usage();

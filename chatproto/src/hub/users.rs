@@ -52,7 +52,7 @@ pub(super) struct Session {
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
     /// What that effect takes, as it was counted.
-    pub(super) effect_bytes: usize,
+    pub(super) effect_bytes: u32,
     /// It counts against the bounds of connections.
     holds_place: bool,
     /// Its place in the roster, while registered.

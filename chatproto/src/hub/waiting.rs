@@ -153,7 +153,8 @@ impl Hub {
     pub(super) fn wait(&mut self, conn: ConnId, texts: usize) -> Result<Token, Busy> {
         let Some(session) = self.users.get_mut(conn) else { return Err(Busy::Server) };
         debug_assert_eq!(session.waits_for, 0, "a connection has one effect at a time");
-        session.effect_bytes = self.waiting.begin(session.address, texts, &self.limits)?;
+        // texts are shorter than a frame, which has at most 1 GiB
+        session.effect_bytes = self.waiting.begin(session.address, texts, &self.limits)? as u32;
         self.serial = self.serial.checked_add(1).unwrap_or(1);
         session.waits_for = self.serial;
         Ok(Token { conn, serial: self.serial })
@@ -166,7 +167,7 @@ impl Hub {
             return false;
         }
         session.waits_for = 0;
-        self.waiting.end(origin(session.address), session.effect_bytes, false);
+        self.waiting.end(origin(session.address), session.effect_bytes as usize, false);
         true
     }
 
@@ -178,7 +179,7 @@ impl Hub {
             return;
         };
         let serial = std::mem::take(&mut session.waits_for);
-        let (origin, bytes) = (origin(session.address), session.effect_bytes);
+        let (origin, bytes) = (origin(session.address), session.effect_bytes as usize);
         if let Some(of_origin) = self.waiting.origins.get_mut(&origin) {
             of_origin.departed += 1;
         }

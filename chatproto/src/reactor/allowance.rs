@@ -1,6 +1,7 @@
 //! The rate limit of one connection: how many messages and bytes it may send (B19), by the generic cell
 //! rate algorithm. It counts input only, and a message is charged after it was taken.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::limits::{Limits, Rate};
@@ -11,39 +12,52 @@ const LEAD_LEAST: u32 = 16;
 const LEAD: u32 = 8;
 
 /// When what the peer sent is paid for: at the time from which on it would have been within its rate.
+/// In nanoseconds, which are half the size of an [`Instant`] in each connection; a time that has passed
+/// if nothing is to be paid.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowance {
-    messages: Option<Instant>,
-    bytes: Option<Instant>,
+    messages: u64,
+    bytes: u64,
+}
+
+/// A moment, in nanoseconds since one that is before any that counts here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(u64);
+
+impl Moment {
+    pub(super) fn of(now: Instant) -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        static EPOCH: OnceLock<Instant> = OnceLock::new();
+        let epoch = *EPOCH.get_or_init(|| now.checked_sub(DAY).unwrap_or(now));
+        // five hundred years fit
+        Moment(now.saturating_duration_since(epoch).as_nanos() as u64)
+    }
 }
 
 impl Allowance {
     /// The peer sent a message of so many bytes.
-    pub(super) fn charge(&mut self, bytes: u64, now: Instant, limits: &Limits) {
+    pub(super) fn charge(&mut self, bytes: u64, now: Moment, limits: &Limits) {
         if let Some(rate) = limits.rate {
-            self.messages = Some(self.messages.map_or(now, |due| due.max(now)) + interval(rate));
+            self.messages = self.messages.max(now.0) + interval(rate);
         }
         if let Some(rate) = limits.rate_bytes {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            let due = self.bytes.map_or(now, |due| due.max(now));
-            self.bytes = Some(due + interval(rate) * bytes);
+            self.bytes = self.bytes.max(now.0) + interval(rate).saturating_mul(bytes);
         }
     }
 
-    /// Until when the peer is too fast, if it is.
-    pub(super) fn exhausted_until(&self, now: Instant, limits: &Limits) -> Option<Instant> {
-        let of_messages = exhausted_until(self.messages, limits.rate, now);
-        let of_bytes = exhausted_until(self.bytes, limits.rate_bytes, now);
-        of_messages.max(of_bytes)
+    /// For how long the peer is too fast, if it is.
+    pub(super) fn exhausted_for(&self, now: Moment, limits: &Limits) -> Option<Duration> {
+        let of_messages = exhausted_for(self.messages, limits.rate, now);
+        let of_bytes = exhausted_for(self.bytes, limits.rate_bytes, now);
+        of_messages.max(of_bytes).map(Duration::from_nanos)
     }
 
     /// Whether the peer has used up an eighth of a burst, and of messages a few at least. (Without a
     /// rate nobody is too fast.)
-    pub(super) fn has_lead(&self, now: Instant, limits: &Limits) -> bool {
-        let has_lead = |due: Option<Instant>, rate: Option<Rate>, least: u32| {
-            let lead = due.map(|due| due.saturating_duration_since(now));
-            let most = rate.map(|rate| interval(rate) * least.max(rate.burst / LEAD));
-            lead.zip(most).is_some_and(|(lead, most)| lead > most)
+    pub(super) fn has_lead(&self, now: Moment, limits: &Limits) -> bool {
+        let has_lead = |paid: u64, rate: Option<Rate>, least: u32| {
+            let most = |rate: Rate| interval(rate) * u64::from(least.max(rate.burst / LEAD));
+            rate.is_some_and(|rate| paid.saturating_sub(now.0) > most(rate))
         };
         has_lead(self.messages, limits.rate, LEAD_LEAST)
             || has_lead(self.bytes, limits.rate_bytes, 0)
@@ -51,16 +65,17 @@ impl Allowance {
 }
 
 /// Until the peer may send a good part of a burst again, so that it is not woken for every message.
-fn exhausted_until(due: Option<Instant>, rate: Option<Rate>, now: Instant) -> Option<Instant> {
+fn exhausted_for(paid: u64, rate: Option<Rate>, now: Moment) -> Option<u64> {
     let rate = rate?;
-    let earliest = due?.checked_sub(interval(rate) * rate.burst.saturating_sub(1))?;
-    let several = (rate.per_second / 10).min(rate.burst / 2);
-    (earliest > now).then(|| earliest + interval(rate) * several)
+    let ahead = paid.saturating_sub(now.0);
+    let burst = interval(rate) * u64::from(rate.burst.saturating_sub(1));
+    let several = u64::from((rate.per_second / 10).min(rate.burst / 2));
+    (ahead > burst).then(|| ahead - burst + interval(rate) * several)
 }
 
-/// The time between two messages, or two bytes.
-fn interval(rate: Rate) -> Duration {
-    Duration::from_secs(1) / rate.per_second.max(1)
+/// Nanoseconds between two messages, or two bytes.
+fn interval(rate: Rate) -> u64 {
+    1_000_000_000 / u64::from(rate.per_second.max(1))
 }
 
 #[cfg(test)]
@@ -76,28 +91,30 @@ mod tests {
         let limits = limits(None, Some(Rate { per_second: 1000, burst: 2000 }));
         let (mut allowance, start) = (Allowance::default(), Instant::now());
         let is_paused = |allowance: &Allowance, millis: u64| {
-            let now = start + Duration::from_millis(millis);
-            allowance.exhausted_until(now, &limits).is_some()
+            let now = Moment::of(start + Duration::from_millis(millis));
+            allowance.exhausted_for(now, &limits).is_some()
         };
         for _ in 0..4 {
             assert!(!is_paused(&allowance, 0));
-            allowance.charge(500, start, &limits);
+            allowance.charge(500, Moment::of(start), &limits);
         }
         assert!(is_paused(&allowance, 0) && !is_paused(&allowance, 1));
-        let resume = allowance.exhausted_until(start, &limits).unwrap();
-        assert_eq!(resume - start, Duration::from_millis(101), "a tenth of a second's worth");
+        let pause = allowance.exhausted_for(Moment::of(start), &limits).unwrap();
+        assert_eq!(pause, Duration::from_millis(101), "a tenth of a second's worth");
     }
 
     #[test]
     fn one_message_of_any_length_passes_and_is_charged_afterwards() {
         let limits = limits(None, Some(Rate { per_second: 1000, burst: 10 }));
         let (mut allowance, start) = (Allowance::default(), Instant::now());
-        assert_eq!(allowance.exhausted_until(start, &limits), None);
-        allowance.charge(5_000, start, &limits);
-        assert!(allowance.exhausted_until(start, &limits).is_some());
+        assert_eq!(allowance.exhausted_for(Moment::of(start), &limits), None);
+        allowance.charge(5_000, Moment::of(start), &limits);
+        assert!(allowance.exhausted_for(Moment::of(start), &limits).is_some());
         let paid = start + Duration::from_millis(4_991);
-        assert!(allowance.exhausted_until(paid - Duration::from_millis(1), &limits).is_some());
-        assert_eq!(allowance.exhausted_until(paid, &limits), None);
+        assert!(
+            allowance.exhausted_for(Moment::of(paid - Duration::from_millis(1)), &limits).is_some()
+        );
+        assert_eq!(allowance.exhausted_for(Moment::of(paid), &limits), None);
     }
 
     #[test]
@@ -110,9 +127,13 @@ mod tests {
             (limits(None, None), false),
         ] {
             let mut allowance = Allowance::default();
-            allowance.charge(100, start, &limits);
-            allowance.charge(100, start, &limits);
-            assert_eq!(allowance.exhausted_until(start, &limits).is_some(), paused, "{limits:?}");
+            allowance.charge(100, Moment::of(start), &limits);
+            allowance.charge(100, Moment::of(start), &limits);
+            assert_eq!(
+                allowance.exhausted_for(Moment::of(start), &limits).is_some(),
+                paused,
+                "{limits:?}"
+            );
         }
     }
 
@@ -120,10 +141,10 @@ mod tests {
     fn a_peer_is_ahead_when_an_eighth_of_a_burst_is_used_up() {
         let limits = limits(None, Some(Rate { per_second: 1000, burst: 8000 }));
         let (mut allowance, start) = (Allowance::default(), Instant::now());
-        allowance.charge(1000, start, &limits);
-        assert!(!allowance.has_lead(start, &limits));
-        allowance.charge(1, start, &limits);
-        assert!(allowance.has_lead(start, &limits));
-        assert!(!allowance.has_lead(start + Duration::from_millis(1), &limits));
+        allowance.charge(1000, Moment::of(start), &limits);
+        assert!(!allowance.has_lead(Moment::of(start), &limits));
+        allowance.charge(1, Moment::of(start), &limits);
+        assert!(allowance.has_lead(Moment::of(start), &limits));
+        assert!(!allowance.has_lead(Moment::of(start + Duration::from_millis(1)), &limits));
     }
 }

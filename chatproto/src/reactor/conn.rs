@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::name::NameError;
 use crate::outbox::Outbox;
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Moment};
 use super::ready::{Class, Share};
 use super::stash::Stash;
 use super::stream::Stream;
@@ -101,7 +101,7 @@ pub(super) struct Conn {
     phase: Phase,
     stash: Option<Box<Stash>>,
     /// What it keeps of its input, as it was last counted.
-    input_held: usize,
+    input_held: u32,
     allowance: Allowance,
     /// The next message was counted already.
     is_prepaid: bool,
@@ -228,7 +228,7 @@ impl Conn {
 
     /// Bytes of heap that it keeps of its input, as it was last counted.
     pub(super) fn input_held(&self) -> usize {
-        self.input_held
+        self.input_held as usize
     }
 
     /// Counts what it keeps of its input. Returns what was counted before, and what is counted now.
@@ -239,7 +239,9 @@ impl Conn {
             Phase::Discard => 0,
         };
         let now = of_phase + self.stash.as_ref().map_or(0, |stash| stash.held());
-        (std::mem::replace(&mut self.input_held, now), now)
+        // a frame has at most 1 GiB
+        let now = now.min(u32::MAX as usize) as u32;
+        (std::mem::replace(&mut self.input_held, now) as usize, now as usize)
     }
 
     /// Puts the next bytes to handle, so many at most, at the front of the arena.
@@ -340,7 +342,7 @@ impl Conn {
 
     /// Whether the peer is well ahead of the rate limit.
     pub(super) fn has_lead(&self, now: Instant, limits: &Limits) -> bool {
-        self.allowance.has_lead(now, limits)
+        self.allowance.has_lead(Moment::of(now), limits)
     }
 
     /// Turns the peer's bytes into operations. Returns when to go on, if the peer is too fast.
@@ -354,15 +356,16 @@ impl Conn {
         if !self.register(&mut bytes, now, limits, ops) {
             return None;
         }
+        let moment = Moment::of(now);
         loop {
             if self.is_user()
                 && !self.is_prepaid
-                && let Some(at) = self.allowance.exhausted_until(now, limits)
+                && let Some(pause) = self.allowance.exhausted_for(moment, limits)
                 && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
             {
                 self.keep(bytes);
                 self.is_paused = true;
-                return Some(at);
+                return Some(now + pause);
             }
             let Phase::Messages(decoder) = &mut self.phase else { return None };
             let before = decoder.position();
@@ -372,7 +375,7 @@ impl Conn {
                 Err(error) => Input::Bad(error),
             };
             if !std::mem::take(&mut self.is_prepaid) {
-                self.allowance.charge(decoder.position() - before, now, limits);
+                self.allowance.charge(decoder.position() - before, moment, limits);
             }
             let is_final = matches!(&input, Input::Bad(e) if e.class() == ErrorClass::Framing);
             let (conn, position) = (self.id, decoder.position());

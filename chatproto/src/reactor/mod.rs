@@ -15,6 +15,7 @@
 
 mod accept;
 mod allowance;
+mod batch;
 mod clock;
 mod conn;
 mod mail;
@@ -43,15 +44,14 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::history::Queue;
-use crate::hub::{Completion, ConnId, Departure, Hub, Now, Output, Token};
+use crate::hub::{Completion, ConnId, Departure, Now, Output, Token};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 
 use accept::Acceptor;
-use conn::{Conn, Input, Op};
+use conn::Conn;
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
-use read::HEAVY_FOR;
 pub(crate) use ready::QUANTUM;
 use ready::{Class, Ready};
 use stream::{Readiness, Stream};
@@ -69,17 +69,11 @@ const LISTENER: PollToken = PollToken(usize::MAX);
 const WAKER: PollToken = PollToken(usize::MAX - 1);
 /// What is read at most before it goes through the hub.
 const ARENA: usize = 256 * 1024;
-/// A batch whose output is this long is handed out before it grows further.
-const OUTPUT_MOST: usize = 4 * 1024 * 1024;
 /// How many of those who are no users, or no longer, one turn accepts at most, reads at most, and
 /// ends at most, so that a crowd of them does not keep users waiting: these take some 0.05 ms. Where
 /// many users are busy, others may take a part of that time, so that the busy do not lock them out.
 const OTHERS_MOST: usize = 2;
 const USERS_PER_OTHER: usize = 16;
-/// An operation costs as much work as so many bytes, beside what comes of it.
-const OPERATION: u64 = 256;
-/// When completions have caused so much work in a batch, the others wait for the next one.
-const COMPLETIONS_MOST: u64 = 4 * QUANTUM;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -235,7 +229,7 @@ impl Reactor {
         self.shrink(now.monotonic);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
-            self.handle(now, Class::Other, Vec::new());
+            self.handle(now, Class::Other, &[]);
             self.write_all(now.monotonic);
         }
         is_last
@@ -376,153 +370,6 @@ impl Reactor {
         find(&mut self.conns, slot, generation)
     }
 
-    /// Those that have more to do after a batch are ready again.
-    fn make_ready_again(&mut self) {
-        for slot in std::mem::take(&mut self.again) {
-            if let Some(Some(conn)) = self.conns.get_mut(slot as usize) {
-                conn.has_yielded = false;
-                self.shared.recount_input(conn);
-            }
-            self.make_ready(slot);
-        }
-    }
-
-    /// Puts a batch of operations of one class through the hub and hands out what comes of it.
-    fn handle(&mut self, now: Now, class: Class, ops: Vec<Op<'_>>) {
-        let is_due = self.hub_due.is_some_and(|due| due <= now.monotonic);
-        if ops.is_empty() && !is_due && !self.has_hub_work() {
-            return self.make_ready_again();
-        }
-        self.shrink_at.get_or_insert(now.monotonic + SHRINK);
-        let shared = Arc::clone(&self.shared);
-        let decides = shared.has_directory || shared.accounts.is_some();
-        let mut hub = shared.hub();
-        let mut since = clock::instant();
-        if shared.is_stopping() {
-            // whoever says goodbye to all may have been here before
-            self.fresh.clear();
-        }
-        for (conn, reason) in self.failed.drain(..) {
-            hub.handle_failed_handshake(conn, reason, &mut self.out);
-        }
-        for conn in self.drained.drain(..) {
-            hub.handle_drained(conn);
-        }
-        for (conn, reason) in self.gone.drain(..) {
-            hub.handle_disconnect(conn, reason, now, &mut self.out);
-        }
-        for conn in self.cancelled.drain(..) {
-            hub.handle_answer_dropped(conn);
-            if let Some(conn) = find(&mut self.conns, conn.slot, conn.generation)
-                && conn.is_answering
-            {
-                conn.go_on();
-                self.again.push(conn.id.slot);
-            }
-        }
-        let begin = self.out.work();
-        while self.out.work() - begin < COMPLETIONS_MOST
-            && let Some((token, completion)) = self.completed.pop_front()
-        {
-            let before = self.out.work();
-            let can_go_on = hub.handle_completion(token, completion, now, &mut self.out).is_some();
-            let ConnId { slot, generation, .. } = token.conn();
-            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
-            conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
-            if can_go_on {
-                conn.go_on();
-            } else if hub.is_answering(token.conn()) {
-                conn.outbox.set_held(hub.held(token.conn()));
-                self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.wait_for(self.holds, true);
-            }
-            self.again.push(slot);
-        }
-        for (stream, address) in std::mem::take(&mut self.fresh) {
-            let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
-            self.add_conn(stream, conn, now.monotonic);
-            if !self.keep_to_limit() {
-                self.give_way();
-            }
-        }
-        for conn in self.deadlines.drain(..) {
-            hub.handle_deadline(conn, now, &mut self.out);
-        }
-        for conn in self.overdue.drain(..) {
-            hub.handle_overdue(conn, now, &mut self.out);
-        }
-        let mut ops = ops.into_iter().peekable();
-        while let Some(op) = ops.next() {
-            if self.out.len() > OUTPUT_MOST {
-                self.hand_out(hub, since);
-                hub = shared.hub();
-                since = clock::instant();
-            }
-            let ConnId { slot, generation, .. } = op.conn;
-            let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
-            if let Input::Part = op.input {
-                let before = self.out.work();
-                let may_go_on = hub.handle_writable(op.conn, now, &mut self.out);
-                conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
-                conn.outbox.set_held(hub.held(op.conn));
-                if hub.is_answering(op.conn) {
-                    // the peer took a part, so that it has all its time for the next one
-                    self.holds = self.holds.checked_add(1).unwrap_or(1);
-                    conn.wait_for(self.holds, true);
-                    self.lose_patience(slot);
-                } else if !may_go_on {
-                    conn.go_on();
-                }
-                self.again.push(slot);
-                continue;
-            }
-            if conn.is_waiting() || conn.has_yielded {
-                continue;
-            }
-            if class == Class::Light
-                && let Input::Frame(frame) = &op.input
-                && hub.expects_more_work_than(self.ready.quantum(), &frame.message())
-            {
-                conn.keep_all(&op, frame, &self.limits);
-                conn.heavy = HEAVY_FOR;
-                conn.has_yielded = true;
-                self.again.push(slot);
-                continue;
-            }
-            let before = self.out.work();
-            handle_op(&mut hub, op.conn, &op.input, now, &mut self.out);
-            if !decides {
-                // the rest is carried out when the batch is handed out
-                while let Some(token) = self.out.next_claim() {
-                    hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
-                }
-            }
-            conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
-            if hub.is_waiting(op.conn) {
-                self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.keep_rest(&op, &self.limits);
-                conn.wait_for(self.holds, hub.is_answering(op.conn));
-                self.lose_patience(slot);
-                self.again.push(slot);
-            } else if conn.share.is_used_up(self.ready.round())
-                && ops.peek().is_some_and(|next| next.conn == op.conn)
-            {
-                conn.keep_rest(&op, &self.limits);
-                conn.has_yielded = true;
-                self.again.push(slot);
-            }
-        }
-        hub.handle_timeout(now, &mut self.out);
-        hub.handle_batch_end(now, &mut self.out);
-        self.hub_due = hub.poll_timeout();
-        self.hand_out(hub, since);
-        self.make_ready_again();
-        self.ask_accounts();
-        for event in self.out.take_events() {
-            shared.observe(&event);
-        }
-    }
-
     /// Asks the accounts what is for them, and whether claimed names are reserved. (A claim is in
     /// nobody's way meanwhile: the name is held.)
     fn ask_accounts(&mut self) {
@@ -583,29 +430,4 @@ impl Reactor {
 fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut Conn> {
     let conn = conns.get_mut(slot as usize)?.as_mut()?;
     (conn.id.generation == generation).then_some(conn)
-}
-
-/// Puts one operation through the hub.
-fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
-    match input {
-        Input::Secured => hub.handle_secured(conn),
-        Input::Insecure(name) => hub.handle_insecure_name(conn, name, now, out),
-        Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
-        Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
-        Input::LateLineFeed => hub.handle_late_line_feed(conn),
-        Input::Frame(frame) => {
-            let handled = hub.handle_message(conn, &frame.message(), now, out);
-            debug_assert!(handled, "the input of a connection that waits is held back");
-        }
-        Input::Bad(error) => {
-            let handled = hub.handle_decode_error(conn, error, now, out);
-            debug_assert!(handled, "as above");
-        }
-        Input::Stranger(stranger) => hub.handle_stranger(conn, *stranger, now, out),
-        Input::End => {
-            let handled = hub.handle_end(conn, Departure::Left, now, out);
-            debug_assert!(handled, "as above");
-        }
-        Input::Part => debug_assert!(false, "it is no input of the peer's"),
-    }
 }

@@ -89,7 +89,7 @@ impl Reactor {
                 let read = READ_COST.max(room - rest.len());
                 bytes = bytes.saturating_sub(read + (ops.len() - before) * OBJECT_COST);
             }
-            self.handle(now, class, ops);
+            self.handle(now, class, &ops);
             if std::mem::take(&mut self.out.has_secret) {
                 arena.zeroize();
             }

@@ -44,6 +44,7 @@ pub(super) struct Ready {
 impl Ready {
     pub(super) fn new(quantum: u64) -> Self {
         let (light, other, heavy) = Default::default();
+        debug_assert!((1..=u64::from(u32::MAX)).contains(&quantum));
         Ready { light, other, heavy, quantum }
     }
 
@@ -135,7 +136,7 @@ pub(super) struct Share {
     /// The round that the share is of. It may be one to come.
     round: u64,
     /// How much of it is used: less than a quantum.
-    used: u64,
+    used: u32,
 }
 
 impl Share {
@@ -163,11 +164,12 @@ impl Share {
         if self.round < round {
             (self.round, self.used) = (round, 0);
         }
-        self.used += work;
-        if self.used >= quantum {
-            self.round += self.used / quantum;
-            self.used %= quantum;
+        let used = u64::from(self.used) + work;
+        if used >= quantum {
+            self.round += used / quantum;
         }
+        // a quantum is small
+        self.used = if used < quantum { used } else { used % quantum } as u32;
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
     }
     // a core of its own has no use for more; without, two loops meet each other
     arguments.extend(["--threads", if is_measured { "1" } else { "2" }]);
-    let mut server = Server::start(&arguments, is_measured)?;
+    let mut server = Server::start(&arguments, attack.keeps, is_measured)?;
     let honest = Honest::start(server.address, is_measured)?;
     let address = server.address;
     let quiet = |turn| quiet(attack, address, turn, (is_small, is_measured));

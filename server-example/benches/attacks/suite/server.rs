@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,30 @@ pub(crate) struct Server {
     answers: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
     log: Arc<Log>,
+    _data: Option<DataDirectory>,
+}
+
+/// A directory that is removed when this is dropped.
+#[derive(Debug)]
+struct DataDirectory(PathBuf);
+
+impl DataDirectory {
+    fn make() -> Result<Self, String> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("chatproto-attacks-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let failed = |error| format!("a data directory cannot be made: {error}.");
+        fs::create_dir(&path).map_err(failed)?;
+        Ok(DataDirectory(path))
+    }
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // nothing else is in the way of what is measured
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 /// What the server wrote to its log.
@@ -42,13 +67,16 @@ pub(crate) struct Heap {
 }
 
 impl Server {
-    /// Starts a server with these options, on the first core if it is measured.
-    pub(crate) fn start(options: &[&str], is_measured: bool) -> Result<Self, String> {
+    /// Starts a server with these options, with a data directory or without, on the first core if it is
+    /// measured.
+    pub(crate) fn start(options: &[&str], keeps: bool, is_measured: bool) -> Result<Self, String> {
         let failed = |error| format!("the server does not start: {error}.");
         let this = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(this);
         command.args([super::super::SERVE, "serve"]);
-        command.args(["--listen", "127.0.0.1:0", "--data", "none"]).args(options);
+        let data = keeps.then(DataDirectory::make).transpose()?;
+        let path = data.as_ref().map_or("none".as_ref(), |data| data.0.as_os_str());
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(path).args(options);
         command.env_remove("RUST_BACKTRACE");
         // the options of whoever runs this
         for (name, _) in std::env::vars_os() {
@@ -77,7 +105,7 @@ impl Server {
             let _ = child.wait();
             return Err(format!("the server does not listen: {}.", log.last()));
         };
-        Ok(Server { child, control, answers, address, log })
+        Ok(Server { child, control, answers, address, log, _data: data })
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -15,6 +15,8 @@ pub(crate) struct Attack {
     /// Options of the server, in full and besides in the small form.
     pub(crate) options: &'static [&'static str],
     pub(crate) small_options: &'static [&'static str],
+    /// Whether the server has a data directory, for history.
+    pub(crate) keeps: bool,
     /// The limit of descriptors that the server gets when it runs; 0 for the system's.
     pub(crate) descriptors: u64,
     /// Bytes that the server may allocate for it beside what it had: a bound for each of its size,
@@ -58,6 +60,7 @@ pub(crate) const ATTACK: Attack = Attack {
     lasts: Duration::from_secs(10),
     options: &[],
     small_options: &[],
+    keeps: false,
     descriptors: 0,
     heap: (0, 0),
     backdrop: None,

@@ -2,6 +2,7 @@
 
 mod commands;
 mod connections;
+mod costs;
 mod frames;
 mod readers;
 
@@ -18,4 +19,10 @@ pub(crate) static ALL: &[Attack] = &[
     connections::DESCRIPTORS,
     readers::VANISHED,
     commands::RACES,
+    costs::LISTS,
+    costs::UNREAD_LISTS,
+    costs::LONG_SHOUTS,
+    costs::UNREAD_PAGES,
+    costs::LONG_HALVES,
+    costs::UNREAD_ENDS,
 ];
