@@ -138,14 +138,15 @@ pub(super) struct Part {
 impl Part {
     /// Takes another entry, with what separates it from the next one, if there is room. The first one
     /// always has.
+    #[inline]
     pub(super) fn takes(&mut self, entry: &str, separator: &str) -> bool {
         let size = encode::escaped_len(entry, self.ascii) + separator.len();
-        let has_room = size <= self.left || self.is_empty;
-        if has_room {
-            self.left = self.left.saturating_sub(size);
-            self.is_empty = false;
+        if size > self.left && !self.is_empty {
+            return false;
         }
-        has_room
+        self.left = self.left.saturating_sub(size);
+        self.is_empty = false;
+        true
     }
 }
 

@@ -8,7 +8,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::answer::Layout;
+use super::answer::{Layout, Part};
 use super::archive::HistoryOrder;
 use super::history::PagePart;
 
@@ -106,15 +106,10 @@ impl Entries {
         let (mut is_over, mut looked_at) = (true, 0);
         match self {
             Entries::Users { except, after } => {
-                for (conn, session) in hub.users.after(*after) {
-                    looked_at += 1;
-                    let name = session.filter(|_| conn != *except).and_then(Session::name);
-                    is_over = name.is_none_or(&mut take);
-                    if !is_over {
-                        break;
-                    }
-                    *after = Some(conn);
-                }
+                let take = |conn, session: &Session| {
+                    conn == *except || session.name().is_none_or(&mut take)
+                };
+                (is_over, *after, looked_at) = hub.users.walk(*after, take);
             }
             Entries::Rooms { after } => {
                 let (from, mut line) = (after.clone(), String::new());
@@ -160,32 +155,53 @@ impl Entries {
 /// What stands between two entries of a list.
 const SEPARATOR: &str = ", ";
 
-impl List {
-    /// Fills a part with the entries from here on, as far as it has room; whether there are no more.
-    fn fill(&mut self, hub: &Hub, now: Now, out: &mut Output, text: Option<&mut String>) -> bool {
-        let mut text = text;
-        let is_first = if text.is_some() { self.said == 0 } else { self.parts == 0 };
-        let mut part = self.layout.part(if is_first { &self.head } else { "" });
-        let mut listed = 0;
-        let (is_over, looked_at) = self.entries.walk(hub, now, |entry| {
-            let has_room = part.takes(entry, SEPARATOR);
-            if has_room {
-                if let Some(text) = &mut text {
-                    text.push_str(if listed == 0 { "" } else { SEPARATOR });
-                    text.push_str(entry);
-                }
-                listed += 1;
+/// A part of a list that is being filled.
+struct Filling {
+    part: Part,
+    text: String,
+    listed: usize,
+}
+
+impl Filling {
+    #[inline(always)]
+    fn take<const WRITES: bool>(&mut self, entry: &str) -> bool {
+        if !self.part.takes(entry, SEPARATOR) {
+            return false;
+        }
+        if WRITES {
+            if self.listed > 0 {
+                self.text.push_str(SEPARATOR);
             }
-            has_room
-        });
-        self.listed += listed;
+            self.text.push_str(entry);
+        }
+        self.listed += 1;
+        true
+    }
+}
+
+impl List {
+    /// Fills a part with the entries from here on, as far as it has room; whether there are no more. The
+    /// text is written, or only measured.
+    fn fill<const WRITES: bool>(
+        &mut self,
+        hub: &Hub,
+        now: Now,
+        out: &mut Output,
+    ) -> (bool, String) {
+        let is_first = if WRITES { self.said == 0 } else { self.parts == 0 };
+        let head = if is_first { &*self.head } else { "" };
+        let text = if WRITES { head.to_owned() } else { String::new() };
+        let mut filling = Filling { part: self.layout.part(head), text, listed: 0 };
+        let take = |entry: &str| filling.take::<WRITES>(entry);
+        let (is_over, looked_at) = self.entries.walk(hub, now, take);
+        self.listed += filling.listed;
         out.examine(looked_at);
-        is_over
+        (is_over, filling.text)
     }
 
     /// Counts one more part. Whether all are counted.
     fn measure(&mut self, hub: &Hub, now: Now, out: &mut Output) -> bool {
-        let is_over = self.fill(hub, now, out, None);
+        let (is_over, _) = self.fill::<false>(hub, now, out);
         self.parts += 1;
         self.is_measured = is_over || self.parts == self.layout.most();
         if self.is_measured {
@@ -197,8 +213,7 @@ impl List {
 
     /// The next part, and whether it is the last.
     fn next(&mut self, hub: &Hub, now: Now, out: &mut Output) -> (String, bool) {
-        let mut text = if self.said == 0 { self.head.clone() } else { String::new() };
-        let is_over = self.fill(hub, now, out, Some(&mut text));
+        let (is_over, mut text) = self.fill::<true>(hub, now, out);
         self.said += 1;
         let is_last = self.said == self.parts;
         if is_last && !is_over {
@@ -310,8 +325,8 @@ impl Call<'_> {
         let (parts, said, listed) = (0, 0, 0);
         let is_measured = false;
         let mut list = List { layout, head, entries, count, parts, is_measured, said, listed };
-        let mut text = list.head.clone();
-        if list.fill(self.hub, self.now, self.out, Some(&mut text)) {
+        let (is_over, text) = list.fill::<true>(self.hub, self.now, self.out);
+        if is_over {
             return self.say(&text);
         }
         list.entries.start_again();

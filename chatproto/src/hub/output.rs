@@ -352,16 +352,23 @@ impl Output {
     }
 
     pub(crate) fn deliver(&mut self, to: ConnId, object: Range) {
-        self.work += object.len() as u64 + DELIVERY;
-        let action = Action::Deliver { slot: to.slot, generation: to.generation, object };
-        self.lane(to).push(action);
+        self.count_deliveries(1, object.len() as u64);
+        self.send::<false>(to, object);
     }
 
-    /// Delivers to one of many.
-    pub(crate) fn broadcast(&mut self, to: ConnId, object: Range) {
-        self.work += object.len() as u64 + DELIVERY;
-        let action = Action::Broadcast { slot: to.slot, generation: to.generation, object };
-        self.lane(to).push(action);
+    /// Delivers to one receiver, who may be one of many. The work is to be counted for all of them.
+    #[inline]
+    pub(crate) fn send<const IS_CROWD: bool>(&mut self, to: ConnId, object: Range) {
+        let (slot, generation) = (to.slot, to.generation);
+        self.lane(to).push(match IS_CROWD {
+            true => Action::Broadcast { slot, generation, object },
+            false => Action::Deliver { slot, generation, object },
+        });
+    }
+
+    /// So many deliveries were made, of so many bytes in all.
+    pub(crate) fn count_deliveries(&mut self, count: usize, bytes: u64) {
+        self.work += count as u64 * DELIVERY + bytes;
     }
 
     pub(crate) fn begin_answer(&mut self, to: ConnId, held: usize) {
@@ -371,7 +378,7 @@ impl Output {
     }
 
     pub(crate) fn part(&mut self, to: ConnId, object: Range) {
-        self.work += object.len() as u64 + DELIVERY;
+        self.count_deliveries(1, object.len() as u64);
         let action = Action::Part { slot: to.slot, generation: to.generation, object };
         self.lane(to).push(action);
     }

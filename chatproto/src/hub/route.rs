@@ -210,10 +210,22 @@ pub(super) fn broadcast<'s>(
     out: &mut Output,
     count: usize,
     receivers: impl Iterator<Item = (ConnId, &'s Session)>,
+    write: impl FnMut(&mut Output, PeerKind) -> Result<Range, usize>,
+) -> Sent {
+    match count > CROWD {
+        true => deliver_to_all::<true>(out, receivers, write),
+        false => deliver_to_all::<false>(out, receivers, write),
+    }
+}
+
+fn deliver_to_all<'s, const IS_CROWD: bool>(
+    out: &mut Output,
+    receivers: impl Iterator<Item = (ConnId, &'s Session)>,
     mut write: impl FnMut(&mut Output, PeerKind) -> Result<Range, usize>,
 ) -> Sent {
     let (mut stream, mut one_read) = (None, None);
     let mut sent = Sent::default();
+    let mut work = 0;
     for (conn, session) in receivers {
         let form = match session.kind {
             PeerKind::Stream => &mut stream,
@@ -221,15 +233,14 @@ pub(super) fn broadcast<'s>(
         };
         match form.get_or_insert_with(|| write(out, session.kind)) {
             Ok(object) => {
-                match count > CROWD {
-                    true => out.broadcast(conn, *object),
-                    false => out.deliver(conn, *object),
-                }
+                out.send::<IS_CROWD>(conn, *object);
+                work += object.len() as u64;
                 sent.delivered += 1;
             }
             Err(_) => sent.too_long += 1,
         }
     }
+    out.count_deliveries(sent.delivered, work);
     sent
 }
 

@@ -483,21 +483,32 @@ impl Users {
         self.sessions(&self.roster).filter(move |(conn, _)| *conn != except)
     }
 
-    /// The connections behind that one, in order, each with its session if it is a registered user's.
-    pub(super) fn after(
+    /// Goes through the registered users behind a connection, in the order of connections, as long as
+    /// they are taken. Returns whether all were, the last one that was, and how many connections were
+    /// looked at.
+    pub(super) fn walk(
         &self,
-        conn: Option<ConnId>,
-    ) -> impl Iterator<Item = (ConnId, Option<&Session>)> {
-        let (lane, slot) = conn.map_or((0, 0), |conn| (usize::from(conn.lane), conn.slot + 1));
-        let lanes = self.lanes.iter().enumerate().skip(lane);
-        lanes.flat_map(move |(index, Lane { slots, .. })| {
-            let first = if index == lane { slot as usize } else { 0 };
-            (first..slots.len()).map(move |slot| {
-                let Slot { generation, session } = &slots[slot];
-                let id = ConnId { lane: index as u16, slot: slot as u32, generation: *generation };
-                (id, session.as_ref().filter(|session| session.phase == Phase::Registered))
-            })
-        })
+        after: Option<ConnId>,
+        mut take: impl FnMut(ConnId, &Session) -> bool,
+    ) -> (bool, Option<ConnId>, usize) {
+        let (mut last, mut looked_at) = (after, 0);
+        let (lane, mut first) = after.map_or((0, 0), |conn| (conn.lane(), conn.slot() + 1));
+        for (index, Lane { slots, .. }) in self.lanes.iter().enumerate().skip(lane) {
+            for (slot, Slot { generation, session }) in slots.iter().enumerate().skip(first) {
+                looked_at += 1;
+                let Some(session) = session else { continue };
+                if session.phase == Phase::Registered {
+                    let (lane, slot) = (index as u16, slot as u32);
+                    let conn = ConnId { lane, slot, generation: *generation };
+                    if !take(conn, session) {
+                        return (false, last, looked_at);
+                    }
+                    last = Some(conn);
+                }
+            }
+            first = 0;
+        }
+        (true, last, looked_at)
     }
 
     /// The sessions of connections.

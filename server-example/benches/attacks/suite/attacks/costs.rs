@@ -92,7 +92,7 @@ fn unread_lists(stage: &Stage) -> Result<Told, String> {
         makers.read();
         thread::sleep(Duration::from_millis(10));
     }
-    Ok(Told::Done(String::new()))
+    Ok(Told::Done(format!("{} of them were there in the end", grouped(crowd.members.len()))))
 }
 
 /// Writes to each of them what its socket takes.
@@ -103,21 +103,22 @@ fn write_to_all(crowd: &mut Crowd, bytes: &[u8]) {
     }
 }
 
-pub(crate) const LONG_SHOUTS: Attack = Attack::of(
-    "long-shouts",
-    "a user that speaks to everybody, 64 KiB at a time, and {} that read 1 MB a second",
+pub(crate) const LONG_TEXTS: Attack = Attack::of(
+    "long-texts",
+    "a user that speaks to a room, 64 KiB at a time, and {} members that read 1 MB a second",
     (20, 5),
     (2 * MIB, 8 * MIB),
-    long_shouts,
+    long_texts,
 );
 
-fn long_shouts(stage: &Stage) -> Result<Told, String> {
-    let name = |number| format!("slow {number}\n").into_bytes();
+fn long_texts(stage: &Stage) -> Result<Told, String> {
+    let join = object("/join", "#long");
+    let name = |number| [format!("slow {number}\n").as_bytes(), &join].concat();
     let mut readers = Crowd::open(stage, stage.size, name)?;
     readers.read_welcomes()?;
     let mut speaker = connect(stage.address)?;
-    let shout = object("/shout", &"z".repeat(64_000));
-    let registered = speaker.write_all(b"speaker\n");
+    let shout = object("#long", &"z".repeat(64_000));
+    let registered = speaker.write_all(&[b"speaker\n".as_slice(), &join].concat());
     registered.map_err(|error| format!("the speaker cannot register: {error}."))?;
     let (mut written, mut shouts, mut buffer) = (0, 0, vec![0; 64 * 1024]);
     speaker.set_nonblocking(true).map_err(|error| error.to_string())?;
@@ -186,7 +187,7 @@ pub(crate) const LONG_HALVES: Attack = Attack {
     ..Attack::of(
         "long-halves",
         "{} users that send 60 KiB of a message and no more",
-        (2_000, 200),
+        (2_000, 700),
         (CONNECTION, TOTAL + 4 * MIB),
         long_halves,
     )
@@ -208,13 +209,13 @@ fn long_halves(stage: &Stage) -> Result<Told, String> {
 }
 
 pub(crate) const UNREAD_ENDS: Attack = Attack {
-    options: &["--queue-total", "32MiB", "--rate", "off"],
+    options: &["--queue-bytes", "16MiB", "--queue-total", "32MiB", "--rate", "off"],
     small_options: &["--drain", "500ms"],
     ..Attack::of(
         "unread-ends",
-        "{} users whose queues are full when they end, and who read nothing",
-        (1_000, 100),
-        (CONNECTION, TOTAL + 4 * MIB),
+        "{} users that end with megabytes queued for them, and read nothing",
+        (40, 20),
+        (CONNECTION, TOTAL + 8 * MIB),
         unread_ends,
     )
 };
@@ -222,7 +223,8 @@ pub(crate) const UNREAD_ENDS: Attack = Attack {
 fn unread_ends(stage: &Stage) -> Result<Told, String> {
     let name = |number| format!("ends {number}\n").into_bytes();
     let crowd = Crowd::open_small(stage, stage.size, name)?;
-    let pings = object("/ping", &"p".repeat(4_000)).repeat(20);
+    // more than the systems between take
+    let pings = object("/ping", &"p".repeat(60_000)).repeat(120);
     let mut ended = Vec::new();
     for mut member in crowd.members {
         let written = member.stream.set_nonblocking(false);

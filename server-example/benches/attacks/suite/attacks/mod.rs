@@ -21,7 +21,7 @@ pub(crate) static ALL: &[Attack] = &[
     commands::RACES,
     costs::LISTS,
     costs::UNREAD_LISTS,
-    costs::LONG_SHOUTS,
+    costs::LONG_TEXTS,
     costs::UNREAD_PAGES,
     costs::LONG_HALVES,
     costs::UNREAD_ENDS,
