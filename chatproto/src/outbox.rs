@@ -210,9 +210,9 @@ impl Outbox {
         self.objects > u32::from(self.is_front_fixed()) || self.open.is_some()
     }
 
-    /// Whether nothing is left but an object that was begun, and nothing more is queued.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.overflown && !self.queue.is_empty() && !self.has_more_than_front()
+    /// Whether nothing is left but an object that was begun and that the socket refuses to go on with.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.refused && self.partial && !self.has_more_than_front()
     }
 
     /// Drops what was not yet produced of a long answer, and counts it as one message.
@@ -408,6 +408,12 @@ impl Outbox {
     /// Gives up: what is queued is dropped and counted, but for one that was begun.
     pub(crate) fn abandon(&mut self) {
         self.overflown = true;
+        self.shed();
+    }
+
+    /// Makes room as `drop-oldest` does: what is queued is dropped and counted, but for one object that
+    /// was begun, and the peer is told as soon as it reads again.
+    pub(crate) fn shed(&mut self) {
         self.cancel_answer();
         while self.objects > u32::from(self.is_front_fixed()) {
             self.drop_newest();

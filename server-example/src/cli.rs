@@ -137,14 +137,14 @@ pub(crate) struct MessageOptions {
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
     pub(crate) max_frame: Size,
 
-    /// Messages a second that one connection may send, or off; twice as many at once after a quiet
-    /// time. Past it the server reads more slowly; nothing is lost
+    /// Messages a second that one connection may send, or off; bursts have up to 2 seconds' worth.
+    /// Above it, the server reads more slowly; nothing is lost
     #[arg(long, value_name = "N|off", default_value_t = default_rate())]
     pub(crate) rate: PerSecond,
 
-    /// Bytes of messages a second that one connection may send, or off; 8/3 as many at once after a quiet
-    /// time. Past it the server reads more slowly; nothing is lost, and one message of up to
-    /// --max-frame always passes. Default: 192KiB, and off with --rate off
+    /// Bytes of messages a second that one connection may send, or off; bursts have up to 8/3 of it.
+    /// Above it, the server reads more slowly; nothing is lost, and one message of up to --max-frame
+    /// always passes. Default: 192KiB, and off with --rate off
     #[arg(long, value_name = "SIZE|off")]
     pub(crate) rate_bytes: Option<SizeOrOff>,
 
@@ -217,24 +217,25 @@ pub(crate) struct ReaderOptions {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Memory of all connections together")]
 pub(crate) struct MemoryOptions {
-    /// What is queued for readers; a shared message counts once. Past it the longest queue is cut, and
-    /// its reader is told
+    /// Heap of the queues of all readers; a shared message counts once. Above it, the longest queue is
+    /// cut, and its reader is told
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().queue_total))]
     pub(crate) queue_total: Size,
 
-    /// Unfinished messages, and input that waits. Past it the connection with most of it is closed
+    /// Unfinished messages, and input not yet handled. Above it, the connection with most of it is told
+    /// and closed
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().input_total))]
     pub(crate) input_total: Size,
 
-    /// Rooms and their members. Past it nobody can join a room
+    /// Rooms and their members. Above it, nobody can join a room
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().rooms_total))]
     pub(crate) rooms_total: Size,
 
-    /// Bans and mutes that moderators make. Past it they cannot add any
+    /// Bans and mutes that moderators make. Above it, they cannot add any
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().sanctions_total))]
     pub(crate) sanctions_total: Size,
 
-    /// Names, logins and commands that are being checked or carried out. Past it new ones are refused
+    /// Pending names, logins and commands. Above it, new ones are refused
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().effects_total))]
     pub(crate) effects_total: Size,
 }

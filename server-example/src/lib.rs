@@ -43,6 +43,7 @@ mod cli;
 mod config;
 mod data;
 mod failure;
+mod fill;
 mod history;
 mod keeper;
 mod kept;

@@ -23,6 +23,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::audit::{AuditLog, Unwritten};
 use crate::budgets::{ACTS, Budgets, FORGETS, Kind};
 use crate::failure::reason;
+use crate::fill::Fill;
 use crate::shares::{Hidden, Shares};
 use crate::stderr;
 use crate::text::Quoted;
@@ -284,9 +285,11 @@ pub(crate) fn report(
     let (stop, stopped) = mpsc::channel::<()>();
     let work = move || {
         let (mut last, mut counted_at) = (None, Instant::now());
+        let mut fill = Fill::default();
         while stopped.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
             journal.tick();
             audit.tick();
+            fill.tick(&handle.usage());
             if counted_at.elapsed() < COUNTS_EVERY {
                 continue;
             }

@@ -12,7 +12,7 @@ use signal_hook::low_level::signal_name;
 use tracing::{info, warn};
 
 use crate::audit::{AuditFile, AuditLog};
-use crate::cli::ServeOptions;
+use crate::cli::{MemoryOptions, ServeOptions};
 use crate::failure::{Failure, reason};
 use crate::kept::{Held, Kept};
 use crate::log::{self, Journal};
@@ -22,7 +22,7 @@ use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
 use crate::token::AdminToken;
-use crate::units::SizeOrOff;
+use crate::units::{Size, SizeOrOff};
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -129,6 +129,7 @@ impl ServeOptions {
                 self.readers.queue_bytes, self.messages.max_frame
             )));
         }
+        self.memory.check(frame)?;
         let mut limits = Limits::default();
         limits.frame = frame;
         limits.rate = self
@@ -160,6 +161,38 @@ impl ServeOptions {
         limits.drain = self.readers.drain.0;
         limits.one_read_gap = self.readers.one_read_gap.0;
         Ok(limits)
+    }
+}
+
+/// With less, hardly anybody could be served.
+const SMALLEST_TABLE: usize = 64 * 1024;
+
+impl MemoryOptions {
+    /// Refuses bounds under which nothing works.
+    fn check(&self, frame: usize) -> Result<(), Failure> {
+        for (option, Size(size)) in [
+            ("--queue-total", self.queue_total),
+            ("--input-total", self.input_total),
+            ("--rooms-total", self.rooms_total),
+            ("--sanctions-total", self.sanctions_total),
+            ("--effects-total", self.effects_total),
+        ] {
+            if size < SMALLEST_TABLE {
+                return Err(Failure::Usage(format!("{option} must be at least 64KiB")));
+            }
+        }
+        for (option, size) in
+            [("--queue-total", self.queue_total), ("--input-total", self.input_total)]
+        {
+            if size.0 < frame {
+                return Err(Failure::Usage(format!(
+                    "{option} {size} has no room for a message of --max-frame {}: ask for more of \
+                     the one or less of the other",
+                    Size(frame)
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -50,7 +50,7 @@ impl Call<'_> {
     pub(super) fn may_speak(&mut self) -> bool {
         let Some(mute) = self.session().mute(self.now.monotonic) else { return true };
         let left = mute.left(self.now.monotonic);
-        self.answer(&format!("❌ You are muted{left}: a moderator took your word."));
+        self.answer(&format!("❌ You are muted{left} by a moderator."));
         false
     }
 

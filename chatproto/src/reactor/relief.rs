@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::hub::{ConnId, Departure, Now};
+use crate::outbox::SlowReader;
 use crate::spare::GiveBack;
 
 use super::conn::{Conn, Step};
@@ -53,7 +54,10 @@ impl Reactor {
                 }
             }
             let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { continue };
-            conn.outbox.abandon();
+            match self.policy {
+                SlowReader::DropOldest if !is_closing => conn.outbox.shed(),
+                _ => conn.outbox.abandon(),
+            }
             self.after_write(slot, now);
         }
         if queues.is_empty() {
@@ -70,7 +74,7 @@ impl Reactor {
             return;
         }
         let is_front = |conn: &&Conn| {
-            conn.closing_step() == Some(Step::Draining) && conn.outbox.is_abandoned()
+            matches!(conn.closing_step(), None | Some(Step::Draining)) && conn.outbox.is_stuck()
         };
         let fronts = self.conns.iter().flatten().filter(is_front);
         let mut fronts: BinaryHeap<(usize, u32)> =

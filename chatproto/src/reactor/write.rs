@@ -301,6 +301,12 @@ impl Reactor {
         self.enter(slot, Step::Draining, clock::instant() + self.limits.drain);
     }
 
+    /// When the present step of the connection's end is over at the latest.
+    fn closing_until(&self, slot: u32) -> Option<Instant> {
+        let conn = self.conns.get(slot as usize)?.as_ref()?;
+        conn.closing.as_deref().map(|closing| closing.until)
+    }
+
     /// Goes on to a step of the connection's end, unless it is there or further.
     fn enter(&mut self, slot: u32, step: Step, until: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
@@ -330,7 +336,9 @@ impl Reactor {
         // by mail to the own connections too: this may be in the middle of writing to them
         post(&shared, &mut self.out, |_| true);
         drop(hub);
-        let until = now + self.limits.linger;
+        // a queue that was cut leaves its reader as much time for this as to drain it
+        let drained_by = self.closing_until(slot);
+        let until = (now + self.limits.linger).max(drained_by.unwrap_or(now));
         self.enter(slot, Step::LastWords, until);
         self.make_dirty(slot);
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use crate::Message;
 use crate::limits::{Limits, Rate};
+use crate::outbox::SlowReader;
 
 use super::super::super::Entrance;
 use super::super::network::Nature;
@@ -291,4 +292,57 @@ fn the_memory_of_unfinished_messages_holds_and_the_largest_goes_first() {
     }
     stage.settle();
     assert_eq!(used(&stage), 0);
+}
+
+/// Readers of whom the bound of all queues cuts some: what each of them hears when it reads again, so
+/// many seconds later.
+fn hear_after_a_cut(policy: SlowReader, seconds: u64) -> Vec<String> {
+    let mut stage = Stage::with(Limits { queue_total: 128 * 1024, ..limits() }, QUANTUM);
+    stage.world.shared.set_policy(policy);
+    stage.crowd(40, 1000);
+    // 40 queues of 15,000 bytes each, of peers that do not read
+    stage.all_send(&object("/ping", &"y".repeat(1500)).repeat(10));
+    stage.settle();
+    stage.world.advance(stage.world.now + seconds * SECOND);
+    let mut heard = vec![String::new(); stage.crowd.len()];
+    for _ in 0..60 {
+        stage.settle();
+        for (heard, text) in heard.iter_mut().zip(stage.read_crowd()) {
+            heard.push_str(&text);
+        }
+    }
+    let is_ended = |wire: &usize| stage.world.network().wires[*wire].ended;
+    let ended = stage.crowd.iter().filter(|wire| is_ended(wire)).count();
+    match policy {
+        SlowReader::Disconnect => assert!(ended > 0, "some were cut"),
+        SlowReader::DropOldest => assert_eq!(ended, 0, "they stay"),
+    }
+    heard
+}
+
+#[test]
+fn a_reader_whose_queue_was_cut_is_told_as_long_as_it_could_have_drained() {
+    // more than the linger, and less than the time to drain
+    for text in hear_after_a_cut(SlowReader::Disconnect, 8) {
+        let is_whole = text.matches("yyy\"").count() == 10;
+        assert!(is_whole || text.contains("did not read fast enough"), "{text}");
+    }
+}
+
+#[test]
+fn with_drop_oldest_a_reader_whose_queue_was_cut_is_told_and_stays() {
+    let heard = hear_after_a_cut(SlowReader::DropOldest, 8);
+    let dropped = heard.iter().filter(|text| text.contains("were dropped here")).count();
+    assert!(dropped > 0, "some were cut");
+    for text in &heard {
+        let pongs = text.matches("yyy\"").count();
+        let missed: usize = text
+            .match_indices("not read fast enough; ")
+            .map(|(at, head)| {
+                let rest = &text[at + head.len()..];
+                rest.split_once(' ').unwrap().0.parse::<usize>().unwrap()
+            })
+            .sum();
+        assert_eq!(pongs + missed, 10, "{text}");
+    }
 }
