@@ -500,7 +500,7 @@ fn what_was_begun_is_not_abandoned() {
 
 // the memory of all connections (B4)
 
-/// What a queue of two to five ranges takes for itself.
+/// Bytes that a queue of two to five ranges takes for itself.
 const REST: usize = size_of::<Rest>() + 4 * size_of::<Segment>();
 
 #[test]

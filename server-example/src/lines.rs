@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 const RETRY: Duration = Duration::from_millis(20);
 /// The pause before another report of missing lines, while no line comes.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
-/// What a queued line takes besides its text: its place in the queue and the allocator's share.
+/// Bytes that a queued line takes besides its text: its place in the queue and the allocator's share.
 pub(crate) const OVERHEAD: usize = 64;
 
 /// How much memory something takes, and the most that it may take.
@@ -83,7 +83,7 @@ struct State<O: Output> {
     lines: VecDeque<O::Line>,
     /// The line that is being written.
     in_flight: Option<O::Line>,
-    /// What `lines` and `in_flight` take.
+    /// Bytes that `lines` and `in_flight` take.
     bytes: usize,
     /// Missing in front of the first line.
     missing: Missing,
@@ -246,7 +246,7 @@ impl<O: Output> LineQueue<O> {
         unwritten.into_iter().chain(lines).collect()
     }
 
-    /// What the queued lines take.
+    /// Bytes that the queued lines take.
     pub(crate) fn usage(&self) -> Usage {
         Usage { bytes: self.state().bytes, most: self.most }
     }

@@ -22,7 +22,7 @@ use crate::store::{self, Ban, Moderation, Mute, StoreError};
 const MOST: usize = 1 << 20;
 /// One moderator may have at most this part of them.
 const OWNER_SHARE: usize = 4;
-/// What a change takes besides its texts.
+/// Bytes that a change takes besides its texts.
 const CHANGE_BYTES: usize = 3 * size_of::<(Key, Waiting)>();
 /// How long the end of the server waits for the store.
 const LAST_CHANGES: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ struct Waiting {
     bytes: usize,
 }
 
-/// What a change is of: later ones take the place of earlier ones.
+/// Bytes that a change is of: later ones take the place of earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Ban(String),
@@ -87,7 +87,7 @@ enum Change {
     Unmute(String),
 }
 
-/// What the changes that wait take.
+/// Bytes that the changes that wait take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "metrics are to read it")]
 pub(crate) struct SanctionsUsage {
@@ -150,7 +150,7 @@ impl Sanctions {
         }
     }
 
-    /// What the changes that wait take.
+    /// Bytes that the changes that wait take.
     #[allow(dead_code, reason = "metrics are to read it")]
     pub(crate) fn usage(&self) -> SanctionsUsage {
         let state = self.queue.state();

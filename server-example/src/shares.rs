@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Owners with a count of their own in one report; the others share one.
 const NAMED: usize = 8;
-/// What a reported count takes of the budget of the day, in bytes. The audit log's line is shorter.
+/// Bytes that a reported count takes of the budget of the day, in bytes. The audit log's line is shorter.
 const COUNT_BYTES: usize = 512;
 /// The most bytes of an owner's name that tell it apart.
 const OWNER_BYTES: usize = 128;

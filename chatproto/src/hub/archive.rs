@@ -226,7 +226,7 @@ pub enum MailboxBound {
 }
 
 impl fmt::Display for MailboxBound {
-    /// What the sender is told after "NAME is not connected, and".
+    /// The text that follows "NAME is not connected, and".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = |bytes: usize| bytes.div_ceil(1024);
         match self {

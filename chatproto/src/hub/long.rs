@@ -21,7 +21,7 @@ use crate::name::UserName;
 /// So many bytes of a page are one piece, unless its first message has more.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// What is left to say of a long answer.
+/// The rest of a long answer.
 #[derive(Debug)]
 pub(super) enum LongAnswer {
     List(List),
@@ -29,7 +29,7 @@ pub(super) enum LongAnswer {
     Text(Parts),
     /// A page of history.
     Page(PagePart),
-    /// What was left for a user who has logged in, page by page.
+    /// The mailbox of a user who has logged in, page by page.
     Mail(Mail),
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Mail {
 #[derive(Debug)]
 pub(super) struct List {
     layout: Layout,
-    /// What stands before the first entry.
+    /// The text before the first entry.
     head: String,
     entries: Entries,
     /// How many entries there were when the list was asked for.
@@ -152,7 +152,7 @@ impl Entries {
     }
 }
 
-/// What stands between two entries of a list.
+/// Separates two entries of a list.
 const SEPARATOR: &str = ", ";
 
 /// A part of a list that is being filled.

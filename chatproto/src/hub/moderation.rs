@@ -1,4 +1,4 @@
-//! Who may do what to whom: roles, the admins' token, and how acts of moderation are told.
+//! Rights: roles, the admins' token, and how acts of moderation are told.
 
 use std::fmt;
 use std::time::Duration;

@@ -74,7 +74,7 @@ pub(super) struct Presence {
 #[derive(Debug)]
 struct Pending {
     due: Instant,
-    /// What its names take.
+    /// Bytes that its names take.
     bytes: usize,
     tallies: [Tally; Change::ALL.len()],
 }
@@ -87,10 +87,10 @@ struct Tally {
 }
 
 impl Presence {
-    /// What it takes at most, without names.
+    /// Bytes that it takes at most, without names.
     pub(super) const PENDING: usize = size_of::<Pending>();
 
-    /// What the names take that are to be told.
+    /// Bytes that the names take that are to be told.
     pub(super) fn bytes_of_names(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.bytes)
     }
@@ -163,7 +163,7 @@ pub(super) fn renamed(old: &str, new: &str) -> String {
 
 const RENAMED: &str = "\t";
 
-/// What a name takes in a count, at most.
+/// Bytes that a name takes in a count, at most.
 pub(super) fn bytes_of_name(name: &str) -> usize {
     // the first one of a kind makes room for the others; an arrow is longer than a tab
     NAMED * size_of::<String>() + name.len() + ARROW.len()

@@ -61,10 +61,10 @@ pub(super) struct Rooms {
     names: usize,
 }
 
-/// What a slot takes, free or not.
+/// Bytes that a slot takes, free or not.
 const SLOT: usize = in_deque::<Option<Room>>() + in_deque::<Reverse<u32>>();
 
-/// What a room takes beside its slot and the text of its name: its entry in the order, its count of
+/// Bytes that a room takes beside its slot and the text of its name: its entry in the order, its count of
 /// changes with the time when it is due, and the number of its last message for those who want
 /// cursors.
 const ROOM: usize = 2 * size_of::<usize>()
@@ -73,7 +73,7 @@ const ROOM: usize = 2 * size_of::<usize>()
     + in_tree::<(Instant, Audience)>()
     + in_tree::<(RoomId, u64)>();
 
-/// What a membership takes with the user at most: the first of a user makes room for four.
+/// Bytes that a membership takes with the user at most: the first of a user makes room for four.
 const MEMBERSHIP: usize = 4 * size_of::<Membership>();
 
 /// All pending names may use this part of [`Limits::rooms_total`](crate::Limits::rooms_total).
@@ -100,12 +100,12 @@ impl Rooms {
         self.by_name.len()
     }
 
-    /// What all rooms take.
+    /// Bytes that all rooms take.
     pub(super) fn bytes(&self) -> usize {
         self.slots.len() * SLOT + self.bytes + self.names
     }
 
-    /// What it takes to make a user a member of the room of that name, which may have to be made.
+    /// Bytes that it takes to make a user a member of the room of that name, which may have to be made.
     pub(super) fn bytes_to_join(&self, name: &RoomName) -> usize {
         let members =
             self.find(name.as_str()).and_then(|id| self.get(id)).map(|room| &room.members);
@@ -141,7 +141,7 @@ impl Rooms {
         Some(telling)
     }
 
-    /// What was counted in a room: see [`Presence::flush`].
+    /// Changes that were counted in a room: see [`Presence::flush`].
     pub(super) fn flush_changes(&mut self, id: RoomId, now: Instant) -> Option<(String, String)> {
         let room = self.slots.get_mut(id.0 as usize)?.as_mut()?;
         self.names -= room.presence.bytes_of_names();

@@ -27,7 +27,7 @@ const LEAST: usize = 256;
 /// after many ended at one time. More than one for each new entry, so that all get removed.
 const REMOVED_AT_ONCE: usize = 256;
 
-/// Who is banned or muted.
+/// Bans and mutes.
 #[derive(Debug, Default)]
 pub(super) struct Sanctions {
     bans: BTreeMap<Target, Box<Entry<Ban>>>,
@@ -35,7 +35,7 @@ pub(super) struct Sanctions {
     mutes: BTreeMap<UserName, Entry<Until>>,
     /// The entries that end, in the order in which they do.
     ends: BTreeMap<(Instant, u64), Key>,
-    /// What the entries of each moderator take.
+    /// Bytes that the entries of each moderator take.
     makers: BTreeMap<Box<str>, usize>,
     /// Of the last entry.
     number: u64,
@@ -88,9 +88,9 @@ impl fmt::Display for Full {
 /// Whom a ban is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Target {
-    /// Whoever's name has this key (see [`lookalike_key`]), or looks like it.
+    /// Names with this key (see [`lookalike_key`]), and those that look like them.
     Name(Box<str>),
-    /// Whoever's address is in this network; one address is a network too.
+    /// Addresses in this network; one address is a network too.
     Net(IpNet),
 }
 
@@ -168,7 +168,7 @@ impl<T> Entry<T> {
         Entry { value, until, number: 0, maker, bytes: 0 }
     }
 
-    /// What it takes beside its value, whose key has so many bytes of text.
+    /// Bytes that it takes beside its value, whose key has so many bytes of text.
     fn bytes_around(&self, key: usize) -> usize {
         let end = if self.until.0.is_some() { in_tree::<((Instant, u64), Key)>() + key } else { 0 };
         // its own copy of the name, and the one by which the maker is counted
@@ -178,7 +178,7 @@ impl<T> Entry<T> {
 }
 
 impl Sanctions {
-    /// What all entries take.
+    /// Bytes that all entries take.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -400,7 +400,7 @@ impl Sanctions {
 }
 
 impl Ban {
-    /// What somebody whom it shuts out is told.
+    /// The text for a connection that it shuts out.
     pub(super) fn reason_for(&self, what: &str, now: Instant) -> String {
         format!("{what} banned{}{}.", self.until.left(now), because(&self.reason))
     }

@@ -88,7 +88,7 @@ impl Hub {
 
 type Visit = (std::time::Instant, super::ConnId);
 
-/// What one owner may use of a table: `most` while at least half of it is free, `least` once no
+/// The part of a table that one owner may use: `most` while at least half of it is free, `least` once no
 /// more than a quarter is, and in between in proportion. So a few owners cannot fill it, and the
 /// last quarter is for owners who have next to nothing.
 pub(super) fn share(most: usize, least: usize, used: usize, total: usize) -> usize {
@@ -101,17 +101,17 @@ pub(super) fn share(most: usize, least: usize, used: usize, total: usize) -> usi
     least + usize::try_from(part).unwrap_or(most - least)
 }
 
-/// What an entry of a B-tree takes at most: after removals its nodes are five elevenths full.
+/// Bytes that an entry of a B-tree takes at most: after removals its nodes are five elevenths full.
 pub(super) const fn in_tree<T>() -> usize {
     3 * size_of::<T>() + 8
 }
 
-/// What an entry of a hash table takes at most: after growth it is seven sixteenths full.
+/// Bytes that an entry of a hash table takes at most: after growth it is seven sixteenths full.
 pub(super) const fn in_table<T>() -> usize {
     (size_of::<T>() + 1) * 7 / 3
 }
 
-/// What an entry of a growing vector or queue takes at most: after growth it is half full.
+/// Bytes that an entry of a growing vector or queue takes at most: after growth it is half full.
 pub(super) const fn in_deque<T>() -> usize {
     2 * size_of::<T>()
 }

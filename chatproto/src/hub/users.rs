@@ -51,7 +51,7 @@ pub(super) struct Session {
     pub(super) is_secure: bool,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
-    /// What that effect takes, as it was counted.
+    /// Bytes that the effect takes, as they were counted.
     pub(super) effect_bytes: u32,
     /// It counts against the bounds of connections.
     holds_place: bool,
@@ -87,7 +87,7 @@ pub(super) struct Extras {
     pub(super) told_outage: u32,
     /// It wants to be told the numbers of what is kept in its rooms.
     pub(super) wants_cursors: bool,
-    /// What is left to say of a long answer.
+    /// The rest of a long answer.
     answer: Option<Box<LongAnswer>>,
 }
 
@@ -203,7 +203,7 @@ pub(super) struct Users {
 const AWAY: usize = 3 * 256 + "…".len();
 
 impl Users {
-    /// What a connection takes at most: its slot and its entries in the tables here, its texts, and
+    /// Bytes that a connection takes at most: its slot and its entries in the tables here, its texts, and
     /// what few users have. (Memberships count as parts of [`rooms`](super::rooms).)
     pub(super) fn most_of_session(limits: &Limits) -> usize {
         // a stamp is the name, escaped, and an address between a few tokens

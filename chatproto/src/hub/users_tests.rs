@@ -1,4 +1,4 @@
-//! What the table of users takes, and gives back when a crowd has gone.
+//! Memory of the table of users, also after a crowd has gone.
 
 use std::net::Ipv4Addr;
 

@@ -26,7 +26,7 @@ use super::{Completion, ConnId, Effect, Hub, Token};
 const MOST: usize = 8;
 const LEAST: usize = 4 * 1024;
 
-/// What an effect takes beside its texts: its place in a queue, in these tables, and as a
+/// Bytes that an effect takes beside its texts: its place in a queue, in these tables, and as a
 /// completion on its way back.
 const EFFECT: usize = in_deque::<(Effect, usize)>()
     + in_deque::<(Token, Completion)>()
@@ -50,7 +50,7 @@ struct Departed {
     name: Option<UserName>,
 }
 
-/// What is under way for one address.
+/// Effects under way for one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Origin {
     effects: usize,

@@ -50,7 +50,7 @@ impl Default for BookOptions {
     }
 }
 
-/// What a book takes of memory.
+/// Bytes that a book takes of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "metrics are to read it")]
 pub(crate) struct BookUsage {
@@ -188,7 +188,7 @@ impl AccountBook {
         self.pool.submit(claim, Box::new(job));
     }
 
-    /// What the book takes of memory.
+    /// Bytes that the book takes of memory.
     #[allow(dead_code, reason = "metrics are to read it")]
     pub(crate) fn usage(&self) -> BookUsage {
         BookUsage {
@@ -453,7 +453,7 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// What an order takes while it is queued: itself, its passwords, typed and prepared, and the reply.
+/// Bytes that an order takes while it is queued: itself, its passwords, typed and prepared, and the reply.
 fn claim(order: &AccountOrder) -> Claim {
     /// The closures and what they own besides texts.
     const JOB_BYTES: usize = 1_024;

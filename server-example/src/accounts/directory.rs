@@ -51,7 +51,7 @@ pub(crate) struct Directory {
     /// Each account's key before its name. The keys are made anew when the directory is loaded, as
     /// an update of the library may have changed what looks alike.
     keys: BTreeSet<(Box<str>, Box<str>)>,
-    /// What the accounts take, at most.
+    /// Bytes that the accounts take, at most.
     bytes: usize,
     revision: Revision,
 }
@@ -70,7 +70,7 @@ impl Directory {
         self.accounts.len()
     }
 
-    /// What the accounts take.
+    /// Bytes that the accounts take.
     pub(crate) fn usage(&self) -> Usage {
         Usage { bytes: self.bytes, most: MOST_BYTES }
     }

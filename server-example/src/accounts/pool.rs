@@ -31,7 +31,7 @@ const MOST_BYTES: usize = 2 << 20;
 const SITE_SHARE: usize = 4;
 const REGION_SHARE: usize = 2;
 
-/// What a job takes of the queue.
+/// Bytes that a job takes of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim {
     /// The site and the region that it comes from.
@@ -96,7 +96,7 @@ impl Pool {
 }
 
 impl Pool {
-    /// What the queued jobs take.
+    /// Bytes that the queued jobs take.
     pub(crate) fn usage(&self) -> Usage {
         Usage { bytes: self.shared.lock().bytes, most: MOST_BYTES }
     }

@@ -216,7 +216,7 @@ impl Throttle {
         Ok(Ticket { kind: Kind::Registration { keys }, networks })
     }
 
-    /// What all tables take.
+    /// Bytes that all tables take.
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage { bytes: 0, most: 0 };
         let tables = [&self.accounts, &self.addresses, &self.pairs];

@@ -95,7 +95,7 @@ pub(crate) struct AuditLog {
 #[derive(Debug)]
 pub(crate) struct AuditFile(Target);
 
-/// What the audit log takes.
+/// Bytes that the audit log takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "metrics are to read it")]
 pub(crate) struct AuditUsage {
@@ -195,7 +195,7 @@ impl AuditLog {
         error!("the audit log did not take {} entries before the end", unwritten.len());
     }
 
-    /// What the audit log takes.
+    /// Bytes that the audit log takes.
     #[allow(dead_code, reason = "metrics are to read it")]
     pub(crate) fn usage(&self) -> AuditUsage {
         let mut day = Usage { bytes: 0, most: 0 };

@@ -27,7 +27,7 @@ const CLOSED: &str = " closed the room";
 /// The bytes of the user's rooms up to which the server may add one. Rooms that the user joins count,
 /// and are always taken.
 const MOST_ROOM_BYTES: usize = 64 * 1024;
-/// What a room takes beside its name.
+/// Bytes that a room takes beside its name.
 const ENTRY: usize = 48;
 /// The server gives the user no longer name. Those with default limits have at most 64 bytes.
 const LONGEST_NAME: usize = 1024;

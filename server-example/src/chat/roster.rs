@@ -10,7 +10,7 @@ use chatproto::{Message, is_invisible};
 /// The bytes that the names, the rooms and the commands may take each: a server cannot have the client
 /// hold more. 10,000 names of the usual length fit.
 const MOST_BYTES: usize = 1024 * 1024;
-/// What an entry takes beside its text.
+/// Bytes that an entry takes beside its text.
 const ENTRY: usize = 48;
 /// Longer names are not completed. A server with default limits has names of at most 64 bytes.
 const LONGEST: usize = 256;
@@ -47,7 +47,7 @@ pub(super) struct Roster {
 #[derive(Debug, Default)]
 struct Texts {
     texts: BTreeSet<String>,
-    /// What they take, [`ENTRY`] for each included.
+    /// Bytes that they take, [`ENTRY`] for each included.
     bytes: usize,
 }
 

@@ -23,7 +23,7 @@ const MOST: usize = 64 << 20;
 const MOST_OF_ALL: usize = 256 << 20;
 /// A longer name is not read to its end: none is longer than 64 bytes.
 const LONGEST_NAME: usize = 64 << 10;
-/// What all connections take.
+/// Bytes that all connections take.
 static HELD_BY_ALL: AtomicUsize = AtomicUsize::new(0);
 /// The least that a socket can be told to wait.
 const LEAST: Duration = Duration::from_millis(1);

@@ -53,7 +53,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if let Err(full) = call.hub.sanctions.add_ban(target, ban, maker, now) {
         return call.answer(&format!("❌ Not banned: {full}"));
     }
-    // in full, so that whoever keeps it can make the same ban again
+    // in full, so that the application can make the same ban again
     call.report(Act::Ban, shown.to_owned(), duration, reason);
     let what = format!("banned{}", for_so_long(duration));
     for victim in concerned {
