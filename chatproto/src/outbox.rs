@@ -115,6 +115,16 @@ impl Outbox {
         self.kind = kind;
     }
 
+    /// Whether its peer takes nothing any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Whether a long answer to it is being produced.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether nothing is queued, and nothing more of a long answer is to come.
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.open.is_none()
@@ -288,6 +298,11 @@ impl Outbox {
     }
 
     fn enforce_if_held_up(&mut self, limits: &Limits, policy: SlowReader) {
+        // what is queued behind a long answer waits for the server: the answer makes room, no reader
+        let is_open = self.open.is_some();
+        if is_open && !self.refused && self.is_full(limits) {
+            self.cancel_answer();
+        }
         if self.refused {
             self.enforce(limits, policy);
         } else if self.kind == PeerKind::OneRead && self.objects() > 1 {
@@ -427,11 +442,12 @@ impl Outbox {
         self.partial || self.notice
     }
 
+    fn is_full(&self, limits: &Limits) -> bool {
+        self.len() > limits.queue_bytes || self.objects() > limits.queue_messages
+    }
+
     fn enforce(&mut self, limits: &Limits, policy: SlowReader) {
-        let is_full = |outbox: &Self| {
-            outbox.len() > limits.queue_bytes || outbox.objects() > limits.queue_messages
-        };
-        while is_full(self) {
+        while self.is_full(limits) {
             let droppable = self.objects.saturating_sub(u32::from(self.is_front_fixed()));
             match (policy, &self.open) {
                 (SlowReader::Disconnect, Some(_)) => {

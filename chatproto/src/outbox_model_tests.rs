@@ -116,6 +116,12 @@ impl Model {
     }
 
     fn judge_if_held_up(&mut self, kind: PeerKind, limits: &Limits, policy: SlowReader) {
+        let is_full =
+            self.bytes() > limits.queue_bytes || self.all().count() > limits.queue_messages;
+        if is_full && !self.refused {
+            // the answer waits for the server, and the reader for the answer
+            self.cancel();
+        }
         if self.refused {
             self.judge(limits, policy);
         } else if kind == OneRead && self.all().count() > 1 {

@@ -498,6 +498,16 @@ fn what_was_begun_is_not_abandoned() {
     assert_eq!(wire.drain(), "c\n");
 }
 
+#[test]
+fn what_is_queued_behind_a_long_answer_makes_it_end_and_no_reader_go() {
+    let mut wire = Wire::small(Disconnect, 5);
+    let budget = Arc::clone(&wire.budget);
+    wire.outbox.begin_answer(&budget);
+    wire.push(&["a", "b", "c", "d", "e", "f"]);
+    assert!(wire.outbox.take_cancelled() && !wire.outbox.is_overflown());
+    assert_eq!(wire.drain(), "missed 1\na\nb\nc\nd\ne\nf\n");
+}
+
 // the memory of all connections (B4)
 
 /// Bytes that a queue of two to five ranges takes for itself.

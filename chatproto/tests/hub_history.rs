@@ -542,6 +542,96 @@ fn what_was_not_taken_of_a_mailbox_stays_in_it() {
 }
 
 #[test]
+fn a_mailbox_whose_next_page_is_refused_ends_and_keeps_the_rest() {
+    let mut house = house();
+    let (bob, token) = come_back(&mut house, "bob", PeerKind::Stream);
+    let object = Message::new("eve", "127.0.0.1", "bob", "hi").to_json();
+    let page = Page { messages: vec![(1, object)], ..Page::default() };
+    house.complete(token, Completion::Collected(Ok(page)));
+    let mut limits = Limits::default();
+    limits.effects_total = 0;
+    house.hub.set_limits(limits);
+    house.take_all(bob);
+    assert!(house.out.next_effect().is_none(), "nothing is removed");
+    assert!(!house.hub.is_waiting(bob));
+    let said: Vec<_> = house.mail().messages(bob).into_iter().map(|m| m.msg).collect();
+    assert!(said.last().unwrap().contains("kept for your next login"), "{said:?}");
+    assert_eq!(said.len(), 3);
+    // the same at the login itself
+    let mut house = self::house();
+    let conn = house.connect(HOME);
+    house.name(conn, "bob", PeerKind::Stream);
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    house.complete(token, Completion::Reserved);
+    house.send(conn, "/login", "secret");
+    let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
+    let mut limits = Limits::default();
+    limits.effects_total = 0;
+    house.hub.set_limits(limits);
+    let granted = Granted { role: Role::User, notice: None };
+    house.complete(token, Completion::LoggedIn(UserName::new("bob").unwrap(), Ok(granted)));
+    assert!(!house.hub.is_waiting(conn));
+    let said: Vec<_> = house.mail().messages(conn).into_iter().map(|m| m.msg).collect();
+    assert!(said.last().unwrap().contains("kept for your next login"), "{said:?}");
+}
+
+#[test]
+fn no_page_is_read_for_a_reader_that_is_gone() {
+    let mut house = house();
+    let members: Vec<_> = (0..12).map(|k| member(&mut house, &format!("m{k}"))).collect();
+    for &conn in &members {
+        house.send(conn, "/history", "#tea");
+    }
+    // one whose page is being read, and one that waits for it
+    for conn in [members[0], members[9]] {
+        assert!(house.hub.handle_reader_gone(conn, &mut house.out), "its input goes on");
+        assert!(!house.hub.is_waiting(conn));
+    }
+    let mut read = Vec::new();
+    while let Some(Effect::History { token, .. }) = house.out.next_effect() {
+        read.push(token.conn());
+        let at = Conversation::room(&RoomName::new("#tea").unwrap());
+        house.complete(token, Completion::Replayed(at, Ok(Page::default())));
+    }
+    assert!(!read.contains(&members[9]));
+    assert_eq!(read.len(), 11);
+    assert_eq!(house.hub.usage().effects.bytes, 0);
+}
+
+#[test]
+fn pages_that_readers_hold_keep_others_from_being_read() {
+    let mut house = house();
+    let mut limits = Limits::default();
+    limits.queue_total = 1024 * 1024;
+    house.hub.set_limits(limits);
+    let members: Vec<_> = (0..12).map(|k| member(&mut house, &format!("m{k}"))).collect();
+    for &conn in &members {
+        house.send(conn, "/history", "#tea");
+    }
+    let object = Message::new("eve", "127.0.0.1", "#tea", "x".repeat(50_000)).to_json();
+    let page =
+        || Page { messages: vec![(1, object.clone()), (2, object.clone())], ..Page::default() };
+    let at = || Conversation::room(&RoomName::new("#tea").unwrap());
+    let mut held = Vec::new();
+    while let Some(Effect::History { token, .. }) = house.out.next_effect() {
+        held.push(token.conn());
+        house.complete(token, Completion::Replayed(at(), Ok(page())));
+    }
+    assert!(held.len() < 12, "the last ones wait");
+    // as their readers take them, the others are read
+    let mut next = 0;
+    while next < held.len() {
+        house.take_all(held[next]);
+        next += 1;
+        while let Some(Effect::History { token, .. }) = house.out.next_effect() {
+            held.push(token.conn());
+            house.complete(token, Completion::Replayed(at(), Ok(page())));
+        }
+    }
+    assert_eq!(held, members);
+}
+
+#[test]
 fn few_pages_are_read_at_a_time_and_the_others_in_order() {
     let mut house = house();
     let members: Vec<_> = (0..20).map(|k| member(&mut house, &format!("m{k}"))).collect();

@@ -137,6 +137,7 @@ impl HubBuilder {
             guests: 0,
             serial: 0,
             pages: Pages::default(),
+            held: 0,
             waiting: Waiting::new(self.seed),
         }
     }

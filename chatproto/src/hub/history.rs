@@ -17,6 +17,7 @@ use super::output::Range;
 use super::rooms::RoomId;
 use super::route::{no_user, write_forward};
 use super::users::Session;
+use super::waiting::Busy;
 use super::{Act, Call, Effect, Hub, Now, Output};
 
 /// Most messages of one answer to a stream peer, and to a one-read peer, which gets one every
@@ -131,18 +132,39 @@ impl Call<'_> {
         self.order(HistoryOrder::Leave { account, from, conversation, id, object });
     }
 
-    /// Asks the history something; the connection waits for the answer.
+    /// Asks the history something; the connection waits for the answer. If too much is under way
+    /// already, the user is told.
     pub(super) fn order(&mut self, order: HistoryOrder) {
-        let token = match self.hub.wait(self.conn, order.text_len()) {
-            Ok(token) => token,
-            Err(busy) => return self.answer(&format!("❌ The history was not asked: {busy}")),
-        };
+        if let Err(busy) = self.try_to_order(order) {
+            self.answer(&format!("❌ The history was not asked: {busy}"));
+        }
+    }
+
+    fn try_to_order(&mut self, order: HistoryOrder) -> Result<(), Busy> {
+        let token = self.hub.wait(self.conn, order.text_len())?;
         match order {
             HistoryOrder::Replay { .. } | HistoryOrder::Collect { .. } => {
                 self.hub.request_page(token, order, self.out);
             }
             order => self.out.effects.push_back(Effect::History { token, order }),
         }
+        Ok(())
+    }
+
+    /// Asks for the next page of the user's mailbox. If too much is under way already, the user is told
+    /// that the rest is for another login.
+    pub(super) fn ask_for_mail(&mut self, account: UserName, handed_over: u64) -> bool {
+        let most_bytes = self.hub.limits.queue_bytes / 4;
+        let order = HistoryOrder::Collect { account, handed_over, most_bytes };
+        let asked = self.try_to_order(order);
+        if let Err(busy) = &asked {
+            let busy = busy.to_string();
+            let busy = busy.trim_end_matches(" Try again later.");
+            self.say_part(&format!(
+                "❌ There may be more messages for you, which are kept for your next login: {busy}"
+            ));
+        }
+        asked.is_ok()
     }
 
     /// Asks for a part of a conversation, up to what was said until now.
@@ -291,8 +313,7 @@ impl Call<'_> {
             self.say_part(&text);
             Page::default()
         });
-        let session = self.hub.users.get_mut(self.conn);
-        let Some(mut answer) = session.and_then(Session::take_answer) else { return };
+        let Some(mut answer) = self.hub.take_answer(self.conn) else { return };
         let LongAnswer::Mail(mail) = &mut *answer else { return };
         let count = page.messages.len();
         if count == 0 {
@@ -302,19 +323,19 @@ impl Call<'_> {
         let were = if count == 1 { "message was" } else { "messages were" };
         self.say_part(&format!("{count}{more} {were} sent to you while you were away:"));
         (mail.page, mail.said, mail.left_out) = (page.messages, 0, 0);
-        if let Some(session) = self.hub.users.get_mut(self.conn) {
-            session.put_answer(answer);
-        }
+        self.hub.put_answer(self.conn, answer);
     }
 
     /// The owner of an account has logged in: messages that were left are handed over, and all others
     /// come behind them.
     pub(super) fn hand_over_mail(&mut self, account: UserName) {
-        let most_bytes = self.hub.limits.queue_bytes / 4;
         let (page, said, left_out, is_continued) = (Vec::new(), 0, 0, false);
         let mail = Mail { account: account.clone(), page, said, left_out, is_continued };
         self.begin_answer(LongAnswer::Mail(mail));
-        self.order(HistoryOrder::Collect { account, handed_over: 0, most_bytes });
+        if !self.ask_for_mail(account, 0) {
+            self.hub.take_answer(self.conn);
+            self.out.end_answer(self.conn);
+        }
     }
 }
 

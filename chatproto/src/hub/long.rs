@@ -9,7 +9,6 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::answer::{Layout, Part};
-use super::archive::HistoryOrder;
 use super::history::PagePart;
 
 use super::rooms::RoomId;
@@ -226,7 +225,7 @@ impl List {
 
 impl LongAnswer {
     /// Bytes of heap that it holds.
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let of_texts = |texts: &[String]| texts.iter().map(|text| text.capacity() + 24).sum();
         match self {
             LongAnswer::List(List { entries: Entries::Members { ids, .. }, .. }) => {
@@ -261,11 +260,10 @@ impl Hub {
     /// produced now. Whether that can be asked again at once or when it was taken: not while the
     /// answer waits for an effect, nor when it is complete.
     pub fn handle_writable(&mut self, conn: ConnId, now: Now, out: &mut Output) -> bool {
-        let Some(session) = self.users.get_mut(conn).filter(|session| session.waits_for == 0)
-        else {
+        if self.is_waiting_for_effect(conn) {
             return false;
-        };
-        let Some(mut answer) = session.take_answer() else { return false };
+        }
+        let Some(mut answer) = self.take_answer(conn) else { return false };
         let mut call = Call { hub: self, conn, now, out };
         let is_over = match &mut *answer {
             LongAnswer::List(list) if !list.is_measured => {
@@ -288,32 +286,31 @@ impl Hub {
             LongAnswer::Mail(mail) => {
                 if mail.said < mail.page.len() {
                     mail.say_some(&mut call);
+                    false
                 } else {
                     let handed_over = mail.page.last().map_or(0, |(id, _)| *id);
-                    let account = mail.account.clone();
                     (mail.page, mail.is_continued) = (Vec::new(), true);
-                    let most_bytes = call.hub.limits.queue_bytes / 4;
-                    call.order(HistoryOrder::Collect { account, handed_over, most_bytes });
+                    !call.ask_for_mail(mail.account.clone(), handed_over)
                 }
-                false
             }
         };
         if is_over {
             call.out.end_answer(conn);
-        } else if let Some(session) = call.hub.users.get_mut(conn) {
-            session.put_answer(answer);
+        } else {
+            call.hub.put_answer(conn, answer);
         }
+        self.read_pages(out);
         !is_over && !self.is_waiting_for_effect(conn)
     }
 
     /// The rest of a long answer was dropped: its reader is too slow, or gone. The connection's input
     /// may go on.
-    pub fn handle_answer_dropped(&mut self, conn: ConnId) {
-        let session = self.users.get_mut(conn);
-        if let Some(LongAnswer::Mail(_)) = session.and_then(Session::take_answer).as_deref() {
+    pub fn handle_answer_dropped(&mut self, conn: ConnId, out: &mut Output) {
+        if let Some(LongAnswer::Mail(_)) = self.take_answer(conn).as_deref() {
             // messages that were not handed over are at the next login
             self.abandon(conn, None);
         }
+        self.read_pages(out);
     }
 }
 
@@ -347,10 +344,9 @@ impl Call<'_> {
 
     /// An answer begins that is produced from here on.
     pub(super) fn begin_answer(&mut self, answer: LongAnswer) {
-        let Some(session) = self.hub.users.get_mut(self.conn) else { return };
-        debug_assert!(session.answer().is_none(), "input waits while an answer is produced");
+        debug_assert!(!self.hub.is_answering(self.conn), "input waits while one is produced");
         self.out.begin_answer(self.conn, answer.held());
-        session.put_answer(Box::new(answer));
+        self.hub.put_answer(self.conn, Box::new(answer));
     }
 
     /// Says an object of a long answer.

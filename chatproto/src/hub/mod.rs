@@ -167,6 +167,8 @@ pub struct Hub {
     serial: u32,
     /// Pages of history that were asked for.
     pages: Pages,
+    /// Bytes that long answers hold.
+    held: usize,
     /// Effects under way.
     waiting: Waiting,
 }

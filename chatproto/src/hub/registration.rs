@@ -355,11 +355,12 @@ impl Hub {
             if reason == Departure::Kicked { Change::Kicked } else { Change::Disconnected };
         self.leave_rooms(conn, change, now, out);
         self.set_watching(conn, false);
+        self.take_answer(conn);
+        self.read_pages(out);
         let was_user = self.users.release_name(conn);
         self.compact_visits();
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
-        session.take_answer();
         if !was_user {
             // refusals and the like address the guest that it is
             return session.forget_name();

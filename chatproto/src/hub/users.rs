@@ -24,7 +24,7 @@ use super::long::LongAnswer;
 use super::rooms::Membership;
 use super::sanctions::Until;
 use super::usage::{in_deque, in_table};
-use super::{ConnId, Role};
+use super::{ConnId, Hub, Role};
 
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub(super) struct Extras {
     pub(super) told_outage: u32,
     /// It wants to be told the numbers of what is kept in its rooms.
     pub(super) wants_cursors: bool,
+    /// The last effect by which it asked for a page of history.
+    pub(super) page_serial: u32,
     /// The rest of a long answer.
     answer: Option<Box<LongAnswer>>,
 }
@@ -128,11 +130,11 @@ impl Session {
         self.extras()?.answer.as_deref()
     }
 
-    pub(super) fn take_answer(&mut self) -> Option<Box<LongAnswer>> {
+    fn take_answer(&mut self) -> Option<Box<LongAnswer>> {
         self.extras.as_mut()?.answer.take()
     }
 
-    pub(super) fn put_answer(&mut self, answer: Box<LongAnswer>) {
+    fn put_answer(&mut self, answer: Box<LongAnswer>) {
         self.extras_mut().answer = Some(answer);
     }
 
@@ -201,6 +203,22 @@ pub(super) struct Users {
 
 /// Longest away text as it is stored: each of 256 bytes can become a replacement character.
 const AWAY: usize = 3 * 256 + "…".len();
+
+impl Hub {
+    /// Takes the long answer that is being produced for a connection.
+    pub(super) fn take_answer(&mut self, conn: ConnId) -> Option<Box<LongAnswer>> {
+        let answer = self.users.get_mut(conn)?.take_answer()?;
+        self.held -= answer.held();
+        Some(answer)
+    }
+
+    pub(super) fn put_answer(&mut self, conn: ConnId, answer: Box<LongAnswer>) {
+        if let Some(session) = self.users.get_mut(conn) {
+            self.held += answer.held();
+            session.put_answer(answer);
+        }
+    }
+}
 
 impl Users {
     /// Bytes that a connection takes at most: its slot and its entries in the tables here, its texts, and

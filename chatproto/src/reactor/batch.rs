@@ -58,8 +58,16 @@ impl Reactor {
         for (conn, reason) in self.gone.drain(..) {
             hub.handle_disconnect(conn, reason, now, &mut self.out);
         }
+        for conn in self.deaf.drain(..) {
+            if hub.handle_reader_gone(conn, &mut self.out)
+                && let Some(conn) = find(&mut self.conns, conn.slot, conn.generation)
+            {
+                conn.go_on();
+                self.again.push(conn.id.slot);
+            }
+        }
         for conn in self.cancelled.drain(..) {
-            hub.handle_answer_dropped(conn);
+            hub.handle_answer_dropped(conn, &mut self.out);
             if let Some(conn) = find(&mut self.conns, conn.slot, conn.generation)
                 && conn.is_answering
             {
@@ -156,6 +164,9 @@ impl Reactor {
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
                 conn.keep_rest(op, &self.limits);
                 conn.wait_for(self.holds, hub.is_answering(op.conn));
+                if conn.outbox.is_dead() {
+                    self.deaf.push(op.conn);
+                }
                 self.lose_patience(slot);
                 self.again.push(slot);
             } else if user_work > slice
@@ -170,6 +181,7 @@ impl Reactor {
         hub.handle_timeout(now, &mut self.out);
         hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
+        self.needs_room_for_pages = hub.needs_room_for_pages();
         self.hand_out(hub, since);
         self.make_ready_again();
         self.ask_accounts();

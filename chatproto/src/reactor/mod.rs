@@ -123,7 +123,9 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         overdue: Vec::new(),
         completed: VecDeque::new(),
         cancelled: Vec::new(),
+        deaf: Vec::new(),
         again: Vec::new(),
+        needs_room_for_pages: false,
         deadlines: Vec::new(),
         ready: Ready::new(setup.quantum),
         dirty: Vec::new(),
@@ -164,6 +166,10 @@ pub(crate) struct Reactor {
     completed: VecDeque<(Token, Completion)>,
     /// Their long answers were dropped.
     cancelled: Vec<ConnId>,
+    /// They wait, and their peers take nothing any more.
+    deaf: Vec<ConnId>,
+    /// Pages of history wait until long answers hold less.
+    needs_room_for_pages: bool,
     /// They have more to do after the batch: what they sent is not to be in a batch twice.
     again: Vec<u32>,
     deadlines: Vec<ConnId>,
@@ -272,6 +278,7 @@ impl Reactor {
             && self.overdue.is_empty()
             && self.completed.is_empty()
             && self.cancelled.is_empty()
+            && self.deaf.is_empty()
             && self.deadlines.is_empty()
             && self.out.events.is_empty())
     }
@@ -303,6 +310,11 @@ impl Reactor {
             self.lose_patience(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        if readiness.error && conn.is_waiting() {
+            // it is not read now, so that nothing else would tell
+            conn.outbox.die();
+            self.deaf.push(conn.id);
+        }
         if readiness.writable && (conn.outbox.is_refused() || conn.stream.has_unsent()) {
             conn.outbox.handle_writable();
             self.make_dirty(slot);

@@ -20,6 +20,9 @@ impl Reactor {
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let is_over = |least: usize| shared.budget.used() > least;
+        if std::mem::take(&mut self.needs_room_for_pages) {
+            self.relieve_of_answers(now);
+        }
         if !is_over(self.limits.queue_total) {
             return;
         }
@@ -32,7 +35,7 @@ impl Reactor {
         for conn in self.conns.iter().flatten() {
             let (outbox, step) = (&conn.outbox, conn.closing_step());
             let may_go = match step {
-                None => outbox.is_held_up(),
+                None => outbox.is_held_up() || outbox.has_answer(),
                 // from the next step on there is only the final message, which is outside the bound
                 step => step == Some(Step::Draining),
             };
@@ -53,16 +56,39 @@ impl Reactor {
                     return;
                 }
             }
-            let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { continue };
-            match self.policy {
-                SlowReader::DropOldest if !is_closing => conn.outbox.shed(),
-                _ => conn.outbox.abandon(),
-            }
-            self.after_write(slot, now);
+            self.cut(slot, is_closing, now);
         }
         if queues.is_empty() {
             shared.lanes[self.lane].longest.store(0, Ordering::Relaxed);
             self.relieve_of_fronts();
+        }
+    }
+
+    /// Cuts a queue, as the policy says.
+    fn cut(&mut self, slot: u32, is_closing: bool, now: Instant) {
+        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
+        match self.policy {
+            SlowReader::DropOldest if !is_closing => conn.outbox.shed(),
+            _ => conn.outbox.abandon(),
+        }
+        self.after_write(slot, now);
+    }
+
+    /// Pages wait because long answers hold too much: of the readers that take nothing at the moment,
+    /// those with the longest queues are cut, a sixteenth of what answers may hold.
+    fn relieve_of_answers(&mut self, now: Instant) {
+        let is_stalled = |conn: &&Conn| {
+            conn.closing.is_none() && conn.outbox.has_answer() && conn.outbox.is_refused()
+        };
+        let stalled = self.conns.iter().flatten().filter(is_stalled);
+        let mut stalled: BinaryHeap<(usize, u32)> =
+            stalled.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
+        let mut freed = 0;
+        while freed <= self.limits.queue_total / 64
+            && let Some((length, slot)) = stalled.pop()
+        {
+            self.cut(slot, false, now);
+            freed += length;
         }
     }
 
@@ -167,6 +193,7 @@ impl Reactor {
         self.deadlines.give_back();
         self.completed.give_back();
         self.cancelled.give_back();
+        self.deaf.give_back();
         self.again.give_back();
         let mut lingering = std::mem::take(&mut self.lingering);
         lingering.retain(|id| self.conn(id.slot, id.generation).is_some());

@@ -76,6 +76,9 @@ impl Reactor {
                 LaneAction::Begin { held, .. } => {
                     conn.outbox.begin_answer(&self.shared.budget);
                     conn.outbox.set_held(held as usize);
+                    if conn.outbox.take_cancelled() {
+                        self.cancelled.push(conn.id);
+                    }
                     note_length(&self.shared.lanes[self.lane], &conn.outbox);
                 }
                 LaneAction::Part { object, .. } => {
