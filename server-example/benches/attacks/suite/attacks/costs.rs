@@ -1,8 +1,9 @@
 //! Attacks by users that stay within every limit: requests that are cheap to ask and expensive to
 //! answer, and memory that is filled a little by each of many.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -157,6 +158,21 @@ pub(crate) const UNREAD_PAGES: Attack = Attack {
 };
 
 fn unread_pages(stage: &Stage) -> Result<Told, String> {
+    let mut writer = page(stage)?;
+    let name = |number| format!("asks {number}\n").into_bytes();
+    let mut crowd = Crowd::open_small(stage, stage.size, name)?;
+    let begun = Instant::now();
+    let question = [object("/join", "#pages"), object("/history", "#pages 256")].concat();
+    write_to_all(&mut crowd, &question);
+    while !stage.is_over() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    page_is_answered(&mut writer)?;
+    Ok(Told::Done(format!("another page took {:.1} s", begun.elapsed().as_secs_f64())))
+}
+
+/// A user that has stored a page of 300 KB in the room `#pages`.
+fn page(stage: &Stage) -> Result<TcpStream, String> {
     let mut writer = connect(stage.address)?;
     let text = object("#pages", &"p".repeat(60_000));
     let spoken = [b"writer\n".as_slice(), &object("/join", "#pages"), &text.repeat(5)].concat();
@@ -166,20 +182,48 @@ fn unread_pages(stage: &Stage) -> Result<Told, String> {
     if !synced.contains("synced id=5") {
         return Err(format!("the page was not stored: {synced}"));
     }
-    let name = |number| format!("asks {number}\n").into_bytes();
-    let mut crowd = Crowd::open_small(stage, stage.size, name)?;
-    let begun = Instant::now();
-    let question = [object("/join", "#pages"), object("/history", "#pages 256")].concat();
-    write_to_all(&mut crowd, &question);
-    while !stage.is_over() {
-        thread::sleep(Duration::from_millis(10));
-    }
-    // somebody who reads is answered
-    let page = ask(&mut writer, "/history", "#pages 2")?;
-    if !page.contains("end of history #pages") {
+    Ok(writer)
+}
+
+/// Fails if a user that reads gets no page.
+fn page_is_answered(reader: &mut TcpStream) -> Result<(), String> {
+    if !ask(reader, "/history", "#pages 2")?.contains("end of history #pages") {
         return Err("a page was not answered beside those that nobody reads.".to_owned());
     }
-    Ok(Told::Done(format!("another page took {:.1} s", begun.elapsed().as_secs_f64())))
+    Ok(())
+}
+
+pub(crate) const PAGES_LEFT: Attack = Attack {
+    options: &["--queue-total", "32MiB"],
+    small_options: &["--drain", "500ms"],
+    keeps: true,
+    ..Attack::of(
+        "pages-left",
+        "{} users at a time that ask for such a page, and reset the connection at once",
+        (300, 50),
+        (CONNECTION, TOTAL + 24 * MIB),
+        pages_left,
+    )
+};
+
+fn pages_left(stage: &Stage) -> Result<Told, String> {
+    let mut writer = page(stage)?;
+    let question = [object("/join", "#pages"), object("/history", "#pages 256")].concat();
+    let (mut open, mut number) = (VecDeque::new(), 0u64);
+    while !stage.is_over() {
+        number += 1;
+        let mut user = connect(stage.address)?;
+        let name = format!("leaves {number} of {}\n", stage.turn).into_bytes();
+        // the server may have sent it away
+        let _ = user.write_all(&[name, question.clone()].concat());
+        open.push_back(user);
+        if open.len() > stage.size {
+            // what it has not read resets the connection
+            open.pop_front();
+        }
+    }
+    page_is_answered(&mut writer)?;
+    Ok(Told::Done(format!("{} asked and left", grouped(number as usize))))
 }
 
 pub(crate) const LONG_HALVES: Attack = Attack {

@@ -23,6 +23,7 @@ pub(crate) static ALL: &[Attack] = &[
     costs::UNREAD_LISTS,
     costs::LONG_TEXTS,
     costs::UNREAD_PAGES,
+    costs::PAGES_LEFT,
     costs::LONG_HALVES,
     costs::UNREAD_ENDS,
 ];
