@@ -1,5 +1,6 @@
-//! The timers of one event loop, and what happens when they fire. An entry is never taken back:
-//! whoever fires it looks whether it still means anything.
+//! The timers of one event loop, and what happens when they fire. An entry stays when it means nothing
+//! any more, and is checked when it fires. Entries of connections that are gone are removed together,
+//! when they may be half of all: connections that come and go fill no memory until their time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::hub::ConnId;
 use crate::spare::GiveBack;
 
+use super::conn::Conn;
 use super::{OTHERS_MOST, Reactor, SHRINK, clock};
 
 /// What is due for a connection.
@@ -27,6 +29,9 @@ pub(super) enum Due {
     Patience(u32),
 }
 
+/// Fewer entries than these are not swept.
+const SWEEP_LEAST: usize = 1024;
+
 /// Nanoseconds since the timers were made: half the size of an [`Instant`].
 type Nanos = u64;
 
@@ -43,12 +48,14 @@ pub(super) struct Timers {
     /// for these, of which every connection has one. Those that come out of order, because they are
     /// less far ahead since a moment ago, are in the heap.
     registrations: VecDeque<(Nanos, u32, u32)>,
+    /// The number of entries that causes the next sweep.
+    sweep_at: usize,
 }
 
 impl Timers {
     pub(super) fn new() -> Self {
         let (heap, ends, registrations) = Default::default();
-        Timers { epoch: clock::instant(), heap, ends, registrations }
+        Timers { epoch: clock::instant(), heap, ends, registrations, sweep_at: SWEEP_LEAST }
     }
 
     pub(super) fn add(&mut self, at: Instant, due: Due, conn: ConnId) {
@@ -94,6 +101,23 @@ impl Timers {
         pop_due(&mut self.ends, now)
     }
 
+    fn len(&self) -> usize {
+        self.heap.len() + self.ends.len() + self.registrations.len()
+    }
+
+    /// Removes the entries of connections that are not open, given by slot and generation, if there are
+    /// twice as many entries as the last sweep left. Returns whether it looked.
+    pub(super) fn sweep(&mut self, is_open: impl Fn(u32, u32) -> bool) -> bool {
+        if self.len() < self.sweep_at {
+            return false;
+        }
+        self.heap.retain(|Reverse((_, slot, generation, _))| is_open(*slot, *generation));
+        self.ends.retain(|Reverse((_, slot, generation, _))| is_open(*slot, *generation));
+        self.registrations.retain(|&(_, slot, generation)| is_open(slot, generation));
+        self.sweep_at = (2 * self.len()).max(SWEEP_LEAST);
+        true
+    }
+
     /// Gives back the memory that many timers needed.
     pub(super) fn shrink(&mut self) {
         self.heap.give_back();
@@ -115,6 +139,10 @@ fn pop_due(heap: &mut BinaryHeap<Reverse<Entry>>, now: Nanos) -> Option<(Due, u3
 impl Reactor {
     /// Does, or has done, what is due.
     pub(super) fn fire_timers(&mut self, now: Instant) {
+        let conns = &self.conns;
+        if self.timers.sweep(|slot, generation| is_open(conns, slot, generation)) {
+            self.shrink_at.get_or_insert(now + SHRINK);
+        }
         let mut ended = 0;
         loop {
             let next = match self.timers.pop(now) {
@@ -172,5 +200,46 @@ impl Reactor {
             let at = clock::instant() + self.limits.drain;
             self.timers.add(at, due, conn.id);
         }
+    }
+}
+
+fn is_open(conns: &[Option<Conn>], slot: u32, generation: u32) -> bool {
+    let conn = conns.get(slot as usize).and_then(Option::as_ref);
+    conn.is_some_and(|conn| conn.id.generation == generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_of_connections_that_are_gone_are_bounded() {
+        let mut timers = Timers::new();
+        let start = clock::instant();
+        let at =
+            |number: u32| start + Duration::from_secs(10) + Duration::from_micros(number.into());
+        let dues = [Due::Registration, Due::Close, Due::Silence];
+        for number in 0..100_000 {
+            // the connections in the first ten slots stay, the others go at once
+            let slot = if number < 10 { number } else { 10 };
+            let conn = ConnId { lane: 0, slot, generation: number };
+            for due in dues {
+                timers.add(at(number), due, conn);
+            }
+            timers.sweep(|slot, generation| slot < 10 || generation == number);
+            assert!(timers.len() <= SWEEP_LEAST);
+        }
+        timers.sweep_at = 0;
+        timers.sweep(|slot, _| slot < 10);
+        let late = at(100_000);
+        for number in 0..10 {
+            assert_eq!(timers.pop(late), Some((Due::Silence, number, number)));
+        }
+        assert_eq!(timers.pop(late), None);
+        let ends: Vec<_> = std::iter::from_fn(|| timers.pop_end(late)).collect();
+        let of = |due| ends.iter().filter(|end| end.0 == due).map(|end| end.1).collect::<Vec<_>>();
+        assert_eq!(of(Due::Registration), (0..10).collect::<Vec<_>>());
+        assert_eq!(of(Due::Close), (0..10).collect::<Vec<_>>());
+        assert_eq!(timers.next(), None);
     }
 }
