@@ -51,14 +51,14 @@ fn object(to: &str, msg: &str) -> Vec<u8> {
     (Message::new("SERVER", "0.0.0.0", to, msg).to_json() + "\n").into_bytes()
 }
 
-/// A server that welcomes one client and then sends the same bytes without end.
-fn flood(bytes: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
+/// A server that welcomes one client, sends the first bytes, and then the others without end.
+fn flood(first: &'static [u8], bytes: Vec<u8>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 64]).unwrap();
-        stream.write_all(&object("alice", "Welcome, alice!")).unwrap();
+        stream.write_all(&[&*object("alice", "Welcome, alice!"), first].concat()).unwrap();
         // an error means that the client is gone
         while stream.write_all(&bytes).is_ok() {}
         let _ = stream.shutdown(Shutdown::Both);
@@ -88,7 +88,7 @@ fn floods() -> [(&'static str, Vec<u8>); 4] {
 fn a_client_that_receives_takes_bounded_memory() {
     let _alone = ALONE.lock();
     for (name, bytes) in floods() {
-        let (address, server) = flood(bytes);
+        let (address, server) = flood(b"", bytes);
         let mut client = Client::connect(address, "alice").unwrap();
         let before = LIVE.load(Ordering::SeqCst);
         MOST.store(before, Ordering::SeqCst);
@@ -108,7 +108,7 @@ fn a_client_that_receives_takes_bounded_memory() {
 fn a_client_that_sends_or_closes_takes_bounded_memory_and_time() {
     let _alone = ALONE.lock();
     for (name, bytes) in floods() {
-        let (address, server) = flood(bytes);
+        let (address, server) = flood(b"", bytes);
         let client = Client::connect(address, "alice").unwrap();
         let before = LIVE.load(Ordering::SeqCst);
         MOST.store(before, Ordering::SeqCst);
@@ -129,19 +129,7 @@ fn a_client_that_sends_or_closes_takes_bounded_memory_and_time() {
 fn an_object_without_an_end_is_refused_at_the_limit() {
     let _alone = ALONE.lock();
     // each write goes on with a text that has begun in the first
-    let (address, server) = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let serve = move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let _ = stream.read(&mut [0; 64]).unwrap();
-            stream.write_all(&object("alice", "Welcome, alice!")).unwrap();
-            stream.write_all(b"{\"msg\":\"").unwrap();
-            let text = b"x".repeat(64 * 1024);
-            while stream.write_all(&text).is_ok() {}
-        };
-        (address, thread::spawn(serve))
-    };
+    let (address, server) = flood(b"{\"msg\":\"", b"x".repeat(64 * 1024));
     let mut client = Client::connect(address, "alice").unwrap();
     let before = LIVE.load(Ordering::SeqCst);
     MOST.store(before, Ordering::SeqCst);

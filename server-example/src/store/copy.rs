@@ -196,10 +196,20 @@ fn unused(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Writer;
     use super::super::tests::{ALL, TempDir, fill, ids, object, open};
     use super::*;
 
     fn quietly(_: u64, _: u64) {}
+
+    /// Stores messages of 4,000 bytes.
+    fn fill_with_long(writer: &mut Writer, ids: std::ops::RangeInclusive<u64>) {
+        let object = object("alice", &"x".repeat(4_000));
+        for id in ids {
+            writer.append(id, "#tea", 0, &object);
+        }
+        writer.commit().unwrap();
+    }
 
     #[test]
     fn a_backup_is_of_one_moment_though_the_server_goes_on() {
@@ -207,11 +217,7 @@ mod tests {
         let file = directory.path().join("backup.db");
         let mut store = open(&directory);
         let mut writer = store.writer().unwrap();
-        let text = "x".repeat(4_000);
-        for id in 1..=5_000 {
-            writer.append(id, "#tea", 0, &object("alice", &text));
-        }
-        writer.commit().unwrap();
+        fill_with_long(&mut writer, 1..=5_000);
         // between any two steps of the copy more is written
         let (mut next, mut last) = (5_001, 0);
         let size = backup(directory.path(), &file, false, &mut |done, all| {
@@ -239,11 +245,7 @@ mod tests {
         let file = directory.path().join("backup.db");
         let mut store = open(&directory);
         let mut writer = store.writer().unwrap();
-        let text = "x".repeat(4_000);
-        for id in 1..=5_000 {
-            writer.append(id, "#tea", 0, &object("alice", &text));
-        }
-        writer.commit().unwrap();
+        fill_with_long(&mut writer, 1..=5_000);
         let (mut next, mut begun, mut last) = (5_001, 0, u64::MAX);
         let growth = wal::length(store.path()) + (1 << 20);
         let refused = backup_within(directory.path(), &file, false, growth, &mut |done, _| {
@@ -257,11 +259,8 @@ mod tests {
                     .unwrap();
             }
             last = done;
-            for id in next..next + 2_000 {
-                writer.append(id, "#tea", 0, &object("alice", &text));
-            }
+            fill_with_long(&mut writer, next..=next + 1_999);
             next += 2_000;
-            writer.commit().unwrap();
         });
         let refused = refused.unwrap_err();
         assert!(refused.sentence.starts_with("the server writes faster than"), "{refused}");
