@@ -52,7 +52,7 @@ done
 
 vectors="$(find "${CARGO_TARGET_DIR:-../target}/tmp" -name vectors.txt 2>/dev/null | head -n 1)"
 for test in core network strange_servers vectors; do
-    "$cc" "${warnings[@]}" "tests/$test.c" "${flags[@]}" -o "$build/test-$test"
+    "$cc" "${warnings[@]}" -DIS_SANITIZED=1 "tests/$test.c" "${flags[@]}" -o "$build/test-$test"
     arguments=()
     if [ "$test" = vectors ]; then
         [ -n "$vectors" ] || { echo "vectors.txt is made by cargo test -p chatproto-c"; exit 1; }

@@ -10,8 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A sanitizer holds memory of its own. */
-#if defined(__SANITIZE_ADDRESS__)
+/* A sanitizer holds memory of its own, and so does valgrind, for which install.sh defines this. */
+#if defined(IS_SANITIZED)
+#elif defined(__SANITIZE_ADDRESS__)
 #define IS_SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
