@@ -24,7 +24,7 @@ const WRITES_MOST: usize = if cfg!(test) { 3 } else { 64 };
 /// When so many bytes were written, the other connections wait for their turn as well.
 const BYTES_MOST: usize = if cfg!(test) { 8 * 1024 } else { 256 * 1024 };
 /// So many bytes are written to one connection at a time. The rest is written after the others' bytes.
-const VISIT_MOST: usize = if cfg!(test) { 4 * 1024 } else { 64 * 1024 };
+const VISIT_MOST: usize = if cfg!(test) { 4 * 1024 } else { 128 * 1024 };
 /// More room than for so many actions is given back after a batch.
 const ACTIONS_KEPT: usize = 16 * 1024;
 
