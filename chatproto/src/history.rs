@@ -184,8 +184,8 @@ impl Inbox {
     }
 
     /// Says how many bytes of the messages that were taken are still in memory. They count against
-    /// [`PENDING_MOST`] until this is called again. A history that never calls this is taken to hold
-    /// the messages of the last [`take`](Self::take).
+    /// [`PENDING_MOST`] until this is called again. If a history never calls this, the messages of its
+    /// last [`take`](Self::take) count.
     pub fn hold(&self, bytes: usize) {
         if let Some(queue) = &self.shared.history {
             let mut state = queue.state();
@@ -245,7 +245,7 @@ impl Queue {
         });
         let weight = weight.sum::<usize>() + BATCH_OVERHEAD;
         let mut state = self.state();
-        if state.bytes + state.held + weight > PENDING_MOST {
+        if state.order_bytes > ORDERS_MOST || state.bytes + state.held + weight > PENDING_MOST {
             state.skip(records);
         } else {
             state.bytes += weight;
@@ -285,8 +285,8 @@ impl Queue {
 }
 
 impl State {
-    /// Notes that messages are missing. Beyond the bound of the orders no order comes between two
-    /// gaps, so that there is one gap, and it names each slot of a connection once.
+    /// Notes that messages are missing. Once gaps and orders take more than [`ORDERS_MOST`], all
+    /// messages are part of one gap, which names each slot of a connection once.
     fn skip(&mut self, records: &mut Vec<Record>) {
         for record in records.drain(..) {
             if !matches!(self.entries.back(), Some(Entry::Gap { .. })) {
@@ -403,6 +403,27 @@ mod tests {
         assert_eq!((*first, *last), (first_missing, id));
         assert_eq!(from[..], [conn(0, 999), conn(1, 997), conn(2, 998)]);
         assert!(state.order_bytes < 1_000);
+    }
+
+    #[test]
+    fn gaps_between_messages_that_fit_are_bounded() {
+        const ROOM: usize = 100;
+        let queue = Queue::default();
+        queue.state().held = PENDING_MOST - 1_000;
+        queue.state().order_bytes = ORDERS_MOST - ROOM * ORDER_OVERHEAD;
+        let long = "x".repeat(1_000);
+        for id in 1..=10 * ROOM as u64 {
+            let text = if id % 2 == 0 { &*long } else { "" };
+            keep(&queue, id, conn(1, 1), &[text]);
+            // what was taken was kept
+            queue.state().bytes = 0;
+        }
+        let state = queue.state();
+        let gaps = state.entries.iter().filter(|entry| matches!(entry, Entry::Gap { .. })).count();
+        assert!((2..=ROOM + 1).contains(&gaps), "{gaps} gaps");
+        assert!(
+            matches!(state.entries.back(), Some(Entry::Gap { last, .. }) if *last == 10 * ROOM as u64)
+        );
     }
 
     #[test]

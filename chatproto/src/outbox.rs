@@ -156,6 +156,16 @@ impl Outbox {
         self.refused || self.is_paced()
     }
 
+    /// Whether its queue is one of those that make room for others when all queues hold too much.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        self.is_held_up() || self.has_answer()
+    }
+
+    /// Whether its peer takes nothing of a long answer at the moment.
+    pub(crate) fn has_stalled_answer(&self) -> bool {
+        self.refused && self.has_answer()
+    }
+
     /// The socket may take bytes again.
     pub(crate) fn handle_writable(&mut self) {
         self.refused = false;
@@ -298,7 +308,8 @@ impl Outbox {
     }
 
     fn enforce_if_held_up(&mut self, limits: &Limits, policy: SlowReader) {
-        // what is queued behind a long answer waits for the server: the answer makes room, no reader
+        // what is queued behind a long answer waits for the server: so the answer is dropped, and the
+        // reader is not too slow
         let is_open = self.open.is_some();
         if is_open && !self.refused && self.is_full(limits) {
             self.cancel_answer();
@@ -333,16 +344,17 @@ impl Outbox {
         Writable::Nothing
     }
 
-    /// Fills in the slices of a [`Writable::Many`], from the front and of at most `most` bytes, as far
-    /// as whole segments go; returns how many there are, at least one.
+    /// Fills in the slices of a [`Writable::Many`], from the front and of at most `most` bytes; returns
+    /// how many there are.
     pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>], mut most: usize) -> usize {
         let mut count = 0;
         for (segment, slice) in self.queue.iter().zip(slices) {
-            if segment.len() > most && count > 0 {
+            if most == 0 {
                 break;
             }
-            *slice = IoSlice::new(segment.bytes());
-            most = most.saturating_sub(segment.len());
+            let bytes = &segment.bytes()[..segment.len().min(most)];
+            *slice = IoSlice::new(bytes);
+            most -= bytes.len();
             count += 1;
         }
         count

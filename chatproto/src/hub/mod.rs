@@ -390,7 +390,7 @@ impl Hub {
         self.users.get(conn).is_some_and(is_waiting)
     }
 
-    fn is_waiting_for_effect(&self, conn: ConnId) -> bool {
+    pub(crate) fn is_waiting_for_effect(&self, conn: ConnId) -> bool {
         self.users.get(conn).is_some_and(|session| session.waits_for != 0)
     }
 

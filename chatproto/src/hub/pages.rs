@@ -45,22 +45,32 @@ impl Hub {
 
     /// Has the next pages read, if there is room for them.
     pub(super) fn read_pages(&mut self, out: &mut Output) {
-        while self.pages.under_way.len() < AT_A_TIME
+        while self.has_waiting_page()
+            && self.pages.under_way.len() < AT_A_TIME
             && !self.holds_too_much()
             && let Some((token, order)) = self.pages.waiting.pop_front()
         {
-            // those of connections that have ended are not read any more
-            if self.end_abandoned(token.serial).is_none() {
-                self.pages.under_way.push(token.serial);
-                out.effects.push_back(Effect::History { token, order });
-            }
+            self.pages.under_way.push(token.serial);
+            out.effects.push_back(Effect::History { token, order });
         }
+    }
+
+    /// Whether a page waits to be read. Pages of connections that have ended are not read any more: those
+    /// in front are dropped.
+    fn has_waiting_page(&mut self) -> bool {
+        while let Some((token, _)) = self.pages.waiting.front() {
+            if self.end_abandoned(token.serial).is_none() {
+                return true;
+            }
+            self.pages.waiting.pop_front();
+        }
+        false
     }
 
     /// Whether pages wait because long answers hold too much. Those whose readers take nothing are to
     /// make room.
-    pub(crate) fn needs_room_for_pages(&self) -> bool {
-        !self.pages.waiting.is_empty() && self.holds_too_much()
+    pub(crate) fn needs_room_for_pages(&mut self) -> bool {
+        self.has_waiting_page() && self.holds_too_much()
     }
 
     fn holds_too_much(&self) -> bool {

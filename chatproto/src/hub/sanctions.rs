@@ -1,7 +1,7 @@
 //! Bans and mutes, as long as they hold.
 //!
-//! Moderators are peers too: what they add is bounded in bytes, for each maker and in total. What
-//! the operator adds is counted, and never refused.
+//! Moderators are peers too: the bytes of their bans and mutes are bounded, for each moderator and in
+//! total. Those of the operator are counted, and never refused.
 
 use std::collections::BTreeMap;
 use std::fmt;

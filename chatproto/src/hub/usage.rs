@@ -33,7 +33,7 @@ pub struct Usage {
     pub sessions: Used,
     /// Deadlines of users who must log in. Bounded by the number of these users.
     pub visitors: Used,
-    /// Whatever is queued for readers, in any state of a connection. Bounded by
+    /// Bytes that are queued for readers, in any state of a connection. Bounded by
     /// [`Limits::queue_total`](crate::Limits::queue_total). The hub alone has no queues: see
     /// [`ServerHandle::usage`](crate::ServerHandle::usage).
     pub queues: Used,
@@ -77,6 +77,9 @@ impl Hub {
         self.waiting.check_counters(
             waiting.map(|session| (session.address, session.effect_bytes as usize)),
         );
+        let answers = all().filter_map(super::users::Session::answer);
+        let held: usize = answers.map(super::long::LongAnswer::held).sum();
+        assert_eq!(self.held, held);
         let visitors = all().filter(|session| session.phase == super::users::Phase::Visitor);
         assert_eq!(self.users.visitors(), visitors.count());
         let usage = self.usage();

@@ -1,5 +1,5 @@
 //! Effects under way, and what they take until they are completed: names, texts, and their places
-//! in the queues of whatever carries them out.
+//! in the queues of the threads that carry them out.
 //!
 //! A connection has one effect at a time. But a connection can end before its effect is completed,
 //! and its peer can connect again and ask for more. So effects under way are counted per address,

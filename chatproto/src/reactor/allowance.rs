@@ -1,4 +1,4 @@
-//! The rate limit of one connection: how many messages and bytes it may send (B19), by the generic cell
+//! The rate limit of one connection: how many messages and bytes it may send (B4), by the generic cell
 //! rate algorithm. It counts input only, and a message is charged after it was taken.
 
 use std::sync::OnceLock;
@@ -11,8 +11,7 @@ const LEAD_LEAST: u32 = 16;
 /// The part of its burst from which on a peer is ahead of its rate.
 const LEAD: u32 = 8;
 
-/// When what the peer sent is paid for: at the time from which on it would have been within its rate.
-/// In nanoseconds, which are half the size of an [`Instant`] in each connection; a time that has passed
+/// The time from which on the peer is within its rate again, for messages and for bytes. In nanoseconds, which are half the size of an [`Instant`] in each connection; a time that has passed
 /// if nothing is to be paid.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowance {

@@ -2,12 +2,14 @@
 //! causes is charged.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::hub::{Completion, ConnId, Departure, Hub, Now, Output};
 
 use super::conn::{Input, Op};
 use super::read::HEAVY_FOR;
 use super::ready::Class;
+use super::write::note_length;
 use super::{QUANTUM, Reactor, SHRINK, clock, find};
 
 /// A batch whose output is this long is handed out before it grows further.
@@ -46,7 +48,7 @@ impl Reactor {
         let mut hub = shared.hub();
         let mut since = clock::instant();
         if shared.is_stopping() {
-            // whoever says goodbye to all may have been here before
+            // the loop that says goodbye to all may have been here before
             self.fresh.clear();
         }
         for (conn, reason) in self.failed.drain(..) {
@@ -88,8 +90,9 @@ impl Reactor {
                 conn.go_on();
             } else if hub.is_answering(token.conn()) {
                 conn.outbox.set_held(hub.held(token.conn()));
+                note_length(&shared.lanes[self.lane], &conn.outbox);
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.wait_for(self.holds, true);
+                conn.wait_for(self.holds, true, hub.is_waiting_for_effect(token.conn()));
             }
             self.again.push(slot);
         }
@@ -122,12 +125,13 @@ impl Reactor {
                 let may_go_on = hub.handle_writable(op.conn, now, &mut self.out);
                 conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
                 conn.outbox.set_held(hub.held(op.conn));
+                note_length(&shared.lanes[self.lane], &conn.outbox);
                 if hub.is_answering(op.conn) {
                     // the peer took a part, so that it has all its time for the next one
                     self.holds = self.holds.checked_add(1).unwrap_or(1);
-                    conn.wait_for(self.holds, true);
+                    conn.wait_for(self.holds, true, !may_go_on);
                     self.lose_patience(slot);
-                } else if !may_go_on {
+                } else {
                     conn.go_on();
                 }
                 self.again.push(slot);
@@ -163,7 +167,8 @@ impl Reactor {
             if hub.is_waiting(op.conn) {
                 self.holds = self.holds.checked_add(1).unwrap_or(1);
                 conn.keep_rest(op, &self.limits);
-                conn.wait_for(self.holds, hub.is_answering(op.conn));
+                let awaits_effect = hub.is_waiting_for_effect(op.conn);
+                conn.wait_for(self.holds, hub.is_answering(op.conn), awaits_effect);
                 if conn.outbox.is_dead() {
                     self.deaf.push(op.conn);
                 }
@@ -181,7 +186,11 @@ impl Reactor {
         hub.handle_timeout(now, &mut self.out);
         hub.handle_batch_end(now, &mut self.out);
         self.hub_due = hub.poll_timeout();
-        self.needs_room_for_pages = hub.needs_room_for_pages();
+        let needs_room = hub.needs_room_for_pages();
+        shared.needs_room_for_pages.store(needs_room, Ordering::Relaxed);
+        if needs_room {
+            shared.wake_for_stalled(self.lane);
+        }
         self.hand_out(hub, since);
         self.make_ready_again();
         self.ask_accounts();

@@ -128,6 +128,8 @@ pub(super) struct Conn {
     pub(super) has_yielded: bool,
     /// A long answer is being produced, and its input waits until it is complete.
     pub(super) is_answering: bool,
+    /// An effect is under way that the hub waits for, and the next object of a long answer too.
+    pub(super) awaits_effect: bool,
     /// The number of the effect, or of the part of a long answer, that the hub waits for before it goes
     /// on with this connection; 0 if there is none.
     waits_for: u32,
@@ -160,6 +162,7 @@ impl Conn {
             heavy: 0,
             has_yielded: false,
             is_answering: false,
+            awaits_effect: false,
             waits_for: 0,
             saw_end: false,
             at_end: false,
@@ -191,9 +194,14 @@ impl Conn {
         self.waits_for != 0
     }
 
-    /// Whether the next object of a long answer can be produced.
+    /// Whether the connection has taken all of a long answer that was produced.
     pub(super) fn wants_part(&self) -> bool {
         self.is_answering && self.outbox.wants_part()
+    }
+
+    /// Whether the hub is to be asked for the next object of a long answer now.
+    pub(super) fn can_take_part(&self) -> bool {
+        self.wants_part() && !self.awaits_effect
     }
 
     /// What is due if that effect takes too long for a peer that has ended.
@@ -203,14 +211,15 @@ impl Conn {
 
     /// The effect is finished, or the answer complete.
     pub(super) fn go_on(&mut self) {
-        self.waits_for = 0;
-        self.is_answering = false;
+        self.wait_for(0, false, false);
     }
 
-    /// It waits for something else now: another effect, or another part of its answer.
-    pub(super) fn wait_for(&mut self, number: u32, is_answering: bool) {
+    /// It waits for something else now: another effect, or another part of its answer, or an effect
+    /// that the next part needs.
+    pub(super) fn wait_for(&mut self, number: u32, is_answering: bool, awaits_effect: bool) {
         self.waits_for = number;
         self.is_answering = is_answering;
+        self.awaits_effect = awaits_effect;
     }
 
     fn has_stash(&self) -> bool {

@@ -30,7 +30,8 @@ pub(super) enum Mail {
     GiveWay,
     /// One did, so that there is room to accept another.
     GaveWay,
-    /// More is queued in all than allowed, and the longest queue seems to be one of this loop's.
+    /// More is queued or kept in all than allowed, or pages wait for readers that take nothing, and this
+    /// loop seems to be the one to make room.
     Relieve,
     /// Other bounds, a copy for each loop, and what happens to slow readers.
     Limits(Box<Limits>),

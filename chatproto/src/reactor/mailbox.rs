@@ -22,6 +22,10 @@ pub(super) struct Mailbox<T, W> {
     /// No queue of the loop that waits for its peer is longer, in bytes. The longest may be shorter
     /// by now: see `relieve`.
     pub(super) longest: AtomicUsize,
+    /// A reader of the loop's may take nothing of a long answer: see `relieve_of_answers`.
+    pub(super) has_stalled: AtomicBool,
+    /// Bytes of input that the loop's connections keep: see `Limits::input_total`.
+    pub(super) input: AtomicUsize,
     /// How many of the loop's connections only wait for their peer's end: see `give_way`.
     pub(super) lingering: AtomicUsize,
 }
@@ -34,6 +38,8 @@ impl<T, W: Wake> Mailbox<T, W> {
             waker,
             load: AtomicUsize::new(0),
             longest: AtomicUsize::new(0),
+            has_stalled: AtomicBool::new(false),
+            input: AtomicUsize::new(0),
             lingering: AtomicUsize::new(0),
         }
     }

@@ -37,7 +37,7 @@ mod write;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         hub: Mutex::new(setup.hub),
         lanes,
         budget: Arc::default(),
-        input: AtomicUsize::new(0),
+        needs_room_for_pages: AtomicBool::new(false),
         observer: setup.observer,
         workers: setup.workers,
         has_directory: setup.has_directory,
@@ -125,7 +125,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         cancelled: Vec::new(),
         deaf: Vec::new(),
         again: Vec::new(),
-        needs_room_for_pages: false,
         deadlines: Vec::new(),
         ready: Ready::new(setup.quantum),
         dirty: Vec::new(),
@@ -168,8 +167,6 @@ pub(crate) struct Reactor {
     cancelled: Vec<ConnId>,
     /// They wait, and their peers take nothing any more.
     deaf: Vec<ConnId>,
-    /// Pages of history wait until long answers hold less.
-    needs_room_for_pages: bool,
     /// They have more to do after the batch: what they sent is not to be in a batch twice.
     again: Vec<u32>,
     deadlines: Vec<ConnId>,
@@ -328,7 +325,7 @@ impl Reactor {
     fn make_ready(&mut self, slot: u32) {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
             && !conn.is_ready
-            && (conn.wants_bytes() || conn.has_backlog() || conn.wants_part())
+            && (conn.wants_bytes() || conn.has_backlog() || conn.can_take_part())
         {
             conn.is_ready = true;
             let class = conn.class(self.ready.round());

@@ -76,10 +76,12 @@ impl Reactor {
                 let Some(id) = self.ready.pop(class) else { continue };
                 let Some(conn) = find(&mut self.conns, id.slot, id.generation) else { continue };
                 let present = conn.class(self.ready.round());
-                let is_other = (class == Class::Other) != (present == Class::Other);
-                if (class != Class::Other && is_other)
-                    || (class == Class::Light && present == Class::Heavy)
-                {
+                let is_for_another_turn = match class {
+                    Class::Light => present != Class::Light,
+                    Class::Heavy => present == Class::Other,
+                    Class::Other => false,
+                };
+                if is_for_another_turn {
                     // it has ended meanwhile, or used up its share
                     self.ready.push(present, id, conn.share.from());
                     continue;
@@ -114,7 +116,7 @@ impl Reactor {
         conn.is_ready = false;
         if conn.is_answering {
             // its input waits; if it has not yet taken the last part, it is ready again when it has
-            if conn.wants_part() {
+            if conn.can_take_part() {
                 conn.take_part(ops);
             }
             return arena;

@@ -165,11 +165,9 @@ impl Share {
             (self.round, self.used) = (round, 0);
         }
         let used = u64::from(self.used) + work;
-        if used >= quantum {
-            self.round += used / quantum;
-        }
+        self.round += used / quantum;
         // a quantum is small
-        self.used = if used < quantum { used } else { used % quantum } as u32;
+        self.used = (used % quantum) as u32;
     }
 }
 

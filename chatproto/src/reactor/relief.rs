@@ -20,7 +20,10 @@ impl Reactor {
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
         let is_over = |least: usize| shared.budget.used() > least;
-        if std::mem::take(&mut self.needs_room_for_pages) {
+        let has_stalled = &shared.lanes[self.lane].has_stalled;
+        if shared.needs_room_for_pages.load(Ordering::Relaxed)
+            && has_stalled.load(Ordering::Relaxed)
+        {
             self.relieve_of_answers(now);
         }
         if !is_over(self.limits.queue_total) {
@@ -35,7 +38,7 @@ impl Reactor {
         for conn in self.conns.iter().flatten() {
             let (outbox, step) = (&conn.outbox, conn.closing_step());
             let may_go = match step {
-                None => outbox.is_held_up() || outbox.has_answer(),
+                None => outbox.may_be_cut(),
                 // from the next step on there is only the final message, which is outside the bound
                 step => step == Some(Step::Draining),
             };
@@ -75,14 +78,16 @@ impl Reactor {
     }
 
     /// Pages wait because long answers hold too much: of the readers that take nothing at the moment,
-    /// those with the longest queues are cut, a sixteenth of what answers may hold.
+    /// those with the longest queues are cut, a sixteenth of what answers may hold. If pages still wait
+    /// after the next batch, more are cut.
     fn relieve_of_answers(&mut self, now: Instant) {
-        let is_stalled = |conn: &&Conn| {
-            conn.closing.is_none() && conn.outbox.has_answer() && conn.outbox.is_refused()
-        };
+        let is_stalled = |conn: &&Conn| conn.closing.is_none() && conn.outbox.has_stalled_answer();
         let stalled = self.conns.iter().flatten().filter(is_stalled);
         let mut stalled: BinaryHeap<(usize, u32)> =
             stalled.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
+        if stalled.is_empty() {
+            self.shared.lanes[self.lane].has_stalled.store(false, Ordering::Relaxed);
+        }
         let mut freed = 0;
         while freed <= self.limits.queue_total / 64
             && let Some((length, slot)) = stalled.pop()
@@ -116,8 +121,8 @@ impl Reactor {
     /// closed, as many as it takes.
     pub(super) fn relieve_of_input(&mut self, now: Now) {
         let shared = Arc::clone(&self.shared);
-        let used = |least: usize| shared.input.load(Ordering::Relaxed) > least;
-        if !used(self.limits.input_total) {
+        let used = |least: usize| shared.input() > least;
+        if !used(self.limits.input_total) || self.is_for_others_to_relieve_of_input() {
             return;
         }
         let conns = self.conns.iter().flatten().filter(|conn| conn.input_held() > 0);
@@ -127,6 +132,7 @@ impl Reactor {
         let since = clock::instant();
         // some more than is needed, so that this is not repeated for every message
         while used(self.limits.input_total / 16 * 15)
+            && !self.is_for_others_to_relieve_of_input()
             && let Some((_, id)) = largest.pop()
         {
             hub.handle_input_overflow(id, now, &mut self.out);
@@ -137,6 +143,15 @@ impl Reactor {
         }
         self.hub_due = hub.poll_timeout();
         self.hand_out(hub, since);
+    }
+
+    /// Whether another loop keeps more input. It is told, and looks for itself.
+    fn is_for_others_to_relieve_of_input(&self) -> bool {
+        let input = |lane: &Lane| lane.input.load(Ordering::Relaxed);
+        let own = input(&self.shared.lanes[self.lane]);
+        let other = self.shared.lanes.iter().find(|lane| input(lane) > own);
+        // a loop that cannot be woken is gone, and what it kept with it
+        other.is_some_and(|lane| lane.send(Mail::Relieve).is_ok())
     }
 
     /// There is no room for a new connection: one that only waits for its peer's end does so no

@@ -1,7 +1,7 @@
 //! What the event loops of a server have in common: the hub behind its lock, each other's
 //! mailboxes, and whom to tell what happens.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,8 @@ pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
     pub(super) budget: Arc<Budget>,
-    /// Bytes of input that connections keep: see `Limits::input_total`.
-    pub(super) input: AtomicUsize,
+    /// Pages of history wait until long answers hold less.
+    pub(super) needs_room_for_pages: AtomicBool,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) workers: Option<Workers>,
     pub(super) has_directory: bool,
@@ -194,16 +194,32 @@ impl Shared {
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = self.hub().usage();
         usage.queues.bytes = self.budget.used();
-        usage.input.bytes = self.input.load(Ordering::Relaxed);
+        usage.input.bytes = self.input();
         usage
+    }
+
+    /// Pages wait: the other loops with readers that take nothing are to make room.
+    pub(super) fn wake_for_stalled(&self, own: usize) {
+        for (number, lane) in self.lanes.iter().enumerate() {
+            if number != own && lane.has_stalled.load(Ordering::Relaxed) {
+                // a loop that cannot be woken is gone
+                let _ = lane.send(Mail::Relieve);
+            }
+        }
     }
 
     /// Counts what a connection keeps of its input.
     pub(super) fn recount_input(&self, conn: &mut Conn) {
         let (before, now) = conn.recount_input();
         if now != before {
-            self.input.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+            let input = &self.lanes[conn.id.lane()].input;
+            input.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }
+    }
+
+    /// Bytes of input that all connections keep: see `Limits::input_total`.
+    pub(super) fn input(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.input.load(Ordering::Relaxed)).sum()
     }
 
     /// How many connections the loops have, or have in their mail.

@@ -1,6 +1,7 @@
 //! The timers of one event loop, and what happens when they fire. An entry stays when it means nothing
 //! any more, and is checked when it fires. Entries of connections that are gone are removed together,
-//! when they may be half of all: connections that come and go fill no memory until their time.
+//! once there are twice as many entries as the last sweep left: connections that come and go fill no
+//! memory until their time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -9,8 +10,7 @@ use std::time::{Duration, Instant};
 use crate::hub::ConnId;
 use crate::spare::GiveBack;
 
-use super::conn::Conn;
-use super::{OTHERS_MOST, Reactor, SHRINK, clock};
+use super::{OTHERS_MOST, Reactor, SHRINK, clock, find};
 
 /// What is due for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,7 +107,7 @@ impl Timers {
 
     /// Removes the entries of connections that are not open, given by slot and generation, if there are
     /// twice as many entries as the last sweep left. Returns whether it looked.
-    pub(super) fn sweep(&mut self, is_open: impl Fn(u32, u32) -> bool) -> bool {
+    pub(super) fn sweep(&mut self, mut is_open: impl FnMut(u32, u32) -> bool) -> bool {
         if self.len() < self.sweep_at {
             return false;
         }
@@ -123,6 +123,7 @@ impl Timers {
         self.heap.give_back();
         self.ends.give_back();
         self.registrations.give_back();
+        self.sweep_at = (2 * self.len()).max(SWEEP_LEAST);
     }
 
     fn nanos(&self, at: Instant) -> Nanos {
@@ -139,8 +140,8 @@ fn pop_due(heap: &mut BinaryHeap<Reverse<Entry>>, now: Nanos) -> Option<(Due, u3
 impl Reactor {
     /// Does, or has done, what is due.
     pub(super) fn fire_timers(&mut self, now: Instant) {
-        let conns = &self.conns;
-        if self.timers.sweep(|slot, generation| is_open(conns, slot, generation)) {
+        let conns = &mut self.conns;
+        if self.timers.sweep(|slot, generation| find(conns, slot, generation).is_some()) {
             self.shrink_at.get_or_insert(now + SHRINK);
         }
         let mut ended = 0;
@@ -201,11 +202,6 @@ impl Reactor {
             self.timers.add(at, due, conn.id);
         }
     }
-}
-
-fn is_open(conns: &[Option<Conn>], slot: u32, generation: u32) -> bool {
-    let conn = conns.get(slot as usize).and_then(Option::as_ref);
-    conn.is_some_and(|conn| conn.id.generation == generation)
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ impl Reactor {
                 LaneAction::Part { object, .. } => {
                     let range = object.bounds(aside_at);
                     conn.outbox.push_part(chunk, range, &self.limits, self.policy);
+                    note_length(&self.shared.lanes[self.lane], &conn.outbox);
                 }
                 LaneAction::End { .. } => conn.outbox.end_answer(),
                 LaneAction::Close { .. } => {
@@ -137,7 +138,7 @@ impl Reactor {
         dirty.append(&mut self.dirty);
         self.dirty = dirty;
         for slot in std::mem::take(&mut self.pressing) {
-            self.write_new(slot, now);
+            budget.spend(self.write_new(slot, now));
         }
         self.write_late(budget, now);
     }
@@ -240,6 +241,9 @@ impl Reactor {
             && total >= VISIT_MOST
             && !matches!(conn.outbox.writable(now), Writable::Nothing);
         if has_more {
+            if conn.outbox.is_pressing(limits) {
+                self.pressing.push(slot);
+            }
             self.make_late(slot);
         }
         self.after_write(slot, now);
@@ -275,7 +279,7 @@ impl Reactor {
             self.begin_drain(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.wants_part() {
+        if conn.can_take_part() {
             self.make_ready(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
@@ -405,11 +409,15 @@ impl Budget {
     }
 }
 
-/// Lets the other loops know how long a queue of this one is, if it waits for its peer: see `relieve`.
-fn note_length(lane: &Lane, outbox: &Outbox) {
-    let is_candidate = outbox.is_held_up() && !outbox.is_overflown();
+/// Lets the other loops know how long a queue of this one is, if it may be cut, and whether its reader
+/// takes nothing of a long answer: see `relieve`.
+pub(super) fn note_length(lane: &Lane, outbox: &Outbox) {
+    let is_candidate = outbox.may_be_cut() && !outbox.is_overflown();
     if is_candidate && outbox.len() > lane.longest.load(Ordering::Relaxed) {
         lane.longest.store(outbox.len(), Ordering::Relaxed);
+    }
+    if outbox.has_stalled_answer() && !lane.has_stalled.load(Ordering::Relaxed) {
+        lane.has_stalled.store(true, Ordering::Relaxed);
     }
 }
 

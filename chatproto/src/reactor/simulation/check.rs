@@ -103,7 +103,7 @@ impl World {
             let length = conn.outbox.len();
             assert!(length <= most, "{length} bytes are queued for {:?}", conn.id);
             let is_refused = conn.outbox.is_refused() && conn.stream.is_refusing();
-            let is_produced = conn.is_answering && conn.is_ready;
+            let is_produced = conn.is_answering && (conn.is_ready || conn.awaits_effect);
             let waits = is_refused || conn.is_paced || conn.is_lingering() || is_produced;
             assert!(waits, "what is queued for {:?} waits for nothing", conn.id);
         }
@@ -143,8 +143,7 @@ impl World {
         let hub = self.shared.hub();
         assert_eq!((hub.connections(), hub.online(), hub.poll_timeout()), (0, 0, None));
         assert_eq!(self.shared.budget.used(), 0, "bytes are counted that are not there");
-        let input = self.shared.input.load(std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(input, 0, "input is counted that is not there");
+        assert_eq!(self.shared.input(), 0, "input is counted that is not there");
         assert!(self.granted.is_empty(), "names are held for nobody: {:?}", self.granted);
         for (lane, mailbox) in self.lanes.iter().zip(&self.shared.lanes) {
             assert_eq!(mailbox.load.load(std::sync::atomic::Ordering::Relaxed), 0);

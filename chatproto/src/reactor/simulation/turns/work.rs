@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 use crate::Message;
 use crate::limits::{Limits, Rate};
@@ -264,7 +263,7 @@ fn the_memory_of_unfinished_messages_holds_and_the_largest_goes_first() {
     let input_total = 100 * 1024;
     let mut stage = Stage::with(Limits { input_total, ..limits() }, QUANTUM);
     stage.crowd(60, 1 << 20);
-    let used = |stage: &Stage| stage.world.shared.input.load(Ordering::Relaxed);
+    let used = |stage: &Stage| stage.world.shared.input();
     let half = |length: usize| {
         let mut half = br#"{"from":{"name":"","ip":""},"to":"nobody","msg":""#.to_vec();
         half.resize(length, b'a');
