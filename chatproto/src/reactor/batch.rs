@@ -19,9 +19,9 @@ const OPERATION: u64 = 256;
 /// When completions have caused so much work in a batch, the others wait for the next one.
 const COMPLETIONS_MOST: u64 = 4 * QUANTUM;
 
-/// Users of a batch share so much work, however small a quantum is: as long as no more is done in it,
-/// nobody else waits for longer than some 2 ms. Objects to one receiver that are made in one batch are
-/// written at once, which is most of what a message to many costs.
+/// Units of work that the users of a batch share, however small a quantum is. So much work holds the
+/// hub's lock for some 2 ms. Objects to one receiver that are made in one batch are written at once, and
+/// writes are most of the cost of a message to many.
 const BATCH_MOST: u64 = if cfg!(test) { 0 } else { 256 * QUANTUM };
 
 impl Reactor {

@@ -59,6 +59,12 @@ impl<T, W: Wake> Mailbox<T, W> {
         std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How many things are there.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The loop is about to wait. False if there is mail, so that it must not. Anything else that it
     /// is to be woken for must be looked at after this.
     pub(super) fn fall_asleep(&self) -> bool {

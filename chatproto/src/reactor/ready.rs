@@ -18,7 +18,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::hub::ConnId;
 use crate::spare::GiveBack;
 
-/// Units of work that a user may cause in a round: some 0.05 ms.
+/// Units of work that a user may cause in a round: some 0.05 ms, writes included.
 pub(crate) const QUANTUM: u64 = 64 * 1024;
 
 /// What kind of a turn a connection gets.
@@ -131,7 +131,7 @@ impl<T: Ord> FairQueue<T> {
 }
 
 /// What a user has left of its share of work.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     /// The round that the share is of. It may be one to come.
     round: u64,

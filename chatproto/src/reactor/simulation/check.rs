@@ -4,7 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::hub::ConnId;
+
 use super::super::FLUSH;
+use super::super::conn::Conn;
+use super::super::ready::{Class, Share};
 use super::super::simulation;
 use super::super::stream::Stream;
 use super::client::{
@@ -20,6 +24,27 @@ const BATCH: usize = 96 * 1024;
 /// What a delivery costs beside its bytes, and the longest object.
 const DELIVERY: u64 = 256;
 const LONGEST: u64 = 4 * 1024;
+
+/// Heavy users that a turn serves at most, and one more for so many light users.
+const HEAVY_MOST: usize = 2;
+const LIGHT_PER_HEAVY: usize = 16;
+
+/// A loop before a turn: the work that it has done, connections that leave, effects that are done, and
+/// what each connection is like.
+#[derive(Default)]
+pub(super) struct Before {
+    work: u64,
+    leaving: usize,
+    completed: usize,
+    conns: Vec<(ConnId, Seen)>,
+}
+
+struct Seen {
+    class: Class,
+    share: Share,
+    /// Bytes of the peer's that the loop may read.
+    unread: usize,
+}
 
 /// Messages to one scope in the order in which the server took them: who sent each, its number, and
 /// when the witness heard it.
@@ -80,14 +105,59 @@ impl Tally {
 // while it goes on
 
 impl World {
-    /// After a turn of a loop: it did no more work than a share for each connection and one request
-    /// more, so that a message waits for no more than that whatever the others do.
-    pub(super) fn check_work(&self, lane: usize, work: u64, open: usize) {
+    /// What the connections of a loop are like before a turn.
+    pub(super) fn before_turn(&self, lane: usize) -> Before {
+        let Some(reactor) = &self.lanes[lane].reactor else { return Before::default() };
+        let round = reactor.ready.round();
+        let seen = |conn: &Conn| {
+            let class = conn.class(round);
+            let may_be_read = conn.wants_bytes() && !conn.has_yielded;
+            let unread = if may_be_read { conn.stream.unread() } else { 0 };
+            (conn.id, Seen { class, share: conn.share, unread })
+        };
+        let conns = reactor.conns.iter().flatten().map(seen).collect();
+        let leaving = reactor.gone.len() + reactor.failed.len() + reactor.overdue.len();
+        let completed = reactor.completed.len() + self.shared.lanes[lane].len();
+        Before { work: reactor.out.work(), leaving, completed, conns }
+    }
+
+    /// After a turn of a loop: it did no more work than a share and a request for each connection that it
+    /// served, and served each light user that had sent something, but few heavy users. A message of a
+    /// light user thus waits for one turn, and for no more work than that, whatever others ask for.
+    pub(super) fn check_turn(&self, lane: usize, before: &Before) {
+        let Some(reactor) = &self.lanes[lane].reactor else { return };
+        let round = reactor.ready.round();
+        let (mut light, mut heavy, mut other) = (0, 0, before.leaving);
+        for (id, seen) in &before.conns {
+            let conn = reactor.conns.get(id.slot()).and_then(Option::as_ref);
+            let Some(conn) = conn.filter(|conn| conn.id == *id) else {
+                other += 1;
+                continue;
+            };
+            let is_served = conn.share != seen.share;
+            match seen.class {
+                Class::Light => light += usize::from(is_served),
+                Class::Heavy => heavy += usize::from(is_served),
+                Class::Other => other += usize::from(is_served),
+            }
+            let is_light = seen.class == Class::Light && conn.class(round) == Class::Light;
+            if is_light && seen.unread > 0 && conn.wants_bytes() {
+                let unread = conn.stream.unread();
+                assert!(unread < seen.unread, "{id:?} is light, and was not read in a turn");
+            }
+        }
+        let most_heavy = HEAVY_MOST + light.div_ceil(LIGHT_PER_HEAVY) + before.completed;
+        assert!(heavy <= most_heavy, "{heavy} heavy users in a turn beside {light} light ones");
+        if self.shared.is_stopping() {
+            // one turn says goodbye to everybody
+            return;
+        }
         let online = self.shared.hub().online() as u64;
         // the most expensive request tells all one's rooms, and everybody, that one's name is another
         let request = (EVERYONE as u64 + 1) * (online + 1) * (DELIVERY + LONGEST);
-        let connections = (open + self.clients.len()) as u64;
-        let most = connections * (self.setup.quantum + request);
+        let served = (light + heavy + other) as u64 + 1;
+        let (most, work) =
+            (served * (self.setup.quantum + request), reactor.out.work() - before.work);
         assert!(work <= most, "the loop {lane} did {work} units of work in a turn, and not {most}");
     }
 
@@ -113,6 +183,7 @@ impl World {
             let hub = self.shared.hub();
             let names: BTreeSet<&str> = hub.users().collect();
             assert_eq!(names.len(), hub.online(), "a name is had by two");
+            hub.check_counters();
         }
     }
 }
@@ -373,6 +444,8 @@ impl World {
         heard_by: &BTreeMap<(usize, usize), usize>,
     ) {
         let lossy = self.clients.iter().filter(|client| !client.is_whole()).count();
+        // nobody knows what askers hear
+        let lossy = lossy + self.askers.len();
         for done in &client.done {
             let scope = match done.act {
                 Act::Say(room, _) => room,
@@ -459,6 +532,11 @@ impl Stream {
     /// Whether the network takes nothing, or has not told yet that it does again.
     fn is_refusing(&self) -> bool {
         self.simulated().is_some_and(simulation::Socket::is_refusing)
+    }
+
+    /// How many bytes of the peer's were not read yet.
+    fn unread(&self) -> usize {
+        self.simulated().map_or(0, simulation::Socket::unread)
     }
 }
 

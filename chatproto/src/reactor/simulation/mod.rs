@@ -5,6 +5,7 @@
 //! Clients of every kind come and go, talk, join, rename, keep order, send rubbish, split what they
 //! send anywhere, stall, and vanish. The loops run in any order, now and then late. `setup` says
 //! how large a run is and what its limits are; `client` and `script` what clients are like and do;
+//! `askers` ask for much;
 //! `people` and `world` let it happen; `network` is what the bytes go through; `check` says what
 //! must have been true. `trace` remembers everything, as a hash. (`turns` looks at single turns of a
 //! loop, without a seed.)
@@ -17,6 +18,7 @@
 //!
 //! `CHATPROTO_SEEDS=100000` looks for longer.
 
+mod askers;
 mod check;
 mod client;
 mod network;
@@ -54,6 +56,10 @@ fn run(seed: u64, prints: bool) -> Outcome {
         let at = world.now + world.rng.u64(..world.setup.arrivals);
         world.schedule(at, Event::Connect(id));
     }
+    for number in 0..world.askers.len() {
+        let at = world.now + world.rng.u64(..world.setup.arrivals);
+        world.schedule(at, Event::Ask(number));
+    }
     let acts = world.setup.acts as u64 * 100 * MILLIS;
     let end = world.now + world.setup.arrivals + acts + world.rng.u64(..3 * SECOND);
     for _ in 0..world.rng.u8(..4) {
@@ -64,6 +70,7 @@ fn run(seed: u64, prints: bool) -> Outcome {
     if world.setup.is_stopped {
         world.stop();
     } else {
+        world.dismiss_askers();
         world.all_leave();
         world.run_until(World::all_are_gone);
         world.leave_nothing();

@@ -43,7 +43,7 @@ pub(super) struct Nature {
 pub(super) struct Wire {
     pub(super) nature: Nature,
     /// The token under which the server has registered its socket.
-    slot: Option<usize>,
+    pub(super) slot: Option<usize>,
     readiness: Readiness,
     incoming: VecDeque<u8>,
     /// The client sends nothing more.
@@ -194,6 +194,10 @@ impl Socket {
         let network = self.network();
         let wire = &network.wires[self.id];
         wire.refused || wire.readiness.writable
+    }
+
+    pub(super) fn unread(&self) -> usize {
+        self.network().unread(self.id)
     }
 
     /// What is true of it already is told at once.

@@ -24,6 +24,8 @@ pub(super) struct Setup {
     pub(super) lanes: usize,
     /// Besides the witness.
     pub(super) clients: usize,
+    /// Users who ask for what is expensive to answer.
+    pub(super) askers: usize,
     /// Each does at most so much.
     pub(super) acts: usize,
     /// Within so many microseconds they come.
@@ -35,6 +37,7 @@ pub(super) struct Setup {
     pub(super) announces: bool,
     /// Names are claimed from a directory.
     pub(super) has_directory: bool,
+    pub(super) has_history: bool,
     /// In the end the server is stopped; else all leave first.
     pub(super) is_stopped: bool,
     /// The system has room for so many connections: no more are accepted.
@@ -51,6 +54,7 @@ impl Setup {
             seed,
             lanes: rng.usize(1..4),
             clients,
+            askers: if seed.is_multiple_of(3) { rng.usize(1..8) } else { 0 },
             acts: if is_large { 4 } else { rng.usize(4..14) },
             arrivals: rng.u64(1..3_000_000),
             policy,
@@ -58,6 +62,7 @@ impl Setup {
             quantum: [2 * 1024, 16 * 1024, QUANTUM][rng.usize(..3)],
             announces: rng.u8(..4) == 0,
             has_directory: rng.bool(),
+            has_history: rng.bool(),
             is_stopped: rng.u8(..3) == 0,
             descriptors: bound(&mut rng, clients),
         }

@@ -47,11 +47,20 @@ impl Stage {
     }
 
     /// Under other limits, and where users may cause so much work in a round.
-    fn with(mut limits: Limits, quantum: u64) -> Self {
+    fn with(limits: Limits, quantum: u64) -> Self {
+        Stage::set(limits, quantum, false)
+    }
+
+    /// The same, and pages of history can be read.
+    fn with_history(limits: Limits, quantum: u64) -> Self {
+        Stage::set(limits, quantum, true)
+    }
+
+    fn set(mut limits: Limits, quantum: u64, has_history: bool) -> Self {
         limits.per_address = usize::MAX;
         let policy = SlowReader::Disconnect;
         let setup = Setup { lanes: 1, clients: 0, limits, policy, quantum, ..Setup::new(1) };
-        let setup = Setup { announces: false, ..setup };
+        let setup = Setup { announces: false, has_history, askers: 0, ..setup };
         let world = World::new(Setup { has_directory: false, ..setup }, false);
         let mut stage = Stage { world, writer: 0, reader: 0, crowd: Vec::new() };
         (stage.writer, stage.reader) = (stage.join("writer"), stage.join("reader"));

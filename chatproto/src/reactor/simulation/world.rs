@@ -12,11 +12,13 @@ use fastrand::Rng;
 use mio::Events;
 
 use crate::hub::{Completion, Effect, Hub, Now, Token};
+use crate::reply::Reply;
 use crate::workers::{Jobs, Workers};
 
 use super::super::mail::Mail;
 use super::super::stream;
 use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
+use super::askers::{Asker, Pages, any_page};
 use super::client::{Client, Ending, Kind, Phase, Reading};
 use super::network::{Nature, Network, Socket};
 use super::setup::{self, Setup, TOKEN};
@@ -56,6 +58,11 @@ pub(super) enum Event {
     Turn(usize),
     /// Clients may send faster, or slower, from now on.
     Rate,
+    /// An asker does something, reads.
+    Ask(usize),
+    Swallow(usize),
+    /// The history answers.
+    Answer(Reply, Completion),
     /// A worker is done; with the name that is given then, unless it is taken.
     Complete(Token, Completion, Option<String>),
 }
@@ -76,6 +83,8 @@ pub(super) struct World {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Vec<Lane>,
     pub(super) clients: Vec<Client>,
+    pub(super) askers: Vec<Asker>,
+    pub(super) pages: Pages,
     pub(super) now: Micros,
     began: Instant,
     events: BTreeMap<(Micros, u64), Event>,
@@ -103,7 +112,11 @@ impl World {
         NOW.set(Some(at(began, 0)));
         let mut rng = Rng::with_seed(setup.seed ^ 0x5eed);
         let (workers, jobs) = Workers::by_hand();
-        let hub = Hub::builder()
+        let mut hub = Hub::builder();
+        if setup.has_history {
+            hub = hub.history("epoch", 1);
+        }
+        let hub = hub
             .limits(setup.limits.clone())
             .seed(setup.seed)
             .admin_token(TOKEN)
@@ -121,7 +134,7 @@ impl World {
             workers: Some(workers),
             has_directory: setup.has_directory,
             accounts: None,
-            has_history: false,
+            has_history: setup.has_history,
             threads: setup.lanes,
             quantum: setup.quantum,
             listeners: vec![(LISTENER.try_clone().expect("a descriptor"), Entrance::Plain)],
@@ -143,12 +156,18 @@ impl World {
                 is_paced: client.is_one_read() || client.kind == Kind::LateLineFeed,
             });
         }
+        let mut askers: Vec<_> = (0..setup.askers).map(|_| Asker::any(&setup, &mut rng)).collect();
+        for asker in &mut askers {
+            asker.wire = network.connect(asker.nature);
+        }
         let mut world = World {
             rng,
             network: Arc::new(Mutex::new(network)),
             shared,
             lanes: reactors.into_iter().map(lane).collect(),
             clients,
+            askers,
+            pages: any_page,
             now: 0,
             began,
             events: BTreeMap::new(),
@@ -212,7 +231,9 @@ impl World {
     }
 
     pub(super) fn has_completions(&self) -> bool {
-        self.events.values().any(|event| matches!(event, Event::Complete(..)))
+        let is_completion =
+            |event: &Event| matches!(event, Event::Complete(..) | Event::Answer(..));
+        self.events.values().any(is_completion)
     }
 
     pub(super) fn advance(&mut self, to: Micros) {
@@ -235,6 +256,9 @@ impl World {
                 limits.rate = setup::rate(&mut self.rng);
                 self.shared.set_limits(limits).expect("limits as in the beginning");
             }
+            Event::Ask(number) => self.ask(number),
+            Event::Swallow(number) => self.swallow(number),
+            Event::Answer(reply, completion) => reply.send(completion),
             Event::Complete(token, completion, name) => {
                 let is_taken = name.is_some_and(|name| !self.granted.insert(name));
                 let taken = || Completion::Refused("somebody else has it.".to_owned());
@@ -248,6 +272,7 @@ impl World {
         while let Some((effect, _)) = self.jobs.try_take() {
             self.carry_out(effect);
         }
+        self.attend_to_history();
         for lane in 0..self.lanes.len() {
             let Some(reactor) = &mut self.lanes[lane].reactor else { continue };
             reactor.poll.poll(&mut self.polled, Some(Duration::ZERO)).expect("a poll");
@@ -264,7 +289,11 @@ impl World {
             self.wake(lane);
         }
         for id in touched {
-            self.notice(id);
+            match id.checked_sub(self.clients.len()) {
+                Some(number) if number < self.askers.len() => self.notice_asker(number),
+                Some(_) => {}
+                None => self.notice(id),
+            }
         }
     }
 
@@ -320,11 +349,11 @@ impl World {
         for (slot, readiness) in ready {
             reactor.take_readiness(slot as u32, readiness);
         }
+        let before = self.before_turn(lane);
+        let reactor = self.lanes[lane].reactor.as_mut().expect("a loop that runs");
         let now = time().expect("the simulation runs");
-        let (work, open) = (reactor.out.work(), reactor.open);
         let is_last = reactor.turn(now, &mut self.arena);
-        let work = reactor.out.work() - work;
-        self.check_work(lane, work, open);
+        self.check_turn(lane, &before);
         self.check_queues(lane);
         is_last
     }

@@ -10,6 +10,8 @@ use crate::limits::{Limits, Rate};
 use crate::outbox::SlowReader;
 
 use super::super::super::Entrance;
+use super::super::super::conn::Conn;
+use super::super::askers::full_page;
 use super::super::network::Nature;
 use super::super::world::SECOND;
 use super::Stage;
@@ -54,6 +56,13 @@ impl Stage {
         for &wire in &self.crowd {
             self.world.network().arrive(wire, bytes);
         }
+    }
+
+    /// The connection at the server's end of a wire.
+    fn state(&self, wire: usize) -> &Conn {
+        let slot = self.world.network().wires[wire].slot.expect("an open connection");
+        let reactor = self.world.lanes[0].reactor.as_ref().expect("a loop that runs");
+        reactor.conns[slot].as_ref().expect("an open connection")
     }
 
     fn work(&self) -> u64 {
@@ -199,6 +208,44 @@ fn a_peer_that_has_ended_is_answered_though_it_is_paused_and_a_list_is_produced(
     let lists = text.matches("Connected users").count();
     let lasts = text.matches(" (4/4)").count() + text.matches(" (3/3)").count();
     assert_eq!((lists, lasts), (asks, asks), "every list is complete");
+}
+
+#[test]
+fn a_peer_that_has_ended_is_answered_though_it_is_paused_and_a_page_is_produced() {
+    const ASKS: usize = 4;
+    let rate = Some(Rate { per_second: 1, burst: 2 });
+    let mut stage = Stage::with_history(Limits { rate, ..limits() }, QUANTUM);
+    stage.world.pages = full_page;
+    stage.crowd(1, 500);
+    let wire = stage.crowd[0];
+    let asks = object("/history", "#askers 256").repeat(ASKS);
+    stage.world.network().arrive(wire, &[object("/join", "#askers"), asks].concat());
+    stage.settle();
+    // the history takes its time, and the loop sleeps meanwhile
+    let turns = stage.world.turns;
+    stage.world.follow_up();
+    assert!(stage.state(wire).is_waiting());
+    stage.world.run_until(|world| !world.has_completions());
+    assert!(stage.world.turns - turns < 20, "{} turns", stage.world.turns - turns);
+    stage.settle();
+    stage.world.network().end(wire);
+    stage.settle();
+    let state = stage.state(wire);
+    assert!(state.is_paused && state.is_answering && state.saw_end, "all at once");
+    let turns = stage.world.turns;
+    let mut text = String::new();
+    while !stage.world.network().wires[wire].closed {
+        stage.world.follow_up();
+        stage.world.run_to(stage.world.now + SECOND / 10);
+        text += &stage.read_crowd()[0];
+    }
+    assert!(stage.world.turns - turns < 2_000, "{} turns", stage.world.turns - turns);
+    let heads = text.split("history #askers count=").skip(1);
+    let counts: Vec<usize> =
+        heads.map(|rest| rest.split_once(' ').unwrap().0.parse().unwrap()).collect();
+    assert_eq!(counts.len(), ASKS, "every question is answered");
+    let messages = text.matches("somebody").count();
+    assert_eq!(messages, counts.iter().sum::<usize>(), "with the messages that were announced");
 }
 
 #[test]
