@@ -80,16 +80,22 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    /// Bytes of a connection's final message that are outside the budget.
+    pub(crate) const LAST: usize = 512;
+
     pub(crate) fn new(bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
-        let mut chunk = Chunk::uncounted(bytes, budget);
+        let mut chunk = Chunk { bytes, budget: Arc::clone(budget), charged: 0 };
         chunk.recount();
         chunk
     }
 
-    /// The final message of a connection, which is outside the budget: it must be possible to say that
-    /// the budget is used up.
-    pub(crate) fn uncounted(bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
-        Chunk { bytes, budget: Arc::clone(budget), charged: 0 }
+    /// The final message of a connection. Up to [`Chunk::LAST`] bytes of it are outside the budget: it
+    /// must be possible to say that the budget is used up.
+    pub(crate) fn last(mut bytes: Vec<u8>, budget: &Arc<Budget>) -> Self {
+        bytes.shrink_to_fit();
+        let charged = bytes.capacity().saturating_sub(Self::LAST);
+        budget.recount(0, charged);
+        Chunk { bytes, budget: Arc::clone(budget), charged }
     }
 
     /// Appends bytes, and counts what that takes.

@@ -322,12 +322,12 @@ impl Outbox {
         }
     }
 
-    /// Queues bytes that are no message to be counted, as they are: the farewell of a connection.
+    /// Queues the final message of a connection, which is not counted among its messages.
     pub(crate) fn push_last(&mut self, bytes: Vec<u8>, budget: &Arc<Budget>) {
         let end = bytes.len() as u32;
         self.bytes += end;
         self.objects += 1;
-        let chunk = Arc::new(Chunk::uncounted(bytes, budget));
+        let chunk = Arc::new(Chunk::last(bytes, budget));
         self.queue.push_back(Segment { chunk, start: 0, end, objects: 1 });
     }
 

@@ -408,6 +408,19 @@ fn the_farewell_is_queued_even_after_an_overflow() {
     assert_eq!(wire.drain(), "bye\n");
 }
 
+#[test]
+fn of_a_farewell_512_bytes_are_outside_the_budget() {
+    for (length, counted) in [(1, 0), (512, 0), (513, 1), (4096, 3584)] {
+        let mut wire = Wire::small(Disconnect, 1);
+        let budget = Arc::clone(&wire.budget);
+        let before = budget.used();
+        wire.outbox.push_last(vec![b'x'; length], &budget);
+        assert_eq!(budget.used() - before, counted, "of {length}");
+        wire.drain();
+        assert_eq!(budget.used(), before);
+    }
+}
+
 // B9, drop-oldest
 
 #[test]

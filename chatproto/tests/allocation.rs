@@ -3,10 +3,10 @@
 
 #![allow(missing_docs, reason = "a test")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,29 +15,7 @@ use chatproto::{
     Completion, ConnId, Departure, Directory, Effect, Hub, Limits, Message, Now, Output, PeerKind,
     Server, ServerHandle, UserName,
 };
-
-/// Counts the bytes that this process has allocated.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: the system's allocator does all of it, on the caller's promises
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::SeqCst);
-        // SAFETY: the caller's promises are passed on
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::SeqCst);
-        // SAFETY: the caller's promises are passed on
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use counting::live;
 
 /// The most that a connection may cost before it is registered.
 const MOST: usize = 8 * 1024;
@@ -80,7 +58,7 @@ fn cost_of(
     // what was sent is read when more of it costs no more
     let (mut most, mut since) = (0, Instant::now());
     while since.elapsed() < Duration::from_millis(300) {
-        let now = LIVE.load(Ordering::SeqCst);
+        let now = live();
         if now > most {
             (most, since) = (now, Instant::now());
         }
@@ -104,7 +82,7 @@ fn what_connections_cost() {
 fn a_crowd_that_has_gone_costs_nothing() {
     let mut hub = Hub::builder().build();
     let (mut out, now) = (Output::new(), Now::system());
-    let before = LIVE.load(Ordering::SeqCst);
+    let before = live();
     let crowd: Vec<ConnId> = (0..10_000)
         .map(|number: u32| {
             let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
@@ -126,7 +104,7 @@ fn a_crowd_that_has_gone_costs_nothing() {
     }
     hub.shrink();
     drop(out);
-    let left = LIVE.load(Ordering::SeqCst).saturating_sub(before);
+    let left = live().saturating_sub(before);
     println!("ten thousand that have gone: {left} bytes");
     assert!(left < 4 * 1024, "{left} bytes are left");
 }
@@ -138,7 +116,7 @@ fn a_connection_without_a_name_costs_little() {
     let (address, handle) = (server.local_addr(), server.handle());
     let running = thread::spawn(move || server.run());
     // once for all: tables that stay for a moment are part of the cost
-    let before = LIVE.load(Ordering::SeqCst);
+    let before = live();
     // an unfinished character holds the name open, and in pieces it is gathered
     let long = [&[b'x'; 4_000][..], b"\xf0"].concat();
     let half = [&[b'x'; 1_900][..], b"\xf0"].concat();
@@ -180,7 +158,7 @@ fn a_connection_whose_name_is_not_decided_about_costs_little() {
     let server = builder.directory(Undecided(Mutex::new(held))).bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());
     let running = thread::spawn(move || server.run());
-    let before = LIVE.load(Ordering::SeqCst);
+    let before = live();
     let message = Message::new("", "", "bob", "x".repeat(1_000)).to_json();
     // a name for each, as they would be refused otherwise
     let all = |number: usize| format!("user{number}\n{}", message.repeat(40)).into_bytes();
