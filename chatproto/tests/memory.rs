@@ -19,7 +19,7 @@ const MIB: usize = 1024 * 1024;
 const TOTAL: usize = 4 * MIB;
 /// The working memory of two event loops, as documented: buffers that are used again, and 5 MiB a loop.
 const WORKING: usize = 16 * MIB + 2 * 5 * MIB;
-const PEERS: usize = 16;
+const PEERS: usize = 10;
 /// A long text. With JSON around it, a message stays within the longest frame.
 const LONG: usize = 60_000;
 
@@ -128,7 +128,7 @@ fn long_echoes_that_nobody_reads(policy: SlowReader) {
     check("long echoes", bounds(), policy, queues, |server| {
         let mut peers = join_all(server);
         let echo = object("/ping", &"x".repeat(LONG));
-        for _ in 0..80 {
+        for _ in 0..66 {
             peers.iter_mut().for_each(|peer| send(peer, echo.as_bytes()));
         }
         peers
@@ -147,7 +147,7 @@ fn short_messages_that_nobody_reads(policy: SlowReader) {
         let mut sender = join(server, 100);
         let lines: String =
             (0..PEERS).map(|number| object(&format!("peer {number}"), "hello")).collect();
-        for _ in 0..2_500 {
+        for _ in 0..4_000 {
             send(&mut sender, lines.as_bytes());
         }
         peers.push(sender);
