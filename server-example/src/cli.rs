@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use chatproto::{BanTarget, Limits, SlowReader};
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
@@ -137,16 +137,22 @@ pub(crate) struct MessageOptions {
     #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
     pub(crate) max_frame: Size,
 
-    /// Messages a second that one connection may send, or off; bursts have up to 2 seconds' worth.
-    /// Above it, the server reads more slowly; nothing is lost
+    /// Messages a second that one connection may send, from 1 to 4294967295, or off. A burst has up to
+    /// twice as many. Above the rate, the server reads more slowly; nothing is lost. With off, bytes
+    /// have no limit either, unless --rate-bytes is given
     #[arg(long, value_name = "N|off", default_value_t = default_rate())]
     pub(crate) rate: PerSecond,
 
-    /// Bytes of messages a second that one connection may send, or off; bursts have up to 8/3 of it.
-    /// Above it, the server reads more slowly; nothing is lost, and one message of up to --max-frame
-    /// always passes. Default: 192KiB, and off with --rate off
-    #[arg(long, value_name = "SIZE|off")]
-    pub(crate) rate_bytes: Option<SizeOrOff>,
+    /// Bytes of messages a second that one connection may send, less than 4GiB, or off. A burst has up
+    /// to 8/3 as many. Above the rate, the server reads more slowly; nothing is lost. One message of up
+    /// to --max-frame always passes, and is charged afterwards. The default is off if --rate is off
+    #[arg(
+        long,
+        value_name = "SIZE|off",
+        default_value_t = default_rate_bytes(),
+        default_value_if("rate", ArgPredicate::Equals("off".into()), "off")
+    )]
+    pub(crate) rate_bytes: SizeOrOff,
 
     /// Errors of one connection within a minute, the last of which ends the connection
     #[arg(long, value_name = "N", default_value_t = Limits::default().errors, value_parser = at_least_one())]
@@ -449,6 +455,10 @@ fn default_rate() -> PerSecond {
     PerSecond(Limits::default().rate.map(|rate| rate.per_second))
 }
 
+fn default_rate_bytes() -> SizeOrOff {
+    SizeOrOff(Limits::default().rate_bytes.map(|rate| rate.per_second.into()))
+}
+
 fn at_least_one() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..)
 }
@@ -478,6 +488,22 @@ mod tests {
         };
         assert_eq!(options.listen.to_string(), "[::1]:0");
         assert_eq!(options.messages.rate, PerSecond(None));
+    }
+
+    #[test]
+    fn without_a_rate_bytes_are_limited_only_on_request() {
+        for (line, messages, bytes) in [
+            ("server-example", Some(100), Some(192 << 10)),
+            ("server-example --rate 7", Some(7), Some(192 << 10)),
+            ("server-example --rate off", None, None),
+            ("server-example --rate off --rate-bytes 1KiB", None, Some(1 << 10)),
+            ("server-example --rate-bytes off", Some(100), None),
+        ] {
+            let Ok(Command::Serve(options)) = parse_line(line) else { panic!("{line}") };
+            let limits = options.limits(100).unwrap();
+            assert_eq!(limits.rate.map(|rate| rate.per_second), messages, "{line}");
+            assert_eq!(limits.rate_bytes.map(|rate| rate.per_second), bytes, "{line}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
 use crate::token::AdminToken;
-use crate::units::{Size, SizeOrOff};
+use crate::units::Size;
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -137,11 +137,7 @@ impl ServeOptions {
             .rate
             .0
             .map(|per_second| Rate { per_second, burst: per_second.saturating_mul(2) });
-        limits.rate_bytes = match self.messages.rate_bytes {
-            Some(SizeOrOff(bytes)) => bytes.map(bytes_a_second).transpose()?,
-            // `--rate off` means that there is no rate limit
-            None => limits.rate.and(limits.rate_bytes),
-        };
+        limits.rate_bytes = self.messages.rate_bytes.0.map(bytes_a_second).transpose()?;
         limits.errors = self.messages.max_errors;
         limits.connections = connections;
         limits.per_address = self.connections.max_per_address;
@@ -196,7 +192,7 @@ impl MemoryOptions {
     }
 }
 
-/// The rate limit of so many bytes a second.
+/// The rate limit for `--rate-bytes`.
 fn bytes_a_second(bytes: u64) -> Result<Rate, Failure> {
     let burst = |per_second: u32| (u64::from(per_second) * 8 / 3).try_into().unwrap_or(u32::MAX);
     u32::try_from(bytes)

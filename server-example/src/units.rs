@@ -203,7 +203,9 @@ impl FromStr for PerSecond {
             return Ok(PerSecond(None));
         }
         match text.parse() {
-            Ok(0) | Err(_) => Err("expected a number of messages a second, at least 1, or off"),
+            Ok(0) | Err(_) => {
+                Err("expected a number of messages a second from 1 to 4294967295, or off")
+            }
             Ok(number) => Ok(PerSecond(Some(number))),
         }
     }
@@ -392,7 +394,8 @@ mod tests {
     fn rates() {
         assert_eq!("100".parse(), Ok(PerSecond(Some(100))));
         assert_eq!("off".parse(), Ok(PerSecond(None)));
-        for text in ["0", "-1", "1.5", "on", ""] {
+        assert_eq!("4294967295".parse(), Ok(PerSecond(Some(u32::MAX))));
+        for text in ["0", "-1", "1.5", "4294967296", "on", ""] {
             assert!(text.parse::<PerSecond>().is_err(), "{text}");
         }
     }

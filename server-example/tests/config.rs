@@ -206,6 +206,22 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 }
 
 #[test]
+fn the_rate_of_bytes_is_shown_with_its_default_which_follows_the_rate() {
+    for (arguments, value, from) in [
+        (&[][..], r#""192KiB""#, "default"),
+        (&["--rate", "7"], r#""192KiB""#, "default"),
+        (&["--rate", "off"], r#""off""#, "default"),
+        (&["--rate", "off", "--rate-bytes", "1KiB"], r#""1KiB""#, "flag"),
+    ] {
+        let text = print_config(arguments, &[]).unwrap();
+        let expected = Setting { value: value.to_owned(), from: from.to_owned() };
+        assert_eq!(setting(&text, "rate-bytes"), expected, "{arguments:?}");
+    }
+    let text = print_config(&[], &[("CHATPROTO_RATE", "off")]).unwrap();
+    assert_eq!(setting(&text, "rate-bytes").value, r#""off""#);
+}
+
+#[test]
 fn no_secret_is_printed() {
     let secret = "Zm9vYmFyYmF6cXV4MTIzNDU2";
     let text = print_config(&[], &[("CHATPROTO_ADMIN_TOKEN", secret)]).unwrap();
@@ -270,9 +286,12 @@ fn a_value_that_is_none_is_refused_with_its_line_and_what_is_expected() {
         ("rate = [1]", "rate = [1]: expected a text or a number, not a list"),
         (
             "rate = false",
-            "rate = false: expected a number of messages a second, at least 1, or off",
+            "rate = false: expected a number of messages a second from 1 to 4294967295, or off",
         ),
-        ("rate = 1.5", "rate = 1.5: expected a number of messages a second, at least 1, or off"),
+        (
+            "rate = 1.5",
+            "rate = 1.5: expected a number of messages a second from 1 to 4294967295, or off",
+        ),
         (
             "max-frame = \"1x\"",
             "max-frame = \"1x\": expected a size such as 65536, 64k, 64KiB or 1MiB",
@@ -321,7 +340,11 @@ fn options_that_contradict_each_other_are_said_with_where_they_come_from() {
 #[test]
 fn a_variable_that_is_wrong_is_named() {
     for (name, value, said) in [
-        ("CHATPROTO_RATE", "fast", "expected a number of messages a second, at least 1, or off"),
+        (
+            "CHATPROTO_RATE",
+            "fast",
+            "expected a number of messages a second from 1 to 4294967295, or off",
+        ),
         ("CHATPROTO_ANNOUNCE", "perhaps", "expected true or false"),
         ("CHATPROTO_BAN", "/list", "a name must not begin with '/'"),
         ("CHATPROTO_LOG", "", "expected one of off, error, warn, info, debug, trace"),

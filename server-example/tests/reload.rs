@@ -212,7 +212,12 @@ fn what_needs_a_restart_is_said_every_time_until_there_is_one() {
     assert_eq!(chat.reload("threads = 2"), [restart.clone(), loaded()]);
     assert_eq!(
         chat.reload("threads = 2\nrate = \"off\""),
-        ["INFO changed: rate: 100 → off".to_owned(), restart, loaded()]
+        [
+            "INFO changed: rate: 100 → off".to_owned(),
+            "INFO changed: rate-bytes: 192KiB → off".to_owned(),
+            restart,
+            loaded()
+        ]
     );
     assert_eq!(chat.reload("threads = 1\nrate = \"off\""), [loaded()]);
 }
@@ -231,7 +236,7 @@ fn with_anything_wrong_nothing_changes() {
         (
             "rate = -1",
             format!(
-                "{file}:3: rate = -1: expected a number of messages a second, at least 1, or off"
+                "{file}:3: rate = -1: expected a number of messages a second from 1 to 4294967295, or off"
             ),
         ),
         ("drain =", format!("{file}:3: ")),
