@@ -2,8 +2,12 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::Message;
 
 use common::{Raw, TestServer, eventually};
 
@@ -149,6 +153,52 @@ fn limits_are_obeyed() {
         String::from_utf8_lossy(&first[..length]).contains("Welcome").then_some(stream)
     });
     assert!(!refusal("six").contains("Welcome"));
+}
+
+/// Messages with a long text to nobody. Each has a short answer.
+fn burst(count: usize, length: usize) -> Vec<u8> {
+    let message = Message::new("alice", "", "Everyone", "x".repeat(length)).to_json();
+    format!("{message}\n").repeat(count).into_bytes()
+}
+
+fn read_answers(reader: &mut BufReader<TcpStream>, count: usize) {
+    for _ in 0..count {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        assert!(line.contains("not found"), "{line}");
+    }
+}
+
+#[test]
+fn without_a_rate_a_burst_passes_without_pauses() {
+    // either default limit would let this through in more than 95 s
+    const COUNT: usize = 10_000;
+    let server = TestServer::start(&["--rate", "off"]);
+    let (_, mut stream, mut reader) = Raw::connect_at_once(server.address, "alice").into_parts();
+    let begun = Instant::now();
+    let writer = thread::spawn(move || stream.write_all(&burst(COUNT, 2_000)));
+    read_answers(&mut reader, COUNT);
+    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    writer.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_rate_of_bytes_pauses_a_sender_without_a_rate_of_messages() {
+    let server = TestServer::start(&["--rate", "off", "--rate-bytes", "2KiB"]);
+    let mut bob = Raw::connect_at_once(server.address, "bob");
+    let (_, mut stream, mut reader) = Raw::connect_at_once(server.address, "alice").into_parts();
+    let burst = burst(120, 20);
+    let begun = Instant::now();
+    stream.write_all(&burst).unwrap();
+    read_answers(&mut reader, 1);
+    for number in 0..20 {
+        let text = number.to_string();
+        assert_eq!(bob.ask("/ping", &text), text, "the pause delays nobody else");
+    }
+    // nothing is lost, and the answers take the time of the bytes that exceed a burst
+    read_answers(&mut reader, 119);
+    let least = (burst.len() - 2_048 * 8 / 3) as f64 / 2_048.0 - 0.5;
+    assert!(least > 0.5 && begun.elapsed().as_secs_f64() > least, "{:?}", begun.elapsed());
 }
 
 #[test]
