@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use chatproto::{Client, ClientError, Message, Request, UserName};
+use chatproto::{Client, ClientError, Message, Rate, Request, UserName};
 use support::{PATIENCE, Raw, TestServer, eventually, limits, object};
 
 /// A program that behaves exactly as the existing ones: bare name without an end, one `recv(1024)`
@@ -240,6 +240,34 @@ fn a_frame_one_byte_too_long_ends_the_connection_and_is_named() {
     assert_eq!(last_words.len(), 1, "{last_words:?}");
     assert!(last_words[0].msg.contains("within 200 bytes"), "{last_words:?}");
     eventually("the name is free", || server.handle.online() == 0);
+}
+
+#[test]
+fn a_longest_message_passes_the_rate_of_bytes_and_pauses_its_sender() {
+    let mut limits = limits();
+    limits.rate_bytes = Some(Rate { per_second: 256, burst: 4096 });
+    let server = TestServer::with(limits.clone(), |builder| builder);
+    let (mut alice, mut bob) =
+        (Raw::join(server.address, "alice"), Raw::join(server.address, "bob"));
+    // spaces before the last brace count, and are not forwarded
+    let mut longest = Message::new("", "", "bob", "longest").to_json();
+    longest.insert_str(longest.len() - 1, &" ".repeat(limits.frame - longest.len()));
+    alice.write(longest.as_bytes());
+    alice.send("bob", "later");
+    // four minutes before the rate has let as many bytes through
+    assert_eq!(bob.read().msg, "longest");
+    for _ in 0..20 {
+        assert_eq!(bob.fence(), [], "the sender is paused, and nobody else");
+    }
+
+    limits.rate_bytes = Some(Rate { per_second: limits.frame as u32, burst: 4096 });
+    server.handle.set_limits(limits).unwrap();
+    assert_eq!(bob.read().msg, "later", "nothing is lost, and another rate ends the pause");
+    let begun = Instant::now();
+    alice.write(longest.as_bytes());
+    alice.send("bob", "last");
+    assert_eq!((bob.read().msg, bob.read().msg), ("longest".to_owned(), "last".to_owned()));
+    assert!(begun.elapsed() > Duration::from_millis(800), "{:?}", begun.elapsed());
 }
 
 #[test]
