@@ -15,13 +15,13 @@ pub const PORT: u16 = 65432;
 /// two levels; the rest is room for keys that are ignored.
 pub const MAX_DEPTH: u32 = 32;
 
-/// A token bucket: how much one connection may send. It counts messages in [`Limits::rate`], bytes in
+/// The token bucket of one connection. It counts messages in [`Limits::rate`], bytes in
 /// [`Limits::rate_bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Messages, or bytes, a second that one connection may send in the long run.
     pub per_second: u32,
-    /// Messages, or bytes, that it may send at once after it was quiet.
+    /// Messages, or bytes, that it may send at once after an idle time.
     pub burst: u32,
 }
 
@@ -76,14 +76,14 @@ pub struct Limits {
     /// How long bytes of the peer are read and thrown away after the last words, so that no reset
     /// destroys them (B16). Default 2 s.
     pub linger: Duration,
-    /// How fast one connection may send; past it its reads pause and nothing is lost. Who has used up
-    /// an eighth of what may be sent at once is read after those who have not. `None` is unlimited.
-    /// Default 100 a second, 200 at once.
+    /// Messages that one connection may send. Above the rate, the server pauses reading; nothing is
+    /// lost. A connection that has used an eighth of its burst is read after the others. `None` is
+    /// unlimited. Default 100 a second, 200 at once.
     pub rate: Option<Rate>,
-    /// How many bytes of messages one connection may send; past it its reads pause and nothing is
-    /// lost. One message of up to [`Limits::frame`] always passes, and is charged afterwards. `None`
-    /// is unlimited. Default 192 KiB a second, 512 KiB at once: three of the longest messages a
-    /// second, and far more than anybody types.
+    /// Bytes of messages that one connection may send. Above the rate, the server pauses reading;
+    /// nothing is lost. One message of up to [`Limits::frame`] always passes, and is charged
+    /// afterwards. `None` is unlimited. Default 192 KiB a second, 512 KiB at once: three of the
+    /// longest messages a second, and far more than a person types.
     pub rate_bytes: Option<Rate>,
     /// Schema errors of one connection within a minute, the last of which ends it (B8); a command
     /// without the role for it counts as one. Default 20: enough for somebody who tries things out
@@ -126,10 +126,10 @@ impl Limits {
     /// Longer durations mean never.
     const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-    /// Whether there is speaking under these limits.
+    /// Checks that a client can work within these limits.
     ///
     /// # Errors
-    /// [`ServerError::Limits`], which says what leaves no room for it.
+    /// [`ServerError::Limits`] names the limit that is too small or too large.
     pub fn check(&self) -> Result<(), ServerError> {
         self.clone().checked().map(drop).map_err(ServerError::Limits)
     }
@@ -137,7 +137,7 @@ impl Limits {
     /// The limits with durations that can be added to a point in time.
     ///
     /// # Errors
-    /// Which of them leaves no room to speak the protocol.
+    /// Names the limit that is too small or too large.
     pub(crate) fn checked(mut self) -> Result<Self, &'static str> {
         let durations = [
             &mut self.registration,

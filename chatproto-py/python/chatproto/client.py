@@ -65,22 +65,23 @@ class Client:
             for message in client:
                 print(f"{message.sender}: {message.msg}")
 
-    What comes while something else than a message is waited for is queued for ``recv``.
-    ``max_queued`` is how many bytes of memory that queue may take, 16 MiB if not said. Above it the
-    client reads nothing until messages are received: ``request`` raises LimitExceeded, ``send``
-    waits only for the server to read, and ``close`` does not wait for the server. ``max_answer`` is
-    how many bytes the answer of one ``request`` may take, 4 MiB if not said. One read of 64 KiB may
-    exceed ``max_queued``.
+    Messages that arrive during ``request``, ``send`` or ``close`` are queued for ``recv``.
+    ``max_queued`` is the limit of that queue in bytes of memory, by default 16 MiB. At the limit, the
+    client reads nothing until ``recv`` takes messages. Until then, ``request`` raises LimitExceeded,
+    ``send`` waits only for the server to read, and ``close`` does not wait for the server. One read
+    of 64 KiB may exceed the limit. ``max_answer`` is the limit of the answer to one ``request`` in
+    bytes, by default 4 MiB.
 
-    With ``tls=True`` it speaks TLS and trusts the authorities of the system; ``tls`` may also be an
-    ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a certificate that
-    signed itself, ``tls_fingerprint`` the SHA-256 of the one certificate to trust, whatever its
-    names and dates; either of them asks for TLS. ``tls_name`` is the name that the certificate must
-    be for, if it is not ``host``.
+    With ``tls=True``, the client speaks TLS and trusts the authorities of the system. ``tls`` may
+    also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
+    self-signed certificate. ``tls_fingerprint`` is the SHA-256 of the one certificate to trust,
+    whatever its names and dates. Each of the two turns on TLS. ``tls_name`` is the name in the
+    certificate, if it is not ``host``.
 
-    Raises NameRefused if the server, or the protocol, does not allow the name; Timeout;
-    ConnectionClosed if the server closes instead of answering; DecodeError if it answers something
-    else; TlsError; OSError, such as ConnectionRefusedError, if there is no server.
+    Raises NameRefused if the server, or the protocol, does not allow the name. Raises Timeout after
+    ``timeout``. Raises ConnectionClosed if the server closes before the welcome, and DecodeError if
+    the server does not answer with a message. Raises TlsError if the handshake fails. Raises OSError,
+    such as ConnectionRefusedError, if there is no server.
     """
 
     def __init__(

@@ -1,8 +1,11 @@
-"""The exceptions of the package, by whose fault: the peer's bytes (``DecodeError``), the server's
-decision (``NameRefused``), the amount of what the server sent (``LimitExceeded``), the network
-(``ConnectionClosed``, ``Timeout``), or the caller's own message (``FrameTooLong``). ``Refuse`` is what an endpoint of one's own raises.
+"""The exceptions of the package. Each names the party at fault:
 
-All of them can be pickled and copied.
+- the server: ``DecodeError`` (invalid bytes), ``NameRefused`` (the name), ``LimitExceeded`` (too
+  many bytes);
+- the network: ``ConnectionClosed``, ``TlsError``, ``Timeout``;
+- the caller: ``FrameTooLong``.
+
+An endpoint of an application raises ``Refuse``. All exceptions can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -28,11 +31,11 @@ _SHAPE = 'a message is {"from": {"name": "…", "ip": "…"}, "to": "…", "msg"
 
 
 class ChatProtoError(Exception):
-    """What every exception of this package is. The text says what to do."""
+    """The base class of all exceptions of this package except Refuse. The text says what to do."""
 
 
 class DecodeError(ChatProtoError, ValueError):
-    """Bytes that are not a message, and where they stop being one.
+    """Bytes are not a message. The attributes name the first wrong byte.
 
     Attributes:
         reason: what was wrong, in one sentence.
@@ -89,11 +92,11 @@ class ConnectionClosed(ChatProtoError, ConnectionError):
 
 
 class TlsError(ChatProtoError, ConnectionError):
-    """TLS cannot be had, or the server is not the one that is trusted. The name was not sent."""
+    """The TLS handshake failed, or the certificate is not trusted. The name was not sent."""
 
 
 class Timeout(ChatProtoError, TimeoutError):
-    """Something did not happen in time. The client is as usable as before."""
+    """An operation exceeded its timeout. The client stays usable."""
 
 
 class FrameTooLong(ChatProtoError, ValueError):
@@ -133,4 +136,4 @@ class LimitExceeded(ChatProtoError):
 
 
 class Refuse(Exception):
-    """Raised by an endpoint: its user is answered ``❌`` and the text."""
+    """Raised by an endpoint. The user receives ``❌`` and the text."""

@@ -195,7 +195,7 @@ impl Call<'_> {
         }
     }
 
-    /// What the user calls a conversation: the room, or whom it talks to.
+    /// The name that the user knows a conversation by: the room, or the other user.
     fn shown_name(&self, at: &Conversation) -> String {
         let name = match at.key().split_once('\t') {
             Some((one, other)) if one == self.user() => other,
@@ -342,9 +342,9 @@ impl Call<'_> {
 /// A page of history that is being shown.
 #[derive(Debug)]
 pub(super) struct PagePart {
-    /// The line in front, until it was said.
+    /// The first line of the answer; empty after it was sent.
     head: String,
-    /// What the user calls the conversation.
+    /// The name that the user knows the conversation by.
     what: String,
     messages: Vec<(u64, String)>,
     said: usize,
@@ -352,7 +352,7 @@ pub(super) struct PagePart {
 }
 
 impl PagePart {
-    /// Says the next piece. Whether it was the last.
+    /// Sends the next piece. Returns whether it was the last.
     pub(super) fn say_some(&mut self, call: &mut Call<'_>) -> bool {
         if !self.head.is_empty() {
             call.say_part(&std::mem::take(&mut self.head));

@@ -1,11 +1,12 @@
-//! What an outbox queues: ranges of shared chunks, and how much heap the queue itself takes.
+//! The queue of an outbox: ranges of shared chunks, and the heap of the queue itself.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::chunk::{Budget, Chunk};
 
-/// A range of a chunk: whole objects, but for the front one that may be partly written.
+/// A range of a chunk that starts and ends at objects. In the front segment, the start of the first
+/// object may have been written.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) chunk: Arc<Chunk>,
@@ -23,21 +24,21 @@ impl Segment {
         (self.end - self.start) as usize
     }
 
-    /// Length of its first object, or of what is left of it.
+    /// Length of the unwritten part of the first object.
     pub(super) fn first_object(&self) -> usize {
         memchr::memchr(b'\n', self.bytes()).map_or(self.len(), |at| at + 1)
     }
 }
 
-/// A queue that needs no memory of its own while it has one element at most.
+/// A queue that allocates nothing for its first element.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) first: Option<Segment>,
-    /// Boxed, as most connections have none: this is part of what an idle one costs.
+    /// Boxed, because most connections have none, and each connection has this field.
     pub(super) rest: Option<Box<Rest>>,
 }
 
-/// The other elements of a queue, whose own memory counts too.
+/// The further elements of a queue. Their memory counts against the budget.
 #[derive(Debug)]
 pub(super) struct Rest {
     pub(super) segments: VecDeque<Segment>,

@@ -1,5 +1,5 @@
-//! One connection of an event loop: its socket, what it still has to say, what it is still to be
-//! sent. How bytes become operations on the hub is here; carrying them out is the loop's.
+//! One connection of an event loop: its socket, its unprocessed input and its outbox. Bytes become
+//! operations on the hub here. The event loop carries the operations out.
 
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read};
@@ -19,7 +19,7 @@ use super::stash::Stash;
 use super::stream::Stream;
 use super::timer::Due;
 
-/// Something that a peer's bytes ask of the hub.
+/// An operation on the hub that a peer's bytes request.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
     /// From here on the peer is known to use TLS.
@@ -38,7 +38,7 @@ pub(super) enum Input<'a> {
     Part,
 }
 
-/// An input, whose it is, and how to take back all that came after it.
+/// An input with its connection, and the state to restore if later input is put back.
 #[derive(Debug)]
 pub(super) struct Op<'a> {
     pub(super) conn: ConnId,
@@ -50,7 +50,7 @@ pub(super) struct Op<'a> {
     allowance: Allowance,
 }
 
-/// What is done with the peer's bytes.
+/// The state of the input.
 #[derive(Debug)]
 enum Phase {
     Handshake {
@@ -59,11 +59,11 @@ enum Phase {
         silent_at: Option<Instant>,
     },
     Messages(Decoder),
-    /// Nothing: the connection is being closed.
+    /// Input is discarded: the connection is being closed.
     Discard,
 }
 
-/// How far the end of a connection has come, and when the next step is taken at the latest.
+/// The current step of a connection's end, and the deadline of the next step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closing {
     pub(super) step: Step,
@@ -73,23 +73,23 @@ pub(super) struct Closing {
 /// The steps of a connection's end, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
-    /// What is queued is written, then no more.
+    /// Queued messages are written. New ones are not queued.
     Draining,
-    /// A reader that was too slow is told what it missed; nothing comes after it.
+    /// A slow reader is told how many messages it missed. Nothing follows.
     LastWords,
-    /// The writing side is shut down; the peer's bytes are thrown away until it closes.
+    /// The writing side is shut down. The peer's bytes are discarded until it closes.
     Lingering,
 }
 
-/// Where the bytes came from that a connection put into the arena.
+/// The source of the bytes that a connection put into the arena.
 pub(super) enum Filled {
-    /// So many from the socket, none at its end; and whether there may be more.
+    /// The number of bytes from the socket (0 at the end of file), and whether there may be more.
     Bytes(usize, bool),
-    /// None for now, but the socket may have more.
+    /// No bytes now, but the socket may have more.
     More,
-    /// So many that were read before.
+    /// The number of bytes from the stash.
     Backlog(usize),
-    /// There are none for now.
+    /// No bytes now.
     Nothing,
 }
 
@@ -100,31 +100,31 @@ pub(super) struct Conn {
     pub(super) outbox: Outbox,
     phase: Phase,
     stash: Option<Box<Stash>>,
-    /// What it keeps of its input, as it was last counted.
+    /// Heap of its stored input, as last counted.
     input_held: u32,
     allowance: Allowance,
-    /// The next message was counted already.
+    /// The next message was charged already.
     is_prepaid: bool,
-    /// What the user has left of its share of work.
+    /// The unused part of the user's share of work.
     pub(super) share: Share,
-    /// Present from the beginning of the end; few connections are there at a time.
+    /// Present while the connection is being closed. Boxed, because few are at a time.
     pub(super) closing: Option<Box<Closing>>,
-    /// A timer will tell when a one-read peer may get its next object.
+    /// A timer is set for the next object to a one-read peer.
     pub(super) is_paced: bool,
-    /// A timer will tell when the peer, which sent too fast, may be read again.
+    /// A timer is set for the end of a pause by the rate limit.
     pub(super) is_paused: bool,
-    /// It was ahead of its rate when it was last read.
+    /// The peer was ahead of its rate at the last read.
     pub(super) is_ahead: bool,
-    /// What is being handled came from the stash.
+    /// The bytes being handled came from the stash.
     from_stash: bool,
-    /// It is in the list of connections to write to, or to read from.
+    /// In the list of connections to write to, and in that to read from.
     pub(super) is_dirty: bool,
     pub(super) is_ready: bool,
-    /// It is to be written to only after those that wait for something else than a broadcast.
+    /// Only a broadcast is queued: connections with other messages are written first.
     pub(super) is_late: bool,
-    /// It is a heavy user for so many more short reads.
+    /// The number of further short reads for which it is a heavy user.
     pub(super) heavy: u8,
-    /// Its other operations of the batch are kept for another turn.
+    /// Its other operations of the batch were put back for another turn.
     pub(super) has_yielded: bool,
     /// A long answer is being produced, and its input waits until it is complete.
     pub(super) is_answering: bool,
@@ -170,7 +170,7 @@ impl Conn {
         }
     }
 
-    /// What the peer sent until now does not count any longer. Whether it was paused, and may go on.
+    /// Resets the rate limit. Returns whether it was paused.
     pub(super) fn forgive(&mut self) -> bool {
         self.allowance = Allowance::default();
         self.is_ahead = false;
@@ -188,8 +188,7 @@ impl Conn {
         has_more && !self.is_waiting() && !self.is_paused
     }
 
-    /// Whether the hub waits for an effect, or until a long answer is complete, before it goes on with
-    /// this connection.
+    /// Whether the connection waits for an effect or for the end of a long answer.
     pub(super) fn is_waiting(&self) -> bool {
         self.waits_for != 0
     }
@@ -204,7 +203,7 @@ impl Conn {
         self.wants_part() && !self.awaits_effect
     }
 
-    /// What is due if that effect takes too long for a peer that has ended.
+    /// The deadline of the effect, for a peer that has ended.
     pub(super) fn patience(&self) -> Option<Due> {
         (self.saw_end && self.is_waiting()).then_some(Due::Patience(self.waits_for))
     }
@@ -214,8 +213,8 @@ impl Conn {
         self.wait_for(0, false, false);
     }
 
-    /// It waits for something else now: another effect, or another part of its answer, or an effect
-    /// that the next part needs.
+    /// Sets the number that it waits for: of an effect, of a part of its answer, or of an effect that
+    /// the next part needs.
     pub(super) fn wait_for(&mut self, number: u32, is_answering: bool, awaits_effect: bool) {
         self.waits_for = number;
         self.is_answering = is_answering;
@@ -226,7 +225,7 @@ impl Conn {
         self.stash.as_ref().is_some_and(|stash| !stash.is_empty())
     }
 
-    /// Keeps the last part of the bytes that are being handled.
+    /// Stores the unhandled rest of the bytes.
     fn keep(&mut self, rest: &[u8]) {
         match &mut self.stash {
             Some(stash) if self.from_stash => stash.put_back(rest.len()),
@@ -235,12 +234,12 @@ impl Conn {
         }
     }
 
-    /// Bytes of heap that it keeps of its input, as it was last counted.
+    /// Bytes of heap of its stored input, as last counted.
     pub(super) fn input_held(&self) -> usize {
         self.input_held as usize
     }
 
-    /// Counts what it keeps of its input. Returns what was counted before, and what is counted now.
+    /// Counts its stored input again. Returns the previous and the new number of bytes.
     pub(super) fn recount_input(&mut self) -> (usize, usize) {
         let of_phase = match &self.phase {
             Phase::Handshake { machine, .. } => machine.held(),
@@ -253,7 +252,7 @@ impl Conn {
         (std::mem::replace(&mut self.input_held, now) as usize, now as usize)
     }
 
-    /// Puts the next bytes to handle, so many at most, at the front of the arena.
+    /// Puts the next bytes to handle, at most `most`, at the front of the arena.
     pub(super) fn fill(
         &mut self,
         arena: &mut [u8],
@@ -270,7 +269,7 @@ impl Conn {
             return Ok(Filled::Nothing);
         }
         (self.from_stash, self.stash) = (false, None);
-        // what stands behind a name may have to be kept until it is decided about the name
+        // bytes behind a name may have to be stored until the name is decided
         let most = if self.is_guest() { most.min(limits.unregistered) } else { most };
         loop {
             return match self.stream.read(&mut arena[..most]) {
@@ -287,8 +286,8 @@ impl Conn {
         }
     }
 
-    /// Takes what has come from the socket and throws it away: a socket that is closed with
-    /// unread bytes resets its connection, which may destroy the last words (B16).
+    /// Discards the bytes that the socket has received. Closing a socket with unread bytes resets the
+    /// connection, and a reset may destroy the final message (B16).
     pub(super) fn discard_what_came(&mut self) {
         let mut bytes = [0; 16 * 1024];
         // somebody may be sending all the time
@@ -324,7 +323,7 @@ impl Conn {
         self.stash = None;
         self.go_on();
         self.end_told = true;
-        // what is thrown away may come as fast as it likes
+        // discarded bytes have no rate limit
         self.forgive();
     }
 
@@ -513,7 +512,8 @@ impl Conn {
         ops.push(Op { conn, input: Input::Part, rest: &[], position: 0, allowance });
     }
 
-    /// The bytes behind `op` are kept: what was made of them is void.
+    /// Stores the bytes behind `op` for another turn, and undoes their effects on the decoder and the
+    /// rate limit.
     pub(super) fn keep_rest(&mut self, op: &Op<'_>, limits: &Limits) {
         self.end_told = false;
         self.allowance = op.allowance;
@@ -521,7 +521,7 @@ impl Conn {
         self.rewind(op.position, limits);
     }
 
-    /// The message is kept with the bytes behind it, and not counted a second time.
+    /// Stores the message and the bytes behind it for another turn. The message is not charged again.
     pub(super) fn keep_all(&mut self, op: &Op<'_>, frame: &Frame<'_>, limits: &Limits) {
         let text = frame.as_str().as_bytes();
         self.end_told = false;
