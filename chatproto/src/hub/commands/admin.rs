@@ -10,7 +10,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/admin",
     arguments: "TOKEN",
-    help: "Makes you an admin, if the token is that of the server.",
+    help: "Makes you an admin, if the token is the server's.",
     role: Role::User,
     run,
 };

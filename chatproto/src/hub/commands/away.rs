@@ -10,7 +10,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/away",
     arguments: "[TEXT]",
-    help: "Has everybody who writes to you privately told the text; without a text, no longer.",
+    help: "Sets a text that is sent to users who write to you privately. Without a text, removes it.",
     role: Role::User,
     run,
 };

@@ -15,7 +15,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/ban",
     arguments: "NAME|ADDRESS [DURATION] [REASON]",
-    help: "Shuts out a name and those that look like it, or an address or network such as 192.0.2.0/24, for a duration such as 30min, 2h or 7d, or until /unban; whoever is concerned is told why, and closed.",
+    help: "Bans a name and its look-alikes, or an address or network such as 192.0.2.0/24, for a duration such as 30min, 2h or 7d, or until /unban. Banned users are told the reason and closed.",
     role: Role::Moderator,
     run,
 };

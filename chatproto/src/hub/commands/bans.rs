@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/bans",
     arguments: "",
-    help: "Lists the bans: who, for how long, by whom and why.",
+    help: "Lists the bans, with moderator, remaining time and reason.",
     role: Role::Moderator,
     run,
 };

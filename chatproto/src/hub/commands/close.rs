@@ -12,7 +12,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/close",
     arguments: "#ROOM [REASON]",
-    help: "Closes a room: its members are told why, and it is gone.",
+    help: "Closes a room. Its members are told the reason.",
     role: Role::Moderator,
     run,
 };

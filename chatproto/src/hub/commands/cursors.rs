@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/cursors",
     arguments: "on|off",
-    help: "Tells you after each burst in a room of yours the number of its last message, for /history since.",
+    help: "Sends you the number of the last message after each burst in one of your rooms, for /history since.",
     role: Role::User,
     run,
 };

@@ -12,7 +12,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/forget",
     arguments: "#ROOM|NAME ID",
-    help: "Removes a message of yours from the history, by its number; moderators remove anybody's from any room. Who has it already, has it.",
+    help: "Removes one of your messages from the history, by its number. Moderators can remove any message from any room. Copies already delivered cannot be recalled.",
     role: Role::User,
     run,
 };

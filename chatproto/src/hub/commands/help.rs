@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/help",
     arguments: "[COMMAND]",
-    help: "Lists the commands, or says what one of them does.",
+    help: "Lists the commands, or explains one of them.",
     role: Role::User,
     run,
 };

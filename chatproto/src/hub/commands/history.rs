@@ -13,7 +13,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/history",
     arguments: "#ROOM|NAME [N] [before ID|since ID EPOCH]",
-    help: "Shows the last messages of a room of yours, or of what you and another user, both logged in, said to each other: N of them, 20 if not said.",
+    help: "Shows the last N messages (default 20) of one of your rooms, or of your conversation with another user, if both are logged in.",
     role: Role::User,
     run,
 };

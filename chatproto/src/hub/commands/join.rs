@@ -15,7 +15,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/join",
     arguments: "#ROOM [N]",
-    help: "Joins a room, which is made if it is not there; what is then sent to #ROOM goes to its members. With a number it shows the last N messages, where history is kept.",
+    help: "Joins a room, and creates it if it does not exist. Messages to #ROOM then go to its members. With N, it also shows the last N messages, if the server has history.",
     role: Role::User,
     run,
 };

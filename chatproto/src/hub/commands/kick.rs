@@ -11,7 +11,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/kick",
     arguments: "NAME [REASON]",
-    help: "Ends a user's connection, and tells the user why.",
+    help: "Closes a user's connection, and tells the user the reason.",
     role: Role::Moderator,
     run,
 };

@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/list",
     arguments: "",
-    help: "Lists the other users that are connected, with their number.",
+    help: "Lists the other users and their number.",
     role: Role::User,
     run,
 };

@@ -11,7 +11,7 @@ use super::{Command, secret_text_of};
 pub(super) const COMMAND: Command = Command {
     name: "/login",
     arguments: "[NAME] PASSWORD",
-    help: "Proves that a name with an account is yours, and gives it to you: the one that you asked for when you connected, or another one. A password with spaces stands in double quotes.",
+    help: "Logs you in to an account and gives you its name. Without NAME, it is the name that you asked for when you connected. A password with spaces is in double quotes.",
     role: Role::User,
     run,
 };

@@ -80,11 +80,11 @@ mod tests {
         };
         let rows = |group: &[&Command]| group.iter().map(row).collect::<String>();
         format!(
-            "| endpoint, `msg` | what it does |\n|---|---|\n{}\n\
-             Where there are accounts:\n\n\
-             | endpoint, `msg` | what it does |\n|---|---|\n{}\n\
-             Where history is kept:\n\n\
-             | endpoint, `msg` | what it does |\n|---|---|\n{}",
+            "| endpoint, `msg` | effect |\n|---|---|\n{}\n\
+             With accounts:\n\n\
+             | endpoint, `msg` | effect |\n|---|---|\n{}\n\
+             With history:\n\n\
+             | endpoint, `msg` | effect |\n|---|---|\n{}",
             rows(ALWAYS),
             rows(WITH_ACCOUNTS),
             rows(WITH_HISTORY)

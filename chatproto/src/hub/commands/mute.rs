@@ -13,7 +13,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/mute",
     arguments: "NAME [DURATION]",
-    help: "Silences a user, whose commands still work, for a duration such as 10min, or until /unmute; under the same name it holds after a reconnect.",
+    help: "Silences a user, for a duration such as 10min or until /unmute. Commands of the user still work. The mute holds for the name after a reconnect.",
     role: Role::Moderator,
     run,
 };

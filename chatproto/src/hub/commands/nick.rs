@@ -11,7 +11,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/nick",
     arguments: "NAME",
-    help: "Changes your name, if the new one is free; your rooms are told.",
+    help: "Changes your name, if the new one is free. Your rooms are told.",
     role: Role::User,
     run,
 };

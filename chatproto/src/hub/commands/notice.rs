@@ -11,7 +11,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/notice",
     arguments: "TEXT",
-    help: "Tells every other user the text, in the name of the server.",
+    help: "Sends the text to all other users, in the name of the server.",
     role: Role::Moderator,
     run,
 };

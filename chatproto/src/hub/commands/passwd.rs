@@ -10,7 +10,7 @@ use super::{Command, secret_text_of};
 pub(super) const COMMAND: Command = Command {
     name: "/passwd",
     arguments: "OLD NEW",
-    help: "Changes the password of your account. A password with spaces stands in double quotes.",
+    help: "Changes the password of your account. A password with spaces is in double quotes.",
     role: Role::User,
     run,
 };

@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/ping",
     arguments: "[TEXT]",
-    help: "Answers with the text: a client sees by it that all that it asked before is answered.",
+    help: "Answers with the text. All earlier commands are answered before it.",
     role: Role::User,
     run,
 };

@@ -10,7 +10,7 @@ use super::{Command, secret_text_of};
 pub(super) const COMMAND: Command = Command {
     name: "/register",
     arguments: "PASSWORD",
-    help: "Makes your name your own: from then on only /login gives it. A password with spaces stands in double quotes.",
+    help: "Makes you the owner of your name: from then on, only /login gives it. A password with spaces is in double quotes.",
     role: Role::User,
     run,
 };

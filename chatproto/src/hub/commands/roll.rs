@@ -12,7 +12,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/roll",
     arguments: "[#ROOM] [2d6]",
-    help: "Rolls dice, one of six sides unless you say how many and which, and tells the members of the room, if you name one.",
+    help: "Rolls dice, by default one with six sides, and tells the members of the room if you name one.",
     role: Role::User,
     run,
 };

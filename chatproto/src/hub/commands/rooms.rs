@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/rooms",
     arguments: "",
-    help: "Lists the rooms, with the number of their members.",
+    help: "Lists the rooms and the number of their members.",
     role: Role::User,
     run,
 };

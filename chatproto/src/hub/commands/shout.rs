@@ -10,7 +10,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/shout",
     arguments: "TEXT",
-    help: "Sends the text to every other user and answers how many there were.",
+    help: "Sends the text to all other users and answers with their number.",
     role: Role::User,
     run,
 };

@@ -8,7 +8,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/standard",
     arguments: "",
-    help: "Shows the JSON object that every message is.",
+    help: "Shows the shape of a message, a JSON object.",
     role: Role::User,
     run,
 };

@@ -9,7 +9,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/sync",
     arguments: "",
-    help: "Answers when everything that you sent before is stored, with the number of the last message that was.",
+    help: "Answers when all your earlier messages are stored, with the number of the last one.",
     role: Role::User,
     run,
 };

@@ -10,7 +10,7 @@ use super::{Command, secret_text_of};
 pub(super) const COMMAND: Command = Command {
     name: "/unregister",
     arguments: "PASSWORD",
-    help: "Removes your account. The name is free for others when you leave; what you said stays.",
+    help: "Removes your account. The name is free when you leave; your messages stay.",
     role: Role::User,
     run,
 };

@@ -8,7 +8,7 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/whoami",
     arguments: "",
-    help: "Says who you are to the server: name, address, role and rooms.",
+    help: "Shows your name, address, role and rooms.",
     role: Role::User,
     run,
 };
