@@ -473,8 +473,9 @@ typedef struct chatproto_server_options {
      */
     size_t max_per_address;
     /**
-     * Messages a second that one connection may send in the long run; past it its reads pause and
-     * nothing is lost. Default 100; `CHATPROTO_UNLIMITED` for no bound.
+     * Messages a second that one connection may send in the long run. Above it, the server pauses
+     * reading; nothing is lost. Default 100. `CHATPROTO_UNLIMITED` turns off this limit and the
+     * limit of bytes, which is 192 KiB a second.
      */
     uint32_t rate_per_second;
     /**

@@ -43,8 +43,9 @@ pub struct chatproto_server_options {
     /// Most connections of one address that is not loopback, or of one IPv6 network of 64 bits.
     /// Default 64.
     pub max_per_address: usize,
-    /// Messages a second that one connection may send in the long run; past it its reads pause and
-    /// nothing is lost. Default 100; `CHATPROTO_UNLIMITED` for no bound.
+    /// Messages a second that one connection may send in the long run. Above it, the server pauses
+    /// reading; nothing is lost. Default 100. `CHATPROTO_UNLIMITED` turns off this limit and the
+    /// limit of bytes, which is 192 KiB a second.
     pub rate_per_second: u32,
     /// Messages that it may send at once after it was quiet. Default twice the rate.
     pub rate_burst: u32,
@@ -258,7 +259,7 @@ fn limits(options: &chatproto_server_options) -> Limits {
             Some(Rate { per_second, burst })
         }
     };
-    // without a rate nothing of what a client sends is limited
+    // `CHATPROTO_UNLIMITED` turns off both rate limits
     limits.rate_bytes = limits.rate.and(limits.rate_bytes);
     limits
 }

@@ -107,7 +107,7 @@ impl Server {
         let mut limits = Limits::default();
         limits.rate =
             rate.map(|per_second| Rate { per_second, burst: per_second.saturating_mul(2) });
-        // without a rate nothing of what a client sends is limited
+        // `rate=None` turns off both rate limits
         limits.rate_bytes = limits.rate.and(limits.rate_bytes);
         limits.frame = max_frame.unwrap_or(limits.frame);
         limits.connections = max_connections.unwrap_or(limits.connections);

@@ -216,14 +216,16 @@ class Request:
 class Server:
     """A chat server, on threads of its own.
 
-    ``port`` 0 takes any free one. ``threads`` is the number of event loops, one a core and four at
-    most if not said. ``rate`` is how many messages a second one connection may send before it is
-    read more slowly (``None``: no limit). ``slow_reader`` is what happens to a connection that does
-    not read: ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is what ``/admin`` asks for.
-    ``announce`` tells everybody who comes and goes. ``registration`` is how many seconds a client
-    has to say its name. ``tls_cert`` and ``tls_key`` are PEM files of a certificate and its key: with
-    them the server speaks TLS too, on the same port, and with ``tls_only`` nothing else. They are
-    read when it starts. As a context manager it starts and stops.
+    ``port`` 0 takes any free port. ``threads`` is the number of event loops, by default one a core
+    and at most four. ``rate`` is the number of messages a second that one connection may send.
+    Above it, the server reads more slowly. ``None`` turns off this limit and the limit of bytes
+    (192 KiB a second). ``slow_reader`` is the policy for connections that do not read:
+    ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is the token for ``/admin``. With
+    ``announce``, all users are told about users who join and leave. ``registration`` is the time
+    limit for a client's name, in seconds. ``tls_cert`` and ``tls_key`` are PEM files of a
+    certificate and its key. With them, the server also speaks TLS, on the same port. With
+    ``tls_only``, it speaks only TLS. The files are read at the start. As a context manager, the
+    server starts and stops.
     """
 
     def __new__(

@@ -43,26 +43,26 @@ messages."""
 class Client:
     """A connection to a server, registered under a name.
 
-    Connects when it is entered, or by ``await Client.connect(…)``::
+    Connects on ``async with``, or by ``await Client.connect(…)``::
 
         async with Client("alice") as client:
             await client.send("/shout", "hello, everybody")
             async for message in client:
                 print(f"{message.sender}: {message.msg}")
 
-    ``timeout`` is how many seconds connecting and registering may take together, None for ever.
-    When 10,000 messages wait to be received the client reads no more until half of them are, unless
-    somebody waits for something else: the server then deals with it as with any slow reader.
-    ``max_queued`` is how many bytes of memory those messages may take, 16 MiB if not said. Above it
-    the client reads nothing until half of them are received: ``request`` raises LimitExceeded, and
-    ``close`` does not wait for the server. ``max_answer`` is how many bytes the answer of one
-    ``request`` may take, 4 MiB if not said. One read of 256 KiB may exceed ``max_queued``.
+    ``timeout`` is the limit for connecting and registering together, in seconds. None is no limit.
+    With 10,000 queued messages, the client reads no more until half of them are received, unless a
+    task waits for an answer. The server then treats it as a slow reader. ``max_queued`` is the
+    limit of queued messages in bytes of memory, by default 16 MiB. At that limit, the client reads
+    nothing until half of them are received. Until then, ``request`` raises LimitExceeded, and
+    ``close`` does not wait for the server. One read of 256 KiB may exceed the limit. ``max_answer``
+    is the limit of the answer to one ``request`` in bytes of memory, by default 4 MiB.
 
-    With ``tls=True`` it speaks TLS and trusts the authorities of the system; ``tls`` may also be an
-    ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a certificate that
-    signed itself, ``tls_fingerprint`` the SHA-256 of the one certificate to trust, whatever its
-    names and dates; either of them asks for TLS. ``tls_name`` is the name that the certificate must
-    be for, if it is not ``host``.
+    With ``tls=True``, the client speaks TLS and trusts the authorities of the system. ``tls`` may
+    also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
+    self-signed certificate. ``tls_fingerprint`` is the SHA-256 of the one certificate to trust,
+    whatever its names and dates. Each of the two turns on TLS. ``tls_name`` is the name in the
+    certificate, if it is not ``host``.
     """
 
     def __init__(

@@ -66,11 +66,11 @@ class Client:
                 print(f"{message.sender}: {message.msg}")
 
     Messages that arrive during ``request``, ``send`` or ``close`` are queued for ``recv``.
-    ``max_queued`` is the limit of that queue in bytes of memory, by default 16 MiB. At the limit, the
-    client reads nothing until ``recv`` takes messages. Until then, ``request`` raises LimitExceeded,
-    ``send`` waits only for the server to read, and ``close`` does not wait for the server. One read
-    of 64 KiB may exceed the limit. ``max_answer`` is the limit of the answer to one ``request`` in
-    bytes, by default 4 MiB.
+    ``max_queued`` is the limit of that queue in bytes of memory, by default 16 MiB. At the limit,
+    the client reads nothing until ``recv`` takes messages. Until then, ``request`` raises
+    LimitExceeded, ``send`` waits only for the server to read, and ``close`` does not wait for the
+    server. One read of 64 KiB may exceed the limit. ``max_answer`` is the limit of the answer to
+    one ``request`` in bytes of memory, by default 4 MiB.
 
     With ``tls=True``, the client speaks TLS and trusts the authorities of the system. ``tls`` may
     also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
@@ -80,8 +80,8 @@ class Client:
 
     Raises NameRefused if the server, or the protocol, does not allow the name. Raises Timeout after
     ``timeout``. Raises ConnectionClosed if the server closes before the welcome, and DecodeError if
-    the server does not answer with a message. Raises TlsError if the handshake fails. Raises OSError,
-    such as ConnectionRefusedError, if there is no server.
+    the server does not answer with a message. Raises TlsError if the handshake fails. Raises
+    OSError, such as ConnectionRefusedError, if there is no server.
     """
 
     def __init__(
@@ -158,12 +158,12 @@ class Client:
     def send(self, to: str, msg: str) -> None:
         """Sends ``msg`` to a user, a room such as ``#tea``, or a command such as ``/join``.
 
-        Returns when the system has taken it; waits as long as the server does not read, and for the
-        pace of a one-read server. Meanwhile it reads what comes, up to ``max_queued``. A send that is interrupted by Ctrl-C may have been sent, or is
-        with the next one.
+        Returns when the system has taken the message. Waits while the server does not read, and for
+        the pace of a one-read server. Meanwhile it reads incoming messages, up to ``max_queued``.
+        After an interruption by Ctrl-C, the message was sent, or is sent with the next one.
 
-        Raises FrameTooLong, ValueError if the text holds half of a surrogate pair, and
-        ConnectionClosed.
+        Raises FrameTooLong, ConnectionClosed, and ValueError if the text has half of a surrogate
+        pair.
         """
         with self._lock:
             self._write(lambda: self._inbox.send(self._session, to, msg), Deadline(None))
