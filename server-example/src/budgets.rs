@@ -23,7 +23,7 @@ pub(crate) const ACTS: Rules = Rules {
 /// The budget of messages that users removed.
 pub(crate) const FORGETS: Rules = Rules { owner_per_second: 10, per_second: 100, ..ACTS };
 
-/// The kinds of lines that events cause. None of them can use up another one's budget.
+/// The kinds of lines that peers can cause. None of them can use up another one's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connected,
@@ -42,11 +42,19 @@ pub(crate) enum Kind {
     Denied,
     /// Denied, and the audit log did not take it.
     Unaudited,
+    /// Messages that came while the history had no room for them.
+    NotKept,
+    /// The disk takes no history.
+    Outage,
+    /// The disk takes history again.
+    OutageOver,
+    /// A ban or mute that was not written to the data file.
+    Unsaved,
     Other,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 15] = [
+    pub(crate) const ALL: [Kind; 19] = [
         Kind::Connected,
         Kind::Registered,
         Kind::Refused,
@@ -61,6 +69,10 @@ impl Kind {
         Kind::LoggedIn,
         Kind::Denied,
         Kind::Unaudited,
+        Kind::NotKept,
+        Kind::Outage,
+        Kind::OutageOver,
+        Kind::Unsaved,
         Kind::Other,
     ];
 
@@ -88,14 +100,22 @@ impl Kind {
 
     pub(crate) fn level(self) -> Level {
         match self {
-            Kind::HandlerPanicked | Kind::Unaudited => Level::ERROR,
+            Kind::HandlerPanicked
+            | Kind::Unaudited
+            | Kind::NotKept
+            | Kind::Outage
+            | Kind::Unsaved => Level::ERROR,
             Kind::Refused
             | Kind::HandshakeFailed
             | Kind::BadInput
             | Kind::CutOff
             | Kind::AcceptPaused
             | Kind::Denied => Level::WARN,
-            Kind::Registered | Kind::Departed | Kind::Renamed | Kind::LoggedIn => Level::INFO,
+            Kind::Registered
+            | Kind::Departed
+            | Kind::Renamed
+            | Kind::LoggedIn
+            | Kind::OutageOver => Level::INFO,
             Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
         }
     }
@@ -116,6 +136,10 @@ impl Kind {
             Kind::LoggedIn => "logged in",
             Kind::Denied => "denied",
             Kind::Unaudited => "denied, not in the audit log",
+            Kind::NotKept => "messages not stored",
+            Kind::Outage => "history is not stored",
+            Kind::OutageOver => "history is stored again",
+            Kind::Unsaved => "bans and mutes that end with the server",
             Kind::Other => "other events",
         }
     }

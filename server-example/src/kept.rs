@@ -13,6 +13,7 @@ use crate::cli::ServeOptions;
 use crate::data::AccountsMode;
 use crate::failure::{Failure, reason};
 use crate::keeper::Keeper;
+use crate::log::Journal;
 use crate::sanctions::{self, Sanctions};
 use crate::store::accounts::AccountTable;
 use crate::store::{Moderation, Store};
@@ -33,7 +34,10 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Opens what the options name; nothing, if nothing is to be kept.
-    pub(crate) fn open(options: &ServeOptions) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(
+        options: &ServeOptions,
+        journal: &Arc<Journal>,
+    ) -> Result<Option<Self>, Failure> {
         let Some(directory) = options.data.directory()? else {
             if options.accounts.accounts.is_some_and(|mode| mode != AccountsMode::Off) {
                 let what = "--accounts needs a place to keep them: name one with --data DIR";
@@ -46,10 +50,14 @@ impl Kept {
             Failure::Run(sentence) => Failure::Usage(sentence),
             other => other,
         };
-        Kept::open_in(&directory, options).map(Some).map_err(asked_for)
+        Kept::open_in(&directory, options, journal).map(Some).map_err(asked_for)
     }
 
-    fn open_in(directory: &Path, options: &ServeOptions) -> Result<Self, Failure> {
+    fn open_in(
+        directory: &Path,
+        options: &ServeOptions,
+        journal: &Arc<Journal>,
+    ) -> Result<Self, Failure> {
         let mut store = Store::open(directory, options.keeping.store_options())?;
         let policy = match options.accounts.accounts.unwrap_or_default() {
             AccountsMode::Off => None,
@@ -62,7 +70,7 @@ impl Kept {
             .transpose()?;
         let keeper = Keeper::new(&mut store, book.clone())?;
         let moderation = store.moderation()?;
-        let sanctions = Arc::new(Sanctions::start(store.moderation()?)?);
+        let sanctions = Arc::new(Sanctions::start(store.moderation()?, Arc::clone(journal))?);
         Ok(Kept { policy, book, keeper, moderation, sanctions, handle, store })
     }
 

@@ -179,6 +179,13 @@ impl Journal {
         error!(reason = %Quoted(&error), "not in the audit log: {entry}");
     }
 
+    /// Writes a line that is about no event, within the budget of its kind.
+    pub(crate) fn write(&self, kind: Kind, line: impl FnOnce()) {
+        if self.may_write(kind, Instant::now()) {
+            line();
+        }
+    }
+
     /// Writes the last lines.
     pub(crate) fn close(&self) {
         let hidden = self.budgets().close();
@@ -351,7 +358,7 @@ impl std::fmt::Display for Uptime {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
@@ -372,8 +379,11 @@ mod tests {
         Event::HandlerPanicked { endpoint: "/roll".into(), reason: "out of dice".to_owned() }
     }
 
-    /// What a journal writes at a level.
-    fn written(level: LevelFilter, work: impl FnOnce(&Journal, Instant)) -> Vec<String> {
+    /// The lines that are logged on this thread at a level.
+    pub(crate) fn written(
+        level: LevelFilter,
+        work: impl FnOnce(&Arc<Journal>, Instant),
+    ) -> Vec<String> {
         let queue = Arc::new(Queue::new(usize::MAX));
         let subscriber = fmt()
             .with_writer(Arc::clone(&queue))
@@ -382,7 +392,7 @@ mod tests {
             .without_time()
             .with_max_level(level)
             .finish();
-        let journal = Journal::new(level);
+        let journal = Arc::new(Journal::new(level));
         tracing::subscriber::with_default(subscriber, || work(&journal, journal.started));
         let lines = queue.take().into_iter().map(|line| String::from_utf8(line).unwrap());
         lines.map(|line| line.trim().to_owned()).collect()

@@ -3,20 +3,24 @@
 //! start. (Those of the configuration are the configuration's: see [`reload`](crate::reload).)
 //!
 //! A thread writes them, and changes that wait for it are bounded in bytes, in total and for each
-//! moderator. Of several changes of one ban or mute, the last one is written alone.
+//! moderator. Of several changes of one ban or mute, the last one is written alone. The same thread
+//! removes bans and mutes from the store when they have run out.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chatproto::{Act, Event, ServerHandle, UserName};
 use tracing::{error, warn};
 
+use crate::budgets::Kind;
 use crate::failure::Failure;
 use crate::lines::Usage;
-use crate::shares::{Rules, Shares};
+use crate::log::Journal;
 use crate::store::{self, Ban, Moderation, Mute, StoreError};
+use crate::text::Quoted;
 
 /// The most bytes of changes that wait for the store.
 const MOST: usize = 1 << 20;
@@ -26,19 +30,14 @@ const OWNER_SHARE: usize = 4;
 const CHANGE_BYTES: usize = 3 * size_of::<(Key, Waiting)>();
 /// How long the end of the server waits for the store.
 const LAST_CHANGES: Duration = Duration::from_secs(5);
-/// How many lost changes have a line of their own in the log. The others are counted.
-const LINES: Rules = Rules {
-    owner_per_second: 10,
-    per_second: 10,
-    owner_per_day: usize::MAX,
-    per_day: usize::MAX,
-    owners: 1,
-};
+/// How often bans and mutes that have run out are removed from the store.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// Writes bans and mutes on a thread of its own: an event loop does not wait for the disk.
 #[derive(Debug)]
 pub(crate) struct Sanctions {
     queue: Arc<Queue>,
+    journal: Arc<Journal>,
 }
 
 #[derive(Debug, Default)]
@@ -59,8 +58,6 @@ struct State {
     is_writing: bool,
     /// All that were lost, since the start.
     lost: u64,
-    /// Whether one was lost since the queue was last empty.
-    is_losing: bool,
     is_closed: bool,
 }
 
@@ -97,37 +94,47 @@ pub(crate) struct SanctionsUsage {
 }
 
 impl Sanctions {
-    pub(crate) fn start(moderation: Moderation) -> Result<Self, Failure> {
-        let queue = Arc::new(Queue::default());
-        let work = {
-            let queue = Arc::clone(&queue);
-            move || {
-                let mut lines = Shares::new(LINES, Instant::now());
-                while let Some(change) = queue.next() {
-                    let outcome = change.write(&moderation);
-                    queue.note_written(outcome.is_ok());
-                    let (now, mut reports) = (Instant::now(), lines.tick(Instant::now()));
-                    match outcome {
-                        Err(error) if lines.admit("", 0, now) => {
-                            error!("a ban or mute will not outlive the server: {error}");
-                        }
-                        _ => {}
-                    }
-                    reports.drain(..).for_each(|hidden| {
-                        let count = hidden.count;
-                        error!("{count} more bans or mutes will not outlive the server");
-                    });
+    pub(crate) fn start(moderation: Moderation, journal: Arc<Journal>) -> Result<Self, Failure> {
+        Sanctions::start_with(moderation, journal, EXPIRE_EVERY)
+    }
+
+    fn start_with(
+        moderation: Moderation,
+        journal: Arc<Journal>,
+        expire_every: Duration,
+    ) -> Result<Self, Failure> {
+        let sanctions = Sanctions { queue: Arc::default(), journal };
+        let (queue, journal) = (Arc::clone(&sanctions.queue), Arc::clone(&sanctions.journal));
+        let work = move || {
+            while let Some(next) = queue.next(expire_every) {
+                let Some(Waiting { change, owner, .. }) = next else {
+                    // what has run out is in force nowhere; it can be removed a minute later
+                    let _ = moderation.expire(store::now_ms());
+                    continue;
+                };
+                let outcome = change.write(&moderation, store::now_ms());
+                if let Err(error) = &outcome {
+                    note_lost(&journal, &change, &owner, error);
                 }
+                queue.note_written(outcome.is_ok());
             }
         };
         let started = thread::Builder::new().name("sanctions".to_owned()).spawn(work);
         started.map_err(|error| Failure::Run(format!("cannot start a thread: {error}")))?;
-        Ok(Sanctions { queue })
+        Ok(sanctions)
     }
 
     /// Waits until everything is written that was observed before, within a time limit.
     pub(crate) fn flush(&self) {
         let unwritten = self.queue.wait_until_written(LAST_CHANGES);
+        for Waiting { change, owner, .. } in self.queue.state().changes.values() {
+            note_lost(
+                &self.journal,
+                change,
+                owner,
+                &"the disk of the data did not take it in time",
+            );
+        }
         if unwritten > 0 {
             error!(
                 "{unwritten} bans or mutes were not written before the end: the disk of the data \
@@ -140,13 +147,9 @@ impl Sanctions {
     pub(crate) fn observe(&self, event: &Event) {
         if let Event::Moderated { by, .. } = event
             && let Some(change) = Change::of(event)
-            && self.queue.push(by.as_str(), change) == Pushed::FirstLost
+            && let Err(change) = self.queue.push(by.as_str(), change)
         {
-            error!(
-                "bans and mutes will not outlive the server: more than {} MiB wait for the disk of \
-                 the data. The audit log has them; make them again later",
-                MOST >> 20
-            );
+            note_lost(&self.journal, &change, by.as_str(), &BEYOND);
         }
     }
 
@@ -165,17 +168,21 @@ impl Drop for Sanctions {
     }
 }
 
-/// What became of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pushed {
-    Queued,
-    /// The first one that was lost since the queue was last empty.
-    FirstLost,
-    Lost,
+/// Why a change beyond the bound of the queue is lost.
+const BEYOND: &str = "too many changes wait for the disk of the data. The audit log has it; make it \
+                      again later";
+
+/// Logs that a change is not in the store.
+fn note_lost(journal: &Journal, change: &Change, by: &str, reason: &dyn fmt::Display) {
+    journal.write(Kind::Unsaved, || {
+        let (act, target, by) = (change.act(), Quoted(change.target()), Quoted(by));
+        error!(%target, %by, "{act} will not outlive the server: {reason}");
+    });
 }
 
 impl Queue {
-    fn push(&self, by: &str, change: Change) -> Pushed {
+    /// Queues a change, or hands it back if there is no room.
+    fn push(&self, by: &str, change: Change) -> Result<(), Change> {
         let key = change.key();
         let mut state = self.state();
         let before = state.take(&key);
@@ -187,8 +194,7 @@ impl Queue {
                 state.order.retain(|other| *other != key);
             }
             state.lost += 1;
-            let is_first = !std::mem::replace(&mut state.is_losing, true);
-            return if is_first { Pushed::FirstLost } else { Pushed::Lost };
+            return Err(change);
         }
         state.bytes += bytes;
         *state.owners.entry(by.to_owned()).or_default() += bytes;
@@ -197,25 +203,26 @@ impl Queue {
         }
         state.changes.insert(key, Waiting { change, owner: by.to_owned(), bytes });
         self.filled.notify_one();
-        Pushed::Queued
+        Ok(())
     }
 
-    /// Waits for a change. None if there will be no more.
-    fn next(&self) -> Option<Change> {
+    /// Waits for a change; `Some(None)` if none came in time, `None` if there will be no more.
+    fn next(&self, patience: Duration) -> Option<Option<Waiting>> {
         let is_idle = |state: &mut State| state.order.is_empty() && !state.is_closed;
-        let waited = self.filled.wait_while(self.state(), is_idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        let key = state.order.pop_front()?;
+        let waited = self.filled.wait_timeout_while(self.state(), patience, is_idle);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let Some(key) = state.order.pop_front() else {
+            return (!state.is_closed).then_some(None);
+        };
+        let change = state.changes.remove(&key).expect("each key in the order has a change");
         state.is_writing = true;
-        let change = state.changes.remove(&key)?;
         state.give_back(&change);
-        Some(change.change)
+        Some(Some(change))
     }
 
     fn note_written(&self, is_written: bool) {
         let mut state = self.state();
         state.is_writing = false;
-        state.is_losing &= !state.order.is_empty();
         state.lost += u64::from(!is_written);
         self.written.notify_all();
     }
@@ -302,12 +309,21 @@ impl Change {
         })
     }
 
-    fn write(&self, moderation: &Moderation) -> Result<(), StoreError> {
+    fn write(&self, moderation: &Moderation, now_ms: i64) -> Result<(), StoreError> {
         match self {
-            Change::Ban(ban) => moderation.set_ban(ban),
+            Change::Ban(ban) => moderation.set_ban(ban, now_ms),
             Change::Unban(target) => moderation.remove_ban(target).map(drop),
-            Change::Mute(mute) => moderation.set_mute(mute),
+            Change::Mute(mute) => moderation.set_mute(mute, now_ms),
             Change::Unmute(name) => moderation.remove_mute(name).map(drop),
+        }
+    }
+
+    fn act(&self) -> &'static str {
+        match self {
+            Change::Ban(_) => "a ban",
+            Change::Unban(_) => "the end of a ban",
+            Change::Mute(_) => "a mute",
+            Change::Unmute(_) => "the end of a mute",
         }
     }
 
@@ -338,23 +354,36 @@ impl Change {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use tracing_subscriber::filter::LevelFilter;
+
     use super::*;
+    use crate::audit::tests::moderated;
+    use crate::log::tests::written;
+    use crate::store::tests::{TempDir, open};
 
     fn ban(target: &str, reason: &str) -> Change {
         let (target, reason) = (target.to_owned(), reason.to_owned());
         Change::Ban(Ban { target, by: "alice".to_owned(), reason, until_ms: None })
     }
 
+    /// The next change, if one waits.
+    fn next(queue: &Queue) -> Option<Change> {
+        queue.next(Duration::ZERO).unwrap().map(|waiting| waiting.change)
+    }
+
     #[test]
     fn the_last_change_of_a_ban_is_written_alone() {
         let queue = Queue::default();
         for _ in 0..1_000 {
-            queue.push("alice", ban("bob", "spam"));
-            queue.push("alice", ban("carol", "spam"));
-            queue.push("alice", Change::Unban("bob".to_owned()));
+            queue.push("alice", ban("bob", "spam")).unwrap();
+            queue.push("alice", ban("carol", "spam")).unwrap();
+            queue.push("alice", Change::Unban("bob".to_owned())).unwrap();
         }
-        assert!(matches!(queue.next(), Some(Change::Unban(target)) if target == "bob"));
-        assert!(matches!(queue.next(), Some(Change::Ban(ban)) if ban.target == "carol"));
+        assert!(matches!(next(&queue), Some(Change::Unban(target)) if target == "bob"));
+        assert!(matches!(next(&queue), Some(Change::Ban(ban)) if ban.target == "carol"));
+        assert!(next(&queue).is_none());
         let state = queue.state();
         assert_eq!((state.bytes, state.owners.len(), state.order.len()), (0, 0, 0));
     }
@@ -363,16 +392,13 @@ mod tests {
     fn waiting_changes_have_a_bound_and_a_moderator_leaves_room_for_others() {
         let queue = Queue::default();
         let reason = "x".repeat(256);
-        let mut said = Vec::new();
-        for number in 0..20_000 {
-            said.push(queue.push("mallory", ban(&format!("user {number}"), &reason)));
-        }
+        let push = |by: &str, target: String| queue.push(by, ban(&target, &reason)).is_ok();
+        let pushed = (0..20_000).filter(|number| push("mallory", format!("user {number}"))).count();
         assert!(queue.state().bytes <= MOST / OWNER_SHARE, "{}", queue.state().bytes);
-        assert_eq!(said.iter().filter(|pushed| **pushed == Pushed::FirstLost).count(), 1);
-        assert_eq!(queue.push("alice", ban("bob", &reason)), Pushed::Queued);
+        assert_eq!(queue.state().order.len(), pushed);
+        assert!(push("alice", "bob".to_owned()));
         for number in 0..20_000 {
-            let by = format!("moderator {}", number % 100);
-            queue.push(&by, ban(&format!("another {number}"), &reason));
+            push(&format!("moderator {}", number % 100), format!("another {number}"));
         }
         let state = queue.state();
         assert!(state.bytes <= MOST && state.bytes > MOST / 2, "{}", state.bytes);
@@ -381,14 +407,56 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_lost_changes_has_a_few_lines_which_say_what_is_lost() {
+        let lines = written(LevelFilter::ERROR, |journal, _| {
+            let reason = "x".repeat(256);
+            let sanctions = Sanctions { queue: Arc::default(), journal: Arc::clone(journal) };
+            for number in 0..10_000 {
+                sanctions.observe(&moderated(Act::Ban, &format!("user {number}"), None, &reason));
+            }
+            assert!(sanctions.usage().lost > 1_000, "{:?}", sanctions.usage());
+            journal.close();
+        });
+        assert_eq!(lines.len(), 11, "{lines:?}");
+        assert!(lines[0].starts_with("ERROR a ban will not outlive the server: too many changes"));
+        assert!(lines[0].contains(r#"target="user "#) && lines[0].contains(r#"by="alice""#));
+        assert!(lines[10].starts_with("ERROR bans and mutes that end with the server: "));
+    }
+
+    #[test]
+    fn what_has_run_out_is_removed_while_the_server_runs() {
+        let directory = TempDir::new();
+        let store = open(&directory);
+        let expired = Ban {
+            target: "bob".to_owned(),
+            by: "alice".to_owned(),
+            reason: String::new(),
+            until_ms: Some(1),
+        };
+        let moderation = store.moderation().unwrap();
+        moderation.set_ban(&expired, 0).unwrap();
+        moderation.set_mute(&Mute { name: "bob".to_owned(), until_ms: Some(1) }, 0).unwrap();
+        let journal = Arc::new(Journal::new(LevelFilter::OFF));
+        let often = Duration::from_millis(1);
+        let _sanctions =
+            Sanctions::start_with(store.moderation().unwrap(), journal, often).unwrap();
+        let begun = Instant::now();
+        // `0` is a time at which both were in force
+        while !(moderation.bans(0).unwrap().is_empty() && moderation.mutes(0).unwrap().is_empty()) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "they are never removed");
+            thread::sleep(often);
+        }
+    }
+
+    #[test]
     fn the_end_does_not_wait_beyond_its_limit_for_a_disk_that_stalls() {
         let queue = Queue::default();
-        queue.push("alice", ban("bob", "spam"));
-        queue.push("alice", ban("carol", "spam"));
-        assert!(queue.next().is_some());
+        queue.push("alice", ban("bob", "spam")).unwrap();
+        queue.push("alice", ban("carol", "spam")).unwrap();
+        assert!(next(&queue).is_some());
         assert_eq!(queue.wait_until_written(Duration::ZERO), 2);
         queue.note_written(true);
-        assert!(queue.next().is_some());
+        assert!(next(&queue).is_some());
         queue.note_written(true);
         assert_eq!(queue.wait_until_written(Duration::ZERO), 0);
     }

@@ -69,7 +69,7 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     let journal = Arc::new(Journal::new(options.log.into()));
     let audit = Arc::new(AuditLog::start(audit, Arc::clone(&journal))?);
     let tls = Material::load(&options.tls)?;
-    let kept = Kept::open(options)?;
+    let kept = Kept::open(options, &journal)?;
     let sanctions = kept.as_ref().map(|kept| Arc::clone(&kept.sanctions));
     let plan =
         Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit, sanctions };

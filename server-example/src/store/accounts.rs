@@ -189,7 +189,7 @@ impl AccountTable {
         address: IpAddr,
         now_ms: i64,
     ) -> Result<Vec<IpAddr>, TableError> {
-        wal::refuse_if_long(&self.connection)?;
+        wal::keep_short_for_small(&self.connection)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "UPDATE account SET seen_ms = ?2 WHERE name = ?1";
@@ -216,7 +216,7 @@ impl AccountTable {
         &mut self,
         change: impl FnOnce(&Transaction<'_>) -> Result<(), TableError>,
     ) -> Result<Revision, TableError> {
-        wal::refuse_if_long(&self.connection)?;
+        wal::keep_short_for_small(&self.connection)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         change(&transaction)?;

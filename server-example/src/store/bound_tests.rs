@@ -137,19 +137,181 @@ fn bans_and_mutes_are_bounded() {
         until_ms: None,
     };
     let mute = |name: &str| Mute { name: name.into(), until_ms: None };
-    moderation.set_ban(&ban("last")).unwrap();
-    moderation.set_mute(&mute("last")).unwrap();
-    let refused = moderation.set_ban(&ban("one more")).unwrap_err();
+    moderation.set_ban(&ban("last"), 0).unwrap();
+    moderation.set_mute(&mute("last"), 0).unwrap();
+    let refused = moderation.set_ban(&ban("one more"), 0).unwrap_err();
     assert_eq!(
         refused.sentence,
         "there are 16384 bans already, which is the most: lift some of them"
     );
-    assert!(moderation.set_mute(&mute("one more")).is_err());
-    moderation.set_ban(&ban("b7")).unwrap();
-    moderation.set_mute(&mute("b7")).unwrap();
+    assert!(moderation.set_mute(&mute("one more"), 0).is_err());
+    moderation.set_ban(&ban("b7"), 0).unwrap();
+    moderation.set_mute(&mute("b7"), 0).unwrap();
     let bans = moderation.bans(0).unwrap();
     assert_eq!(bans.len(), 16_384);
     assert!(bans.iter().all(|ban| ban.reason.len() <= 1_024));
     assert!(moderation.remove_ban("b8").unwrap());
-    moderation.set_ban(&ban("one more")).unwrap();
+    moderation.set_ban(&ban("one more"), 0).unwrap();
+}
+
+#[test]
+fn a_ban_that_has_run_out_leaves_its_room_to_another() {
+    let directory = TempDir::new();
+    let store = open(&directory);
+    let moderation = store.moderation().unwrap();
+    let db = store.connect().unwrap();
+    db.execute_batch(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16384)
+         INSERT INTO ban SELECT 'b' || i, 'mod', '', 1000 + i % 2 FROM n;
+         INSERT INTO mute SELECT target, until_ms FROM ban;",
+    )
+    .unwrap();
+    let ban =
+        Ban { target: "one more".into(), by: "mod".into(), reason: String::new(), until_ms: None };
+    let mute = Mute { name: "one more".into(), until_ms: None };
+    assert!(moderation.set_ban(&ban, 999).is_err() && moderation.set_mute(&mute, 999).is_err());
+    moderation.set_ban(&ban, 1_000).unwrap();
+    moderation.set_mute(&mute, 1_000).unwrap();
+    // half of them have run out
+    assert_eq!(moderation.bans(0).unwrap().len(), 8_193);
+    assert_eq!(moderation.mutes(0).unwrap().len(), 8_193);
+}
+
+#[test]
+fn accounts_bans_and_mutes_stop_when_a_reader_prevents_that_the_log_is_emptied() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    let moderation = store.moderation().unwrap();
+    let mut table = accounts::AccountTable::new(store.connect().unwrap());
+    fill(&mut writer, 1..=1);
+    let [_, log, _] = files::with_companions(store.path());
+    let log = std::fs::File::options().write(true).open(log).unwrap();
+    let mute = |name: &str| Mute { name: name.into(), until_ms: None };
+    let name = |name: &str| chatproto::UserName::new(name).unwrap();
+    let other = store.reader().unwrap();
+    other
+        .with(|act| {
+            act.query_row("SELECT count(*) FROM message", [], |_| Ok(()))?;
+            // SQLite does not read beyond the last commit
+            log.set_len(wal::WAL_MOST + 1).unwrap();
+            writer.append(2, "#tea", 0, "{}");
+            assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Busy);
+            moderation.set_mute(&mute("first"), 0).unwrap();
+            table.add(&name("first"), "hash", chatproto::Role::User, 1).unwrap();
+
+            log.set_len(wal::WAL_MOST + wal::RESERVE + 1).unwrap();
+            let refused = moderation.set_mute(&mute("second"), 0).unwrap_err();
+            assert_eq!(refused.kind, ErrorKind::Busy);
+            assert!(refused.sentence.contains(" has grown to 272 MiB: end that program"));
+            assert_eq!(moderation.remove_mute("first").unwrap_err().kind, ErrorKind::Busy);
+            assert!(table.add(&name("second"), "hash", chatproto::Role::User, 1).is_err());
+            assert_eq!(moderation.mutes(0).unwrap().len(), 1, "they can be read");
+            Ok(())
+        })
+        .unwrap();
+    // each of them empties the log when nothing prevents it
+    moderation.set_mute(&mute("second"), 0).unwrap();
+    assert!(wal::length(store.path()) < 1 << 20);
+    log.set_len(wal::WAL_MOST + wal::RESERVE + 1).unwrap();
+    table.add(&name("second"), "hash", chatproto::Role::User, 1).unwrap();
+    assert!(wal::length(store.path()) < 1 << 20);
+}
+
+#[test]
+fn the_last_commits_are_short_though_the_log_is_long_or_the_file_was_opened_anew() {
+    let directory = TempDir::new();
+    let options = StoreOptions { wal_most: 0, ..StoreOptions::default() };
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let mut writer = store.writer().unwrap();
+    let patience = |writer: &mut Writer| -> i64 {
+        writer.with(|db, _| db.pragma_query_value(None, "busy_timeout", |row| row.get(0))).unwrap()
+    };
+    fill(&mut writer, 1..=1);
+    assert_eq!(patience(&mut writer), 10_000);
+    writer.hurry().unwrap();
+    // each commit empties the log first
+    fill(&mut writer, 2..=2);
+    assert_eq!(patience(&mut writer), 2_000);
+    let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    writer.with(|_, _| Err::<(), _>(rusqlite::Error::SqliteFailure(error, None))).unwrap_err();
+    assert_eq!(patience(&mut writer), 2_000);
+}
+
+#[test]
+fn a_checkpoint_that_fails_costs_the_connection_and_not_the_history() {
+    let directory = TempDir::new();
+    let options = StoreOptions { wal_most: 0, ..StoreOptions::default() };
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=1);
+    // there is no checkpoint inside a transaction
+    writer.with(|db, _| db.execute_batch("BEGIN IMMEDIATE")).unwrap();
+    writer.append(2, "#tea", 0, &object("alice", "hi"));
+    assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Busy);
+    writer.commit().unwrap();
+    assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), [1, 2]);
+}
+
+#[test]
+fn a_commit_is_judged_by_what_was_written_and_not_by_the_gauges() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    let db = store.connect().unwrap();
+    db.execute("DELETE FROM state WHERE key = 'mailbox_bytes'", []).unwrap();
+    writer.append(1, "#tea", 0, &object("alice", "hi"));
+    writer.commit().unwrap();
+    writer.maintain(0).unwrap();
+    assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), [1]);
+}
+
+#[test]
+fn messages_without_a_place_are_counted_again_after_a_rollback() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    let unplaced = |writer: &mut Writer| writer.with(|_, tables| Ok(tables.unplaced)).unwrap();
+    fill(&mut writer, 1..=1_000);
+    assert_eq!(unplaced(&mut writer), 1_000);
+    // a transaction that gave them places, or added some, and was rolled back
+    for gives_places in [true, false] {
+        let failed = writer.with(|db, tables| -> rusqlite::Result<()> {
+            let act = tables::begin(db, tables)?;
+            match gives_places {
+                true => tables.place(&act)?,
+                false => tables.place_some(&act, 1_000)?,
+            }
+            let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            Err(rusqlite::Error::SqliteFailure(full, None))
+        });
+        assert_eq!(failed.unwrap_err().kind, ErrorKind::Full);
+        assert_eq!(unplaced(&mut writer), 1_000);
+    }
+    writer.maintain(0).unwrap();
+    assert_eq!(unplaced(&mut writer), 0);
+    share_tests::assert_counted(&store);
+    // and by the next run
+    fill(&mut writer, 1_001..=2_000);
+    drop((writer, store));
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    assert_eq!(unplaced(&mut writer), 0);
+}
+
+#[test]
+fn a_message_that_its_share_owns_already_is_charged_once() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=1);
+    fill(&mut writer, 2..=1_001);
+    let db = store.connect().unwrap();
+    db.execute_batch("INSERT INTO owned SELECT share, 2 FROM owned WHERE id = 1").unwrap();
+    let bytes = shares::cost(object("alice", "message 2").len());
+    for table in ["origin", "sender", "share"] {
+        db.execute(&format!("UPDATE {table} SET bytes = bytes + ?1"), [bytes]).unwrap();
+    }
+    writer.maintain(0).unwrap();
+    share_tests::assert_counted(&store);
 }

@@ -200,7 +200,8 @@ impl Store {
 
     /// Bans and mutes.
     pub(crate) fn moderation(&self) -> Result<Moderation> {
-        Ok(Moderation::new(self.connect()?, self.path.clone()))
+        let wal_most = self.options.wal_most.saturating_add(wal::RESERVE);
+        Ok(Moderation::new(self.connect()?, self.path.clone(), wal_most))
     }
 
     /// A connection that may write. It waits for others that write, at most ten seconds: keep

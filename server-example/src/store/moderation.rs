@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{ErrorKind, Result, StoreError};
+use super::wal;
 
-/// Bans, and mutes. One more is refused.
+/// Bans, and mutes, that are in force. One more is refused.
 pub(crate) const MOST: i64 = 16_384;
 /// Bytes of the reason of a ban. A longer one is cut.
 const REASON: usize = 1_024;
@@ -18,6 +19,8 @@ const REASON: usize = 1_024;
 pub(crate) struct Moderation {
     db: Mutex<Connection>,
     path: PathBuf,
+    /// Bytes of the write-ahead log beyond which nothing is changed.
+    wal_most: u64,
 }
 
 /// Somebody who may not come in.
@@ -42,8 +45,8 @@ pub(crate) struct Mute {
 }
 
 impl Moderation {
-    pub(super) fn new(db: Connection, path: PathBuf) -> Self {
-        Moderation { db: Mutex::new(db), path }
+    pub(super) fn new(db: Connection, path: PathBuf, wal_most: u64) -> Self {
+        Moderation { db: Mutex::new(db), path, wal_most }
     }
 
     /// All bans that have not run out, by their targets.
@@ -66,10 +69,11 @@ impl Moderation {
     }
 
     /// Bans, or changes the ban of the same target.
-    pub(crate) fn set_ban(&self, ban: &Ban) -> Result<()> {
+    pub(crate) fn set_ban(&self, ban: &Ban, now_ms: i64) -> Result<()> {
         let reason = &ban.reason[..ban.reason.floor_char_boundary(REASON)];
-        let is_set = self.with(|db| {
-            let set = db
+        let is_set = self.write(|act| {
+            remove_expired(act, now_ms)?;
+            let set = act
                 .prepare_cached(
                     "INSERT OR REPLACE INTO ban(target, by, reason, until_ms) SELECT ?1, ?2, ?3, ?4
                      WHERE ?1 IN (SELECT target FROM ban) OR (SELECT count(*) FROM ban) < ?5",
@@ -82,7 +86,7 @@ impl Moderation {
 
     /// Ends a ban. Whether there was one.
     pub(crate) fn remove_ban(&self, target: &str) -> Result<bool> {
-        self.with(|db| db.prepare_cached("DELETE FROM ban WHERE target = ?1")?.execute([target]))
+        self.write(|act| act.prepare_cached("DELETE FROM ban WHERE target = ?1")?.execute([target]))
             .map(|n| n > 0)
     }
 
@@ -99,9 +103,10 @@ impl Moderation {
     }
 
     /// Mutes, or changes until when.
-    pub(crate) fn set_mute(&self, mute: &Mute) -> Result<()> {
-        let is_set = self.with(|db| {
-            let set = db
+    pub(crate) fn set_mute(&self, mute: &Mute, now_ms: i64) -> Result<()> {
+        let is_set = self.write(|act| {
+            remove_expired(act, now_ms)?;
+            let set = act
                 .prepare_cached(
                     "INSERT OR REPLACE INTO mute(name, until_ms) SELECT ?1, ?2
                      WHERE ?1 IN (SELECT name FROM mute) OR (SELECT count(*) FROM mute) < ?3",
@@ -114,16 +119,20 @@ impl Moderation {
 
     /// Ends a mute. Whether there was one.
     pub(crate) fn remove_mute(&self, name: &str) -> Result<bool> {
-        self.with(|db| db.prepare_cached("DELETE FROM mute WHERE name = ?1")?.execute([name]))
+        self.write(|act| act.prepare_cached("DELETE FROM mute WHERE name = ?1")?.execute([name]))
             .map(|n| n > 0)
     }
 
-    /// Takes away what has run out. How many bans and mutes that were.
+    /// Removes bans and mutes that have run out; how many. Does not write if there are none.
     pub(crate) fn expire(&self, now_ms: i64) -> Result<usize> {
-        self.with(|db| {
-            let bans = db.execute("DELETE FROM ban WHERE until_ms <= ?1", [now_ms])?;
-            Ok(bans + db.execute("DELETE FROM mute WHERE until_ms <= ?1", [now_ms])?)
-        })
+        let has_expired: bool = self.with(|db| {
+            db.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM ban WHERE until_ms <= ?1)
+                     OR EXISTS(SELECT 1 FROM mute WHERE until_ms <= ?1)",
+            )?
+            .query_row([now_ms], |row| row.get(0))
+        })?;
+        if has_expired { self.write(|act| remove_expired(act, now_ms)) } else { Ok(0) }
     }
 
     fn is_within(is_set: bool, what: &str) -> Result<()> {
@@ -136,8 +145,28 @@ impl Moderation {
         }
     }
 
+    /// Changes something in one transaction. First the log is kept within its bound.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
+        let mut db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        wal::keep_short(&db, &self.path, self.wal_most)?;
+        let run = || {
+            let act = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = change(&act)?;
+            act.commit()?;
+            Ok(done)
+        };
+        run().map_err(|error| StoreError::of_sqlite(&self.path, &error))
+    }
+
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         act(&db).map_err(|error| StoreError::of_sqlite(&self.path, &error))
     }
+}
+
+/// Removes bans and mutes that have run out; how many.
+fn remove_expired(act: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<usize> {
+    let bans = act.prepare_cached("DELETE FROM ban WHERE until_ms <= ?1")?.execute([now_ms])?;
+    let mutes = act.prepare_cached("DELETE FROM mute WHERE until_ms <= ?1")?.execute([now_ms])?;
+    Ok(bans + mutes)
 }

@@ -45,8 +45,8 @@ impl Writer {
             act.commit()?;
             Ok(true)
         })?;
-        let has_more = has_more || self.evict()? || self.with(|db, _| give_back(db))?;
-        self.measure()?;
+        let has_more = has_more || self.evict()? || self.write_with(|db, _| give_back(db))?;
+        self.measure();
         Ok(has_more)
     }
 

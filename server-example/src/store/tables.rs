@@ -26,7 +26,7 @@ pub(super) struct Tables {
     /// Changes when another connection has changed the file.
     data_version: i64,
     placed_to: i64,
-    /// At least as many messages as have no place.
+    /// How many messages have no place. Removed ones may still count.
     pub(super) unplaced: usize,
     /// The messages without a place; `None` if they have to be read.
     groups: Option<Groups>,
@@ -83,10 +83,14 @@ impl Tables {
         self.groups = None;
     }
 
+    /// Reads what the file holds, at the start and after a transaction that was rolled back.
     pub(super) fn learn(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.forget_all();
         self.placed_to =
             db.query_row("SELECT value FROM state WHERE key = 'placed_to'", [], |row| row.get(0))?;
+        let sql = "SELECT count(*) FROM message WHERE id > ?1";
+        let unplaced: i64 = db.query_row(sql, [self.placed_to], |row| row.get(0))?;
+        self.unplaced = usize::try_from(unplaced).unwrap_or(0);
         Ok(())
     }
 
@@ -161,7 +165,7 @@ impl Tables {
         Ok(number)
     }
 
-    /// So many messages were added: they get places if they are few, or if many have none.
+    /// Gives places to the `messages` that were just added if they are few, or if many have none.
     pub(super) fn place_some(&mut self, act: &Connection, messages: usize) -> rusqlite::Result<()> {
         self.unplaced += messages;
         if messages <= FEW || self.unplaced >= UNPLACED { self.place(act) } else { Ok(()) }
@@ -226,8 +230,10 @@ fn place_group(
             None => *share.insert(shares::number(act, conversation, who)?),
         };
         place.execute((conversation, id))?;
-        own.execute((share, id))?;
-        bytes += cost;
+        // a message that the share owned before is charged already
+        if own.execute((share, id))? > 0 {
+            bytes += cost;
+        }
     }
     match share {
         Some(share) => shares::grow(act, share, bytes),

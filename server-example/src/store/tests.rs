@@ -345,10 +345,10 @@ fn bans_and_mutes_outlive_the_server_and_run_out() {
     let mute = Mute { name: "carol".into(), until_ms: Some(3_000) };
     {
         let moderation = open(&directory).moderation().unwrap();
-        moderation.set_ban(&Ban { until_ms: None, ..bob.clone() }).unwrap();
-        moderation.set_ban(&bob).unwrap();
-        moderation.set_ban(&network).unwrap();
-        moderation.set_mute(&mute).unwrap();
+        moderation.set_ban(&Ban { until_ms: None, ..bob.clone() }, 0).unwrap();
+        moderation.set_ban(&bob, 0).unwrap();
+        moderation.set_ban(&network, 0).unwrap();
+        moderation.set_mute(&mute, 0).unwrap();
     }
     let store = open(&directory);
     let moderation = store.moderation().unwrap();

@@ -6,10 +6,13 @@
 //! snapshot for the whole copy; it gives the snapshot up when the log exceeds half of the bound, and
 //! begins again ([`copy`](super::copy)). `history check` reads the whole file in one snapshot.
 //!
-//! A check, a stopped backup and programs that are not ours cannot be made to end. So the writer looks
-//! at the length of the log before each transaction. Beyond [`WAL_MOST`] it tries to empty the log. If
-//! a reader prevents that, the commit fails as it does on a full disk: messages wait in memory, within
-//! their bound, and the server logs an alarm. Each later attempt tries to empty the log first.
+//! A check, a stopped backup and programs that are not ours cannot be made to end. So each connection
+//! that writes looks at the length of the log before each transaction. Beyond the bound it tries to
+//! empty the log. If a reader prevents that, the transaction is refused.
+//!
+//! The history stops at [`WAL_MOST`]: the commit fails as it does on a full disk, messages wait in
+//! memory, within their bound, and the server logs an alarm. Accounts, bans and mutes stop [`RESERVE`]
+//! later, so that a flood of messages cannot prevent a ban.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,12 +20,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::error::{ErrorKind, Result, StoreError};
-use super::{PATIENCE, files};
+use super::files;
 use crate::text::visible;
 
-/// Bytes that the log may have.
+/// Bytes of the log beyond which no history is stored.
 pub(crate) const WAL_MOST: u64 = 256 << 20;
-/// How long the writer waits for readers before the commit fails.
+/// Bytes that small changes may add to a log that has reached the bound of the history.
+pub(super) const RESERVE: u64 = 16 << 20;
+/// How long a connection waits for readers before its transaction is refused.
 const SHORT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The length of the log of a file; 0 if there is none.
@@ -36,20 +41,25 @@ pub(super) fn length(path: &Path) -> u64 {
 /// # Errors
 /// [`ErrorKind::Busy`] if a reader prevents that.
 pub(super) fn keep_short(db: &Connection, path: &Path, most: u64) -> Result<()> {
-    if length(path) <= most {
-        return Ok(());
-    }
-    let empty = || {
-        db.busy_timeout(SHORT_PATIENCE)?;
-        let is_busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-        db.busy_timeout(PATIENCE)?;
-        is_busy
-    };
-    match empty() {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(too_long(path, most)),
+    match empty_if_long(db, path, most) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(too_long(path, most)),
         Err(error) => Err(StoreError::of_sqlite(path, &error)),
     }
+}
+
+/// Empties the log if it is longer than `most`. Whether it is within the bound now. The connection's
+/// busy timeout stays as it was.
+fn empty_if_long(db: &Connection, path: &Path, most: u64) -> rusqlite::Result<bool> {
+    if length(path) <= most {
+        return Ok(true);
+    }
+    let patience = db.pragma_query_value(None, "busy_timeout", |row| row.get::<_, u32>(0))?;
+    let patience = Duration::from_millis(patience.into());
+    db.busy_timeout(SHORT_PATIENCE.min(patience))?;
+    let is_busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    db.busy_timeout(patience)?;
+    is_busy.map(|is_busy| !is_busy)
 }
 
 fn too_long(path: &Path, most: u64) -> StoreError {
@@ -65,12 +75,12 @@ fn too_long(path: &Path, most: u64) -> StoreError {
     )
 }
 
-/// A refusal of SQLite's kind for a small change while the log is longer than twice the bound.
-pub(super) fn refuse_if_long(db: &Connection) -> rusqlite::Result<()> {
-    let is_long = db.path().is_some_and(|path| length(Path::new(path)) > 2 * WAL_MOST);
-    match is_long {
-        false => Ok(()),
-        true => Err(rusqlite::Error::SqliteFailure(
+/// As [`keep_short`], for a small change, with an error of SQLite's kind.
+pub(super) fn keep_short_for_small(db: &Connection) -> rusqlite::Result<()> {
+    let path = db.path().unwrap_or_default();
+    match empty_if_long(db, Path::new(path), WAL_MOST + RESERVE)? {
+        true => Ok(()),
+        false => Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
             Some("another program has been reading the data for too long".to_owned()),
         )),

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::error::{ErrorKind, Result, StoreError};
 use super::files::Lock;
 use super::tables::{Tables, add_gap, begin};
 use super::usage::StoreUsage;
-use super::{StoreOptions, now_ms, open_to_write, signed, unsigned, wal};
+use super::{PATIENCE, StoreOptions, now_ms, open_to_write, signed, unsigned, wal};
 
 /// Acts, and bytes of their texts, of one transaction.
 const STEP_ACTS: usize = 1_024;
@@ -43,6 +43,8 @@ pub(crate) struct Writer {
     steps: VecDeque<Step>,
     tables: Tables,
     usage: Arc<StoreUsage>,
+    /// How long a transaction waits for another program that is writing.
+    patience: Duration,
 }
 
 /// The acts of one transaction.
@@ -93,6 +95,7 @@ impl Writer {
             steps: VecDeque::new(),
             tables: Tables::default(),
             usage,
+            patience: PATIENCE,
         };
         // what an epoch before left without a place gets one now
         writer.with(|db, tables| {
@@ -100,7 +103,7 @@ impl Writer {
             tables.place(&act)?;
             act.commit()
         })?;
-        writer.measure()?;
+        writer.measure();
         Ok(writer)
     }
 
@@ -159,7 +162,7 @@ impl Writer {
         }
         let written = self.write_steps();
         self.usage.set_pending(self.pending_bytes() as u64);
-        self.measure()?;
+        self.measure();
         written
     }
 
@@ -175,7 +178,11 @@ impl Writer {
                 return Err(error);
             }
             // as much as was added, so that the file does not outgrow its bound meanwhile
-            self.evict()?;
+            match self.evict() {
+                Err(error) if !self.steps.is_empty() => return Err(error),
+                // all is written; `maintain` evicts, and reports an error that lasts
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -188,6 +195,7 @@ impl Writer {
 
     /// From now on waits for other programs that write for a short time only: the server ends.
     pub(crate) fn hurry(&mut self) -> Result<()> {
+        self.patience = LAST_PATIENCE;
         self.with(|db, _| db.busy_timeout(LAST_PATIENCE))
     }
 
@@ -202,26 +210,29 @@ impl Writer {
                 "UPDATE epoch SET last_id = ?2, closed_ms = ?3 WHERE number = ?1",
                 (epoch, signed(last_id), now_ms()),
             )?;
-            act.commit()?;
-            // readers that are still there are no reason to fail: the log stays beside the file
-            db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            act.commit()
         })?;
+        // readers that are still there, or an error, are no reason to fail: all is in the log, which
+        // then stays beside the file
+        let _ = self.with(|db, _| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         match self.db.take().map(Connection::close) {
             Some(Err((_, error))) => Err(StoreError::of_sqlite(&self.path, &error)),
             _ => Ok(()),
         }
     }
 
-    /// Updates the gauges.
-    pub(super) fn measure(&mut self) -> Result<()> {
-        let (history, mailboxes) = self.with(|db, _| {
+    /// Updates the gauges. What was written before is on the disk whether this succeeds or not, so an
+    /// error leaves the gauges as they are.
+    pub(super) fn measure(&mut self) {
+        let measured = self.with(|db, _| {
             let mailboxes: i64 = db
                 .prepare_cached("SELECT value FROM state WHERE key = 'mailbox_bytes'")?
                 .query_row([], |row| row.get(0))?;
             Ok((super::retention::used_bytes(db)?, unsigned(mailboxes)))
-        })?;
-        self.usage.set_files(history, mailboxes, wal::length(&self.path));
-        Ok(())
+        });
+        if let Ok((history, mailboxes)) = measured {
+            self.usage.set_files(history, mailboxes, wal::length(&self.path));
+        }
     }
 
     /// As [`with`](Self::with), for an act that writes: first the log is kept within its bound.
@@ -229,37 +240,52 @@ impl Writer {
         &mut self,
         act: impl FnOnce(&mut Connection, &mut Tables) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        self.with(|_, _| Ok(()))?;
-        if let Some(db) = &self.db {
-            wal::keep_short(db, &self.path, self.options.wal_most)?;
-        }
-        self.with(act)
+        let most = self.options.wal_most;
+        self.connected(|db, tables, path| {
+            wal::keep_short(db, path, most)?;
+            act(db, tables).map_err(|error| StoreError::of_sqlite(path, &error))
+        })
     }
 
-    /// Does something with the connection, which is made again if it is gone. After an error nothing
-    /// that was learnt of the tables counts, as it may have been undone.
+    /// Does something with the connection, which is made again if it is gone.
     pub(super) fn with<T>(
         &mut self,
         act: impl FnOnce(&mut Connection, &mut Tables) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        if self.db.is_none() {
-            let db = open_to_write(&self.path, self.options.sync)?;
-            self.tables.learn(&db).map_err(|error| StoreError::of_sqlite(&self.path, &error))?;
-            self.db = Some(db);
-        }
-        let db = self.db.as_mut().expect("made above");
-        act(db, &mut self.tables).map_err(|error| {
-            let error = StoreError::of_sqlite(&self.path, &error);
-            self.tables.forget_all();
-            if matches!(error.kind, ErrorKind::Io | ErrorKind::Corrupt | ErrorKind::ReadOnly) {
-                self.db = None;
-            } else if let Some(db) = &self.db
-                && self.tables.learn(db).is_err()
-            {
-                self.db = None;
-            }
-            error
+        self.connected(|db, tables, path| {
+            act(db, tables).map_err(|error| StoreError::of_sqlite(path, &error))
         })
+    }
+
+    /// Every use of the connection. After an error nothing that was learnt of the tables counts, as it
+    /// may have been undone. The next use has a new connection if this one may not have survived the
+    /// error, or is still inside a transaction.
+    fn connected<T>(
+        &mut self,
+        act: impl FnOnce(&mut Connection, &mut Tables, &Path) -> Result<T>,
+    ) -> Result<T> {
+        let of = |error| StoreError::of_sqlite(&self.path, &error);
+        let mut db = match self.db.take() {
+            Some(db) => db,
+            None => {
+                let db = open_to_write(&self.path, self.options.sync)?;
+                db.busy_timeout(self.patience).map_err(of)?;
+                self.tables.learn(&db).map_err(of)?;
+                db
+            }
+        };
+        let outcome = act(&mut db, &mut self.tables, &self.path);
+        let is_usable = match &outcome {
+            Ok(_) => true,
+            Err(error) => {
+                self.tables.forget_all();
+                let is_suspect =
+                    matches!(error.kind, ErrorKind::Io | ErrorKind::Corrupt | ErrorKind::ReadOnly);
+                !is_suspect && db.is_autocommit() && self.tables.learn(&db).is_ok()
+            }
+        };
+        self.db = is_usable.then_some(db);
+        outcome
     }
 }
 
