@@ -25,7 +25,9 @@ use chatproto::{
 use tracing::{error, info};
 
 use crate::accounts::book::AccountBook;
+use crate::budgets::Kind;
 use crate::failure::Failure;
+use crate::log::Journal;
 use crate::priority;
 use crate::store::{self, HandedOver, Letter, Reader, Store, StoreError, StoreUsage, Writer};
 use pages::{PageOrder, page, reason};
@@ -66,6 +68,7 @@ pub(crate) struct Keeper {
     /// Mail that was handed over and could not be removed yet.
     handed_over: HandedOver,
     usage: Arc<StoreUsage>,
+    journal: Arc<Journal>,
 }
 
 /// That nothing can be written, and since when.
@@ -81,7 +84,11 @@ struct Failing {
 
 impl Keeper {
     /// The history in a store; with accounts, also of what their owners say to each other.
-    pub(crate) fn new(store: &mut Store, book: Option<Arc<AccountBook>>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        store: &mut Store,
+        book: Option<Arc<AccountBook>>,
+        journal: Arc<Journal>,
+    ) -> Result<Self, Failure> {
         let failed = |error: StoreError| Failure::Run(error.to_string());
         let pages = pages::start(store)?;
         Ok(Keeper {
@@ -95,6 +102,7 @@ impl Keeper {
             lost: HashMap::new(),
             handed_over: HandedOver::default(),
             usage: store.usage(),
+            journal,
         })
     }
 }
@@ -149,11 +157,8 @@ impl Keeper {
             match entry {
                 Entry::Messages(batch) => self.keep(&batch),
                 Entry::Gap { first, last, from } => {
-                    self.last_id = self.last_id.max(last);
-                    self.writer().gap(first, last);
+                    self.skip_queued(first, last);
                     self.lost.extend(from.into_iter().map(|conn| (slot(conn), conn)));
-                    self.usage.count_not_kept(last + 1 - first);
-                    error!("history cannot keep up: messages {first} to {last} are not kept");
                 }
                 Entry::Order(
                     HistoryOrder::Leave { account, from, conversation, id, object },
@@ -176,15 +181,32 @@ impl Keeper {
         let at_ms = store::now_ms();
         for (id, from, conversation, object) in batch.messages() {
             self.last_id = self.last_id.max(id);
-            if !self.has_room(from, object.len() + OVERHEAD) {
+            let bytes = conversation.key().len() + object.len() + OVERHEAD;
+            if !self.has_room(from, bytes) {
                 self.lost.insert(slot(from), from);
-                self.usage.count_not_kept(1);
-                if let Some(failing) = &mut self.failing {
-                    failing.skip(id);
-                }
+                self.skip(id, id);
                 continue;
             }
             self.writer().append(id, conversation.key(), at_ms, object);
+        }
+    }
+
+    /// Notes messages for which the queue had no room.
+    fn skip_queued(&mut self, first: u64, last: u64) {
+        self.skip(first, last);
+        self.journal.write(Kind::NotKept, || {
+            error!("the disk is slower than the messages: {first} to {last} are not stored");
+        });
+    }
+
+    /// Notes that messages are missing. During an outage the notes are bounded; otherwise the next
+    /// commit writes them.
+    fn skip(&mut self, first: u64, last: u64) {
+        self.last_id = self.last_id.max(last);
+        self.usage.count_not_kept(last + 1 - first);
+        match &mut self.failing {
+            Some(failing) => failing.skip(first, last),
+            None => self.writer().gap(first, last),
         }
     }
 
@@ -228,7 +250,7 @@ impl Keeper {
         if let Some(failing) = self.failing.take() {
             inbox.set_failing(None);
             let for_seconds = failing.since.elapsed().as_secs();
-            info!(for_seconds, "history is kept again");
+            self.journal.write(Kind::OutageOver, || info!(for_seconds, "history is kept again"));
         }
     }
 
@@ -237,13 +259,14 @@ impl Keeper {
         match &mut self.failing {
             Some(failing) => {
                 if now - failing.alarmed >= ALARM_EVERY {
-                    error!("history is still not kept: {error}");
+                    let line = || error!("history is still not kept: {error}");
+                    self.journal.write(Kind::Outage, line);
                     failing.alarmed = now;
                 }
                 failing.error = error;
             }
             None => {
-                error!("history is not kept: {error}");
+                self.journal.write(Kind::Outage, || error!("history is not kept: {error}"));
                 inbox.set_failing(Some(&reason(&error)));
                 let (skipped, senders) = (Vec::new(), HashMap::new());
                 self.failing = Some(Failing { error, since: now, alarmed: now, skipped, senders });
@@ -398,7 +421,10 @@ impl Keeper {
         }
         let Keeper { writer, handed_over, .. } = self;
         let writer = writer.as_mut().expect("it is there until the end");
-        let outcome = handed_over.write(writer).and_then(|()| writer.maintain(store::now_ms()));
+        let outcome = handed_over.write(writer).and_then(|has_more| {
+            let has_more_to_do = writer.maintain(store::now_ms())?;
+            Ok(has_more || has_more_to_do)
+        });
         match outcome {
             Ok(has_more) => {
                 self.recover(inbox);
@@ -413,12 +439,12 @@ impl Keeper {
 }
 
 impl Failing {
-    /// Notes that a message is missing.
-    fn skip(&mut self, id: u64) {
+    /// Notes that messages are missing.
+    fn skip(&mut self, first: u64, last: u64) {
         let has_room = self.skipped.len() < GAPS;
         match self.skipped.last_mut() {
-            Some((_, last)) if *last + 1 == id || !has_room => *last = id,
-            _ => self.skipped.push((id, id)),
+            Some((_, end)) if *end + 1 == first || !has_room => *end = last,
+            _ => self.skipped.push((first, last)),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Kept {
         let book = policy
             .map(|_| open_book(&store, options.accounts.require_tls_for_login, &handle))
             .transpose()?;
-        let keeper = Keeper::new(&mut store, book.clone())?;
+        let keeper = Keeper::new(&mut store, book.clone(), Arc::clone(journal))?;
         let moderation = store.moderation()?;
         let sanctions = Arc::new(Sanctions::start(store.moderation()?, Arc::clone(journal))?);
         Ok(Kept { policy, book, keeper, moderation, sanctions, handle, store })

@@ -9,11 +9,14 @@ use chatproto::{
     AccountOrder, AccountPolicy, AccountReply, Accounts, Granted, Message, Role, Server,
 };
 
+use tracing_subscriber::filter::LevelFilter;
+
 use super::*;
 use crate::accounts::book::BookOptions;
-use crate::store::StoreOptions;
+use crate::log::tests::written;
 use crate::store::accounts::AccountTable;
 use crate::store::tests::TempDir;
+use crate::store::{ErrorKind, StoreOptions};
 
 const OWNERS: [&str; 4] = ["alice", "bob", "carol", "zed"];
 
@@ -79,7 +82,8 @@ fn mail_that_was_queued_before_a_login_is_in_its_first_page() {
         table.add(&UserName::new(name).unwrap(), "hash", Role::User, 1).unwrap();
     }
     let book = AccountBook::open(table, &BookOptions::default(), |_| ()).unwrap();
-    let keeper = Keeper::new(&mut store, Some(Arc::new(book))).unwrap();
+    let journal = Arc::new(Journal::new(LevelFilter::OFF));
+    let keeper = Keeper::new(&mut store, Some(Arc::new(book)), journal).unwrap();
     let server = Server::builder()
         .threads(1)
         .accounts(AccountPolicy::Optional, Owners)
@@ -123,4 +127,30 @@ fn mail_that_was_queued_before_a_login_is_in_its_first_page() {
     }
     handle.stop();
     server.join().unwrap().unwrap();
+}
+
+#[test]
+fn gaps_of_an_outage_are_bounded_and_so_are_their_lines() {
+    let directory = TempDir::new();
+    let mut store = Store::open(directory.path(), StoreOptions::default()).unwrap();
+    let lines = written(LevelFilter::ERROR, |journal, now| {
+        let mut keeper = Keeper::new(&mut store, None, Arc::clone(journal)).unwrap();
+        let error = StoreError::new(ErrorKind::Full, "the disk is full");
+        let (skipped, senders) = (Vec::new(), HashMap::new());
+        keeper.failing = Some(Failing { error, since: now, alarmed: now, skipped, senders });
+        for number in 1..=10_000 {
+            keeper.skip_queued(10 * number, 10 * number + 4);
+        }
+        assert_eq!(keeper.writer().pending_bytes(), 0);
+        assert_eq!(keeper.failing.as_ref().unwrap().skipped.len(), GAPS);
+        assert_eq!((keeper.last_id, store.usage().not_kept()), (100_004, 50_000));
+        journal.close();
+    });
+    assert_eq!(lines.len(), 11, "{lines:?}");
+    assert!(lines[0].starts_with("ERROR the disk is slower than the messages: 10 to 14 are not"));
+    assert!(lines[10].starts_with("ERROR messages not stored: 9990 more in the last second"));
+    // the keeper has ended: what is missing is in the file
+    let reader = store.reader().unwrap();
+    assert!(!reader.recovered("#tea", 100_003, store.epoch()).unwrap());
+    assert!(reader.recovered("#tea", 100_004, store.epoch()).unwrap());
 }

@@ -78,23 +78,37 @@ impl Writer {
     /// Removes messages up to this id from a mailbox, and those that were kept before `since_ms`,
     /// which are another owner's. Does not write if there are none.
     pub(crate) fn collected(&mut self, account: &str, up_to: u64, since_ms: i64) -> Result<()> {
+        self.collected_by([(account, up_to, since_ms)].into_iter())
+    }
+
+    /// As [`collected`](Self::collected), for several accounts in one transaction.
+    fn collected_by<'a>(
+        &mut self,
+        accounts: impl Iterator<Item = (&'a str, u64, i64)> + Clone,
+    ) -> Result<()> {
         self.write_with(|db, tables| {
-            let is_there: bool = db
-                .prepare_cached(
-                    "SELECT EXISTS(SELECT 1 FROM mailbox JOIN message USING(id)
-                     WHERE account = ?1 AND (id <= ?2 OR at_ms < ?3))",
-                )?
-                .query_row((account, signed(up_to), since_ms), |row| row.get(0))?;
+            let mut is_there = false;
+            for (account, up_to, since_ms) in accounts.clone() {
+                is_there = is_there
+                    || db
+                        .prepare_cached(
+                            "SELECT EXISTS(SELECT 1 FROM mailbox JOIN message USING(id)
+                             WHERE account = ?1 AND (id <= ?2 OR at_ms < ?3))",
+                        )?
+                        .query_row((account, signed(up_to), since_ms), |row| row.get(0))?;
+            }
             if !is_there {
                 return Ok(());
             }
             let act = begin(db, tables)?;
-            act.prepare_cached(
-                "DELETE FROM mailbox WHERE account = ?1
-                 AND (id <= ?2 OR id IN (SELECT b.id FROM mailbox b JOIN message m ON m.id = b.id
-                                         WHERE b.account = ?1 AND m.at_ms < ?3))",
-            )?
-            .execute((account, signed(up_to), since_ms))?;
+            for (account, up_to, since_ms) in accounts {
+                act.prepare_cached(
+                    "DELETE FROM mailbox WHERE account = ?1
+                     AND (id <= ?2 OR id IN (SELECT b.id FROM mailbox b JOIN message m ON m.id = b.id
+                                             WHERE b.account = ?1 AND m.at_ms < ?3))",
+                )?
+                .execute((account, signed(up_to), since_ms))?;
+            }
             act.commit()
         })
     }
@@ -156,37 +170,61 @@ fn leave(act: &Connection, tables: &mut Tables, letter: &Letter<'_>) -> rusqlite
 
 /// Accounts whose messages were handed over while the disk took nothing, and up to which id.
 #[derive(Debug, Default)]
-pub(crate) struct HandedOver(BTreeMap<String, u64>);
+pub(crate) struct HandedOver {
+    accounts: BTreeMap<Box<str>, u64>,
+    /// The sum of [`Self::cost`] over the accounts.
+    bytes: usize,
+}
 
 impl HandedOver {
-    /// Accounts that are remembered.
-    const MOST: usize = 1_024;
+    /// Bytes that the remembered accounts may take.
+    pub(crate) const MOST_BYTES: usize = 128 << 10;
+    /// Accounts whose mail is removed in one transaction, with at most [`MAILBOX`] messages each.
+    const STEP: usize = 64;
 
-    /// Remembers that messages were handed over. False if there is no room.
+    /// Bytes of an entry beside its name: nodes of a B-tree are half full at least.
+    const ENTRY_BYTES: usize = 3 * size_of::<(Box<str>, u64)>();
+
+    /// Remembers that messages were handed over. False if there is no room. Before the first page
+    /// `up_to` is 0, and there is nothing to remember.
     pub(crate) fn note(&mut self, account: &str, up_to: u64) -> bool {
-        if let Some(known) = self.0.get_mut(account) {
+        if up_to == 0 {
+            return true;
+        }
+        if let Some(known) = self.accounts.get_mut(account) {
             *known = up_to.max(*known);
             return true;
         }
-        let has_room = self.0.len() < Self::MOST;
+        let has_room = self.bytes + Self::cost(account) <= Self::MOST_BYTES;
         if has_room {
-            self.0.insert(account.to_owned(), up_to);
+            self.bytes += Self::cost(account);
+            self.accounts.insert(account.into(), up_to);
         }
         has_room
     }
 
     /// Up to which id messages were handed over; 0 if nothing is remembered.
     pub(crate) fn up_to(&self, account: &str) -> u64 {
-        self.0.get(account).copied().unwrap_or(0)
+        self.accounts.get(account).copied().unwrap_or(0)
     }
 
-    /// Removes them from the mailboxes.
-    pub(crate) fn write(&mut self, writer: &mut Writer) -> Result<()> {
-        while let Some((account, up_to)) = self.0.first_key_value() {
-            writer.collected(account, *up_to, i64::MIN)?;
-            self.0.pop_first();
+    /// Removes the mail of some accounts from the mailboxes, in one transaction. Whether there are
+    /// more accounts.
+    pub(crate) fn write(&mut self, writer: &mut Writer) -> Result<bool> {
+        if self.accounts.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        let step = self.accounts.iter().take(Self::STEP);
+        writer.collected_by(step.map(|(account, up_to)| (&**account, *up_to, i64::MIN)))?;
+        for _ in 0..Self::STEP {
+            let Some((account, _)) = self.accounts.pop_first() else { break };
+            self.bytes -= Self::cost(&account);
+        }
+        Ok(!self.accounts.is_empty())
+    }
+
+    fn cost(account: &str) -> usize {
+        account.len().next_multiple_of(16) + Self::ENTRY_BYTES
     }
 }
 
@@ -296,12 +334,40 @@ mod tests {
             assert!(handed_over.note("bob", up_to));
         }
         assert_eq!((handed_over.up_to("bob"), handed_over.up_to("carol")), (2, 0));
-        let others = (0..2_000).filter(|n| handed_over.note(&format!("u{n}"), 1)).count();
-        assert_eq!(others, HandedOver::MOST - 1);
+        // the first page of everybody is a collection up to 0
+        assert!((0..100_000).all(|n| handed_over.note(&format!("new {n}"), 0)));
+        let others = (0..100_000).filter(|n| handed_over.note(&format!("u{n}"), 1)).count();
+        assert!((1_000..2_000).contains(&others), "{others}");
+        assert!(handed_over.bytes <= HandedOver::MOST_BYTES);
+        assert!(!handed_over.note(&"long".repeat(10_000), 1));
         assert!(handed_over.note("bob", 2), "it is remembered already");
-        handed_over.write(&mut writer).unwrap();
+        assert!(handed_over.write(&mut writer).unwrap(), "there are more than one step takes");
         assert_eq!(mail(&reader, "bob"), [3]);
         assert_eq!(handed_over.up_to("bob"), 0);
+        while handed_over.write(&mut writer).unwrap() {}
+        assert_eq!((handed_over.accounts.len(), handed_over.bytes), (0, 0));
+    }
+
+    #[test]
+    fn mail_that_was_handed_over_is_removed_in_few_transactions() {
+        let directory = TempDir::new();
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        let mut handed_over = HandedOver::default();
+        for id in 1..=100 {
+            let account = format!("u{id}");
+            assert_eq!(leave(&mut writer, &format!("s{id}"), &account, id, "hi"), Left::Waiting);
+            assert!(handed_over.note(&account, id));
+        }
+        let other = store.connect().unwrap();
+        let left = || -> i64 {
+            other.query_row("SELECT count(*) FROM mailbox", [], |row| row.get(0)).unwrap()
+        };
+        // a call is one transaction
+        assert!(handed_over.write(&mut writer).unwrap());
+        assert_eq!(left(), 100 - HandedOver::STEP as i64);
+        assert!(!handed_over.write(&mut writer).unwrap());
+        assert_eq!(left(), 0);
     }
 
     #[test]
