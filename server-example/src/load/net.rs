@@ -22,7 +22,7 @@ const MOST_PARTIAL: usize = 256 << 20;
 /// Bytes that are read of one client before others have their turn.
 const READ_AT_ONCE: usize = 1 << 20;
 /// Bytes that are read in one turn, so that a server which never stops sending cannot keep the caller
-/// from looking at its clock and at Ctrl-C.
+/// from looking at its clock and at Ctrl-C. The clients that were not read are first in the next turn.
 const READ_A_TURN: usize = 16 << 20;
 /// A text of the server's is remembered up to so many bytes.
 const LONGEST_TEXT: usize = 1024;
@@ -53,10 +53,12 @@ pub(crate) struct Net {
     peers: Vec<Peer>,
     /// Those with something to write.
     dirty: Vec<u32>,
-    /// Those with something left to read.
-    unread: Vec<u32>,
+    /// Those with something to read, the longest waiting one first.
+    unread: VecDeque<u32>,
     /// Bytes read in this turn.
     read_in_turn: usize,
+    /// Bytes after which no other client is read in a turn.
+    read_a_turn: usize,
     /// The sum of what each peer holds of a frame that has not ended.
     partial: usize,
     /// Those that are not welcomed yet, by the time at which that has lasted too long.
@@ -79,8 +81,9 @@ impl Net {
             others: 0,
             peers: Vec::new(),
             dirty: Vec::new(),
-            unread: Vec::new(),
+            unread: VecDeque::new(),
             read_in_turn: 0,
+            read_a_turn: READ_A_TURN,
             partial: 0,
             deadlines: VecDeque::new(),
             registering: 0,
@@ -205,7 +208,8 @@ impl Net {
         left
     }
 
-    /// One turn: writes what is to be written, waits at most so long, and handles what came.
+    /// One turn: writes what is to be written, waits at most so long, and handles what came. Clients
+    /// are read in the order in which they had something to read, each at most [`READ_AT_ONCE`].
     pub(crate) fn turn(
         &mut self,
         driver: &mut impl Driver,
@@ -214,8 +218,7 @@ impl Net {
     ) -> Result<(), Failure> {
         self.read_in_turn = 0;
         self.write(driver);
-        let unread = std::mem::take(&mut self.unread);
-        let wait = if unread.is_empty() { wait } else { Duration::ZERO };
+        let wait = if self.unread.is_empty() { wait } else { Duration::ZERO };
         let begun = Instant::now();
         match self.poll.poll(events, Some(wait)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(no_loop(&error)),
@@ -223,12 +226,6 @@ impl Net {
         }
         if !wait.is_zero() || events.is_empty() {
             self.idle += begun.elapsed();
-        }
-        for who in unread {
-            let peer = &mut self.peers[who as usize];
-            peer.is_unread = false;
-            let is_ended = peer.is_ended;
-            self.read(driver, who, is_ended);
         }
         for event in &*events {
             let Token(who) = event.token();
@@ -248,12 +245,13 @@ impl Net {
                 self.make_dirty(who);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.read(driver, who, event.is_read_closed() || event.is_error());
+                self.make_unread(who, event.is_read_closed() || event.is_error());
             }
             if event.is_writable() && self.peers[who as usize].unwritten() > 0 {
                 self.make_dirty(who);
             }
         }
+        self.read_unread(driver);
         self.expire(driver);
         Ok(())
     }
@@ -265,7 +263,8 @@ impl Net {
             peer.is_dirty = false;
             if let Err(error) = peer.write() {
                 // what the server said before it closed is still to be read
-                self.read(driver, who, true);
+                self.peers[who as usize].is_ended = true;
+                self.read(driver, who);
                 self.end_broken(driver, who, &error);
             }
         }
@@ -275,26 +274,40 @@ impl Net {
         }
     }
 
-    /// Reads what there is, or leaves some of it to the next turn; `is_ended` says that the end is
-    /// there too.
-    fn read(&mut self, driver: &mut impl Driver, who: u32, is_ended: bool) {
+    /// Notes that a client has something to read; `is_ended` says that the end is there too.
+    fn make_unread(&mut self, who: u32, is_ended: bool) {
         let peer = &mut self.peers[who as usize];
         peer.is_ended |= is_ended;
-        let is_ended = peer.is_ended;
-        if peer.is_unread {
-            return;
+        if !std::mem::replace(&mut peer.is_unread, true) {
+            self.unread.push_back(who);
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let most = READ_AT_ONCE.min(READ_A_TURN.saturating_sub(self.read_in_turn));
-        let mut came = 0;
-        loop {
-            let peer = &mut self.peers[who as usize];
-            if came >= most {
-                // the system does not tell again what it has told
-                peer.is_unread = true;
-                self.unread.push(who);
+    }
+
+    /// Reads each client that has something to read, or as many as a turn has room for.
+    fn read_unread(&mut self, driver: &mut impl Driver) {
+        for _ in 0..self.unread.len() {
+            if self.read_in_turn >= self.read_a_turn {
                 break;
             }
+            let Some(who) = self.unread.pop_front() else { break };
+            self.peers[who as usize].is_unread = false;
+            self.read(driver, who);
+        }
+    }
+
+    /// Reads what there is, or leaves some of it to another turn.
+    fn read(&mut self, driver: &mut impl Driver, who: u32) {
+        let is_ended = self.peers[who as usize].is_ended;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let most = READ_AT_ONCE.min(self.read_a_turn.saturating_sub(self.read_in_turn).max(1));
+        let mut came = 0;
+        loop {
+            if came >= most {
+                // the system does not tell again what it has told
+                self.make_unread(who, is_ended);
+                break;
+            }
+            let peer = &mut self.peers[who as usize];
             let most = if peer.kind == PeerKind::OneRead { ONE_READ } else { buffer.len() };
             match peer.read(&mut buffer[..most]) {
                 Ok(None) => break,
