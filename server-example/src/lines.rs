@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 const RETRY: Duration = Duration::from_millis(20);
 /// The pause before another report of missing lines, while no line comes.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
-/// Bytes that a queued line takes besides its text: its place in the queue and the allocator's share.
+/// Bytes that a queued line takes besides its text: its place in the queue, which has twice as many
+/// places while it grows, and the allocator's share. A line has no spare capacity.
 pub(crate) const OVERHEAD: usize = 64;
 
 /// How much memory something takes, and the most that it may take.
@@ -124,8 +125,9 @@ impl<O: Output> LineQueue<O> {
         {
             state.bytes -= cost(&oldest);
             state.miss();
+            state.note_removed();
         }
-        if state.bytes + cost(&line) > self.most {
+        if state.is_closed || state.bytes + cost(&line) > self.most {
             return state.miss();
         }
         state.add(line);
@@ -195,9 +197,7 @@ impl<O: Output> LineQueue<O> {
             return true;
         }
         let Some(line) = state.lines.pop_front() else { return true };
-        if let Some((lines, _)) = &mut state.next {
-            *lines = lines.saturating_sub(1);
-        }
+        state.note_removed();
         state.in_flight = Some(line.clone());
         drop(state);
 
@@ -321,6 +321,13 @@ impl<O: Output> State<O> {
     fn add(&mut self, line: O::Line) {
         self.bytes += cost(&line);
         self.lines.push_back(line);
+    }
+
+    /// The first line has left the queue: the next output takes over one line earlier.
+    fn note_removed(&mut self) {
+        if let Some((lines, _)) = &mut self.next {
+            *lines = lines.saturating_sub(1);
+        }
     }
 
     fn miss(&mut self) {

@@ -219,3 +219,25 @@ fn the_end_returns_the_lines_that_a_stalled_output_did_not_take() {
     writer.join().unwrap();
     assert_eq!(queue.try_push(line(3)), Err(line(3)));
 }
+
+#[test]
+fn dropped_lines_do_not_delay_another_output() {
+    let queue = LineQueue::<Scripted<Refusing>>::new(room(3));
+    let (mut out, before) = refusing(0, io::ErrorKind::Other);
+    let (next, after) = refusing(0, io::ErrorKind::Other);
+    (0..3).for_each(|number| queue.push(line(number)));
+    queue.replace(next, Duration::ZERO);
+    // these take the places of 0 and 1
+    (3..5).for_each(|number| queue.push(line(number)));
+    write(&queue, &mut out, 0..4);
+    assert_eq!((&*text(&before), &*text(&after)), ("2 missing\n2\n", "3\n4\n"));
+}
+
+#[test]
+fn a_closed_queue_takes_no_line() {
+    let queue = LineQueue::<Scripted<Refusing>>::new(room(3));
+    queue.push(line(0));
+    assert_eq!(queue.close(Duration::ZERO), [line(0)]);
+    queue.push(line(1));
+    assert_eq!((queue.usage().bytes, queue.missed()), (0, 1));
+}

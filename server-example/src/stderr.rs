@@ -39,7 +39,8 @@ pub(crate) fn queue() -> &'static Queue {
 
 /// Writes a line: in its turn if there is a queue, at once if not.
 pub(crate) fn say(line: impl fmt::Display) {
-    let line = format!("{line}\n").into_bytes();
+    let mut line = format!("{line}\n").into_bytes();
+    line.shrink_to_fit();
     if QUEUE.is_served() {
         QUEUE.push(line);
     } else {
