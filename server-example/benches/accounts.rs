@@ -16,6 +16,9 @@ mod accounts;
 mod data;
 #[path = "../src/failure.rs"]
 mod failure;
+#[cfg(test)]
+#[path = "../src/heap.rs"]
+mod heap;
 #[path = "../src/lines.rs"]
 mod lines;
 #[path = "../src/priority.rs"]
@@ -30,6 +33,8 @@ mod store;
 mod text;
 #[path = "../src/units.rs"]
 mod units;
+#[path = "../src/usage.rs"]
+mod usage;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc;

@@ -12,11 +12,16 @@
 
 #[path = "../src/failure.rs"]
 mod failure;
+#[cfg(test)]
+#[path = "../src/heap.rs"]
+mod heap;
+#[path = "../src/load/usage.rs"]
+mod process;
 #[path = "../src/store/mod.rs"]
 mod store;
 #[path = "../src/text.rs"]
 mod text;
-#[path = "../src/load/usage.rs"]
+#[path = "../src/usage.rs"]
 mod usage;
 
 use std::fs;
@@ -189,7 +194,7 @@ fn micros(time: Duration) -> u64 {
 
 /// What this process has used of the processor.
 fn processor_time() -> Duration {
-    usage::of(std::process::id()).map_or(Duration::ZERO, |usage| usage.cpu)
+    process::of(std::process::id()).map_or(Duration::ZERO, |usage| usage.cpu)
 }
 
 struct TempDir(PathBuf);

@@ -1,50 +1,63 @@
 //! Tells the operator when a table that peers can grow is nearly full: its bound is why users are refused
 //! or told that they missed something, and the log says which one it is.
+//!
+//! The history is not among the tables. A history with a bound is at its bound most of the time, and
+//! the oldest messages of the heaviest sender go.
 
-use chatproto::{Usage, Used};
+use std::collections::BTreeSet;
+
 use tracing::{info, warn};
+
+use crate::usage::{Table, Usage};
 
 /// A table is nearly full from here on, and no longer from there on: in per cent of its bound.
 const FULL: usize = 90;
 const EASED: usize = 75;
 
-/// A table: its name, the option that bounds it, and what is used of it.
-type Table = (&'static str, &'static str, fn(&Usage) -> Used);
-
-const TABLES: [Table; 5] = [
-    ("queues of readers", "--queue-total", |usage| usage.queues),
-    ("unfinished messages and waiting input", "--input-total", |usage| usage.input),
-    ("rooms and their members", "--rooms-total", |usage| usage.rooms),
-    ("bans and mutes", "--sanctions-total", |usage| usage.sanctions),
-    ("pending names, logins and commands", "--effects-total", |usage| usage.effects),
-];
+/// The tables of the server that peers can grow.
+pub(crate) fn of_server(usage: &chatproto::Usage) -> [Table; 5] {
+    [
+        Table::bounded_by("--queue-total", "queues of readers", usage.queues),
+        Table::bounded_by("--input-total", "unfinished messages and waiting input", usage.input),
+        Table::bounded_by("--rooms-total", "rooms and their members", usage.rooms),
+        Table::bounded_by("--sanctions-total", "bans and mutes", usage.sanctions),
+        Table::bounded_by("--effects-total", "pending names, logins and commands", usage.effects),
+    ]
+}
 
 /// Which tables are nearly full, as far as the log says.
 #[derive(Debug, Default)]
-pub(crate) struct Fill([bool; TABLES.len()]);
+pub(crate) struct Fill(BTreeSet<&'static str>);
 
 impl Fill {
     /// Logs what has changed.
-    pub(crate) fn tick(&mut self, usage: &Usage) {
-        for (number, is_full) in self.changes(usage) {
-            let (table, option, of) = TABLES[number];
-            let Used { bytes, most, .. } = of(usage);
-            match is_full {
-                true => warn!("{table}: {bytes} of {most} bytes are used; raise {option} for more"),
-                false => info!("{table}: {bytes} of {most} bytes are used"),
+    pub(crate) fn tick(&mut self, tables: &[Table]) {
+        for (Table { name, unit, usage, option }, is_full) in self.changes(tables) {
+            let Usage { bytes, most } = usage;
+            match (is_full, option) {
+                (true, Some(option)) => {
+                    warn!("{name}: {bytes} of {most} {unit} are used; raise {option} for more");
+                }
+                (true, None) => warn!("{name}: {bytes} of {most} {unit} are used"),
+                (false, _) => info!("{name}: {bytes} of {most} {unit} are used"),
             }
         }
     }
 
     /// The tables that have become nearly full, or are so no longer.
-    fn changes(&mut self, usage: &Usage) -> Vec<(usize, bool)> {
+    fn changes(&mut self, tables: &[Table]) -> Vec<(Table, bool)> {
         let mut changes = Vec::new();
-        for (number, (was_full, (_, _, of))) in self.0.iter_mut().zip(TABLES).enumerate() {
-            let Used { bytes, most, .. } = of(usage);
-            let is_above = |per_cent: usize| bytes > most / 100 * per_cent;
-            let is_full = is_above(if *was_full { EASED } else { FULL });
-            if std::mem::replace(was_full, is_full) != is_full {
-                changes.push((number, is_full));
+        for table in tables {
+            let Usage { bytes, most } = table.usage;
+            let was_full = self.0.contains(table.name);
+            let per_cent = if was_full { EASED } else { FULL };
+            let is_full = bytes as u128 * 100 > most as u128 * per_cent as u128;
+            if is_full != was_full {
+                match is_full {
+                    true => self.0.insert(table.name),
+                    false => self.0.remove(table.name),
+                };
+                changes.push((*table, is_full));
             }
         }
         changes
@@ -53,23 +66,47 @@ impl Fill {
 
 #[cfg(test)]
 mod tests {
-    use chatproto::Hub;
+    use tracing_subscriber::filter::LevelFilter;
 
     use super::*;
+    use crate::log::tests::written;
 
     #[test]
     fn a_table_that_is_nearly_full_is_said_once_and_again_when_it_has_eased() {
-        let mut usage = Hub::builder().build().usage();
         let mut fill = Fill::default();
         let mut at = |per_cent: usize| {
-            usage.rooms.bytes = usage.rooms.most / 100 * per_cent;
-            fill.changes(&usage)
+            let other = Table::new("another", Usage { bytes: 89, most: 100 });
+            let table = Table::new("rooms", Usage { bytes: per_cent * 50, most: 5_000 });
+            let changes = fill.changes(&[other, table]);
+            changes.into_iter().map(|(table, is_full)| (table.name, is_full)).collect::<Vec<_>>()
         };
-        assert_eq!(at(89), []);
-        assert_eq!(at(91), [(2, true)]);
+        assert_eq!(at(90), []);
+        assert_eq!(at(91), [("rooms", true)]);
         assert_eq!(at(99), []);
         assert_eq!(at(80), []);
-        assert_eq!(at(70), [(2, false)]);
+        assert_eq!(at(75), [("rooms", false)]);
         assert_eq!(at(80), []);
+    }
+
+    #[test]
+    fn a_line_has_the_bound_its_unit_and_its_option() {
+        let lines = written(LevelFilter::INFO, |_, _| {
+            let mut fill = Fill::default();
+            let mut usage = chatproto::Hub::builder().build().usage();
+            usage.rooms.bytes = usage.rooms.most;
+            let [.., rooms, _, _] = of_server(&usage);
+            let bans = |bytes| Table::new("stored bans", Usage { bytes, most: 10 });
+            fill.tick(&[rooms, bans(10).counted_in("rows")]);
+            fill.tick(&[rooms, bans(1).counted_in("rows")]);
+        });
+        assert_eq!(
+            lines,
+            [
+                "WARN rooms and their members: 67108864 of 67108864 bytes are used; raise \
+                 --rooms-total for more",
+                "WARN stored bans: 10 of 10 rows are used",
+                "INFO stored bans: 1 of 10 rows are used",
+            ]
+        );
     }
 }

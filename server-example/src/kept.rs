@@ -2,7 +2,7 @@
 //! opened together, as they lie in one file, and put into the server.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle};
 use tracing::info;
@@ -18,6 +18,7 @@ use crate::sanctions::{self, Sanctions};
 use crate::store::accounts::AccountTable;
 use crate::store::{Moderation, Store};
 use crate::text::visible;
+use crate::usage::Table;
 
 /// What is kept in a data directory, opened and not yet in a server.
 pub(crate) struct Kept {
@@ -78,11 +79,12 @@ impl Kept {
     pub(crate) fn apply(self, builder: ServerBuilder) -> (ServerBuilder, Held) {
         let Kept { policy, book, keeper, moderation, sanctions, handle, store } = self;
         let accounts = book.as_ref().map_or(0, |book| book.len());
+        let books = book.as_ref().map(Arc::downgrade);
         let mut builder = builder.history(keeper);
         if let (Some(policy), Some(book)) = (policy, book) {
             builder = builder.accounts(policy, book);
         }
-        (builder, Held { moderation, sanctions, handle, accounts, store })
+        (builder, Held { moderation, sanctions, handle, accounts, store, book: books })
     }
 }
 
@@ -94,6 +96,8 @@ pub(crate) struct Held {
     /// How many there were at the start.
     accounts: usize,
     store: Store,
+    /// The server has it.
+    book: Option<Weak<AccountBook>>,
 }
 
 impl Held {
@@ -102,6 +106,23 @@ impl Held {
         // it is set once
         let _ = self.handle.set(handle.clone());
         Ok(sanctions::restore(&self.moderation, handle)?)
+    }
+
+    /// Looks how full the tables are of what is kept. It keeps none of them from ending.
+    pub(crate) fn tables(&self) -> impl Fn() -> Vec<Table> + Send + 'static {
+        let (store, book) = (self.store.usage(), self.book.clone());
+        let sanctions = Arc::downgrade(&self.sanctions);
+        move || {
+            let mut tables = store.tables().to_vec();
+            if let Some(book) = book.as_ref().and_then(Weak::upgrade) {
+                tables.extend(book.tables());
+            }
+            if let Some(sanctions) = sanctions.upgrade() {
+                let name = "bans and mutes on their way to the data file";
+                tables.push(Table::new(name, sanctions.usage()));
+            }
+            tables
+        }
     }
 
     /// Says what is kept, and where.

@@ -26,12 +26,14 @@
 //! tls: also those of the server, and of those whom the client trusts
 //! data: where the data directory is, and the options of what is kept
 //! secret: passwords and tokens that are typed
+//! usage, fill: how much of each bound is used, and a line when it is nearly all
 //! units, text: what both sides parse and print
 //! ```
 //!
 //! No rule of the protocol lives in this crate; they are all in the library.
 
-#![forbid(unsafe_code)]
+#![cfg_attr(not(test), forbid(unsafe_code))]
+#![cfg_attr(test, deny(unsafe_code))]
 
 mod accounts;
 mod audit;
@@ -44,6 +46,8 @@ mod config;
 mod data;
 mod failure;
 mod fill;
+#[cfg(test)]
+mod heap;
 mod history;
 mod keeper;
 mod kept;
@@ -62,6 +66,7 @@ mod text;
 mod tls;
 mod token;
 mod units;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

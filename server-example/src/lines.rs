@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::usage::Usage;
+
 /// The pause after an output that would block.
 const RETRY: Duration = Duration::from_millis(20);
 /// The pause before another report of missing lines, while no line comes.
@@ -17,13 +19,6 @@ const REPORT_AGAIN: Duration = Duration::from_secs(1);
 /// Bytes that a queued line takes besides its text: its place in the queue, which has twice as many
 /// places while it grows, and the allocator's share. A line has no spare capacity.
 pub(crate) const OVERHEAD: usize = 64;
-
-/// How much memory something takes, and the most that it may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) bytes: usize,
-    pub(crate) most: usize,
-}
 
 /// An output of lines.
 pub(crate) trait Output: Send {
@@ -75,8 +70,6 @@ pub(crate) struct LineQueue<O: Output> {
     state: Mutex<State<O>>,
     filled: Condvar,
     written: Condvar,
-    /// The most bytes that may be queued.
-    most: usize,
 }
 
 #[derive(Debug)]
@@ -85,7 +78,7 @@ struct State<O: Output> {
     /// The line that is being written.
     in_flight: Option<O::Line>,
     /// Bytes that `lines` and `in_flight` take.
-    bytes: usize,
+    usage: Usage,
     /// Missing in front of the first line.
     missing: Missing,
     /// All that were ever missing.
@@ -102,32 +95,27 @@ impl<O: Output> LineQueue<O> {
         let state = State {
             lines: VecDeque::new(),
             in_flight: None,
-            bytes: 0,
+            usage: Usage::of(most),
             missing: Missing::NONE,
             missed: 0,
             next: None,
             is_served: false,
             is_closed: false,
         };
-        LineQueue {
-            state: Mutex::new(state),
-            filled: Condvar::new(),
-            written: Condvar::new(),
-            most,
-        }
+        LineQueue { state: Mutex::new(state), filled: Condvar::new(), written: Condvar::new() }
     }
 
     /// Queues a line. If there is no room, the oldest lines are dropped.
     pub(crate) fn push(&self, line: O::Line) {
         let mut state = self.state();
-        while state.bytes + cost(&line) > self.most
+        while !state.usage.has_room(cost(&line))
             && let Some(oldest) = state.lines.pop_front()
         {
-            state.bytes -= cost(&oldest);
+            state.usage.subtract(cost(&oldest));
             state.miss();
             state.note_removed();
         }
-        if state.is_closed || state.bytes + cost(&line) > self.most {
+        if state.is_closed || !state.usage.has_room(cost(&line)) {
             return state.miss();
         }
         state.add(line);
@@ -137,7 +125,7 @@ impl<O: Output> LineQueue<O> {
     /// Queues a line, or hands it back if there is no room. Then it is missing.
     pub(crate) fn try_push(&self, line: O::Line) -> Result<(), O::Line> {
         let mut state = self.state();
-        if state.is_closed || state.bytes + cost(&line) > self.most {
+        if state.is_closed || !state.usage.has_room(cost(&line)) {
             state.miss();
             return Err(line);
         }
@@ -214,7 +202,7 @@ impl<O: Output> LineQueue<O> {
             }
         };
         if state.in_flight.take().is_some() {
-            state.bytes -= cost(&line);
+            state.usage.subtract(cost(&line));
             if let Err(error) = outcome {
                 state.miss();
                 drop(state);
@@ -238,7 +226,7 @@ impl<O: Output> LineQueue<O> {
         self.wait_until_written(patience);
         let mut state = self.state();
         state.is_closed = true;
-        state.bytes = 0;
+        state.usage.bytes = 0;
         let unwritten = state.in_flight.take().into_iter().collect::<VecDeque<_>>();
         let lines = std::mem::take(&mut state.lines);
         self.filled.notify_all();
@@ -248,10 +236,11 @@ impl<O: Output> LineQueue<O> {
 
     /// Bytes that the queued lines take.
     pub(crate) fn usage(&self) -> Usage {
-        Usage { bytes: self.state().bytes, most: self.most }
+        self.state().usage
     }
 
     /// How many lines are missing in the output, since the start.
+    #[cfg(test)]
     pub(crate) fn missed(&self) -> u64 {
         self.state().missed
     }
@@ -312,14 +301,14 @@ impl<O: Output> LineQueue<O> {
     #[cfg(test)]
     pub(crate) fn take(&self) -> Vec<O::Line> {
         let mut state = self.state();
-        state.bytes = 0;
+        state.usage.bytes = 0;
         std::mem::take(&mut state.lines).into()
     }
 }
 
 impl<O: Output> State<O> {
     fn add(&mut self, line: O::Line) {
-        self.bytes += cost(&line);
+        self.usage.add(cost(&line));
         self.lines.push_back(line);
     }
 

@@ -241,3 +241,23 @@ fn a_closed_queue_takes_no_line() {
     queue.push(line(1));
     assert_eq!((queue.usage().bytes, queue.missed()), (0, 1));
 }
+
+#[test]
+fn queued_lines_take_the_memory_that_they_account_for() {
+    use crate::heap::Heap;
+    const MOST: usize = 1 << 20;
+    for length in [1, 20, 300, 5_000] {
+        let (heap, queue) = (Heap::now(), LineQueue::<Scripted<Refusing>>::new(MOST));
+        for number in 0..100_000 {
+            let line = number.to_string() + &"x".repeat(length) + "\n";
+            // as a logger does
+            (&queue).write_all(line.as_bytes()).unwrap();
+            if queue.missed() > 10_000 {
+                break;
+            }
+        }
+        assert!(queue.missed() > 0);
+        heap.assert_within(queue.usage().bytes, "lines");
+        assert!(heap.grown() <= MOST + MOST / 10);
+    }
+}

@@ -23,10 +23,11 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::audit::{AuditLog, Unwritten};
 use crate::budgets::{ACTS, Budgets, FORGETS, Kind};
 use crate::failure::reason;
-use crate::fill::Fill;
+use crate::fill::{self, Fill};
 use crate::shares::{Hidden, Shares};
 use crate::stderr;
 use crate::text::Quoted;
+use crate::usage::Table;
 
 /// How often the counts are logged, if they changed.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
@@ -186,6 +187,15 @@ impl Journal {
         }
     }
 
+    /// The tables of the log.
+    fn tables(&self) -> [Table; 2] {
+        let owners = [&self.acts, &self.forgets].map(|shares| lock(shares).owners_usage());
+        [
+            Table::new("log lines that wait for standard error", stderr::queue().usage()),
+            Table::new("owners of the log's budgets", owners.into_iter().sum()),
+        ]
+    }
+
     /// Writes the last lines.
     pub(crate) fn close(&self) {
         let hidden = self.budgets().close();
@@ -283,11 +293,13 @@ pub(crate) struct Reporter {
     _stop: mpsc::Sender<()>,
 }
 
-/// Starts the periodic lines: counts of the lines that a flood hid, in both logs, and counts of users.
+/// Starts the periodic lines: counts of the lines that a flood hid, in both logs, counts of users, and
+/// tables that are nearly full. `kept` are the tables of what outlives the server.
 pub(crate) fn report(
     journal: Arc<Journal>,
     audit: Arc<AuditLog>,
     handle: ServerHandle,
+    kept: impl Fn() -> Vec<Table> + Send + 'static,
 ) -> Reporter {
     let (stop, stopped) = mpsc::channel::<()>();
     let work = move || {
@@ -296,7 +308,11 @@ pub(crate) fn report(
         while stopped.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
             journal.tick();
             audit.tick();
-            fill.tick(&handle.usage());
+            let mut tables = kept();
+            tables.extend(fill::of_server(&handle.usage()));
+            tables.extend(audit.tables());
+            tables.extend(journal.tables());
+            fill.tick(&tables);
             if counted_at.elapsed() < COUNTS_EVERY {
                 continue;
             }

@@ -17,10 +17,10 @@ use tracing::{error, warn};
 
 use crate::budgets::Kind;
 use crate::failure::Failure;
-use crate::lines::Usage;
 use crate::log::Journal;
 use crate::store::{self, Ban, Moderation, Mute, StoreError};
 use crate::text::Quoted;
+use crate::usage::Usage;
 
 /// The most bytes of changes that wait for the store.
 const MOST: usize = 1 << 20;
@@ -40,24 +40,22 @@ pub(crate) struct Sanctions {
     journal: Arc<Journal>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     state: Mutex<State>,
     filled: Condvar,
     written: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// The changes in their order, and each by what it changes.
     order: VecDeque<Key>,
     changes: HashMap<Key, Waiting>,
-    bytes: usize,
+    usage: Usage,
     /// Bytes by moderator.
     owners: HashMap<String, usize>,
     is_writing: bool,
-    /// All that were lost, since the start.
-    lost: u64,
     is_closed: bool,
 }
 
@@ -84,15 +82,6 @@ enum Change {
     Unmute(String),
 }
 
-/// Bytes that the changes that wait take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "metrics are to read it")]
-pub(crate) struct SanctionsUsage {
-    pub(crate) queue: Usage,
-    /// Changes that will not outlive the server, since the start.
-    pub(crate) lost: u64,
-}
-
 impl Sanctions {
     pub(crate) fn start(moderation: Moderation, journal: Arc<Journal>) -> Result<Self, Failure> {
         Sanctions::start_with(moderation, journal, EXPIRE_EVERY)
@@ -103,7 +92,7 @@ impl Sanctions {
         journal: Arc<Journal>,
         expire_every: Duration,
     ) -> Result<Self, Failure> {
-        let sanctions = Sanctions { queue: Arc::default(), journal };
+        let sanctions = Sanctions { queue: Arc::new(Queue::new()), journal };
         let (queue, journal) = (Arc::clone(&sanctions.queue), Arc::clone(&sanctions.journal));
         let work = move || {
             while let Some(next) = queue.next(expire_every) {
@@ -112,11 +101,10 @@ impl Sanctions {
                     let _ = moderation.expire(store::now_ms());
                     continue;
                 };
-                let outcome = change.write(&moderation, store::now_ms());
-                if let Err(error) = &outcome {
-                    note_lost(&journal, &change, &owner, error);
+                if let Err(error) = change.write(&moderation, store::now_ms()) {
+                    note_lost(&journal, &change, &owner, &error);
                 }
-                queue.note_written(outcome.is_ok());
+                queue.note_written();
             }
         };
         let started = thread::Builder::new().name("sanctions".to_owned()).spawn(work);
@@ -154,10 +142,8 @@ impl Sanctions {
     }
 
     /// Bytes that the changes that wait take.
-    #[allow(dead_code, reason = "metrics are to read it")]
-    pub(crate) fn usage(&self) -> SanctionsUsage {
-        let state = self.queue.state();
-        SanctionsUsage { queue: Usage { bytes: state.bytes, most: MOST }, lost: state.lost }
+    pub(crate) fn usage(&self) -> Usage {
+        self.queue.state().usage
     }
 }
 
@@ -181,6 +167,18 @@ fn note_lost(journal: &Journal, change: &Change, by: &str, reason: &dyn fmt::Dis
 }
 
 impl Queue {
+    fn new() -> Self {
+        let state = State {
+            order: VecDeque::new(),
+            changes: HashMap::new(),
+            usage: Usage::of(MOST),
+            owners: HashMap::new(),
+            is_writing: false,
+            is_closed: false,
+        };
+        Queue { state: Mutex::new(state), filled: Condvar::new(), written: Condvar::new() }
+    }
+
     /// Queues a change, or hands it back if there is no room.
     fn push(&self, by: &str, change: Change) -> Result<(), Change> {
         let key = change.key();
@@ -188,15 +186,14 @@ impl Queue {
         let before = state.take(&key);
         let bytes = CHANGE_BYTES + 3 * change.target().len() + 2 * by.len() + change.text_bytes();
         let owned = state.owners.get(by).copied().unwrap_or(0);
-        if state.bytes + bytes > MOST || owned + bytes > MOST / OWNER_SHARE {
+        if !state.usage.has_room(bytes) || owned + bytes > MOST / OWNER_SHARE {
             // what was there is over, whoever made it
             if before {
                 state.order.retain(|other| *other != key);
             }
-            state.lost += 1;
             return Err(change);
         }
-        state.bytes += bytes;
+        state.usage.add(bytes);
         *state.owners.entry(by.to_owned()).or_default() += bytes;
         if !before {
             state.order.push_back(key.clone());
@@ -220,10 +217,9 @@ impl Queue {
         Some(Some(change))
     }
 
-    fn note_written(&self, is_written: bool) {
+    fn note_written(&self) {
         let mut state = self.state();
         state.is_writing = false;
-        state.lost += u64::from(!is_written);
         self.written.notify_all();
     }
 
@@ -249,7 +245,7 @@ impl State {
     }
 
     fn give_back(&mut self, waiting: &Waiting) {
-        self.bytes -= waiting.bytes;
+        self.usage.subtract(waiting.bytes);
         if let Some(owned) = self.owners.get_mut(&waiting.owner) {
             *owned -= waiting.bytes;
             if *owned == 0 {
@@ -375,7 +371,7 @@ mod tests {
 
     #[test]
     fn the_last_change_of_a_ban_is_written_alone() {
-        let queue = Queue::default();
+        let queue = Queue::new();
         for _ in 0..1_000 {
             queue.push("alice", ban("bob", "spam")).unwrap();
             queue.push("alice", ban("carol", "spam")).unwrap();
@@ -385,36 +381,37 @@ mod tests {
         assert!(matches!(next(&queue), Some(Change::Ban(ban)) if ban.target == "carol"));
         assert!(next(&queue).is_none());
         let state = queue.state();
-        assert_eq!((state.bytes, state.owners.len(), state.order.len()), (0, 0, 0));
+        assert_eq!((state.usage.bytes, state.owners.len(), state.order.len()), (0, 0, 0));
     }
 
     #[test]
     fn waiting_changes_have_a_bound_and_a_moderator_leaves_room_for_others() {
-        let queue = Queue::default();
+        let queue = Queue::new();
         let reason = "x".repeat(256);
         let push = |by: &str, target: String| queue.push(by, ban(&target, &reason)).is_ok();
         let pushed = (0..20_000).filter(|number| push("mallory", format!("user {number}"))).count();
-        assert!(queue.state().bytes <= MOST / OWNER_SHARE, "{}", queue.state().bytes);
+        assert!(queue.state().usage.bytes <= MOST / OWNER_SHARE, "{}", queue.state().usage.bytes);
         assert_eq!(queue.state().order.len(), pushed);
         assert!(push("alice", "bob".to_owned()));
         for number in 0..20_000 {
             push(&format!("moderator {}", number % 100), format!("another {number}"));
         }
         let state = queue.state();
-        assert!(state.bytes <= MOST && state.bytes > MOST / 2, "{}", state.bytes);
+        assert!(state.usage.bytes <= MOST && state.usage.bytes > MOST / 2, "{}", state.usage.bytes);
         assert_eq!(state.order.len(), state.changes.len());
-        assert_eq!(state.lost as usize + state.order.len(), 40_001);
     }
 
     #[test]
     fn a_flood_of_lost_changes_has_a_few_lines_which_say_what_is_lost() {
         let lines = written(LevelFilter::ERROR, |journal, _| {
             let reason = "x".repeat(256);
-            let sanctions = Sanctions { queue: Arc::default(), journal: Arc::clone(journal) };
+            let sanctions =
+                Sanctions { queue: Arc::new(Queue::new()), journal: Arc::clone(journal) };
             for number in 0..10_000 {
                 sanctions.observe(&moderated(Act::Ban, &format!("user {number}"), None, &reason));
             }
-            assert!(sanctions.usage().lost > 1_000, "{:?}", sanctions.usage());
+            let queued = sanctions.queue.state().order.len();
+            assert!((100..9_000).contains(&queued), "{queued}");
             journal.close();
         });
         assert_eq!(lines.len(), 11, "{lines:?}");
@@ -450,14 +447,34 @@ mod tests {
 
     #[test]
     fn the_end_does_not_wait_beyond_its_limit_for_a_disk_that_stalls() {
-        let queue = Queue::default();
+        let queue = Queue::new();
         queue.push("alice", ban("bob", "spam")).unwrap();
         queue.push("alice", ban("carol", "spam")).unwrap();
         assert!(next(&queue).is_some());
         assert_eq!(queue.wait_until_written(Duration::ZERO), 2);
-        queue.note_written(true);
+        queue.note_written();
         assert!(next(&queue).is_some());
-        queue.note_written(true);
+        queue.note_written();
         assert_eq!(queue.wait_until_written(Duration::ZERO), 0);
+    }
+
+    #[test]
+    fn waiting_changes_take_the_memory_that_they_account_for() {
+        use crate::heap::Heap;
+        for (name, reason) in [(1, 0), (20, 100), (60, 1_000), (1_000, 0)] {
+            let (heap, queue) = (Heap::now(), Queue::new());
+            let (name, reason) = ("n".repeat(name), "x".repeat(reason));
+            for number in 0..40_000 {
+                let by = format!("{number:05}{name}");
+                let change = match number % 2 {
+                    0 => ban(&by, &reason),
+                    _ => Change::Unmute(by.clone()),
+                };
+                // most are beyond the bound
+                let _ = queue.push(&by, change);
+            }
+            heap.assert_within(MOST, "changes");
+            assert!(queue.state().usage.bytes > MOST / 2);
+        }
     }
 }

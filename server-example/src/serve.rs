@@ -104,7 +104,9 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
         info!("TLS on {address}");
     }
     announce(&server);
-    let reporter = log::report(Arc::clone(&journal), Arc::clone(&plan.audit), handle);
+    let tables = held.as_ref().map(Held::tables);
+    let tables = move || tables.as_ref().map_or_else(Vec::new, |tables| tables());
+    let reporter = log::report(Arc::clone(&journal), Arc::clone(&plan.audit), handle, tables);
     let outcome = server.run();
     drop(reporter);
     plan.audit.close();

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::lines::Usage;
+use crate::usage::Usage;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -19,6 +19,9 @@ const NAMED: usize = 8;
 const COUNT_BYTES: usize = 512;
 /// The most bytes of an owner's name that tell it apart.
 const OWNER_BYTES: usize = 128;
+/// The most that an owner takes of memory: its name in the table and in its count, and a hash table
+/// has room for up to 16/7 of its entries.
+const OWNER_COST: usize = 2 * OWNER_BYTES + size_of::<(Box<str>, Owner)>() * 16 / 7;
 
 /// How much may be written.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +130,11 @@ impl Shares {
     /// All counts that were not reported.
     pub(crate) fn close(&mut self, now: Instant) -> Vec<Hidden> {
         self.report(now, true)
+    }
+
+    /// Bytes that the owners take of memory.
+    pub(crate) fn owners_usage(&self) -> Usage {
+        Usage { bytes: self.owners.len() * OWNER_COST, most: self.rules.owners * OWNER_COST }
     }
 
     /// What is used of the budget of the day.

@@ -22,9 +22,9 @@ use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
 use super::password::{Password, PasswordError};
 use super::pool::{Claim, Pool};
-use super::throttle::{Origin, Outcome, Throttle, Ticket};
-use crate::lines::Usage;
+use super::throttle::{self, Origin, Outcome, Throttle, Ticket};
 use crate::store::accounts::{AccountTable, Revision, TableError};
+use crate::usage::{Table, Usage};
 
 /// How often the data file is asked whether another program has changed an account.
 const POLL: Duration = Duration::from_secs(1);
@@ -52,12 +52,11 @@ impl Default for BookOptions {
 
 /// Bytes that a book takes of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "metrics are to read it")]
 pub(crate) struct BookUsage {
     /// Orders that wait for a thread.
     pub(crate) queue: Usage,
     /// Counts of failures and of registrations.
-    pub(crate) throttle: Usage,
+    pub(crate) throttle: [Usage; throttle::TABLES.len()],
     /// The accounts. Registrations end at the bound; an admin can add more with `account add`.
     pub(crate) directory: Usage,
 }
@@ -189,13 +188,24 @@ impl AccountBook {
     }
 
     /// Bytes that the book takes of memory.
-    #[allow(dead_code, reason = "metrics are to read it")]
     pub(crate) fn usage(&self) -> BookUsage {
         BookUsage {
             queue: self.pool.usage(),
             throttle: self.inner.throttle().usage(),
             directory: self.inner.directory().usage(),
         }
+    }
+
+    /// The tables of the book.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let BookUsage { queue, throttle, directory } = self.usage();
+        let mut tables = vec![
+            Table::new("passwords that wait to be checked", queue),
+            Table::new("accounts", directory),
+        ];
+        let throttle = throttle::TABLES.into_iter().zip(throttle);
+        tables.extend(throttle.map(|(name, usage)| Table::new(name, usage)));
+        tables
     }
 }
 

@@ -502,3 +502,27 @@ fn an_account_that_changes_while_its_password_is_compared_is_not_let_in() {
     drop(release);
     assert!(refused(replied.recv().unwrap()).contains("no account"));
 }
+
+#[test]
+fn passwords_that_wait_take_the_memory_that_they_account_for() {
+    use crate::heap::Heap;
+    // no thread takes a job out of the queue
+    let options = BookOptions { threads: 0, ..BookOptions::default() };
+    for length in [8, 100, 256, 3_000] {
+        let accounts = Fixture::of(in_memory(), &options);
+        let heap = Heap::now();
+        // three bytes each, and what is typed may be longer than what it becomes
+        let password = if length > 256 { "o\u{302}\u{301}" } else { "\u{20ac}" };
+        let password = password.repeat(length.min(250));
+        for number in 0..2_000 {
+            let from = format!("2001:{number:x}::1");
+            let credentials = credentials(&format!("user {number}"), &password, &from);
+            let new = chatproto::Password::new(&password);
+            accounts.book.submit(AccountOrder::ChangePassword(credentials, new), drop);
+        }
+        let used = accounts.book.usage();
+        assert!(used.queue.bytes > 100 * 1_024, "{used:?}");
+        let throttle: Usage = used.throttle.into_iter().sum();
+        heap.assert_within(used.queue.bytes + throttle.bytes, "passwords");
+    }
+}

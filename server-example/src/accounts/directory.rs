@@ -8,8 +8,8 @@ use chatproto::name::lookalike_key;
 use chatproto::{Role, UserName};
 
 use super::throttle::Origin;
-use crate::lines::Usage;
 use crate::store::accounts::{AccountTable, Revision, StoredAccount};
+use crate::usage::Usage;
 
 /// The most bytes of accounts, beyond which none can be registered: about 130,000 accounts.
 const MOST_BYTES: usize = 96 << 20;
@@ -52,7 +52,7 @@ pub(crate) struct Directory {
     /// an update of the library may have changed what looks alike.
     keys: BTreeSet<(Box<str>, Box<str>)>,
     /// Bytes that the accounts take, at most.
-    bytes: usize,
+    usage: Usage,
     revision: Revision,
 }
 
@@ -61,7 +61,7 @@ impl Directory {
     pub(crate) fn load(table: &mut AccountTable) -> rusqlite::Result<Self> {
         let (revision, stored) = table.all()?;
         let (accounts, keys) = (HashMap::with_capacity(stored.len()), BTreeSet::new());
-        let mut directory = Directory { accounts, keys, bytes: 0, revision };
+        let mut directory = Directory { accounts, keys, usage: Usage::of(MOST_BYTES), revision };
         stored.into_iter().filter_map(Account::of).for_each(|account| directory.put(account));
         Ok(directory)
     }
@@ -72,12 +72,12 @@ impl Directory {
 
     /// Bytes that the accounts take.
     pub(crate) fn usage(&self) -> Usage {
-        Usage { bytes: self.bytes, most: MOST_BYTES }
+        self.usage
     }
 
     /// Whether another account may be registered.
     pub(crate) fn has_room(&self) -> bool {
-        self.bytes + cost("") <= MOST_BYTES
+        self.usage.has_room(cost("", ""))
     }
 
     pub(crate) fn revision(&self) -> Revision {
@@ -99,18 +99,20 @@ impl Directory {
 
     pub(crate) fn put(&mut self, account: Account) {
         let name: Box<str> = account.name.as_str().into();
-        self.bytes += cost(&name);
-        self.keys.insert((lookalike_key(&name).into(), name.clone()));
-        if let Some(before) = self.accounts.insert(name, account) {
-            self.bytes -= cost(before.name.as_str());
+        let key = lookalike_key(&name);
+        let cost = cost(&name, &key);
+        self.keys.insert((key.into(), name.clone()));
+        if self.accounts.insert(name, account).is_none() {
+            self.usage.add(cost);
         }
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
+        let key = lookalike_key(name);
         if self.accounts.remove(name).is_some() {
-            self.bytes -= cost(name);
+            self.usage.subtract(cost(name, &key));
         }
-        self.keys.remove(&(lookalike_key(name).into(), name.into()));
+        self.keys.remove(&(key.into(), name.into()));
     }
 
     /// A change of our own was made. If it does not follow the revision that this directory has, then
@@ -158,14 +160,14 @@ impl Directory {
     }
 }
 
-/// The most that an account of this name takes: a hash table has room for up to 16/7 of its entries,
-/// and nodes of a B-tree are half full at least. The allocator rounds each text up.
-fn cost(name: &str) -> usize {
+/// The most that an account of this name and key takes: a hash table has room for up to 16/7 of its
+/// entries, and nodes of a B-tree are half full at least. The allocator rounds each text up.
+fn cost(name: &str, key: &str) -> usize {
     /// The PHC string of a hash, and the addresses that are kept.
     const HASH_AND_ADDRESSES: usize = 128 + ADDRESSES * size_of::<IpAddr>();
     const TEXTS: usize = 6 * 16;
-    // the name is in the account, in the table and in the set of keys; a key is as long at most
-    let texts = 4 * name.len() + HASH_AND_ADDRESSES + TEXTS;
+    // the name is in the account, in the table and in the set of keys
+    let texts = 3 * name.len() + key.len() + HASH_AND_ADDRESSES + TEXTS;
     texts + size_of::<(Box<str>, Account)>() * 16 / 7 + 3 * size_of::<(Box<str>, Box<str>)>()
 }
 
@@ -185,5 +187,49 @@ impl Account {
     /// Whether it was used from there before.
     pub(crate) fn knows(&self, origin: Origin) -> bool {
         self.addresses.contains(&origin.address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap::Heap;
+    use crate::store::accounts::tests::in_memory;
+
+    fn account(name: &str) -> Account {
+        Account {
+            name: UserName::from_bytes(name.as_bytes(), usize::MAX).unwrap(),
+            hash: "x".repeat(110).into(),
+            role: Role::User,
+            created_ms: 1,
+            addresses: vec![IpAddr::from([192, 0, 2, 7]); ADDRESSES],
+            seen_ms: 1,
+        }
+    }
+
+    #[test]
+    fn accounts_take_the_memory_that_they_account_for() {
+        // a letter that looks like eighteen
+        let long_key = "\u{fdfa}".repeat(20);
+        for (text, most) in
+            [("", 20_000), ("a long name as long as names can be ", 10_000), (&long_key, 4_000)]
+        {
+            let mut table = in_memory();
+            let heap = Heap::now();
+            let mut directory = Directory::load(&mut table).unwrap();
+            for number in 0..most {
+                directory.put(account(&format!("{text}{number}")));
+                if number % 500 == 0 && number > 1_000 {
+                    heap.assert_within(directory.usage().bytes, text);
+                }
+            }
+            // once more, and then none
+            for number in 0..1_000 {
+                directory.put(account(&format!("{text}{number}")));
+            }
+            (0..most).for_each(|number| directory.remove(&format!("{text}{number}")));
+            directory.remove("nobody");
+            assert_eq!((directory.len(), directory.usage.bytes, directory.keys.len()), (0, 0, 0));
+        }
     }
 }

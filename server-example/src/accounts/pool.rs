@@ -14,8 +14,8 @@ use std::time::Duration;
 use tracing::error;
 
 use super::hasher::Memory;
-use crate::lines::Usage;
 use crate::priority;
+use crate::usage::Usage;
 
 /// A thread that has had nothing to do for so long gives its memory back.
 const IDLE: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ struct Shared {
 
 struct Queue {
     jobs: VecDeque<(Claim, Job)>,
-    bytes: usize,
+    usage: Usage,
     is_closed: bool,
 }
 
@@ -70,7 +70,11 @@ impl Pool {
 
     /// Starts the threads; `most` jobs may wait for them.
     pub(crate) fn start(threads: usize, most: usize) -> io::Result<Self> {
-        let queue = Mutex::new(Queue { jobs: VecDeque::new(), bytes: 0, is_closed: false });
+        let queue = Mutex::new(Queue {
+            jobs: VecDeque::new(),
+            usage: Usage::of(MOST_BYTES),
+            is_closed: false,
+        });
         let shared = Arc::new(Shared { queue, changed: Condvar::new() });
         let mut pool = Pool { shared, threads: Vec::new(), most };
         for number in 0..threads {
@@ -88,7 +92,7 @@ impl Pool {
             drop(queue);
             return job(None);
         }
-        queue.bytes += claim.bytes;
+        queue.usage.add(claim.bytes);
         queue.jobs.push_back((claim, job));
         drop(queue);
         self.shared.changed.notify_one();
@@ -98,7 +102,7 @@ impl Pool {
 impl Pool {
     /// Bytes that the queued jobs take.
     pub(crate) fn usage(&self) -> Usage {
-        Usage { bytes: self.shared.lock().bytes, most: MOST_BYTES }
+        self.shared.lock().usage
     }
 }
 
@@ -108,7 +112,7 @@ impl Queue {
             jobs < (most / share).max(1) && bytes + claim.bytes <= MOST_BYTES / share
         };
         let mut shares = claim.networks.into_iter().enumerate().zip([SITE_SHARE, REGION_SHARE]);
-        is_within(self.jobs.len(), self.bytes, 1)
+        is_within(self.jobs.len(), self.usage.bytes, 1)
             && shares.all(|((kind, network), share)| {
                 let of_network = self.jobs.iter().filter(|(job, _)| job.networks[kind] == network);
                 let (jobs, bytes) = of_network
@@ -123,6 +127,7 @@ impl Drop for Pool {
         let refused = {
             let mut queue = self.shared.lock();
             queue.is_closed = true;
+            queue.usage.bytes = 0;
             std::mem::take(&mut queue.jobs)
         };
         self.shared.changed.notify_all();
@@ -160,7 +165,7 @@ impl Shared {
         let mut queue = self.lock();
         loop {
             if let Some((claim, job)) = queue.jobs.pop_front() {
-                queue.bytes -= claim.bytes;
+                queue.usage.subtract(claim.bytes);
                 return Some(job);
             }
             if queue.is_closed {

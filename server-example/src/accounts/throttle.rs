@@ -20,13 +20,22 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::lines::Usage;
+use crate::usage::Usage;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The most bytes of a table. There are six.
+/// What the tables count.
+pub(crate) const TABLES: [&str; 6] = [
+    "counts of wrong passwords by account",
+    "counts of wrong passwords by address",
+    "counts of wrong passwords by account and known address",
+    "counts of registrations by address",
+    "counts of registrations by site",
+    "counts of registrations by region",
+];
+/// The most bytes of a table.
 const MOST_BYTES: usize = 12 << 20;
 /// The most bytes that a count takes in its table: a hash table has room for up to 16/7 of its
 /// entries, and nodes of a B-tree are half full at least.
@@ -216,15 +225,13 @@ impl Throttle {
         Ok(Ticket { kind: Kind::Registration { keys }, networks })
     }
 
-    /// Bytes that all tables take.
-    pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage { bytes: 0, most: 0 };
-        let tables = [&self.accounts, &self.addresses, &self.pairs];
-        for table in tables.into_iter().chain(&self.registrations) {
-            usage.bytes += table.counts.len() * COUNT_BYTES;
-            usage.most += table.most * COUNT_BYTES;
-        }
-        usage
+    /// Bytes that each table takes, in the order of [`TABLES`].
+    pub(crate) fn usage(&self) -> [Usage; TABLES.len()] {
+        let [address, site, region] = &self.registrations;
+        [&self.accounts, &self.addresses, &self.pairs, address, site, region].map(|table| Usage {
+            bytes: table.counts.len() * COUNT_BYTES,
+            most: table.most * COUNT_BYTES,
+        })
     }
 
     /// Says what came of a try.

@@ -224,7 +224,7 @@ fn a_table_has_a_bound_in_bytes() {
     for number in 0..2 * MOST_COUNTS {
         fail(&mut throttle, &format!("account {number}"), &other(&mut last), HOUR);
     }
-    let usage = throttle.usage();
+    let usage: Usage = throttle.usage().into_iter().sum();
     assert!(usage.bytes <= usage.most && usage.most <= 72 << 20, "{usage:?}");
     for table in [&throttle.accounts, &throttle.addresses] {
         let bytes = table.counts.capacity() * (size_of::<(u64, Count)>() + 1) * 8 / 7
@@ -288,5 +288,42 @@ fn waits_as_one_says_them() {
         (7000.0, "2 h"),
     ] {
         assert_eq!(spoken(Duration::from_secs_f64(seconds)), said);
+    }
+}
+
+#[test]
+fn each_table_takes_the_memory_that_it_accounts_for() {
+    use crate::heap::Heap;
+    /// The nth address, each in a region of its own.
+    fn origin(number: usize) -> Origin {
+        let region = u128::from(u32::try_from(number).unwrap().wrapping_mul(0x9e37_79b1));
+        Origin::new(Ipv6Addr::from_bits(region << 96).into())
+    }
+    fn bytes(throttle: &Throttle) -> usize {
+        throttle.usage().into_iter().sum::<Usage>().bytes
+    }
+    type Fill = fn(&mut Throttle, usize);
+    let fills: [(&str, Fill, usize); 3] = [
+        ("known", |throttle, n| fill(throttle, n, true), 1),
+        ("new", |throttle, n| fill(throttle, n, false), 2),
+        ("registrations", |throttle, n| drop(throttle.register(origin(n), HOUR)), 3),
+    ];
+    fn fill(throttle: &mut Throttle, number: usize, is_known: bool) {
+        let account = number.to_string();
+        if let Ok(ticket) = throttle.try_password(&account, origin(number), is_known, HOUR) {
+            throttle.settle(ticket, Outcome::Failure, HOUR);
+        }
+    }
+    for (what, fill, tables) in fills {
+        let (heap, mut throttle) = (Heap::now(), Throttle::new());
+        for number in 0..MOST_COUNTS + 5_000 {
+            fill(&mut throttle, number);
+            // what a table takes jumps when it grows
+            if number % 500 == 0 && number > 10_000 {
+                heap.assert_within(bytes(&throttle), what);
+            }
+        }
+        assert!(bytes(&throttle) > tables * (MOST_BYTES - COUNT_BYTES) - 1);
+        heap.assert_within(tables * MOST_BYTES, what);
     }
 }

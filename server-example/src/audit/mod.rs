@@ -33,9 +33,10 @@ use jiff::Zoned;
 use tracing::error;
 
 use crate::failure::{Failure, reason};
-use crate::lines::{LineQueue, Usage};
+use crate::lines::LineQueue;
 use crate::log::Journal;
 use crate::shares::{Hidden, Rules, Shares};
+use crate::usage::{Table, Usage};
 
 use entry::{Class, Count, Entry};
 use file::Target;
@@ -97,13 +98,15 @@ pub(crate) struct AuditFile(Target);
 
 /// Bytes that the audit log takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "metrics are to read it")]
 pub(crate) struct AuditUsage {
     /// Entries that wait for the file.
     pub(crate) queue: Usage,
     /// What was added in the last 24 hours at most.
     pub(crate) day: Usage,
+    /// The owners of the budgets.
+    pub(crate) owners: Usage,
     /// Entries that the queue or the file did not take, since the start.
+    #[cfg(test)]
     pub(crate) missing: u64,
 }
 
@@ -196,15 +199,26 @@ impl AuditLog {
     }
 
     /// Bytes that the audit log takes.
-    #[allow(dead_code, reason = "metrics are to read it")]
     pub(crate) fn usage(&self) -> AuditUsage {
-        let mut day = Usage { bytes: 0, most: 0 };
-        for shares in self.shares().iter() {
-            let usage = shares.usage();
-            day.bytes += usage.bytes;
-            day.most += usage.most;
+        let queue = self.queue.usage();
+        let shares = self.shares();
+        AuditUsage {
+            queue,
+            day: shares.iter().map(Shares::usage).sum(),
+            owners: shares.iter().map(Shares::owners_usage).sum(),
+            #[cfg(test)]
+            missing: self.queue.missed(),
         }
-        AuditUsage { queue: self.queue.usage(), day, missing: self.queue.missed() }
+    }
+
+    /// The tables of the audit log.
+    pub(crate) fn tables(&self) -> [Table; 3] {
+        let AuditUsage { queue, day, owners, .. } = self.usage();
+        [
+            Table::new("audit entries that wait for the file", queue),
+            Table::new("audit file, in 24 hours", day),
+            Table::new("owners of the audit log's budgets", owners),
+        ]
     }
 
     fn add(&self, line: Line) {

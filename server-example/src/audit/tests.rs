@@ -153,3 +153,32 @@ fn a_block_device_or_a_directory_is_refused() {
     let error = AuditFile::open(Some(Path::new("/"))).unwrap_err().to_string();
     assert!(error.contains("(name another file with --audit-log)"), "{error}");
 }
+
+#[test]
+fn entries_that_wait_and_their_owners_take_the_memory_that_they_account_for() {
+    use crate::heap::Heap;
+    let now = Instant::now();
+    let queue = LineQueue::<Target>::new(MOST);
+    let heap = Heap::now();
+    while queue.missed() == 0 {
+        let name = format!("user {}", fastrand::u64(..));
+        let event = moderated(Act::Ban, &name, None, &"x".repeat(fastrand::usize(..600)));
+        let text = Entry::of(&event, Zoned::now).unwrap().line();
+        let _ = queue.try_push(Line { text: text.into(), is_act: true });
+    }
+    heap.assert_within(MOST, "entries");
+
+    let heap = Heap::now();
+    let mut shares = Class::ALL.map(|class| Shares::new(class_rules(class), now));
+    let most: usize = shares.iter().map(|shares| shares.owners_usage().most).sum();
+    for number in 0..3_000 {
+        let owner = format!("{number:05}{}", "x".repeat(300));
+        for shares in &mut shares {
+            // beyond its budget, so that there is a count to report
+            assert!(!shares.admit(&owner, usize::MAX, now));
+        }
+    }
+    heap.assert_within(most, "owners");
+    let used: usize = shares.iter().map(|shares| shares.owners_usage().bytes).sum();
+    assert_eq!(used, most);
+}

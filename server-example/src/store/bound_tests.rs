@@ -24,16 +24,16 @@ fn what_has_accumulated_is_written_in_steps_that_fit_a_small_disk() {
     assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Full);
     assert_eq!(writer.pending_messages(), 5_000);
     let pending = writer.pending_bytes();
-    assert_eq!(usage.pending().used, pending as u64);
+    assert_eq!(usage.pending().bytes, pending);
     assert!((20_000_000..24_000_000).contains(&pending), "{pending}");
     // the disk has twice the bound of the file, and a fifth of what waits
     pages(&mut writer, 2 * most as i64 / 4096);
     writer.commit().unwrap();
     assert_eq!((writer.pending(), writer.pending_bytes()), (0, 0));
-    assert_eq!(usage.pending().used, 0);
+    assert_eq!(usage.pending().bytes, 0);
     let there = ids(&reader, "#tea", &ALL);
     assert_eq!(there, (5_001 - there.len() as u64..=5_000).collect::<Vec<_>>());
-    assert!(usage.history().used <= most && there.len() > 500, "{usage:?}");
+    assert!(usage.history() <= most && there.len() > 500, "{usage:?}");
     assert!(!reader.recovered("#tea", there[0] - 2, store.epoch()).unwrap());
     share_tests::assert_counted(&store);
 }
@@ -72,7 +72,7 @@ fn a_reader_that_holds_a_snapshot_stops_the_history_before_the_log_fills_the_dis
             assert!(writer.commit().is_err());
             assert!(writer.maintain(0).is_err());
             assert_eq!(wal::length(store.path()), length);
-            assert_eq!(store.usage().wal().used, length);
+            assert_eq!(store.usage().wal().bytes as u64, length);
             Ok(())
         })
         .unwrap();
@@ -175,6 +175,7 @@ fn a_ban_that_has_run_out_leaves_its_room_to_another() {
     // half of them have run out
     assert_eq!(moderation.bans(0).unwrap().len(), 8_193);
     assert_eq!(moderation.mutes(0).unwrap().len(), 8_193);
+    assert_eq!(store.usage().sanctions().map(|rows| (rows.bytes, rows.most)), [(8_193, 16_384); 2]);
 }
 
 #[test]
@@ -314,4 +315,28 @@ fn a_message_that_its_share_owns_already_is_charged_once() {
     }
     writer.maintain(0).unwrap();
     share_tests::assert_counted(&store);
+}
+
+#[test]
+fn messages_that_wait_for_the_disk_take_the_memory_that_they_account_for() {
+    use crate::heap::Heap;
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    for (length, most) in [(0, 4 << 20), (100, 16 << 20), (3_000, 16 << 20), (300_000, 48 << 20)] {
+        let object = object("alice", &"x".repeat(length));
+        let (heap, mut id) = (Heap::now(), 0);
+        while writer.pending_bytes() < most {
+            id += 1;
+            let room = format!("#room {id}");
+            writer.append(id, &room, 0, &object);
+            if id % 1_001 == 0 {
+                heap.assert_within(writer.pending_bytes(), "messages");
+            }
+        }
+        heap.assert_within(writer.pending_bytes(), "messages");
+        writer.discard();
+        (0..50_000).for_each(|number| writer.gap(10 * number, 10 * number + 1));
+        writer.discard();
+    }
 }

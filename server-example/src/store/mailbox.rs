@@ -14,6 +14,7 @@ use super::shares::cost;
 use super::tables::{Tables, begin};
 use super::writer::Writer;
 use super::{signed, unsigned};
+use crate::usage::Usage;
 
 /// Messages in one mailbox.
 pub(crate) const MAILBOX: usize = 100;
@@ -169,11 +170,17 @@ fn leave(act: &Connection, tables: &mut Tables, letter: &Letter<'_>) -> rusqlite
 }
 
 /// Accounts whose messages were handed over while the disk took nothing, and up to which id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HandedOver {
     accounts: BTreeMap<Box<str>, u64>,
     /// The sum of [`Self::cost`] over the accounts.
-    bytes: usize,
+    usage: Usage,
+}
+
+impl Default for HandedOver {
+    fn default() -> Self {
+        HandedOver { accounts: BTreeMap::new(), usage: Usage::of(Self::MOST_BYTES) }
+    }
 }
 
 impl HandedOver {
@@ -195,9 +202,9 @@ impl HandedOver {
             *known = up_to.max(*known);
             return true;
         }
-        let has_room = self.bytes + Self::cost(account) <= Self::MOST_BYTES;
+        let has_room = self.usage.has_room(Self::cost(account));
         if has_room {
-            self.bytes += Self::cost(account);
+            self.usage.add(Self::cost(account));
             self.accounts.insert(account.into(), up_to);
         }
         has_room
@@ -218,7 +225,7 @@ impl HandedOver {
         writer.collected_by(step.map(|(account, up_to)| (&**account, *up_to, i64::MIN)))?;
         for _ in 0..Self::STEP {
             let Some((account, _)) = self.accounts.pop_first() else { break };
-            self.bytes -= Self::cost(&account);
+            self.usage.subtract(Self::cost(&account));
         }
         Ok(!self.accounts.is_empty())
     }
@@ -273,12 +280,12 @@ mod tests {
         assert_counted(&store);
         let used = store.usage();
         writer.measure();
-        assert!(used.mailboxes().used > 20 * 60_000, "{used:?}");
+        assert!(used.mailboxes().bytes > 20 * 60_000, "{used:?}");
 
         let db = store.connect().unwrap();
         db.execute(
             "UPDATE state SET value = value + ?1 - 100 WHERE key = 'mailbox_bytes'",
-            [MAILBOXES_BYTES as i64 - used.mailboxes().used as i64],
+            [MAILBOXES_BYTES as i64 - used.mailboxes().bytes as i64],
         )
         .unwrap();
         let full = Left::Full(MailboxBound::Total);
@@ -317,7 +324,7 @@ mod tests {
         assert_eq!(mail(&reader, "bob"), [1]);
         while writer.maintain(11_001).unwrap() {}
         assert!(mail(&reader, "bob").is_empty());
-        assert_eq!(store.usage().mailboxes().used, 0);
+        assert_eq!(store.usage().mailboxes().bytes, 0);
         assert_counted(&store);
     }
 
@@ -338,14 +345,14 @@ mod tests {
         assert!((0..100_000).all(|n| handed_over.note(&format!("new {n}"), 0)));
         let others = (0..100_000).filter(|n| handed_over.note(&format!("u{n}"), 1)).count();
         assert!((1_000..2_000).contains(&others), "{others}");
-        assert!(handed_over.bytes <= HandedOver::MOST_BYTES);
+        assert!(handed_over.usage.bytes <= HandedOver::MOST_BYTES);
         assert!(!handed_over.note(&"long".repeat(10_000), 1));
         assert!(handed_over.note("bob", 2), "it is remembered already");
         assert!(handed_over.write(&mut writer).unwrap(), "there are more than one step takes");
         assert_eq!(mail(&reader, "bob"), [3]);
         assert_eq!(handed_over.up_to("bob"), 0);
         while handed_over.write(&mut writer).unwrap() {}
-        assert_eq!((handed_over.accounts.len(), handed_over.bytes), (0, 0));
+        assert_eq!((handed_over.accounts.len(), handed_over.usage.bytes), (0, 0));
     }
 
     #[test]
@@ -392,5 +399,17 @@ mod tests {
         assert_eq!(answers.iter().filter(is_waiting).count(), MAILBOX);
         assert_eq!(mail(&reader, "bob"), (1..=100).collect::<Vec<_>>());
         assert_counted(&store);
+    }
+
+    #[test]
+    fn accounts_whose_mail_was_handed_over_take_the_memory_that_they_account_for() {
+        use crate::heap::Heap;
+        for length in [1, 17, 200, 4_000] {
+            let (heap, mut handed_over) = (Heap::now(), HandedOver::default());
+            let name = |number: usize| format!("{number:05}{}", "x".repeat(length));
+            let noted = (0..20_000).take_while(|number| handed_over.note(&name(*number), 1));
+            assert!(noted.count() > 20);
+            heap.assert_within(HandedOver::MOST_BYTES, "handed over");
+        }
     }
 }

@@ -166,7 +166,7 @@ impl Store {
         schema::migrate(&mut db, &path, found)?;
         let epoch = begin_epoch(&mut db).map_err(of)?;
         files::sync_directory(&path)?;
-        let usage = Arc::new(StoreUsage::new(options.retention.max_bytes));
+        let usage = Arc::new(StoreUsage::default());
         Ok(Store { path, lock: Arc::new(lock), options, epoch, has_writer: false, usage })
     }
 
@@ -201,7 +201,7 @@ impl Store {
     /// Bans and mutes.
     pub(crate) fn moderation(&self) -> Result<Moderation> {
         let wal_most = self.options.wal_most.saturating_add(wal::RESERVE);
-        Ok(Moderation::new(self.connect()?, self.path.clone(), wal_most))
+        Moderation::new(self.connect()?, self.path.clone(), wal_most, self.usage())
     }
 
     /// A connection that may write. It waits for others that write, at most ten seconds: keep

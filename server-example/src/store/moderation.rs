@@ -2,12 +2,13 @@
 //! ([`MOST`]), and so is the length of a reason ([`REASON`]).
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{ErrorKind, Result, StoreError};
-use super::wal;
+use super::usage::StoreUsage;
+use super::{unsigned, wal};
 
 /// Bans, and mutes, that are in force. One more is refused.
 pub(crate) const MOST: i64 = 16_384;
@@ -21,6 +22,7 @@ pub(crate) struct Moderation {
     path: PathBuf,
     /// Bytes of the write-ahead log beyond which nothing is changed.
     wal_most: u64,
+    usage: Arc<StoreUsage>,
 }
 
 /// Somebody who may not come in.
@@ -45,8 +47,16 @@ pub(crate) struct Mute {
 }
 
 impl Moderation {
-    pub(super) fn new(db: Connection, path: PathBuf, wal_most: u64) -> Self {
-        Moderation { db: Mutex::new(db), path, wal_most }
+    pub(super) fn new(
+        db: Connection,
+        path: PathBuf,
+        wal_most: u64,
+        usage: Arc<StoreUsage>,
+    ) -> Result<Self> {
+        let moderation = Moderation { db: Mutex::new(db), path, wal_most, usage };
+        let (bans, mutes) = moderation.with(count)?;
+        moderation.usage.set_sanctions(bans, mutes);
+        Ok(moderation)
     }
 
     /// All bans that have not run out, by their targets.
@@ -152,7 +162,9 @@ impl Moderation {
         let run = || {
             let act = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = change(&act)?;
+            let (bans, mutes) = count(&act)?;
             act.commit()?;
+            self.usage.set_sanctions(bans, mutes);
             Ok(done)
         };
         run().map_err(|error| StoreError::of_sqlite(&self.path, &error))
@@ -162,6 +174,12 @@ impl Moderation {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         act(&db).map_err(|error| StoreError::of_sqlite(&self.path, &error))
     }
+}
+
+/// How many bans and mutes there are.
+fn count(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+    db.prepare_cached("SELECT (SELECT count(*) FROM ban), (SELECT count(*) FROM mute)")?
+        .query_row([], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))
 }
 
 /// Removes bans and mutes that have run out; how many.

@@ -6,15 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chatproto::history::{ORDERS_MOST, PENDING_MOST};
 
 use super::mailbox::MAILBOXES_BYTES;
+use super::moderation;
 use super::wal::WAL_MOST;
-
-/// A value beside its bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gauge {
-    pub(crate) used: u64,
-    /// `None`: no bound.
-    pub(crate) most: Option<u64>,
-}
+use crate::usage::{Table, Usage};
 
 /// Gauges of the store.
 #[derive(Debug, Default)]
@@ -24,15 +18,12 @@ pub(crate) struct StoreUsage {
     not_kept: AtomicU64,
     mailboxes: AtomicU64,
     history: AtomicU64,
-    history_most: Option<u64>,
     wal: AtomicU64,
+    bans: AtomicU64,
+    mutes: AtomicU64,
 }
 
 impl StoreUsage {
-    pub(super) fn new(history_most: Option<u64>) -> Self {
-        StoreUsage { history_most, ..StoreUsage::default() }
-    }
-
     pub(crate) fn set_pending(&self, bytes: u64) {
         self.pending.store(bytes, Ordering::Relaxed);
     }
@@ -47,43 +38,69 @@ impl StoreUsage {
         self.wal.store(wal, Ordering::Relaxed);
     }
 
+    pub(super) fn set_sanctions(&self, bans: u64, mutes: u64) {
+        self.bans.store(bans, Ordering::Relaxed);
+        self.mutes.store(mutes, Ordering::Relaxed);
+    }
+
     pub(crate) fn count_not_kept(&self, messages: u64) {
         self.not_kept.fetch_add(messages, Ordering::Relaxed);
     }
 }
 
-// a page of metrics is to read them
-#[allow(dead_code)]
 impl StoreUsage {
     /// Bytes of messages in memory that are not written yet, in the queue of the server and in the
     /// writer.
-    pub(crate) fn pending(&self) -> Gauge {
-        let most = Some(PENDING_MOST as u64);
-        Gauge { used: self.pending.load(Ordering::Relaxed), most }
+    pub(crate) fn pending(&self) -> Usage {
+        usage(&self.pending, PENDING_MOST)
     }
 
     /// Bytes of orders, such as letters for mailboxes, in the queue of the server.
-    pub(crate) fn orders(&self) -> Gauge {
-        Gauge { used: self.orders.load(Ordering::Relaxed), most: Some(ORDERS_MOST as u64) }
+    pub(crate) fn orders(&self) -> Usage {
+        usage(&self.orders, ORDERS_MOST)
     }
 
     /// Messages since the start that were delivered and not kept.
+    #[cfg(test)]
     pub(crate) fn not_kept(&self) -> u64 {
         self.not_kept.load(Ordering::Relaxed)
     }
 
     /// Bytes of the messages in all mailboxes.
-    pub(crate) fn mailboxes(&self) -> Gauge {
-        Gauge { used: self.mailboxes.load(Ordering::Relaxed), most: Some(MAILBOXES_BYTES) }
+    pub(crate) fn mailboxes(&self) -> Usage {
+        usage(&self.mailboxes, MAILBOXES_BYTES as usize)
     }
 
-    /// Bytes in use in the file (`--history-max`).
-    pub(crate) fn history(&self) -> Gauge {
-        Gauge { used: self.history.load(Ordering::Relaxed), most: self.history_most }
+    /// Bytes in use in the file.
+    #[cfg(test)]
+    pub(crate) fn history(&self) -> u64 {
+        self.history.load(Ordering::Relaxed)
     }
 
     /// Bytes of the write-ahead log.
-    pub(crate) fn wal(&self) -> Gauge {
-        Gauge { used: self.wal.load(Ordering::Relaxed), most: Some(WAL_MOST) }
+    pub(crate) fn wal(&self) -> Usage {
+        usage(&self.wal, WAL_MOST as usize)
     }
+
+    /// Rows of bans, and of mutes.
+    pub(crate) fn sanctions(&self) -> [Usage; 2] {
+        [&self.bans, &self.mutes].map(|rows| usage(rows, moderation::MOST as usize))
+    }
+
+    /// The tables of the store that peers can grow.
+    pub(crate) fn tables(&self) -> [Table; 6] {
+        let [bans, mutes] = self.sanctions();
+        [
+            Table::new("messages not yet written to disk", self.pending()),
+            Table::new("orders to the history", self.orders()),
+            Table::new("mailboxes", self.mailboxes()),
+            Table::new("write-ahead log of the data file", self.wal()),
+            Table::new("stored bans", bans).counted_in("rows"),
+            Table::new("stored mutes", mutes).counted_in("rows"),
+        ]
+    }
+}
+
+fn usage(value: &AtomicU64, most: usize) -> Usage {
+    Usage { bytes: usize::try_from(value.load(Ordering::Relaxed)).unwrap_or(usize::MAX), most }
 }
