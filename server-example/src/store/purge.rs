@@ -31,14 +31,20 @@ pub(crate) struct Purge {
     seen: i64,
 }
 
-/// Which ids of a conversation there are: its places, and messages that have none yet.
-const OF_ONE: &str = "FROM message WHERE id IN (
-        SELECT id FROM place WHERE conversation = ?1 AND id > ?3
-        UNION ALL
-        SELECT id FROM message WHERE conversation = ?1 AND id > ?3
-            AND id > (SELECT value FROM state WHERE key = 'placed_to'))
-    AND at_ms < ?2";
-const OF_ALL: &str = "FROM message WHERE ?1 IS NULL AND at_ms < ?2 AND id > ?3";
+/// Messages of one conversation that have a place, and those above that have none yet. Each is read in
+/// the order of its ids from the last one that was seen, so that all steps together read each message
+/// once.
+const PLACED: &str = "FROM place p CROSS JOIN message m ON m.id = p.id
+    WHERE p.conversation = ?1 AND p.id > ?3 AND m.at_ms < ?2";
+const UNPLACED: &str = "FROM message m WHERE m.conversation = ?1 AND m.at_ms < ?2
+    AND m.id > max(?3, (SELECT value FROM state WHERE key = 'placed_to'))";
+/// Messages of all conversations.
+const OF_ALL: &str = "FROM message m WHERE ?1 IS NULL AND m.at_ms < ?2 AND m.id > ?3";
+
+/// The statement that finds the next ones of them.
+fn next_of(which: &str) -> String {
+    format!("SELECT m.id {which} ORDER BY m.id LIMIT ?4")
+}
 
 impl Purge {
     pub(crate) fn open(directory: &Path, selection: Selection) -> Result<Self> {
@@ -52,14 +58,16 @@ impl Purge {
     /// How many messages are left that are to go.
     pub(crate) fn count(&self) -> Result<u64> {
         let (which, conversation, before_ms) = self.which()?;
-        let count = || {
-            self.db.query_row(
+        let mut count = 0_i64;
+        for which in which {
+            let of_these = self.db.query_row(
                 &format!("SELECT count(*) {which}"),
                 (conversation, before_ms, self.seen),
-                |row| row.get(0),
-            )
-        };
-        count().map(super::unsigned).map_err(|error| StoreError::of_sqlite(&self.path, &error))
+                |row| row.get::<_, i64>(0),
+            );
+            count += of_these.map_err(|error| StoreError::of_sqlite(&self.path, &error))?;
+        }
+        Ok(super::unsigned(count))
     }
 
     /// Takes some of them away; how many. 0: there are no more.
@@ -68,10 +76,15 @@ impl Purge {
         let (which, conversation, before_ms) = self.which()?;
         let mut step = || {
             let act = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let ids: Vec<i64> = act
-                .prepare_cached(&format!("SELECT id {which} ORDER BY id LIMIT {STEP}"))?
-                .query_map((conversation, before_ms, self.seen), |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
+            let mut ids = Vec::<i64>::new();
+            for which in which {
+                let mut next = act.prepare_cached(&next_of(which))?;
+                let left = (STEP - ids.len()) as i64;
+                let mut rows = next.query((conversation, before_ms, self.seen, left))?;
+                while let Some(row) = rows.next()? {
+                    ids.push(row.get(0)?);
+                }
+            }
             let mut removal = Removal::new(&act)?;
             for &id in &ids {
                 removal.take(id)?;
@@ -84,10 +97,12 @@ impl Purge {
         step().map_err(|error| StoreError::of_sqlite(&self.path, &error))
     }
 
-    /// The statement's end, and its first two values.
-    fn which(&self) -> Result<(&'static str, Option<i64>, i64)> {
+    /// The ends of the statements, and their first two values.
+    fn which(&self) -> Result<(&'static [&'static str], Option<i64>, i64)> {
         let before_ms = self.selection.before_ms.unwrap_or(i64::MAX);
-        let Some(name) = &self.selection.conversation else { return Ok((OF_ALL, None, before_ms)) };
+        let Some(name) = &self.selection.conversation else {
+            return Ok((&[OF_ALL], None, before_ms));
+        };
         // numbers are given from 1
         let number = self
             .db
@@ -97,7 +112,7 @@ impl Purge {
                 |row| row.get(0),
             )
             .map_err(|error| StoreError::of_sqlite(&self.path, &error))?;
-        Ok((OF_ONE, Some(number), before_ms))
+        Ok((&[PLACED, UNPLACED], Some(number), before_ms))
     }
 }
 
@@ -150,5 +165,37 @@ mod tests {
         assert_eq!(purge(None, None), 1);
         drop((writer, reader, store, db));
         assert_eq!(open(&directory).next_id(), 3_003);
+    }
+
+    #[test]
+    fn all_steps_together_read_each_message_once() {
+        use rusqlite::StatementStatus;
+        const PLACED_ROWS: u64 = 20_000;
+        const ALL_ROWS: u64 = 30_000;
+        for conversation in [Some("#tea".to_owned()), None] {
+            let directory = TempDir::new();
+            let mut store = open(&directory);
+            let mut writer = store.writer().unwrap();
+            fill(&mut writer, 1..=PLACED_ROWS);
+            writer.maintain(0).unwrap();
+            fill(&mut writer, PLACED_ROWS + 1..=ALL_ROWS);
+            let selection = Selection { conversation, before_ms: None };
+            let mut purge = Purge::open(directory.path(), selection).unwrap();
+            let (which, ..) = purge.which().unwrap();
+            let mut gone = 0;
+            loop {
+                match purge.step().unwrap() {
+                    0 => break,
+                    step => gone += step as u64,
+                }
+            }
+            assert_eq!(gone, ALL_ROWS);
+            let steps = which.iter().map(|which| {
+                let next = purge.db.prepare_cached(&next_of(which)).unwrap();
+                next.get_status(StatementStatus::VmStep)
+            });
+            let steps = u64::try_from(steps.sum::<i32>()).unwrap();
+            assert!((gone..20 * gone).contains(&steps), "{steps} steps for {gone} messages");
+        }
     }
 }
