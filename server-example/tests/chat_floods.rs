@@ -18,11 +18,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// KiB that the client may take: 17 MiB of it are the program's own, unoptimised.
 const MOST: u64 = 32 << 10;
-/// What it is shown before it is looked at how much memory it takes, in bytes; without bounds it would
-/// hold most of that.
-const SHOWN: usize = 96 << 20;
-/// How long it is watched if it does not show so much.
-const WATCHED: Duration = Duration::from_secs(2);
+/// Bytes that a script and a person are sent; without bounds the client would hold most of them.
+const SENT: u64 = 64 << 20;
+const SENT_TO_A_PERSON: u64 = 64 << 20;
 
 const FLOODS: [(&str, Pieces); 5] = [
     ("messages", pieces::messages),
@@ -56,24 +54,9 @@ fn program() -> Command {
     command
 }
 
-/// Reads what is shown, as fast as it comes, until it was much, or nothing comes for two seconds.
+/// Reads what is shown, as fast as it comes, until the end.
 fn watch(mut screen: impl Read + Send + 'static) {
-    let (told, shown) = std::sync::mpsc::channel();
-    thread::spawn(move || {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(length @ 1..) = screen.read(&mut buffer) {
-            if told.send(length).is_err() {
-                break;
-            }
-        }
-    });
-    let (mut all, begun) = (0, Instant::now());
-    while all < SHOWN && begun.elapsed() < WATCHED {
-        match shown.recv_timeout(WATCHED) {
-            Ok(length) => all += length,
-            Err(_) => return,
-        }
-    }
+    thread::spawn(move || std::io::copy(&mut screen, &mut std::io::sink()));
 }
 
 fn assert_bounded(chat: &Chat, what: &str) {
@@ -89,6 +72,7 @@ fn a_script_takes_bounded_memory() {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut chat = Chat::start(&mut command, &flood);
         watch(chat.0.stdout.take().unwrap());
+        flood.wait_until_sent(SENT, what, || assert_bounded(&chat, what));
         assert_bounded(&chat, what);
     }
 }
@@ -100,14 +84,16 @@ fn a_script_that_nobody_reads_takes_bounded_memory() {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut chat = Chat::start(&mut command, &flood);
     let mut output = chat.0.stdout.take().unwrap();
-    // it has begun, and then waits for its reader; without a bound it would read on
+    // it has begun, and then takes nothing of the server; without a bound it would read on
     output.read_exact(&mut [0; 1000]).unwrap();
     let begun = Instant::now();
-    while begun.elapsed() < WATCHED / 2 {
+    while !flood.is_stalled() {
         assert_bounded(&chat, "messages");
+        assert!(begun.elapsed() < PATIENCE, "it reads on after {} bytes", flood.sent());
         thread::sleep(Duration::from_millis(10));
     }
     assert_bounded(&chat, "messages");
+    assert!(flood.sent() > 64 << 10, "{}", flood.sent());
 }
 
 #[test]
@@ -126,10 +112,9 @@ fn a_person_takes_bounded_memory_and_can_leave() {
         drop(command);
         let keyboard = File::from(controller);
         let screen = keyboard.try_clone().unwrap();
-        watch(screen.try_clone().unwrap());
+        watch(screen);
+        flood.wait_until_sent(SENT_TO_A_PERSON, what, || assert_bounded(&chat, what));
         assert_bounded(&chat, what);
-        // the last of it is read by nobody else
-        thread::spawn(move || std::io::copy(&mut &screen, &mut std::io::sink()));
         let leave = Command::new("kill").args(["-TERM", &chat.0.id().to_string()]).status();
         assert!(leave.unwrap().success());
         let begun = Instant::now();

@@ -1,9 +1,9 @@
 //! Peers that flood `check`: it judges them within bounded memory, and says what happened.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use super::common::PATIENCE;
 use super::flood::{Flood, Pieces, pieces, watch};
@@ -45,6 +45,7 @@ fn a_server_that_floods_a_check_fails_it_within_bounded_memory() {
         let report = report(&printed);
         let failed = report["failed"].as_array().unwrap().len();
         assert!(failed > 0, "{what}: {report}");
+        assert!(flood.sent() > 4 << 20, "{what}: it was sent {} bytes", flood.sent());
     }
 }
 
@@ -61,18 +62,23 @@ fn a_client_that_floods_a_check_fails_it_within_bounded_memory() {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut errors, &mut line).unwrap();
     let address: SocketAddr = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
-    for _ in 0..3 {
-        thread::spawn(move || {
-            let Ok(mut stream) = TcpStream::connect(address) else { return };
-            // a name that does not end
-            while std::io::Write::write_all(&mut stream, &[b'x'; 64 * 1024]).is_ok() {}
-        });
-        thread::sleep(Duration::from_millis(1));
-    }
+    let floods: Vec<_> = (0..3)
+        .map(|_| {
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                // a name that does not end
+                let piece = [b'x'; 64 * 1024];
+                let sent = std::iter::repeat_with(|| stream.write_all(&piece));
+                sent.take_while(Result::is_ok).count() * piece.len()
+            })
+        })
+        .collect();
     thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
     let mut printed = child.stdout.take().unwrap();
     thread::spawn(move || std::io::copy(&mut printed, &mut std::io::sink()));
     let (status, largest) = watch(&mut child, PATIENCE);
     assert_eq!(status.code(), Some(1));
     assert!(largest < MOST, "{largest} KiB");
+    let sent: usize = floods.into_iter().map(|flood| flood.join().unwrap()).sum();
+    assert!(sent > 4 << 20, "{sent} bytes were sent");
 }

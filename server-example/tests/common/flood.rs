@@ -3,37 +3,76 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this one")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
 
+/// How long a client may take for its part of a flood.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// What is sent again and again, to the user of that name, the nth time.
 pub type Pieces = fn(name: &str, number: u64) -> Vec<u8>;
+
+/// A client that takes nothing for so long takes nothing any more.
+const STALL: Duration = Duration::from_secs(1);
 
 /// A server that floods every client. It ends with the process of the test.
 pub struct Flood {
     pub address: SocketAddr,
+    state: Arc<State>,
+}
+
+/// What the clients have taken of the flood.
+#[derive(Default)]
+struct State {
+    sent: AtomicU64,
+    is_stalled: AtomicBool,
 }
 
 impl Flood {
     pub fn start(pieces: Pieces) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let flood = Flood { address, state: Arc::default() };
+        let state = Arc::clone(&flood.state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                thread::spawn(move || serve(stream, pieces));
+                let state = Arc::clone(&state);
+                thread::spawn(move || serve(stream, pieces, &state));
             }
         });
-        Flood { address }
+        flood
+    }
+
+    /// Bytes of the flood that the sockets of all clients have taken.
+    pub fn sent(&self) -> u64 {
+        self.state.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client has ceased to read.
+    pub fn is_stalled(&self) -> bool {
+        self.state.is_stalled.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so much was sent, and looks at the clients meanwhile.
+    pub fn wait_until_sent(&self, bytes: u64, what: &str, mut look: impl FnMut()) {
+        let begun = Instant::now();
+        while self.sent() < bytes {
+            assert!(begun.elapsed() < PATIENCE, "{what}: only {} bytes were sent", self.sent());
+            look();
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
 /// Ends when the client has gone.
-fn serve(mut stream: TcpStream, pieces: Pieces) -> Option<()> {
+fn serve(mut stream: TcpStream, pieces: Pieces, state: &State) -> Option<()> {
     let mut name = [0; 1024];
     let length = stream.read(&mut name).ok()?;
     let name = String::from_utf8_lossy(&name[..length]);
@@ -43,8 +82,22 @@ fn serve(mut stream: TcpStream, pieces: Pieces) -> Option<()> {
     // it is not the client that waits
     let mut commands = stream.try_clone().ok()?;
     thread::spawn(move || while commands.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {});
+    stream.set_write_timeout(Some(STALL)).ok()?;
     for number in 0.. {
-        stream.write_all(&pieces(&name, number)).ok()?;
+        let piece = pieces(&name, number);
+        let mut rest = &piece[..];
+        while !rest.is_empty() {
+            match stream.write(rest) {
+                Ok(length) => {
+                    state.sent.fetch_add(length as u64, Ordering::Relaxed);
+                    rest = &rest[length..];
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    state.is_stalled.store(true, Ordering::Relaxed);
+                }
+                Err(_) => return None,
+            }
+        }
     }
     None
 }

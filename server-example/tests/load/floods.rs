@@ -20,13 +20,14 @@ const MOST_OF_OTHERS: u64 = 64 << 10;
 /// the --timeout or the --patience, which are an hour here.
 const AT_ONCE: Duration = Duration::from_secs(20);
 
-/// Has it run for a while, and then ended by hand; the most memory that it took.
-fn interrupted(mut child: Child, while_watched: Duration) -> u64 {
-    let begun = Instant::now();
-    while begun.elapsed() < while_watched && child.try_wait().unwrap().is_none() {
+/// Bytes that the clients of a load are sent.
+const SENT: u64 = 128 << 20;
+
+/// Has it take much of the flood, and then ended by hand; the most memory that it took.
+fn interrupted(mut child: Child, flood: &Flood, what: &str) -> u64 {
+    flood.wait_until_sent(SENT, what, || {
         assert!(largest_kib(child.id()).unwrap_or(0) < MOST);
-        thread::sleep(Duration::from_millis(5));
-    }
+    });
     let id = child.id().to_string();
     let _ = Command::new("kill").args(["-INT", &id]).stderr(Stdio::null()).status();
     watch(&mut child, AT_ONCE).1
@@ -50,7 +51,7 @@ fn a_server_that_floods_a_load_takes_no_more_memory_than_the_limit() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let largest = interrupted(child, Duration::from_millis(1500));
+        let largest = interrupted(child, &flood, what);
         assert!(largest < most, "{what}: {largest} KiB");
     }
 }
