@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::text::cut;
 use crate::usage::Usage;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -95,7 +96,7 @@ impl Shares {
     pub(crate) fn admit(&mut self, owner: &str, bytes: usize, now: Instant) -> bool {
         self.advance(now);
         let rules = self.rules;
-        let name = &owner[..owner.floor_char_boundary(OWNER_BYTES)];
+        let name = cut(owner, OWNER_BYTES);
         let is_known = self.owners.contains_key(name);
         let (entry, name) = if is_known || self.owners.len() < rules.owners {
             (self.owners.entry(name.into()).or_default(), Some(name))

@@ -26,6 +26,19 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The beginning of a text, at most so many bytes of it. No character is cut in two.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// The same with a sign where it was cut.
+pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    format!("{}…", cut(text, most)).into()
+}
+
 /// A text of a peer's in a log: in quotes, which it cannot leave.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
@@ -77,6 +90,15 @@ mod tests {
         ] {
             assert_eq!(visible(text), shown);
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        for (text, most, begins) in [("", 0, ""), ("hi", 2, "hi"), ("hi", 1, "h"), ("hé", 2, "h")]
+        {
+            assert_eq!(cut(text, most), begins);
+        }
+        assert_eq!((&*shortened("hé", 2), &*shortened("hé", 3)), ("h…", "hé"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::lines::Missing;
 use crate::shares::Hidden;
+use crate::text::shortened;
 
 /// The most bytes of a name, a target or a reason before they are escaped. A line has at most 10
 /// KiB therefore.
@@ -154,10 +155,7 @@ fn at(time: SystemTime) -> String {
 }
 
 fn clipped(text: &str) -> Cow<'_, str> {
-    if text.len() <= LONGEST {
-        return text.into();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(LONGEST)]).into()
+    shortened(text, LONGEST)
 }
 
 /// JSON with its line feed. Characters that a terminal would not show are escaped, as JSON allows,

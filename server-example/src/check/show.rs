@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::raw::{End, Item, Raw};
-use crate::text::visible;
+use crate::text::{self, visible};
 
 /// As much of a text is shown in a line of the report.
 const TEXT: usize = 100;
@@ -48,7 +48,7 @@ fn short(text: &str) -> Cow<'_, str> {
 /// What the report keeps of what came. A peer cannot make it longer than [`LONGEST`].
 pub(super) fn bounded(mut came: String) -> String {
     if let Some(cut) = came.len().checked_sub(LONGEST).filter(|&cut| cut > 0) {
-        came.truncate(came.floor_char_boundary(LONGEST));
+        came.truncate(text::cut(&came, LONGEST).len());
         came.push_str(&format!("… ({cut} more bytes)"));
         came.shrink_to_fit();
     }

@@ -460,9 +460,7 @@ impl Net {
 
 /// As much of a text of the server's as is remembered.
 pub(super) fn shortened(text: &str) -> String {
-    let end = text.floor_char_boundary(LONGEST_TEXT);
-    let sign = if end < text.len() { "…" } else { "" };
-    format!("{}{sign}", &text[..end])
+    crate::text::shortened(text, LONGEST_TEXT).into_owned()
 }
 
 fn no_loop(error: &io::Error) -> Failure {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::error::{ErrorKind, Result, StoreError};
 use super::usage::StoreUsage;
 use super::{unsigned, wal};
+use crate::text::cut;
 
 /// Bans, and mutes, that are in force. One more is refused.
 pub(crate) const MOST: i64 = 16_384;
@@ -80,7 +81,7 @@ impl Moderation {
 
     /// Bans, or changes the ban of the same target.
     pub(crate) fn set_ban(&self, ban: &Ban, now_ms: i64) -> Result<()> {
-        let reason = &ban.reason[..ban.reason.floor_char_boundary(REASON)];
+        let reason = cut(&ban.reason, REASON);
         let is_set = self.write(|act| {
             remove_expired(act, now_ms)?;
             let set = act
