@@ -2,35 +2,15 @@
 //! damaged, or it is another server's.
 
 mod common;
+#[path = "common/small_disk.rs"]
+mod small_disk;
 
 use std::path::Path;
-use std::process::Command;
 
 use common::kept::{KeptServer, page, parse_synced, sync};
 use common::temp_dir::TempDir;
 use common::{Program, Raw};
-
-/// A small file system in memory, which goes when this is dropped; only administrators can have one.
-struct Mount(String);
-
-impl Mount {
-    fn new(at: &str, options: &str) -> Option<Self> {
-        std::fs::create_dir(at).unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs", at]).output();
-        let mount = mount.is_ok_and(|done| done.status.success()).then(|| Mount(at.to_owned()));
-        if mount.is_none() {
-            eprintln!("not tested: a file system for this test alone cannot be mounted here");
-        }
-        mount
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
+use small_disk::SmallDisk;
 
 /// Runs `serve`, which refuses; the sentence.
 fn refusal(data: &str) -> String {
@@ -60,7 +40,7 @@ fn until_pong(user: &mut Raw, nonce: &str) -> (Vec<String>, Vec<String>) {
 fn a_full_disk_stops_the_history_and_nothing_else_until_there_is_room() {
     let dir = TempDir::new();
     let data = dir.path("data");
-    let Some(_mount) = Mount::new(&data, "size=8m") else { return };
+    let Some(disk) = SmallDisk::mount(Path::new(&data), "size=8m") else { return };
     let mut server = KeptServer::start_in(TempDir::new(), data.clone(), &[]);
     let (mut alice, mut bob) = (server.join("alice"), server.join("bob"));
     alice.join("#tea");
@@ -69,8 +49,7 @@ fn a_full_disk_stops_the_history_and_nothing_else_until_there_is_room() {
     let mut acknowledged = vec![(sync(&mut alice).0, "before".to_owned())];
 
     // all that is left of the disk is another program's
-    let ballast = Path::new(&data).join("ballast");
-    fill(&ballast);
+    disk.fill(None);
     let text = "x".repeat(16_000);
     let refusal = loop {
         let text = format!("{} {text}", acknowledged.len());
@@ -100,7 +79,7 @@ fn a_full_disk_stops_the_history_and_nothing_else_until_there_is_room() {
     assert!(alice.command("/sync", "").starts_with("❌ Not everything that you sent is stored"));
     assert_eq!(page(&mut bob, "#tea 1").ids.len(), 1, "what there is can be read");
 
-    std::fs::remove_file(&ballast).unwrap();
+    disk.make_room();
     server.program.error_with("history is kept again");
     alice.send("#tea", "after");
     acknowledged.push((sync(&mut alice).0, "after".to_owned()));
@@ -133,7 +112,7 @@ fn memory(id: u32) -> u64 {
 fn during_an_outage_memory_is_bounded_and_heavy_senders_leave_room_for_light_ones() {
     let dir = TempDir::new();
     let data = dir.path("data");
-    let Some(_mount) = Mount::new(&data, "size=48m") else { return };
+    let Some(disk) = SmallDisk::mount(Path::new(&data), "size=48m") else { return };
     let options = ["--rate", "off", "--history-max", "16MiB"];
     let mut server = KeptServer::start_in(TempDir::new(), data.clone(), &options);
     let mut light = server.join("light");
@@ -143,8 +122,7 @@ fn during_an_outage_memory_is_bounded_and_heavy_senders_leave_room_for_light_one
         sender.join(&format!("#r{number}"));
     }
     let before = memory(server.program.id());
-    let ballast = Path::new(&data).join("ballast");
-    fill(&ballast);
+    disk.fill(None);
     // 120 MiB, of which half may wait
     let text = "x".repeat(60_000);
     for _ in 0..525 {
@@ -163,7 +141,7 @@ fn during_an_outage_memory_is_bounded_and_heavy_senders_leave_room_for_light_one
     let used = memory(server.program.id()) - before;
     assert!(used < 160, "{used} MiB");
 
-    std::fs::remove_file(&ballast).unwrap();
+    disk.make_room();
     server.program.error_with("history is kept again");
     sync(&mut light);
     let lost =
@@ -183,12 +161,12 @@ fn during_an_outage_memory_is_bounded_and_heavy_senders_leave_room_for_light_one
 fn the_end_during_an_outage_is_quick_and_says_how_many_messages_are_lost() {
     let dir = TempDir::new();
     let data = dir.path("data");
-    let Some(_mount) = Mount::new(&data, "size=8m") else { return };
+    let Some(disk) = SmallDisk::mount(Path::new(&data), "size=8m") else { return };
     let mut server = KeptServer::start_in(TempDir::new(), data.clone(), &["--rate", "off"]);
     let mut alice = server.join("alice");
     alice.join("#tea");
     sync(&mut alice);
-    fill(&Path::new(&data).join("ballast"));
+    disk.fill(None);
     let text = "x".repeat(60_000);
     while parse_synced(&alice.command("/sync", "")).is_some() {
         alice.send("#tea", &text);
@@ -209,21 +187,12 @@ fn the_end_during_an_outage_is_quick_and_says_how_many_messages_are_lost() {
     assert!((101..=103).contains(&count), "{said}");
 }
 
-/// Writes until there is no room.
-fn fill(path: &Path) {
-    use std::io::Write;
-    let mut file = std::fs::File::create(path).unwrap();
-    for size in [64 << 10, 4 << 10] {
-        while file.write_all(&vec![0; size]).is_ok() {}
-    }
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn a_directory_that_is_read_only_is_refused() {
     let dir = TempDir::new();
     let data = dir.path("data");
-    let Some(_mount) = Mount::new(&data, "size=1m,ro") else { return };
+    let Some(_disk) = SmallDisk::mount(Path::new(&data), "size=1m,ro") else { return };
     let sentence = refusal(&data);
     assert!(sentence.starts_with(&format!("cannot write {data}/chatproto.lock: ")), "{sentence}");
     assert!(sentence.ends_with("or name another directory with --data)"), "{sentence}");

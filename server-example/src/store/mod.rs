@@ -362,6 +362,9 @@ mod model_tests;
 #[cfg(test)]
 mod share_tests;
 #[cfg(test)]
+#[path = "../../tests/common/small_disk.rs"]
+mod small_disk;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod trouble_tests;

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use chatproto::Left;
 use rusqlite::Connection;
 
+use super::small_disk::SmallDisk;
 use super::tests::{ALL, TempDir, fill, ids, leave, mail, object, open, refusal};
 use super::*;
 
@@ -177,8 +178,8 @@ fn a_directory_that_cannot_be_written_is_refused() {
     let inner = directory.path().join("data");
     fs::create_dir(&inner).unwrap();
     // what an administrator may write whatever its mode is has to be a file system of its own
-    let mount = Mount::new(&inner, "size=1m,ro");
-    if mount.is_none() {
+    let disk = SmallDisk::mount(&inner, "size=1m,ro");
+    if disk.is_none() {
         fs::set_permissions(&inner, fs::Permissions::from_mode(0o500)).unwrap();
     }
     let refused = Store::open(&inner, StoreOptions::default()).unwrap_err();
@@ -188,7 +189,7 @@ fn a_directory_that_cannot_be_written_is_refused() {
         "{refused}"
     );
     assert!(refused.sentence.ends_with("or name another directory with --data)"), "{refused}");
-    drop(mount);
+    drop(disk);
     fs::set_permissions(&inner, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
@@ -253,10 +254,9 @@ fn a_full_disk_keeps_what_was_committed_and_goes_on_when_there_is_room() {
     let inner = directory.path().join("data");
     fs::create_dir(&inner).unwrap();
     // only administrators can have a small disk of their own; for others the test above has to do
-    let Some(_mount) = Mount::new(&inner, "size=6m") else { return };
-    let ballast = inner.join("ballast");
-    fs::write(&ballast, vec![0; 3 << 20]).unwrap();
-    meets_a_full_disk(&inner, |_| (), |_| fs::remove_file(&ballast).unwrap());
+    let Some(disk) = SmallDisk::mount(&inner, "size=6m") else { return };
+    disk.fill(Some(3 << 20));
+    meets_a_full_disk(&inner, |_| (), |_| disk.make_room());
 }
 
 #[test]
@@ -300,23 +300,6 @@ fn after_an_error_of_the_disk_the_file_is_opened_anew_and_all_that_waits_is_writ
 
 fn store_next(reader: &Reader) -> u64 {
     reader.newest_of_all().unwrap() + 1
-}
-
-/// A small file system in memory; only administrators can have one.
-struct Mount<'a>(&'a Path);
-
-impl<'a> Mount<'a> {
-    fn new(at: &'a Path, options: &str) -> Option<Self> {
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
-        mount.is_ok_and(|done| done.status.success()).then_some(Mount(at))
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
 }
 
 /// Where the child of [`what_was_committed_survives_kill_9`] finds the data directory.
