@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     HandshakeFailed,
     BadInput,
     Departed,
-    /// Departed because the server would have it no longer.
+    /// Disconnected by the server.
     CutOff,
     AcceptPaused,
     HandlerPanicked,
@@ -129,7 +129,7 @@ impl Kind {
             Kind::HandshakeFailed => "TLS failed",
             Kind::BadInput => "bad input",
             Kind::Departed => "departed",
-            Kind::CutOff => "departed, too slow or broken or erring",
+            Kind::CutOff => "disconnected: slow reader or protocol errors",
             Kind::AcceptPaused => "no new connections for a moment",
             Kind::HandlerPanicked => "endpoint panicked",
             Kind::Renamed => "renamed",
@@ -149,7 +149,7 @@ impl Kind {
     }
 }
 
-/// Admits so many lines of each kind in a second and counts the others.
+/// Admits [`LINES_PER_SECOND`] lines of each kind and counts the others.
 #[derive(Debug)]
 pub(crate) struct Budgets {
     second: Instant,
@@ -167,7 +167,7 @@ impl Budgets {
         Budgets { second: now, kinds: Default::default() }
     }
 
-    /// Whether a line may be written, and what was not in the second that is over.
+    /// Whether a line may be written, and the counts of hidden lines if a second has ended.
     pub(crate) fn admit(&mut self, kind: Kind, now: Instant) -> (bool, Vec<(Kind, u64)>) {
         let hidden = self.tick(now);
         let budget = &mut self.kinds[kind as usize];

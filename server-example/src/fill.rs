@@ -1,5 +1,5 @@
-//! Tells the operator when a table that peers can grow is nearly full: its bound is why users are refused
-//! or told that they missed something, and the log says which one it is.
+//! Logs when a table that peers can grow is nearly full. At its bound, users are refused or miss
+//! messages, and the operator learns which bound is the reason.
 //!
 //! The history is not among the tables. A history with a bound is at its bound most of the time, and
 //! the oldest messages of the heaviest sender go.
@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::usage::{Table, Usage};
 
-/// A table is nearly full from here on, and no longer from there on: in per cent of its bound.
+/// A table becomes nearly full above [`FULL`] per cent of its bound, and ceases to be so at [`EASED`].
 const FULL: usize = 90;
 const EASED: usize = 75;
 
@@ -30,7 +30,7 @@ pub(crate) fn of_server(usage: &chatproto::Usage) -> [Table; 5] {
 pub(crate) struct Fill(BTreeSet<&'static str>);
 
 impl Fill {
-    /// Logs what has changed.
+    /// Logs the tables that have become nearly full, or are so no longer.
     pub(crate) fn tick(&mut self, tables: &[Table]) {
         for (Table { name, unit, usage, option }, is_full) in self.changes(tables) {
             let Usage { bytes, most } = usage;

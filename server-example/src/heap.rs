@@ -1,6 +1,6 @@
-//! For tests: an allocator that counts for each thread what is live of what it has allocated, so that
-//! tests can run at the same time. A table is within its bound if its heap is, so each table with a
-//! bound in bytes has a test which fills it.
+//! An allocator for tests. It counts the live bytes that each thread has allocated, so that tests can
+//! run at the same time. Each table with a bound in bytes has a test that fills it and compares its
+//! heap with the bytes it accounts for.
 
 #![allow(unsafe_code, reason = "an allocator cannot be written without")]
 
@@ -36,7 +36,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How many bytes more are live on this thread than when it was made.
+/// Measures the growth of this thread's live bytes since it was made.
 pub(crate) struct Heap(isize);
 
 impl Heap {
@@ -48,7 +48,8 @@ impl Heap {
         usize::try_from(LIVE.get() - self.0).unwrap_or(0)
     }
 
-    /// Fails if more has grown than is accounted for, or so little that the account means nothing.
+    /// Fails if the growth exceeds the accounted bytes by more than a tenth, or is below an eighth of
+    /// them.
     #[track_caller]
     pub(crate) fn assert_within(&self, bytes: usize, what: &str) {
         let grown = self.grown();

@@ -1,4 +1,4 @@
-//! Keeps the history of a server in the store, and answers what is asked of it: the application's
+//! Keeps the history of a server in the store, and carries out the orders to it: the application's
 //! half of `/history`, `/sync`, `/forget` and of messages to users who are away.
 //!
 //! One thread writes; a few others read pages, so that a long read delays no commit. Messages and
@@ -32,9 +32,9 @@ use crate::priority;
 use crate::store::{self, HandedOver, Letter, Reader, Store, StoreError, StoreUsage, Writer};
 use pages::{PageOrder, page, reason};
 
-/// A message waits at most so long for others to be committed with it.
+/// The longest time that a message waits for others to be committed with it.
 const GATHER: Duration = Duration::from_millis(5);
-/// How often what can wait is done: retention, checkpoints, another try after a failure.
+/// The period of retention, checkpoints, and another attempt after a failure.
 const TICK: Duration = Duration::from_secs(1);
 /// While nothing can be written, the memory of the messages that wait for it; the rest of the bound is
 /// the queue's.
@@ -45,10 +45,10 @@ const SENDER_PART: usize = 4;
 const GAPS: usize = 256;
 /// The cost of a message in memory beside its object.
 const OVERHEAD: usize = 128;
-/// While nothing can be written, the log says so once in so long.
+/// The period of the alarm while nothing can be written.
 const ALARM_EVERY: Duration = Duration::from_secs(60);
-/// The event loops come first where they share a core; so much less, that the writer keeps up with
-/// a hundred thousand messages a second on what a busy loop leaves it.
+/// Event loops have priority where they share a core. With this value the writer still stores a hundred
+/// thousand messages a second beside a busy loop.
 const NICENESS: i32 = 5;
 
 /// The history of a server.
@@ -56,7 +56,7 @@ pub(crate) struct Keeper {
     epoch: String,
     /// The last number that was given out, as far as is known here.
     last_id: u64,
-    /// There until the end.
+    /// `None` after the end.
     writer: Option<Writer>,
     reader: Reader,
     pages: Sender<PageOrder>,
@@ -137,7 +137,7 @@ impl History for Keeper {
 }
 
 impl Keeper {
-    /// Tells the queue how much still waits here, and updates the gauges.
+    /// Tells the queue how many bytes still wait here, and updates the gauges.
     fn measure(&mut self, inbox: &Inbox) {
         inbox.hold(self.writer().pending_bytes());
         let queue = inbox.usage();
@@ -149,8 +149,8 @@ impl Keeper {
         self.writer.as_mut().expect("it is there until the end")
     }
 
-    /// Keeps what came, then answers what was asked. Letters count as what came: an order that was
-    /// queued after one finds it in its mailbox.
+    /// Stores messages and letters, then carries out the orders. An order that was queued after a letter
+    /// finds it in its mailbox.
     fn work(&mut self, entries: Vec<Entry>, inbox: &Inbox) {
         let (mut letters, mut orders) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -223,7 +223,7 @@ impl Keeper {
         has_room
     }
 
-    /// Writes what waits. If that fails it goes on waiting, and senders are told.
+    /// Writes the waiting messages. After an error they still wait, and senders are told.
     fn commit(&mut self, inbox: &Inbox) {
         let has_skipped = self.failing.as_ref().is_some_and(|failing| !failing.skipped.is_empty());
         if self.writer().pending_bytes() == 0 && !has_skipped {
@@ -235,7 +235,7 @@ impl Keeper {
         }
     }
 
-    /// Writes what waits, then which messages found no room.
+    /// Writes the waiting messages, then the gaps.
     fn write(&mut self) -> Result<(), StoreError> {
         self.writer().commit()?;
         let skipped = self.failing.as_mut().map(|failing| std::mem::take(&mut failing.skipped));
@@ -274,7 +274,7 @@ impl Keeper {
         }
     }
 
-    /// What users are told while nothing can be written.
+    /// The reason that users are told while nothing can be written.
     fn refusal(&self) -> Option<String> {
         self.failing.as_ref().map(|failing| reason(&failing.error))
     }
@@ -324,7 +324,7 @@ impl Keeper {
         let Some(sender) = self.reader.sender_of(key, id).map_err(|error| reason(&error))? else {
             return Ok(Forgotten::Unknown);
         };
-        // what a former owner of the name has said is not this one's
+        // messages of a former owner of the name are not this one's
         let is_theirs = author.is_none_or(|author| {
             let name = author.as_str();
             name == sender.name && sender.at_ms >= self.created_ms(name)
@@ -410,8 +410,8 @@ impl Keeper {
         self.book.as_ref().and_then(|book| book.created_ms(name)).unwrap_or(i64::MIN)
     }
 
-    /// What can wait. Whether there is more of it to do at once. During an outage it shows whether the
-    /// disk takes something again, also if no message waits.
+    /// The periodic work; whether there is more to do at once. During an outage this tests whether the
+    /// disk can be written again, also if no message waits.
     fn tick(&mut self, inbox: &Inbox) -> bool {
         if self.failing.is_some() {
             self.commit(inbox);

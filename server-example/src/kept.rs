@@ -108,7 +108,8 @@ impl Held {
         Ok(sanctions::restore(&self.moderation, handle)?)
     }
 
-    /// Looks how full the tables are of what is kept. It keeps none of them from ending.
+    /// Reads how full the tables of the store, the accounts and the sanctions are. The closure does not
+    /// extend the life of any of them.
     pub(crate) fn tables(&self) -> impl Fn() -> Vec<Table> + Send + 'static {
         let (store, book) = (self.store.usage(), self.book.clone());
         let sanctions = Arc::downgrade(&self.sanctions);

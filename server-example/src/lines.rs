@@ -22,7 +22,7 @@ pub(crate) const OVERHEAD: usize = 64;
 
 /// An output of lines.
 pub(crate) trait Output: Send {
-    /// What is queued: the text of one line, with its line feed.
+    /// A queued line: its text with the line feed.
     type Line: AsRef<[u8]> + Clone + fmt::Debug + Send;
 
     /// Gets ready for a new line, such as by ending one that was cut short. May be called again.
@@ -83,7 +83,7 @@ struct State<O: Output> {
     missing: Missing,
     /// All that were ever missing.
     missed: u64,
-    /// The output that takes the place of this one after so many lines.
+    /// The output that replaces this one after this number of lines.
     next: Option<(usize, O)>,
     is_served: bool,
     /// Nothing is written any more.
@@ -245,7 +245,7 @@ impl<O: Output> LineQueue<O> {
         self.state().missed
     }
 
-    /// Says what is missing, if anything is.
+    /// Writes the number of missing lines, unless it is 0.
     fn write_report(&self, output: &mut O) {
         let missing = std::mem::replace(&mut self.state().missing, Missing::NONE);
         if missing.count > 0 && self.write_line(output, &O::report(&missing)).is_err() {

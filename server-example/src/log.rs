@@ -58,7 +58,7 @@ pub(crate) fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// Writes down what happens in a server, and counts it.
+/// Logs the events of a server, and counts them.
 #[derive(Debug)]
 pub(crate) struct Journal {
     /// The rank of the log's level: see [`rank`].
@@ -255,7 +255,7 @@ impl Journal {
         write_hidden_acts(&lock(&self.acts).tick(now), &lock(&self.forgets).tick(now));
     }
 
-    /// Says what the second that is over had no room for.
+    /// Writes the counts of the lines that the budgets of the last second hid.
     fn write_hidden(&self, hidden: &[(Kind, u64)]) {
         for &(kind, count) in hidden {
             let online = kind.changes_online().then(|| self.online.load(Ordering::Relaxed));
@@ -412,6 +412,22 @@ pub(crate) mod tests {
         tracing::subscriber::with_default(subscriber, || work(&journal, journal.started));
         let lines = queue.take().into_iter().map(|line| String::from_utf8(line).unwrap());
         lines.map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// The counts of hidden lines that begin so, and the other lines.
+    pub(crate) fn split_counts<'a>(
+        lines: &'a [String],
+        beginning: &str,
+    ) -> (Vec<usize>, Vec<&'a str>) {
+        let (mut counts, mut others) = (Vec::new(), Vec::new());
+        for line in lines {
+            match line.strip_prefix(beginning).and_then(|rest| rest.split_once(" more in the last"))
+            {
+                Some((count, _)) => counts.push(count.parse().unwrap()),
+                None => others.push(line.as_str()),
+            }
+        }
+        (counts, others)
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Shares {
         }
     }
 
-    /// Whether an entry of so many bytes may be written. If not, it is counted.
+    /// Whether an entry of this size may be written. If not, it is counted.
     pub(crate) fn admit(&mut self, owner: &str, bytes: usize, now: Instant) -> bool {
         self.advance(now);
         let rules = self.rules;
@@ -138,7 +138,7 @@ impl Shares {
         Usage { bytes: self.owners.len() * OWNER_COST, most: self.rules.owners * OWNER_COST }
     }
 
-    /// What is used of the budget of the day.
+    /// The used part of the budget of the day.
     pub(crate) fn usage(&self) -> Usage {
         Usage { bytes: self.total.in_day, most: self.rules.per_day }
     }

@@ -26,12 +26,12 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The beginning of a text, at most so many bytes of it. No character is cut in two.
+/// The beginning of a text, of at most `most` bytes. It ends between two characters.
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
 
-/// The same with a sign where it was cut.
+/// As [`cut`], with an ellipsis if the text was longer.
 pub(crate) fn shortened(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);

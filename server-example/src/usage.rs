@@ -1,13 +1,12 @@
-//! How much of a bound is used. Each table with a bound in bytes counts with this type, so that what
-//! it adds and what it subtracts are compared with the same bound that the log reports
-//! ([`fill`](crate::fill)).
+//! The used part of a bound. Each table with a bound in bytes counts with this type, so that the bound
+//! it keeps is the bound that the log reports ([`fill`](crate::fill)).
 
 use std::iter::Sum;
 
 use chatproto::Used;
 
-/// What a table uses, and the most that peers can make it use. The unit is a byte unless the table
-/// says otherwise.
+/// The used bytes of a table, and the most that peers can make it use. A [`Table`] can name another
+/// unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) bytes: usize,
@@ -20,7 +19,7 @@ impl Usage {
         Usage { bytes: 0, most }
     }
 
-    /// Whether so much more is within the bound.
+    /// Whether this many more bytes are within the bound.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.bytes.checked_add(bytes).is_some_and(|bytes| bytes <= self.most)
     }
@@ -29,7 +28,7 @@ impl Usage {
         self.bytes += bytes;
     }
 
-    /// Takes off what was added.
+    /// Takes off bytes that were added.
     pub(crate) fn subtract(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.bytes, "{bytes} of {self:?} were never added");
         self.bytes = self.bytes.saturating_sub(bytes);

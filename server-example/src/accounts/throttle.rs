@@ -26,7 +26,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What the tables count.
+/// The names of the tables.
 pub(crate) const TABLES: [&str; 6] = [
     "counts of wrong passwords by account",
     "counts of wrong passwords by address",

@@ -14,7 +14,7 @@ use crate::failure::{Failure, reason};
 use super::connect::{self, End};
 use super::peer::{ONE_READ, Peer, State};
 
-/// The token of what wakes the loop from another thread.
+/// The token of the waker, which ends a wait from another thread.
 const WAKE: Token = Token(usize::MAX);
 
 /// Bytes of frames that have not ended which all clients may hold together.
@@ -24,10 +24,10 @@ const READ_AT_ONCE: usize = 1 << 20;
 /// Bytes that are read in one turn, so that a server which never stops sending cannot keep the caller
 /// from looking at its clock and at Ctrl-C. The clients that were not read are first in the next turn.
 const READ_A_TURN: usize = 16 << 20;
-/// A text of the server's is remembered up to so many bytes.
+/// Bytes of a text of the server that are remembered.
 const LONGEST_TEXT: usize = 1024;
 
-/// What is done with what happens.
+/// Reacts to the events of the clients.
 pub(crate) trait Driver {
     /// A client was welcomed, so long after it began to connect.
     fn welcomed(&mut self, net: &mut Net, who: u32, took: Duration);
@@ -59,7 +59,7 @@ pub(crate) struct Net {
     read_in_turn: usize,
     /// Bytes after which no other client is read in a turn.
     read_a_turn: usize,
-    /// The sum of what each peer holds of a frame that has not ended.
+    /// The sum of all peers' bytes of frames that have not ended.
     partial: usize,
     /// Those that are not welcomed yet, by the time at which that has lasted too long.
     deadlines: VecDeque<(u64, u32)>,
@@ -93,7 +93,7 @@ impl Net {
         })
     }
 
-    /// Other processes have so many clients.
+    /// Sets the number of clients in other processes.
     pub(crate) fn beside(self, others: usize) -> Self {
         Net { others, ..self }
     }
@@ -268,7 +268,7 @@ impl Net {
                 self.end_broken(driver, who, &error);
             }
         }
-        // nobody speaks because of a failed write; what was said meanwhile is in the new list
+        // a failed write makes no client speak; the new list has those that spoke meanwhile
         if self.dirty.is_empty() {
             self.dirty = dirty;
         }
@@ -295,7 +295,7 @@ impl Net {
         }
     }
 
-    /// Reads what there is, or leaves some of it to another turn.
+    /// Reads from a socket until it is empty, or leaves the rest to another turn.
     fn read(&mut self, driver: &mut impl Driver, who: u32) {
         let is_ended = self.peers[who as usize].is_ended;
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -303,7 +303,7 @@ impl Net {
         let mut came = 0;
         loop {
             if came >= most {
-                // the system does not tell again what it has told
+                // the poll reports the same readiness once
                 self.make_unread(who, is_ended);
                 break;
             }
@@ -334,7 +334,7 @@ impl Net {
         self.buffer = buffer;
     }
 
-    /// Takes what one read brought.
+    /// Handles the bytes of one read.
     fn take(&mut self, driver: &mut impl Driver, who: u32, mut input: &[u8]) {
         let now = self.now();
         // bytes of the frame that is being read

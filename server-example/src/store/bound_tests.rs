@@ -1,7 +1,7 @@
 //! What would grow without end has a bound: what waits for the disk, the log, and the tables that no
 //! message accounts for.
 
-use super::tests::{ALL, TempDir, fill, ids, object, open};
+use super::tests::{ALL, PAGE, TempDir, fill, ids, limit_pages, object, open};
 use super::*;
 
 #[test]
@@ -13,10 +13,7 @@ fn what_has_accumulated_is_written_in_steps_that_fit_a_small_disk() {
     let mut store = Store::open(directory.path(), options).unwrap();
     let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
     let usage = store.usage();
-    let pages = |writer: &mut Writer, pages: i64| {
-        writer.with(|db, _| db.pragma_update(None, "max_page_count", pages)).unwrap();
-    };
-    pages(&mut writer, 100);
+    limit_pages(&mut writer, 100);
     let text = "x".repeat(4_000);
     for id in 1..=5_000 {
         writer.append(id, "#tea", 0, &object("alice", &text));
@@ -27,7 +24,7 @@ fn what_has_accumulated_is_written_in_steps_that_fit_a_small_disk() {
     assert_eq!(usage.pending().bytes, pending);
     assert!((20_000_000..24_000_000).contains(&pending), "{pending}");
     // the disk has twice the bound of the file, and a fifth of what waits
-    pages(&mut writer, 2 * most as i64 / 4096);
+    limit_pages(&mut writer, 2 * most as i64 / PAGE as i64);
     writer.commit().unwrap();
     assert_eq!((writer.pending(), writer.pending_bytes()), (0, 0));
     assert_eq!(usage.pending().bytes, 0);

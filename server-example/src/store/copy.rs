@@ -12,8 +12,8 @@ use super::schema::{self, Found};
 use super::{Reader, check, fault, files, wal};
 use crate::text::visible;
 
-/// Pages that are copied in one step.
-const STEP: i32 = 1_024;
+/// Pages that are copied in one step. Other connections can write between two steps.
+pub(super) const STEP: i32 = 1_024;
 /// How often a backup is begun at most.
 const ATTEMPTS: usize = 3;
 

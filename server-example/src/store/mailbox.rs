@@ -114,7 +114,7 @@ impl Writer {
         })
     }
 
-    /// Takes a message away for good, if it is in this conversation.
+    /// Removes a message permanently, if it is in this conversation.
     pub(crate) fn forget(&mut self, conversation: &str, id: u64) -> Result<()> {
         self.write_with(|db, tables| {
             let act = begin(db, tables)?;
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(send(&mut writer, "eve", "gina", &long), full);
         assert_eq!(send(&mut writer, "eve", "gina", "short"), Left::Waiting);
         assert_eq!(send(&mut writer, "friend", "erin", "important"), Left::Waiting);
-        // what was handed over counts no more
+        // messages that were handed over no longer count
         writer.collected("erin", u64::MAX, i64::MIN).unwrap();
         assert_eq!(send(&mut writer, "eve", "gina", &long), Left::Waiting);
 

@@ -26,20 +26,20 @@ pub(crate) struct Moderation {
     usage: Arc<StoreUsage>,
 }
 
-/// Somebody who may not come in.
+/// A name, an address or a network that may not connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ban {
     /// A name, an address or a network, as moderators see it.
     pub(crate) target: String,
-    /// Who banned it.
+    /// The moderator.
     pub(crate) by: String,
-    /// Empty if none was given.
+    /// Empty if the moderator gave none.
     pub(crate) reason: String,
-    /// Unix time in milliseconds; `None`: for good.
+    /// Unix time in milliseconds; `None`: without an end.
     pub(crate) until_ms: Option<i64>,
 }
 
-/// Somebody who may not speak.
+/// A name that may not speak.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mute {
     pub(crate) name: String,
@@ -95,7 +95,7 @@ impl Moderation {
         Self::is_within(is_set, "bans")
     }
 
-    /// Ends a ban. Whether there was one.
+    /// Ends a ban; whether there was one.
     pub(crate) fn remove_ban(&self, target: &str) -> Result<bool> {
         self.write(|act| act.prepare_cached("DELETE FROM ban WHERE target = ?1")?.execute([target]))
             .map(|n| n > 0)

@@ -1,4 +1,4 @@
-//! Taking messages away by hand, in short steps between those of a server that may run.
+//! Removes messages by hand, in short steps. A running server writes between them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::open_by_hand;
 use super::shares::Removal;
 use super::wal;
 
-/// Messages that go in one step.
+/// Messages that are removed in one step.
 const STEP: usize = 1_000;
 
 /// Which messages: those that are all that is asked for.
@@ -21,7 +21,7 @@ pub(crate) struct Selection {
     pub(crate) before_ms: Option<i64>,
 }
 
-/// Takes messages away for good.
+/// Removes messages permanently.
 #[derive(Debug)]
 pub(crate) struct Purge {
     db: Connection,
@@ -49,13 +49,13 @@ fn next_of(which: &str) -> String {
 impl Purge {
     pub(crate) fn open(directory: &Path, selection: Selection) -> Result<Self> {
         let (db, path) = open_by_hand(directory)?;
-        // nobody is to find in the file what was taken away
+        // removed messages must not be readable in the file
         db.pragma_update(None, "secure_delete", true)
             .map_err(|error| StoreError::of_sqlite(&path, &error))?;
         Ok(Purge { db, path, selection, seen: 0 })
     }
 
-    /// How many messages are left that are to go.
+    /// The number of selected messages that are left.
     pub(crate) fn count(&self) -> Result<u64> {
         let (which, conversation, before_ms) = self.which()?;
         let mut count = 0_i64;
@@ -70,7 +70,7 @@ impl Purge {
         Ok(super::unsigned(count))
     }
 
-    /// Takes some of them away; how many. 0: there are no more.
+    /// Removes some of them; how many. 0: none are left.
     pub(crate) fn step(&mut self) -> Result<usize> {
         wal::keep_short(&self.db, &self.path, wal::WAL_MOST)?;
         let (which, conversation, before_ms) = self.which()?;

@@ -1,6 +1,6 @@
-//! What a writer does when there is time: messages get their places, old messages go, messages beyond
-//! `--history-max` go ([`shares`](super::shares)), and free pages go back to the disk. Each call does
-//! one short step.
+//! The periodic work of a writer: messages get their places, old messages and messages beyond
+//! `--history-max` are removed ([`shares`](super::shares)), and free pages are returned to the disk.
+//! Each call does one short step.
 
 use rusqlite::Connection;
 
@@ -9,21 +9,21 @@ use super::error::Result;
 use super::tables::begin;
 use super::writer::Writer;
 
-/// Messages that go for their age in one step.
+/// Messages that are removed for their age in one step.
 const STEP: i64 = 4_096;
-/// Bytes of objects that go in one step, unless the first message has more.
+/// Bytes of objects that are removed in one step, unless the first message has more.
 const STEP_BYTES: i64 = 1 << 20;
-/// Pages that go back to the disk in one step.
+/// Pages that are returned to the disk in one step.
 const PAGES: i64 = 1_024;
-/// A file that exceeds its bound is brought below it by this part of the bound, and at most so many
-/// bytes: the eviction need not run with each commit.
+/// A file that exceeds its bound is brought below it by this part of the bound, and at most by
+/// `SLACK_MOST` bytes: the eviction need not run with each commit.
 const SLACK: u64 = 32;
 const SLACK_MOST: u64 = 16 << 20;
 /// Free pages that are kept for the messages to come, and at least a tenth of the file.
 const SPARE_PAGES: i64 = 4_096;
 
 impl Writer {
-    /// One step of what can wait; whether there is more to do at once. To be called about once a
+    /// Does one step; whether there is more to do at once. To be called about once a
     /// second, and when there is nothing to commit as long as there is more to do.
     ///
     /// # Errors
@@ -77,8 +77,12 @@ impl Retention {
 
 /// Bytes of pages that hold something.
 pub(super) fn used_bytes(db: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    Ok(super::unsigned((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?))
+    let (all, free) = (pragma(db, "page_count")?, pragma(db, "freelist_count")?);
+    Ok(super::unsigned((all - free) * pragma(db, "page_size")?))
+}
+
+fn pragma(db: &Connection, name: &str) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, name, |row| row.get(0))
 }
 
 /// Messages from before `oldest_ms` that go in this step. A message that is young enough keeps those
@@ -100,11 +104,10 @@ fn old_ones(db: &Connection, oldest_ms: i64) -> rusqlite::Result<Vec<i64>> {
     Ok(old)
 }
 
-/// Gives pages that nothing needs back to the disk; whether there are more.
+/// Returns free pages to the disk; whether there are more.
 fn give_back(db: &Connection) -> rusqlite::Result<bool> {
-    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let spare = |free: i64, all: i64| free - SPARE_PAGES.max(all / 10);
-    let surplus = spare(pragma("freelist_count")?, pragma("page_count")?);
+    let surplus = spare(pragma(db, "freelist_count")?, pragma(db, "page_count")?);
     if surplus <= 0 {
         return Ok(false);
     }
@@ -210,7 +213,7 @@ mod tests {
         assert!(odd.len().abs_diff(even.len()) <= odd.len() / 8);
         let db = store.connect().unwrap();
         let used = used_bytes(&db).unwrap();
-        // the rest is what one step takes away
+        // the difference is the work of one step
         assert!((1..=most).contains(&used), "{used}");
         db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         let size = std::fs::metadata(store.path()).unwrap().len();

@@ -277,7 +277,7 @@ fn put_copy_beside(db: &Connection, path: &Path, version: i32) -> Result<PathBuf
     let of = |error| StoreError::of_sqlite(&copy, &error);
     let mut to = Connection::open(&copy).map_err(of)?;
     rusqlite::backup::Backup::new(db, &mut to)
-        .and_then(|backup| backup.run_to_completion(4_096, Duration::ZERO, None))
+        .and_then(|backup| backup.run_to_completion(super::copy::STEP, Duration::ZERO, None))
         .map_err(of)?;
     to.close().map_err(|(_, error)| of(error))?;
     super::files::sync(&copy)?;

@@ -1,4 +1,4 @@
-//! What the writer knows of the tables, and how a message gets its place. A message is first added to
+//! The state of the tables that the writer remembers, and how a message gets its place. A message is first added to
 //! `message` alone. Many messages at a time then get their entries in `place`, which finds them by
 //! conversation, and in `owned`, which finds them by sender ([`shares`](super::shares)).
 
@@ -8,8 +8,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::shares::{self, Removal, Who, cost};
 
-/// So many messages without a place are scanned quickly, and when they get one, pages are written for
-/// many at a time.
+/// At most this number of messages has no place. Readers scan them quickly, and when they get their
+/// places, pages are written for many at a time.
 const UNPLACED: usize = 16_384;
 /// Commits with no more messages give them their places at once.
 const FEW: usize = 64;
@@ -19,7 +19,7 @@ const REMEMBERED: usize = 65_536;
 const GAPS: i64 = 1_024;
 const GAPS_STEP: i64 = 256;
 
-/// What the writer knows of the tables, as they are after the last commit.
+/// The state of the tables after the last commit, as the writer remembers it.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     conversations: HashMap<Box<str>, i64>,
@@ -37,8 +37,7 @@ pub(super) struct Tables {
 /// Messages by conversation and sender: the id and the cost of each.
 type Groups = BTreeMap<(i64, Who), Vec<(i64, i64)>>;
 
-/// Begins to write. What was learnt of conversations counts unless another program has changed the
-/// file.
+/// Begins to write. The remembered conversations are forgotten if another program has changed the file.
 pub(super) fn begin<'a>(
     db: &'a mut Connection,
     tables: &mut Tables,
@@ -54,8 +53,8 @@ pub(super) fn begin<'a>(
 }
 
 /// Notes that messages were not kept. The rows are bounded: the oldest ones go, and only their number
-/// of messages is remembered. Nobody is misled by that. Whoever asks from before an old gap also asks
-/// from before the newer ones, and is told that messages are missing.
+/// of messages is remembered. This misleads no reader: a reader that asks from before an old gap also
+/// asks from before the newer ones, and is told that messages are missing.
 pub(super) fn add_gap(act: &Connection, first: i64, last: i64) -> rusqlite::Result<()> {
     act.prepare_cached("INSERT OR REPLACE INTO gap VALUES (?1, ?2)")?.execute((first, last))?;
     let rows: i64 =
@@ -77,7 +76,7 @@ pub(super) fn add_gap(act: &Connection, first: i64, last: i64) -> rusqlite::Resu
 }
 
 impl Tables {
-    /// Nothing counts that was learnt.
+    /// Forgets the remembered state.
     pub(super) fn forget_all(&mut self) {
         self.conversations.clear();
         self.groups = None;

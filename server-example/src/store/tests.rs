@@ -50,6 +50,14 @@ pub(crate) fn fill(writer: &mut Writer, ids: std::ops::RangeInclusive<u64>) {
     writer.commit().unwrap();
 }
 
+/// Bytes of a page of the file.
+pub(crate) const PAGE: usize = 4_096;
+
+/// Bounds the file as a full disk would, to so many pages.
+pub(crate) fn limit_pages(writer: &mut Writer, pages: i64) {
+    writer.with(|db, _| db.pragma_update(None, "max_page_count", pages)).unwrap();
+}
+
 /// Leaves a message for an account.
 pub(crate) fn leave(writer: &mut Writer, from: &str, account: &str, id: u64, text: &str) -> Left {
     let (conversation, object) = (between(from, account), object(from, text));

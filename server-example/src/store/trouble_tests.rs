@@ -11,7 +11,9 @@ use chatproto::Left;
 use rusqlite::Connection;
 
 use super::small_disk::SmallDisk;
-use super::tests::{ALL, TempDir, fill, ids, leave, mail, object, open, refusal};
+use super::tests::{
+    ALL, PAGE, TempDir, fill, ids, leave, limit_pages, mail, object, open, refusal,
+};
 use super::*;
 
 /// Everything that the file's structure is made of.
@@ -147,12 +149,12 @@ fn a_damaged_file_is_refused_with_a_way_out() {
     writer.close(3_000).unwrap();
     drop(store);
     let sound = fs::read(&path).unwrap();
-    let pages = sound.len() / 4096;
+    let pages = sound.len() / PAGE;
     assert!(pages > 60);
 
     let mut noise = sound.clone();
-    noise[4096 * (pages / 2)..][..4096].fill(0x5a);
-    let cut_off = sound[..4096 * (pages - 20)].to_vec();
+    noise[PAGE * (pages / 2)..][..PAGE].fill(0x5a);
+    let cut_off = sound[..PAGE * (pages - 20)].to_vec();
     let mut headless = sound.clone();
     headless[..100].fill(0);
     for (damage, bytes) in
@@ -237,13 +239,10 @@ fn meets_a_full_disk(
 #[test]
 fn a_full_file_keeps_what_was_committed_and_goes_on_when_there_is_room() {
     let directory = TempDir::new();
-    let bound = |writer: &mut Writer, pages: i64| {
-        writer.with(|db, _| db.pragma_update(None, "max_page_count", pages)).unwrap();
-    };
     meets_a_full_disk(
         directory.path(),
-        |writer| bound(writer, 200),
-        |writer| bound(writer, 10_000),
+        |writer| limit_pages(writer, 200),
+        |writer| limit_pages(writer, 10_000),
     );
 }
 

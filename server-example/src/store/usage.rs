@@ -1,4 +1,4 @@
-//! How much of each bound of the store is used. The thread that writes sets the values; any thread
+//! The used part of each bound of the store. The thread that writes sets the values; any thread
 //! reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering};

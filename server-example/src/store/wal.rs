@@ -3,10 +3,10 @@
 //! reader with an open snapshot makes the log grow with each commit.
 //!
 //! The server's own readers and the commands open a snapshot for one short read. A backup needs one
-//! snapshot for the whole copy; it gives the snapshot up when the log exceeds half of the bound, and
+//! snapshot for the whole copy; it closes the snapshot when the log exceeds half of the bound, and
 //! begins again ([`copy`](super::copy)). `history check` reads the whole file in one snapshot.
 //!
-//! A check, a stopped backup and programs that are not ours cannot be made to end. So each connection
+//! The server cannot end a check, a stopped backup or a foreign program. So each connection
 //! that writes looks at the length of the log before each transaction. Beyond the bound it tries to
 //! empty the log. If a reader prevents that, the transaction is refused.
 //!

@@ -24,13 +24,13 @@ const STEP_ACTS: usize = 1_024;
 const STEP_BYTES: usize = 1 << 20;
 /// The cost of an act in memory beside its texts.
 const ACT_COST: usize = 64;
-/// After so many the writer lets others have the core, if there are any: an event loop that shares it
-/// need not wait for the end of a batch.
+/// After this number of acts the writer yields the processor: an event loop that shares it need not
+/// wait for the end of a batch.
 const STRIDE: usize = 16;
 /// How long the last commits wait for another program that is writing.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Adds messages, and what belongs to them.
+/// Adds messages, and rows that belong to them.
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
@@ -39,7 +39,7 @@ pub(crate) struct Writer {
     epoch: i64,
     /// None after an error that the connection may not have survived.
     db: Option<Connection>,
-    /// What waits to be written, one transaction each.
+    /// Acts that wait to be written, one transaction each.
     steps: VecDeque<Step>,
     tables: Tables,
     usage: Arc<StoreUsage>,
@@ -97,7 +97,7 @@ impl Writer {
             usage,
             patience: PATIENCE,
         };
-        // what an epoch before left without a place gets one now
+        // messages that an earlier epoch left without a place get one now
         writer.with(|db, tables| {
             let act = begin(db, tables)?;
             tables.place(&act)?;
@@ -150,7 +150,7 @@ impl Writer {
         self.steps.iter().map(Step::bytes).sum()
     }
 
-    /// Writes what waits, step by step. After an error the steps before it are on the disk, and the
+    /// Writes the waiting acts, step by step. After an error the steps before it are on the disk, and the
     /// rest still waits and can be tried again. When this returns without an error, all of it is on
     /// the disk ([`Sync`](super::Sync)).
     ///
@@ -187,7 +187,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives up what waits, as the end of the program would.
+    /// Drops the waiting acts, as the end of the program would.
     #[cfg(test)]
     pub(crate) fn discard(&mut self) {
         self.steps.clear();
@@ -199,7 +199,7 @@ impl Writer {
         self.with(|db, _| db.busy_timeout(LAST_PATIENCE))
     }
 
-    /// Writes what waits, and that this epoch has ended as it should, after this id.
+    /// Writes the waiting acts, and that this epoch has ended properly, after this id.
     pub(crate) fn close(mut self, last_id: u64) -> Result<()> {
         self.commit()?;
         let epoch = self.epoch;
@@ -221,8 +221,8 @@ impl Writer {
         }
     }
 
-    /// Updates the gauges. What was written before is on the disk whether this succeeds or not, so an
-    /// error leaves the gauges as they are.
+    /// Updates the gauges. An error leaves them as they are: the commit before is on the disk all the
+    /// same.
     pub(super) fn measure(&mut self) {
         let measured = self.with(|db, _| {
             let mailboxes: i64 = db
