@@ -50,11 +50,13 @@ pub(crate) enum Kind {
     OutageOver,
     /// A ban or mute that was not written to the data file.
     Unsaved,
+    /// An account that cannot be read or written.
+    Accounts,
     Other,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 19] = [
+    pub(crate) const ALL: [Kind; 20] = [
         Kind::Connected,
         Kind::Registered,
         Kind::Refused,
@@ -73,6 +75,7 @@ impl Kind {
         Kind::Outage,
         Kind::OutageOver,
         Kind::Unsaved,
+        Kind::Accounts,
         Kind::Other,
     ];
 
@@ -104,7 +107,8 @@ impl Kind {
             | Kind::Unaudited
             | Kind::NotKept
             | Kind::Outage
-            | Kind::Unsaved => Level::ERROR,
+            | Kind::Unsaved
+            | Kind::Accounts => Level::ERROR,
             Kind::Refused
             | Kind::HandshakeFailed
             | Kind::BadInput
@@ -139,6 +143,7 @@ impl Kind {
             Kind::NotKept => "messages not stored",
             Kind::Outage => "history is not stored",
             Kind::OutageOver => "history is stored again",
+            Kind::Accounts => "accounts that cannot be read or written",
             Kind::Unsaved => "bans and mutes that end with the server",
             Kind::Other => "other events",
         }

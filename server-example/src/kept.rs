@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
 use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle};
-use tracing::info;
+use tracing::{error, info};
 
-use crate::accounts::book::{AccountBook, BookOptions, OpenError};
+use crate::accounts::book::{AccountBook, BookOptions, ErrorLog, OpenError};
 use crate::accounts::directory::Change;
+use crate::budgets::Kind;
 use crate::cli::ServeOptions;
 use crate::data::AccountsMode;
 use crate::failure::{Failure, reason};
@@ -67,7 +68,7 @@ impl Kept {
         };
         let handle = Arc::new(OnceLock::new());
         let book = policy
-            .map(|_| open_book(&store, options.accounts.require_tls_for_login, &handle))
+            .map(|_| open_book(&store, options.accounts.require_tls_for_login, &handle, journal))
             .transpose()?;
         let keeper = Keeper::new(&mut store, book.clone(), Arc::clone(journal))?;
         let moderation = store.moderation()?;
@@ -142,9 +143,12 @@ fn open_book(
     store: &Store,
     require_tls: bool,
     handle: &Arc<OnceLock<ServerHandle>>,
+    journal: &Arc<Journal>,
 ) -> Result<Arc<AccountBook>, Failure> {
     let table = AccountTable::new(store.connect()?);
-    let options = BookOptions { require_tls, ..BookOptions::default() };
+    let journal = Arc::clone(journal);
+    let log = ErrorLog::new(move |line| journal.write(Kind::Accounts, || error!("{line}")));
+    let options = BookOptions { require_tls, log, ..BookOptions::default() };
     let handle = Arc::clone(handle);
     let changed = move |change: &Change| {
         if let Some(handle) = handle.get() {

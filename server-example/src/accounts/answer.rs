@@ -1,7 +1,9 @@
 //! What users are told of their orders: exactly one answer each, in a sentence.
 
+use std::fmt;
+use std::sync::Arc;
+
 use chatproto::Granted;
-use tracing::error;
 
 use super::throttle::{Refusal, spoken};
 use crate::store::accounts::TableError;
@@ -79,14 +81,34 @@ pub(super) fn refused(is_registration: bool, refusal: Refusal) -> String {
     }
 }
 
-/// Logs why a change was not made; what the user is told of it.
-pub(super) fn unwritten(why: TableError) -> String {
+/// Logs an error that users can cause again and again, within the log's budget for it.
+#[derive(Clone)]
+pub(crate) struct ErrorLog(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl ErrorLog {
+    pub(crate) fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        ErrorLog(Arc::new(write))
+    }
+
+    pub(super) fn write(&self, line: &str) {
+        (self.0)(line);
+    }
+}
+
+impl fmt::Debug for ErrorLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrorLog").finish_non_exhaustive()
+    }
+}
+
+/// Logs why a change was not made; the sentence for the user.
+pub(super) fn unwritten(why: TableError, log: &ErrorLog) -> String {
     match why {
         TableError::Taken(_) | TableError::Gone => {
             "the account has changed meanwhile. Try again".to_owned()
         }
         TableError::Store(error) => {
-            error!("an account cannot be written: {error}");
+            log.write(&format!("an account cannot be written: {error}"));
             "the server cannot write accounts at the moment. Try again later".to_owned()
         }
     }

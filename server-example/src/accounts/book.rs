@@ -13,17 +13,18 @@ use std::time::{Duration, Instant, SystemTime};
 use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
 use tracing::error;
 
-pub(crate) use super::answer::Reply;
 use super::answer::{
     Answer, BUSY, ENCRYPT, NAME_IT, NO_ROOM, UNENCRYPTED, UNREADABLE, WRONG, refused, taken,
     unwritten,
 };
+pub(crate) use super::answer::{ErrorLog, Reply};
 use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
 use super::password::{Password, PasswordError};
 use super::pool::{Claim, Pool};
 use super::throttle::{self, Origin, Outcome, Throttle, Ticket};
 use crate::store::accounts::{AccountTable, Revision, TableError};
+use crate::text::Quoted;
 use crate::usage::{Table, Usage};
 
 /// How often the data file is asked whether another program has changed an account.
@@ -42,11 +43,14 @@ pub(crate) struct BookOptions {
     pub(crate) queue: usize,
     /// Passwords are refused on connections that are not encrypted.
     pub(crate) require_tls: bool,
+    /// Takes the errors that users can cause.
+    pub(crate) log: ErrorLog,
 }
 
 impl Default for BookOptions {
     fn default() -> Self {
-        BookOptions { threads: Pool::default_threads(), queue: QUEUE, require_tls: false }
+        let log = ErrorLog::new(|line| error!("{line}"));
+        BookOptions { threads: Pool::default_threads(), queue: QUEUE, require_tls: false, log }
     }
 }
 
@@ -88,6 +92,7 @@ struct Moment {
 struct Inner {
     hasher: Hasher,
     require_tls: bool,
+    log: ErrorLog,
     /// May be locked under `table`, never the other way round: a lookup does not wait for the disk.
     directory: RwLock<Directory>,
     throttle: Mutex<Throttle>,
@@ -146,6 +151,7 @@ impl AccountBook {
         let inner = Inner {
             hasher,
             require_tls: options.require_tls,
+            log: options.log.clone(),
             directory: RwLock::new(directory),
             throttle: Mutex::new(Throttle::new()),
             table: Mutex::new(table),
@@ -293,9 +299,12 @@ impl Inner {
         match (order, new) {
             (AccountOrder::ChangePassword(..), Some(new)) => {
                 let hash = self.hasher.hash(&new, memory);
-                self.set_hash(known_as, &account.hash, hash).map_err(unwritten)?;
+                let changed = self.set_hash(known_as, &account.hash, hash);
+                changed.map_err(|why| self.unwritten(why))?;
             }
-            (AccountOrder::Unregister(_), _) => self.remove(known_as).map_err(unwritten)?,
+            (AccountOrder::Unregister(_), _) => {
+                self.remove(known_as).map_err(|why| self.unwritten(why))?;
+            }
             _ => self.note(&account, Origin::new(credentials.address)),
         }
         let notice = (!credentials.is_secure).then(|| UNENCRYPTED.to_owned());
@@ -331,7 +340,7 @@ impl Inner {
         self.settle(ticket, if is_done { Outcome::Success } else { Outcome::Nothing });
         added.map_err(|why| match why {
             TableError::Taken(other) => taken(name.as_str(), &other),
-            why => unwritten(why),
+            why => self.unwritten(why),
         })
     }
 
@@ -358,7 +367,8 @@ impl Inner {
         };
         if verdict == Verdict::Unreadable {
             self.settle(ticket, Outcome::Nothing);
-            error!(account = %account.name, "the hash of an account's password is not readable");
+            let name = Quoted(account.name.as_str());
+            self.log.write(&format!("the password hash of the account {name} is not readable"));
             return Err(UNREADABLE.to_owned());
         }
         self.settle(ticket, if is_right { Outcome::Success } else { Outcome::Failure });
@@ -369,7 +379,7 @@ impl Inner {
             let hash = self.hasher.hash(password, memory);
             match self.set_hash(account.name.as_str(), &account.hash, hash.clone()) {
                 Ok(()) => account.hash = hash.into(),
-                Err(why) => drop(unwritten(why)),
+                Err(why) => drop(self.unwritten(why)),
             }
         }
         Ok(account)
@@ -390,8 +400,12 @@ impl Inner {
                     account.seen_ms = now_ms;
                 }
             }
-            Err(why) => drop(unwritten(why)),
+            Err(why) => drop(self.unwritten(why)),
         }
+    }
+
+    fn unwritten(&self, why: TableError) -> String {
+        unwritten(why, &self.log)
     }
 
     fn set_hash(&self, name: &str, old: &str, hash: String) -> Result<(), TableError> {

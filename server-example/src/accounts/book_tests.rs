@@ -526,3 +526,24 @@ fn passwords_that_wait_take_the_memory_that_they_account_for() {
         heap.assert_within(used.queue.bytes + throttle.bytes, "passwords");
     }
 }
+
+#[test]
+fn an_error_of_the_disk_goes_to_the_log_that_has_a_budget_for_it() {
+    let (log, logged) = mpsc::channel();
+    let log = ErrorLog::new(move |line| log.send(line.to_owned()).unwrap());
+    let accounts = Fixture::of(in_memory(), &BookOptions { log, ..BookOptions::default() });
+    accounts.register("alice").unwrap();
+    accounts.book.inner.table().fail_from_now_on();
+    accounts.pass(3_600);
+    // where an account was used cannot be noted, which is no reason to refuse a login
+    for number in 0..5 {
+        accounts.log_in("alice", PASSWORD, &format!("198.51.100.{number}")).unwrap();
+    }
+    assert!(refused(accounts.register("bob")).contains("cannot write accounts at the moment"));
+    let lines: Vec<String> = logged.try_iter().collect();
+    assert_eq!(lines.len(), 6);
+    assert!(
+        lines.iter().all(|line| line.starts_with("an account cannot be written: ")),
+        "{lines:?}"
+    );
+}

@@ -67,6 +67,12 @@ impl AccountTable {
         AccountTable { connection }
     }
 
+    /// Makes each later change fail.
+    #[cfg(test)]
+    pub(crate) fn fail_from_now_on(&self) {
+        self.connection.pragma_update(None, "query_only", true).unwrap();
+    }
+
     /// What SQLite refused to do with this table, and what to do about it.
     pub(crate) fn explain(&self, error: &rusqlite::Error) -> StoreError {
         let path = self.connection.path().unwrap_or_default();
