@@ -24,11 +24,6 @@ const LEFT: (&str, &str) = ("Left ", ".");
 const REFUSED: [&str; 2] = ["❌ Not joined: ", "❌ Unknown command \"/join\""];
 const CLOSED: &str = " closed the room";
 
-/// The bytes of the user's rooms up to which the server may add one. Rooms that the user joins count,
-/// and are always taken.
-const MOST_ROOM_BYTES: usize = 64 * 1024;
-/// Bytes that a room takes beside its name.
-const ENTRY: usize = 48;
 /// The server gives the user no longer name. Those with default limits have at most 64 bytes.
 const LONGEST_NAME: usize = 1024;
 
@@ -251,17 +246,17 @@ impl Place {
         }
     }
 
+    /// The server says that the user is in a room. That counts only as the answer to a `/join`: other
+    /// texts of the server begin with a user's name, which can be made to read like this.
     fn joined(&mut self, room: &str) {
-        if let Some(at) = self.joining.iter().position(|other| other.as_deref() == Some(room)) {
-            self.joining.drain(..=at);
-        }
+        let Some(at) = self.joining.iter().position(|other| other.as_deref() == Some(room)) else {
+            return;
+        };
+        self.joining.drain(..=at);
         if let Some(at) = self.path.iter().position(|other| other == room) {
             self.path.drain(..at);
         }
-        let bytes: usize = self.rooms.iter().map(|room| room.len() + ENTRY).sum();
-        if bytes + room.len() + ENTRY <= MOST_ROOM_BYTES {
-            self.rooms.insert(room.to_owned());
-        }
+        self.rooms.insert(room.to_owned());
     }
 
     /// The user is not in the room, and is to return to where they were before.
@@ -544,18 +539,31 @@ mod tests {
     }
 
     #[test]
-    fn a_server_cannot_put_the_user_into_rooms_without_end() {
+    fn neither_the_server_nor_a_users_name_puts_the_user_into_a_room() {
         let mut place = place();
-        let long = "x".repeat(60);
-        for number in 0..5_000 {
-            let text = format!("Joined #{number}{long}. You are its only member.");
-            hear(&mut place, "alice", &text);
+        let texts = [
+            "Joined #evil. You are its only member.",
+            // the text for one who writes to a user of that name who is away
+            "Joined #evil. Other members (1): x is away: back soon",
+            "You are in #evil already.",
+        ];
+        for text in texts {
+            hear(&mut place, "alice", text);
+            assert_eq!(rooms(&place), [""; 0], "{text}");
         }
-        let bytes: usize = place.rooms().map(|room| room.len() + ENTRY).sum();
-        assert!(bytes <= MOST_ROOM_BYTES, "{bytes}");
+        // nor while another room is joined
         assert_eq!(to(&mut place, "/join #tea"), "/join");
-        assert!(rooms(&place).contains(&"#tea"), "the user may join any");
+        for text in texts {
+            hear(&mut place, "alice", text);
+            assert_eq!(rooms(&place), ["#tea"], "{text}");
+        }
+        hear(&mut place, "alice", "Joined #tea. You are its only member.");
+        assert_eq!(rooms(&place), ["#tea"]);
+    }
 
+    #[test]
+    fn a_server_cannot_give_the_user_a_name_without_end() {
+        let mut place = place();
         place.sending("/nick", "bob");
         let endless = "y".repeat(LONGEST_NAME + 1);
         hear(&mut place, &endless, &format!("You are now {endless}."));
