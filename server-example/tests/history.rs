@@ -465,7 +465,9 @@ fn a_flood_leaves_the_history_and_the_mail_of_others_alone() {
 fn a_new_owner_of_a_name_reads_nothing_of_the_former_one() {
     let mut server = KeptServer::start(&[]);
     let (mut alice, mut bob) = (server.register("alice"), server.register("bob"));
-    bob.send("alice", "an old secret");
+    for _ in 0..10 {
+        bob.send("alice", "an old secret");
+    }
     sync(&mut bob);
     drop(bob);
     common::eventually(|| (!alice.command("/list", "").contains("bob")).then_some(()));
@@ -480,6 +482,11 @@ fn a_new_owner_of_a_name_reads_nothing_of_the_former_one() {
     let said = bob.command("/register", PASSWORD);
     assert!(said.starts_with("The name bob is yours"), "{said}");
     assert_eq!(page(&mut bob, "alice").texts(), [""; 0]);
+    // nor how many there were
+    for text in ["alice 5", "alice 5 before 8"] {
+        let head = bob.command("/history", text);
+        assert!(head.contains(" count=0 ") && head.contains(" more=false"), "{text}: {head}");
+    }
     // nor has it them forgotten
     let said = bob.command("/forget", "alice 1");
     assert_eq!(said, "❌ Message 1 of alice is not yours.");

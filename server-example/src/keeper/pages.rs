@@ -65,6 +65,7 @@ fn read(
         most: selection.most,
         max_bytes: selection.most_bytes,
         up_to: selection.up_to,
+        from_ms: since_ms,
         ..Query::default()
     };
     let mut is_recovered = None;

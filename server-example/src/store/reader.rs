@@ -33,11 +33,20 @@ pub(crate) struct Query {
     pub(crate) since: Option<u64>,
     /// Only messages up to this id.
     pub(crate) up_to: u64,
+    /// Only messages from this time on, in Unix milliseconds: those before are a former owner's.
+    pub(crate) from_ms: i64,
 }
 
 impl Default for Query {
     fn default() -> Self {
-        Query { most: 20, max_bytes: 1 << 20, before: None, since: None, up_to: u64::MAX }
+        Query {
+            most: 20,
+            max_bytes: 1 << 20,
+            before: None,
+            since: None,
+            up_to: u64::MAX,
+            from_ms: i64::MIN,
+        }
     }
 }
 
@@ -98,6 +107,14 @@ impl Filling<'_> {
         let mut statement = act.prepare_cached(sql)?;
         let mut rows = statement.query(values)?;
         while let Some(row) = rows.next()? {
+            let at_ms: i64 = row.get(1)?;
+            if at_ms < self.query.from_ms {
+                match self.query.since {
+                    Some(_) => continue,
+                    // those that follow are older still
+                    None => break,
+                }
+            }
             let object = row.get_ref(2)?.as_str()?;
             let is_over =
                 self.bytes + object.len() > self.query.max_bytes && !self.entries.is_empty();
@@ -107,7 +124,7 @@ impl Filling<'_> {
             }
             self.bytes += object.len();
             let object = object.to_owned();
-            self.entries.push(Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object });
+            self.entries.push(Entry { id: unsigned(row.get(0)?), at_ms, object });
         }
         Ok(())
     }
