@@ -180,7 +180,12 @@ impl Outbox {
 
     /// Bytes that are queued.
     pub(crate) fn len(&self) -> usize {
-        self.bytes as usize + self.open.as_ref().map_or(0, |open| open.bytes as usize + open.held)
+        self.bytes as usize + self.open.as_ref().map_or(0, |open| open.bytes as usize) + self.held()
+    }
+
+    /// Bytes that the hub holds for the rest of a long answer.
+    pub(crate) fn held(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.held)
     }
 
     /// Objects that are queued.

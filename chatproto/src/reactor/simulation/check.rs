@@ -170,7 +170,13 @@ impl World {
             if conn.outbox.is_empty() || conn.is_dirty {
                 continue;
             }
-            let length = conn.outbox.len();
+            // the rest of a long answer is beside it, and has a bound of its own
+            let held = conn.outbox.held();
+            assert!(
+                held <= self.setup.limits.queue_bytes / 4 + QUEUE_SLACK,
+                "{held} bytes are held"
+            );
+            let length = conn.outbox.len() - held;
             assert!(length <= most, "{length} bytes are queued for {:?}", conn.id);
             let is_refused = conn.outbox.is_refused() && conn.stream.is_refusing();
             let is_produced = conn.is_answering && (conn.is_ready || conn.awaits_effect);
