@@ -127,14 +127,15 @@ impl AccountOrder {
         }
     }
 
-    /// How many bytes its texts have. (The name is in the answer too.)
+    /// How many bytes its texts have. (The hub has the name of an order that is under way, and the answer
+    /// has it too.)
     pub(crate) fn text_len(&self) -> usize {
         let Credentials { name, password, .. } = self.credentials();
         let new = match self {
             AccountOrder::ChangePassword(_, new) => new.as_str().len(),
             _ => 0,
         };
-        2 * name.as_str().len() + password.as_str().len() + new
+        3 * name.as_str().len() + password.as_str().len() + new
     }
 
     /// The completion of an order for which this is the outcome: what the account gives, or the

@@ -113,9 +113,9 @@ pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
-    AccountChange, Act, Ban, BanTarget, Completion, ConnId, Conversation, Departure, Effect, Event,
-    Forgotten, HistoryOrder, Hub, HubBuilder, Left, MailboxBound, Now, Outgoing, Output, Page,
-    Place, Role, Selection, Token, Usage, Used,
+    AccountChange, Act, Action, Actor, Ban, BanTarget, Completion, ConnId, Conversation, Departure,
+    Done, Effect, Event, Forgotten, HistoryOrder, Hub, HubBuilder, Left, MailboxBound, Mute, Now,
+    Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection, Token, UnknownRank, Usage, Used,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

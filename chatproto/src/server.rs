@@ -13,7 +13,10 @@ use crate::endpoint::Handler;
 use crate::error::ServerError;
 use crate::extension::{Directory, Observer};
 use crate::history::{History, Inbox};
-use crate::hub::{AccountChange, Ban, BanTarget, Hub, HubBuilder, Now, Usage};
+use crate::hub::{
+    AccountChange, Action, Actor, Ban, BanTarget, Done, Hub, HubBuilder, Mute, Now, Refusal, Role,
+    Usage,
+};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
@@ -473,44 +476,62 @@ impl ServerHandle {
         self.shared.control(|hub, now, out| hub.handle_account_change(name, change, now, out));
     }
 
-    /// Shuts somebody out: see [`Hub::ban`]. Before [`Server::run`] too, so that bans that were kept
-    /// hold from the first connection on. Returns how many users were closed.
+    /// Does something to users or rooms, as a moderator would: see [`Action`]. Whom it concerns is told,
+    /// and the observer gets the same event as for a command of a user.
+    ///
+    /// # Errors
+    /// Why nothing was done, as a sentence for the actor.
     ///
     /// ```
+    /// use chatproto::{Action, Actor};
+    ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0))?;
-    /// let mut ban = chatproto::Ban::new("192.0.2.0/24".parse()?);
-    /// ban.reason = "spam".to_owned();
-    /// server.handle().ban(ban);
+    /// let (handle, operator) = (server.handle(), Actor::operator("the operator"));
+    /// let (target, reason) = ("192.0.2.0/24".parse()?, "spam".to_owned());
+    /// handle.act(&operator, Action::Ban { target, duration: None, reason })?;
+    /// let refusal = handle.act(&operator, Action::Unmute { user: "bob".to_owned() }).unwrap_err();
+    /// assert_eq!(refusal.to_string(), "bob is not muted.");
     /// # Ok(())
     /// # }
     /// ```
-    pub fn ban(&self, ban: Ban) -> usize {
-        self.shared.control(|hub, now, out| hub.ban(ban, now, out))
+    pub fn act(&self, actor: &Actor, action: Action) -> Result<Done, Refusal> {
+        self.shared.control(|hub, now, out| hub.act(actor, action, now, out))
     }
 
-    /// Lifts a ban. Returns it, if there was one.
-    pub fn unban(&self, target: &BanTarget) -> Option<Ban> {
-        self.shared.hub().unban(target, Now::system())
+    /// The user of this name as an actor, if there is one.
+    pub fn actor(&self, name: &UserName) -> Option<Actor> {
+        self.shared.hub().actor_of(name)
     }
 
-    /// The bans that hold now, whoever made them, in no particular order.
+    /// Says which role the account of a name has: see [`Hub::set_stored_role`].
+    pub fn set_stored_role(&self, name: &UserName, role: Role) {
+        self.shared.hub().set_stored_role(name, role);
+    }
+
+    /// Puts a ban in force that was kept or configured: see [`Hub::restore_ban`]. Before [`Server::run`]
+    /// too, so that it holds from the first connection on. Returns how many users were closed.
+    pub fn restore_ban(&self, ban: Ban) -> usize {
+        self.shared.control(|hub, now, out| hub.restore_ban(ban, now, out))
+    }
+
+    /// Lifts a ban that is not configured any more. Whether there was one.
+    pub fn withdraw_ban(&self, target: &BanTarget) -> bool {
+        self.shared.hub().withdraw_ban(target, Now::system())
+    }
+
+    /// The bans that hold now, in the order of their targets.
     pub fn bans(&self) -> Vec<Ban> {
         self.shared.hub().bans(Now::system()).collect()
     }
 
-    /// Takes the word from whoever has this name, now or later: see [`Hub::mute`].
-    pub fn mute(&self, name: &UserName, remaining: Option<Duration>) {
-        self.shared.control(|hub, now, out| hub.mute(name, remaining, now, out));
+    /// Puts a mute in force that was kept: see [`Hub::restore_mute`].
+    pub fn restore_mute(&self, mute: Mute) {
+        self.shared.control(|hub, now, out| hub.restore_mute(mute, now, out));
     }
 
-    /// Lets a muted user speak again. Whether the user was muted.
-    pub fn unmute(&self, name: &UserName) -> bool {
-        self.shared.control(|hub, now, out| hub.unmute(name, now, out))
-    }
-
-    /// Who is muted by name now, and for how long yet: see [`Hub::mutes`].
-    pub fn mutes(&self) -> Vec<(UserName, Option<Duration>)> {
+    /// The mutes of names that hold now: see [`Hub::mutes`].
+    pub fn mutes(&self) -> Vec<Mute> {
         self.shared.hub().mutes(Now::system()).collect()
     }
 

@@ -5,7 +5,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use chatproto::{Ban, Departure, Event, Rate, Server, ServerError, SlowReader, UserName};
+use chatproto::{
+    Action, Actor, Ban, Departure, Event, Mute, Rate, Server, ServerError, SlowReader, UserName,
+};
 use support::{PATIENCE, Raw, TestServer, eventually, limits, object};
 
 #[test]
@@ -137,7 +139,7 @@ fn who_is_banned_by_the_application_is_told_and_closed_and_the_others_see_it() {
     for (number, victim) in victims.iter_mut().enumerate() {
         let mut ban = Ban::new(format!("SPAMMER {number}").parse().unwrap());
         ban.by = "the operator".to_owned();
-        assert_eq!(server.handle.ban(ban), 1);
+        assert_eq!(server.handle.restore_ban(ban), 1);
         let last = victim.read_to_end().pop().expect("last words").msg;
         assert_eq!(last, "⛔ You were banned by the operator.");
         assert_eq!(alice.read().msg, format!("spammer {number} was kicked."));
@@ -152,7 +154,7 @@ fn who_is_banned_by_the_application_is_told_and_closed_and_the_others_see_it() {
     again.write(b"spammer 1\n");
     assert!(again.read_to_end()[0].msg.contains("you are banned"));
     let target = "spammer 1".parse().unwrap();
-    assert_eq!(server.handle.unban(&target).expect("a ban").target, target);
+    assert!(server.handle.withdraw_ban(&target));
     Raw::join(server.address, "spammer 1");
 }
 
@@ -160,9 +162,10 @@ fn who_is_banned_by_the_application_is_told_and_closed_and_the_others_see_it() {
 fn bans_and_mutes_hold_from_the_first_connection_on() {
     let server = Server::builder().limits(limits()).bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());
-    handle.ban(Ban::new("eve".parse().unwrap()));
-    let bob = UserName::new("bob").unwrap();
-    handle.mute(&bob, Some(PATIENCE));
+    handle.restore_ban(Ban::new("eve".parse().unwrap()));
+    let mut mute = Mute::new(UserName::new("bob").unwrap());
+    mute.remaining = Some(PATIENCE);
+    handle.restore_mute(mute);
     let running = std::thread::spawn(move || server.run());
     let mut eve = Raw::connect(address);
     eve.write(b"Eve\n");
@@ -171,7 +174,8 @@ fn bans_and_mutes_hold_from_the_first_connection_on() {
     peer.send("/shout", "hi");
     assert!(peer.read().msg.starts_with("❌ You are muted for another "));
     assert_eq!(handle.mutes().len(), 1);
-    assert!(handle.unmute(&bob) && !handle.unmute(&bob));
+    let unmute = || handle.act(&Actor::operator(""), Action::Unmute { user: "bob".to_owned() });
+    assert!(unmute().is_ok() && unmute().is_err());
     assert_eq!(peer.read().msg, "You may speak again.");
     handle.stop();
     running.join().unwrap().unwrap();

@@ -492,20 +492,100 @@ fn what_an_operator_does_to_an_account_concerns_who_is_connected_under_its_name(
     };
     let alice = name("alice");
     change(&mut house, &alice, AccountChange::Role(Role::Admin));
-    change(&mut house, &alice, AccountChange::Revoked);
+    change(&mut house, &alice, AccountChange::Password);
     assert!(house.mail().0.is_empty(), "who is no owner has nothing to do with it");
-    change(&mut house, &alice, AccountChange::Added);
+    change(&mut house, &alice, AccountChange::Added(Role::User));
     let said = house.mail().said(conn, "alice~1");
     assert!(said[0].starts_with("The name alice belongs to an account now: you are alice~1"));
     log_in(&mut house, conn, "secret", granted());
     house.forget();
-    change(&mut house, &alice, AccountChange::Added);
+    change(&mut house, &alice, AccountChange::Added(Role::User));
     assert!(house.mail().0.is_empty());
     change(&mut house, &alice, AccountChange::Role(Role::Moderator));
     assert_eq!(house.mail().only_answer(conn), "You are a moderator now.");
     assert!(house.ask(conn, "/whoami", "").contains("a moderator, logged in"));
-    change(&mut house, &alice, AccountChange::Revoked);
+    change(&mut house, &alice, AccountChange::Removed);
     let mail = house.mail();
     assert!(mail.messages(conn)[0].msg.starts_with("⛔ Your account was changed"));
     assert_eq!(house.hub.online(), 0);
+    // each of these is written down, as an act of the operator
+    let acts = house.events().into_iter().filter_map(|event| match event {
+        Event::Moderated { actor, act, target, .. } => {
+            Some(format!("{} {act} {target}", actor.name()))
+        }
+        _ => None,
+    });
+    assert_eq!(
+        acts.collect::<Vec<_>>(),
+        ["account add", "role moderator", "account remove"]
+            .map(|act| format!("the operator {act} alice"))
+    );
+}
+
+/// What becomes of a login, or of a registration, that is under way while something happens.
+fn overtaken(command: &str, happens: impl Fn(&mut House)) -> String {
+    let mut house = house();
+    let conn = match command {
+        "/login" => guest(&mut house, "alice"),
+        _ => house.stream("alice"),
+    };
+    house.send(conn, command, "secret");
+    let (token, order) = order(&mut house);
+    happens(&mut house);
+    house.forget();
+    let completion = order.completion();
+    let granted = Granted { role: Role::Moderator, notice: None };
+    house.complete(token, completion(name("alice"), Ok(granted)));
+    let said = house.mail().messages(conn);
+    assert!(!house.ask(conn, "/whoami", "").contains("moderator"), "{said:?}");
+    said[0].msg.clone()
+}
+
+#[test]
+fn a_login_that_was_under_way_while_its_account_changed_takes_no_effect() {
+    let changes = [
+        AccountChange::Role(Role::User),
+        AccountChange::Password,
+        AccountChange::Removed,
+        AccountChange::Added(Role::User),
+    ];
+    for change in changes {
+        for command in ["/login", "/register"] {
+            let text = overtaken(command, |house| {
+                let alice = name("alice");
+                house.hub.handle_account_change(&alice, change, house.now, &mut house.out);
+            });
+            let refused = "❌ Not logged in: the account was changed meanwhile. Log in again.";
+            assert_eq!(text, refused, "{command}, {change:?}");
+        }
+    }
+}
+
+#[test]
+fn a_login_with_the_old_password_does_not_survive_its_change_by_the_owner() {
+    for (command, text) in [("/passwd", "old new"), ("/unregister", "old")] {
+        let text = overtaken("/login", |house| {
+            let owner = guest(house, "alice");
+            log_in(house, owner, "secret", granted());
+            house.send(owner, command, text);
+            let (token, order) = order(house);
+            let completion = order.completion();
+            house.complete(token, completion(name("alice"), Ok(granted())));
+        });
+        assert!(text.contains("the account was changed meanwhile"), "{command}: {text}");
+    }
+}
+
+#[test]
+fn a_login_to_another_account_is_not_concerned_by_a_change() {
+    let mut house = house();
+    let conn = guest(&mut house, "alice");
+    house.send(conn, "/login", "secret");
+    let (token, order) = order(&mut house);
+    house.forget();
+    let bob = name("bob");
+    house.hub.handle_account_change(&bob, AccountChange::Removed, house.now, &mut house.out);
+    let completion = order.completion();
+    house.complete(token, completion(name("alice"), Ok(granted())));
+    assert!(house.mail().messages(conn)[0].msg.starts_with("You are logged in as alice"));
 }

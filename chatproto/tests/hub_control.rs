@@ -7,7 +7,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use chatproto::{
-    Act, Ban, BanTarget, Completion, Departure, Effect, Event, Hub, Limits, PeerKind, UserName,
+    Act, Action, Actor, Ban, BanTarget, Completion, Departure, Effect, Event, Hub, Limits, Mute,
+    PeerKind, Rank, UserName,
 };
 
 use common::{AWAY, HOME, House};
@@ -31,7 +32,7 @@ fn refusal(house: &mut House, name: &str) -> Option<String> {
 }
 
 fn impose(house: &mut House, ban: Ban) -> usize {
-    house.hub.ban(ban, house.now, &mut house.out)
+    house.hub.restore_ban(ban, house.now, &mut house.out)
 }
 
 #[test]
@@ -78,12 +79,14 @@ fn an_application_shuts_out_whoever_a_ban_is_for() {
     }
     assert_eq!(impose(&mut house, ban("nobody")), 0);
 
-    let lifted = house.hub.unban(&"bob".parse().unwrap(), house.now).expect("a ban");
+    let listed = house.hub.bans(house.now).find(|ban| ban.remaining.is_some()).expect("a ban");
     assert_eq!(
-        (lifted.target.to_string(), lifted.by),
-        ("B0B".to_owned(), "the operator".to_owned())
+        (listed.target.to_string(), listed.by, listed.rank),
+        ("B0B".to_owned(), "the operator".to_owned(), Rank::Operator)
     );
-    assert_eq!(house.hub.unban(&"bob".parse().unwrap(), house.now), None);
+    let bob = "bob".parse().unwrap();
+    assert!(house.hub.withdraw_ban(&bob, house.now));
+    assert!(!house.hub.withdraw_ban(&bob, house.now));
     assert_eq!(refusal(&mut house, "bob"), None);
 }
 
@@ -136,17 +139,23 @@ fn targets_are_what_they_stand_for() {
 #[derive(Default)]
 struct Store {
     bans: Vec<Ban>,
-    mutes: Vec<(UserName, Option<Duration>)>,
+    mutes: Vec<Mute>,
 }
 
 impl Store {
     fn observe(&mut self, event: &Event) {
-        let Event::Moderated { by, act, target, duration, reason, .. } = event else { return };
+        let Event::Moderated { actor, rank, act, target, duration, reason, is_lasting } = event
+        else {
+            return;
+        };
+        if !is_lasting {
+            return;
+        }
         match act {
             Act::Ban => {
                 let mut ban = ban(target);
-                (ban.by, ban.reason) = (by.to_string(), reason.clone());
-                ban.remaining = *duration;
+                (ban.by, ban.reason) = (actor.name().to_owned(), reason.clone());
+                (ban.rank, ban.remaining) = (*rank, *duration);
                 self.bans.retain(|other| other.target != ban.target);
                 self.bans.push(ban);
             }
@@ -156,11 +165,13 @@ impl Store {
                 assert_eq!(self.bans.len(), before - 1, "{target} is found as it is written");
             }
             Act::Mute => {
-                let name = UserName::new(target).unwrap();
-                self.mutes.retain(|(other, _)| *other != name);
-                self.mutes.push((name, *duration));
+                let mut mute = Mute::new(UserName::new(target).unwrap());
+                (mute.by, mute.reason) = (actor.name().to_owned(), reason.clone());
+                (mute.rank, mute.remaining) = (*rank, *duration);
+                self.mutes.retain(|other| other.user != mute.user);
+                self.mutes.push(mute);
             }
-            Act::Unmute => self.mutes.retain(|(name, _)| name.as_str() != target),
+            Act::Unmute => self.mutes.retain(|mute| mute.user.as_str() != target),
             _ => {}
         }
     }
@@ -201,10 +212,10 @@ fn what_moderators_did_can_be_written_down_and_done_again() {
     // a hub that knows nothing, and is told
     let mut again = House::of(Hub::builder().limits(limits));
     for ban in &store.bans {
-        again.hub.ban(ban.clone(), again.now, &mut again.out);
+        again.hub.restore_ban(ban.clone(), again.now, &mut again.out);
     }
-    for (name, remaining) in &store.mutes {
-        again.hub.mute(name, *remaining, again.now, &mut again.out);
+    for mute in &store.mutes {
+        again.hub.restore_mute(mute.clone(), again.now, &mut again.out);
     }
     let bans = |house: &House| {
         let bans = house.hub.bans(house.now);
@@ -233,16 +244,24 @@ fn what_moderators_did_can_be_written_down_and_done_again() {
 }
 
 #[test]
-fn an_application_takes_the_word_and_gives_it_back() {
+fn the_operator_mutes_and_unmutes_a_user() {
     let mut house = House::new();
-    let (bob, name) = (house.stream("bob"), UserName::new("bob").unwrap());
-    house.hub.mute(&name, Some(HOUR), house.now, &mut house.out);
+    let bob = house.stream("bob");
+    house.forget();
+    let operator = Actor::operator("");
+    let act =
+        |house: &mut House, action| house.hub.act(&operator, action, house.now, &mut house.out);
+    let user = || "bob".to_owned();
+    let mute = Action::Mute { user: user(), duration: Some(HOUR), reason: String::new() };
+    assert!(act(&mut house, mute).is_ok());
     assert_eq!(house.mail().only_answer(bob), "❌ You are muted for 1 h.");
     assert!(house.ask(bob, "/shout", "hi").contains("muted"));
-    assert!(house.hub.unmute(&name, house.now, &mut house.out));
+    assert!(act(&mut house, Action::Unmute { user: user() }).is_ok());
     assert_eq!(house.mail().only_answer(bob), "You may speak again.");
     assert!(!house.ask(bob, "/shout", "hi").contains("muted"));
-    assert!(!house.hub.unmute(&name, house.now, &mut house.out));
+    assert_eq!(house.events().len(), 2, "both acts are told, as those of users are");
+    let refusal = act(&mut house, Action::Unmute { user: user() }).unwrap_err();
+    assert_eq!(refusal.to_string(), "bob is not muted.");
     assert!(house.mail().is_empty() && house.events().is_empty());
 }
 

@@ -408,8 +408,8 @@ fn one_forgets_ones_own_messages_and_moderators_anybodys_in_rooms_and_both_are_w
     assert_eq!(house.mail().only_answer(alice), "Forgotten: message 7 of #tea.");
     let events = house.events();
     assert!(
-        matches!(&events[..], [Event::Moderated { act: Act::Forget, target, by, .. }]
-            if target == "#tea 7" && by.as_str() == "alice"),
+        matches!(&events[..], [Event::Moderated { act: Act::Forget, target, actor, .. }]
+            if target == "#tea 7" && actor.name() == "alice"),
         "{events:?}"
     );
 

@@ -77,7 +77,7 @@ fn only_the_token_makes_an_admin() {
     assert!(house.ask(alice, "/whoami", "").contains("an admin"));
     let written = house.events();
     assert!(
-        matches!(&written[..], [Event::Moderated { act: Act::Admin, by, .. }] if by.as_str() == "alice")
+        matches!(&written[..], [Event::Moderated { act: Act::Admin, actor, .. }] if actor.name() == "alice")
     );
     assert!(!format!("{written:?}{:?}", house.hub).contains("some length"));
 
@@ -105,7 +105,9 @@ fn each_command_is_for_its_role() {
     let admin = admin(&mut house);
     let (moderator, alice) = (moderator(&mut house, admin), house.stream("alice"));
     house.forget();
-    for command in ["/kick", "/ban", "/unban", "/bans", "/mute", "/unmute", "/close", "/notice"] {
+    for command in
+        ["/kick", "/ban", "/unban", "/bans", "/mute", "/mutes", "/unmute", "/close", "/notice"]
+    {
         house.now.monotonic += Duration::from_secs(60);
         let text = house.ask(alice, command, "mod");
         assert_eq!(text, format!("❌ {command} is for moderators."));
@@ -160,9 +162,9 @@ fn who_is_kicked_is_told_why_and_then_closed() {
     assert_eq!(mail.messages(carol)[0].msg, "bob was kicked.");
     let events = house.events();
     assert!(matches!(&events[..], [
-        Event::Moderated { by, act: Act::Kick, target, reason, .. },
+        Event::Moderated { actor, act: Act::Kick, target, reason, .. },
         Event::Departed { name, reason: Departure::Kicked, .. },
-    ] if by.as_str() == "admin" && target == "bob" && reason == "too  loud \"here\"" && name.as_str() == "bob"));
+    ] if actor.name() == "admin" && target == "bob" && reason == "too  loud \"here\"" && name.as_str() == "bob"));
     house.send(bob, "carol", "still here?");
     assert!(house.mail().is_empty());
     assert_eq!(refusal(&mut house, "bob"), None);

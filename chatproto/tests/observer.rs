@@ -21,7 +21,9 @@ fn observed(build: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (TestServer, 
                 format!("{name}: {error}, at {} of the stream", error.offset())
             }
             Event::HandlerPanicked { endpoint, reason } => format!("{endpoint} panicked: {reason}"),
-            Event::Moderated { by, act, target, .. } => format!("{by}: {act} {target}"),
+            Event::Moderated { actor, act, target, .. } => {
+                format!("{}: {act} {target}", actor.name())
+            }
             Event::Denied { name, endpoint, .. } => format!("{name}: no {endpoint}"),
             Event::Refused { name, reason, .. } => format!("{name:?} refused: {reason}"),
             Event::Stranger { protocol, .. } => format!("a stranger speaks {protocol}"),

@@ -222,7 +222,7 @@ impl Server {
         self.hub.handle_completion(token, completion, now, &mut self.out);
         // its owner may be gone, and somebody else have the name
         if let Some(name) = added {
-            let change = AccountChange::Added;
+            let change = AccountChange::Added(chatproto::Role::User);
             self.hub.handle_account_change(&name, change, now, &mut self.out);
         }
     }
@@ -265,7 +265,7 @@ impl Server {
         let name = self.names.get(&(id.lane(), id.slot()));
         let (Some(name), Some(accounts)) = (name, &mut self.accounts) else { return };
         let is_new = accounts.names.insert(name.clone());
-        let change = if is_new { AccountChange::Added } else { AccountChange::Revoked };
+        let change = if is_new { AccountChange::Added(chatproto::Role::User) } else { AccountChange::Removed };
         let name = UserName::new(name).expect("a name is a name");
         self.hub.handle_account_change(&name, change, self.time(), &mut self.out);
     }

@@ -102,10 +102,13 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// The server is there: who was banned and muted is so again.
+    /// The server is there: it learns which accounts have a role, and stored bans and mutes hold again.
     pub(crate) fn begin(&self, handle: &ServerHandle) -> Result<(), Failure> {
         // it is set once
         let _ = self.handle.set(handle.clone());
+        if let Some(book) = self.book.as_ref().and_then(Weak::upgrade) {
+            book.for_staff(|name, role| handle.set_stored_role(name, role));
+        }
         Ok(sanctions::restore(&self.moderation, handle)?)
     }
 
@@ -153,9 +156,10 @@ fn open_book(
     let changed = move |change: &Change| {
         if let Some(handle) = handle.get() {
             let (name, change) = match change {
-                Change::Added(name) => (name, AccountChange::Added),
+                Change::Added(name, role) => (name, AccountChange::Added(*role)),
                 Change::Role(name, role) => (name, AccountChange::Role(*role)),
-                Change::Password(name) | Change::Removed(name) => (name, AccountChange::Revoked),
+                Change::Password(name) => (name, AccountChange::Password),
+                Change::Removed(name) => (name, AccountChange::Removed),
             };
             handle.change_account(name, change);
         }

@@ -111,8 +111,8 @@ impl Journal {
         if kind.is_some_and(|kind| !self.may_write(kind, now)) {
             return;
         }
-        if let Event::Moderated { by, act, .. } = event
-            && !self.may_write_act(*act, by.as_str(), now)
+        if let Event::Moderated { actor, act, .. } = event
+            && !self.may_write_act(*act, actor.name(), now)
         {
             return;
         }
@@ -153,11 +153,12 @@ impl Journal {
                 let (name, endpoint) = (Quoted(name.as_str()), Quoted(endpoint));
                 warn!(%name, %address, %endpoint, "denied");
             }
-            Event::Moderated { by, address, act, target, duration, reason, .. } => {
-                let (act, by) = (act.to_string(), Quoted(by.as_str()));
+            Event::Moderated { actor, rank, act, target, duration, reason, .. } => {
+                let (act, by) = (act.to_string(), Quoted(actor.name()));
+                let address = actor.address().map(display);
                 let (target, reason) = (Quoted(target), Quoted(reason));
                 let duration = duration.map(|duration| display(Seconds(duration)));
-                info!(act = %Quoted(&act), %by, %address, %target, duration, %reason, "moderation");
+                info!(act = %Quoted(&act), %by, %rank, address, %target, duration, %reason, "moderation");
             }
             Event::AcceptPaused { reason, .. } => {
                 warn!(reason = %Quoted(reason), "no new connections for a moment");
@@ -475,8 +476,8 @@ pub(crate) mod tests {
         assert_eq!(
             lines,
             [
-                r#"INFO moderation act="ban" by="alice" address=127.0.0.1 target="bob" duration=3600s reason="too \"loud\"\u{1b}[2J\nINFO forged""#,
-                r#"INFO moderation act="unban" by="alice" address=127.0.0.1 target="bob" reason="""#,
+                r#"INFO moderation act="ban" by="alice" rank=moderator address=127.0.0.1 target="bob" duration=3600s reason="too \"loud\"\u{1b}[2J\nINFO forged""#,
+                r#"INFO moderation act="unban" by="alice" rank=moderator address=127.0.0.1 target="bob" reason="""#,
                 r#"WARN denied name="eve" address=127.0.0.1 endpoint="/kick""#,
             ]
         );

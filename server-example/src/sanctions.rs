@@ -11,13 +11,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{Act, Event, ServerHandle, UserName};
+use chatproto::{Act, Ban, BanTarget, Event, Mute, Rank, ServerHandle, UserName};
 use tracing::{error, warn};
 
-use crate::budgets::Kind;
+use crate::budgets;
 use crate::failure::Failure;
 use crate::log::Journal;
-use crate::store::{self, Ban, Moderation, Mute, StoreError};
+use crate::store::{self, Moderation, Sanction, SanctionKind as Kind, StoreError};
 use crate::text::Quoted;
 use crate::usage::Usage;
 
@@ -26,7 +26,7 @@ const MOST: usize = 1 << 20;
 /// One moderator may have at most this part of them.
 const OWNER_SHARE: usize = 4;
 /// Bytes that a change takes besides its texts.
-const CHANGE_BYTES: usize = 3 * size_of::<(Key, Waiting)>();
+const CHANGE_BYTES: usize = 3 * size_of::<(Key, Waiting)>() + size_of::<Sanction>();
 /// How long the end of the server waits for the store.
 const LAST_CHANGES: Duration = Duration::from_secs(5);
 /// How often bans and mutes that have run out are removed from the store.
@@ -67,18 +67,16 @@ struct Waiting {
 }
 
 /// The subject of a change: a later change replaces an earlier one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
-    Ban(String),
-    Mute(String),
-}
+type Key = (Kind, String);
 
+/// A ban or a mute that is imposed, or lifted if there is none.
 #[derive(Debug)]
-enum Change {
-    Ban(Ban),
-    Unban(String),
-    Mute(Mute),
-    Unmute(String),
+struct Change {
+    kind: Kind,
+    key: String,
+    target: String,
+    /// Boxed, as changes are handed around.
+    sanction: Option<Box<Sanction>>,
 }
 
 impl Sanctions {
@@ -132,11 +130,11 @@ impl Sanctions {
 
     /// Takes an event of the server.
     pub(crate) fn observe(&self, event: &Event) {
-        if let Event::Moderated { by, .. } = event
+        if let Event::Moderated { actor, .. } = event
             && let Some(change) = Change::of(event)
-            && let Err(change) = self.queue.push(by.as_str(), change)
+            && let Err(change) = self.queue.push(actor.name(), change)
         {
-            note_lost(&self.journal, &change, by.as_str(), &BEYOND);
+            note_lost(&self.journal, &change, actor.name(), &BEYOND);
         }
     }
 
@@ -159,8 +157,8 @@ const BEYOND: &str = "too many changes wait for the disk of the data. The audit 
 
 /// Logs that a change is not in the store.
 fn note_lost(journal: &Journal, change: &Change, by: &str, reason: &dyn fmt::Display) {
-    journal.write(Kind::Unsaved, || {
-        let (act, target, by) = (change.act(), Quoted(change.target()), Quoted(by));
+    journal.write(budgets::Kind::Unsaved, || {
+        let (act, target, by) = (change.act(), Quoted(&change.target), Quoted(by));
         error!(%target, %by, "{act} will not outlive the server: {reason}");
     });
 }
@@ -183,7 +181,7 @@ impl Queue {
         let key = change.key();
         let mut state = self.state();
         let before = state.take(&key);
-        let bytes = CHANGE_BYTES + 3 * change.target().len() + 2 * by.len() + change.text_bytes();
+        let bytes = CHANGE_BYTES + 2 * by.len() + change.text_bytes();
         let owned = state.owners.get(by).copied().unwrap_or(0);
         if !state.usage.has_room(bytes) || owned + bytes > MOST / OWNER_SHARE {
             // the new change ends the one before, so neither is written
@@ -258,91 +256,106 @@ impl State {
 pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<(), StoreError> {
     let now_ms = store::now_ms();
     moderation.expire(now_ms)?;
-    for kept in moderation.bans(now_ms)? {
+    for kept in moderation.all(Kind::Ban, now_ms)? {
         match kept.target.parse() {
             Ok(target) => {
-                let mut ban = chatproto::Ban::new(target);
-                ban.by = kept.by;
-                ban.reason = kept.reason;
-                ban.remaining = remaining(kept.until_ms, now_ms);
-                handle.ban(ban);
+                let mut ban = Ban::new(target);
+                (ban.rank, ban.age, ban.remaining) = what_is_left(&kept, now_ms);
+                (ban.by, ban.reason) = (kept.by, kept.reason);
+                handle.restore_ban(ban);
             }
             Err(error) => warn!("the ban of {:?} cannot be put in force: {error}", kept.target),
         }
     }
-    for kept in moderation.mutes(now_ms)? {
-        match UserName::from_bytes(kept.name.as_bytes(), usize::MAX) {
-            Ok(name) => handle.mute(&name, remaining(kept.until_ms, now_ms)),
-            Err(error) => warn!("the mute of {:?} cannot be put in force: {error}", kept.name),
+    for kept in moderation.all(Kind::Mute, now_ms)? {
+        match UserName::from_bytes(kept.target.as_bytes(), usize::MAX) {
+            Ok(name) => {
+                let mut mute = Mute::new(name);
+                (mute.rank, mute.age, mute.remaining) = what_is_left(&kept, now_ms);
+                (mute.by, mute.reason) = (kept.by, kept.reason);
+                handle.restore_mute(mute);
+            }
+            Err(error) => warn!("the mute of {:?} cannot be put in force: {error}", kept.target),
         }
     }
     Ok(())
 }
 
-fn remaining(until_ms: Option<i64>, now_ms: i64) -> Option<Duration> {
-    until_ms.map(|until| Duration::from_millis(u64::try_from(until - now_ms).unwrap_or(0)))
+/// The rank of the actor, how long it has held, and how long it holds yet.
+fn what_is_left(kept: &Sanction, now_ms: i64) -> (Rank, Duration, Option<Duration>) {
+    let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    // a rank of a newer version is above all that are known
+    let rank = kept.rank.parse().unwrap_or(Rank::Operator);
+    let (age, remaining) = (now_ms - kept.since_ms, kept.until_ms.map(|until| until - now_ms));
+    (rank, millis(age), remaining.map(millis))
 }
 
 impl Change {
     fn of(event: &Event) -> Option<Self> {
-        let Event::Moderated { by, act, target, duration, reason, .. } = event else { return None };
-        let until = |duration: Duration| {
-            store::now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+        let Event::Moderated { actor, rank, act, target, duration, reason, is_lasting: true } =
+            event
+        else {
+            return None;
         };
-        let until_ms = duration.map(until);
-        let target = target.clone();
-        Some(match act {
-            Act::Ban => {
-                let (by, reason) = (by.to_string(), reason.clone());
-                Change::Ban(Ban { target, by, reason, until_ms })
-            }
-            Act::Unban => Change::Unban(target),
-            Act::Mute => Change::Mute(Mute { name: target, until_ms }),
-            Act::Unmute => Change::Unmute(target),
+        let (kind, is_imposed) = match act {
+            Act::Ban => (Kind::Ban, true),
+            Act::Unban => (Kind::Ban, false),
+            Act::Mute => (Kind::Mute, true),
+            Act::Unmute => (Kind::Mute, false),
             _ => return None,
-        })
+        };
+        let target = target.clone();
+        let key = match kind {
+            // the hub has taken the target
+            Kind::Ban => target.parse::<BanTarget>().ok()?.key(),
+            Kind::Mute => target.clone(),
+        };
+        let since_ms = store::now_ms();
+        let until = |duration: &Duration| {
+            since_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+        };
+        let sanction = is_imposed.then(|| {
+            Box::new(Sanction {
+                key: key.clone(),
+                target: target.clone(),
+                by: actor.name().to_owned(),
+                rank: rank.to_string(),
+                reason: reason.clone(),
+                since_ms,
+                until_ms: duration.as_ref().map(until),
+            })
+        });
+        Some(Change { kind, key, target, sanction })
     }
 
     fn write(&self, moderation: &Moderation, now_ms: i64) -> Result<(), StoreError> {
-        match self {
-            Change::Ban(ban) => moderation.set_ban(ban, now_ms),
-            Change::Unban(target) => moderation.remove_ban(target).map(drop),
-            Change::Mute(mute) => moderation.set_mute(mute, now_ms),
-            Change::Unmute(name) => moderation.remove_mute(name).map(drop),
+        match &self.sanction {
+            Some(sanction) => moderation.set(self.kind, sanction, now_ms),
+            None => moderation.remove(self.kind, &self.key).map(drop),
         }
     }
 
     fn act(&self) -> &'static str {
-        match self {
-            Change::Ban(_) => "a ban",
-            Change::Unban(_) => "the end of a ban",
-            Change::Mute(_) => "a mute",
-            Change::Unmute(_) => "the end of a mute",
-        }
-    }
-
-    fn target(&self) -> &str {
-        match self {
-            Change::Ban(ban) => &ban.target,
-            Change::Mute(mute) => &mute.name,
-            Change::Unban(target) | Change::Unmute(target) => target,
+        match (self.kind, self.sanction.is_some()) {
+            (Kind::Ban, true) => "a ban",
+            (Kind::Ban, false) => "the end of a ban",
+            (Kind::Mute, true) => "a mute",
+            (Kind::Mute, false) => "the end of a mute",
         }
     }
 
     fn key(&self) -> Key {
-        let target = self.target().to_owned();
-        match self {
-            Change::Ban(_) | Change::Unban(_) => Key::Ban(target),
-            Change::Mute(_) | Change::Unmute(_) => Key::Mute(target),
-        }
+        (self.kind, self.key.clone())
     }
 
-    /// The bytes of texts besides the target.
+    /// The bytes of its texts.
     fn text_bytes(&self) -> usize {
-        match self {
-            Change::Ban(ban) => ban.by.len() + ban.reason.len(),
-            _ => 0,
-        }
+        let texts = |sanction: &Sanction| {
+            let Sanction { key, target, by, rank, reason, .. } = sanction;
+            key.len() + target.len() + by.len() + rank.len() + reason.len()
+        };
+        // two copies of the key are in the queue
+        3 * self.key.len() + self.target.len() + self.sanction.as_deref().map_or(0, texts)
     }
 }
 
@@ -355,11 +368,10 @@ mod tests {
     use super::*;
     use crate::audit::tests::moderated;
     use crate::log::tests::{split_counts, written};
-    use crate::store::tests::{TempDir, open};
+    use crate::store::tests::{TempDir, open, sanction};
 
     fn ban(target: &str, reason: &str) -> Change {
-        let (target, reason) = (target.to_owned(), reason.to_owned());
-        Change::Ban(Ban { target, by: "alice".to_owned(), reason, until_ms: None })
+        Change::of(&moderated(Act::Ban, target, None, reason)).unwrap()
     }
 
     /// The next change, if one waits.
@@ -373,10 +385,13 @@ mod tests {
         for _ in 0..1_000 {
             queue.push("alice", ban("bob", "spam")).unwrap();
             queue.push("alice", ban("carol", "spam")).unwrap();
-            queue.push("alice", Change::Unban("bob".to_owned())).unwrap();
+            let unban = Change::of(&moderated(Act::Unban, "B0B", None, "")).unwrap();
+            queue.push("alice", unban).unwrap();
         }
-        assert!(matches!(next(&queue), Some(Change::Unban(target)) if target == "bob"));
-        assert!(matches!(next(&queue), Some(Change::Ban(ban)) if ban.target == "carol"));
+        let unban = next(&queue).unwrap();
+        assert_eq!((&*unban.target, unban.sanction), ("B0B", None));
+        let ban = next(&queue).unwrap();
+        assert_eq!((&*ban.target, ban.sanction.is_some()), ("carol", true));
         assert!(next(&queue).is_none());
         let state = queue.state();
         assert_eq!((state.usage.bytes, state.owners.len(), state.order.len()), (0, 0, 0));
@@ -426,22 +441,18 @@ mod tests {
     fn what_has_run_out_is_removed_while_the_server_runs() {
         let directory = TempDir::new();
         let store = open(&directory);
-        let expired = Ban {
-            target: "bob".to_owned(),
-            by: "alice".to_owned(),
-            reason: String::new(),
-            until_ms: Some(1),
-        };
-        let moderation = store.moderation().unwrap();
-        moderation.set_ban(&expired, 0).unwrap();
-        moderation.set_mute(&Mute { name: "bob".to_owned(), until_ms: Some(1) }, 0).unwrap();
+        let (moderation, kinds) = (store.moderation().unwrap(), [Kind::Ban, Kind::Mute]);
+        for kind in kinds {
+            moderation.set(kind, &sanction("bob", Some(1)), 0).unwrap();
+        }
         let journal = Arc::new(Journal::new(LevelFilter::OFF));
         let often = Duration::from_millis(1);
         let _sanctions =
             Sanctions::start_with(store.moderation().unwrap(), journal, often).unwrap();
         let begun = Instant::now();
         // `0` is a time at which both were in force
-        while !(moderation.bans(0).unwrap().is_empty() && moderation.mutes(0).unwrap().is_empty()) {
+        let is_empty = |kind| moderation.all(kind, 0).unwrap().is_empty();
+        while !kinds.into_iter().all(is_empty) {
             assert!(begun.elapsed() < Duration::from_secs(60), "they are never removed");
             thread::sleep(often);
         }
@@ -470,7 +481,7 @@ mod tests {
                 let by = format!("{number:05}{name}");
                 let change = match number % 2 {
                     0 => ban(&by, &reason),
-                    _ => Change::Unmute(by.clone()),
+                    _ => Change::of(&moderated(Act::Unmute, &by, None, "")).unwrap(),
                 };
                 // most are beyond the bound
                 let _ = queue.push(&by, change);

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use common::kept::{KeptServer, PASSWORD};
 use common::temp_dir::TempDir;
 use common::{Program, Raw, TestServer};
 
@@ -84,8 +85,9 @@ fn assert_entries<'a>(
 }
 
 fn entry(act: &str, by: &str, target: &str, duration: Option<u64>, reason: &str) -> Value {
+    let rank = (act != "denied").then_some("admin");
     json!({
-        "act": act, "by": by, "address": "127.0.0.1", "target": target, "duration_s": duration,
+        "act": act, "by": by, "rank": rank, "address": "127.0.0.1", "target": target, "duration_s": duration,
         "reason": reason,
     })
 }
@@ -104,7 +106,7 @@ fn a_kick_is_explained_to_its_victim_told_to_the_others_and_written_down() {
     assert_eq!(bob.receive(), None);
     assert_eq!(carol.receive_for("Everyone"), "bob was kicked.");
     let line = chat.server.program.error_with("INFO moderation act=\"kick\"");
-    let said = r#"by="alice" address=127.0.0.1 target="bob" reason="too \"loud\"""#;
+    let said = r#"by="alice" rank=admin address=127.0.0.1 target="bob" reason="too \"loud\"""#;
     assert!(line.ends_with(said), "{line}");
 
     alice.send("/nick", "alicia");
@@ -163,8 +165,84 @@ fn a_ban_holds_for_what_looks_like_the_name_until_it_is_lifted() {
             entry("ban", "alice", "192.0.2.0/24", None, ""),
         ],
     );
-    let ban = r#"act="ban" by="alice" address=127.0.0.1 target="bob" duration=3600s reason="spam""#;
+    let ban = r#"act="ban" by="alice" rank=admin address=127.0.0.1 target="bob" duration=3600s reason="spam""#;
     assert!(log.iter().any(|line| line.ends_with(ban)), "{log:?}");
+}
+
+#[test]
+fn a_moderator_has_no_power_over_an_admin_who_is_away_nor_over_what_an_admin_did() {
+    let mut server = KeptServer::start(&[]);
+    server.account(&["add", "boss", "--role", "admin"], PASSWORD);
+    server.account(&["add", "mod", "--role", "moderator"], PASSWORD);
+    server.restart();
+    let mut moderator = server.login("mod");
+    let away = "❌ Not banned: boss is an admin: ask an admin.";
+    for name in ["boss", "B0SS"] {
+        assert_eq!(moderator.command("/ban", name), away);
+    }
+    let mut boss = server.login("boss");
+    assert_eq!(boss.command("/ban", "evil by order"), "Banned evil.");
+    for (command, text) in [("/unban", "evil"), ("/ban", "EVIL 1s")] {
+        let answer = moderator.command(command, text);
+        assert!(answer.ends_with("evil was banned by an admin: ask an admin."), "{answer}");
+    }
+    assert_eq!(boss.command("/mute", "mod"), "Muted mod.");
+    assert!(moderator.hear().starts_with("❌ You are muted, by boss."));
+    for (command, text) in [("/unmute", "mod"), ("/notice", "hear me"), ("/kick", "boss")] {
+        let answer = moderator.command(command, text);
+        assert_eq!(answer, "❌ You are muted or banned, so you may not do that.", "{command}");
+    }
+    drop((moderator, boss));
+    // all of that is the same after a restart
+    server.restart();
+    let mut moderator = server.login("mod");
+    let answer = moderator.command("/unmute", "mod");
+    assert!(answer.starts_with("❌ You are muted"), "{answer}");
+    let mut boss = server.login("boss");
+    assert_eq!(boss.command("/unmute", "mod"), "mod may speak again.");
+    assert_eq!(moderator.hear(), "You may speak again.");
+    let answer = moderator.command("/unban", "evil");
+    assert!(answer.ends_with("evil was banned by an admin: ask an admin."), "{answer}");
+    assert_eq!(boss.command("/unban", "evil"), "evil is banned no longer.");
+}
+
+#[test]
+fn a_ban_has_one_key_in_memory_and_on_the_disk() {
+    let mut server = KeptServer::start(&[]);
+    server.account(&["add", "boss", "--role", "admin"], PASSWORD);
+    server.restart();
+    let spellings = [
+        ["zed", "ZED", "zed"],
+        ["192.0.2.7", "192.0.2.7/32", "::ffff:192.0.2.7"],
+        ["2001:db8::1", "2001:DB8:0::2", "2001:db8::/64"],
+    ];
+    let mut boss = server.login("boss");
+    for [first, second, lifted] in spellings {
+        assert_eq!(boss.command("/ban", first), format!("Banned {first}."));
+        let again = boss.command("/ban", &format!("{second} 1h"));
+        assert_eq!(again, format!("Banned {second} for 1 h."));
+        assert_eq!(boss.command("/unban", lifted), format!("{lifted} is banned no longer."));
+    }
+    drop(boss);
+    server.restart();
+    assert_eq!(server.login("boss").command("/bans", ""), "Nobody is banned.");
+    server.join("zed");
+}
+
+#[test]
+fn the_mute_of_a_guest_is_not_the_owners_after_a_restart() {
+    let mut server = KeptServer::start(&[]);
+    server.account(&["add", "boss", "--role", "admin"], PASSWORD);
+    server.account(&["add", "alice"], PASSWORD);
+    server.restart();
+    let (mut boss, guest) = (server.login("boss"), server.join("alice"));
+    assert_eq!(boss.command("/mute", "alice~2"), "Muted alice~2.");
+    drop((boss, guest));
+    server.restart();
+    // the numbers of guests begin again
+    let _boss = server.login("boss");
+    let mut owner = server.login("alice");
+    assert!(!owner.command("/whoami", "").contains("muted"));
 }
 
 #[test]
@@ -192,6 +270,8 @@ fn who_may_not_is_denied_and_written_down() {
     assert_entries(
         &audit,
         [
+            entry("denied", "eve", "/kick", None, ""),
+            // as a user, and as a moderator
             entry("denied", "eve", "/kick", None, ""),
             entry("denied", "mallory", "/admin", None, ""),
             entry("denied", "mallory", "/admin", None, ""),

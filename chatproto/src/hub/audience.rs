@@ -100,7 +100,7 @@ impl Hub {
         let Some(telling) = telling else { return };
         match telling {
             Telling::AtOnce => {
-                self.say_to_others(audience, conn, &presence::text(change, name), out);
+                self.say_to_others(audience, Some(conn), &presence::text(change, name), out);
             }
             Telling::At(due) => {
                 self.counts_due.insert((due, audience));
@@ -136,7 +136,7 @@ impl Hub {
     pub(super) fn say_to_others(
         &self,
         audience: Audience,
-        except: ConnId,
+        except: Option<ConnId>,
         text: &str,
         out: &mut Output,
     ) -> Sent {
@@ -147,7 +147,7 @@ impl Hub {
                 None => return Sent::default(),
             },
         };
-        let receivers = self.users.sessions(members).filter(|(conn, _)| *conn != except);
+        let receivers = self.users.sessions(members).filter(|(conn, _)| Some(*conn) != except);
         broadcast(out, members.len(), receivers, |out, kind| {
             write_notice(out, &self.limits, kind, name, text)
         })

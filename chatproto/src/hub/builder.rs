@@ -1,6 +1,6 @@
 //! How a hub is made: its bounds, its seed, the endpoints that it offers.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::accounts::AccountPolicy;
@@ -11,6 +11,7 @@ use super::Hub;
 use super::archive::Archive;
 use super::commands::{self, Command};
 use super::moderation::Secret;
+use super::orders::Orders;
 use super::pages::Pages;
 use super::presence::Presence;
 use super::rooms::Rooms;
@@ -125,6 +126,7 @@ impl HubBuilder {
             longest_name: self.limits.name,
             limits: self.limits,
             sanctions: Sanctions::default(),
+            staff: BTreeMap::new(),
             admin_token: self.admin_token,
             announces: self.announces,
             presence: Presence::default(),
@@ -139,6 +141,7 @@ impl HubBuilder {
             pages: Pages::default(),
             held: 0,
             waiting: Waiting::new(self.seed),
+            orders: Orders::new(self.seed),
         }
     }
 }

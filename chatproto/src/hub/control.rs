@@ -1,12 +1,10 @@
-//! What the application changes while the hub runs: bounds, the admins' token, and who is shut out or
-//! silenced, which it may also want to keep for longer than the hub lives.
-//!
-//! Nothing of this makes an [`Event::Moderated`](super::Event::Moderated): the application knows what
-//! it did. Of what users do, those events say all that is needed to do the same here another time.
+//! What the application changes while the hub runs: bounds, the admins' token, and bans and mutes that
+//! were kept or configured. What anybody does to users is in [`act`](super::act).
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,12 +12,13 @@ use crate::limits::Limits;
 use crate::name::{NameError, UserName};
 
 use super::answer::clipped;
-use super::moderation::{REASON, Secret, because, for_so_long};
-use super::sanctions::{self, Maker, Target, Until};
-use super::{ConnId, Departure, Hub, Now, Output};
+use super::moderation::{REASON, Secret, for_so_long};
+use super::rights::Rank;
+use super::sanctions::{Sanction, Since, Target, Until};
+use super::{ConnId, Hub, Now, Output};
 
 /// Longest name that a limit can allow, in bytes.
-const LONGEST_NAME: usize = 1024;
+pub(super) const LONGEST_NAME: usize = 1024;
 
 /// Whom a ban is for: an address, a network such as `192.0.2.0/24`, or else a name. A name stands for
 /// all that look like it.
@@ -42,24 +41,81 @@ pub struct BanTarget {
     pub(super) key: Target,
 }
 
-/// A ban as an application makes it, or keeps it to make it again after a restart: see [`Hub::ban`].
+/// A ban, as it is kept to be put in force again after a restart: see [`Hub::restore_ban`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ban {
     /// Whom it is for.
     pub target: BanTarget,
-    /// Who made it, in the words that the banned are told; may be empty. By default it is.
+    /// The name of the actor who imposed it, as the banned are told; may be empty. By default it is.
     pub by: String,
+    /// The rank of that actor: who may lift it. By default it is the operator.
+    pub rank: Rank,
     /// Why; may be empty, and is cut after 256 bytes. By default it is empty.
     pub reason: String,
+    /// How long it has held. By default it begins now.
+    pub age: Duration,
     /// How long it holds from now on; `None`, which is the default, as long as the hub lives.
     pub remaining: Option<Duration>,
 }
 
 impl Ban {
-    /// A ban without an end, for which no reason is given.
+    /// A ban of the operator without an end, for which no reason is given.
     pub fn new(target: BanTarget) -> Self {
-        Ban { target, by: String::new(), reason: String::new(), remaining: None }
+        let (by, reason) = Default::default();
+        let (rank, age, remaining) = (Rank::Operator, Duration::ZERO, None);
+        Ban { target, by, rank, reason, age, remaining }
+    }
+}
+
+/// A mute of a name, as it is kept to be put in force again after a restart: see [`Hub::restore_mute`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mute {
+    /// Whom it is for.
+    pub user: UserName,
+    /// The name of the actor who imposed it; may be empty. By default it is.
+    pub by: String,
+    /// The rank of that actor: who may lift it. By default it is the operator.
+    pub rank: Rank,
+    /// Why; may be empty, and is cut after 256 bytes. By default it is empty.
+    pub reason: String,
+    /// How long it has held. By default it begins now.
+    pub age: Duration,
+    /// How long it holds from now on; `None`, which is the default, as long as the hub lives.
+    pub remaining: Option<Duration>,
+}
+
+impl Mute {
+    /// A mute of the operator without an end, for which no reason is given.
+    pub fn new(user: UserName) -> Self {
+        let (by, reason) = Default::default();
+        let (rank, age, remaining) = (Rank::Operator, Duration::ZERO, None);
+        Mute { user, by, rank, reason, age, remaining }
+    }
+}
+
+impl BanTarget {
+    /// A target that may be one that no user can have.
+    pub(super) fn unchecked(text: &str) -> Self {
+        BanTarget { key: Target::new(text), text: text.into() }
+    }
+
+    /// What the target stands for, in one spelling: equal targets have equal keys. It is a look-alike key
+    /// of a name, or a network, and tells the one from the other by what it begins with.
+    pub fn key(&self) -> String {
+        match &self.key {
+            Target::Name(key) => format!("name {key}"),
+            Target::Net(net) => format!("net {net}"),
+        }
+    }
+}
+
+impl From<IpAddr> for BanTarget {
+    /// An address, and what counts as the same one.
+    fn from(address: IpAddr) -> Self {
+        let text = address.to_canonical().to_string();
+        BanTarget { key: Target::new(&text), text: text.into() }
     }
 }
 
@@ -129,74 +185,69 @@ impl Hub {
         self.announces = announces;
     }
 
-    /// Shuts somebody out, in place of a ban of the same target that there may be. Users whom it
-    /// concerns, whatever their role, are told and closed, as by `/ban`. Returns how many these were.
-    pub fn ban(&mut self, ban: Ban, now: Now, out: &mut Output) -> usize {
-        let Ban { target, by, reason, remaining } = ban;
+    /// Puts a ban in force that was kept, or that the configuration has, in place of a ban of the same
+    /// target that there may be. Nothing is reported: it is no act, for which see [`Hub::act`]. Users
+    /// whom it concerns, whatever their role, are told and closed. Returns how many these were.
+    pub fn restore_ban(&mut self, ban: Ban, now: Now, out: &mut Output) -> usize {
+        let Ban { target, by, rank, reason, age, remaining } = ban;
         let concerned = self.concerned(&target.key);
         let what = format!("banned{}", for_so_long(remaining));
-        let ban = sanctions::Ban {
-            shown: target.text.into(),
-            by: clipped(&by, REASON).into_owned(),
-            reason: clipped(&reason, REASON).into_owned(),
-            until: Until::after(remaining, now.monotonic),
-        };
+        let shown = target.text.into();
+        let ban = restored(shown, &by, rank, &reason, age, remaining, now);
         for &victim in &concerned {
             self.expel(victim, &what, &ban.by, &ban.reason, now, out);
         }
-        // the operator is not bounded
-        let added = self.sanctions.add_ban(target.key, ban, Maker::Operator, now.monotonic);
+        // it was within the bound when it was imposed
+        let added = self.sanctions.add_ban(target.key, ban, None, now.monotonic);
         debug_assert_eq!(added, Ok(()));
         concerned.len()
     }
 
-    /// Lifts a ban. Returns it, if there was one.
-    pub fn unban(&mut self, target: &BanTarget, now: Now) -> Option<Ban> {
-        let ban = self.sanctions.remove_ban(&target.key, now.monotonic)?;
-        Some(shown(&target.key, &ban, now))
+    /// The configuration has a ban no longer: it is lifted, and nothing is reported. Whether there was
+    /// one.
+    pub fn withdraw_ban(&mut self, target: &BanTarget, now: Now) -> bool {
+        self.sanctions.remove_ban(&target.key, now.monotonic).is_some()
     }
 
-    /// The bans that hold now, whoever made them, in no particular order.
+    /// The bans that hold now, in the order of their targets.
     pub fn bans(&self, now: Now) -> impl Iterator<Item = Ban> {
-        let bans = self.sanctions.targets(now.monotonic);
-        bans.map(move |(target, ban)| shown(target, ban, now))
+        self.sanctions.bans(now.monotonic).map(move |(target, ban)| Ban {
+            target: BanTarget { text: ban.shown.as_str().into(), key: target.clone() },
+            by: ban.by.clone(),
+            rank: ban.rank,
+            reason: ban.reason.clone(),
+            age: ban.since.age(now.monotonic),
+            remaining: ban.until.remaining(now.monotonic),
+        })
     }
 
-    /// Takes the word from whoever has this name, now or later, for a time or for as long as the hub
-    /// lives. A user whom it concerns is told, as by `/mute`.
-    pub fn mute(
-        &mut self,
-        name: &UserName,
-        remaining: Option<Duration>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let until = Until::after(remaining, now.monotonic);
-        // the operator is not bounded
-        let added = self.sanctions.mute(name, until, Maker::Operator, now.monotonic);
+    /// Puts a mute in force that was kept, in place of a mute of the same name that there may be. Nothing
+    /// is reported, and a user whom it concerns is told.
+    pub fn restore_mute(&mut self, mute: Mute, now: Now, out: &mut Output) {
+        let Mute { user, by, rank, reason, age, remaining } = mute;
+        let mute = restored(user.to_string(), &by, rank, &reason, age, remaining, now);
+        let of_session = mute.of_session();
+        // it was within the bound when it was imposed
+        let added = self.sanctions.add_mute(&user, mute, None, now.monotonic);
         debug_assert_eq!(added, Ok(()));
-        let Some((conn, _)) = self.users.find(name.as_str()) else { return };
+        let Some((conn, _)) = self.users.find(user.as_str()) else { return };
         if let Some(session) = self.users.get_mut(conn) {
-            session.extras_mut().mute = Some(until);
+            session.extras_mut().mute = Some(of_session);
         }
         self.tell(conn, &format!("❌ You are muted{}.", for_so_long(remaining)), now, out);
     }
 
-    /// Lets a muted user speak again, who is told. Whether the user was muted.
-    pub fn unmute(&mut self, name: &UserName, now: Now, out: &mut Output) -> bool {
-        let conn = self.users.find(name.as_str()).map(|(conn, _)| conn);
-        let is_unmuted = self.lift_mute(name, now);
-        if let Some(conn) = conn.filter(|_| is_unmuted) {
-            self.tell(conn, "You may speak again.", now, out);
-        }
-        is_unmuted
-    }
-
-    /// Who is muted by name now, and for how long yet; `None` is without an end. In the order of the
-    /// names. A user who was muted and has another name since is here under the old one.
-    pub fn mutes(&self, now: Now) -> impl Iterator<Item = (UserName, Option<Duration>)> {
-        let mutes = self.sanctions.mutes(now.monotonic);
-        mutes.map(move |(name, until)| (name.clone(), until.remaining(now.monotonic)))
+    /// The mutes of names that hold now, in the order of the names. A mute of a temporary name is its
+    /// connection's and is not among them.
+    pub fn mutes(&self, now: Now) -> impl Iterator<Item = Mute> {
+        self.sanctions.mutes(now.monotonic).map(move |(user, mute)| Mute {
+            user: user.clone(),
+            by: mute.by.clone(),
+            rank: mute.rank,
+            reason: mute.reason.clone(),
+            age: mute.since.age(now.monotonic),
+            remaining: mute.until.remaining(now.monotonic),
+        })
     }
 
     /// The users that a ban of this target shuts out.
@@ -207,38 +258,24 @@ impl Hub {
         });
         concerned.map(|(conn, _)| conn).collect()
     }
-
-    /// Ends a user's connection, and tells the user what was done, by whom and why.
-    pub(super) fn expel(
-        &mut self,
-        victim: ConnId,
-        what: &str,
-        by: &str,
-        reason: &str,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
-        self.tell(victim, &format!("⛔ You were {what}{by}{}.", because(reason)), now, out);
-        self.handle_eviction(victim, Departure::Kicked, now, out);
-    }
-
-    /// Whether this name, or the user who has it, was muted, and is not any more.
-    pub(super) fn lift_mute(&mut self, name: &UserName, now: Now) -> bool {
-        let conn = self.users.find(name.as_str()).map(|(conn, _)| conn);
-        let session = conn.and_then(|conn| self.users.get_mut(conn));
-        let mute = session.and_then(|session| session.extras_mut().mute.take());
-        let was_muted = mute.is_some_and(|until| !until.is_over(now.monotonic));
-        self.sanctions.unmute(name, now.monotonic) || was_muted
-    }
 }
 
-/// A ban as it is shown outside.
-fn shown(target: &Target, ban: &sanctions::Ban, now: Now) -> Ban {
-    Ban {
-        target: BanTarget { text: ban.shown.as_str().into(), key: target.clone() },
-        by: ban.by.clone(),
-        reason: ban.reason.clone(),
-        remaining: ban.until.remaining(now.monotonic),
+/// A ban or a mute that was imposed before.
+fn restored(
+    shown: String,
+    by: &str,
+    rank: Rank,
+    reason: &str,
+    age: Duration,
+    remaining: Option<Duration>,
+    now: Now,
+) -> Sanction {
+    Sanction {
+        shown,
+        by: clipped(by, REASON).into_owned(),
+        rank,
+        reason: clipped(reason, REASON).into_owned(),
+        since: Since::ago(age, now.monotonic),
+        until: Until::after(remaining, now.monotonic),
     }
 }

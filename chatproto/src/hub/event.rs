@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::handshake::PeerKind;
 use crate::name::UserName;
 
-use super::{ConnId, Role};
+use super::{Actor, ConnId, Rank, Role};
 
 /// Something that happened, for a log or for metrics. Texts from peers in it are not escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,14 +103,13 @@ pub enum Event {
         /// The name, which is that of the account.
         name: UserName,
     },
-    /// A moderator or an admin did something: what an audit log is made of.
+    /// A moderator, an admin or the operator did something: what an audit log is made of, and what is
+    /// stored of bans and mutes. It is the same whoever acted, and by whatever way.
     Moderated {
-        /// The connection of the one who did it.
-        conn: ConnId,
         /// Who did it.
-        by: UserName,
-        /// The address of the one who did it.
-        address: IpAddr,
+        actor: Actor,
+        /// What the actor was at that time: of a ban or mute it says who may lift it.
+        rank: Rank,
         /// What was done.
         act: Act,
         /// To whom: a user, an address, a room; empty for all. Of a ban that was lifted, as it was
@@ -120,6 +119,9 @@ pub enum Event {
         duration: Option<Duration>,
         /// Why, in the words of the one who did it; may be empty.
         reason: String,
+        /// Whether a ban or mute was imposed or lifted that outlives connections, so that it is to be
+        /// kept. The mute of a temporary name does not.
+        is_lasting: bool,
     },
     /// A user tried what it has not the role for, or gave a wrong token.
     Denied {
@@ -214,6 +216,31 @@ pub enum Act {
     Notice,
     /// Removed a message from the history: a moderator, or whoever wrote it.
     Forget,
+    /// Added an account.
+    AddAccount,
+    /// Gave an account another password.
+    ResetAccount,
+    /// Removed an account.
+    RemoveAccount,
+}
+
+impl Act {
+    /// The command for it.
+    pub(super) fn endpoint(self) -> &'static str {
+        match self {
+            Act::Admin => "/admin",
+            Act::Role(_) => "/role",
+            Act::Kick => "/kick",
+            Act::Ban => "/ban",
+            Act::Unban => "/unban",
+            Act::Mute => "/mute",
+            Act::Unmute => "/unmute",
+            Act::Close => "/close",
+            Act::Notice => "/notice",
+            Act::Forget => "/forget",
+            Act::AddAccount | Act::ResetAccount | Act::RemoveAccount => "account",
+        }
+    }
 }
 
 impl std::fmt::Display for Act {
@@ -229,6 +256,9 @@ impl std::fmt::Display for Act {
             Act::Close => "close",
             Act::Notice => "notice",
             Act::Forget => "forget",
+            Act::AddAccount => "account add",
+            Act::ResetAccount => "account reset",
+            Act::RemoveAccount => "account remove",
         })
     }
 }

@@ -277,7 +277,7 @@ impl Call<'_> {
         let shown = self.shown_name(at);
         let text = match result {
             Ok(Forgotten::Gone) => {
-                self.report(Act::Forget, format!("{at} {id}"), None, "");
+                self.report(Act::Forget, format!("{at} {id}"));
                 format!("Forgotten: message {id} of {shown}.")
             }
             Ok(Forgotten::NotYours) => format!("❌ Message {id} of {shown} is not yours."),
@@ -392,13 +392,36 @@ impl Mail {
     }
 }
 
-/// A name as it would be the argument of a command.
+/// A name as it would be the argument of a command: in quotes if it has white space of any kind or a
+/// quote, which is doubled. So no name looks like several fields.
 fn as_argument(name: &str) -> Cow<'_, str> {
-    if name.contains(' ') { Cow::Owned(format!("\"{name}\"")) } else { Cow::Borrowed(name) }
+    if name.contains(|c: char| c.is_whitespace() || c == '"') {
+        Cow::Owned(format!("\"{}\"", name.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 /// A point in time in the form of RFC 3339, to the second, in UTC.
 fn instant(milliseconds: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
     format!("{time:.0}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_argument;
+
+    #[test]
+    fn a_name_is_one_argument_whatever_it_has() {
+        for (name, argument) in [
+            ("#tea", "#tea"),
+            ("#tea room", "\"#tea room\""),
+            ("#tea\u{a0}id=1\u{2003}epoch=beef", "\"#tea\u{a0}id=1\u{2003}epoch=beef\""),
+            ("#a\"b", "\"#a\"\"b\""),
+            ("#a\" id=1", "\"#a\"\" id=1\""),
+        ] {
+            assert_eq!(as_argument(name), argument);
+        }
+    }
 }

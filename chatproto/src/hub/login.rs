@@ -8,18 +8,24 @@ use crate::name::UserName;
 use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
+use super::rights::Rank;
+use super::sanctions::Sanction;
 use super::users::{Phase, Session};
-use super::{Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output};
+use super::{
+    Act, Actor, Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
+};
 
 /// What somebody else than its owner did to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountChange {
-    /// It is there now: a guest who has the name gives it up.
-    Added,
+    /// It is there now, with this role: a guest who has the name gives it up.
+    Added(super::Role),
     /// Its owner has another role.
     Role(super::Role),
-    /// It is gone, or has another password: whoever is logged in has to prove it again.
-    Revoked,
+    /// It has another password: whoever is logged in has to prove it again.
+    Password,
+    /// It is gone: whoever is logged in is closed.
+    Removed,
 }
 
 /// How many temporary names are tried in a row, and as many again at random.
@@ -67,10 +73,10 @@ impl Hub {
         if self.make_temporary(conn, wanted).is_none() {
             return self.refuse(conn, wanted.as_str(), NO_NAME, now, out);
         }
-        if let Some(until) = self.sanctions.mute_of(wanted, now.monotonic)
+        if let Some(mute) = self.sanctions.mute_of(wanted, now.monotonic)
             && let Some(session) = self.users.get_mut(conn)
         {
-            session.extras_mut().mute = Some(until);
+            session.extras_mut().mute = Some(mute.of_session());
         }
         let how = "Send /login with your password";
         if self.accounts == Some(AccountPolicy::Required) {
@@ -167,7 +173,7 @@ impl Hub {
         if old != *name {
             self.users.rename(conn, name);
         }
-        let mute = self.sanctions.mute_of(name, now.monotonic);
+        let mute = self.sanctions.mute_of(name, now.monotonic).map(Sanction::of_session);
         let Some(session) = self.users.get_mut(conn) else { return };
         let kind = session.kind;
         let extras = session.extras_mut();
@@ -230,7 +236,8 @@ impl Hub {
         self.handle_eviction(holder, Departure::Replaced, now, out);
     }
 
-    /// Somebody changed an account other than by the commands of its owner.
+    /// Somebody changed an account other than by the commands of its owner: an act of the operator, which
+    /// is reported as others are.
     pub fn handle_account_change(
         &mut self,
         name: &UserName,
@@ -238,9 +245,34 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
+        let act = match change {
+            AccountChange::Added(role) => {
+                self.set_stored_role(name, role);
+                Act::AddAccount
+            }
+            AccountChange::Role(role) => {
+                self.set_stored_role(name, role);
+                Act::Role(role)
+            }
+            AccountChange::Password => Act::ResetAccount,
+            AccountChange::Removed => {
+                self.set_stored_role(name, super::Role::User);
+                Act::RemoveAccount
+            }
+        };
+        out.events.push(Event::Moderated {
+            actor: Actor::operator("the operator"),
+            rank: Rank::Operator,
+            act,
+            target: name.to_string(),
+            duration: None,
+            reason: String::new(),
+            is_lasting: false,
+        });
+        self.orders.invalidate(name);
         let Some((conn, session)) = self.users.find(name.as_str()) else { return };
         match (change, session.is_logged_in()) {
-            (AccountChange::Added, false) => {
+            (AccountChange::Added(_), false) => {
                 let address = session.address;
                 if self.make_temporary(conn, name).is_none() {
                     return;
@@ -262,7 +294,7 @@ impl Hub {
                 }
                 self.tell(conn, &format!("You are {} now.", role.one()), now, out);
             }
-            (AccountChange::Revoked, true) => {
+            (AccountChange::Password | AccountChange::Removed, true) => {
                 let text = "⛔ Your account was changed. Connect again and log in.";
                 self.tell(conn, text, now, out);
                 self.handle_eviction(conn, Departure::Replaced, now, out);
@@ -290,6 +322,7 @@ impl Hub {
                 self.tell(conn, &format!("❌ Not registered: {reason}"), now, out);
             }
             Completion::PasswordChanged(Ok(notice)) => {
+                self.invalidate_own_orders(conn);
                 let notice = notice.map_or(String::new(), |notice| format!(" {notice}"));
                 self.tell(conn, &format!("Your password is changed.{notice}"), now, out);
             }
@@ -321,8 +354,19 @@ impl Hub {
         out.events.push(Event::LoggedIn { conn, address, name });
     }
 
+    /// A user has changed its account: logins to it that are under way take no effect.
+    fn invalidate_own_orders(&mut self, conn: ConnId) {
+        if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
+            self.orders.invalidate(&name);
+        }
+    }
+
     /// The account is gone; its owner is a user like any other.
     fn disown(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        self.invalidate_own_orders(conn);
+        if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
+            self.set_stored_role(&name, super::Role::User);
+        }
         let Some(session) = self.users.get_mut(conn) else { return };
         let extras = session.extras_mut();
         (extras.is_logged_in, extras.role) = (false, super::Role::User);
@@ -352,7 +396,10 @@ impl Call<'_> {
     /// Asks the accounts something; the connection waits for the answer.
     pub(super) fn ask_accounts(&mut self, order: AccountOrder) {
         match self.hub.wait(self.conn, order.text_len()) {
-            Ok(token) => self.out.effects.push_back(Effect::Account { token, order }),
+            Ok(token) => {
+                self.hub.orders.begin(token.serial, order.credentials().name.clone());
+                self.out.effects.push_back(Effect::Account { token, order });
+            }
             Err(busy) => self.answer(&format!("❌ Not done: {busy}")),
         }
     }

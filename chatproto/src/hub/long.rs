@@ -82,6 +82,8 @@ pub(super) enum Entries {
     Members { ids: Box<[ConnId]>, at: usize },
     /// Bans behind that target.
     Bans { after: Option<Target> },
+    /// Mutes behind that name.
+    Mutes { after: Option<UserName> },
 }
 
 impl Entries {
@@ -96,6 +98,7 @@ impl Entries {
             Entries::Rooms { after } => *after = None,
             Entries::Members { at, .. } => *at = 0,
             Entries::Bans { after } => *after = None,
+            Entries::Mutes { after } => *after = None,
         }
     }
 
@@ -144,6 +147,18 @@ impl Entries {
                         break;
                     }
                     *after = Some(target.clone());
+                }
+            }
+            Entries::Mutes { after } => {
+                let from = after.clone();
+                let bound = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                for (name, mute) in hub.sanctions.mutes_from(bound, now.monotonic) {
+                    looked_at += 1;
+                    is_over = take(&mute.line(now.monotonic));
+                    if !is_over {
+                        break;
+                    }
+                    *after = Some(name.clone());
                 }
             }
         }

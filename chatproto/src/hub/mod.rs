@@ -30,6 +30,7 @@
 //! assert_eq!(out.actions().collect::<Vec<_>>(), [(bob, Outgoing::Object(expected))]);
 //! ```
 
+mod act;
 mod answer;
 mod archive;
 mod audience;
@@ -41,10 +42,12 @@ mod history;
 mod login;
 mod long;
 mod moderation;
+mod orders;
 mod output;
 mod pages;
 mod presence;
 mod registration;
+mod rights;
 mod rooms;
 mod route;
 mod sanctions;
@@ -52,29 +55,32 @@ mod usage;
 mod users;
 mod waiting;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::accounts::AccountPolicy;
-use crate::endpoint::{Action, Endpoints, Request, without_own_name};
+use crate::endpoint::{self, Endpoints, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::Stranger;
 use crate::limits::Limits;
 use crate::message::MessageRef;
+use crate::name::UserName;
 use crate::spare::GiveBack;
 
+pub use act::{Action, Actor, Done, Refusal};
 pub(crate) use archive::Record;
 pub use archive::{
     Conversation, Forgotten, HistoryOrder, Left, MailboxBound, Page, Place, Selection,
 };
 pub use builder::HubBuilder;
-pub use control::{Ban, BanTarget};
+pub use control::{Ban, BanTarget, Mute};
 pub use event::{Act, Departure, Event};
 pub use login::AccountChange;
 pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};
+pub use rights::{Rank, UnknownRank};
 pub use usage::{Usage, Used};
 
 use answer::quoted;
@@ -82,6 +88,7 @@ use archive::Archive;
 use audience::Audience;
 use commands::Command;
 use moderation::Secret;
+use orders::Orders;
 use pages::Pages;
 use presence::Presence;
 use rooms::Rooms;
@@ -145,6 +152,8 @@ pub struct Hub {
     /// Nobody has a longer name: the largest bound that there was.
     longest_name: usize,
     sanctions: Sanctions,
+    /// Accounts that have a role, by their look-alike keys.
+    staff: BTreeMap<Box<str>, BTreeMap<UserName, Role>>,
     admin_token: Option<Secret>,
     /// Whether everybody is told who comes and goes.
     announces: bool,
@@ -171,6 +180,8 @@ pub struct Hub {
     held: usize,
     /// Effects under way.
     waiting: Waiting,
+    /// Those of them that are orders to the accounts.
+    orders: Orders,
 }
 
 impl Hub {
@@ -212,13 +223,13 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
-        let Some(endpoint) = self.endpoints.get(to) else {
+        let Some(found) = self.endpoints.get(to) else {
             let text =
                 format!("❌ Unknown command {}. Send /help to see the commands.", quoted(to));
             return self.tell(conn, &text, now, out);
         };
-        match &endpoint.action {
-            Action::Builtin(command) => {
+        match &found.action {
+            endpoint::Action::Builtin(command) => {
                 let command = *command;
                 let mut call = Call { hub: self, conn, now, out };
                 if call.session().role() >= command.role {
@@ -227,8 +238,8 @@ impl Hub {
                 let reason = format!("{} is for {}", command.name, command.role.plural());
                 call.deny(command.name, &reason);
             }
-            Action::Handler(handler) => {
-                let (handler, endpoint) = (Arc::clone(handler), Arc::clone(&endpoint.name));
+            endpoint::Action::Handler(handler) => {
+                let (handler, endpoint) = (Arc::clone(handler), Arc::clone(&found.name));
                 let Some(user) = self.users.get(conn).and_then(users::Session::user_name) else {
                     return;
                 };
@@ -379,6 +390,7 @@ impl Hub {
         self.users.shrink();
         self.rooms.shrink();
         self.waiting.shrink();
+        self.orders.shrink();
         self.visitors.give_back();
     }
 

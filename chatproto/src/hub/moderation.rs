@@ -6,11 +6,10 @@ use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 use crate::endpoint::Arguments;
-use crate::name::UserName;
 
+use super::act::{Action, Done};
 use super::answer::clipped;
-use super::route::no_user;
-use super::{Act, Call, ConnId, Departure, Event, TOO_MANY};
+use super::{Act, Call, Departure, Event, TOO_MANY};
 
 /// What a user may do beyond speaking. Each role may do what the one before it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,11 +42,6 @@ impl Role {
             Role::Moderator => "a moderator",
             Role::Admin => "an admin",
         }
-    }
-
-    /// Whether it may act against another one's. Admins are above each other.
-    pub(super) fn is_above(self, other: Role) -> bool {
-        self > other || self == Role::Admin
     }
 }
 
@@ -82,47 +76,21 @@ impl fmt::Debug for Secret {
 }
 
 impl Call<'_> {
-    /// The user of that name; if there is none, the one who asks is told.
-    pub(super) fn find_target(&mut self, name: &str) -> Option<(ConnId, UserName)> {
-        let found = self.hub.find_user(name);
-        let target = found.and_then(|(conn, session)| Some((conn, session.user_name()?)));
-        if target.is_none() {
-            self.answer(&no_user(name));
+    /// Has the user act; what comes of it is for the caller to say. A refusal is told.
+    pub(super) fn act(&mut self, action: Action) -> Option<Done> {
+        let actor = self.hub.actor(self.conn)?;
+        match self.hub.act(&actor, action, self.now, self.out) {
+            Ok(done) => Some(done),
+            Err(refusal) => {
+                self.answer(&format!("❌ {refusal}"));
+                None
+            }
         }
-        target
     }
 
-    /// The same, if the one who asks may act against that user.
-    pub(super) fn find_subordinate(&mut self, name: &str) -> Option<(ConnId, UserName)> {
-        let (conn, name) = self.find_target(name)?;
-        let role = self.hub.users.get(conn)?.role();
-        if conn == self.conn {
-            self.answer("❌ That is yourself.");
-        } else if !self.session().role().is_above(role) {
-            self.answer(&format!("❌ {name} is {}: ask an admin.", role.one()));
-        } else {
-            return Some((conn, name));
-        }
-        None
-    }
-
-    /// Ends a user's connection, and tells the user why.
-    pub(super) fn expel(&mut self, victim: ConnId, what: &str, reason: &str) {
-        let by = self.user_name();
-        self.hub.expel(victim, what, by.as_str(), reason, self.now, self.out);
-    }
-
-    /// Has an act written down.
-    pub(super) fn report(
-        &mut self,
-        act: Act,
-        target: String,
-        duration: Option<Duration>,
-        reason: &str,
-    ) {
-        let (conn, by, address) = (self.conn, self.user_name(), self.session().address);
-        let reason = clipped(reason, REASON).into_owned();
-        self.out.events.push(Event::Moderated { conn, by, address, act, target, duration, reason });
+    /// Has something written down that is no act of moderation.
+    pub(super) fn report(&mut self, act: Act, target: String) {
+        self.hub.report(self.conn, act, target, self.out);
     }
 
     /// Refuses what the user may not do, and has it written down. It counts as an error (see

@@ -171,6 +171,7 @@ impl Hub {
         out: &mut Output,
     ) -> Option<ConnId> {
         self.note_completion(token, out);
+        let is_stale = self.orders.end(token.serial);
         if let Some(claimed) = self.end_abandoned(token.serial) {
             if let Some(name) = claimed.filter(|_| completion == Completion::Claimed) {
                 out.effects.push_back(Effect::Release { name });
@@ -209,6 +210,10 @@ impl Hub {
                 self.refuse(conn, &name, &reason, now, out);
             }
             completion if is_renaming => self.rename(conn, completion, now, out),
+            Completion::LoggedIn(_, Ok(_)) | Completion::Registered(Ok(_)) if is_stale => {
+                let text = "❌ Not logged in: the account was changed meanwhile. Log in again.";
+                self.tell(conn, text, now, out);
+            }
             completion => self.complete(conn, completion, now, out),
         }
         (!self.is_waiting(conn)).then_some(conn)
@@ -313,8 +318,8 @@ impl Hub {
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
         let (address, kind) = (session.address, session.kind);
-        if let Some(until) = self.sanctions.mute_of(&name, now.monotonic) {
-            session.extras_mut().mute = Some(until);
+        if let Some(mute) = self.sanctions.mute_of(&name, now.monotonic) {
+            session.extras_mut().mute = Some(mute.of_session());
         }
         Call { hub: self, conn, now, out }.welcome();
         if self.announces {

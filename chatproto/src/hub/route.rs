@@ -49,7 +49,7 @@ impl Call<'_> {
     /// Whether the user may speak to others now; if not, it is told.
     pub(super) fn may_speak(&mut self) -> bool {
         let Some(mute) = self.session().mute(self.now.monotonic) else { return true };
-        let left = mute.left(self.now.monotonic);
+        let left = mute.until.left(self.now.monotonic);
         self.answer(&format!("❌ You are muted{left} by a moderator."));
         false
     }

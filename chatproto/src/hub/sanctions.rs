@@ -15,8 +15,9 @@ use crate::name::{UserName, lookalike_key, normalise};
 
 use super::answer::shortened;
 use super::moderation::{because, shown};
+use super::rights::Rank;
 use super::usage::{in_tree, share};
-use super::users::origin;
+use super::users::{SessionMute, origin};
 
 /// One moderator may use this part of [`Limits::sanctions_total`](crate::Limits::sanctions_total),
 /// and this part when it is nearly full (see [`share`]).
@@ -30,9 +31,8 @@ const REMOVED_AT_ONCE: usize = 256;
 /// Bans and mutes.
 #[derive(Debug, Default)]
 pub(super) struct Sanctions {
-    bans: BTreeMap<Target, Box<Entry<Ban>>>,
-    /// Until when, by name.
-    mutes: BTreeMap<UserName, Entry<Until>>,
+    bans: BTreeMap<Target, Box<Entry>>,
+    mutes: BTreeMap<UserName, Box<Entry>>,
     /// The entries that end, in the order in which they do.
     ends: BTreeMap<(Instant, u64), Key>,
     /// Bytes that the entries of each moderator take.
@@ -44,12 +44,9 @@ pub(super) struct Sanctions {
 
 /// A ban or a mute, and what it takes.
 #[derive(Debug)]
-struct Entry<T> {
-    value: T,
-    until: Until,
+struct Entry {
+    sanction: Sanction,
     number: u64,
-    /// The moderator that it counts for; none for the operator.
-    maker: Option<Box<str>>,
     bytes: usize,
 }
 
@@ -57,15 +54,6 @@ struct Entry<T> {
 enum Key {
     Ban(Target),
     Mute(UserName),
-}
-
-/// The one who adds a ban or a mute.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Maker<'a> {
-    /// Trusted, and not bounded.
-    Operator,
-    /// A user, while all entries may take `total` bytes.
-    Moderator { name: &'a str, total: usize },
 }
 
 /// Why there is no room for another ban or mute.
@@ -94,14 +82,35 @@ pub(super) enum Target {
     Net(IpNet),
 }
 
+/// A ban or a mute: who imposed it, why, and how long it holds.
 #[derive(Clone, Debug)]
-pub(super) struct Ban {
+pub(super) struct Sanction {
     /// The target as it was given.
     pub(super) shown: String,
-    /// In words; empty if it is not said.
+    /// The name of the actor who imposed it; empty if it is not said.
     pub(super) by: String,
+    /// The rank of that actor: who may lift it.
+    pub(super) rank: Rank,
     pub(super) reason: String,
+    pub(super) since: Since,
     pub(super) until: Until,
+}
+
+/// When something was done: before this hub, perhaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since {
+    here: Instant,
+    before: Duration,
+}
+
+impl Since {
+    pub(super) fn ago(age: Duration, now: Instant) -> Self {
+        Since { here: now, before: age }
+    }
+
+    pub(super) fn age(self, now: Instant) -> Duration {
+        self.before + now.saturating_duration_since(self.here)
+    }
 }
 
 /// When something ends, if it does.
@@ -159,21 +168,27 @@ impl Target {
     }
 }
 
-impl<T> Entry<T> {
-    fn new(value: T, until: Until, maker: Maker<'_>) -> Self {
-        let maker = match maker {
-            Maker::Operator => None,
-            Maker::Moderator { name, .. } => Some(name.into()),
+impl Entry {
+    /// `key` is the length of its key's text.
+    fn new(mut sanction: Sanction, key: usize, table: usize) -> Self {
+        for text in [&mut sanction.shown, &mut sanction.by, &mut sanction.reason] {
+            text.shrink_to_fit();
+        }
+        let texts = sanction.shown.len() + sanction.by.len() + sanction.reason.len();
+        let end = match sanction.until.0 {
+            Some(_) => in_tree::<((Instant, u64), Key)>() + key,
+            None => 0,
         };
-        Entry { value, until, number: 0, maker, bytes: 0 }
+        // the name by which the maker is counted
+        let maker = sanction.by.len() + in_tree::<(Box<str>, usize)>();
+        let bytes = table + size_of::<Entry>() + texts + key + end + maker;
+        Entry { sanction, number: 0, bytes }
     }
 
-    /// Bytes that it takes beside its value, whose key has so many bytes of text.
-    fn bytes_around(&self, key: usize) -> usize {
-        let end = if self.until.0.is_some() { in_tree::<((Instant, u64), Key)>() + key } else { 0 };
-        // its own copy of the name, and the one by which the maker is counted
-        let maker = self.maker.as_ref().map_or(0, |maker| 2 * maker.len());
-        key + end + maker + in_tree::<(Box<str>, usize)>()
+    /// The moderator that it counts for; none for the operator.
+    fn maker(&self) -> Option<&str> {
+        let Sanction { by, rank, .. } = &self.sanction;
+        (*rank < Rank::Operator).then_some(by)
     }
 }
 
@@ -184,7 +199,7 @@ impl Sanctions {
     }
 
     /// The ban that shuts out this name.
-    pub(super) fn ban_of_name(&self, name: &str, now: Instant) -> Option<&Ban> {
+    pub(super) fn ban_of_name(&self, name: &str, now: Instant) -> Option<&Sanction> {
         if self.bans.is_empty() {
             return None;
         }
@@ -192,7 +207,7 @@ impl Sanctions {
     }
 
     /// The ban that shuts out this address: the one of the smallest network.
-    pub(super) fn ban_of_address(&self, address: IpAddr, now: Instant) -> Option<&Ban> {
+    pub(super) fn ban_of_address(&self, address: IpAddr, now: Instant) -> Option<&Sanction> {
         if self.bans.is_empty() {
             return None;
         }
@@ -203,41 +218,35 @@ impl Sanctions {
         })
     }
 
-    fn ban(&self, target: &Target, now: Instant) -> Option<&Ban> {
-        self.bans.get(target).map(|entry| &entry.value).filter(|ban| !ban.until.is_over(now))
+    /// The ban of exactly this target.
+    pub(super) fn ban(&self, target: &Target, now: Instant) -> Option<&Sanction> {
+        let ban = self.bans.get(target).map(|entry| &entry.sanction);
+        ban.filter(|ban| !ban.until.is_over(now))
     }
 
-    /// Adds a ban, in place of one of the same target.
+    /// Adds a ban, in place of one of the same target. All entries may take `total` bytes, unless it is
+    /// the operator's.
     ///
     /// # Errors
-    /// [`Full`], if the maker is bounded and there is no room: nothing was changed.
+    /// [`Full`], if there is no room: nothing was changed.
     pub(super) fn add_ban(
         &mut self,
         target: Target,
-        mut ban: Ban,
-        maker: Maker<'_>,
+        ban: Sanction,
+        total: Option<usize>,
         now: Instant,
     ) -> Result<(), Full> {
         self.expire(now);
-        for text in [&mut ban.shown, &mut ban.by, &mut ban.reason] {
-            text.shrink_to_fit();
-        }
-        let texts = ban.shown.len() + ban.by.len() + ban.reason.len();
-        let mut entry = Entry::new(ban, Until(None), maker);
-        entry.until = entry.value.until;
-        entry.bytes = in_tree::<(Target, Box<Entry<Ban>>)>()
-            + size_of::<Entry<Ban>>()
-            + texts
-            + entry.bytes_around(target.text_len());
-        self.check(self.bans.get(&target).map(Box::as_ref), &entry, maker)?;
+        let entry = Entry::new(ban, target.text_len(), in_tree::<(Target, Box<Entry>)>());
+        self.check(self.bans.get(&target).map(Box::as_ref), &entry, total)?;
         self.take_ban(&target);
-        entry.number = self.count(entry.until, entry.bytes, maker, || Key::Ban(target.clone()));
-        self.bans.insert(target, Box::new(entry));
+        let entry = self.count(entry, || Key::Ban(target.clone()));
+        self.bans.insert(target, entry);
         Ok(())
     }
 
     /// Returns the one that there was.
-    pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Ban> {
+    pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Sanction> {
         self.take_ban(target).filter(|ban| !ban.until.is_over(now))
     }
 
@@ -246,58 +255,58 @@ impl Sanctions {
         &self,
         from: Bound<&Target>,
         now: Instant,
-    ) -> impl Iterator<Item = (&Target, &Ban)> {
+    ) -> impl Iterator<Item = (&Target, &Sanction)> {
         let bans = self.bans.range((from, Bound::Unbounded));
-        let bans = bans.map(|(target, entry)| (target, &entry.value));
+        let bans = bans.map(|(target, entry)| (target, &entry.sanction));
         bans.filter(move |(_, ban)| !ban.until.is_over(now))
-    }
-
-    #[cfg(test)]
-    fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
-        self.targets(now).map(|(_, ban)| ban)
     }
 
     /// Each ban, with whom it is for.
-    pub(super) fn targets(&self, now: Instant) -> impl Iterator<Item = (&Target, &Ban)> {
-        let bans = self.bans.iter().map(|(target, entry)| (target, &entry.value));
-        bans.filter(move |(_, ban)| !ban.until.is_over(now))
+    pub(super) fn bans(&self, now: Instant) -> impl Iterator<Item = (&Target, &Sanction)> {
+        self.bans_from(Bound::Unbounded, now)
     }
 
-    /// Until when this user is muted, if it is.
-    pub(super) fn mute_of(&self, name: &UserName, now: Instant) -> Option<Until> {
-        self.mutes.get(name).map(|entry| entry.value).filter(|until| !until.is_over(now))
+    /// The mute of this name, if there is one.
+    pub(super) fn mute_of(&self, name: &UserName, now: Instant) -> Option<&Sanction> {
+        let mute = self.mutes.get(name).map(|entry| &entry.sanction);
+        mute.filter(|mute| !mute.until.is_over(now))
     }
 
-    /// Adds a mute, in place of one of the same name.
-    ///
-    /// # Errors
-    /// [`Full`], if the maker is bounded and there is no room: nothing was changed.
-    pub(super) fn mute(
+    /// Adds a mute, in place of one of the same name: otherwise as [`Sanctions::add_ban`].
+    pub(super) fn add_mute(
         &mut self,
         name: &UserName,
-        until: Until,
-        maker: Maker<'_>,
+        mute: Sanction,
+        total: Option<usize>,
         now: Instant,
     ) -> Result<(), Full> {
         self.expire(now);
-        let mut entry = Entry::new(until, until, maker);
-        entry.bytes =
-            in_tree::<(UserName, Entry<Until>)>() + entry.bytes_around(name.as_str().len());
-        self.check(self.mutes.get(name), &entry, maker)?;
+        let entry = Entry::new(mute, name.as_str().len(), in_tree::<(UserName, Box<Entry>)>());
+        self.check(self.mutes.get(name).map(Box::as_ref), &entry, total)?;
         self.take_mute(name);
-        entry.number = self.count(until, entry.bytes, maker, || Key::Mute(name.clone()));
+        let entry = self.count(entry, || Key::Mute(name.clone()));
         self.mutes.insert(name.clone(), entry);
         Ok(())
     }
 
-    pub(super) fn mutes(&self, now: Instant) -> impl Iterator<Item = (&UserName, Until)> {
-        let mutes = self.mutes.iter().map(|(name, entry)| (name, entry.value));
-        mutes.filter(move |(_, until)| !until.is_over(now))
+    /// The mutes behind a name, in order.
+    pub(super) fn mutes_from(
+        &self,
+        from: Bound<&UserName>,
+        now: Instant,
+    ) -> impl Iterator<Item = (&UserName, &Sanction)> {
+        let mutes = self.mutes.range::<UserName, _>((from, Bound::Unbounded));
+        let mutes = mutes.map(|(name, entry)| (name, &entry.sanction));
+        mutes.filter(move |(_, mute)| !mute.until.is_over(now))
     }
 
-    /// Whether it was muted.
-    pub(super) fn unmute(&mut self, name: &UserName, now: Instant) -> bool {
-        self.take_mute(name).is_some_and(|until| !until.is_over(now))
+    pub(super) fn mutes(&self, now: Instant) -> impl Iterator<Item = (&UserName, &Sanction)> {
+        self.mutes_from(Bound::Unbounded, now)
+    }
+
+    /// Returns the one that there was.
+    pub(super) fn remove_mute(&mut self, name: &UserName, now: Instant) -> Option<Sanction> {
+        self.take_mute(name).filter(|mute| !mute.until.is_over(now))
     }
 
     /// Removes entries that are over, but not all at once.
@@ -316,15 +325,13 @@ impl Sanctions {
     /// Checks the counters against what is there.
     #[cfg(any(test, fuzzing))]
     pub(super) fn check_counters(&self) {
-        let bans = self.bans.values().map(|e| (e.bytes, e.until, e.maker.clone()));
-        let mutes = self.mutes.values().map(|e| (e.bytes, e.until, e.maker.clone()));
         let (mut bytes, mut ends) = (0, 0);
         let mut makers = BTreeMap::<Box<str>, usize>::new();
-        for (taken, until, maker) in bans.chain(mutes) {
-            bytes += taken;
-            ends += usize::from(until.0.is_some());
-            if let Some(maker) = maker {
-                *makers.entry(maker).or_default() += taken;
+        for entry in self.bans.values().chain(self.mutes.values()) {
+            bytes += entry.bytes;
+            ends += usize::from(entry.sanction.until.0.is_some());
+            if let Some(maker) = entry.maker() {
+                *makers.entry(maker.into()).or_default() += entry.bytes;
             }
         }
         assert_eq!((self.bytes, self.ends.len()), (bytes, ends));
@@ -332,75 +339,73 @@ impl Sanctions {
     }
 
     /// Whether there is room for an entry in place of an `old` one.
-    fn check<T>(
-        &self,
-        old: Option<&Entry<T>>,
-        new: &Entry<T>,
-        maker: Maker<'_>,
-    ) -> Result<(), Full> {
-        let Maker::Moderator { name, total } = maker else { return Ok(()) };
+    fn check(&self, old: Option<&Entry>, new: &Entry, total: Option<usize>) -> Result<(), Full> {
+        let (Some(maker), Some(total)) = (new.maker(), total) else { return Ok(()) };
         let freed = old.map_or(0, |old| old.bytes);
-        let freed_of_maker =
-            old.filter(|old| old.maker.as_deref() == Some(name)).map_or(0, |old| old.bytes);
+        let is_own = |old: &&Entry| old.maker() == Some(maker);
+        let freed_of_maker = old.filter(is_own).map_or(0, |old| old.bytes);
         let used = self.bytes - freed;
         if used.saturating_add(new.bytes) > total {
             return Err(Full::Total);
         }
-        let own = self.makers.get(name).map_or(0, |own| own - freed_of_maker);
+        let own = self.makers.get(maker).map_or(0, |own| own - freed_of_maker);
         if own + new.bytes > share(total / MOST, total / LEAST, used, total) {
             return Err(Full::Maker);
         }
         Ok(())
     }
 
-    /// Counts a new entry, and remembers when it ends. Returns its number.
-    fn count(
-        &mut self,
-        until: Until,
-        bytes: usize,
-        maker: Maker<'_>,
-        key: impl FnOnce() -> Key,
-    ) -> u64 {
+    /// Counts a new entry, and remembers when it ends.
+    fn count(&mut self, mut entry: Entry, key: impl FnOnce() -> Key) -> Box<Entry> {
         self.number += 1;
-        self.bytes += bytes;
-        if let Maker::Moderator { name, .. } = maker {
-            *self.makers.entry(name.into()).or_default() += bytes;
+        self.bytes += entry.bytes;
+        if let Some(maker) = entry.maker() {
+            match self.makers.get_mut(maker) {
+                Some(own) => *own += entry.bytes,
+                None => drop(self.makers.insert(maker.into(), entry.bytes)),
+            }
         }
-        if let Some(until) = until.0 {
+        if let Some(until) = entry.sanction.until.0 {
             self.ends.insert((until, self.number), key());
         }
-        self.number
+        entry.number = self.number;
+        Box::new(entry)
     }
 
-    fn take_ban(&mut self, target: &Target) -> Option<Ban> {
+    fn take_ban(&mut self, target: &Target) -> Option<Sanction> {
         let entry = self.bans.remove(target)?;
         Some(self.uncount(*entry))
     }
 
-    fn take_mute(&mut self, name: &UserName) -> Option<Until> {
+    fn take_mute(&mut self, name: &UserName) -> Option<Sanction> {
         let entry = self.mutes.remove(name)?;
-        Some(self.uncount(entry))
+        Some(self.uncount(*entry))
     }
 
-    fn uncount<T>(&mut self, entry: Entry<T>) -> T {
+    fn uncount(&mut self, entry: Entry) -> Sanction {
         self.bytes -= entry.bytes;
-        if let Some(until) = entry.until.0 {
+        if let Some(until) = entry.sanction.until.0 {
             self.ends.remove(&(until, entry.number));
         }
-        if let Some(maker) = entry.maker
-            && let Some(own) = self.makers.get_mut(&maker)
+        if let Some(maker) = entry.maker()
+            && let Some(own) = self.makers.get_mut(maker)
         {
             *own -= entry.bytes;
             if *own == 0 {
-                self.makers.remove(&maker);
+                self.makers.remove(maker);
             }
         }
-        entry.value
+        entry.sanction
     }
 }
 
-impl Ban {
-    /// The text for a connection that it shuts out.
+impl Sanction {
+    /// The part of a mute that its user's session has.
+    pub(super) fn of_session(&self) -> SessionMute {
+        SessionMute { until: self.until, rank: self.rank }
+    }
+
+    /// The text for a connection that a ban shuts out.
     pub(super) fn reason_for(&self, what: &str, now: Instant) -> String {
         format!("{what} banned{}{}.", self.until.left(now), because(&self.reason))
     }
@@ -409,7 +414,9 @@ impl Ban {
     pub(super) fn line(&self, now: Instant) -> String {
         let left = self.until.remaining(now).map(|left| format!("for {}", shown(left)));
         let by = Some(&self.by).filter(|by| !by.is_empty()).map(|by| format!("by {by}"));
-        let facts: Vec<String> = left.into_iter().chain(by).collect();
+        let age = Some(self.since.age(now)).filter(|age| *age >= Duration::from_secs(60));
+        let age = age.map(|age| format!("{} ago", shown(age)));
+        let facts: Vec<String> = left.into_iter().chain(by).chain(age).collect();
         let facts = format!("{}{}", facts.join(", "), because(&self.reason));
         let shown = shortened(&self.shown);
         match facts.trim_start_matches(": ") {
@@ -423,17 +430,17 @@ impl Ban {
 mod tests {
     use super::*;
 
+    fn sanction(by: &str, rank: Rank, until: Until, now: Instant) -> Sanction {
+        let since = Since::ago(Duration::ZERO, now);
+        Sanction { shown: "x".into(), by: by.into(), rank, reason: "y".into(), since, until }
+    }
+
     #[test]
     fn an_address_is_banned_with_its_network() {
         let (mut sanctions, now) = (Sanctions::default(), Instant::now());
-        let ban = |shown: &str| Ban {
-            shown: shown.to_owned(),
-            by: "mod".to_owned(),
-            reason: String::new(),
-            until: Until(None),
-        };
         for net in ["192.0.2.9/24", "198.51.100.7", "2001:db8::1/64"] {
-            sanctions.add_ban(Target::new(net), ban(net), Maker::Operator, now).unwrap();
+            let ban = sanction("the operator", Rank::Operator, Until(None), now);
+            sanctions.add_ban(Target::new(net), ban, None, now).unwrap();
         }
         let is_banned = |text: &str| sanctions.ban_of_address(text.parse().unwrap(), now).is_some();
         assert!(is_banned("192.0.2.200") && is_banned("198.51.100.7") && is_banned("2001:db8::ff"));
@@ -462,19 +469,19 @@ mod tests {
     #[test]
     fn everything_is_uncounted_when_it_is_lifted_replaced_or_over() {
         let (mut sanctions, now) = (Sanctions::default(), Instant::now());
-        let total = 1 << 24;
-        let maker = |name| Maker::Moderator { name, total };
+        let total = Some(1 << 24);
         let minute = Until::after(Some(Duration::from_secs(60)), now);
         for (number, until) in
             (0..1_000).map(|n| (n, if n % 2 == 0 { minute } else { Until(None) }))
         {
             let net = Target::new(&format!("10.0.{}.{}", number / 256, number % 256));
-            let ban = Ban { shown: "x".into(), by: "m".into(), reason: "y".into(), until };
-            let maker = maker(["ann", "ben", "cora", "dan", "eve"][number % 5]);
-            sanctions.add_ban(net.clone(), ban.clone(), maker, now).unwrap();
-            sanctions.add_ban(net, ban, Maker::Operator, now).unwrap();
+            let maker = ["ann", "ben", "cora", "dan", "eve"][number % 5];
+            let of_moderator = sanction(maker, Rank::Moderator, until, now);
+            let of_operator = sanction("", Rank::Operator, until, now);
+            sanctions.add_ban(net.clone(), of_moderator.clone(), total, now).unwrap();
+            sanctions.add_ban(net, of_operator, total, now).unwrap();
             let name = UserName::new(&format!("user {number}")).unwrap();
-            sanctions.mute(&name, until, maker, now).unwrap();
+            sanctions.add_mute(&name, of_moderator, total, now).unwrap();
         }
         assert_eq!((sanctions.bans(now).count(), sanctions.mutes(now).count()), (1_000, 1_000));
         assert_eq!((sanctions.ends.len(), sanctions.makers.len()), (1_000, 5));
@@ -486,9 +493,9 @@ mod tests {
             assert_eq!(sanctions.ends.len(), 1_000 - removed);
         }
         let names: Vec<UserName> = sanctions.mutes(later).map(|(name, _)| name.clone()).collect();
-        assert!(names.iter().all(|name| sanctions.unmute(name, later)));
+        assert!(names.iter().all(|name| sanctions.remove_mute(name, later).is_some()));
         let targets: Vec<Target> =
-            sanctions.targets(later).map(|(target, _)| target.clone()).collect();
+            sanctions.bans(later).map(|(target, _)| target.clone()).collect();
         assert!(targets.iter().all(|target| sanctions.remove_ban(target, later).is_some()));
         assert_eq!((sanctions.bytes, sanctions.makers.len()), (0, 0));
     }

@@ -21,6 +21,7 @@ use crate::name::UserName;
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
 use super::long::LongAnswer;
+use super::rights::Rank;
 use super::rooms::Membership;
 use super::sanctions::Until;
 use super::usage::{in_deque, in_table};
@@ -66,13 +67,20 @@ pub(super) struct Session {
 }
 
 /// What most users do not have.
+/// A mute of a user, and the rank of the actor who imposed it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionMute {
+    pub(super) until: Until,
+    pub(super) rank: Rank,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Extras {
     pub(super) role: Role,
     pub(super) rooms: Vec<Membership>,
     /// What those who write privately are told.
     pub(super) away: Option<Box<str>>,
-    pub(super) mute: Option<Until>,
+    pub(super) mute: Option<SessionMute>,
     /// When the last schema errors came, the oldest first.
     pub(super) errors: VecDeque<Instant>,
     /// The name that an effect is to decide about, held for this user meanwhile.
@@ -138,9 +146,19 @@ impl Session {
         self.extras_mut().answer = Some(answer);
     }
 
-    /// Until when it may not speak.
-    pub(super) fn mute(&self, now: Instant) -> Option<Until> {
-        self.extras()?.mute.filter(|until| !until.is_over(now))
+    /// The mute that holds for it.
+    pub(super) fn mute(&self, now: Instant) -> Option<SessionMute> {
+        self.extras()?.mute.filter(|mute| !mute.until.is_over(now))
+    }
+
+    /// Whether it is a user: registered, and not leaving.
+    pub(super) fn is_user(&self) -> bool {
+        self.phase == Phase::Registered
+    }
+
+    /// Whether its name was made by the server, and is another user's when it leaves.
+    pub(super) fn has_temporary_name(&self) -> bool {
+        self.wanted().is_some()
     }
 
     pub(super) fn name(&self) -> Option<&str> {

@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::name::UserName;
 use crate::spare::GiveBack;
 
+use super::orders::ORDER;
 use super::usage::{in_deque, in_table, share};
 use super::users::origin;
 use super::{Completion, ConnId, Effect, Hub, Token};
@@ -31,6 +32,7 @@ const LEAST: usize = 4 * 1024;
 const EFFECT: usize = in_deque::<(Effect, usize)>()
     + in_deque::<(Token, Completion)>()
     + in_table::<(u32, Departed)>()
+    + ORDER
     + in_table::<(IpNet, Origin)>();
 
 #[derive(Debug)]

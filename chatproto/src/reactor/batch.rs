@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::hub::{Completion, ConnId, Departure, Hub, Now, Output};
+use crate::hub::{ConnId, Departure, Hub, Now, Output};
 
 use super::conn::{Input, Op};
 use super::read::HEAVY_FOR;
@@ -44,7 +44,7 @@ impl Reactor {
         }
         self.shrink_at.get_or_insert(now.monotonic + SHRINK);
         let shared = Arc::clone(&self.shared);
-        let decides = shared.has_directory || shared.accounts.is_some();
+        let decides = shared.decides();
         let mut hub = shared.hub();
         let mut since = clock::instant();
         if shared.is_stopping() {
@@ -154,9 +154,7 @@ impl Reactor {
             handle_op(&mut hub, op.conn, &op.input, now, &mut self.out);
             if !decides {
                 // the rest is carried out when the batch is handed out
-                while let Some(token) = self.out.next_claim() {
-                    hub.handle_completion(token, Completion::Claimed, now, &mut self.out);
-                }
+                shared.grant_claims(&mut hub, now, &mut self.out);
             }
             let work = self.out.work() - before + OPERATION;
             conn.share.charge(work, &self.ready);
@@ -183,12 +181,9 @@ impl Reactor {
                 self.again.push(slot);
             }
         }
-        hub.handle_timeout(now, &mut self.out);
-        hub.handle_batch_end(now, &mut self.out);
+        shared.end_batch(&mut hub, now, &mut self.out);
         self.hub_due = hub.poll_timeout();
-        let needs_room = hub.needs_room_for_pages();
-        shared.needs_room_for_pages.store(needs_room, Ordering::Relaxed);
-        if needs_room {
+        if shared.needs_room_for_pages.load(Ordering::Relaxed) {
             shared.wake_for_stalled(self.lane);
         }
         self.hand_out(hub, since);

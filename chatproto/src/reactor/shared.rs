@@ -145,24 +145,55 @@ impl Shared {
         Some((token, completion?))
     }
 
-    /// Has the application do something to the hub, and hands out what comes of it.
+    /// Has the application do something to the hub, and hands out what comes of it, as a loop does with a
+    /// batch.
     pub(crate) fn control<T>(
         self: &Arc<Self>,
         act: impl FnOnce(&mut Hub, Now, &mut Output) -> T,
     ) -> T {
-        let mut out = Output::new();
+        let (mut out, now) = (Output::new(), Now::system());
         let mut hub = self.hub();
-        let done = act(&mut hub, Now::system(), &mut out);
+        let done = act(&mut hub, now, &mut out);
+        self.end_batch(&mut hub, now, &mut out);
         post(self, &mut out, |_| true);
         if let Some(due) = hub.poll_timeout() {
             // a loop that cannot be woken is gone
             let _ = self.lanes[0].send(Mail::HubDue(due));
         }
         drop(hub);
+        while let Some(effect) = out.next_effect() {
+            match self.decide(&effect) {
+                Some((token, completion)) => self.complete(token, completion),
+                None => self.carry_out(effect),
+            }
+        }
         for event in out.take_events() {
             self.observe(&event);
         }
         done
+    }
+
+    /// The end of a batch of input: to be called before its output is handed out.
+    pub(super) fn end_batch(&self, hub: &mut Hub, now: Now, out: &mut Output) {
+        if !self.decides() {
+            self.grant_claims(hub, now, out);
+        }
+        hub.handle_timeout(now, out);
+        hub.handle_batch_end(now, out);
+        let needs_room = hub.needs_room_for_pages();
+        self.needs_room_for_pages.store(needs_room, Ordering::Relaxed);
+    }
+
+    /// Whether names are decided about outside of the hub.
+    pub(super) fn decides(&self) -> bool {
+        self.has_directory || self.accounts.is_some()
+    }
+
+    /// Grants all claims, as nobody decides about them.
+    pub(super) fn grant_claims(&self, hub: &mut Hub, now: Now, out: &mut Output) {
+        while let Some(token) = out.next_claim() {
+            hub.handle_completion(token, Completion::Claimed, now, out);
+        }
     }
 
     /// Other bounds for the hub and for every loop.

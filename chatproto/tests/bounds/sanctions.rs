@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatproto::{Ban, ConnId, Departure, Hub, Limits, PeerKind, UserName};
+use chatproto::{Ban, ConnId, Departure, Hub, Limits, Mute, PeerKind, UserName};
 
 use super::common::{HOME, House};
 use super::heap::Heap;
@@ -74,7 +74,7 @@ fn bans_of_many_moderators_stay_within_their_bytes_and_leave_some_for_others() {
     assert!(answer(&mut house, late, "/ban", "mallory 1h").starts_with("Banned"));
     for number in 0..5_000 {
         let target = format!("operator's {number}").parse().unwrap();
-        house.hub.ban(Ban::new(target), house.now, &mut house.out);
+        house.hub.restore_ban(Ban::new(target), house.now, &mut house.out);
     }
     assert!(house.hub.usage().sanctions.bytes > TOTAL);
     let said = answer(&mut house, late, "/ban", "eve");
@@ -90,7 +90,7 @@ fn mutes_of_many_names_stay_within_their_bytes_and_are_forgotten_when_they_are_o
     let (mut house, admin) = house();
     let rogue = moderator(&mut house, admin, "rogue", 0);
     let honest = UserName::new("honest").unwrap();
-    house.hub.mute(&honest, None, house.now, &mut house.out);
+    house.hub.restore_mute(Mute::new(honest), house.now, &mut house.out);
     forget_all(&mut house);
     let heap = Heap::now();
     let mut muted = 0;

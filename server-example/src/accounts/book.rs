@@ -168,6 +168,12 @@ impl AccountBook {
 
     /// When the account of exactly this name was made, in Unix milliseconds: what was kept for the
     /// name before was somebody else's. In memory.
+    /// Calls `with` for each account that has a role. Changes by other programs are noticed after that.
+    pub(crate) fn for_staff(&self, mut with: impl FnMut(&UserName, Role)) {
+        let directory = self.inner.directory();
+        directory.staff().for_each(|(name, role)| with(name, role));
+    }
+
     pub(crate) fn created_ms(&self, name: &str) -> Option<i64> {
         self.inner.directory().get(name).map(|account| account.created_ms)
     }

@@ -446,7 +446,7 @@ fn what_another_program_changes_is_noticed() {
 
     let hash = accounts.stored_hash("alice");
     other.add(&name("carol"), &hash, Role::Moderator, 7).unwrap();
-    assert_eq!(refresh(), [Change::Added(name("carol"))]);
+    assert_eq!(refresh(), [Change::Added(name("carol"), Role::Moderator)]);
     assert!(accounts.book.is_reserved(&name("Carol")));
     assert_eq!(accounts.log_in("carol", PASSWORD, HOME).unwrap().role, Role::Moderator);
 
@@ -469,7 +469,7 @@ fn what_another_program_changes_is_noticed() {
     assert!(!accounts.book.is_reserved(&name("alice")));
     other.remove("bob").unwrap();
     other.add(&name("bob"), &new, Role::User, 10).unwrap();
-    assert_eq!(refresh(), [Change::Removed(name("bob")), Change::Added(name("bob"))]);
+    assert_eq!(refresh(), [Change::Removed(name("bob")), Change::Added(name("bob"), Role::User)]);
     assert_eq!(refresh(), []);
 }
 
@@ -482,7 +482,7 @@ fn an_open_book_looks_by_itself() {
     let table = AccountTable::new(connect());
     let book = AccountBook::open(table, &BookOptions::default(), changed).unwrap();
     AccountTable::new(connect()).add(&name("alice"), "hash", Role::User, 7).unwrap();
-    assert_eq!(heard.recv(), Ok(Change::Added(name("alice"))));
+    assert_eq!(heard.recv(), Ok(Change::Added(name("alice"), Role::User)));
     assert!(book.is_reserved(&name("alice")));
     drop(book);
     assert!(heard.recv().is_err(), "its thread has ended");

@@ -35,7 +35,8 @@ pub(crate) struct Account {
 /// What another program has done to an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Added(UserName),
+    /// There is a new account, with this role.
+    Added(UserName, Role),
     /// The account has another role.
     Role(UserName, Role),
     /// The account has another password: whoever is logged in may not be the owner.
@@ -89,6 +90,12 @@ impl Directory {
         self.accounts.get(name.as_str()).or_else(|| self.find_alike(name.as_str()))
     }
 
+    /// The accounts that have a role.
+    pub(crate) fn staff(&self) -> impl Iterator<Item = (&UserName, Role)> {
+        let staff = self.accounts.values().filter(|account| account.role != Role::User);
+        staff.map(|account| (&account.name, account.role))
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Account> {
         self.accounts.get(name)
     }
@@ -132,7 +139,7 @@ impl Directory {
                 None => changes.push(Change::Removed(name())),
                 // removed and made again
                 Some(now) if now.created_ms != account.created_ms => {
-                    changes.extend([Change::Removed(name()), Change::Added(name())]);
+                    changes.extend([Change::Removed(name()), Change::Added(name(), now.role)]);
                 }
                 Some(now) => {
                     if now.hash != account.hash {
@@ -145,7 +152,7 @@ impl Directory {
             }
         }
         let added = self.accounts.values().filter(|new| before.get(new.name.as_str()).is_none());
-        changes.extend(added.map(|new| Change::Added(new.name.clone())));
+        changes.extend(added.map(|new| Change::Added(new.name.clone(), new.role)));
         changes
     }
 

@@ -48,7 +48,10 @@ pub(super) struct Entry<'a> {
     time: String,
     act: Cow<'static, str>,
     by: Cow<'a, str>,
-    address: IpAddr,
+    /// The rank of the actor; null of what was denied.
+    rank: Option<String>,
+    /// Null of the operator.
+    address: Option<IpAddr>,
     target: Cow<'a, str>,
     duration_s: Option<u64>,
     reason: Cow<'a, str>,
@@ -57,8 +60,8 @@ pub(super) struct Entry<'a> {
 /// The class of an event, and the owner of its budget. None if the event makes no entry.
 pub(super) fn class(event: &Event) -> Option<(Class, &str)> {
     match event {
-        Event::Moderated { by, act: Act::Forget, .. } => Some((Class::Forget, by.as_str())),
-        Event::Moderated { by, .. } => Some((Class::Act, by.as_str())),
+        Event::Moderated { actor, act: Act::Forget, .. } => Some((Class::Forget, actor.name())),
+        Event::Moderated { actor, .. } => Some((Class::Act, actor.name())),
         Event::Denied { endpoint, .. } => Some((Class::Denied, endpoint)),
         _ => None,
     }
@@ -68,11 +71,12 @@ impl<'a> Entry<'a> {
     /// None if the event makes no entry.
     pub(super) fn of(event: &'a Event, now: impl FnOnce() -> Zoned) -> Option<Self> {
         match event {
-            Event::Moderated { by, address, act, target, duration, reason, .. } => Some(Entry {
+            Event::Moderated { actor, rank, act, target, duration, reason, .. } => Some(Entry {
                 time: shown(&now()),
                 act: act.to_string().into(),
-                by: clipped(by.as_str()),
-                address: *address,
+                by: clipped(actor.name()),
+                rank: Some(rank.to_string()),
+                address: actor.address(),
                 target: clipped(target),
                 duration_s: duration.map(|duration| duration.as_secs()),
                 reason: clipped(reason),
@@ -81,7 +85,8 @@ impl<'a> Entry<'a> {
                 time: shown(&now()),
                 act: "denied".into(),
                 by: clipped(name.as_str()),
-                address: *address,
+                rank: None,
+                address: Some(*address),
                 target: clipped(endpoint),
                 duration_s: None,
                 reason: "".into(),
@@ -198,13 +203,13 @@ mod tests {
         let ban = moderated(Act::Ban, "bob", Some(Duration::from_secs(3_600)), "too loud");
         assert_eq!(
             line(&ban),
-            r#"{"time":"2026-07-04T12:00:00.123+02:00","act":"ban","by":"alice","address":"127.0.0.1","target":"bob","duration_s":3600,"reason":"too loud"}"#
+            r#"{"time":"2026-07-04T12:00:00.123+02:00","act":"ban","by":"alice","rank":"moderator","address":"127.0.0.1","target":"bob","duration_s":3600,"reason":"too loud"}"#
         );
         let role = moderated(Act::Role(Role::Moderator), "bob", None, "");
         assert!(line(&role).contains(r#""act":"role moderator","#), "{}", line(&role));
         assert_eq!(
             line(&denied()),
-            r#"{"time":"2026-07-04T12:00:00.123+02:00","act":"denied","by":"eve","address":"127.0.0.1","target":"/kick","duration_s":null,"reason":""}"#
+            r#"{"time":"2026-07-04T12:00:00.123+02:00","act":"denied","by":"eve","rank":null,"address":"127.0.0.1","target":"/kick","duration_s":null,"reason":""}"#
         );
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use chatproto::{Act, ConnId, Hub, Now, Output, Role, UserName};
+use chatproto::{Act, Actor, ConnId, Hub, Now, Output, Rank, Role, UserName};
 use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -13,6 +13,11 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// An id, which only a hub can make.
 fn conn() -> ConnId {
     Hub::builder().build().handle_connect(0, ADDRESS, Now::system(), &mut Output::new())
+}
+
+/// A user as an actor.
+fn user(name: &str) -> Actor {
+    Actor::User { conn: conn(), name: UserName::new(name).unwrap(), address: ADDRESS }
 }
 
 pub(crate) fn moderated(act: Act, target: &str, duration: Option<Duration>, reason: &str) -> Event {
@@ -27,13 +32,13 @@ pub(crate) fn moderated_by(
     reason: &str,
 ) -> Event {
     Event::Moderated {
-        conn: conn(),
-        by: UserName::new(by).unwrap(),
-        address: ADDRESS,
+        actor: user(by),
+        rank: Rank::Moderator,
         act,
         target: target.to_owned(),
         duration,
         reason: reason.to_owned(),
+        is_lasting: true,
     }
 }
 

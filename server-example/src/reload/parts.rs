@@ -135,8 +135,7 @@ impl Part for Audit {
     }
 }
 
-/// The operator's own bans. A moderator may lift one; it holds again when the configuration is loaded
-/// again, or the server started.
+/// The operator's own bans, which only the operator may lift.
 pub(crate) struct Bans {
     handle: ServerHandle,
     targets: Vec<BanTarget>,
@@ -161,13 +160,13 @@ impl Bans {
         for target in self.targets.iter().filter(|target| !targets.contains(target)) {
             // somebody else may have banned the same since
             if in_force.contains(target) {
-                self.handle.unban(target);
+                self.handle.withdraw_ban(target);
             }
         }
         for target in targets.iter().filter(|target| !in_force.contains(target)) {
             let mut ban = Ban::new(target.clone());
             ban.by = OPERATOR.to_owned();
-            self.handle.ban(ban);
+            self.handle.restore_ban(ban);
         }
         self.targets = targets.to_vec();
     }

@@ -1,7 +1,8 @@
 //! What would grow without end has a bound: what waits for the disk, the log, and the tables that no
 //! message accounts for.
 
-use super::tests::{ALL, PAGE, TempDir, fill, ids, limit_pages, object, open};
+use super::SanctionKind::{Ban, Mute};
+use super::tests::{ALL, PAGE, TempDir, fill, ids, limit_pages, object, open, sanction};
 use super::*;
 
 #[test]
@@ -123,32 +124,27 @@ fn bans_and_mutes_are_bounded() {
         .unwrap()
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16383)
-             INSERT INTO ban SELECT 'b' || i, 'mod', '', NULL FROM n;
-             INSERT INTO mute SELECT target, NULL FROM ban;",
+             INSERT INTO ban SELECT 'b' || i, 'b' || i, 'mod', 'moderator', '', 0, NULL FROM n;
+             INSERT INTO mute SELECT * FROM ban;",
         )
         .unwrap();
-    let ban = |target: &str| Ban {
-        target: target.into(),
-        by: "mod".into(),
-        reason: "\u{e9}".repeat(40_000),
-        until_ms: None,
-    };
-    let mute = |name: &str| Mute { name: name.into(), until_ms: None };
-    moderation.set_ban(&ban("last"), 0).unwrap();
-    moderation.set_mute(&mute("last"), 0).unwrap();
-    let refused = moderation.set_ban(&ban("one more"), 0).unwrap_err();
+    let long =
+        |target: &str| Sanction { reason: "\u{e9}".repeat(40_000), ..sanction(target, None) };
+    moderation.set(Ban, &long("last"), 0).unwrap();
+    moderation.set(Mute, &long("last"), 0).unwrap();
+    let refused = moderation.set(Ban, &long("one more"), 0).unwrap_err();
     assert_eq!(
         refused.sentence,
         "there are 16384 bans already, which is the most: lift some of them"
     );
-    assert!(moderation.set_mute(&mute("one more"), 0).is_err());
-    moderation.set_ban(&ban("b7"), 0).unwrap();
-    moderation.set_mute(&mute("b7"), 0).unwrap();
-    let bans = moderation.bans(0).unwrap();
+    assert!(moderation.set(Mute, &long("one more"), 0).is_err());
+    moderation.set(Ban, &long("b7"), 0).unwrap();
+    moderation.set(Mute, &long("b7"), 0).unwrap();
+    let bans = moderation.all(Ban, 0).unwrap();
     assert_eq!(bans.len(), 16_384);
     assert!(bans.iter().all(|ban| ban.reason.len() <= 1_024));
-    assert!(moderation.remove_ban("b8").unwrap());
-    moderation.set_ban(&ban("one more"), 0).unwrap();
+    assert!(moderation.remove(Ban, "b8").unwrap());
+    moderation.set(Ban, &long("one more"), 0).unwrap();
 }
 
 #[test]
@@ -159,19 +155,20 @@ fn a_ban_that_has_run_out_leaves_its_room_to_another() {
     let db = store.connect().unwrap();
     db.execute_batch(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 16384)
-         INSERT INTO ban SELECT 'b' || i, 'mod', '', 1000 + i % 2 FROM n;
-         INSERT INTO mute SELECT target, until_ms FROM ban;",
+         INSERT INTO ban
+            SELECT 'b' || i, 'b' || i, 'mod', 'moderator', '', 0, 1000 + i % 2 FROM n;
+         INSERT INTO mute SELECT * FROM ban;",
     )
     .unwrap();
-    let ban =
-        Ban { target: "one more".into(), by: "mod".into(), reason: String::new(), until_ms: None };
-    let mute = Mute { name: "one more".into(), until_ms: None };
-    assert!(moderation.set_ban(&ban, 999).is_err() && moderation.set_mute(&mute, 999).is_err());
-    moderation.set_ban(&ban, 1_000).unwrap();
-    moderation.set_mute(&mute, 1_000).unwrap();
-    // half of them have run out
-    assert_eq!(moderation.bans(0).unwrap().len(), 8_193);
-    assert_eq!(moderation.mutes(0).unwrap().len(), 8_193);
+    let one_more = sanction("one more", None);
+    for kind in [Ban, Mute] {
+        assert!(moderation.set(kind, &one_more, 999).is_err());
+    }
+    for kind in [Ban, Mute] {
+        moderation.set(kind, &one_more, 1_000).unwrap();
+        // half of them have run out
+        assert_eq!(moderation.all(kind, 0).unwrap().len(), 8_193);
+    }
     assert_eq!(store.usage().sanctions().map(|rows| (rows.bytes, rows.most)), [(8_193, 16_384); 2]);
 }
 
@@ -185,7 +182,7 @@ fn accounts_bans_and_mutes_stop_when_a_reader_prevents_that_the_log_is_emptied()
     fill(&mut writer, 1..=1);
     let [_, log, _] = files::with_companions(store.path());
     let log = std::fs::File::options().write(true).open(log).unwrap();
-    let mute = |name: &str| Mute { name: name.into(), until_ms: None };
+    let set = |name: &str| moderation.set(Mute, &sanction(name, None), 0);
     let name = |name: &str| chatproto::UserName::new(name).unwrap();
     let other = store.reader().unwrap();
     other
@@ -195,21 +192,21 @@ fn accounts_bans_and_mutes_stop_when_a_reader_prevents_that_the_log_is_emptied()
             log.set_len(wal::WAL_MOST + 1).unwrap();
             writer.append(2, "#tea", 0, "{}");
             assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Busy);
-            moderation.set_mute(&mute("first"), 0).unwrap();
+            set("first").unwrap();
             table.add(&name("first"), "hash", chatproto::Role::User, 1).unwrap();
 
             log.set_len(wal::WAL_MOST + wal::RESERVE + 1).unwrap();
-            let refused = moderation.set_mute(&mute("second"), 0).unwrap_err();
+            let refused = set("second").unwrap_err();
             assert_eq!(refused.kind, ErrorKind::Busy);
             assert!(refused.sentence.contains(" has grown to 272 MiB: end that program"));
-            assert_eq!(moderation.remove_mute("first").unwrap_err().kind, ErrorKind::Busy);
+            assert_eq!(moderation.remove(Mute, "first").unwrap_err().kind, ErrorKind::Busy);
             assert!(table.add(&name("second"), "hash", chatproto::Role::User, 1).is_err());
-            assert_eq!(moderation.mutes(0).unwrap().len(), 1, "they can be read");
+            assert_eq!(moderation.all(Mute, 0).unwrap().len(), 1, "they can be read");
             Ok(())
         })
         .unwrap();
     // each of them empties the log when nothing prevents it
-    moderation.set_mute(&mute("second"), 0).unwrap();
+    set("second").unwrap();
     assert!(wal::length(store.path()) < 1 << 20);
     log.set_len(wal::WAL_MOST + wal::RESERVE + 1).unwrap();
     table.add(&name("second"), "hash", chatproto::Role::User, 1).unwrap();

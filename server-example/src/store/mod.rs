@@ -66,7 +66,7 @@ pub(crate) use beside::connect_beside;
 pub(crate) use copy::{backup, restore};
 pub(crate) use error::{ErrorKind, Result, StoreError};
 pub(crate) use mailbox::{HandedOver, Letter};
-pub(crate) use moderation::{Ban, Moderation, Mute};
+pub(crate) use moderation::{Kind as SanctionKind, Moderation, Sanction};
 pub(crate) use purge::{Purge, Selection};
 pub(crate) use reader::{Entry, Kept, Query, Reader};
 pub(crate) use search::Search;

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chatproto::BanTarget;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{ErrorKind, Result, StoreError};
@@ -26,25 +27,40 @@ pub(crate) struct Moderation {
     usage: Arc<StoreUsage>,
 }
 
-/// A name, an address or a network that may not connect.
+/// A ban or a mute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ban {
-    /// A name, an address or a network, as moderators see it.
+pub(crate) struct Sanction {
+    /// The target in its one spelling: see [`chatproto::BanTarget::key`]. Of a mute it is the name.
+    pub(crate) key: String,
+    /// The target as it was written.
     pub(crate) target: String,
-    /// The moderator.
+    /// The name of the actor who imposed it.
     pub(crate) by: String,
-    /// Empty if the moderator gave none.
+    /// The rank that the actor had.
+    pub(crate) rank: String,
+    /// Empty if the actor gave none.
     pub(crate) reason: String,
-    /// Unix time in milliseconds; `None`: without an end.
+    /// Unix times in milliseconds. An end of `None`: without an end.
+    pub(crate) since_ms: i64,
     pub(crate) until_ms: Option<i64>,
 }
 
-/// A name that may not speak.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mute {
-    pub(crate) name: String,
-    /// Unix time in milliseconds; `None`: for good.
-    pub(crate) until_ms: Option<i64>,
+/// What a sanction keeps its target from: each kind has a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// To connect.
+    Ban,
+    /// To speak.
+    Mute,
+}
+
+impl Kind {
+    fn table(self) -> &'static str {
+        match self {
+            Kind::Ban => "ban",
+            Kind::Mute => "mute",
+        }
+    }
 }
 
 impl Moderation {
@@ -60,78 +76,50 @@ impl Moderation {
         Ok(moderation)
     }
 
-    /// All bans that have not run out, by their targets.
-    pub(crate) fn bans(&self, now_ms: i64) -> Result<Vec<Ban>> {
+    /// All that have not run out, by their keys.
+    pub(crate) fn all(&self, kind: Kind, now_ms: i64) -> Result<Vec<Sanction>> {
         self.with(|db| {
-            let mut bans = db.prepare_cached(
-                "SELECT target, by, reason, until_ms FROM ban
-                 WHERE until_ms IS NULL OR until_ms > ?1 ORDER BY target",
-            )?;
-            let bans = bans.query_map([now_ms], |row| {
-                Ok(Ban {
-                    target: row.get(0)?,
-                    by: row.get(1)?,
-                    reason: row.get(2)?,
-                    until_ms: row.get(3)?,
+            let mut rows = db.prepare_cached(&format!(
+                "SELECT key, target, by, rank, reason, since_ms, until_ms FROM {}
+                 WHERE until_ms IS NULL OR until_ms > ?1 ORDER BY key",
+                kind.table()
+            ))?;
+            let rows = rows.query_map([now_ms], |row| {
+                Ok(Sanction {
+                    key: row.get(0)?,
+                    target: row.get(1)?,
+                    by: row.get(2)?,
+                    rank: row.get(3)?,
+                    reason: row.get(4)?,
+                    since_ms: row.get(5)?,
+                    until_ms: row.get(6)?,
                 })
             })?;
-            bans.collect()
+            rows.collect()
         })
     }
 
-    /// Bans, or changes the ban of the same target.
-    pub(crate) fn set_ban(&self, ban: &Ban, now_ms: i64) -> Result<()> {
-        let reason = cut(&ban.reason, REASON);
+    /// Adds one, or takes the place of that of the same key.
+    pub(crate) fn set(&self, kind: Kind, sanction: &Sanction, now_ms: i64) -> Result<()> {
+        let Sanction { key, target, by, rank, since_ms, until_ms, .. } = sanction;
+        let (reason, table) = (cut(&sanction.reason, REASON), kind.table());
         let is_set = self.write(|act| {
             remove_expired(act, now_ms)?;
             let set = act
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO ban(target, by, reason, until_ms) SELECT ?1, ?2, ?3, ?4
-                     WHERE ?1 IN (SELECT target FROM ban) OR (SELECT count(*) FROM ban) < ?5",
-                )?
-                .execute((&ban.target, &ban.by, reason, ban.until_ms, MOST))?;
+                .prepare_cached(&format!(
+                    "INSERT OR REPLACE INTO {table} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+                     WHERE ?1 IN (SELECT key FROM {table}) OR (SELECT count(*) FROM {table}) < ?8"
+                ))?
+                .execute((key, target, by, rank, reason, since_ms, until_ms, MOST))?;
             Ok(set > 0)
         })?;
-        Self::is_within(is_set, "bans")
+        Self::is_within(is_set, table)
     }
 
-    /// Ends a ban; whether there was one.
-    pub(crate) fn remove_ban(&self, target: &str) -> Result<bool> {
-        self.write(|act| act.prepare_cached("DELETE FROM ban WHERE target = ?1")?.execute([target]))
-            .map(|n| n > 0)
-    }
-
-    /// All mutes that have not run out, by their names.
-    pub(crate) fn mutes(&self, now_ms: i64) -> Result<Vec<Mute>> {
-        self.with(|db| {
-            let mut mutes = db.prepare_cached(
-                "SELECT name, until_ms FROM mute WHERE until_ms IS NULL OR until_ms > ?1 ORDER BY name",
-            )?;
-            let mutes =
-                mutes.query_map([now_ms], |row| Ok(Mute { name: row.get(0)?, until_ms: row.get(1)? }))?;
-            mutes.collect()
-        })
-    }
-
-    /// Mutes, or changes until when.
-    pub(crate) fn set_mute(&self, mute: &Mute, now_ms: i64) -> Result<()> {
-        let is_set = self.write(|act| {
-            remove_expired(act, now_ms)?;
-            let set = act
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO mute(name, until_ms) SELECT ?1, ?2
-                     WHERE ?1 IN (SELECT name FROM mute) OR (SELECT count(*) FROM mute) < ?3",
-                )?
-                .execute((&mute.name, mute.until_ms, MOST))?;
-            Ok(set > 0)
-        })?;
-        Self::is_within(is_set, "mutes")
-    }
-
-    /// Ends a mute. Whether there was one.
-    pub(crate) fn remove_mute(&self, name: &str) -> Result<bool> {
-        self.write(|act| act.prepare_cached("DELETE FROM mute WHERE name = ?1")?.execute([name]))
-            .map(|n| n > 0)
+    /// Removes that of a key; whether there was one.
+    pub(crate) fn remove(&self, kind: Kind, key: &str) -> Result<bool> {
+        let sql = format!("DELETE FROM {} WHERE key = ?1", kind.table());
+        self.write(|act| act.prepare_cached(&sql)?.execute([key])).map(|n| n > 0)
     }
 
     /// Removes bans and mutes that have run out; how many. Does not write if there are none.
@@ -151,7 +139,7 @@ impl Moderation {
             true => Ok(()),
             false => Err(StoreError::new(
                 ErrorKind::Full,
-                format!("there are {MOST} {what} already, which is the most: lift some of them"),
+                format!("there are {MOST} {what}s already, which is the most: lift some of them"),
             )),
         }
     }
@@ -188,4 +176,28 @@ fn remove_expired(act: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<usize>
     let bans = act.prepare_cached("DELETE FROM ban WHERE until_ms <= ?1")?.execute([now_ms])?;
     let mutes = act.prepare_cached("DELETE FROM mute WHERE until_ms <= ?1")?.execute([now_ms])?;
     Ok(bans + mutes)
+}
+
+/// Moves the bans of a file of an older version, which knew no keys. Of several rows with one key, the one
+/// that holds longest stays.
+pub(super) fn give_keys(act: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut before = act.prepare(
+        "SELECT target, by, reason, until_ms FROM ban_before ORDER BY until_ms IS NULL, until_ms",
+    )?;
+    let mut add = act.prepare(
+        "INSERT OR REPLACE INTO ban VALUES (?1, ?2, ?3, 'moderator', ?4, unixepoch() * 1000, ?5)",
+    )?;
+    let mut rows = before.query(())?;
+    while let Some(row) = rows.next()? {
+        let (target, by, reason): (String, String, String) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        let until_ms: Option<i64> = row.get(3)?;
+        // a target that is not valid any more could not be put in force either
+        if let Ok(key) = target.parse::<BanTarget>().map(|target| target.key()) {
+            add.execute((key, target, by, reason, until_ms))?;
+        }
+    }
+    drop(rows);
+    drop((before, add));
+    act.execute_batch("DROP TABLE ban_before")
 }

@@ -20,7 +20,7 @@ use crate::text::visible;
 const APPLICATION: i32 = 0x6368_6174;
 
 /// What each version adds to the one before.
-pub(super) const VERSIONS: [&str; 3] = [
+pub(super) const VERSIONS: [&str; 4] = [
     // 1: accounts and messages
     "CREATE TABLE state(
         key TEXT PRIMARY KEY,
@@ -186,10 +186,37 @@ pub(super) const VERSIONS: [&str; 3] = [
             octet_length(object) + 64
         FROM mailbox_before JOIN message USING(id);
      DROP TABLE mailbox_before;",
+    // 4: who imposed bans and mutes, and when; one row for a target, however it is written
+    "ALTER TABLE ban RENAME TO ban_before;
+     CREATE TABLE ban(
+        key TEXT PRIMARY KEY,       -- the same for targets that are banned with each other
+        target TEXT NOT NULL,       -- as it was written
+        by TEXT NOT NULL,
+        rank TEXT NOT NULL,         -- of the actor, at that time
+        reason TEXT NOT NULL,
+        since_ms INTEGER NOT NULL,
+        until_ms INTEGER            -- NULL: without an end
+     ) STRICT, WITHOUT ROWID;
+
+     ALTER TABLE mute RENAME TO mute_before;
+     CREATE TABLE mute(
+        key TEXT PRIMARY KEY,       -- the name
+        target TEXT NOT NULL,
+        by TEXT NOT NULL,
+        rank TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        since_ms INTEGER NOT NULL,
+        until_ms INTEGER
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO mute
+        SELECT name, name, '', 'moderator', '', unixepoch() * 1000, until_ms FROM mute_before;
+     DROP TABLE mute_before;",
 ];
 
 /// The version from which on the file knows the senders' shares.
 const SHARES: i32 = 3;
+/// The version from which on bans have keys.
+const KEYS: i32 = 4;
 
 /// The version that this program reads and writes.
 pub(crate) const VERSION: i32 = VERSIONS.len() as i32;
@@ -260,6 +287,9 @@ pub(crate) fn migrate(db: &mut Connection, path: &Path, found: Found) -> Result<
         step.execute_batch(VERSIONS[version as usize - 1]).map_err(of)?;
         if version == SHARES {
             super::shares::fill(&step).map_err(of)?;
+        }
+        if version == KEYS {
+            super::moderation::give_keys(&step).map_err(of)?;
         }
         step.pragma_update(None, "user_version", version).map_err(of)?;
         step.pragma_update(None, "application_id", APPLICATION).map_err(of)?;

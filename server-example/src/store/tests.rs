@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use chatproto::Left;
 
+use super::SanctionKind::{Ban, Mute};
+
 use super::*;
 
 /// A directory of a test's own, removed when it is dropped.
@@ -338,37 +340,26 @@ fn nobody_else_can_read_what_is_kept() {
 #[test]
 fn bans_and_mutes_outlive_the_server_and_run_out() {
     let directory = TempDir::new();
-    let bob = Ban {
-        target: "bob".into(),
-        by: "alice".into(),
-        reason: "too loud".into(),
-        until_ms: Some(2_000),
-    };
-    let network = Ban {
-        target: "10.0.0.0/8".into(),
-        by: "alice".into(),
-        reason: String::new(),
-        until_ms: None,
-    };
-    let mute = Mute { name: "carol".into(), until_ms: Some(3_000) };
+    let (bob, network) = (sanction("bob", Some(2_000)), sanction("10.0.0.0/8", None));
+    let mute = sanction("carol", Some(3_000));
     {
         let moderation = open(&directory).moderation().unwrap();
-        moderation.set_ban(&Ban { until_ms: None, ..bob.clone() }, 0).unwrap();
-        moderation.set_ban(&bob, 0).unwrap();
-        moderation.set_ban(&network, 0).unwrap();
-        moderation.set_mute(&mute, 0).unwrap();
+        moderation.set(Ban, &Sanction { until_ms: None, ..bob.clone() }, 0).unwrap();
+        moderation.set(Ban, &bob, 0).unwrap();
+        moderation.set(Ban, &network, 0).unwrap();
+        moderation.set(Mute, &mute, 0).unwrap();
     }
     let store = open(&directory);
     let moderation = store.moderation().unwrap();
-    assert_eq!(moderation.bans(1_999).unwrap(), [network.clone(), bob]);
-    assert_eq!(moderation.bans(2_000).unwrap(), [network]);
-    assert_eq!(moderation.mutes(2_999).unwrap(), [mute]);
-    assert_eq!(moderation.mutes(3_000).unwrap(), []);
+    assert_eq!(moderation.all(Ban, 1_999).unwrap(), [network.clone(), bob]);
+    assert_eq!(moderation.all(Ban, 2_000).unwrap(), [network]);
+    assert_eq!(moderation.all(Mute, 2_999).unwrap(), [mute]);
+    assert_eq!(moderation.all(Mute, 3_000).unwrap(), []);
     assert_eq!(moderation.expire(3_000).unwrap(), 2);
-    assert!(moderation.remove_ban("10.0.0.0/8").unwrap());
-    assert!(!moderation.remove_ban("bob").unwrap());
-    assert!(!moderation.remove_mute("carol").unwrap());
-    assert_eq!(moderation.bans(0).unwrap(), []);
+    assert!(moderation.remove(Ban, "10.0.0.0/8").unwrap());
+    assert!(!moderation.remove(Ban, "bob").unwrap());
+    assert!(!moderation.remove(Mute, "carol").unwrap());
+    assert_eq!(moderation.all(Ban, 0).unwrap(), []);
 }
 
 #[test]
@@ -436,4 +427,17 @@ fn nothing_is_missed_unknowingly() {
     ]);
     db.execute("INSERT INTO gap VALUES (45, 50)", []).unwrap();
     check(&[("#tea", 44, "now", false), ("#tea", 50, "now", true), ("#tea", 37, "e", false)]);
+}
+
+/// A ban or mute of a moderator.
+pub(crate) fn sanction(target: &str, until_ms: Option<i64>) -> Sanction {
+    Sanction {
+        key: target.to_owned(),
+        target: target.to_owned(),
+        by: "alice".to_owned(),
+        rank: "moderator".to_owned(),
+        reason: "too loud".to_owned(),
+        since_ms: 0,
+        until_ms,
+    }
 }

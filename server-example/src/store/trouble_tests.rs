@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use chatproto::Left;
 use rusqlite::Connection;
 
+use super::SanctionKind::{Ban, Mute};
 use super::small_disk::SmallDisk;
 use super::tests::{
     ALL, PAGE, TempDir, fill, ids, leave, limit_pages, mail, object, open, refusal,
@@ -52,7 +53,7 @@ fn a_file_of_version_1_is_brought_up_to_date() {
     assert_eq!(leave(&mut writer, "alice", "bob", 8, "later"), Left::Waiting);
     assert_eq!(reader.waiting("bob").unwrap(), 1);
     share_tests::assert_counted(&store);
-    assert_eq!(store.moderation().unwrap().bans(0).unwrap(), []);
+    assert_eq!(store.moderation().unwrap().all(Ban, 0).unwrap(), []);
     writer.close(8).unwrap();
     drop((reader, store));
 
@@ -96,6 +97,40 @@ fn the_mailboxes_of_version_2_and_empty_conversations_are_counted() {
 }
 
 #[test]
+fn a_target_that_was_banned_in_several_spellings_has_one_ban_after_the_migration() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("fixtures/v1.sql")).unwrap();
+    for version in &schema::VERSIONS[1..3] {
+        db.execute_batch(version).unwrap();
+    }
+    db.execute_batch(
+        "PRAGMA user_version = 3;
+         INSERT INTO ban VALUES
+            ('zed', 'ann', 'first', NULL), ('ZED', 'ben', 'second', 5000),
+            ('192.0.2.7', 'ann', '', 4000), ('192.0.2.7/32', 'ben', '', 5000), ('/bad', 'x', '', 9);
+         INSERT INTO mute VALUES ('bob', NULL);",
+    )
+    .unwrap();
+    drop(db);
+    let moderation = open(&directory).moderation().unwrap();
+    let bans = moderation.all(Ban, 0).unwrap();
+    let shown: Vec<_> =
+        bans.iter().map(|ban| (&*ban.key, &*ban.target, &*ban.by, ban.until_ms)).collect();
+    assert_eq!(
+        shown,
+        [
+            ("name zed", "zed", "ann", None),
+            ("net 192.0.2.7/32", "192.0.2.7/32", "ben", Some(5_000)),
+        ]
+    );
+    assert!(bans.iter().all(|ban| ban.rank == "moderator" && ban.since_ms > 0));
+    assert_eq!(moderation.all(Mute, 0).unwrap()[0].target, "bob");
+    assert!(moderation.remove(Ban, "name zed").unwrap());
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let directory = TempDir::new();
     drop(open(&directory));
@@ -110,8 +145,8 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(
         refused.sentence,
         format!(
-            "{} has been written by a newer version of this program (its format is 4, and this program \
-             knows formats up to 3): run the newer version, or restore a backup that is older",
+            "{} has been written by a newer version of this program (its format is 5, and this program \
+             knows formats up to 4): run the newer version, or restore a backup that is older",
             path.display()
         )
     );

@@ -30,6 +30,6 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if let Some(session) = call.hub.users.get_mut(call.conn) {
         session.extras_mut().role = Role::Admin;
     }
-    call.report(Act::Admin, call.user().to_owned(), None, "");
+    call.report(Act::Admin, call.user().to_owned());
     call.answer("You are an admin now.");
 }

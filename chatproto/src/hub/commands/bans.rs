@@ -9,13 +9,13 @@ use super::Command;
 pub(super) const COMMAND: Command = Command {
     name: "/bans",
     arguments: "",
-    help: "Lists the bans, with moderator, remaining time and reason.",
+    help: "Lists the bans, with actor, remaining time, age and reason.",
     role: Role::Moderator,
     run,
 };
 
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
-    let count = call.hub.sanctions.targets(call.now.monotonic).count();
+    let count = call.hub.sanctions.bans(call.now.monotonic).count();
     call.out.examine(count);
     if count == 0 {
         return call.answer("Nobody is banned.");

@@ -3,9 +3,8 @@
 use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
-use super::super::Act;
-use super::super::moderation::because;
-use super::super::route::{no_room, text_of};
+use super::super::act::{Action, Done};
+use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -20,12 +19,9 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let mut arguments = Arguments::new(&text);
-    let Some(name) = arguments.next() else { return call.answer_usage(&COMMAND) };
-    let reason = arguments.rest();
-    let Some(room) = call.hub.find_room(name) else { return call.answer(&no_room(name)) };
-    let name = call.hub.rooms.get(room).map_or(String::new(), |room| room.name.to_string());
-    call.report(Act::Close, name.clone(), None, reason);
-    let told = format!("{} closed the room{}.", call.user(), because(reason));
-    call.hub.close_room(room, &told, call.out);
-    call.answer(&format!("Closed {name}."));
+    let Some(room) = arguments.next() else { return call.answer_usage(&COMMAND) };
+    let action = Action::Close { room: room.to_owned(), reason: arguments.rest().to_owned() };
+    if let Some(Done::Closed(name)) = call.act(action) {
+        call.answer(&format!("Closed {name}."));
+    }
 }

@@ -3,7 +3,7 @@
 use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
-use super::super::Act;
+use super::super::act::{Action, Done};
 use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
@@ -19,10 +19,9 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let mut arguments = Arguments::new(&text);
-    let Some(name) = arguments.next() else { return call.answer_usage(&COMMAND) };
-    let reason = arguments.rest();
-    let Some((victim, name)) = call.find_subordinate(name) else { return };
-    call.report(Act::Kick, name.as_str().to_owned(), None, reason);
-    call.expel(victim, "kicked", reason);
-    call.answer(&format!("Kicked {name}."));
+    let Some(user) = arguments.next() else { return call.answer_usage(&COMMAND) };
+    let action = Action::Kick { user: user.to_owned(), reason: arguments.rest().to_owned() };
+    if let Some(Done::Kicked(name)) = call.act(action) {
+        call.answer(&format!("Kicked {name}."));
+    }
 }

@@ -29,7 +29,7 @@ macro_rules! commands {
 }
 
 commands! {
-    ALWAYS: admin away ban bans close help join kick leave list mute nick notice ping role roll rooms
+    ALWAYS: admin away ban bans close help join kick leave list mute mutes nick notice ping role roll rooms
         shout standard time unban unmute who whoami;
     WITH_ACCOUNTS: login passwd register unregister;
     WITH_HISTORY: cursors forget history sync;
@@ -68,6 +68,26 @@ fn secret_text_of(
     Zeroizing::new(without_own_name(&msg, command).to_owned())
 }
 
+/// Compares a table in `PROTOCOL.md`, which stands between two comments, with what it is made from.
+/// With `CHATPROTO_WRITE=1` in the environment the table is written instead.
+#[cfg(test)]
+pub(super) fn check_table(begin: &str, end: &str, table: &str) {
+    use std::sync::{Mutex, PoisonError};
+
+    // tests that write run at the same time
+    static FILE: Mutex<()> = Mutex::new(());
+    let _guard = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (begin, end) = (format!("<!-- {begin} -->\n"), format!("<!-- end of {end} -->\n"));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/PROTOCOL.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once(&begin).expect("the table's beginning is marked");
+    let (there, after) = rest.split_once(&end).expect("the table's end is marked");
+    if std::env::var_os("CHATPROTO_WRITE").is_some() {
+        return std::fs::write(path, [before, &begin, table, &end, after].concat()).unwrap();
+    }
+    assert_eq!(there, table, "to write it: CHATPROTO_WRITE=1 cargo test -p chatproto --lib");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,19 +118,8 @@ mod tests {
         }
     }
 
-    /// With `CHATPROTO_WRITE=1` in the environment the table is written instead.
     #[test]
     fn the_protocol_has_the_table_of_endpoints() {
-        const BEGIN: &str = "<!-- endpoints: made from src/hub/commands -->\n";
-        const END: &str = "<!-- end of endpoints -->\n";
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/PROTOCOL.md");
-        let text = std::fs::read_to_string(path).unwrap();
-        let (before, rest) = text.split_once(BEGIN).expect("the table's beginning is marked");
-        let (there, after) = rest.split_once(END).expect("the table's end is marked");
-        if std::env::var_os("CHATPROTO_WRITE").is_some() {
-            let new = [before, BEGIN, &table(), END, after].concat();
-            return std::fs::write(path, new).unwrap();
-        }
-        assert_eq!(there, table(), "to write it: CHATPROTO_WRITE=1 cargo test -p chatproto --lib");
+        check_table("endpoints: made from src/hub/commands", "endpoints", &table());
     }
 }

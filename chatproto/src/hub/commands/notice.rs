@@ -2,8 +2,7 @@
 
 use crate::message::MessageRef;
 
-use super::super::Act;
-use super::super::audience::Audience;
+use super::super::act::{Action, Done};
 use super::super::route::{text_of, users};
 use super::super::{Call, Role};
 use super::Command;
@@ -21,15 +20,12 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if text.is_empty() {
         return call.answer_usage(&COMMAND);
     }
-    let told = format!("Notice: {text}");
-    let sent = call.hub.say_to_others(Audience::Everyone, call.conn, &told, call.out);
-    if sent.delivered + sent.too_long > 0 && sent.delivered == 0 {
-        return call.answer("❌ Nobody was told: the text is too long.");
+    let action = Action::Notice { text: text.into_owned() };
+    if let Some(Done::Told { delivered, too_long }) = call.act(action) {
+        let mut answer = format!("Told {}.", users(delivered));
+        if too_long > 0 {
+            answer.push_str(&format!(" Too long for {}: send a shorter text.", users(too_long)));
+        }
+        call.answer(&answer);
     }
-    call.report(Act::Notice, String::new(), None, &text);
-    let mut answer = format!("Told {}.", users(sent.delivered));
-    if sent.too_long > 0 {
-        answer.push_str(&format!(" Too long for {}: send a shorter text.", users(sent.too_long)));
-    }
-    call.answer(&answer);
 }

@@ -3,7 +3,7 @@
 use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
-use super::super::Act;
+use super::super::act::{Action, Done};
 use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
@@ -19,21 +19,14 @@ pub(super) const COMMAND: Command = Command {
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let mut arguments = Arguments::new(&text);
-    let (Some(name), Some(role), None) = (arguments.next(), arguments.next(), arguments.next())
+    let (Some(user), Some(role), None) = (arguments.next(), arguments.next(), arguments.next())
     else {
         return call.answer_usage(&COMMAND);
     };
     let Some(role) = Role::ALL.into_iter().find(|known| known.to_string() == role) else {
         return call.answer_usage(&COMMAND);
     };
-    let Some((user, name)) = call.find_target(name) else { return };
-    if let Some(session) = call.hub.users.get_mut(user) {
-        session.extras_mut().role = role;
+    if let Some(Done::Role(name)) = call.act(Action::Role { user: user.to_owned(), role }) {
+        call.answer(&format!("{name} is {} now.", role.one()));
     }
-    call.report(Act::Role(role), name.as_str().to_owned(), None, "");
-    if user != call.conn {
-        let by = call.user_name();
-        call.hub.tell(user, &format!("You are {} now: {by} made you one.", role.one()), call.now, call.out);
-    }
-    call.answer(&format!("{name} is {} now.", role.one()));
 }

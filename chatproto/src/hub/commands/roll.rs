@@ -49,7 +49,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = format!("{} rolled {total} ({count}d{sides}{each}).", call.user());
     call.answer(&text);
     if let Some(room) = room {
-        call.hub.say_to_others(Audience::Room(room), call.conn, &text, call.out);
+        call.hub.say_to_others(Audience::Room(room), Some(call.conn), &text, call.out);
     }
 }
 

@@ -2,10 +2,9 @@
 
 use crate::endpoint::Arguments;
 use crate::message::MessageRef;
-use crate::name::UserName;
 
-use super::super::Act;
-use super::super::route::{no_user, text_of};
+use super::super::act::{Action, Done};
+use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -19,17 +18,8 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let Some(name) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
-    let Ok(name) = UserName::from_bytes(name.as_bytes(), call.hub.longest_name) else {
-        return call.answer(&no_user(name));
-    };
-    let user = call.hub.find_user(name.as_str()).map(|(conn, _)| conn);
-    if !call.hub.lift_mute(&name, call.now) {
-        return call.answer(&format!("❌ {name} is not muted."));
+    let Some(user) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
+    if let Some(Done::Unmuted(name)) = call.act(Action::Unmute { user: user.to_owned() }) {
+        call.answer(&format!("{name} may speak again."));
     }
-    call.report(Act::Unmute, name.as_str().to_owned(), None, "");
-    if let Some(user) = user {
-        call.hub.tell(user, "You may speak again.", call.now, call.out);
-    }
-    call.answer(&format!("{name} may speak again."));
 }

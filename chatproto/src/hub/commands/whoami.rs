@@ -23,7 +23,7 @@ fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
         text.push_str(", over TLS");
     }
     if let Some(mute) = session.mute(call.now.monotonic) {
-        text.push_str(&format!(", muted{}", mute.left(call.now.monotonic)));
+        text.push_str(&format!(", muted{}", mute.until.left(call.now.monotonic)));
     }
     text.push('.');
     if let Some(away) = session.extras().and_then(|extras| extras.away.as_deref()) {

@@ -83,6 +83,10 @@ impl Model {
             let who = if needed == Role::Admin { "admins" } else { "moderators" };
             return self.err(me, &format!("❌ {command} is for {who}."));
         }
+        let is_moderation = needed(act).is_some_and(|(command, _)| command != "/bans");
+        if is_moderation && self.conns[&me].is_muted(self.now) {
+            return self.tell(me, Text::begins("❌ "));
+        }
         match *act {
             Act::Write { to, times, long } => {
                 (0..times).for_each(|k| self.write(me, to, steps::text(step, k, long)));
@@ -149,7 +153,7 @@ impl Model {
             }
             Question::Bans => {
                 let bans = self.bans.values();
-                match bans.filter(|(_, until)| !is_over(*until, self.now)).count() {
+                match bans.filter(|(_, until, _)| !is_over(*until, self.now)).count() {
                     0 => Text::is("Nobody is banned."),
                     count => Text::Begins(format!("Bans ({count}): ")),
                 }
@@ -389,8 +393,12 @@ impl Model {
         if victims.iter().any(is_out_of_reach) {
             return self.tell(me, Text::begins("❌ Not banned: "));
         }
+        let ban = self.bans.get(target.key()).filter(|(_, until, _)| !is_over(*until, self.now));
+        if ban.is_some_and(|(.., by)| *by > role) {
+            return self.tell(me, Text::begins("❌ Not banned: "));
+        }
         let until = lasts.map(|lasting| self.now + lasting.millis);
-        self.bans.insert(target.key(), (target, until));
+        self.bans.insert(target.key(), (target, until, role));
         let group = (victims.len() > 1).then(|| self.group(victims.clone()));
         for victim in victims {
             self.tell(victim, Text::begins("⛔ You were banned"));
@@ -418,41 +426,47 @@ impl Model {
     }
 
     fn unban(&mut self, me: Peer, target: Target) {
-        let ban = self.bans.remove(target.key());
-        let text = match ban.filter(|(_, until)| !is_over(*until, self.now)) {
-            Some(_) => Text::Is(format!("{} is banned no longer.", target.shown())),
-            None => Text::begins("❌ "),
-        };
-        self.tell(me, text);
+        let ban = self.bans.get(target.key()).filter(|(_, until, _)| !is_over(*until, self.now));
+        if ban.is_none_or(|(.., by)| *by > self.conns[&me].role) {
+            return self.tell(me, Text::begins("❌ "));
+        }
+        self.bans.remove(target.key());
+        self.tell(me, Text::Is(format!("{} is banned no longer.", target.shown())));
     }
 
     fn mute(&mut self, me: Peer, name: Name, lasts: Option<Lasting>) {
         let Some(victim) = self.find_lower(me, name) else { return };
+        let role = self.conns[&me].role;
+        if self.muted_by(name.plain()).is_some_and(|by| by > role) {
+            return self.tell(me, Text::begins("❌ "));
+        }
         let until = lasts.map(|lasting| self.now + lasting.millis);
-        self.mutes.insert(name.plain(), until);
+        self.mutes.insert(name.plain(), (until, role));
         if let Some(conn) = self.conns.get_mut(&victim) {
-            conn.mute = Some(until);
+            conn.mute = Some((until, role));
         }
         self.tell(victim, Text::begins("❌ You are muted"));
         self.tell(me, Text::Is(format!("Muted {}{}.", name.plain(), for_so_long(lasts))));
     }
 
+    /// The role of the one who muted this name, or the user who has it; the higher one.
+    fn muted_by(&self, name: &str) -> Option<Role> {
+        let of_name = self.mutes.get(name).copied();
+        let of_user = self.users.get(name).and_then(|user| self.conns[user].mute);
+        let both = [of_name, of_user].into_iter().flatten();
+        both.filter(|(until, _)| !is_over(*until, self.now)).map(|(_, by)| by).max()
+    }
+
     fn unmute(&mut self, me: Peer, name: Name) {
-        let now = self.now;
         let name = name.plain();
-        let mute = self.mutes.remove(name);
-        let was_muted = mute.is_some_and(|until| !is_over(until, now));
-        let user = self.users.get(name).copied();
-        let conn = user.and_then(|user| self.conns.get_mut(&user));
-        let was_muted_here = conn.is_some_and(|conn| {
-            let was_muted = conn.is_muted(now);
-            conn.mute = None;
-            was_muted
-        });
-        if !was_muted && !was_muted_here {
+        if self.muted_by(name).is_none_or(|by| by > self.conns[&me].role) {
             return self.tell(me, Text::begins("❌ "));
         }
-        if let Some(user) = user {
+        self.mutes.remove(name);
+        if let Some(user) = self.users.get(name).copied() {
+            if let Some(conn) = self.conns.get_mut(&user) {
+                conn.mute = None;
+            }
             self.tell(user, Text::begins("You may speak again"));
         }
         self.tell(me, Text::Is(format!("{name} may speak again.")));

@@ -55,8 +55,8 @@ pub(crate) struct Model {
     pub(crate) held: BTreeSet<&'static str>,
     pub(crate) rooms: BTreeMap<&'static str, Room>,
     pub(crate) everybody: Presence,
-    pub(crate) bans: BTreeMap<&'static str, (Target, Until)>,
-    pub(crate) mutes: BTreeMap<&'static str, Until>,
+    pub(crate) bans: BTreeMap<&'static str, (Target, Until, Role)>,
+    pub(crate) mutes: BTreeMap<&'static str, (Until, Role)>,
     /// What the directory was asked and has not answered, the oldest first.
     claims: Vec<Claim>,
     last_claim: usize,
@@ -104,7 +104,7 @@ pub(crate) struct Conn {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
     pub(crate) is_away: bool,
-    pub(crate) mute: Option<Until>,
+    pub(crate) mute: Option<(Until, Role)>,
     /// When its last errors were.
     pub(crate) errors: Vec<u64>,
     /// The claim whose answer it waits for, and what came from it meanwhile.

@@ -37,7 +37,7 @@ impl Conn {
     }
 
     pub(crate) fn is_muted(&self, now: u64) -> bool {
-        self.mute.is_some_and(|until| !is_over(until, now))
+        self.mute.is_some_and(|(until, _)| !is_over(until, now))
     }
 
     /// When something happens to it because time passes.
@@ -75,7 +75,7 @@ impl Model {
 
     fn is_banned(&self, is_concerned: impl Fn(Target) -> bool) -> bool {
         let mut bans = self.bans.values();
-        bans.any(|(target, until)| !is_over(*until, self.now) && is_concerned(*target))
+        bans.any(|(target, until, _)| !is_over(*until, self.now) && is_concerned(*target))
     }
 
     /// Whether nobody has the name, nor waits for it.
@@ -156,7 +156,7 @@ impl Model {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&peer) else { return };
         (conn.phase, conn.name) = (Phase::User, name);
-        conn.mute = mute.filter(|until| !is_over(*until, now));
+        conn.mute = mute.filter(|(until, _)| !is_over(*until, now));
         let welcome = format!("Welcome, {name}! Send /help to see the commands.");
         let online = self.users.len();
         let others = self.users.keys().map(|&name| name.to_owned()).collect();

@@ -1,0 +1,663 @@
+//! Acts of moderation: the one entry point for commands, for the application and its operator, and for
+//! other nodes. [`rights`](super::rights) decides whether an actor may; here the act is carried out, and
+//! told to whom it concerns and to the observer, in the same way for every actor.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::name::{UserName, lookalike_key};
+
+use super::answer::{clipped, shortened};
+use super::audience::Audience;
+use super::control::{BanTarget, LONGEST_NAME};
+use super::moderation::{REASON, because, for_so_long};
+use super::rights::{self, Denial, Object, Rank};
+use super::route::{no_room, no_user};
+use super::sanctions::{Full, Sanction, Since, Target, Until};
+use super::users::Session;
+use super::{Act, ConnId, Departure, Event, Hub, Now, Output, Role};
+
+/// The one who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Actor {
+    /// A user of this hub: see [`Hub::actor`]. Its role counts that it has at the time of the act.
+    User {
+        /// The user's connection.
+        conn: ConnId,
+        /// The user's name.
+        name: UserName,
+        /// The user's address.
+        address: IpAddr,
+    },
+    /// Somebody who runs the server, who may do everything.
+    Operator {
+        /// Who that is, in the words that those concerned are told. If it is empty, they are not told.
+        name: String,
+    },
+    /// A user of another node of a cluster, with the role that the user has there.
+    Remote {
+        /// The name of the node.
+        node: String,
+        /// The user's name.
+        name: UserName,
+        /// The user's role.
+        role: Role,
+    },
+}
+
+impl Actor {
+    /// The operator, under this name.
+    pub fn operator(name: impl Into<String>) -> Self {
+        Actor::Operator { name: name.into() }
+    }
+
+    /// A user of another node, with the role that the user has there.
+    pub fn remote(node: impl Into<String>, name: UserName, role: Role) -> Self {
+        Actor::Remote { node: node.into(), name, role }
+    }
+
+    /// The actor's name; empty for an operator who has none.
+    pub fn name(&self) -> &str {
+        match self {
+            Actor::User { name, .. } | Actor::Remote { name, .. } => name.as_str(),
+            Actor::Operator { name } => name,
+        }
+    }
+
+    /// The address of a user of this hub.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Actor::User { address, .. } => Some(*address),
+            _ => None,
+        }
+    }
+
+    fn conn(&self) -> Option<ConnId> {
+        match self {
+            Actor::User { conn, .. } => Some(*conn),
+            _ => None,
+        }
+    }
+
+    /// ` by alice`, or nothing if the actor has no name.
+    fn by(&self) -> String {
+        match self.name() {
+            "" => String::new(),
+            name => format!(" by {name}"),
+        }
+    }
+}
+
+/// What an actor does. Names of users and rooms are looked up as in a message's `to`. Reasons may be
+/// empty, and are cut after 256 bytes. A duration of `None` has no end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Ends a user's connection.
+    Kick {
+        /// The user's name.
+        user: String,
+        /// Why.
+        reason: String,
+    },
+    /// Shuts out a name with its look-alikes, an address or a network. A ban of a temporary name such as
+    /// `alice~7` is one of its user's address.
+    Ban {
+        /// Whom.
+        target: BanTarget,
+        /// For how long.
+        duration: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// Lifts a ban.
+    Unban {
+        /// Whose.
+        target: BanTarget,
+    },
+    /// Silences a user. It holds for the name, after a reconnect too; for a temporary name such as
+    /// `alice~7` it holds as long as the connection.
+    Mute {
+        /// The user's name. The operator may mute a user who is not connected.
+        user: String,
+        /// For how long.
+        duration: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// Lets a muted user speak again.
+    Unmute {
+        /// The user's name.
+        user: String,
+    },
+    /// Gives a connected user a role, until its connection ends.
+    Role {
+        /// The user's name.
+        user: String,
+        /// The role.
+        role: Role,
+    },
+    /// Closes a room.
+    Close {
+        /// The name of the room.
+        room: String,
+        /// Why.
+        reason: String,
+    },
+    /// Tells all users something in the name of the server, but for the one who says it.
+    Notice {
+        /// The text.
+        text: String,
+    },
+}
+
+impl Action {
+    fn act(&self) -> Act {
+        match self {
+            Action::Kick { .. } => Act::Kick,
+            Action::Ban { .. } => Act::Ban,
+            Action::Unban { .. } => Act::Unban,
+            Action::Mute { .. } => Act::Mute,
+            Action::Unmute { .. } => Act::Unmute,
+            Action::Role { role, .. } => Act::Role(*role),
+            Action::Close { .. } => Act::Close,
+            Action::Notice { .. } => Act::Notice,
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Done {
+    /// This user's connection was ended.
+    Kicked(UserName),
+    /// The ban holds, and so many users were closed.
+    Banned {
+        /// The target, which is an address where a temporary name was given.
+        target: BanTarget,
+        /// How many users were closed.
+        closed: usize,
+    },
+    /// The ban is lifted.
+    Unbanned,
+    /// This user is silenced.
+    Muted(UserName),
+    /// This user may speak again.
+    Unmuted(UserName),
+    /// This user has another role.
+    Role(UserName),
+    /// This room is closed.
+    Closed(String),
+    /// The text was delivered.
+    Told {
+        /// To so many users.
+        delivered: usize,
+        /// And was too long for so many.
+        too_long: usize,
+    },
+}
+
+/// Why nothing was done. It is shown as a sentence for the actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    act: Act,
+    why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Why {
+    /// The actor is not a user any more.
+    Gone,
+    NoUser(String),
+    NoRoom(String),
+    /// No user can have that name.
+    BadName(String),
+    NotBanned(String),
+    NotMuted(String),
+    TooLong,
+    Full(Full),
+    /// Whom the act was on, and why not.
+    Denied(String, Denial),
+}
+
+impl Refusal {
+    /// Whether the actor has not the right, so that somebody else may have it.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.why, Why::Denied(..))
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.act, &self.why) {
+            (Act::Ban, _) => f.write_str("Not banned: ")?,
+            (Act::Mute, Why::Full(_)) => f.write_str("Not muted: ")?,
+            _ => {}
+        }
+        match &self.why {
+            Why::Gone => f.write_str("You are not connected any more."),
+            Why::NoUser(name) => f.write_str(no_user(name).trim_start_matches("❌ ")),
+            Why::NoRoom(name) => f.write_str(no_room(name).trim_start_matches("❌ ")),
+            Why::BadName(reason) => f.write_str(reason),
+            Why::NotBanned(target) => {
+                write!(f, "{} is not banned. Send /bans to see who is.", shortened(target))
+            }
+            Why::NotMuted(name) => write!(f, "{name} is not muted."),
+            Why::TooLong => f.write_str("Nobody was told: the text is too long."),
+            Why::Full(full) => full.fmt(f),
+            Why::Denied(target, denial) => denied(f, self.act, target, *denial),
+        }
+    }
+}
+
+fn denied(f: &mut fmt::Formatter<'_>, act: Act, target: &str, denial: Denial) -> fmt::Result {
+    let target = shortened(target);
+    match denial {
+        Denial::Rank(rank) => write!(f, "That is for {rank}s."),
+        Denial::Sanctioned => f.write_str("You are muted or banned, so you may not do that."),
+        Denial::Oneself if act == Act::Ban => f.write_str("that would shut out yourself."),
+        Denial::Oneself => f.write_str("That is yourself."),
+        Denial::User(rank) => {
+            let article = if rank == Rank::Admin { "an" } else { "a" };
+            write!(f, "{target} is {article} {rank}: ask an admin.")
+        }
+        Denial::Sanction(rank) => {
+            let whom = if rank == Rank::Operator { "the operator" } else { "an admin" };
+            let was = if matches!(act, Act::Mute | Act::Unmute) { "muted" } else { "banned" };
+            write!(f, "{target} was {was} by {whom}: ask {whom}.")
+        }
+    }
+}
+
+/// The rights of an actor at a time.
+struct Standing {
+    rank: Rank,
+    is_sanctioned: bool,
+}
+
+impl Hub {
+    /// The user of a connection as an actor.
+    pub fn actor(&self, conn: ConnId) -> Option<Actor> {
+        let session = self.users.get(conn)?;
+        let (name, address) = (session.user_name()?, session.address);
+        session.is_user().then_some(Actor::User { conn, name, address })
+    }
+
+    /// The user of this name as an actor.
+    pub fn actor_of(&self, name: &UserName) -> Option<Actor> {
+        self.users.find(name.as_str()).and_then(|(conn, _)| self.actor(conn))
+    }
+
+    /// Tells the observer of something that a user did beside the acts of moderation.
+    pub(super) fn report(&self, conn: ConnId, act: Act, target: String, out: &mut Output) {
+        let (Some(actor), Some(session)) = (self.actor(conn), self.users.get(conn)) else { return };
+        let standing = Standing { rank: session.role().into(), is_sanctioned: false };
+        standing.report(&actor, act, target, None, "", false, out);
+    }
+
+    /// An actor does something: the one way to all acts of moderation. Whom it concerns is told, and an
+    /// [`Event::Moderated`] says what was done, or an [`Event::Denied`] that a user had not the right.
+    ///
+    /// # Errors
+    /// Why nothing was done, as a sentence for the actor.
+    pub fn act(
+        &mut self,
+        actor: &Actor,
+        action: Action,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<Done, Refusal> {
+        let act = action.act();
+        self.perform(actor, action, now, out).map_err(|why| {
+            if let (Why::Denied(..), Actor::User { conn, name, address }) = (&why, actor) {
+                let (conn, address, name) = (*conn, *address, name.clone());
+                let endpoint = act.endpoint().into();
+                out.events.push(Event::Denied { conn, address, name, endpoint });
+            }
+            Refusal { act, why }
+        })
+    }
+
+    fn perform(
+        &mut self,
+        actor: &Actor,
+        action: Action,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<Done, Why> {
+        let standing = self.standing(actor, now)?;
+        match action {
+            Action::Kick { user, reason } => {
+                let (victim, name) = self.find_object(&standing, actor, Act::Kick, &user)?;
+                standing.report(actor, Act::Kick, name.to_string(), None, &reason, false, out);
+                self.expel(victim, "kicked", actor.name(), &reason, now, out);
+                Ok(Done::Kicked(name))
+            }
+            Action::Ban { target, duration, reason } => {
+                self.impose_ban(&standing, actor, target, duration, &reason, now, out)
+            }
+            Action::Unban { target } => {
+                standing.check(Act::Unban, Object::Nobody, "")?;
+                let Some(ban) = self.sanctions.ban(&target.key, now.monotonic) else {
+                    return Err(Why::NotBanned(target.to_string()));
+                };
+                standing.check(Act::Unban, Object::Sanction(ban.rank), &ban.shown)?;
+                let shown = ban.shown.clone();
+                self.sanctions.remove_ban(&target.key, now.monotonic);
+                // as the ban had it, so that it is found again by those who keep bans
+                standing.report(actor, Act::Unban, shown, None, "", true, out);
+                Ok(Done::Unbanned)
+            }
+            Action::Mute { user, duration, reason } => {
+                self.impose_mute(&standing, actor, &user, duration, &reason, now, out)
+            }
+            Action::Unmute { user } => self.lift_mute(&standing, actor, &user, now, out),
+            Action::Role { user, role } => {
+                let act = Act::Role(role);
+                let (conn, name) = self.find_object(&standing, actor, act, &user)?;
+                if let Some(session) = self.users.get_mut(conn) {
+                    session.extras_mut().role = role;
+                }
+                standing.report(actor, act, name.to_string(), None, "", false, out);
+                if actor.conn() != Some(conn) {
+                    let by = match actor.name() {
+                        "" => String::new(),
+                        by => format!(": {by} made you one"),
+                    };
+                    self.tell(conn, &format!("You are {} now{by}.", role.one()), now, out);
+                }
+                Ok(Done::Role(name))
+            }
+            Action::Close { room, reason } => {
+                standing.check(Act::Close, Object::Nobody, "")?;
+                let Some(id) = self.find_room(&room) else { return Err(Why::NoRoom(room)) };
+                let name = self.rooms.get(id).map_or(String::new(), |room| room.name.to_string());
+                standing.report(actor, Act::Close, name.clone(), None, &reason, false, out);
+                let by = if actor.name().is_empty() { "The operator" } else { actor.name() };
+                self.close_room(id, &format!("{by} closed the room{}.", because(&reason)), out);
+                Ok(Done::Closed(name))
+            }
+            Action::Notice { text } => {
+                standing.check(Act::Notice, Object::Nobody, "")?;
+                let told = format!("Notice: {text}");
+                let sent = self.say_to_others(Audience::Everyone, actor.conn(), &told, out);
+                if sent.delivered == 0 && sent.too_long > 0 {
+                    return Err(Why::TooLong);
+                }
+                standing.report(actor, Act::Notice, String::new(), None, &text, false, out);
+                Ok(Done::Told { delivered: sent.delivered, too_long: sent.too_long })
+            }
+        }
+    }
+
+    /// The rights that an actor has now.
+    fn standing(&self, actor: &Actor, now: Now) -> Result<Standing, Why> {
+        match actor {
+            Actor::Operator { .. } => Ok(Standing { rank: Rank::Operator, is_sanctioned: false }),
+            Actor::User { conn, .. } => {
+                let session = self.users.get(*conn).filter(|session| session.is_user());
+                let Some(session) = session else { return Err(Why::Gone) };
+                let name = session.user_name();
+                let is_banned = self.ban_of(*conn, name.as_ref(), now).is_some();
+                let is_sanctioned = is_banned || session.mute(now.monotonic).is_some();
+                Ok(Standing { rank: session.role().into(), is_sanctioned })
+            }
+            Actor::Remote { name, role, .. } => {
+                let now = now.monotonic;
+                let is_sanctioned = self.sanctions.mute_of(name, now).is_some()
+                    || self.sanctions.ban_of_name(name.as_str(), now).is_some();
+                Ok(Standing { rank: (*role).into(), is_sanctioned })
+            }
+        }
+    }
+
+    /// The connected user of that name, on whom the actor may perform the act.
+    fn find_object(
+        &self,
+        standing: &Standing,
+        actor: &Actor,
+        act: Act,
+        name: &str,
+    ) -> Result<(ConnId, UserName), Why> {
+        // those who may not act at all do not learn who is here
+        standing.check(act, Object::Nobody, "")?;
+        let found = self.find_user(name);
+        let Some((conn, name)) = found.and_then(|(conn, s)| Some((conn, s.user_name()?))) else {
+            return Err(Why::NoUser(name.to_owned()));
+        };
+        standing.check(act, self.object(actor, conn, &name), name.as_str())?;
+        Ok((conn, name))
+    }
+
+    /// What a connected user is to an actor.
+    fn object(&self, actor: &Actor, conn: ConnId, name: &UserName) -> Object {
+        if actor.conn() == Some(conn) {
+            return Object::Oneself;
+        }
+        let role = self.users.get(conn).map_or(Role::User, Session::role);
+        Object::User(role.max(self.stored_role(name)).into())
+    }
+
+    /// The role that the account of this name has.
+    fn stored_role(&self, name: &UserName) -> Role {
+        let key = lookalike_key(name.as_str());
+        let names = self.staff.get(&*key);
+        names.and_then(|names| names.get(name)).copied().unwrap_or_default()
+    }
+
+    /// The account of this name has this role, whether or not its owner is connected. To be said of each
+    /// account with a role at the start, and at each change: acts are then judged by it. With
+    /// [`Role::User`] the name is forgotten.
+    pub fn set_stored_role(&mut self, name: &UserName, role: Role) {
+        let key = lookalike_key(name.as_str());
+        if role != Role::User {
+            self.staff.entry(key.into()).or_default().insert(name.clone(), role);
+        } else if let Some(names) = self.staff.get_mut(&*key) {
+            names.remove(name);
+            if names.is_empty() {
+                self.staff.remove(&*key);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one action, and the call's")]
+    fn impose_ban(
+        &mut self,
+        standing: &Standing,
+        actor: &Actor,
+        target: BanTarget,
+        duration: Option<Duration>,
+        reason: &str,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<Done, Why> {
+        standing.check(Act::Ban, Object::Nobody, "")?;
+        let target = self.lasting_target(target)?;
+        let concerned = self.concerned(&target.key);
+        for &conn in &concerned {
+            let Some(name) = self.users.get(conn).and_then(Session::user_name) else { continue };
+            standing.check(Act::Ban, self.object(actor, conn, &name), name.as_str())?;
+        }
+        if let Target::Name(key) = &target.key {
+            for (name, role) in self.staff.get(key).into_iter().flatten() {
+                standing.check(Act::Ban, Object::User((*role).into()), name.as_str())?;
+            }
+        }
+        if let Some(old) = self.sanctions.ban(&target.key, now.monotonic) {
+            standing.check(Act::Ban, Object::Sanction(old.rank), &old.shown)?;
+        }
+        let ban = standing.sanction(target.to_string(), actor, duration, reason, now);
+        let total = self.limits.sanctions_total;
+        let added = self.sanctions.add_ban(target.key.clone(), ban, Some(total), now.monotonic);
+        added.map_err(Why::Full)?;
+        standing.report(actor, Act::Ban, target.to_string(), duration, reason, true, out);
+        let what = format!("banned{}", for_so_long(duration));
+        for &victim in &concerned {
+            self.expel(victim, &what, actor.name(), reason, now, out);
+        }
+        Ok(Done::Banned { target, closed: concerned.len() })
+    }
+
+    /// The target that a ban is to have: of a temporary name, which another user may have later, it is
+    /// the address.
+    fn lasting_target(&self, target: BanTarget) -> Result<BanTarget, Why> {
+        if let Target::Net(_) = target.key {
+            return Ok(target);
+        }
+        let shown = target.to_string();
+        if let Some((_, session)) = self.find_user(&shown)
+            && session.has_temporary_name()
+        {
+            return Ok(BanTarget::from(session.address));
+        }
+        match UserName::from_bytes(shown.as_bytes(), self.longest_name) {
+            Ok(_) => Ok(target),
+            Err(error) => Err(Why::BadName(format!("{error}."))),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one action, and the call's")]
+    fn impose_mute(
+        &mut self,
+        standing: &Standing,
+        actor: &Actor,
+        user: &str,
+        duration: Option<Duration>,
+        reason: &str,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<Done, Why> {
+        let (conn, name) = match self.find_object(standing, actor, Act::Mute, user) {
+            Ok((conn, name)) => (Some(conn), name),
+            Err(Why::NoUser(_)) if standing.rank == Rank::Operator => {
+                let name = UserName::from_bytes(user.as_bytes(), LONGEST_NAME);
+                (None, name.map_err(|error| Why::BadName(format!("{error}.")))?)
+            }
+            Err(why) => return Err(why),
+        };
+        let session = conn.and_then(|conn| self.users.get(conn));
+        let of_session = session.and_then(|session| session.mute(now.monotonic));
+        let of_name = self.sanctions.mute_of(&name, now.monotonic).map(|mute| mute.rank);
+        for rank in of_session.map(|mute| mute.rank).into_iter().chain(of_name) {
+            standing.check(Act::Mute, Object::Sanction(rank), name.as_str())?;
+        }
+        let is_temporary = session.is_some_and(Session::has_temporary_name);
+        let mute = standing.sanction(name.to_string(), actor, duration, reason, now);
+        let of_session = mute.of_session();
+        if !is_temporary {
+            let total = self.limits.sanctions_total;
+            let added = self.sanctions.add_mute(&name, mute, Some(total), now.monotonic);
+            added.map_err(Why::Full)?;
+        }
+        standing.report(actor, Act::Mute, name.to_string(), duration, reason, !is_temporary, out);
+        if let Some(conn) = conn {
+            if let Some(session) = self.users.get_mut(conn) {
+                session.extras_mut().mute = Some(of_session);
+            }
+            let comma = if actor.name().is_empty() { "" } else { "," };
+            let how = format!("{}{comma}{}{}", for_so_long(duration), actor.by(), because(reason));
+            self.tell(conn, &format!("❌ You are muted{how}."), now, out);
+        }
+        Ok(Done::Muted(name))
+    }
+
+    fn lift_mute(
+        &mut self,
+        standing: &Standing,
+        actor: &Actor,
+        user: &str,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<Done, Why> {
+        standing.check(Act::Unmute, Object::Nobody, "")?;
+        let Ok(name) = UserName::from_bytes(user.as_bytes(), LONGEST_NAME) else {
+            return Err(Why::NoUser(user.to_owned()));
+        };
+        let found = self
+            .find_user(name.as_str())
+            .map(|(conn, session)| (conn, session.mute(now.monotonic)));
+        let of_session = found.and_then(|(_, mute)| mute).map(|mute| mute.rank);
+        let of_name = self.sanctions.mute_of(&name, now.monotonic).map(|mute| mute.rank);
+        let Some(rank) = of_session.max(of_name) else {
+            return Err(Why::NotMuted(name.to_string()));
+        };
+        standing.check(Act::Unmute, Object::Sanction(rank), name.as_str())?;
+        self.sanctions.remove_mute(&name, now.monotonic);
+        standing.report(actor, Act::Unmute, name.to_string(), None, "", true, out);
+        if let Some((conn, _)) = found {
+            if let Some(session) = self.users.get_mut(conn) {
+                session.extras_mut().mute = None;
+            }
+            self.tell(conn, "You may speak again.", now, out);
+        }
+        Ok(Done::Unmuted(name))
+    }
+
+    /// Ends a user's connection, and tells the user what was done, by whom and why.
+    pub(super) fn expel(
+        &mut self,
+        victim: ConnId,
+        what: &str,
+        by: &str,
+        reason: &str,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+        self.tell(victim, &format!("⛔ You were {what}{by}{}.", because(reason)), now, out);
+        self.handle_eviction(victim, Departure::Kicked, now, out);
+    }
+}
+
+impl Standing {
+    /// Tells the observer of an act.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one event")]
+    fn report(
+        &self,
+        actor: &Actor,
+        act: Act,
+        target: String,
+        duration: Option<Duration>,
+        reason: &str,
+        is_lasting: bool,
+        out: &mut Output,
+    ) {
+        let (actor, rank, reason) =
+            (actor.clone(), self.rank, clipped(reason, REASON).into_owned());
+        out.events.push(Event::Moderated {
+            actor,
+            rank,
+            act,
+            target,
+            duration,
+            reason,
+            is_lasting,
+        });
+    }
+
+    fn check(&self, act: Act, object: Object, target: &str) -> Result<(), Why> {
+        rights::check(act, self.rank, self.is_sanctioned, object)
+            .map_err(|denial| Why::Denied(target.to_owned(), denial))
+    }
+
+    fn sanction(
+        &self,
+        shown: String,
+        actor: &Actor,
+        duration: Option<Duration>,
+        reason: &str,
+        now: Now,
+    ) -> Sanction {
+        Sanction {
+            shown,
+            by: clipped(actor.name(), REASON).into_owned(),
+            rank: self.rank,
+            reason: clipped(reason, REASON).into_owned(),
+            since: Since::ago(Duration::ZERO, now.monotonic),
+            until: Until::after(duration, now.monotonic),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `/mutes`: who is muted.
+
+use crate::message::MessageRef;
+
+use super::super::long::Entries;
+use super::super::{Call, Role};
+use super::Command;
+
+pub(super) const COMMAND: Command = Command {
+    name: "/mutes",
+    arguments: "",
+    help: "Lists the mutes of names, with actor, remaining time, age and reason.",
+    role: Role::Moderator,
+    run,
+};
+
+fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
+    let count = call.hub.sanctions.mutes(call.now.monotonic).count();
+    call.out.examine(count);
+    if count == 0 {
+        return call.answer("Nobody is muted.");
+    }
+    call.answer_list(format!("Mutes ({count}): "), Entries::Mutes { after: None }, count);
+}

@@ -1,0 +1,347 @@
+//! The table of rights, every combination: who acts, whether the actor is muted, what the act is, and on
+//! whom. Users act by commands; the operator and users of other nodes by [`Hub::act`]. The expected
+//! table is written here a second time, from the texts of the decision.
+
+mod common;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chatproto::{
+    AccountPolicy, Act, Action, Actor, Ban, BanTarget, Completion, ConnId, Departure, Effect,
+    Event, Hub, Now, Output, PeerKind, Rank, Role, UserName,
+};
+
+use common::{AWAY, HOME, House};
+
+const ROLES: [Role; 3] = [Role::User, Role::Moderator, Role::Admin];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Who {
+    User(Role),
+    Remote(Role),
+    Operator,
+}
+
+/// What an act is on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum On {
+    Nobody,
+    Oneself,
+    Connected(Role),
+    /// The owner of an account who is not connected.
+    Away(Role),
+    /// A mute or ban that this rank imposed.
+    By(Rank),
+}
+
+const ACTS: [&str; 8] = ["kick", "mute", "ban", "unmute", "unban", "role", "close", "notice"];
+
+fn objects(act: &str) -> Vec<On> {
+    let connected = ROLES.map(On::Connected).into_iter();
+    let users = || connected.clone().chain([On::Oneself]);
+    let by = [Rank::Moderator, Rank::Admin, Rank::Operator].map(On::By);
+    match act {
+        "kick" | "role" => users().collect(),
+        "mute" => users().chain(by).collect(),
+        "ban" => users().chain(ROLES.map(On::Away)).chain(by).collect(),
+        "unmute" | "unban" => by.to_vec(),
+        _ => vec![On::Nobody],
+    }
+}
+
+fn is_allowed(who: Who, is_muted: bool, act: &str, on: On) -> bool {
+    let role = match who {
+        // a user of another node cannot be oneself here
+        Who::Operator => return true,
+        Who::User(role) | Who::Remote(role) => role,
+    };
+    if is_muted {
+        return false;
+    }
+    match (act, role, on) {
+        (_, Role::User, _) => false,
+        ("close" | "notice", ..) => true,
+        ("role", Role::Admin, _) => true,
+        ("role", ..) | (_, _, On::Oneself) => false,
+        (_, Role::Moderator, On::Connected(Role::User) | On::Away(Role::User)) => true,
+        (_, Role::Moderator, On::By(Rank::Moderator)) => true,
+        (_, Role::Admin, On::Connected(_) | On::Away(_)) => true,
+        (_, Role::Admin, On::By(Rank::Moderator | Rank::Admin)) => true,
+        _ => false,
+    }
+}
+
+fn operator(house: &mut House, action: Action) {
+    let operator = Actor::operator("the operator");
+    house.hub.act(&operator, action, house.now, &mut house.out).expect("the operator may");
+}
+
+fn join(house: &mut House, name: &str, role: Role) -> ConnId {
+    let conn = house.stream(name);
+    operator(house, Action::Role { user: name.to_owned(), role });
+    conn
+}
+
+/// Mutes and bans `zed` and `Zed's look-alike` in the name of this rank.
+fn sanction(house: &mut House, rank: Rank, act: &str) {
+    let by = match rank {
+        Rank::Operator => Actor::operator("the operator"),
+        rank => {
+            let role = if rank == Rank::Admin { Role::Admin } else { Role::Moderator };
+            let conn = join(house, "sheriff", role);
+            house.hub.actor(conn).expect("a user")
+        }
+    };
+    let (user, reason) = ("zed".to_owned(), String::new());
+    let action = match act {
+        "mute" | "unmute" => Action::Mute { user, duration: None, reason },
+        _ => Action::Ban { target: target("zed"), duration: None, reason },
+    };
+    house.hub.act(&by, action, house.now, &mut house.out).expect("the sheriff may");
+}
+
+fn target(text: &str) -> BanTarget {
+    text.parse().expect("a target")
+}
+
+/// What is seen of the hub from outside, which an act that is denied must not change.
+fn state(house: &House) -> String {
+    let mut users: Vec<&str> = house.hub.users().collect();
+    users.sort_unstable();
+    let (bans, mutes) = (house.hub.bans(house.now), house.hub.mutes(house.now));
+    format!("{users:?} {:?} {:?}", bans.collect::<Vec<_>>(), mutes.collect::<Vec<_>>())
+}
+
+fn action(act: &str, user: &str) -> Action {
+    let (user, reason, duration) = (user.to_owned(), "a reason".to_owned(), None);
+    match act {
+        "kick" => Action::Kick { user, reason },
+        "mute" => Action::Mute { user, duration, reason },
+        "ban" => Action::Ban { target: target(&user), duration, reason },
+        "unmute" => Action::Unmute { user },
+        "unban" => Action::Unban { target: target(&user) },
+        "role" => Action::Role { user, role: Role::Moderator },
+        "close" => Action::Close { room: "#tea".to_owned(), reason },
+        _ => Action::Notice { text: "a text".to_owned() },
+    }
+}
+
+fn text(act: &str, user: &str) -> String {
+    match act {
+        "role" => format!("{user} moderator"),
+        "close" => "#tea a reason".to_owned(),
+        "notice" => "a text".to_owned(),
+        "unmute" | "unban" => user.to_owned(),
+        _ => format!("{user} a reason"),
+    }
+}
+
+fn check(who: Who, is_muted: bool, act: &str, on: On) {
+    let mut house = House::new();
+    let reader = house.stream("reader");
+    house.send(reader, "/join", "#tea");
+    let name = match who {
+        Who::User(_) => "actor",
+        Who::Remote(_) => "remote",
+        Who::Operator => "the operator",
+    };
+    let user = if on == On::Oneself { name } else { "zed" };
+    match on {
+        On::Connected(role) => drop(join(&mut house, "zed", role)),
+        On::Away(role) => house.hub.set_stored_role(&UserName::new("zed").unwrap(), role),
+        On::By(rank) => {
+            if act.ends_with("mute") {
+                house.stream("zed");
+            }
+            sanction(&mut house, rank, act);
+        }
+        On::Nobody | On::Oneself => {}
+    }
+    let conn = match who {
+        Who::User(role) => Some(join(&mut house, "actor", role)),
+        _ => None,
+    };
+    if is_muted {
+        let user = name.to_owned();
+        operator(&mut house, Action::Mute { user, duration: None, reason: String::new() });
+    }
+    house.forget();
+    let before = state(&house);
+    let is_done = match conn {
+        Some(conn) => {
+            assert!(house.send(conn, &format!("/{act}"), &text(act, user)));
+            let answer = house.mail().said(conn, "actor").remove(0);
+            !answer.starts_with('❌')
+        }
+        None => {
+            let actor = match who {
+                Who::Remote(role) => remote(role),
+                _ => Actor::operator("the operator"),
+            };
+            house.hub.act(&actor, action(act, user), house.now, &mut house.out).is_ok()
+        }
+    };
+    let case = format!("{act} by {who:?}, muted: {is_muted}, on {on:?}");
+    assert_eq!(is_done, is_allowed(who, is_muted, act, on), "{case}");
+    let events = house.events();
+    let acted = events.iter().filter(|event| matches!(event, Event::Moderated { .. })).count();
+    assert_eq!(acted, usize::from(is_done), "{case}: {events:?}");
+    if is_done {
+        let is_by =
+            |event: &Event| matches!(event, Event::Moderated { actor, .. } if actor.name() == name);
+        assert!(events.iter().any(is_by), "{case}: {events:?}");
+    } else {
+        assert_eq!(state(&house), before, "{case}");
+        // those of this hub are written down
+        let denied = events.iter().filter(|event| matches!(event, Event::Denied { .. })).count();
+        assert_eq!(denied, usize::from(conn.is_some()), "{case}: {events:?}");
+    }
+}
+
+/// As another node makes one.
+fn remote(role: Role) -> Actor {
+    let name = UserName::new("remote").unwrap();
+    Actor::remote("node-b", name, role)
+}
+
+#[test]
+fn every_combination_of_actor_act_and_object_is_as_decided() {
+    let users = ROLES.map(Who::User).into_iter();
+    let everybody: Vec<Who> = users.chain(ROLES.map(Who::Remote)).chain([Who::Operator]).collect();
+    let mut cases = 0;
+    for &who in &everybody {
+        for act in ACTS {
+            for on in objects(act) {
+                if on == On::Oneself && !matches!(who, Who::User(_)) {
+                    continue;
+                }
+                for is_muted in [false, true] {
+                    if is_muted && who == Who::Operator {
+                        continue;
+                    }
+                    check(who, is_muted, act, on);
+                    cases += 1;
+                }
+            }
+        }
+    }
+    assert!(cases > 300, "{cases}");
+}
+
+#[test]
+fn the_name_of_an_admins_account_and_its_look_alikes_are_out_of_a_moderators_reach() {
+    let mut house = House::new();
+    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::Admin);
+    let moderator = join(&mut house, "mod", Role::Moderator);
+    house.forget();
+    for name in ["boss", "B0SS", "\"b\u{43e}ss\""] {
+        let answer = house.ask(moderator, "/ban", name);
+        assert_eq!(answer, "❌ Not banned: boss is an admin: ask an admin.", "{name}");
+    }
+    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::User);
+    assert_eq!(house.ask(moderator, "/ban", "boss"), "Banned boss.");
+}
+
+#[test]
+fn a_ban_of_higher_rank_is_neither_lifted_nor_shortened() {
+    let mut house = House::new();
+    let admin = join(&mut house, "admin", Role::Admin);
+    let moderator = join(&mut house, "mod", Role::Moderator);
+    house.forget();
+    assert_eq!(house.ask(admin, "/ban", "eve by order"), "Banned eve.");
+    for (command, text) in [("/unban", "EVE"), ("/ban", "Eve 1s")] {
+        let answer = house.ask(moderator, command, text);
+        assert!(answer.ends_with("eve was banned by an admin: ask an admin."), "{answer}");
+    }
+    house.now.monotonic += Duration::from_secs(3_600);
+    assert_eq!(house.ask(moderator, "/bans", ""), "Bans (1): eve (by admin, 1 h ago: by order)");
+    assert_eq!(house.ask(admin, "/unban", "EVE"), "EVE is banned no longer.");
+    // what was kept over a restart has its rank
+    let mut kept = Ban::new(target("eve"));
+    (kept.by, kept.rank) = ("admin".to_owned(), Rank::Admin);
+    house.hub.restore_ban(kept, house.now, &mut house.out);
+    assert!(house.ask(moderator, "/unban", "eve").starts_with('❌'));
+    assert_eq!(house.ask(admin, "/unban", "eve"), "eve is banned no longer.");
+}
+
+/// A guest, whose name was made from that of an account.
+fn guest(house: &mut House, address: IpAddr) -> (ConnId, String) {
+    let conn = house.connect(address);
+    house.name(conn, "alice", PeerKind::Stream);
+    while let Some(Effect::Claim { token, .. }) = house.out.next_effect() {
+        house.complete(token, Completion::Reserved);
+    }
+    let name = house.hub.actor(conn).expect("a guest is a user").name().to_owned();
+    house.forget();
+    (conn, name)
+}
+
+#[test]
+fn the_mute_of_a_temporary_name_is_its_connections() {
+    let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+    let (conn, name) = guest(&mut house, HOME);
+    assert!(name.starts_with("alice~"), "{name}");
+    operator(&mut house, action("mute", &name));
+    assert_eq!(house.hub.mutes(house.now).count(), 0);
+    let events = house.events();
+    assert!(
+        matches!(&events[..], [Event::Moderated { act: Act::Mute, is_lasting: false, .. }]),
+        "{events:?}"
+    );
+    house.forget();
+    assert!(house.ask(conn, "/shout", "hi").contains("You are muted"));
+    operator(&mut house, Action::Unmute { user: name.clone() });
+    house.forget();
+    assert!(!house.ask(conn, "/shout", "hi").contains("muted"));
+}
+
+#[test]
+fn the_ban_of_a_temporary_name_is_its_users_address() {
+    let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+    let (conn, name) = guest(&mut house, AWAY);
+    let (other, _) = guest(&mut house, HOME);
+    operator(&mut house, action("ban", &name));
+    let mail = house.mail();
+    assert!(mail.closes(conn) && !mail.closes(other));
+    let bans: Vec<Ban> = house.hub.bans(house.now).collect();
+    assert_eq!(bans.len(), 1);
+    assert_eq!(bans[0].target, BanTarget::from(AWAY));
+}
+
+#[test]
+fn mutes_are_listed_with_who_imposed_them_when_until_when_and_why() {
+    let mut house = House::new();
+    let moderator = join(&mut house, "mod", Role::Moderator);
+    for name in ["bob", "carol"] {
+        house.stream(name);
+    }
+    house.forget();
+    assert_eq!(house.ask(moderator, "/mutes", ""), "Nobody is muted.");
+    house.send(moderator, "/mute", "bob 2h too loud");
+    house.send(moderator, "/mute", "carol");
+    house.forget();
+    house.now.monotonic += Duration::from_secs(600);
+    let list =
+        "Mutes (2): bob (for 110 min, by mod, 10 min ago: too loud), carol (by mod, 10 min ago)";
+    assert_eq!(house.ask(moderator, "/mutes", ""), list);
+    house.now.monotonic += Duration::from_secs(7_200);
+    let list = house.ask(moderator, "/mutes", "");
+    assert!(list.starts_with("Mutes (1): carol (by mod"), "{list}");
+}
+
+#[test]
+fn the_act_of_a_user_who_has_left_is_refused() {
+    let mut house = House::new();
+    let conn = join(&mut house, "mod", Role::Moderator);
+    let actor = house.hub.actor(conn).expect("a user");
+    house.hub.handle_disconnect(conn, Departure::Left, house.now, &mut house.out);
+    house.stream("zed");
+    house.forget();
+    let act = |hub: &mut Hub, now: Now, out: &mut Output| {
+        hub.act(&actor, action("kick", "zed"), now, out)
+    };
+    let refusal = act(&mut house.hub, house.now, &mut house.out).unwrap_err();
+    assert_eq!(refusal.to_string(), "You are not connected any more.");
+    assert!(house.mail().is_empty() && house.hub.actor(conn).is_none());
+}
