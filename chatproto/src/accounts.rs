@@ -98,7 +98,9 @@ impl<A: Accounts> Accounts for Arc<A> {
     }
 }
 
-/// Something that a user asks of the [`Accounts`].
+/// Something that a user asks of the [`Accounts`]. The hub asks nothing about a name that no client
+/// gets on request (see [`UserName::check_request`]), and makes no account that
+/// [`UserName::check_account`] refuses.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AccountOrder {

@@ -73,6 +73,22 @@ impl NameError {
     }
 }
 
+/// Why a server does not give a valid name to a client that asks for it. This is the server's policy
+/// beyond the rules of names (B5): see [`UserName::check_request`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NamePolicyError {
+    /// The server makes names of this form, such as `alice~7`.
+    #[error("only the server gives names that end in '~', or in '~' and a number or a word")]
+    Assigned,
+    /// Looks like `SERVER`, `Everyone` or `Guest`.
+    #[error("the name looks like \"{0}\", which is reserved")]
+    LooksReserved(&'static str),
+    /// Looks like a name that the server could make. This is refused for accounts only.
+    #[error("the name looks like one that the server gives, such as \"alice~7\"")]
+    LooksAssigned,
+}
+
 /// A valid user name.
 ///
 /// ```
@@ -123,6 +139,55 @@ impl UserName {
             return Err(NameError::Reserved(reserved));
         }
         Ok(UserName(name.into()))
+    }
+
+    /// Checks that a server may give this name to a client that asks for it: at connect, by `/nick`
+    /// or as the name of an account (B17).
+    ///
+    /// ```
+    /// use chatproto::UserName;
+    /// use chatproto::name::NamePolicyError;
+    ///
+    /// let check = |text| UserName::new(text).unwrap().check_request();
+    /// assert_eq!(check("alice"), Ok(()));
+    /// assert_eq!(check("alice~7"), Err(NamePolicyError::Assigned));
+    /// assert_eq!(check("S.E.R.V.E.R"), Err(NamePolicyError::LooksReserved("SERVER")));
+    /// ```
+    ///
+    /// # Errors
+    /// [`NamePolicyError::Assigned`] if it ends in `~`, in `~` and digits, or in `~` and the name of a
+    /// node: 1 to 15 of `a` to `z`, `0` to `9` and `-`, with a letter.
+    ///
+    /// [`NamePolicyError::LooksReserved`] if its letters and digits alone look like a reserved name.
+    pub fn check_request(&self) -> Result<(), NamePolicyError> {
+        if has_assigned_form(self.as_str()) {
+            return Err(NamePolicyError::Assigned);
+        }
+        looks_reserved(self.as_str())
+            .map_or(Ok(()), |reserved| Err(NamePolicyError::LooksReserved(reserved)))
+    }
+
+    /// Checks that an account may have this name.
+    ///
+    /// ```
+    /// use chatproto::UserName;
+    /// use chatproto::name::NamePolicyError;
+    ///
+    /// let name = UserName::new("alice~I").unwrap();
+    /// assert_eq!(name.check_request(), Ok(()));
+    /// assert_eq!(name.check_account(), Err(NamePolicyError::LooksAssigned), "like alice~1");
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`UserName::check_request`], and [`NamePolicyError::LooksAssigned`]: nobody but its
+    /// owner has a name that looks like that of an account, and a guest could.
+    pub fn check_account(&self) -> Result<(), NamePolicyError> {
+        self.check_request()?;
+        // `m` looks like `rn`: a name of a node is not longer for it
+        match has_assigned_form(&lookalike_key(self.as_str()).replace("rn", "m")) {
+            true => Err(NamePolicyError::LooksAssigned),
+            false => Ok(()),
+        }
     }
 
     /// A name that was made from one before.
@@ -224,9 +289,14 @@ impl fmt::Display for RoomName {
 /// ```
 pub fn lookalike_key(name: &str) -> String {
     let folded: String = name.nfkc().default_case_fold().collect();
+    key_of_folded(&folded)
+}
+
+/// The rest of [`lookalike_key`], where letters of either case are one already or shall not be yet.
+fn key_of_folded(text: &str) -> String {
     #[cfg(feature = "confusables")]
-    let folded: String = unicode_security::confusable_detection::skeleton(&folded).collect();
-    let folded: String = folded.chars().default_case_fold().collect();
+    let text: String = unicode_security::confusable_detection::skeleton(text).collect();
+    let folded: String = text.chars().default_case_fold().collect();
     folded.nfc().map(|c| if c == 'i' { 'l' } else { c }).collect()
 }
 
@@ -300,6 +370,27 @@ fn reserved(name: &str) -> Option<&'static str> {
     RESERVED.into_iter().find(|reserved| folded.eq_ignore_ascii_case(reserved))
 }
 
+/// Whether a name has a form that the server assigns (B17).
+fn has_assigned_form(name: &str) -> bool {
+    /// Most bytes of a node's name.
+    const NODE: usize = 15;
+    let Some((_, tail)) = name.rsplit_once('~') else { return false };
+    let is_number = tail.bytes().all(|byte| byte.is_ascii_digit());
+    let is_node = tail.len() <= NODE
+        && tail.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && tail.bytes().any(|byte| byte.is_ascii_lowercase());
+    is_number || is_node
+}
+
+/// The reserved name that a reader could take `name` for, if only its letters and digits count.
+fn looks_reserved(name: &str) -> Option<&'static str> {
+    let plain = |key: String| key.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    // some letters look like Latin ones in one case only, such as the Greek capital Epsilon
+    let capitals: String = name.nfkc().collect();
+    let keys = [lookalike_key(name), key_of_folded(&capitals)].map(plain);
+    RESERVED.into_iter().find(|reserved| keys.contains(&lookalike_key(reserved)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,6 +420,116 @@ mod tests {
             assert!(matches!(UserName::new(disguise), Err(NameError::Reserved(_))), "{disguise}");
         }
         assert!(UserName::new("servers").is_ok());
+    }
+
+    #[test]
+    fn names_of_the_forms_that_the_server_assigns_are_not_for_clients() {
+        let check = |text: &str| UserName::new(text).unwrap().check_request();
+        let long = "x".repeat(15);
+        for tail in
+            ["", "7", "007", "4294967296", "12345678901234567890", "a", "node-1", "-a", &long]
+        {
+            for begin in ["alice", "a~b", "", "~", "alice "] {
+                let name = format!("{begin}~{tail}");
+                assert_eq!(check(&name), Err(NamePolicyError::Assigned), "{name}");
+            }
+        }
+        for name in [
+            "alice",
+            "~alice smith",
+            "al~ice B",
+            "alice~-",
+            "alice~7-8",
+            "alice~Node",
+            "alice~n_1",
+            "alice~7.",
+            "alice~\u{ff17}",
+            "alice\u{223c}7",
+            &format!("alice~x{long}"),
+        ] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn no_account_has_a_name_that_looks_like_an_assigned_one() {
+        let check = |text: &str| UserName::new(text).unwrap().check_account();
+        for name in [
+            "alice~I",
+            "alice~\u{ff17}",
+            "alice\u{223c}7",
+            "\u{2053}O",
+            "alice~NODE",
+            "alice~Mmmmmmmmmmmmmmm",
+        ] {
+            assert_eq!(check(name), Err(NamePolicyError::LooksAssigned), "{name}");
+        }
+        assert_eq!(check("alice~7"), Err(NamePolicyError::Assigned));
+        for name in ["alice", "alice~7.", "al~ice B", "alice~Mmmmmmmmmmmmmmmm"] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reserved_word_among_punctuation_is_not_for_clients() {
+        let check = |text: &str| UserName::new(text).unwrap().check_request();
+        for (reserved, names) in [
+            (
+                SERVER,
+                &[
+                    "SERVER:",
+                    "S.E.R.V.E.R",
+                    "serve-r",
+                    "\"server\"",
+                    "s e r v e r",
+                    "\u{2705} Server",
+                    "SERVER\u{2800}",
+                    "S\u{332}E\u{332}RVER",
+                    "\u{ff33}ERVER!",
+                ][..],
+            ),
+            (EVERYONE, &["Every one", "every-one", "(Everyone)"]),
+            (GUEST, &["guest_", "<Guest>"]),
+        ] {
+            for name in names {
+                assert_eq!(check(name), Err(NamePolicyError::LooksReserved(reserved)), "{name}");
+            }
+        }
+        for name in [
+            "Server1",
+            "servers",
+            "my server",
+            "guest-7",
+            "guests",
+            "everyone else",
+            "...",
+            "\u{2764}",
+        ] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn a_reserved_word_in_other_letters_is_not_for_clients() {
+        let check = |text: &str| UserName::new(text).unwrap().check_request();
+        for name in [
+            // Cyrillic
+            "\u{405}\u{415}RV\u{415}R",
+            "s\u{435}rv\u{435}r:",
+            // the Greek capitals Epsilon, Omicron, Nu and Tau
+            "S\u{395}RV\u{395}R",
+            "\u{395}VERY\u{39f}\u{39d}\u{395}",
+            "GUES\u{3a4}",
+            "Every0ne",
+        ] {
+            let checked = check(name);
+            assert!(
+                matches!(checked, Err(NamePolicyError::LooksReserved(_))),
+                "{name}: {checked:?}"
+            );
+        }
     }
 
     #[test]

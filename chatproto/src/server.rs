@@ -509,6 +509,11 @@ impl ServerHandle {
         self.shared.hub().set_stored_role(name, role);
     }
 
+    /// Keeps temporary names away from that of an account: see [`Hub::withhold_name`].
+    pub fn withhold_name(&self, name: &UserName) {
+        self.shared.hub().withhold_name(name);
+    }
+
     /// Puts a ban in force that was kept or configured: see [`Hub::restore_ban`]. Before [`Server::run`]
     /// too, so that it holds from the first connection on. Returns how many users were closed.
     pub fn restore_ban(&self, ban: Ban) -> usize {

@@ -347,8 +347,7 @@ impl Keeper {
         let (mut accepted, mut at_ms) = (Vec::new(), 0);
         let book = self.book.clone();
         for (letter, reply) in letters {
-            let name = letter.account.as_str();
-            if book.as_ref().is_none_or(|book| book.created_ms(name).is_none()) {
+            if !book.as_ref().is_some_and(|book| book.has_owner(&letter.account)) {
                 reply.send(Completion::Left(letter.account, Ok(Left::NoAccount)));
             } else if let Some(reason) = self.refusal() {
                 reply.send(Completion::Left(letter.account, Err(reason)));

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
-use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle};
-use tracing::{error, info};
+use chatproto::name::NamePolicyError;
+use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle, UserName};
+use tracing::{error, info, warn};
 
 use crate::accounts::book::{AccountBook, BookOptions, ErrorLog, OpenError};
 use crate::accounts::directory::Change;
@@ -18,8 +19,11 @@ use crate::log::Journal;
 use crate::sanctions::{self, Sanctions};
 use crate::store::accounts::AccountTable;
 use crate::store::{Moderation, Store};
-use crate::text::visible;
+use crate::text::{Quoted, visible};
 use crate::usage::Table;
+
+/// The log names at most this many accounts that cannot be used.
+const REFUSED_SHOWN: usize = 10;
 
 /// What is kept in a data directory, opened and not yet in a server.
 pub(crate) struct Kept {
@@ -81,11 +85,14 @@ impl Kept {
         let Kept { policy, book, keeper, moderation, sanctions, handle, store } = self;
         let accounts = book.as_ref().map_or(0, |book| book.len());
         let books = book.as_ref().map(Arc::downgrade);
+        let refused_names = book.as_ref().map_or_else(Vec::new, |book| book.refused_names());
         let mut builder = builder.history(keeper);
         if let (Some(policy), Some(book)) = (policy, book) {
             builder = builder.accounts(policy, book);
         }
-        (builder, Held { moderation, sanctions, handle, accounts, store, book: books })
+        let held =
+            Held { moderation, sanctions, handle, accounts, refused_names, store, book: books };
+        (builder, held)
     }
 }
 
@@ -96,6 +103,8 @@ pub(crate) struct Held {
     handle: Arc<OnceLock<ServerHandle>>,
     /// How many there were at the start.
     accounts: usize,
+    /// Those whose names no account may have now.
+    refused_names: Vec<(UserName, NamePolicyError)>,
     store: Store,
     /// The server has it.
     book: Option<Weak<AccountBook>>,
@@ -108,6 +117,9 @@ impl Held {
         let _ = self.handle.set(handle.clone());
         if let Some(book) = self.book.as_ref().and_then(Weak::upgrade) {
             book.for_staff(|name, role| handle.set_stored_role(name, role));
+        }
+        for (name, _) in &self.refused_names {
+            handle.withhold_name(name);
         }
         Ok(sanctions::restore(&self.moderation, handle)?)
     }
@@ -134,6 +146,20 @@ impl Held {
     pub(crate) fn log(&self) {
         let shown = self.store.path().to_string_lossy();
         info!(accounts = self.accounts, "data in {}", visible(&shown));
+        let refused = self.refused_names.iter().filter(|(name, _)| name.check_request().is_err());
+        for (name, why) in refused.clone().take(REFUSED_SHOWN) {
+            warn!(
+                "nobody can use the account {}: {why}. Remove it with: server-example account remove",
+                Quoted(name.as_str())
+            );
+        }
+        let more = refused.count().saturating_sub(REFUSED_SHOWN);
+        if more > 0 {
+            warn!(
+                "nobody can use {more} more accounts, for the names that they have. They are marked in: \
+                 server-example account list"
+            );
+        }
     }
 
     /// The server has ended.

@@ -117,6 +117,24 @@ fn mistakes_say_what_to_do() {
             "\"/list\" cannot be the name of an account: a name must not begin with '/'",
         ),
         (
+            &["add", "alice~7"],
+            Some("correct horse"),
+            2,
+            "\"alice~7\" cannot be the name of an account: only the server gives names that end in '~', or in '~' and a number or a word",
+        ),
+        (
+            &["add", "alice~I"],
+            Some("correct horse"),
+            2,
+            "\"alice~I\" cannot be the name of an account: the name looks like one that the server gives, such as \"alice~7\"",
+        ),
+        (
+            &["add", "S.E.R.V.E.R"],
+            Some("correct horse"),
+            2,
+            "\"S.E.R.V.E.R\" cannot be the name of an account: the name looks like \"SERVER\", which is reserved",
+        ),
+        (
             &["add", "alice"],
             Some("correct horse"),
             1,

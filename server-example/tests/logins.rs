@@ -206,6 +206,66 @@ fn where_accounts_are_required_a_guest_is_refused_and_an_owner_has_to_log_in() {
 }
 
 #[test]
+fn names_that_only_the_server_gives_are_nobodys_on_request() {
+    let server = KeptServer::start(&[]);
+    let stream = || std::net::TcpStream::connect(server.address).unwrap();
+    let mut eve = server.join("eve");
+    for (name, why) in [
+        ("alice~7", "only the server gives names that end in '~'"),
+        ("alice~", "only the server gives names that end in '~'"),
+        ("SERVER:", "the name looks like \"SERVER\", which is reserved"),
+        ("\u{405}\u{415}RV\u{415}R", "the name looks like \"SERVER\", which is reserved"),
+    ] {
+        let (mut refused, said) = Raw::over(stream(), name, &format!("{name}\n"));
+        assert!(said.starts_with("⛔ Error: ") && said.contains(why), "{said}");
+        assert_eq!(refused.receive(), None);
+        let said = eve.command("/nick", name);
+        assert!(said.starts_with("❌ Your name stays eve: ") && said.contains(why), "{said}");
+        let said = eve.command("/login", &format!("{name} {PASSWORD}"));
+        assert!(said.starts_with("❌ Not logged in: ") && said.contains(why), "{said}");
+    }
+    // the server itself gives them, one after the other
+    drop(server.register("alice"));
+    for _ in 0..8 {
+        drop(guest(&server, "alice"));
+    }
+}
+
+#[test]
+fn an_account_of_a_reserved_name_of_an_older_version_is_nobodys() {
+    let mut server = KeptServer::start(&[]);
+    drop(server.register("alice"));
+    drop(server.register("victim"));
+    server.program.terminate();
+    assert_eq!(server.program.end().0, Some(0));
+    let file = format!("{}/chatproto.db", server.data);
+    let database = rusqlite::Connection::open(file).unwrap();
+    for (sql, rows) in [
+        ("UPDATE account SET name = 'alice~2', key = 'allce~2' WHERE name = 'victim'", 1),
+        ("UPDATE account_address SET account = 'alice~2' WHERE account = 'victim'", 0),
+    ] {
+        assert!(database.execute(sql, ()).unwrap() >= rows, "{sql}");
+    }
+    drop(database);
+    server.begin();
+    let warning = server.program.error_with("nobody can use the account \"alice~2\"");
+    assert!(warning.contains("account remove"), "{warning}");
+    // no guest has its name, and there is no way to log in to it
+    for expected in ["alice~1", "alice~3"] {
+        let mut guest = guest(&server, "alice");
+        let said = guest.command("/whoami", "");
+        assert!(said.starts_with(&format!("You are {expected} ")), "{said}");
+        let said = guest.command("/login", &format!("alice~2 {PASSWORD}"));
+        assert!(said.starts_with("❌ Not logged in: only the server gives names"), "{said}");
+    }
+    // nor is anything kept for it
+    let mut alice = server.login("alice");
+    let said = alice.command("alice~2", "for nobody");
+    assert!(said.starts_with("❌ User \"alice~2\" not found."), "{said}");
+    server.account(&["remove", "alice~2", "--yes"], "");
+}
+
+#[test]
 fn passwords_are_not_taken_over_a_plain_connection_if_that_is_forbidden() {
     let server = KeptServer::start(&["--require-tls-for-login"]);
     server.account(&["add", "alice"], PASSWORD);

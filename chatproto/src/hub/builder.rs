@@ -137,6 +137,7 @@ impl HubBuilder {
             accounts: self.accounts,
             archive: self.archive,
             guests: 0,
+            withheld: BTreeSet::new(),
             serial: 0,
             pages: Pages::default(),
             held: 0,

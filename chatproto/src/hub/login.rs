@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
-use crate::name::UserName;
+use crate::name::{NamePolicyError, UserName, lookalike_key};
 use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
@@ -18,7 +18,8 @@ use super::{
 /// What somebody else than its owner did to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountChange {
-    /// It is there now, with this role: a guest who has the name gives it up.
+    /// It is there now, with this role: a guest who has the name gives it up. No temporary name is made
+    /// that looks like it: see [`Hub::withhold_name`].
     Added(super::Role),
     /// Its owner has another role.
     Role(super::Role),
@@ -138,12 +139,14 @@ impl Hub {
 
     /// Gives a connection a temporary name made from the one that it wants.
     fn make_temporary(&mut self, conn: ConnId, wanted: &UserName) -> Option<()> {
-        // an attacker can take the next numbers, but not foresee a random one
+        // the next numbers can all be withheld, or those of guests who have stayed for long
         let guest = (0..2 * TRIES).find_map(|attempt| {
             self.guests = self.guests.wrapping_add(1);
             let number = if attempt < TRIES { self.guests } else { self.dice.u32(..) };
             let name = temporary(wanted, number, self.limits.name)?;
-            self.users.is_unused(&name).then_some(name)
+            let is_withheld =
+                !self.withheld.is_empty() && self.withheld.contains(&*lookalike_key(name.as_str()));
+            (!is_withheld && self.users.is_unused(&name)).then_some(name)
         })?;
         match self.users.get(conn)?.name() {
             Some(_) => drop(self.users.rename(conn, &guest)),
@@ -236,6 +239,18 @@ impl Hub {
         self.handle_eviction(holder, Departure::Replaced, now, out);
     }
 
+    /// An account of this name exists, which an older version made and nobody can use now, because such
+    /// names are the server's: no temporary name is made that looks like it.
+    pub fn withhold_name(&mut self, name: &UserName) {
+        let is_assigned = matches!(
+            name.check_account(),
+            Err(NamePolicyError::Assigned | NamePolicyError::LooksAssigned)
+        );
+        if is_assigned {
+            self.withheld.insert(lookalike_key(name.as_str()).into());
+        }
+    }
+
     /// Somebody changed an account other than by the commands of its owner: an act of the operator, which
     /// is reported as others are.
     pub fn handle_account_change(
@@ -270,17 +285,22 @@ impl Hub {
             is_lasting: false,
         });
         self.orders.invalidate(name);
+        if let AccountChange::Added(_) = change {
+            self.withhold_name(name);
+        }
         let Some((conn, session)) = self.users.find(name.as_str()) else { return };
         match (change, session.is_logged_in()) {
             (AccountChange::Added(_), false) => {
                 let address = session.address;
-                if self.make_temporary(conn, name).is_none() {
+                // a guest with a name that is withheld from now on wants what it wanted before
+                let wanted = session.wanted().unwrap_or(name).clone();
+                if self.make_temporary(conn, &wanted).is_none() {
                     return;
                 }
                 let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
                 let text = format!(
                     "The name {name} belongs to an account now: you are {guest}. Send /login with \
-                     the password to be {name}."
+                     the password to be {wanted}."
                 );
                 self.tell(conn, &text, now, out);
                 let text = renamed(name.as_str(), guest.as_str());

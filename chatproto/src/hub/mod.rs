@@ -172,6 +172,8 @@ pub struct Hub {
     visitors: VecDeque<(Instant, ConnId)>,
     /// How many temporary names were made.
     guests: u32,
+    /// Look-alike keys of temporary names that are never made, because accounts have such names.
+    withheld: BTreeSet<Box<str>>,
     /// Of the last effect; never 0.
     serial: u32,
     /// Pages of history that were asked for.

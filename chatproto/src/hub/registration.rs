@@ -59,6 +59,10 @@ impl Hub {
             Ok(name) => name,
             Err(error) => return self.handle_bad_name(conn, bytes, error, now, out),
         };
+        if let Err(error) = name.check_request() {
+            let reason = format!("{error}. Choose another name and connect again.");
+            return self.refuse(conn, name.as_str(), &reason, now, out);
+        }
         if let Some(reason) = self.ban_of(conn, Some(&name), now) {
             return self.refuse(conn, name.as_str(), &reason, now, out);
         }

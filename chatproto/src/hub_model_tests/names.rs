@@ -74,7 +74,7 @@ pub(super) const OBSERVER: &str = "Olga";
 /// The first of them is an admin, the second and the fourth are moderators.
 pub(super) const PRESENT: [Name; 4] =
     [NAMES[0], Name::new("anna", "anna", "anna"), NAMES[1], NAMES[4]];
-pub(super) const NAMES: [Name; 10] = [
+pub(super) const NAMES: [Name; 12] = [
     Name::new("mod", "mod", "mod"),
     Name::new("bob", "bob", "bob"),
     Name::new("Bob", "Bob", "bob"),
@@ -85,6 +85,8 @@ pub(super) const NAMES: [Name; 10] = [
     Name::new("zoe\u{308}", "zo\u{eb}", "zo\u{eb}"),
     Name::bad("Guest"),
     Name::bad("/x"),
+    Name::bad("bob~7"),
+    Name::bad("Server:"),
 ];
 /// Those of them that somebody can have.
 pub(super) fn good_names() -> Vec<Name> {

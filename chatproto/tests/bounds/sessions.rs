@@ -1,6 +1,6 @@
 //! What one connection takes, and the work that one makes.
 
-use chatproto::{AccountPolicy, Completion, Effect, Hub, PeerKind};
+use chatproto::{AccountChange, AccountPolicy, Completion, Effect, Hub, PeerKind, UserName};
 
 use super::common::House;
 use super::heap::{Heap, calls};
@@ -40,7 +40,7 @@ fn a_connection_with_everything_takes_no_more_than_it_is_counted_with() {
 }
 
 #[test]
-fn temporary_names_that_were_taken_on_purpose_cost_no_more_work() {
+fn temporary_names_cost_no_more_work_where_the_next_ones_are_withheld() {
     let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
     let guest = |house: &mut House, number| {
         let conn = house.connect(address(number));
@@ -51,8 +51,9 @@ fn temporary_names_that_were_taken_on_purpose_cost_no_more_work() {
     };
     let usual = calls(|| guest(&mut house, 0));
     for number in 2..3_000 {
-        house.join(&format!("alice~{number}"), PeerKind::Stream, address(number));
-        house.forget();
+        let name = UserName::new(&format!("alice~{number}")).unwrap();
+        let change = AccountChange::Added;
+        house.hub.handle_account_change(&name, change, house.now, &mut house.out);
     }
     let online = house.hub.online();
     let (mut most, count) = (0, 100);

@@ -10,6 +10,7 @@ use std::sync::{
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use chatproto::name::NamePolicyError;
 use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
 use tracing::error;
 
@@ -176,6 +177,16 @@ impl AccountBook {
 
     pub(crate) fn created_ms(&self, name: &str) -> Option<i64> {
         self.inner.directory().get(name).map(|account| account.created_ms)
+    }
+
+    /// Whether there is an account of exactly this name, and its owner can log in. In memory.
+    pub(crate) fn has_owner(&self, name: &UserName) -> bool {
+        name.check_request().is_ok() && self.inner.directory().get(name.as_str()).is_some()
+    }
+
+    /// The accounts, made by an older version, whose names cannot be registered any more, and why.
+    pub(crate) fn refused_names(&self) -> Vec<(UserName, NamePolicyError)> {
+        self.inner.directory().refused_names()
     }
 
     /// Carries out an order. `done` is called exactly once with what came of it: at once, on the

@@ -1,6 +1,7 @@
 //! `account`: what an operator does with accounts, on the data file and beside a server that may be
 //! using it, which notices within a second.
 
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use chatproto::name::{lookalike_key, normalise};
@@ -37,7 +38,7 @@ enum Act {
     /// In a terminal the password is asked for twice and not shown; otherwise it is the first line of
     /// standard input.
     Add(AddOptions),
-    /// List the accounts: name, role, when made, when last used
+    /// List the accounts: name, role, when made, when last used, and whether nobody can use it
     List(ListOptions),
     /// Give an account another role
     Role(RoleOptions),
@@ -69,7 +70,8 @@ struct AddOptions {
 
 #[derive(Args, Debug)]
 struct ListOptions {
-    /// Print a JSON array: name, role, created, last_seen (RFC 3339, or null)
+    /// Print a JSON array: name, role, created, last_seen (RFC 3339, or null), and reserved: true if
+    /// nobody can use it, because its name is the server's
     #[arg(long)]
     json: bool,
 
@@ -149,10 +151,12 @@ pub(crate) fn run(options: &AccountOptions) -> Result<(), Failure> {
 }
 
 fn add(options: &AddOptions) -> Result<(), Failure> {
-    let name = UserName::new(&options.name).map_err(|why| {
+    let refused = |why: &dyn fmt::Display| {
         let shown = visible(&options.name);
         Failure::Usage(format!("\"{shown}\" cannot be the name of an account: {why}"))
-    })?;
+    };
+    let name = UserName::new(&options.name).map_err(|why| refused(&why))?;
+    name.check_account().map_err(|why| refused(&why))?;
     let mut table = open(&options.data)?;
     // before a password is thought of
     if table.find(name.as_str()).map_err(|error| failed(&table, &error))?.is_some() {
@@ -326,22 +330,33 @@ fn as_table(accounts: &[StoredAccount]) -> String {
         let (name, role) = (visible(&account.name), account.role.to_string());
         let created = local(account.created_ms);
         let seen = account.seen_ms.map_or_else(|| "never".to_owned(), local);
-        text += &format!("{name}{fill}  {role:<9}  {created:<16}  {seen}\n");
+        let mark = if is_usable(&account.name) { "" } else { "  reserved name: cannot be used" };
+        text += &format!("{name}{fill}  {role:<9}  {created:<16}  {seen}{mark}\n");
     }
     text
 }
 
 fn as_json(accounts: &[StoredAccount]) -> String {
     let rows = accounts.iter().map(|account| {
-        json!({
+        let mut row = json!({
             "name": account.name,
             "role": account.role.to_string(),
             "created": utc(account.created_ms),
             "last_seen": account.seen_ms.map(utc),
-        })
+        });
+        if !is_usable(&account.name) {
+            row["reserved"] = true.into();
+        }
+        row
     });
     let rows = serde_json::Value::from_iter(rows);
     format!("{rows:#}\n")
+}
+
+/// Whether a client can ask for the name. An older version made accounts of other names too.
+fn is_usable(name: &str) -> bool {
+    let name = UserName::from_bytes(name.as_bytes(), usize::MAX);
+    name.is_ok_and(|name| name.check_request().is_ok())
 }
 
 fn moment(ms: i64) -> Timestamp {
@@ -426,6 +441,18 @@ mod tests {
         );
         assert!(!as_json(&accounts).contains("hash"));
         assert_eq!(as_json(&[]), "[]\n");
+    }
+
+    #[test]
+    fn accounts_that_nobody_can_use_are_marked() {
+        let accounts = ["SERVER:", "alice", "alice~7"].map(|name| account(name, Role::User, None));
+        let table = as_table(&accounts);
+        let marked =
+            table.lines().map(|line| line.ends_with("never  reserved name: cannot be used"));
+        assert_eq!(marked.collect::<Vec<_>>(), [false, true, false, true], "{table}");
+        let json: serde_json::Value = serde_json::from_str(&as_json(&accounts)).unwrap();
+        let marked = json.as_array().unwrap().iter().map(|row| row.get("reserved").cloned());
+        assert_eq!(marked.collect::<Vec<_>>(), [Some(true.into()), None, Some(true.into())]);
     }
 
     #[test]

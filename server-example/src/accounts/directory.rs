@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use chatproto::name::lookalike_key;
+use chatproto::name::{NamePolicyError, lookalike_key};
 use chatproto::{Role, UserName};
 
 use super::throttle::Origin;
@@ -102,6 +102,15 @@ impl Directory {
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.get_mut(name)
+    }
+
+    /// The accounts whose names no account may have, in the order of the names, and why.
+    pub(crate) fn refused_names(&self) -> Vec<(UserName, NamePolicyError)> {
+        let names = self.accounts.values().map(|account| &account.name);
+        let refused = names.filter_map(|name| Some((name.clone(), name.check_account().err()?)));
+        let mut refused: Vec<_> = refused.collect();
+        refused.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        refused
     }
 
     pub(crate) fn put(&mut self, account: Account) {

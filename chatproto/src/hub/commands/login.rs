@@ -37,6 +37,9 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
             Err(error) => return call.answer(&format!("❌ Not logged in: {error}.")),
         },
     };
+    if let Err(error) = name.check_request() {
+        return call.answer(&format!("❌ Not logged in: {error}."));
+    }
     let credentials = call.credentials(name, password);
     call.ask_accounts(AccountOrder::Login(credentials));
 }

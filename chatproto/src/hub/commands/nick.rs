@@ -38,6 +38,7 @@ fn claim(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let name = UserName::from_bytes(text.as_bytes(), call.hub.limits.name)
         .map_err(|error| format!("{error}."))?;
+    name.check_request().map_err(|error| format!("{error}."))?;
     if call.session().is_logged_in() {
         return Err("you are logged in under it.".to_owned());
     }

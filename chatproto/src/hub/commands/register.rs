@@ -30,6 +30,11 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
             "❌ Not registered: your name is a temporary one. Choose another with /nick first.",
         );
     }
-    let credentials = call.credentials(call.user_name(), password);
+    let name = call.user_name();
+    if let Err(error) = name.check_account() {
+        let text = format!("❌ Not registered: {error}. Choose another with /nick first.");
+        return call.answer(&text);
+    }
+    let credentials = call.credentials(name, password);
     call.ask_accounts(AccountOrder::Register(credentials));
 }
