@@ -3,7 +3,8 @@
 mod common;
 
 use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Effect, Hub, PeerKind, UserName,
+    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Departure, Effect, Granted,
+    Hub, PeerKind, Role, Token, UserName,
 };
 
 use common::{HOME, House};
@@ -16,11 +17,32 @@ fn name(text: &str) -> UserName {
     UserName::new(text).unwrap()
 }
 
+fn granted() -> Granted {
+    Granted { role: Role::User, notice: None }
+}
+
 /// A connection that asked for an account's name.
 fn guest(house: &mut House, wanted: &str) -> ConnId {
     let (conn, token) = house.claim(wanted);
     house.complete(token, Completion::Reserved);
     conn
+}
+
+fn order(house: &mut House, conn: ConnId, to: &str, msg: &str) -> Token {
+    house.send(conn, to, msg);
+    loop {
+        match house.out.next_effect() {
+            Some(Effect::Account { token, .. }) => return token,
+            Some(Effect::Release { .. }) => {}
+            other => panic!("no order: {other:?}"),
+        }
+    }
+}
+
+fn register(house: &mut House, conn: ConnId) -> String {
+    let token = order(house, conn, "/register", "secret");
+    house.complete(token, Completion::Registered(Ok(granted())));
+    house.mail().only_answer(conn)
 }
 
 fn change(house: &mut House, account: &str, change: AccountChange) {
@@ -120,6 +142,38 @@ fn a_reserved_word_is_nobodys_name_however_it_is_written() {
         house.stream(fine);
     }
     assert_eq!(house.hub.online(), 4);
+}
+
+#[test]
+#[cfg(feature = "confusables")]
+fn a_look_alike_of_a_user_who_is_online_is_not_registered() {
+    const WHY: &str = "❌ Not registered: your name looks like \"bob\", the name of another user";
+    let mut house = house();
+    let bob = house.stream("bob");
+    let [mallory, other] = ["B0b", "BOB"].map(|name| house.stream(name));
+    house.forget();
+    for conn in [mallory, other] {
+        assert!(house.ask(conn, "/register", "secret").starts_with(WHY));
+    }
+    // the one who was first is not kept from it by the others
+    assert!(register(&mut house, bob).starts_with("The name bob is yours"));
+}
+
+#[test]
+#[cfg(feature = "confusables")]
+fn who_takes_a_look_alike_by_nick_was_not_first() {
+    let mut house = house();
+    let mallory = house.stream("mallory");
+    let bob = house.stream("bob");
+    house.send(mallory, "/nick", "b0b");
+    let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!() };
+    house.complete(token, Completion::Claimed);
+    house.forget();
+    assert!(house.ask(mallory, "/register", "secret").contains("looks like \"bob\""));
+    // who is gone, or has another name, is in nobody's way
+    house.hub.handle_disconnect(bob, Departure::Left, house.now, &mut house.out);
+    house.forget();
+    assert!(register(&mut house, mallory).starts_with("The name b0b is yours"));
 }
 
 #[test]

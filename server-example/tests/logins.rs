@@ -266,6 +266,19 @@ fn an_account_of_a_reserved_name_of_an_older_version_is_nobodys() {
 }
 
 #[test]
+fn a_look_alike_of_somebody_who_is_online_is_not_registered() {
+    let server = KeptServer::start(&[]);
+    let (mut bob, mut mallory) = (server.join("bob"), server.join("B0b"));
+    let said = mallory.command("/register", PASSWORD);
+    let why = "❌ Not registered: your name looks like \"bob\", the name of another user";
+    assert!(said.starts_with(why), "{said}");
+    assert!(bob.command("/register", PASSWORD).starts_with("The name bob is yours"));
+    // an operator decides who has an account, whoever is online
+    let _mallory = server.join("Caro1");
+    server.account(&["add", "carol"], PASSWORD);
+}
+
+#[test]
 fn passwords_are_not_taken_over_a_plain_connection_if_that_is_forbidden() {
     let server = KeptServer::start(&["--require-tls-for-login"]);
     server.account(&["add", "alice"], PASSWORD);

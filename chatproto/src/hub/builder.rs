@@ -120,7 +120,7 @@ impl HubBuilder {
     /// The hub, with nobody in it.
     pub fn build(self) -> Hub {
         Hub {
-            users: Users::new(self.seed),
+            users: Users::new(self.seed, self.accounts.is_some()),
             rooms: Rooms::default(),
             endpoints: self.endpoints,
             longest_name: self.limits.name,

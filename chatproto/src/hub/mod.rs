@@ -31,6 +31,7 @@
 //! ```
 
 mod act;
+mod alike;
 mod answer;
 mod archive;
 mod audience;

@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_rooms_that_are_gone_is_given_back() {
-        let (mut rooms, mut users) = (Rooms::default(), Users::new(0));
+        let (mut rooms, mut users) = (Rooms::default(), Users::new(0, false));
         let name = |number: u32| RoomName::new(&format!("#{number}")).unwrap();
         let crowd: Vec<RoomId> = (0..1_000).map(|number| rooms.open(&name(number))).collect();
         for &id in crowd.iter().filter(|id| !matches!(id.0, 3 | 500)) {

@@ -17,9 +17,10 @@ use ipnet::{IpNet, Ipv6Net};
 use crate::encode;
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
-use crate::name::UserName;
+use crate::name::{UserName, lookalike_key};
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
+use super::alike::{self, Alike};
 use super::long::LongAnswer;
 use super::rights::Rank;
 use super::rooms::Membership;
@@ -205,6 +206,8 @@ pub(super) struct Users {
     lanes: Vec<Lane>,
     /// The holder of each name, claiming or registered.
     names: HashTable<ConnId>,
+    /// The same by what the names look like. Only where there are accounts.
+    alike: Option<Alike>,
     /// The names that users wait to get in place of their own.
     renamings: HashMap<UserName, ConnId, FixedState>,
     /// The registered users, in no particular order once somebody left.
@@ -247,6 +250,7 @@ impl Users {
         let tables = in_deque::<Slot>()
             + in_deque::<Reverse<u32>>()
             + in_table::<ConnId>()
+            + in_table::<alike::Entry>()
             + in_deque::<ConnId>()
             + in_table::<(IpNet, u32)>();
         let names = 3 * limits.name + in_table::<(UserName, ConnId)>();
@@ -254,10 +258,11 @@ impl Users {
         (tables + text + names + size_of::<Extras>() + AWAY).saturating_add(errors)
     }
 
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, has_accounts: bool) -> Self {
         Users {
             lanes: Vec::new(),
             names: HashTable::new(),
+            alike: has_accounts.then(Alike::default),
             renamings: HashMap::with_hasher(FixedState::with_seed(seed)),
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
@@ -351,6 +356,9 @@ impl Users {
         let Users { lanes, names, hasher, .. } = self;
         if is_sparse(names.len(), names.capacity()) {
             names.shrink_to(names.len(), |&conn| hasher.hash_one(name_of(lanes, conn)));
+        }
+        if let Some(alike) = &mut self.alike {
+            alike.shrink();
         }
         self.renamings.give_back();
         self.addresses.give_back();
@@ -452,6 +460,10 @@ impl Users {
         let Users { lanes, names, hasher, .. } = self;
         let hash = |&conn: &ConnId| hasher.hash_one(name_of(lanes, conn));
         names.insert_unique(hash(&conn), conn, hash);
+        if self.alike.is_some() {
+            let hash = self.hash_of_look(conn);
+            self.alike.iter_mut().for_each(|alike| alike.insert(hash, conn));
+        }
     }
 
     fn unindex_name(&mut self, conn: ConnId) {
@@ -459,6 +471,23 @@ impl Users {
         if let Ok(entry) = self.names.find_entry(hash, |&holder| holder == conn) {
             entry.remove();
         }
+        if self.alike.is_some() {
+            let hash = self.hash_of_look(conn);
+            self.alike.iter_mut().for_each(|alike| alike.remove(hash, conn));
+        }
+    }
+
+    /// The holders of names by what these look like. Only where there are accounts.
+    pub(super) fn alike(&self) -> Option<&Alike> {
+        self.alike.as_ref()
+    }
+
+    pub(super) fn hash_of_key(&self, key: &str) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn hash_of_look(&self, conn: ConnId) -> u64 {
+        self.hash_of_key(&lookalike_key(name_of(&self.lanes, conn)))
     }
 
     /// Who waits to get that name in place of its own.

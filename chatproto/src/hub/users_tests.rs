@@ -6,7 +6,7 @@ use super::*;
 
 #[test]
 fn the_memory_of_those_who_left_is_given_back_and_their_ids_are_not() {
-    let mut users = Users::new(0);
+    let mut users = Users::new(0, false);
     let connect = |users: &mut Users| users.connect(0, Ipv4Addr::LOCALHOST.into()).0;
     let crowd: Vec<ConnId> = (0..1_000).map(|_| connect(&mut users)).collect();
     for conn in crowd.iter().filter(|conn| !matches!(conn.slot, 3 | 500)) {
@@ -29,7 +29,7 @@ fn the_memory_of_those_who_left_is_given_back_and_their_ids_are_not() {
 
 #[test]
 fn memory_of_many_that_may_soon_be_needed_again_is_kept() {
-    let mut users = Users::new(0);
+    let mut users = Users::new(0, true);
     let connect = |users: &mut Users, number: usize| {
         let conn = users.connect(0, Ipv4Addr::LOCALHOST.into()).0;
         users.claim(conn, &UserName::new(&format!("user {number}")).unwrap());
@@ -39,22 +39,30 @@ fn memory_of_many_that_may_soon_be_needed_again_is_kept() {
     let crowd: Vec<ConnId> = (0..4_000).map(|number| connect(&mut users, number)).collect();
     let room = |users: &Users| {
         let Lane { slots, .. } = &users.lanes[0];
-        (slots.len(), slots.capacity(), users.names.capacity(), users.roster.capacity())
+        let of_alike = users.alike.as_ref().unwrap().capacity();
+        let of_names = users.names.capacity().min(of_alike);
+        (
+            slots.len(),
+            slots.capacity(),
+            of_names,
+            of_alike.max(users.names.capacity()),
+            users.roster.capacity(),
+        )
     };
     let before = room(&users);
     for conn in &crowd[2_000..] {
         users.disconnect(*conn);
     }
     users.shrink();
-    let (slots, of_slots, of_names, of_roster) = room(&users);
-    assert_eq!((slots, of_slots, of_roster), (before.0, before.1, before.3));
+    let (slots, of_slots, of_names, _, of_roster) = room(&users);
+    assert_eq!((slots, of_slots, of_roster), (before.0, before.1, before.4));
     assert!(of_names >= 4_000, "{of_names}");
     // with hardly anybody left it is given back
     for conn in &crowd[10..2_000] {
         users.disconnect(*conn);
     }
     users.shrink();
-    let (slots, of_slots, of_names, of_roster) = room(&users);
+    let (slots, of_slots, _, of_names, of_roster) = room(&users);
     assert_eq!(slots, 10);
     assert!(of_slots < 40 && of_names < 40 && of_roster < 40);
     let names: Vec<&str> = users.names().collect();

@@ -4,6 +4,7 @@ use crate::accounts::AccountOrder;
 use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
+use super::super::answer::quoted;
 use super::super::{Call, Role};
 use super::{Command, secret_text_of};
 
@@ -33,6 +34,14 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let name = call.user_name();
     if let Err(error) = name.check_account() {
         let text = format!("❌ Not registered: {error}. Choose another with /nick first.");
+        return call.answer(&text);
+    }
+    if let Some(other) = call.hub.users.looks_like(call.conn) {
+        let text = format!(
+            "❌ Not registered: your name looks like {}, the name of another user who is online. \
+             Choose another with /nick first.",
+            quoted(other.as_str())
+        );
         return call.answer(&text);
     }
     let credentials = call.credentials(name, password);
