@@ -198,7 +198,6 @@ impl Server {
     /// what answers something else. The directory gives no name to two.
     fn complete(&mut self, completion: Completion) {
         let Some((token, pending)) = self.waiting.pop_front() else { return };
-        let mut added = None;
         let completion = match (completion, pending) {
             (Completion::Claimed, Pending::Claim(name) | Pending::Check(name))
                 if self.is_reserved(&name) =>
@@ -209,22 +208,12 @@ impl Server {
             (Completion::Claimed, Pending::Claim(name)) if self.claimed.insert(name.clone()) => {
                 Completion::Claimed
             }
-            (Completion::Claimed, Pending::Order(order)) => {
-                let completion = self.decide(&order);
-                let is_added = matches!(completion, Completion::Registered(Ok(_)));
-                added = is_added.then(|| order.credentials().name.clone());
-                completion
-            }
+            (Completion::Claimed, Pending::Order(order)) => self.decide(&order),
             (Completion::Claimed, _) => Completion::Refused("It is another's.".to_owned()),
             (completion, _) => completion,
         };
         let now = self.time();
         self.hub.handle_completion(token, completion, now, &mut self.out);
-        // its owner may be gone, and somebody else have the name
-        if let Some(name) = added {
-            let change = AccountChange::Added(chatproto::Role::User);
-            self.hub.handle_account_change(&name, change, now, &mut self.out);
-        }
     }
 
     fn is_reserved(&self, name: &str) -> bool {
@@ -241,6 +230,7 @@ impl Server {
         let denied = || "not so".to_owned();
         match order {
             AccountOrder::Register(_) => {
+                assert_eq!(name.check_account(), Ok(()), "no account of {name}");
                 let is_new = names.insert(name.to_string());
                 Completion::Registered(is_new.then(granted).ok_or_else(denied))
             }
@@ -326,6 +316,7 @@ impl Server {
                 is_over = false;
                 match effect {
                     Effect::Claim { token, name, .. } => {
+                        assert_eq!(name.check_request(), Ok(()), "nobody can ask for {name}");
                         self.waiting.push_back((token, Pending::Claim(name.to_string())));
                     }
                     Effect::CheckReserved { token, name } => {
@@ -436,7 +427,9 @@ impl Server {
             Some(accounts) => {
                 for (conn, name) in &self.names {
                     let is_owner = accounts.logged_in.contains(conn);
-                    let needs_to_be = accounts.is_required || accounts.names.contains(name);
+                    let has_account = accounts.names.contains(name);
+                    assert!(has_account || !accounts.is_required, "{name} has no account");
+                    let needs_to_be = accounts.is_required || has_account;
                     assert!(is_owner || !needs_to_be, "{name} has not logged in");
                 }
             }

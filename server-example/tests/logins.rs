@@ -206,6 +206,48 @@ fn where_accounts_are_required_a_guest_is_refused_and_an_owner_has_to_log_in() {
 }
 
 #[test]
+fn where_accounts_are_required_nobody_stays_or_speaks_without_one() {
+    let server = KeptServer::start(&["--accounts", "required"]);
+    for name in ["pupil", "teacher"] {
+        server.account(&["add", name], PASSWORD);
+    }
+    let stream = || std::net::TcpStream::connect(server.address).unwrap();
+    let log_in = |name: &str| {
+        // the server notices new accounts within a second
+        let mut user = eventually(|| {
+            let (user, said) = Raw::over(stream(), name, &format!("{name}\n"));
+            said.contains("Send /login").then_some(user)
+        });
+        let welcome = format!("Welcome, {name}!");
+        let said = user.command_until("/login", PASSWORD, &welcome);
+        assert!(said[0].starts_with(&format!("You are logged in as {name}.")), "{said:?}");
+        user
+    };
+    let mut teacher = log_in("teacher");
+    let mut pupil = log_in("pupil");
+    assert!(pupil.command("/nick", "Headmaster").contains("you are logged in under it"));
+    assert!(pupil.command("/register", PASSWORD).contains("yours already"));
+    assert!(pupil.command("/unregister", "wrong-password").starts_with("❌ The account stays: "));
+    // what is sent behind it is from nobody
+    pupil.send("/unregister", PASSWORD);
+    for (to, msg) in [("/nick", "Headmaster"), ("/register", PASSWORD), ("teacher", "hello")] {
+        pupil.send(to, msg);
+    }
+    assert_eq!(
+        last_words(&mut pupil),
+        "The account is gone. This server is for those who have an account: the connection is closed."
+    );
+    assert_eq!(teacher.command("/list", ""), "No other users are connected.");
+    let (mut pupil, said) = Raw::over(stream(), "pupil", "pupil\n");
+    assert!(said.starts_with("⛔ Error: this server is for those who have an account"), "{said}");
+    assert_eq!(pupil.receive(), None);
+
+    // nor after an operator has removed the account
+    server.account(&["remove", "teacher", "--yes"], "");
+    assert_eq!(last_words(&mut teacher), "⛔ Your account was changed. Connect again and log in.");
+}
+
+#[test]
 fn names_that_only_the_server_gives_are_nobodys_on_request() {
     let server = KeptServer::start(&[]);
     let stream = || std::net::TcpStream::connect(server.address).unwrap();

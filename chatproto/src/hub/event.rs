@@ -172,6 +172,8 @@ pub enum Departure {
     Kicked,
     /// Its user has logged in elsewhere.
     Replaced,
+    /// Its user gave up the account, on a server that requires one.
+    Unregistered,
     /// The server stops.
     Shutdown,
 }
@@ -187,6 +189,7 @@ impl std::fmt::Display for Departure {
             Departure::Unfinished => f.write_str("sent too much unfinished input"),
             Departure::Kicked => f.write_str("kicked"),
             Departure::Replaced => f.write_str("logged in elsewhere"),
+            Departure::Unregistered => f.write_str("gave up its account"),
             Departure::Shutdown => f.write_str("server stopped"),
         }
     }

@@ -41,10 +41,12 @@ const FEW_VISITS: usize = 64;
 const FOR_VISITORS: [&str; 5] = ["/help", "/login", "/ping", "/standard", "/time"];
 
 impl Hub {
-    /// Whether a user may send something to `to` now: a visitor has to log in first, and is told so.
+    /// Whether a user may send something to `to` now. Where accounts are required, a user who has not
+    /// logged in has to do that first, and is told so.
     pub(super) fn may_send(&mut self, conn: ConnId, to: &str, now: Now, out: &mut Output) -> bool {
-        let is_visitor = self.users.get(conn).is_some_and(|s| s.phase == Phase::Visitor);
-        let may = !is_visitor || FOR_VISITORS.contains(&to);
+        let is_required = self.accounts == Some(AccountPolicy::Required);
+        let must_log_in = is_required && self.users.get(conn).is_some_and(|s| !s.is_logged_in());
+        let may = !must_log_in || FOR_VISITORS.contains(&to);
         if !may {
             self.tell(conn, "❌ Log in first: send /login with your password.", now, out);
         }
@@ -284,6 +286,18 @@ impl Hub {
             reason: String::new(),
             is_lasting: false,
         });
+        self.apply_account_change(name, change, now, out);
+    }
+
+    /// What a change of an account means for logins to it that are under way, and for the holder of its
+    /// name.
+    pub(super) fn apply_account_change(
+        &mut self,
+        name: &UserName,
+        change: AccountChange,
+        now: Now,
+        out: &mut Output,
+    ) {
         self.orders.invalidate(name);
         if let AccountChange::Added(_) = change {
             self.withhold_name(name);
@@ -357,6 +371,26 @@ impl Hub {
         }
     }
 
+    /// An order about this account is decided, and the connection that gave it has ended. Others may
+    /// have got the name since, or have logged in under it.
+    pub(super) fn complete_abandoned(
+        &mut self,
+        account: &UserName,
+        completion: &Completion,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let change = match completion {
+            Completion::Registered(Ok(granted)) => AccountChange::Added(granted.role),
+            Completion::Unregistered(Ok(())) => {
+                self.set_stored_role(account, super::Role::User);
+                AccountChange::Removed
+            }
+            _ => return,
+        };
+        self.apply_account_change(account, change, now, out);
+    }
+
     /// The user's name is an account now, and it is its owner.
     fn become_owner(&mut self, conn: ConnId, granted: Granted, now: Now, out: &mut Output) {
         let Some(session) = self.users.get_mut(conn) else { return };
@@ -381,11 +415,17 @@ impl Hub {
         }
     }
 
-    /// The account is gone; its owner is a user like any other.
+    /// The account is gone. Its owner is a user like any other, or none where accounts are required.
     fn disown(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         self.invalidate_own_orders(conn);
         if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
             self.set_stored_role(&name, super::Role::User);
+        }
+        if self.accounts == Some(AccountPolicy::Required) {
+            let text = "The account is gone. This server is for those who have an account: the \
+                        connection is closed.";
+            self.tell(conn, text, now, out);
+            return self.handle_eviction(conn, Departure::Unregistered, now, out);
         }
         let Some(session) = self.users.get_mut(conn) else { return };
         let extras = session.extras_mut();

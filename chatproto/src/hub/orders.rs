@@ -34,6 +34,11 @@ impl Orders {
         self.under_way.insert(serial, Order { account, is_stale: false });
     }
 
+    /// The account of an order that is under way.
+    pub(super) fn account(&self, serial: u32) -> Option<&UserName> {
+        Some(&self.under_way.get(&serial)?.account)
+    }
+
     /// The order is answered. Whether its account was changed meanwhile.
     pub(super) fn end(&mut self, serial: u32) -> bool {
         self.under_way.remove(&serial).is_some_and(|order| order.is_stale)

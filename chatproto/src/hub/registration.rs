@@ -10,7 +10,8 @@ use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
 use super::waiting::Busy;
 use super::{
-    Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, Token,
+    AccountChange, Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
+    Token,
 };
 
 impl Hub {
@@ -175,10 +176,14 @@ impl Hub {
         out: &mut Output,
     ) -> Option<ConnId> {
         self.note_completion(token, out);
+        let account = self.orders.account(token.serial).cloned();
         let is_stale = self.orders.end(token.serial);
         if let Some(claimed) = self.end_abandoned(token.serial) {
             if let Some(name) = claimed.filter(|_| completion == Completion::Claimed) {
                 out.effects.push_back(Effect::Release { name });
+            }
+            if let Some(account) = account {
+                self.complete_abandoned(&account, &completion, now, out);
             }
             return None;
         }
@@ -217,6 +222,11 @@ impl Hub {
             Completion::LoggedIn(_, Ok(_)) | Completion::Registered(Ok(_)) if is_stale => {
                 let text = "❌ Not logged in: the account was changed meanwhile. Log in again.";
                 self.tell(conn, text, now, out);
+                if let (Completion::Registered(_), Some(account)) = (completion, account) {
+                    // it may be there, with another password
+                    let change = AccountChange::Added(super::Role::User);
+                    self.apply_account_change(&account, change, now, out);
+                }
             }
             completion => self.complete(conn, completion, now, out),
         }

@@ -52,7 +52,7 @@ fn temporary_names_cost_no_more_work_where_the_next_ones_are_withheld() {
     let usual = calls(|| guest(&mut house, 0));
     for number in 2..3_000 {
         let name = UserName::new(&format!("alice~{number}")).unwrap();
-        let change = AccountChange::Added;
+        let change = AccountChange::Added(chatproto::Role::User);
         house.hub.handle_account_change(&name, change, house.now, &mut house.out);
     }
     let online = house.hub.online();

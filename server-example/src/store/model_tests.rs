@@ -94,6 +94,7 @@ fn any_query(random: &mut Rng, next: u64) -> Query {
         before,
         since,
         up_to: up_to.unwrap_or(u64::MAX),
+        from_ms: i64::MIN,
     }
 }
 

@@ -145,6 +145,7 @@ mod tests {
         before: None,
         since: None,
         up_to: u64::MAX,
+        from_ms: i64::MIN,
     };
 
     #[test]

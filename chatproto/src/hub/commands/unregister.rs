@@ -10,7 +10,7 @@ use super::{Command, secret_text_of};
 pub(super) const COMMAND: Command = Command {
     name: "/unregister",
     arguments: "PASSWORD",
-    help: "Removes your account. The name is free when you leave; your messages stay.",
+    help: "Removes your account. The name is free when you leave; your messages stay. Where accounts are required, the connection is closed.",
     role: Role::User,
     run,
 };
