@@ -86,6 +86,7 @@ pub(crate) const ALL: Query = Query {
     before: None,
     since: Some(0),
     up_to: u64::MAX,
+    from_ms: i64::MIN,
 };
 
 const NONE: [u64; 0] = [];
