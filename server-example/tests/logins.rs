@@ -12,6 +12,7 @@ use common::{Raw, eventually};
 
 const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
 const WRONG: &str = "❌ Wrong password, or no account of that name.";
+const THROTTLED: &str = "❌ There were too many wrong passwords. Try again in ";
 const UNENCRYPTED: &str =
     "This connection is not encrypted: your password could be read on its way.";
 
@@ -145,7 +146,6 @@ fn whoever_guesses_is_slowed_down_and_the_owner_logs_in_from_where_it_was_before
     // known at 127.0.0.1
     drop(server.register("alice"));
     drop(server.login("alice"));
-    let throttled = "❌ There were too many wrong passwords. Try again in ";
     let mut tries = 0;
     let refusal = loop {
         let (mut guesser, _) =
@@ -158,18 +158,51 @@ fn whoever_guesses_is_slowed_down_and_the_owner_logs_in_from_where_it_was_before
         assert!(tries < 20, "nobody stops it");
     };
     assert_eq!(tries, 3);
-    assert!(refusal.starts_with(throttled), "{refusal}");
+    assert!(refusal.starts_with(THROTTLED), "{refusal}");
     // the right password is not tried either, nor another account's from there
     let (mut guesser, _) = connect_from([127, 0, 0, 2], server.address, "mallory");
     for what in [format!("alice {PASSWORD}"), "nobody some-password".to_owned()] {
         let said = guesser.command("/login", &what);
-        assert!(said.starts_with(throttled), "{what}: {said}");
+        assert!(said.starts_with(THROTTLED), "{what}: {said}");
     }
     // guessing from elsewhere does not help
     let (mut guesser, _) = connect_from([127, 0, 0, 3], server.address, "mallory2");
     let said = guesser.command("/login", "alice some-password");
-    assert!(said.starts_with(throttled), "{said}");
+    assert!(said.starts_with(THROTTLED), "{said}");
     drop(server.login("alice"));
+}
+
+/// Users who have all sent a wrong password before the first one reads the answer.
+fn guessers(server: &KeptServer) -> Vec<Raw> {
+    let mut guessers: Vec<Raw> =
+        (0..32).map(|number| server.join(&format!("guesser {number}"))).collect();
+    for (number, guesser) in guessers.iter_mut().enumerate() {
+        guesser.send("/login", &format!("\"account {number}\" guess-number-{number}"));
+    }
+    guessers
+}
+
+#[test]
+fn of_32_passwords_at_one_time_three_are_checked() {
+    let server = KeptServer::start(&[]);
+    let answers: Vec<String> = guessers(&server).iter_mut().map(Raw::hear).collect();
+    let (checked, throttled): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer == WRONG);
+    assert_eq!((checked.len(), throttled.len()), (3, 29), "{throttled:?}");
+    for answer in throttled {
+        assert!(answer.starts_with(THROTTLED), "{answer}");
+    }
+}
+
+#[test]
+fn passwords_count_whose_senders_do_not_wait_for_the_answer() {
+    let server = KeptServer::start(&[]);
+    let mut other = server.join("other");
+    drop(guessers(&server));
+    // their orders are queued by then
+    eventually(|| (other.command("/list", "") == "No other users are connected.").then_some(()));
+    let said = other.command("/login", "nobody some-password");
+    assert!(said.starts_with(THROTTLED), "{said}");
 }
 
 #[test]

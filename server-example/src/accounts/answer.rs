@@ -2,18 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use chatproto::Granted;
+use chatproto::{AccountOrder, Granted};
 
-use super::throttle::{Refusal, spoken};
+use super::throttle::spoken;
 use crate::store::accounts::TableError;
 
 /// What users are told, without the beginning that says what was not done.
 pub(super) const BUSY: &str = "the server is busy with other logins. Try again in a few seconds";
 pub(super) const WRONG: &str = "wrong password, or no account of that name";
 pub(super) const NAME_IT: &str = "send /login with that name before the password";
-pub(super) const UNDER_WAY: &str = "others are logging in from your address or to this account. Try again in \
-                         a few seconds";
 pub(super) const UNREADABLE: &str =
     "the account is damaged. Ask an admin of this server to reset its password";
 pub(super) const NO_ROOM: &str = "this server has no room for more accounts. Ask an admin of this server to \
@@ -69,16 +68,13 @@ pub(super) fn taken(name: &str, other: &str) -> String {
     }
 }
 
-pub(super) fn refused(is_registration: bool, refusal: Refusal) -> String {
-    match refusal {
-        Refusal::Wait(wait) if is_registration => {
-            format!("too many accounts were made from your address. Try again in {}", spoken(wait))
-        }
-        Refusal::Wait(wait) => {
-            format!("there were too many wrong passwords. Try again in {}", spoken(wait))
-        }
-        Refusal::UnderWay => UNDER_WAY.to_owned(),
-    }
+/// Why the throttle refuses an order.
+pub(super) fn refused(order: &AccountOrder, wait: Duration) -> String {
+    let what = match order {
+        AccountOrder::Register(_) => "too many accounts were made from your address",
+        _ => "there were too many wrong passwords",
+    };
+    format!("{what}. Try again in {}", spoken(wait))
 }
 
 /// Logs an error that users can cause again and again, within the log's budget for it.

@@ -22,8 +22,8 @@ pub(crate) use super::answer::{ErrorLog, Reply};
 use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
 use super::password::{Password, PasswordError};
-use super::pool::{Claim, Pool};
-use super::throttle::{self, Origin, Outcome, Throttle, Ticket};
+use super::pool::{Claim, Job, Pool};
+use super::throttle::{self, Attempt, Origin, Outcome, Refusal, Throttle, Ticket};
 use crate::store::accounts::{AccountTable, Revision, TableError};
 use crate::text::Quoted;
 use crate::usage::{Table, Usage};
@@ -200,14 +200,8 @@ impl AccountBook {
         };
         let inner = Arc::clone(&self.inner);
         let claim = claim(&order);
-        let job = move |memory: Option<&mut Memory>| match memory {
-            Some(memory) => answer.give(inner.carry_out(&order, admitted, memory)),
-            None => {
-                inner.settle(admitted.ticket, Outcome::Nothing);
-                answer.give(Err(BUSY.to_owned()));
-            }
-        };
-        self.pool.submit(claim, Box::new(job));
+        let queued = Queued { inner, order, admitted, permit: Err(BUSY.to_owned()), answer };
+        self.pool.submit(claim, Box::new(queued));
     }
 
     /// Bytes that the book takes of memory.
@@ -255,9 +249,47 @@ impl Drop for AccountBook {
 /// What is left of an order that may be carried out.
 struct Admitted {
     password: Password,
-    ticket: Ticket,
+    attempt: Attempt,
     /// The one that is to be the password.
     new: Option<Password>,
+}
+
+/// An order in the queue. Its attempt is reserved when a thread takes it, before the password is
+/// hashed. An attempt that must not begin yet stays in the queue. So a crowd behind one address logs
+/// in one after the other, and a guesser has no more attempts than one after the other would have.
+struct Queued {
+    inner: Arc<Inner>,
+    order: AccountOrder,
+    admitted: Admitted,
+    /// The reserved attempt, or why there is none.
+    permit: Result<Ticket, String>,
+    answer: Answer,
+}
+
+impl Job for Queued {
+    fn begin(&mut self) -> bool {
+        let now = (self.inner.clock)().since;
+        match self.inner.throttle().reserve(self.admitted.attempt, now) {
+            Ok(ticket) => self.permit = Ok(ticket),
+            Err(Refusal::UnderWay) => return false,
+            // others have failed meanwhile
+            Err(Refusal::Wait(wait)) => self.permit = Err(refused(&self.order, wait)),
+        }
+        true
+    }
+
+    fn run(self: Box<Self>, memory: Option<&mut Memory>) {
+        let Queued { inner, order, admitted, permit, answer } = *self;
+        let reply = match (memory, permit) {
+            (Some(memory), Ok(ticket)) => inner.carry_out(&order, admitted, ticket, memory),
+            (_, Err(why)) => Err(why),
+            (None, Ok(ticket)) => {
+                inner.settle(ticket, Outcome::Nothing);
+                Err(BUSY.to_owned())
+            }
+        };
+        answer.give(reply);
+    }
 }
 
 impl Inner {
@@ -283,25 +315,33 @@ impl Inner {
         let now = (self.clock)().since;
         let directory = self.directory();
         let account = directory.find(name);
-        let ticket = if is_new {
+        let attempt = if is_new {
             if let Some(account) = account {
                 return Err(taken(name.as_str(), account.name.as_str()));
             }
             if !directory.has_room() {
                 return Err(NO_ROOM.to_owned());
             }
-            self.throttle().register(origin, now)
+            self.throttle().registration(origin)
         } else {
             let key = account.map_or(name, |account| &account.name).as_str();
             let is_known = account.is_some_and(|account| account.knows(origin));
-            self.throttle().try_password(key, origin, is_known, now)
+            self.throttle().password(key, origin, is_known)
         };
-        let ticket = ticket.map_err(|refusal| refused(is_new, refusal))?;
-        Ok(Admitted { password, ticket, new })
+        match self.throttle().check(attempt, now) {
+            Err(Refusal::Wait(wait)) => Err(refused(order, wait)),
+            Ok(()) | Err(Refusal::UnderWay) => Ok(Admitted { password, attempt, new }),
+        }
     }
 
-    fn carry_out(&self, order: &AccountOrder, admitted: Admitted, memory: &mut Memory) -> Reply {
-        let Admitted { password, ticket, new } = admitted;
+    fn carry_out(
+        &self,
+        order: &AccountOrder,
+        admitted: Admitted,
+        ticket: Ticket,
+        memory: &mut Memory,
+    ) -> Reply {
+        let Admitted { password, new, .. } = admitted;
         let credentials = order.credentials();
         let name = &credentials.name;
         let account = match order {

@@ -6,6 +6,7 @@ use chatproto::Credentials;
 
 use super::*;
 use crate::accounts::answer::capitalised;
+use crate::accounts::pool::Always;
 use crate::store::accounts::tests::in_memory;
 use crate::store::connect_beside;
 
@@ -77,14 +78,14 @@ impl Fixture {
         let (said, begun) = mpsc::channel();
         self.book.pool.submit(
             from(0),
-            Box::new(move |_| {
+            Box::new(Always(move |_: Option<&mut Memory>| {
                 said.send(()).unwrap();
                 let _ = blocked.recv();
-            }),
+            })),
         );
         begun.recv().unwrap();
         for number in 0..queued {
-            self.book.pool.submit(from(number), Box::new(|_| {}));
+            self.book.pool.submit(from(number), Box::new(Always(|_: Option<&mut Memory>| {})));
         }
         release
     }
@@ -255,6 +256,78 @@ fn wrong_passwords_have_to_wait_and_the_owner_does_not() {
     }
     assert!(accounts.log_in("alice", PASSWORD, "198.51.100.8").is_err());
     assert!(accounts.log_in("alice", PASSWORD, "198.51.100.4").is_ok());
+}
+
+/// What comes of orders at one time: a single thread begins when all are queued.
+fn at_one_time(accounts: &Fixture, orders: impl IntoIterator<Item = AccountOrder>) -> Vec<Reply> {
+    let release = accounts.occupy(0);
+    let (reply, replied) = mpsc::channel();
+    for order in orders {
+        let reply = reply.clone();
+        accounts.book.submit(order, move |outcome| reply.send(outcome).unwrap());
+    }
+    drop((release, reply));
+    replied.iter().collect()
+}
+
+#[test]
+fn guesses_at_one_time_are_no_more_than_guesses_one_after_the_other() {
+    type Guess = fn(u32) -> AccountOrder;
+    let of_an_address: Guess =
+        |number| AccountOrder::Login(credentials(&format!("user {number}"), "another horse", HOME));
+    let of_an_account: Guess = |number| {
+        let from = format!("198.{number}.100.7");
+        AccountOrder::Login(credentials("alice", "another horse", &from))
+    };
+    let of_an_owner: Guess = |number| match number % 3 {
+        0 => AccountOrder::Login(credentials("alice", "another horse", HOME)),
+        1 => AccountOrder::Unregister(credentials("alice", "another horse", HOME)),
+        _ => {
+            let new = chatproto::Password::new("battery staple");
+            AccountOrder::ChangePassword(credentials("alice", "another horse", HOME), new)
+        }
+    };
+    for (kind, guess) in [of_an_address, of_an_account, of_an_owner].into_iter().enumerate() {
+        for threads in [1, 4] {
+            let options = BookOptions { threads, ..BookOptions::default() };
+            let accounts = Fixture::of(in_memory(), &options);
+            accounts.register("alice").unwrap();
+            for allowed in [3, 1, 1] {
+                let runs = accounts.runs();
+                let refusals = at_one_time(&accounts, (0..32).map(guess)).into_iter().map(refused);
+                let (tried, throttled): (Vec<_>, Vec<_>) =
+                    refusals.partition(|why| why.to_lowercase().contains("wrong password, or no"));
+                assert_eq!((tried.len(), throttled.len()), (allowed, 32 - allowed), "{kind}");
+                let is_told = |why: &String| why.contains("too many wrong passwords. Try again in");
+                assert!(throttled.iter().all(is_told), "{kind}: {throttled:?}");
+                assert_eq!(accounts.runs() - runs, allowed as u64, "the others cost no work");
+                accounts.pass(4 * 60);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crowd_logs_in_from_one_address_at_one_time() {
+    let accounts = Fixture::new();
+    let names: Vec<_> = (0..30).map(|number| format!("pupil {number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let register = credentials(name, PASSWORD, &format!("198.{number}.100.7"));
+        accounts.ask(AccountOrder::Register(register)).unwrap();
+    }
+    let orders = names.iter().map(|name| AccountOrder::Login(credentials(name, PASSWORD, HOME)));
+    let replies = at_one_time(&accounts, orders);
+    assert!(replies.iter().all(Reply::is_ok), "{replies:?}");
+}
+
+#[test]
+fn accounts_made_at_one_time_are_no_more_than_one_after_the_other() {
+    let accounts = Fixture::new();
+    let order =
+        |number| AccountOrder::Register(credentials(&format!("user {number}"), PASSWORD, HOME));
+    let replies = at_one_time(&accounts, (0..30).map(order));
+    assert_eq!(replies.iter().filter(|reply| reply.is_ok()).count(), 10, "{replies:?}");
+    assert_eq!(accounts.book.len(), 10);
 }
 
 #[test]

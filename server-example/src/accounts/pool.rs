@@ -39,9 +39,16 @@ pub(crate) struct Claim {
     pub(crate) bytes: usize,
 }
 
-/// What a thread is to do, with the memory that it keeps from one job to the next. `None` says that
-/// it will not be done.
-pub(crate) type Job = Box<dyn FnOnce(Option<&mut Memory>) + Send>;
+/// Work for a thread.
+pub(crate) trait Job: Send {
+    /// Whether the job can begin now. If not, it stays in the queue, and a thread asks again when
+    /// another job has ended. This is called while the queue is locked, so it must be fast.
+    fn begin(&mut self) -> bool;
+
+    /// Does the work, with the memory that a thread reuses for all its jobs. `None`: the job is
+    /// refused. It was not begun then.
+    fn run(self: Box<Self>, memory: Option<&mut Memory>);
+}
 
 /// See the [module's documentation](self). Dropping it refuses what is queued and waits for what is
 /// being done.
@@ -57,7 +64,7 @@ struct Shared {
 }
 
 struct Queue {
-    jobs: VecDeque<(Claim, Job)>,
+    jobs: VecDeque<(Claim, Box<dyn Job>)>,
     usage: Usage,
     is_closed: bool,
 }
@@ -86,11 +93,11 @@ impl Pool {
     }
 
     /// Queues a job, or refuses it on this thread if there is no room for it.
-    pub(crate) fn submit(&self, claim: Claim, job: Job) {
+    pub(crate) fn submit(&self, claim: Claim, job: Box<dyn Job>) {
         let mut queue = self.shared.lock();
         if !queue.has_room(&claim, self.most) {
             drop(queue);
-            return job(None);
+            return job.run(None);
         }
         queue.usage.add(claim.bytes);
         queue.jobs.push_back((claim, job));
@@ -107,6 +114,14 @@ impl Pool {
 }
 
 impl Queue {
+    /// The oldest job that can begin.
+    fn take(&mut self) -> Option<Box<dyn Job>> {
+        let first = self.jobs.iter_mut().position(|(_, job)| job.begin())?;
+        let (claim, job) = self.jobs.remove(first)?;
+        self.usage.subtract(claim.bytes);
+        Some(job)
+    }
+
     fn has_room(&self, claim: &Claim, most: usize) -> bool {
         let is_within = |jobs: usize, bytes: usize, share: usize| {
             jobs < (most / share).max(1) && bytes + claim.bytes <= MOST_BYTES / share
@@ -132,7 +147,7 @@ impl Drop for Pool {
         };
         self.shared.changed.notify_all();
         for (_, job) in refused {
-            job(None);
+            job.run(None);
         }
         for thread in self.threads.drain(..) {
             // jobs that panic are caught
@@ -155,17 +170,20 @@ impl Shared {
         priority::lower(NICENESS);
         let mut memory = Memory::default();
         while let Some(job) = self.next(&mut memory) {
-            if catch_unwind(AssertUnwindSafe(|| job(Some(&mut memory)))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| job.run(Some(&mut memory)))).is_err() {
                 error!("a thread for accounts has panicked; this is a defect of the program");
             }
         }
     }
 
-    fn next(&self, memory: &mut Memory) -> Option<Job> {
+    fn next(&self, memory: &mut Memory) -> Option<Box<dyn Job>> {
         let mut queue = self.lock();
         loop {
-            if let Some((claim, job)) = queue.jobs.pop_front() {
-                queue.usage.subtract(claim.bytes);
+            if let Some(job) = queue.take() {
+                // the end of a job can let several others begin
+                if !queue.jobs.is_empty() {
+                    self.changed.notify_one();
+                }
                 return Some(job);
             }
             if queue.is_closed {
@@ -187,8 +205,24 @@ impl Shared {
     }
 }
 
+/// A job that can always begin.
+#[cfg(test)]
+pub(crate) struct Always<F>(pub(crate) F);
+
+#[cfg(test)]
+impl<F: FnOnce(Option<&mut Memory>) + Send> Job for Always<F> {
+    fn begin(&mut self) -> bool {
+        true
+    }
+
+    fn run(self: Box<Self>, memory: Option<&mut Memory>) {
+        self.0(memory);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
 
     use super::*;
@@ -201,9 +235,10 @@ mod tests {
     }
 
     /// Says what happens to it.
-    fn speaking(said: &Said, done: &'static str, refused: &'static str) -> Job {
+    fn speaking(said: &Said, done: &'static str, refused: &'static str) -> Box<dyn Job> {
         let said = said.clone();
-        Box::new(move |memory| said.send(if memory.is_some() { done } else { refused }).unwrap())
+        let say = move |is_done| said.send(if is_done { done } else { refused }).unwrap();
+        Box::new(Always(move |memory: Option<&mut Memory>| say(memory.is_some())))
     }
 
     /// Keeps a thread until the sender is dropped.
@@ -212,10 +247,10 @@ mod tests {
         let (said, begun) = mpsc::channel();
         pool.submit(
             claim("127.0.0.1", 1),
-            Box::new(move |_| {
+            Box::new(Always(move |_: Option<&mut Memory>| {
                 said.send(()).unwrap();
                 let _ = blocked.recv();
-            }),
+            })),
         );
         begun.recv().expect("it is being done and not queued");
         release
@@ -238,7 +273,10 @@ mod tests {
     fn a_panic_ends_a_job_and_not_the_pool() {
         let pool = Pool::start(1, 2).unwrap();
         let (said, heard) = mpsc::channel();
-        pool.submit(claim("127.0.0.1", 1), Box::new(|_| panic!("on purpose")));
+        pool.submit(
+            claim("127.0.0.1", 1),
+            Box::new(Always(|_: Option<&mut Memory>| panic!("on purpose"))),
+        );
         pool.submit(claim("192.0.2.7", 1), speaking(&said, "done", "refused"));
         assert_eq!(heard.recv(), Ok("done"));
     }
@@ -251,9 +289,9 @@ mod tests {
         let (said, heard) = mpsc::channel();
         pool.submit(
             claim("127.0.0.1", 1),
-            Box::new(move |_| {
+            Box::new(Always(move |_: Option<&mut Memory>| {
                 said.send(rustix::process::getpriority_process(None).unwrap()).unwrap();
-            }),
+            })),
         );
         assert_eq!(heard.recv().unwrap(), NICENESS.max(before));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
@@ -301,5 +339,46 @@ mod tests {
         assert_eq!((usage.bytes, usage.most), (200 * 10_000 + 9 * 10_000, MOST_BYTES));
         assert_eq!(heard.try_iter().count(), 1_000 - 209);
         drop(release);
+    }
+
+    /// Begins once it may.
+    struct Later {
+        may_begin: Arc<AtomicBool>,
+        job: Box<dyn Job>,
+    }
+
+    impl Job for Later {
+        fn begin(&mut self) -> bool {
+            self.may_begin.load(Ordering::Relaxed)
+        }
+
+        fn run(self: Box<Self>, memory: Option<&mut Memory>) {
+            self.job.run(memory);
+        }
+    }
+
+    #[test]
+    fn a_job_that_cannot_begin_delays_no_other_and_begins_after_one_has_ended() {
+        for threads in [1, 2] {
+            let pool = Pool::start(threads, 16).unwrap();
+            let (said, heard) = mpsc::channel();
+            let may_begin = Arc::new(AtomicBool::new(false));
+            for done in ["third", "fourth"] {
+                let job = speaking(&said, done, "refused");
+                let later = Later { may_begin: Arc::clone(&may_begin), job };
+                pool.submit(claim("192.0.2.7", 1), Box::new(later));
+            }
+            pool.submit(claim("198.51.100.7", 1), speaking(&said, "first", "refused"));
+            assert_eq!(heard.recv(), Ok("first"));
+            let (allow, second) = (Arc::clone(&may_begin), said.clone());
+            let job = move |_: Option<&mut Memory>| {
+                second.send("second").unwrap();
+                allow.store(true, Ordering::Relaxed);
+            };
+            pool.submit(claim("203.0.113.7", 1), Box::new(Always(job)));
+            let rest = [heard.recv(), heard.recv(), heard.recv()];
+            assert_eq!(rest[0], Ok("second"));
+            assert!(rest.contains(&Ok("third")) && rest.contains(&Ok("fourth")), "{rest:?}");
+        }
     }
 }

@@ -8,6 +8,10 @@
 //! not lock the owner out. Loopback is an address like others, and of IPv6 a network of 64 bits is
 //! one.
 //!
+//! An attempt is reserved before its password is checked (see [`Throttle::reserve`]), and counts like
+//! a failure until it is settled. So attempts at one time are no more than failures that are still
+//! free. An attempt beyond that must not begin yet.
+//!
 //! Success resets what counts for the account; the count of an address it leaves alone, or whoever
 //! has one account could try the passwords of all others from there. Memory is bounded in bytes: when
 //! a table is full, the count goes that would be forgotten first, and that is never one with long
@@ -95,21 +99,16 @@ struct Rules {
     longest_wait: Duration,
     /// When so much time has passed after the wait, everything is forgotten.
     memory: Duration,
-    /// How many may be under way at a time while none has failed.
-    at_once: u32,
 }
 
-const ACCOUNT: Rules = Rules {
+/// Passwords of one account, from one address, or of both.
+const PASSWORDS: Rules = Rules {
     free: 3,
     within: MINUTE,
     first_wait: MINUTE,
     longest_wait: HOUR,
     memory: Duration::from_secs(2 * 60 * 60),
-    at_once: 3,
 };
-
-/// Many people can have one address, and log in at one time.
-const ADDRESS: Rules = Rules { at_once: 32, ..ACCOUNT };
 
 /// Accounts made from one address.
 const REGISTRATIONS: Rules = Rules {
@@ -118,12 +117,11 @@ const REGISTRATIONS: Rules = Rules {
     first_wait: Duration::from_secs(10 * 60),
     longest_wait: Duration::from_secs(24 * 60 * 60),
     memory: Duration::from_secs(24 * 60 * 60),
-    at_once: 10,
 };
 
 /// Accounts made from one site, and from one region, where somebody has many addresses.
-const SITE_REGISTRATIONS: Rules = Rules { free: 40, at_once: 40, ..REGISTRATIONS };
-const REGION_REGISTRATIONS: Rules = Rules { free: 400, at_once: 400, ..REGISTRATIONS };
+const SITE_REGISTRATIONS: Rules = Rules { free: 40, ..REGISTRATIONS };
+const REGION_REGISTRATIONS: Rules = Rules { free: 400, ..REGISTRATIONS };
 
 /// Why nothing may be tried now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,15 +132,20 @@ pub(crate) enum Refusal {
     UnderWay,
 }
 
-/// Leave to try once; to be given back with the outcome.
-#[derive(Debug)]
-pub(crate) struct Ticket {
+/// A password to be checked or an account to be made, as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
     kind: Kind,
     /// Whose share its counts take.
     networks: [u64; 2],
 }
 
+/// A reserved attempt; to be given back with the outcome.
 #[derive(Debug)]
+#[must_use = "an attempt that is not settled counts as under way"]
+pub(crate) struct Ticket(Attempt);
+
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     Known { pair: u64 },
     New { account: u64, address: u64 },
@@ -179,50 +182,65 @@ impl Throttle {
 
     fn with_room(most: usize) -> Self {
         Throttle {
-            accounts: Counts::new(ACCOUNT, most),
-            addresses: Counts::new(ADDRESS, most),
-            pairs: Counts::new(ACCOUNT, most),
+            accounts: Counts::new(PASSWORDS, most),
+            addresses: Counts::new(PASSWORDS, most),
+            pairs: Counts::new(PASSWORDS, most),
             registrations: [REGISTRATIONS, SITE_REGISTRATIONS, REGION_REGISTRATIONS]
                 .map(|rules| Counts::new(rules, most)),
             hasher: RandomState::new(),
         }
     }
 
-    /// Whether the password of an account may be tried from an address; `is_known` says that the
-    /// account was used from there before.
-    pub(crate) fn try_password(
-        &mut self,
-        account: &str,
-        origin: Origin,
-        is_known: bool,
-        now: Duration,
-    ) -> Result<Ticket, Refusal> {
-        let networks = self.networks(origin);
-        if is_known {
-            let pair = self.key((account, origin));
-            self.pairs.check(pair, networks, now)?;
-            self.pairs.begin(pair, networks, now);
-            return Ok(Ticket { kind: Kind::Known { pair }, networks });
-        }
-        let (account, address) = (self.key(account), self.key(origin));
-        self.addresses.check(address, networks, now)?;
-        self.accounts.check(account, networks, now)?;
-        self.addresses.begin(address, networks, now);
-        self.accounts.begin(account, networks, now);
-        Ok(Ticket { kind: Kind::New { account, address }, networks })
+    /// The attempt to prove the password of an account from an address. `is_known`: the account was
+    /// used from there before.
+    pub(crate) fn password(&self, account: &str, origin: Origin, is_known: bool) -> Attempt {
+        let kind = match is_known {
+            true => Kind::Known { pair: self.key((account, origin)) },
+            false => Kind::New { account: self.key(account), address: self.key(origin) },
+        };
+        Attempt { kind, networks: self.networks(origin) }
     }
 
-    /// Whether an account may be made from an address.
-    pub(crate) fn register(&mut self, origin: Origin, now: Duration) -> Result<Ticket, Refusal> {
+    /// The attempt to make an account from an address.
+    pub(crate) fn registration(&self, origin: Origin) -> Attempt {
         let networks = self.networks(origin);
         let keys = [self.key(origin), networks[0], networks[1]];
-        for (counts, key) in self.registrations.iter_mut().zip(keys) {
-            counts.check(key, networks, now)?;
+        Attempt { kind: Kind::Registration { keys }, networks }
+    }
+
+    /// Whether an attempt may begin now.
+    pub(crate) fn check(&mut self, attempt: Attempt, now: Duration) -> Result<(), Refusal> {
+        let Attempt { kind, networks } = attempt;
+        match kind {
+            Kind::Known { pair } => self.pairs.check(pair, networks, now),
+            Kind::New { account, address } => {
+                self.addresses.check(address, networks, now)?;
+                self.accounts.check(account, networks, now)
+            }
+            Kind::Registration { keys } => {
+                let mut tables = self.registrations.iter_mut().zip(keys);
+                tables.try_for_each(|(counts, key)| counts.check(key, networks, now))
+            }
         }
-        for (counts, key) in self.registrations.iter_mut().zip(keys) {
-            counts.begin(key, networks, now);
+    }
+
+    /// Counts an attempt if it may begin now. Its ticket must be settled.
+    pub(crate) fn reserve(&mut self, attempt: Attempt, now: Duration) -> Result<Ticket, Refusal> {
+        self.check(attempt, now)?;
+        let Attempt { kind, networks } = attempt;
+        match kind {
+            Kind::Known { pair } => self.pairs.begin(pair, networks, now),
+            Kind::New { account, address } => {
+                self.addresses.begin(address, networks, now);
+                self.accounts.begin(account, networks, now);
+            }
+            Kind::Registration { keys } => {
+                for (counts, key) in self.registrations.iter_mut().zip(keys) {
+                    counts.begin(key, networks, now);
+                }
+            }
         }
-        Ok(Ticket { kind: Kind::Registration { keys }, networks })
+        Ok(Ticket(attempt))
     }
 
     /// Bytes that each table takes, in the order of [`TABLES`].
@@ -235,8 +253,9 @@ impl Throttle {
     }
 
     /// Says what came of a try.
+    #[allow(clippy::needless_pass_by_value, reason = "a ticket is settled once")]
     pub(crate) fn settle(&mut self, ticket: Ticket, outcome: Outcome, now: Duration) {
-        let Ticket { kind, networks } = ticket;
+        let Ticket(Attempt { kind, networks }) = ticket;
         match kind {
             Kind::Known { pair } => self.pairs.settle(pair, networks, outcome, now),
             Kind::New { account, address } => {
@@ -312,9 +331,7 @@ impl Counts {
         }
         let room = match count {
             Count { waits: 1.., .. } => 1,
-            Count { used, since, .. } if used == 0 || now >= since + self.rules.within => {
-                self.rules.at_once
-            }
+            Count { since, .. } if now >= since + self.rules.within => self.rules.free,
             Count { used, .. } => self.rules.free - used,
         };
         if count.under_way < room { Ok(()) } else { Err(Refusal::UnderWay) }

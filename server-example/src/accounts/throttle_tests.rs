@@ -19,7 +19,7 @@ fn attempt(
     outcome: Outcome,
     now: Duration,
 ) -> Option<Duration> {
-    match throttle.try_password(account, origin(from), is_known, now) {
+    match begin(throttle, account, from, is_known, now) {
         Ok(ticket) => {
             throttle.settle(ticket, outcome, now);
             None
@@ -27,6 +27,26 @@ fn attempt(
         Err(Refusal::Wait(wait)) => Some(wait),
         Err(Refusal::UnderWay) => panic!("nothing is under way"),
     }
+}
+
+/// Reserves an attempt to prove a password.
+fn begin(
+    throttle: &mut Throttle,
+    account: &str,
+    from: &str,
+    is_known: bool,
+    now: Duration,
+) -> Result<Ticket, Refusal> {
+    let attempt = throttle.password(account, origin(from), is_known);
+    throttle.reserve(attempt, now)
+}
+
+/// Makes an account, if that is allowed.
+fn register(throttle: &mut Throttle, from: &str, now: Duration) -> Result<(), Refusal> {
+    let attempt = throttle.registration(origin(from));
+    let ticket = throttle.reserve(attempt, now)?;
+    throttle.settle(ticket, Outcome::Success, now);
+    Ok(())
 }
 
 /// An address that was not used before.
@@ -54,7 +74,7 @@ fn three_failures_a_minute_are_free_and_waits_grow_to_an_hour() {
     }
     // nobody else's account is meant
     assert_eq!(fail(&mut throttle, "bob", &other(&mut last), now), None);
-    now += HOUR + ACCOUNT.memory;
+    now += HOUR + PASSWORDS.memory;
     for _ in 0..3 {
         assert_eq!(fail(&mut throttle, "alice", &other(&mut last), now), None);
     }
@@ -133,65 +153,100 @@ fn an_owner_is_not_locked_out_by_others() {
 }
 
 #[test]
-fn what_is_under_way_counts() {
+fn attempts_under_way_count_as_failures() {
     let mut throttle = Throttle::new();
     let now = HOUR;
     let mut last = 0;
-    let mut begin = |throttle: &mut Throttle, account: &str| {
-        let from = origin(&other(&mut last));
-        throttle.try_password(account, from, false, now)
-    };
-    let tickets: Vec<_> = (0..3).map(|_| begin(&mut throttle, "alice").unwrap()).collect();
-    assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::UnderWay);
+    let mut begin =
+        |throttle: &mut Throttle| begin(throttle, "alice", &other(&mut last), false, now);
+    let tickets: Vec<_> = (0..3).map(|_| begin(&mut throttle).unwrap()).collect();
+    assert_eq!(begin(&mut throttle).unwrap_err(), Refusal::UnderWay);
     for ticket in tickets {
         throttle.settle(ticket, Outcome::Nothing, now);
     }
     // two failed: one more may be tried
     for _ in 0..2 {
-        let ticket = begin(&mut throttle, "alice").unwrap();
+        let ticket = begin(&mut throttle).unwrap();
         throttle.settle(ticket, Outcome::Failure, now);
     }
-    let third = begin(&mut throttle, "alice").unwrap();
-    assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::UnderWay);
+    let third = begin(&mut throttle).unwrap();
+    assert_eq!(begin(&mut throttle).unwrap_err(), Refusal::UnderWay);
     throttle.settle(third, Outcome::Failure, now);
-    assert_eq!(begin(&mut throttle, "alice").unwrap_err(), Refusal::Wait(MINUTE));
+    assert_eq!(begin(&mut throttle).unwrap_err(), Refusal::Wait(MINUTE));
 }
 
 #[test]
-fn a_crowd_may_log_in_from_one_address_at_a_time() {
-    let mut throttle = Throttle::new();
-    let school = origin("192.0.2.7");
-    let mut begin =
-        |number: u32| throttle.try_password(&format!("pupil {number}"), school, false, HOUR);
-    let tickets: Vec<_> = (0..32).map(|number| begin(number).unwrap()).collect();
-    assert_eq!(begin(32).unwrap_err(), Refusal::UnderWay);
-    for ticket in tickets {
-        throttle.settle(ticket, Outcome::Success, HOUR);
+fn attempts_at_one_time_are_as_few_as_failures_are_free() {
+    // of one address with many accounts, of one account from many addresses, of one owner
+    /// The account and the address of each attempt, and whether the account was used from there.
+    type Kind = fn(u32) -> (String, String, bool);
+    let kinds: [Kind; 3] = [
+        |number| (format!("account {number}"), "192.0.2.7".to_owned(), false),
+        |number| ("alice".to_owned(), format!("198.{number}.100.7"), false),
+        |_| ("alice".to_owned(), "192.0.2.7".to_owned(), true),
+    ];
+    for (kind, of) in kinds.into_iter().enumerate() {
+        let mut throttle = Throttle::new();
+        let mut now = HOUR;
+        let begin = |throttle: &mut Throttle, number, now| {
+            let (account, from, is_known) = of(number);
+            begin(throttle, &account, &from, is_known, now)
+        };
+        for allowed in [3, 1, 1] {
+            let begun: Vec<_> =
+                (0..32).filter_map(|number| begin(&mut throttle, number, now).ok()).collect();
+            assert_eq!(begun.len(), allowed, "{kind}");
+            for ticket in begun {
+                throttle.settle(ticket, Outcome::Failure, now);
+            }
+            let Refusal::Wait(wait) = begin(&mut throttle, 40, now).unwrap_err() else {
+                panic!("nothing is under way");
+            };
+            now += wait;
+        }
     }
-    assert!(throttle.try_password("pupil 33", school, false, HOUR).is_ok());
+}
+
+#[test]
+fn a_crowd_logs_in_from_one_address_one_after_the_other() {
+    let mut throttle = Throttle::new();
+    let mut waiting: Vec<_> = (0..100).map(|number| format!("pupil {number}")).collect();
+    let mut under_way = Vec::new();
+    while let Some(pupil) = waiting.pop() {
+        match begin(&mut throttle, &pupil, "192.0.2.7", false, HOUR) {
+            Ok(ticket) => under_way.push(ticket),
+            Err(refusal) => {
+                assert_eq!((refusal, under_way.len()), (Refusal::UnderWay, 3));
+                throttle.settle(under_way.remove(0), Outcome::Success, HOUR);
+                waiting.push(pupil);
+            }
+        }
+    }
 }
 
 #[test]
 fn ten_accounts_an_hour_are_made_from_an_address() {
     let mut throttle = Throttle::new();
     let mut now = HOUR;
-    let mut register = |from: &str, now| match throttle.register(origin(from), now) {
-        Ok(ticket) => {
-            throttle.settle(ticket, Outcome::Success, now);
-            None
-        }
-        Err(Refusal::Wait(wait)) => Some(wait),
-        Err(Refusal::UnderWay) => panic!("nothing is under way"),
-    };
     for _ in 0..10 {
-        assert_eq!(register("127.0.0.1", now), None);
+        assert_eq!(register(&mut throttle, "127.0.0.1", now), Ok(()));
     }
     for minutes in [10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440] {
-        assert_eq!(register("127.0.0.1", now), Some(MINUTE * minutes));
+        let wait = Refusal::Wait(MINUTE * minutes);
+        assert_eq!(register(&mut throttle, "127.0.0.1", now), Err(wait));
         now += MINUTE * minutes;
-        assert_eq!(register("127.0.0.1", now), None);
+        assert_eq!(register(&mut throttle, "127.0.0.1", now), Ok(()));
     }
-    assert_eq!(register("127.0.0.2", now), None);
+    assert_eq!(register(&mut throttle, "127.0.0.2", now), Ok(()));
+}
+
+#[test]
+fn registrations_at_one_time_are_as_few_as_are_free() {
+    let mut throttle = Throttle::new();
+    let attempt = throttle.registration(origin("127.0.0.1"));
+    let begun: Vec<_> = (0..32).filter_map(|_| throttle.reserve(attempt, HOUR).ok()).collect();
+    assert_eq!(begun.len(), 10);
+    assert_eq!(throttle.check(attempt, HOUR), Err(Refusal::UnderWay));
 }
 
 #[test]
@@ -269,11 +324,10 @@ fn a_site_and_a_region_have_a_number_of_registrations_an_hour() {
         let mut throttle = Throttle::new();
         let registered = (0..2_000u32).filter(|number| {
             let from = format!("{network}:{:x}:{:x}::1", number >> 4, 0x100 + (number & 0xf));
-            let ticket = throttle.register(origin(&from), HOUR);
-            ticket.map(|ticket| throttle.settle(ticket, Outcome::Success, HOUR)).is_ok()
+            register(&mut throttle, &from, HOUR).is_ok()
         });
         assert_eq!(registered.count(), most, "{network}");
-        assert!(throttle.register(origin("192.0.2.7"), HOUR).is_ok());
+        assert_eq!(register(&mut throttle, "192.0.2.7", HOUR), Ok(()));
     }
 }
 
@@ -306,12 +360,19 @@ fn each_table_takes_the_memory_that_it_accounts_for() {
     let fills: [(&str, Fill, usize); 3] = [
         ("known", |throttle, n| fill(throttle, n, true), 1),
         ("new", |throttle, n| fill(throttle, n, false), 2),
-        ("registrations", |throttle, n| drop(throttle.register(origin(n), HOUR)), 3),
+        ("registrations", register, 3),
     ];
     fn fill(throttle: &mut Throttle, number: usize, is_known: bool) {
         let account = number.to_string();
-        if let Ok(ticket) = throttle.try_password(&account, origin(number), is_known, HOUR) {
+        let attempt = throttle.password(&account, origin(number), is_known);
+        if let Ok(ticket) = throttle.reserve(attempt, HOUR) {
             throttle.settle(ticket, Outcome::Failure, HOUR);
+        }
+    }
+    fn register(throttle: &mut Throttle, number: usize) {
+        let attempt = throttle.registration(origin(number));
+        if let Ok(ticket) = throttle.reserve(attempt, HOUR) {
+            throttle.settle(ticket, Outcome::Success, HOUR);
         }
     }
     for (what, fill, tables) in fills {
