@@ -92,11 +92,53 @@ fn only_the_token_makes_an_admin() {
 fn who_tries_many_tokens_is_closed() {
     let mut house = guarded();
     let alice = house.stream("alice");
-    for _ in 0..19 {
-        assert_eq!(house.ask(alice, "/admin", "guess"), "❌ That is not the token.");
+    for number in 0..19 {
+        let answer = match number {
+            0..5 => "❌ That is not the token.",
+            _ => "❌ Too many wrong tokens. Try again in 12 s.",
+        };
+        assert_eq!(house.ask(alice, "/admin", "guess"), answer);
     }
     house.send(alice, "/admin", "guess");
     assert!(house.mail().closes(alice));
+    let denied = house.events().into_iter().filter(|event| matches!(event, Event::Denied { .. }));
+    assert_eq!(denied.count(), 20);
+}
+
+#[test]
+fn wrong_tokens_of_an_address_have_to_wait_and_other_addresses_do_not() {
+    const WRONG: &str = "❌ That is not the token.";
+    const RIGHT: &str = "You are an admin now.";
+    for from in [HOME, AWAY] {
+        let mut house = guarded();
+        // each attempt is of another connection
+        let attempt = |house: &mut House, from, token: &str| {
+            let conn = house.join("mallory", PeerKind::Stream, from);
+            house.forget();
+            let said = house.ask(conn, "/admin", token);
+            house.hub.handle_disconnect(conn, Departure::Left, house.now, &mut house.out);
+            house.forget();
+            said
+        };
+        for _ in 0..5 {
+            assert_eq!(attempt(&mut house, from, "guess"), WRONG);
+        }
+        for seconds in [12, 24, 48] {
+            let throttled = format!("❌ Too many wrong tokens. Try again in {seconds} s.");
+            assert_eq!(attempt(&mut house, from, "guess"), throttled);
+            assert_eq!(attempt(&mut house, from, TOKEN), throttled, "nothing is compared");
+            house.now.monotonic += Duration::from_secs(seconds);
+            assert_eq!(attempt(&mut house, from, "guess"), WRONG);
+        }
+        let elsewhere = [198, 51, 100, 7].into();
+        assert_eq!(attempt(&mut house, elsewhere, TOKEN), RIGHT);
+        assert!(attempt(&mut house, from, TOKEN).starts_with("❌ Too many wrong tokens."));
+        house.now.monotonic += Duration::from_secs(96);
+        assert_eq!(attempt(&mut house, from, TOKEN), RIGHT);
+        for _ in 0..5 {
+            assert_eq!(attempt(&mut house, from, "guess"), WRONG, "the right one has reset it");
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -280,6 +281,28 @@ fn who_may_not_is_denied_and_written_down() {
             entry("role moderator", "alice", "eve", None, ""),
         ],
     );
+}
+
+#[test]
+fn of_300_tokens_from_one_address_five_are_compared() {
+    let chat = Moderated::start(&["--rate", "off"]);
+    let begun = Instant::now();
+    let mut compared = 0;
+    for number in 0..20 {
+        let mut mallory = chat.join(&format!("mallory{number}"));
+        for guess in 0..15 {
+            match &*mallory.ask("/admin", &format!("guess number {guess} of {number}")) {
+                "❌ That is not the token." => compared += 1,
+                said => {
+                    let throttled = "❌ Too many wrong tokens. Try again in ";
+                    assert!(said.starts_with(throttled), "{said}");
+                }
+            }
+        }
+    }
+    // a slow machine may have passed the first wait
+    let waits = usize::from(begun.elapsed() >= Duration::from_secs(12));
+    assert!((5..=5 + waits).contains(&compared), "{compared}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use super::Hub;
 use super::archive::Archive;
 use super::commands::{self, Command};
+use super::guesses::Guesses;
 use super::moderation::Secret;
 use super::orders::Orders;
 use super::pages::Pages;
@@ -128,6 +129,7 @@ impl HubBuilder {
             sanctions: Sanctions::default(),
             staff: BTreeMap::new(),
             admin_token: self.admin_token,
+            guesses: Guesses::default(),
             announces: self.announces,
             presence: Presence::default(),
             counts_due: BTreeSet::new(),

@@ -39,6 +39,7 @@ mod builder;
 mod commands;
 mod control;
 mod event;
+mod guesses;
 mod history;
 mod login;
 mod long;
@@ -88,6 +89,7 @@ use answer::quoted;
 use archive::Archive;
 use audience::Audience;
 use commands::Command;
+use guesses::Guesses;
 use moderation::Secret;
 use orders::Orders;
 use pages::Pages;
@@ -156,6 +158,8 @@ pub struct Hub {
     /// Accounts that have a role, by their look-alike keys.
     staff: BTreeMap<Box<str>, BTreeMap<UserName, Role>>,
     admin_token: Option<Secret>,
+    /// Wrong tokens.
+    guesses: Guesses,
     /// Whether everybody is told who comes and goes.
     announces: bool,
     /// What everybody was told of that.
@@ -384,6 +388,7 @@ impl Hub {
         }
         self.refuse_overdue_visitors(DUE_AT_ONCE, now, out);
         self.sanctions.expire(now.monotonic);
+        self.guesses.expire(now.monotonic);
     }
 
     /// Gives back the memory that a crowd needed and those who are left do not (of large tables, once

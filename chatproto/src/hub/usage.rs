@@ -4,6 +4,7 @@
 //! nothing. The counts are upper estimates: they include the spare room of growing collections.
 
 use super::Hub;
+use super::guesses::Guesses;
 use super::users::Users;
 
 /// The memory of one table.
@@ -25,6 +26,8 @@ pub struct Usage {
     pub rooms: Used,
     /// Bans and mutes. Bounded by [`Limits::sanctions_total`](crate::Limits::sanctions_total).
     pub sanctions: Used,
+    /// Counts of wrong tokens for `/admin`. The bound is fixed.
+    pub guesses: Used,
     /// Effects under way: claims, calls, orders to accounts and history. Bounded by
     /// [`Limits::effects_total`](crate::Limits::effects_total).
     pub effects: Used,
@@ -52,6 +55,7 @@ impl Hub {
         Usage {
             rooms: Used { bytes: self.rooms.bytes(), most: limits.rooms_total },
             sanctions: Used { bytes: self.sanctions.bytes(), most: limits.sanctions_total },
+            guesses: Used { bytes: self.guesses.bytes(), most: Guesses::MOST_BYTES },
             effects: Used { bytes: self.waiting.bytes(), most: limits.effects_total },
             sessions: Used {
                 bytes: self.users.connected().saturating_mul(session),
@@ -73,6 +77,7 @@ impl Hub {
     pub(crate) fn check_counters(&self) {
         self.rooms.check_counters();
         self.sanctions.check_counters();
+        self.guesses.check_counters();
         let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
         let waiting = all().filter(|session| session.waits_for != 0);
         self.waiting.check_counters(
@@ -85,7 +90,7 @@ impl Hub {
         assert_eq!(self.users.visitors(), visitors.count());
         let usage = self.usage();
         // (sessions of refused connections stay until these are closed, beyond the bound)
-        for used in [usage.rooms, usage.effects, usage.visitors] {
+        for used in [usage.rooms, usage.guesses, usage.effects, usage.visitors] {
             assert!(used.bytes <= used.most, "{usage:?}");
         }
     }

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod effects;
+mod guesses;
 mod heap;
 mod rooms;
 mod sanctions;

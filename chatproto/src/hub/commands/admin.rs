@@ -3,6 +3,7 @@
 use crate::message::MessageRef;
 
 use super::super::Act;
+use super::super::moderation::shown;
 use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
@@ -20,13 +21,19 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if token.is_empty() {
         return call.answer_usage(&COMMAND);
     }
-    match &call.hub.admin_token {
-        None => return call.answer("❌ This server has no admin token."),
-        Some(secret) if !secret.is(&token) => {
-            return call.deny(COMMAND.name, "That is not the token");
-        }
-        Some(_) => {}
+    if call.hub.admin_token.is_none() {
+        return call.answer("❌ This server has no admin token.");
     }
+    let (address, now) = (call.session().address, call.now.monotonic);
+    if let Some(wait) = call.hub.guesses.wait(address, now) {
+        let reason = format!("Too many wrong tokens. Try again in {}", shown(wait));
+        return call.deny(COMMAND.name, &reason);
+    }
+    if !call.hub.admin_token.as_ref().is_some_and(|secret| secret.is(&token)) {
+        call.hub.guesses.add_wrong(address, now);
+        return call.deny(COMMAND.name, "That is not the token");
+    }
+    call.hub.guesses.add_right(address);
     if let Some(session) = call.hub.users.get_mut(call.conn) {
         session.extras_mut().role = Role::Admin;
     }

@@ -15,6 +15,9 @@ use super::{Audience, Model, Phase, Room, is_over};
 /// So many errors in a minute end a connection.
 const ERRORS: usize = 20;
 const MINUTE: u64 = 60_000;
+const HOUR: u64 = 60 * MINUTE;
+/// Wrong tokens of an address without a wait.
+const FREE: u32 = 5;
 /// Most rooms that a user may be in.
 pub(crate) const MOST_ROOMS: usize = 2;
 
@@ -106,11 +109,7 @@ impl Model {
             Act::Nick(name, verdict) => self.nick(me, name, verdict),
             Act::Away(is_away) => self.set_away(me, is_away),
             Act::Ask(question) => self.answer(me, step, question),
-            Act::Admin { token: TOKEN } => {
-                self.set_role(me, Role::Admin);
-                self.tell(me, Text::is("You are an admin now."));
-            }
-            Act::Admin { .. } => self.err(me, "❌ That is not the token."),
+            Act::Admin { token } => self.prove(me, token),
             Act::Role(name, role) => self.give_role(me, name, Role::of(role)),
             Act::Kick(name) => self.kick(me, name),
             Act::Ban(target, lasts) => self.ban(me, target, lasts),
@@ -481,6 +480,25 @@ impl Model {
         self.rooms.remove(room);
         self.changes += 1;
         self.tell(me, Text::Is(format!("Closed {room}.")));
+    }
+
+    /// The first wrong tokens of an address are free; after each further one, none is compared for
+    /// a time. (No sequence has as many as all addresses together may send.)
+    fn prove(&mut self, me: Peer, token: &str) {
+        let (now, address) = (self.now, self.conns[&me].address.shown);
+        let guesses = self.guesses.get(address).copied();
+        let (wrong, until) = guesses.filter(|(_, until)| now < until + HOUR).unwrap_or((0, 0));
+        if now < until {
+            self.err(me, "❌ Too many wrong tokens. Try again in ");
+        } else if token == TOKEN {
+            self.guesses.remove(address);
+            self.set_role(me, Role::Admin);
+            self.tell(me, Text::is("You are an admin now."));
+        } else {
+            let wait = if wrong + 1 < FREE { 0 } else { HOUR.min(12_000 << (wrong + 1 - FREE)) };
+            self.guesses.insert(address, (wrong + 1, now + wait));
+            self.err(me, "❌ That is not the token.");
+        }
     }
 
     fn say_notice(&mut self, me: Peer, text: &str) {

@@ -57,6 +57,8 @@ pub(crate) struct Model {
     pub(crate) everybody: Presence,
     pub(crate) bans: BTreeMap<&'static str, (Target, Until, Role)>,
     pub(crate) mutes: BTreeMap<&'static str, (Until, Role)>,
+    /// The wrong tokens of each address, and until when it must wait.
+    guesses: BTreeMap<&'static str, (u32, u64)>,
     /// What the directory was asked and has not answered, the oldest first.
     claims: Vec<Claim>,
     last_claim: usize,
@@ -146,6 +148,7 @@ impl Model {
             everybody: Presence::default(),
             bans: BTreeMap::new(),
             mutes: BTreeMap::new(),
+            guesses: BTreeMap::new(),
             claims: Vec::new(),
             last_claim: 0,
             granted: BTreeSet::new(),
