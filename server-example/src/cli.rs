@@ -281,6 +281,15 @@ pub(crate) struct ChatOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
+    /// Send passwords and tokens without TLS beyond this machine, where others can read them on their
+    /// way
+    ///
+    /// Without this option, chat sends them over TLS, or to a server on this machine. It refuses
+    /// other /login, /register, /passwd, /unregister and /admin lines, and does not start with a
+    /// password that it would have to send in plain text.
+    #[arg(long)]
+    pub(crate) insecure_password: bool,
+
     /// End when the connection is lost, instead of trying again
     #[arg(long)]
     pub(crate) no_reconnect: bool,

@@ -14,7 +14,7 @@ use std::thread;
 use common::kept::{KeptServer, sync};
 use common::payloads::PAYLOADS;
 use common::temp_dir::TempDir;
-use common::{PATIENCE, Raw, Script, TestServer};
+use common::{PATIENCE, Raw, Script, TestServer, network_address};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 /// The program with a terminal of its own, killed when it is dropped.
@@ -522,6 +522,24 @@ fn secrets_are_asked_for() {
     alice.press("\r");
     script.expect("/shout", "hello");
     check_hidden(&mut alice, "correct horse battery");
+}
+
+#[test]
+fn a_password_is_not_asked_for_if_it_would_not_be_sent() {
+    let Some(address) = network_address() else { return };
+    let server = Script::start_on(address);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome("alice");
+    alice.wait_for("alice> ");
+    for line in ["/login", "/passwd", "/register secret horse", "/admin"] {
+        alice.press(&format!("{line}\r"));
+        let shown = alice.wait_for("not sent: the connection is not encrypted");
+        assert!(!shown.contains("assword: ") && !shown.contains("Token: "), "{shown}");
+        alice.wait_for("alice> ");
+    }
+    alice.press("hello\r");
+    script.expect("/shout", "hello");
+    check_hidden(&mut alice, "secret horse");
 }
 
 #[test]

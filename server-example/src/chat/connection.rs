@@ -3,6 +3,7 @@
 //! is none.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,14 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, reason};
 use crate::secret::Secret;
+use crate::stderr;
 use crate::text::visible;
 use crate::units::Address;
 
 use super::backoff::Backoff;
 use super::line;
 use super::place::{Moved, Place};
+use super::secrecy::{Secrecy, Unencrypted};
 
 /// A connection that lasted so long was a good one: the next attempts begin quickly again.
 const GOOD: Duration = Duration::from_secs(10);
@@ -40,6 +43,8 @@ pub(super) struct Target {
     pub(super) reconnect: bool,
     /// For the account that the name may belong to.
     pub(super) password: Option<Secret>,
+    /// Passwords and tokens may be sent without TLS beyond this machine.
+    pub(super) insecure_password: bool,
 }
 
 /// Where what comes is shown.
@@ -104,6 +109,8 @@ pub(super) struct Connection {
 struct State {
     phase: Phase,
     sender: Option<ClientSender>,
+    /// That of the last connection.
+    secrecy: Secrecy,
     /// How many connections were lost.
     losses: u64,
     /// When the last message came.
@@ -127,8 +134,18 @@ impl Target {
     /// Connects for the first time: what goes wrong now ends the program.
     fn connect_first(&self) -> Result<Client, Failure> {
         let server = &self.server;
-        if let Err(why) = server.resolve() {
-            return Err(Failure::Run(format!("{why}: check --server")));
+        let addresses =
+            server.resolve().map_err(|why| Failure::Run(format!("{why}: check --server")))?;
+        // before anything is sent
+        match addresses.iter().map(|address| self.secrecy(address.ip())).max() {
+            Some(Secrecy::Refused) if self.password.is_some() => {
+                return Err(Failure::Usage(format!("not connected to {server}: {Unencrypted}")));
+            }
+            Some(Secrecy::Permitted) => stderr::say(format_args!(
+                "server-example: warning: passwords and tokens go to {server} without TLS; others \
+                 can read them on their way"
+            )),
+            _ => {}
         }
         self.connect(&self.name).map_err(|error| match error {
             ClientError::InvalidName(_) => Failure::Usage(error.to_string()),
@@ -143,6 +160,10 @@ impl Target {
             ClientError::Tls(_) => Failure::Run(format!("cannot connect to {server}: {}", why(&error))),
             error => Failure::Run(error.to_string()),
         })
+    }
+
+    fn secrecy(&self, peer: IpAddr) -> Secrecy {
+        Secrecy::of(self.tls.is_some(), peer, self.insecure_password)
     }
 
     fn connect(&self, name: &str) -> Result<Client, ClientError> {
@@ -171,18 +192,20 @@ impl Connection {
     pub(super) fn open(target: Target) -> Result<(Self, Incoming), Failure> {
         let client = target.connect_first()?;
         let place = Mutex::new(Place::new(client.name()));
+        let secrecy = target.secrecy(client.peer_addr().ip());
         let (sender, incoming) = Incoming::split(client);
         let asked = target.name.clone();
         let now = Instant::now();
         let state = Mutex::new(State {
             phase: Phase::Open,
             sender: Some(sender.clone()),
+            secrecy,
             losses: 0,
             heard: now,
             answered: now,
         });
         let connection = Connection { target, place, state, changed: Condvar::new() };
-        connection.welcomed(&asked, &sender, &incoming.welcome);
+        connection.welcomed(&asked, &sender, secrecy, &incoming.welcome)?;
         Ok((connection, incoming))
     }
 
@@ -213,6 +236,14 @@ impl Connection {
         self.lock().sender.is_some()
     }
 
+    /// Whether passwords and tokens are sent over the last connection.
+    pub(super) fn sends_secrets(&self) -> Result<(), Unencrypted> {
+        match self.lock().secrecy {
+            Secrecy::Private | Secrecy::Permitted => Ok(()),
+            Secrecy::Refused => Err(Unencrypted),
+        }
+    }
+
     /// Sends a message; while there is no connection it waits for one.
     pub(super) fn send(&self, to: &str, msg: &str) -> Result<(), Unsent> {
         let mut state = self.lock();
@@ -225,6 +256,9 @@ impl Connection {
                 state = self.wait(state);
                 continue;
             };
+            if state.secrecy == Secrecy::Refused && line::takes_secret(to) {
+                return Err(Unsent::Refused(Unencrypted.to_string()));
+            }
             // before the lock is gone, so that it counts for the connection that it is sent on
             self.place().sending(to, msg);
             drop(state);
@@ -344,11 +378,13 @@ impl Connection {
             let name = self.place().name_to_ask_for().to_owned();
             match self.target.connect(&name) {
                 Ok(client) => {
+                    let secrecy = self.target.secrecy(client.peer_addr().ip());
                     let (sender, incoming) = Incoming::split(client);
-                    self.welcomed(&name, &sender, &incoming.welcome);
+                    self.welcomed(&name, &sender, secrecy, &incoming.welcome)
+                        .map_err(Ended::Lost)?;
                     self.join_again(&sender);
                     let mut state = self.check_open()?;
-                    state.sender = Some(sender);
+                    (state.sender, state.secrecy) = (Some(sender), secrecy);
                     self.changed.notify_all();
                     return Ok(incoming);
                 }
@@ -371,14 +407,27 @@ impl Connection {
 
     /// Takes the name that the server has given. If that is a guest's and there is a password, it
     /// logs in before anything else is sent.
-    fn welcomed(&self, asked: &str, sender: &ClientSender, welcome: &Message) {
+    ///
+    /// # Errors
+    /// The host has another address by now, and the password would be sent there as plain text.
+    fn welcomed(
+        &self,
+        asked: &str,
+        sender: &ClientSender,
+        secrecy: Secrecy,
+        welcome: &Message,
+    ) -> Result<(), Failure> {
         let is_guest = self.place().welcomed(asked, welcome);
         if let Some(password) = self.target.password.as_ref().filter(|_| is_guest) {
+            if secrecy == Secrecy::Refused {
+                return Err(Failure::Run(format!("not logged in: {Unencrypted}")));
+            }
             let msg = Zeroizing::new(line::quoted(password.as_str()).into_owned());
             self.place().sending("/login", &msg);
             // an error will be found by receiving
             let _ = sender.send("/login", &msg);
         }
+        Ok(())
     }
 
     /// Joins the user's rooms, before anything else is sent that may be for them.

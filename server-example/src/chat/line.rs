@@ -47,9 +47,13 @@ const SECRET: [&str; 5] = ["/admin", "/login", "/passwd", "/register", "/unregis
 pub(super) fn secret_at(line: &str) -> Option<usize> {
     let indent = line.len() - line.trim_start().len();
     let command = line[indent..].split(char::is_whitespace).next()?;
-    let is_secret = SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(command));
     let behind = indent + command.len();
-    (is_secret && behind < line.len()).then_some(behind)
+    (takes_secret(command) && behind < line.len()).then_some(behind)
+}
+
+/// Whether messages to this recipient have a secret: it is a command that takes one.
+pub(super) fn takes_secret(to: &str) -> bool {
+    SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(to.trim()))
 }
 
 /// Whether there is a secret in what was typed or pasted.

@@ -11,6 +11,7 @@ mod pipe;
 mod place;
 mod replay;
 mod roster;
+mod secrecy;
 mod terminal;
 
 use std::env;
@@ -39,7 +40,14 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
     let server = options.server.clone();
     let tls = options.tls.load(server.host())?;
     let password = password(options)?;
-    let target = Target { name, server, tls, reconnect: !options.no_reconnect, password };
+    let target = Target {
+        name,
+        server,
+        tls,
+        reconnect: !options.no_reconnect,
+        password,
+        insecure_password: options.insecure_password,
+    };
     let (connection, incoming) = Connection::open(target)?;
     if is_terminal {
         terminal::run(connection, incoming, options.color)

@@ -147,6 +147,13 @@ fn edit(
                 Deed::Quit => return Ok(()),
                 Deed::Doubt(why) | Deed::Mistake(why) => println!("{}", style.note(&why)),
                 Deed::Send { to, msg } => {
+                    // before the user types the secret
+                    if line::takes_secret(&to)
+                        && let Err(why) = connection.sends_secrets()
+                    {
+                        println!("{}", style.note(&format!("not sent: {why}")));
+                        continue;
+                    }
                     let msg = match msg.is_empty().then(|| line::questions(&to)) {
                         None | Some([]) => msg,
                         Some(questions) => match ask_for_secrets(editor, questions, style)? {

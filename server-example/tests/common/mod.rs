@@ -11,7 +11,7 @@ pub mod schema;
 pub mod temp_dir;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -320,9 +320,19 @@ pub struct Script {
 
 impl Script {
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Script::start_on(IpAddr::from([127, 0, 0, 1]))
+    }
+
+    pub fn start_on(address: IpAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         Script { listener, address }
+    }
+
+    /// The connection that has been made, if there is one.
+    pub fn try_accept(&self) -> std::io::Result<TcpStream> {
+        self.listener.set_nonblocking(true)?;
+        Ok(self.listener.accept()?.0)
     }
 
     /// Welcomes the next client, which must have that name.
@@ -379,6 +389,20 @@ impl Scripted {
     pub fn expect(&mut self, to: &str, text: &str) {
         assert_eq!(self.hear(), (to.to_owned(), text.to_owned()));
     }
+}
+
+/// An address of this machine in a network, which is not loopback. Without a network, this prints
+/// that the test is skipped.
+pub fn network_address() -> Option<IpAddr> {
+    // the system chooses the address; nothing is sent
+    let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+    let address =
+        socket.connect(("192.0.2.1", 9)).and_then(|()| socket.local_addr()).map(|own| own.ip());
+    let address = address.ok().filter(|own| !own.is_loopback() && !own.is_unspecified());
+    if address.is_none() {
+        eprintln!("skipped: this machine has no address but loopback");
+    }
+    address
 }
 
 /// Tries again until it gives something.
