@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use chatproto::Message;
 
 use common::kept::{KeptServer, Page, next_page, page, parse_synced};
-use common::{PATIENCE, Raw};
+use common::{PATIENCE, Program, Raw};
 
 const ROOM: &str = "#tea";
 /// Writers in the room, who are guests.
@@ -235,6 +235,50 @@ fn check(
         let found = in_room.texts.get(id).or_else(|| between.texts.get(id));
         assert_eq!(found, Some(message), "what was acknowledged under id {id}");
     }
+}
+
+/// System calls that change directories or wait for the disk.
+#[cfg(target_os = "linux")]
+const FILE_CALLS: &str = "?rename,?renameat,?renameat2,?link,?linkat,?unlink,?unlinkat,?mkdir,?mkdirat,?rmdir,\
+     ftruncate,fsync,fdatasync";
+
+/// Needs `strace`, which kills the command before its first such call, then before its second one,
+/// and so on. Skipped without it; the unit tests of the store cover the steps one by one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_restore_that_is_killed_leaves_the_previous_or_the_restored_data() {
+    use std::process::{Command, Stdio};
+    let traced = |when: u32, arguments: &[&str]| {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={FILE_CALLS}"), "-e"]);
+        command.arg(format!("inject={FILE_CALLS}:signal=SIGKILL:when={when}"));
+        command.arg(env!("CARGO_BIN_EXE_server-example")).args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status()
+    };
+    if !traced(1, &["--version"]).is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: strace is not installed, or may not trace");
+        return;
+    }
+    let mut server = KeptServer::start(&[]);
+    server.register("alice");
+    let backup = server.dir.path("backup.db");
+    let (code, _, errors) = Program::start(&["backup", &backup, "--data", &server.data]).end();
+    assert_eq!(code, Some(0), "{errors:?}");
+    server.register("bob");
+    server.kill();
+    let mut when = 1;
+    while !traced(when, &["restore", &backup, "--data", &server.data]).unwrap().success() {
+        let (code, names, errors) =
+            Program::start(&["account", "list", "--data", &server.data]).end();
+        assert_eq!(code, Some(0), "{errors:?}");
+        let has = |name: &str| names.iter().any(|line| line.contains(name));
+        assert!(has("alice"), "killed before call {when}: {names:?}");
+        when += 1;
+        assert!(when < 1_000, "the command does not end");
+    }
+    assert!(when > 5, "only {when} calls");
+    server.begin();
+    assert!(server.join("alice").hear().contains("belongs to an account"));
 }
 
 #[test]

@@ -8,8 +8,9 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{ErrorKind, Result, StoreError};
+use super::exchange::exchange;
 use super::schema::{self, Found};
-use super::{Reader, check, fault, files, wal};
+use super::{Reader, beside_name, check, fault, files, wal};
 use crate::text::visible;
 
 /// Pages that are copied in one step. Other connections can write between two steps.
@@ -56,7 +57,7 @@ fn backup_within(
         ));
     }
     let path = files::database(directory);
-    let partial = beside(to, ".partial");
+    let partial = beside_name(to, ".partial");
     let mut attempt = || {
         // a log that is long and does not grow is no reason to give up
         let most = growth.max(wal::length(&path) + growth / 2);
@@ -90,12 +91,12 @@ fn backup_within(
     Ok(fs::metadata(to).map_or(0, |file| file.len()))
 }
 
-/// Puts a backup in the place of a data directory's file. What was there is kept beside it, and is
-/// told.
+/// Puts a backup in the place of a data directory's database. Returns the new name of the previous
+/// database. A crash leaves the previous database or the backup in place ([`exchange`]).
 ///
 /// # Errors
-/// A server has the directory, or the backup is damaged, of another program's or of a newer version.
-/// Then nothing has changed.
+/// A server or a command uses the directory, or the backup is damaged, of another program's or of a
+/// newer version. Then nothing has changed.
 pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result<Option<PathBuf>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let shown = from.to_string_lossy();
@@ -123,23 +124,16 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     files::make_directory(directory)?;
     let _lock = files::Lock::take(directory)?;
     let path = files::database(directory);
-    let fresh = beside(&path, ".restoring");
+    let fresh = beside_name(&path, ".restoring");
     if let Err(error) = copy(&source, &fresh, &|| true, watch) {
         let _ = fs::remove_file(&fresh);
         return Err(error);
     }
-    let kept = path.exists().then(|| unused(&beside(&path, ".before-restore")));
-    if let Some(kept) = &kept {
-        // the log belongs to the file, and goes where it goes
-        for (old, new) in files::with_companions(&path).iter().zip(files::with_companions(kept)) {
-            if old.exists() {
-                fs::rename(old, &new).map_err(|error| StoreError::of_file("move", old, &error))?;
-            }
-        }
+    let kept = exchange(&path, &fresh, &mut |_| {});
+    if kept.is_err() {
+        let _ = fs::remove_file(&fresh);
     }
-    fs::rename(&fresh, &path).map_err(|error| StoreError::of_file("write", &path, &error))?;
-    files::sync_directory(&path)?;
-    Ok(kept)
+    kept
 }
 
 /// Copies a database to a file of its own, which needs no log, and checks the copy. False if it was
@@ -179,19 +173,6 @@ fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>
     copy.close().map_err(|(_, error)| StoreError::of_sqlite(to, &error))?;
     files::sync(to)?;
     Ok(true)
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-/// The path, or with a number behind it the first that is free.
-fn unused(path: &Path) -> PathBuf {
-    let numbered = (2..).map(|n| beside(path, &format!("-{n}")));
-    let mut paths = std::iter::once(path.to_owned()).chain(numbered);
-    paths.find(|path| path.symlink_metadata().is_err()).expect("endless names")
 }
 
 #[cfg(test)]
@@ -265,7 +246,7 @@ mod tests {
         let refused = refused.unwrap_err();
         assert!(refused.sentence.starts_with("the server writes faster than"), "{refused}");
         assert_eq!(begun, ATTEMPTS);
-        assert!(!file.exists() && !beside(&file, ".partial").exists());
+        assert!(!file.exists() && !beside_name(&file, ".partial").exists());
         backup(directory.path(), &file, false, &mut quietly).unwrap();
     }
 

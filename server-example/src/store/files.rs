@@ -123,6 +123,22 @@ pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Tells a file from another one that gets the same name; `None` if there is none.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let identity = {
+        use std::os::unix::fs::MetadataExt;
+        (metadata.dev(), metadata.ino())
+    };
+    #[cfg(not(unix))]
+    let identity = {
+        let _ = metadata;
+        (0, 0)
+    };
+    Some(identity)
+}
+
 /// The database of a data directory.
 pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join(DATABASE)

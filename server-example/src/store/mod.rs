@@ -40,6 +40,7 @@ pub(crate) mod accounts;
 mod beside;
 mod copy;
 mod error;
+mod exchange;
 mod files;
 mod mailbox;
 mod moderation;
@@ -226,6 +227,13 @@ pub(crate) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// The path of a file beside another one: its name with this ending.
+fn beside_name(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
 fn read_write() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
@@ -238,11 +246,25 @@ fn open_by_hand(directory: &Path) -> Result<(Connection, PathBuf)> {
     Ok((open_to_write(&path, Sync::Full)?, path))
 }
 
+/// Opens the file that has this name. A restore may give the name to another file meanwhile; then that
+/// one is opened. SQLite finds a log by its name, so an old file must not be used under a new one's.
+fn open_current(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    loop {
+        let before = files::identity(path);
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(PATIENCE)?;
+        // the first read waits for the end of a restore
+        db.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        if files::identity(path) == before {
+            return Ok(db);
+        }
+    }
+}
+
 /// Opens a file that is there, to write to it.
 fn open_to_write(path: &Path, sync: Sync) -> Result<Connection> {
     let open = || {
-        let db = Connection::open_with_flags(path, read_write())?;
-        db.busy_timeout(PATIENCE)?;
+        let db = open_current(path, read_write())?;
         configure(&db, sync)?;
         Ok(db)
     };

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::error::{ErrorKind, Result, StoreError};
 use super::mailbox::MAILBOX;
 use super::schema::{self, Found};
-use super::{PATIENCE, files, signed, unsigned};
+use super::{files, open_current, signed, unsigned};
 use crate::text::visible;
 
 /// Reads beside the writer, and never waits for it.
@@ -166,8 +166,7 @@ impl Reader {
     pub(super) fn of(path: PathBuf) -> Result<Self> {
         let open = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let db = Connection::open_with_flags(&path, flags)?;
-            db.busy_timeout(PATIENCE)?;
+            let db = open_current(&path, flags)?;
             db.pragma_update(None, "cache_size", -4_096)?; // KiB
             Ok(db)
         };
