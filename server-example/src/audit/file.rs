@@ -31,12 +31,24 @@ fn open_file(path: &Path) -> io::Result<Target> {
         refuse_unfit(&meta)?;
         return Ok(Target { out: Some(file), is_fresh: true });
     }
-    let is_fresh = meta.len() == 0 || last_byte(path)? == b'\n';
+    let is_fresh = meta.len() == 0 || last_byte(path, &meta)? == b'\n';
     Ok(Target { out: Some(file), is_fresh })
 }
 
-fn last_byte(path: &Path) -> io::Result<u8> {
+/// The last byte of a file that is open for appending. Its path is opened a second time, to read; a
+/// file that has replaced it meanwhile is refused.
+fn last_byte(path: &Path, appended: &std::fs::Metadata) -> io::Result<u8> {
     let mut file = options().read(true).open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let found = file.metadata()?;
+        if (found.dev(), found.ino()) != (appended.dev(), appended.ino()) {
+            return Err(io::Error::other("another file has just replaced it"));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = appended;
     let mut last = [0];
     file.seek(SeekFrom::End(-1))?;
     file.read_exact(&mut last)?;
@@ -183,6 +195,24 @@ mod tests {
         let missing: serde_json::Value = serde_json::from_str(missing).unwrap();
         assert_eq!((&missing["act"], &missing["count"]), (&"missing".into(), &2.into()));
         assert!(dave.contains(r#""target":"dave""#), "{dave}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_replaced_the_open_one_is_not_read() {
+        let [first, second] = [(); 2].map(|()| {
+            let name = format!("chatproto-audit-{}-{:016x}", std::process::id(), fastrand::u64(..));
+            std::env::temp_dir().join(name)
+        });
+        for path in [&first, &second] {
+            std::fs::write(path, "{}\n").unwrap();
+        }
+        let appended = std::fs::metadata(&first).unwrap();
+        assert_eq!(last_byte(&first, &appended).unwrap(), b'\n');
+        std::fs::rename(&second, &first).unwrap();
+        let refused = last_byte(&first, &appended).unwrap_err();
+        std::fs::remove_file(&first).unwrap();
+        assert_eq!(refused.to_string(), "another file has just replaced it");
     }
 
     #[test]

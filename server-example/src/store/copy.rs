@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{ErrorKind, Result, StoreError};
 use super::exchange::exchange;
 use super::schema::{self, Found};
-use super::{Reader, beside_name, check, fault, files, wal};
+use super::staging::{self, Existing, Staging};
+use super::{Reader, check, fault, files, read_write, wal};
 use crate::text::visible;
 
 /// Pages that are copied in one step. Other connections can write between two steps.
@@ -47,18 +48,11 @@ fn backup_within(
 ) -> Result<u64> {
     let reader = Reader::open(directory)?;
     if !may_replace && to.symlink_metadata().is_ok() {
-        let shown = to.to_string_lossy();
-        return Err(StoreError::new(
-            ErrorKind::Io,
-            format!(
-                "{} is there already: name another file, or replace it with --force",
-                visible(&shown)
-            ),
-        ));
+        return Err(staging::taken(to));
     }
     let path = files::database(directory);
-    let partial = beside_name(to, ".partial");
     let mut attempt = || {
+        let staging = Staging::beside(to)?;
         // a log that is long and does not grow is no reason to give up
         let most = growth.max(wal::length(&path) + growth / 2);
         let go_on = || wal::length(&path) <= most;
@@ -66,29 +60,19 @@ fn backup_within(
             .with(|act| {
                 // the state that is copied is that of the first look, whatever is written meanwhile
                 act.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-                Ok(copy(act, &partial, &go_on, watch))
+                Ok(copy(act, staging.path(), &go_on, watch))
             })
             .and_then(|copied| copied)
+            .map(|is_whole| is_whole.then_some(staging))
     };
-    let copied = (0..ATTEMPTS).find_map(|_| match attempt() {
-        Ok(false) => None,
-        Ok(true) => Some(Ok(())),
-        Err(error) => Some(Err(error)),
-    });
-    let copied = copied.unwrap_or_else(|| {
-        let sentence = "the server writes faster than this can copy: try again when less is written, \
-                        or name a FILE on a faster disk";
-        Err(StoreError::new(ErrorKind::Busy, sentence))
-    });
-    let copied = copied.and_then(|()| {
-        fs::rename(&partial, to).map_err(|error| StoreError::of_file("write", to, &error))?;
-        files::sync_directory(to)
-    });
-    if copied.is_err() {
-        let _ = fs::remove_file(&partial);
+    for _ in 0..ATTEMPTS {
+        if let Some(staging) = attempt()? {
+            return staging.place(if may_replace { Existing::Replace } else { Existing::Refuse });
+        }
     }
-    copied?;
-    Ok(fs::metadata(to).map_or(0, |file| file.len()))
+    let sentence = "the server writes faster than this can copy: try again when less is written, \
+                    or name a FILE on a faster disk";
+    Err(StoreError::new(ErrorKind::Busy, sentence))
 }
 
 /// Puts a backup in the place of a data directory's database. Returns the new name of the previous
@@ -124,29 +108,16 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     files::make_directory(directory)?;
     let _lock = files::Lock::take(directory)?;
     let path = files::database(directory);
-    let fresh = beside_name(&path, ".restoring");
-    if let Err(error) = copy(&source, &fresh, &|| true, watch) {
-        let _ = fs::remove_file(&fresh);
-        return Err(error);
-    }
-    let kept = exchange(&path, &fresh, &mut |_| {});
-    if kept.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    kept
+    let staging = Staging::beside(&path)?;
+    copy(&source, staging.path(), &|| true, watch)?;
+    exchange(&path, || staging.place(Existing::Replace).map(|_| ()), &mut |_| {})
 }
 
-/// Copies a database to a file of its own, which needs no log, and checks the copy. False if it was
+/// Copies a database to an empty file, which then needs no log, and checks the copy. False if it was
 /// not to go on.
 fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>) -> Result<bool> {
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(StoreError::of_file("replace", to, &error));
-        }
-        _ => files::make_private(to)?,
-    }
     let mut run = || {
-        let mut copy = Connection::open(to)?;
+        let mut copy = Connection::open_with_flags(to, read_write())?;
         // it is put on the disk at the end
         copy.pragma_update(None, "synchronous", "off")?;
         let backup = Backup::new(from, &mut copy)?;
@@ -171,7 +142,6 @@ fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>
     };
     check(&copy, to)?;
     copy.close().map_err(|(_, error)| StoreError::of_sqlite(to, &error))?;
-    files::sync(to)?;
     Ok(true)
 }
 
@@ -246,7 +216,7 @@ mod tests {
         let refused = refused.unwrap_err();
         assert!(refused.sentence.starts_with("the server writes faster than"), "{refused}");
         assert_eq!(begun, ATTEMPTS);
-        assert!(!file.exists() && !beside_name(&file, ".partial").exists());
+        assert!(!file.exists() && !super::super::beside_name(&file, ".partial").exists());
         backup(directory.path(), &file, false, &mut quietly).unwrap();
     }
 
@@ -266,6 +236,47 @@ mod tests {
         assert!(fs::read(&file).unwrap().starts_with(b"SQLite format 3"));
         let nowhere = directory.path().join("no/such/file");
         assert!(backup(directory.path(), &nowhere, false, &mut quietly).is_err());
+    }
+
+    #[test]
+    fn a_file_that_appears_during_the_copy_is_not_replaced() {
+        let directory = TempDir::new();
+        let file = directory.path().join("backup.db");
+        drop(open(&directory));
+        let refused = backup(directory.path(), &file, false, &mut |_, _| {
+            fs::write(&file, "precious").unwrap();
+        });
+        let refused = refused.unwrap_err();
+        assert!(refused.sentence.contains("is there already"), "{refused}");
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_others_put_beside_a_backup_is_not_followed() {
+        use std::os::unix::fs::symlink;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let (directory, public) = (TempDir::new(), TempDir::new());
+        drop(open(&directory));
+        let (file, victim) = (public.path().join("b.db"), public.path().join("victim"));
+        fs::write(&victim, "").unwrap();
+        let (has_ended, partial) = (AtomicBool::new(false), public.path().join("b.db.partial"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !has_ended.load(Ordering::Relaxed) {
+                    let _ = symlink(&victim, &partial);
+                }
+            });
+            let outcomes: Vec<_> = (0..40)
+                .map(|_| {
+                    let outcome = backup(directory.path(), &file, true, &mut quietly);
+                    let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
+                    (outcome.is_ok(), is_file, fs::read(&victim).unwrap().len())
+                })
+                .collect();
+            has_ended.store(true, Ordering::Relaxed);
+            assert!(outcomes.iter().all(|outcome| *outcome == (true, true, 0)), "{outcomes:?}");
+        });
     }
 
     #[test]

@@ -27,15 +27,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What SQLite puts beside a database.
 const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
-/// Puts `next`, a closed database on the disk, in the place of the database at `path`. The second name
-/// of the previous database, if there was one. `before` is told each step before it begins.
+/// Replaces the database at `path`. `put` renames the next database, which is on the disk, to `path`.
+/// Returns the second name of the previous database, if there was one. `before` is told each step
+/// before it begins.
 ///
 /// # Errors
 /// Another program uses the previous database, or the file system refuses a step. Then the previous
 /// database is in its place.
 pub(super) fn exchange(
     path: &Path,
-    next: &Path,
+    put: impl FnOnce() -> Result<()>,
     before: &mut dyn FnMut(&'static str),
 ) -> Result<Option<PathBuf>> {
     before("settle");
@@ -52,7 +53,7 @@ pub(super) fn exchange(
         files::sync_directory(path)?;
     }
     before("rename");
-    fs::rename(next, path).map_err(|error| StoreError::of_file("write", path, &error))?;
+    put()?;
     before("sync");
     files::sync_directory(path)?;
     Ok(second)
@@ -162,6 +163,14 @@ mod tests {
         (stopped, next)
     }
 
+    fn rename(from: &Path, to: &Path) -> impl FnOnce() -> Result<()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move || {
+            fs::rename(from, to).unwrap();
+            Ok(())
+        }
+    }
+
     fn messages(directory: &TempDir) -> usize {
         let store = Store::open(directory.path(), StoreOptions::default()).unwrap();
         ids(&store.reader().unwrap(), "#tea", &ALL).len()
@@ -173,7 +182,7 @@ mod tests {
         let path = files::database(directory.path());
         let next = directory.path().join("next.db");
         let mut found = Vec::new();
-        let second = exchange(&path, &next, &mut |step| {
+        let second = exchange(&path, rename(&next, &path), &mut |step| {
             found.push((step, messages(&image(directory.path()))));
         });
         assert_eq!(found, [("settle", 20), ("link", 20), ("rename", 20), ("sync", 10)]);
@@ -196,7 +205,7 @@ mod tests {
                 fs::remove_file(&path).unwrap();
             }
             let mut found = Vec::new();
-            let second = exchange(&path, &next, &mut |step| {
+            let second = exchange(&path, rename(&next, &path), &mut |step| {
                 let image = image(directory.path());
                 let there = files::database(image.path());
                 if step == "sync" {
@@ -225,7 +234,7 @@ mod tests {
         let (told, begun) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let mut command = None;
-            exchange(&path, &next, &mut |step| {
+            exchange(&path, rename(&next, &path), &mut |step| {
                 if step == "rename" {
                     let told = told.clone();
                     let directory = &directory;
@@ -252,7 +261,7 @@ mod tests {
         let next = directory.path().join("next.db");
         let reader = Reader::open(directory.path()).unwrap();
         let _ = reader.newest_of_all().unwrap();
-        let refused = exchange(&path, &next, &mut |_| {}).unwrap_err();
+        let refused = exchange(&path, rename(&next, &path), &mut |_| {}).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Busy, "{refused}");
         drop(reader);
         assert_eq!(messages(&directory), 20);

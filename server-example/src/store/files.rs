@@ -1,6 +1,7 @@
 //! The data directory: made for its owner alone, locked against a second server, and its files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+#[cfg(unix)]
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -33,10 +34,7 @@ impl Lock {
         let path = directory.join(LOCK);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file =
-            options.open(&path).map_err(|error| StoreError::of_file("write", &path, &error))?;
+        let file = open_private(&path, &mut options)?;
         let begun = Instant::now();
         loop {
             match file.try_lock() {
@@ -76,34 +74,52 @@ pub(crate) fn make_directory(directory: &Path) -> Result<()> {
         .map_err(|error| StoreError::of_file("make the data directory", directory, &error))
 }
 
+/// Opens a file that its owner alone can read, and follows no link.
+fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    options.open(path).map_err(|error| {
+        // after the error, as a link may come at any time
+        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+            let shown = path.to_string_lossy();
+            return StoreError::new(
+                ErrorKind::Io,
+                format!(
+                    "{} is a symbolic link, which the server does not follow: put the file itself \
+                     there, or make the whole data directory a link",
+                    visible(&shown)
+                ),
+            );
+        }
+        StoreError::of_file("write", path, &error)
+    })
+}
+
 /// Makes a file that its owner alone can read, or makes it so. What SQLite puts beside it gets the
 /// same mode.
 pub(crate) fn make_private(path: &Path) -> Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
+    let file = open_private(path, &mut options)?;
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let make = || -> io::Result<()> {
-        let file = options.open(path)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let restrict = || -> io::Result<()> {
             let mut permissions = file.metadata()?.permissions();
             if permissions.mode() & 0o077 != 0 {
                 permissions.set_mode(0o600);
                 file.set_permissions(permissions)?;
             }
-        }
-        Ok(())
-    };
-    make().map_err(|error| StoreError::of_file("write", path, &error))
-}
-
-/// Puts a file, and that it is there, on the disk.
-pub(crate) fn sync(path: &Path) -> Result<()> {
-    let file = File::open(path).and_then(|file| file.sync_all());
-    file.map_err(|error| StoreError::of_file("write", path, &error))?;
-    sync_directory(path)
+            Ok(())
+        };
+        restrict().map_err(|error| StoreError::of_file("write", path, &error))?;
+    }
+    #[cfg(not(unix))]
+    drop(file);
+    Ok(())
 }
 
 /// Puts on the disk what its directory says of a file.

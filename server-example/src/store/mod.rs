@@ -50,6 +50,7 @@ mod retention;
 mod schema;
 mod search;
 mod shares;
+mod staging;
 mod survey;
 mod tables;
 mod usage;

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use tracing::info;
 
 use super::error::{ErrorKind, Result, StoreError};
+use super::staging::{Existing, Staging};
 use crate::text::visible;
 
 /// What marks a file as ours: "chat".
@@ -303,13 +304,13 @@ fn put_copy_beside(db: &Connection, path: &Path, version: i32) -> Result<PathBuf
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".v{version}.bak"));
     let copy = PathBuf::from(name);
-    super::files::make_private(&copy)?;
+    let staging = Staging::beside(&copy)?;
     let of = |error| StoreError::of_sqlite(&copy, &error);
-    let mut to = Connection::open(&copy).map_err(of)?;
+    let mut to = Connection::open_with_flags(staging.path(), super::read_write()).map_err(of)?;
     rusqlite::backup::Backup::new(db, &mut to)
         .and_then(|backup| backup.run_to_completion(super::copy::STEP, Duration::ZERO, None))
         .map_err(of)?;
     to.close().map_err(|(_, error)| of(error))?;
-    super::files::sync(&copy)?;
+    staging.place(Existing::Replace)?;
     Ok(copy)
 }

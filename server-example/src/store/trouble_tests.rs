@@ -407,3 +407,20 @@ fn appends_until_it_is_killed() {
         }
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_file_is_not_followed() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    for name in ["chatproto.db", "chatproto.lock"] {
+        let directory = TempDir::new();
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "").unwrap();
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o644)).unwrap();
+        symlink(&victim, directory.path().join(name)).unwrap();
+        let refused = refusal(&directory);
+        assert!(refused.sentence.contains(&format!("{name} is a symbolic link")), "{refused}");
+        let found = fs::metadata(&victim).unwrap();
+        assert_eq!((found.permissions().mode() & 0o777, found.len()), (0o644, 0));
+    }
+}

@@ -1,0 +1,376 @@
+//! A place for a database that is being written, until it gets its name. Code that decides about the
+//! name is in the callers.
+//!
+//! Others may write to the directory of a backup. They can put a link under any name there, and
+//! exchange directories. So each path is looked up once, and the rest goes by handles:
+//!
+//! * The file is in a directory of mode 0700, which this user has made. It is created exclusively.
+//! * SQLite opens files by path. The file has a random name that others cannot list. A directory or a
+//!   link that others put in the way does not have that name, and SQLite may not create files.
+//! * The file gets its name by a `renameat` or `linkat` between two handles. Neither follows a link.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::beside_name;
+use super::error::{ErrorKind, Result, StoreError};
+use crate::text::visible;
+
+/// What the name of each file in the private directory begins with. Files of an earlier, killed
+/// command are found by it.
+const PREFIX: &str = "copy-";
+/// Names that are tried for the private directory.
+const ATTEMPTS: usize = 4;
+
+/// An empty file in a private directory beside its later name. Both are removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Staging {
+    target: PathBuf,
+    path: PathBuf,
+    place: Place,
+}
+
+/// Whether a file that has the name already is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    Replace,
+    Refuse,
+}
+
+impl Staging {
+    /// Makes the file and its directory, beside `target`.
+    pub(super) fn beside(target: &Path) -> Result<Self> {
+        let make = || -> io::Result<Self> {
+            let parent = Parent::open(target)?;
+            let file = format!("{PREFIX}{}.db", random()?);
+            for attempt in 0..ATTEMPTS {
+                let mut directory = beside_name(target, ".partial");
+                if attempt > 0 {
+                    // another command uses the first name, or others have put something there
+                    directory = beside_name(&directory, &format!("-{}", random()?));
+                }
+                if let Some(place) = parent.claim(&directory, &file)? {
+                    let path = directory.join(&file);
+                    return Ok(Staging { target: target.to_owned(), path, place });
+                }
+            }
+            Err(io::ErrorKind::AlreadyExists.into())
+        };
+        make().map_err(|error| StoreError::of_file("write", target, &error))
+    }
+
+    /// The file, for SQLite.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its name, and puts both on the disk. The size of the file.
+    ///
+    /// # Errors
+    /// The name is taken, or the file system refuses it.
+    pub(super) fn place(self, existing: Existing) -> Result<u64> {
+        match self.place.put(existing) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(&self.target)),
+            outcome => outcome.map_err(|error| StoreError::of_file("write", &self.target, &error)),
+        }
+    }
+}
+
+/// The error for a name that is taken.
+pub(super) fn taken(target: &Path) -> StoreError {
+    let shown = target.to_string_lossy();
+    let shown = visible(&shown);
+    StoreError::new(
+        ErrorKind::Io,
+        format!("{shown} is there already: name another file, or replace it with --force"),
+    )
+}
+
+/// 32 hexadecimal digits that others cannot guess.
+fn random() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(unix)]
+use handles::{Parent, Place};
+#[cfg(not(unix))]
+use paths::{Parent, Place};
+
+#[cfg(unix)]
+mod handles {
+    use std::ffi::OsString;
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
+    use rustix::io::Errno;
+
+    use super::*;
+
+    const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
+
+    /// The directory of the later name.
+    pub(super) struct Parent {
+        handle: OwnedFd,
+        name: OsString,
+    }
+
+    /// The file, between two directories.
+    #[derive(Debug)]
+    pub(super) struct Place {
+        parent: OwnedFd,
+        /// The later name.
+        name: OsString,
+        directory: OsString,
+        inside: OwnedFd,
+        file: String,
+    }
+
+    impl Parent {
+        pub(super) fn open(target: &Path) -> io::Result<Self> {
+            let path = match target.parent() {
+                Some(path) if !path.as_os_str().is_empty() => path,
+                _ => Path::new("."),
+            };
+            let handle = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
+            Ok(Parent { handle, name: last_name(target)? })
+        }
+
+        /// Makes the directory, or takes one that a killed command of this user has left, and makes
+        /// the file in it. `None` if something else has the name.
+        pub(super) fn claim(&self, directory: &Path, file: &str) -> io::Result<Option<Place>> {
+            let directory = last_name(directory)?;
+            match rustix::fs::mkdirat(&self.handle, &directory, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = DIRECTORY | OFlags::NOFOLLOW;
+            let Ok(inside) = rustix::fs::openat(&self.handle, &directory, flags, Mode::empty())
+            else {
+                return Ok(None);
+            };
+            let found = rustix::fs::fstat(&inside)?;
+            let is_private = found.st_uid == rustix::process::geteuid().as_raw()
+                && Mode::from_raw_mode(found.st_mode) == Mode::RWXU;
+            // a file system without such locks is no obstacle
+            let lock = rustix::fs::flock(&inside, FlockOperation::NonBlockingLockExclusive);
+            if !is_private || lock == Err(Errno::WOULDBLOCK) {
+                return Ok(None);
+            }
+            let parent = self.handle.try_clone()?;
+            let (name, file) = (self.name.clone(), file.to_owned());
+            let place = Place { parent, name, directory, inside, file };
+            place.empty();
+            let flags =
+                OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mode = Mode::RUSR | Mode::WUSR;
+            match rustix::fs::openat(&place.inside, &place.file, flags, mode) {
+                Ok(_) => Ok(Some(place)),
+                // the command before has just removed the directory
+                Err(Errno::NOENT) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        }
+    }
+
+    impl Place {
+        pub(super) fn put(&self, existing: Existing) -> io::Result<u64> {
+            let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(&self.inside, &self.file, flags, Mode::empty())?;
+            rustix::fs::fsync(&file)?;
+            let size = rustix::fs::fstat(&file)?.st_size;
+            match existing {
+                Existing::Replace => self.rename()?,
+                Existing::Refuse => self.link()?,
+            }
+            rustix::fs::fsync(&self.parent)?;
+            Ok(u64::try_from(size).unwrap_or(0))
+        }
+
+        fn rename(&self) -> io::Result<()> {
+            Ok(rustix::fs::renameat(&self.inside, &self.file, &self.parent, &self.name)?)
+        }
+
+        /// A link, unlike a rename, does not replace a file.
+        fn link(&self) -> io::Result<()> {
+            let (from, to) = (&self.inside, &self.parent);
+            match rustix::fs::linkat(from, &self.file, to, &self.name, AtFlags::empty()) {
+                Ok(()) => Ok(()),
+                Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+                // a file system without links
+                Err(_) => match rustix::fs::statat(to, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                    Err(_) => self.rename(),
+                },
+            }
+        }
+
+        /// Removes files of this module from the private directory.
+        fn empty(&self) {
+            let Ok(entries) = Dir::read_from(&self.inside) else { return };
+            for entry in entries.flatten() {
+                if entry.file_name().to_bytes().starts_with(PREFIX.as_bytes()) {
+                    let _ = rustix::fs::unlinkat(&self.inside, entry.file_name(), AtFlags::empty());
+                }
+            }
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            self.empty();
+            let _ = rustix::fs::unlinkat(&self.parent, &self.directory, AtFlags::REMOVEDIR);
+        }
+    }
+
+    fn last_name(path: &Path) -> io::Result<OsString> {
+        let name = path.file_name().map(ToOwned::to_owned);
+        name.ok_or_else(|| io::Error::new(io::ErrorKind::IsADirectory, "it names a directory"))
+    }
+}
+
+/// Without directory handles: the permissions of the directory decide.
+#[cfg(not(unix))]
+mod paths {
+    use std::fs;
+
+    use super::*;
+
+    pub(super) struct Parent {
+        target: PathBuf,
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Place {
+        target: PathBuf,
+        directory: PathBuf,
+        path: PathBuf,
+    }
+
+    impl Parent {
+        pub(super) fn open(target: &Path) -> io::Result<Self> {
+            Ok(Parent { target: target.to_owned() })
+        }
+
+        pub(super) fn claim(&self, directory: &Path, file: &str) -> io::Result<Option<Place>> {
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                outcome => outcome?,
+            }
+            let (target, path) = (self.target.clone(), directory.join(file));
+            let place = Place { target, directory: directory.to_owned(), path };
+            fs::File::create_new(&place.path)?;
+            Ok(Some(place))
+        }
+    }
+
+    impl Place {
+        pub(super) fn put(&self, existing: Existing) -> io::Result<u64> {
+            let file = fs::OpenOptions::new().write(true).open(&self.path)?;
+            file.sync_all()?;
+            let size = file.metadata()?.len();
+            drop(file);
+            if existing == Existing::Refuse && self.target.symlink_metadata().is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(&self.path, &self.target)?;
+            Ok(size)
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_dir(&self.directory);
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::super::tests::TempDir;
+    use super::*;
+
+    fn names(directory: &TempDir) -> Vec<String> {
+        let names = fs::read_dir(directory.path()).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = names.map(|entry| name(entry).into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_private_until_it_has_its_name() {
+        let directory = TempDir::new();
+        let target = directory.path().join("backup.db");
+        let staging = Staging::beside(&target).unwrap();
+        assert_eq!(names(&directory), ["backup.db.partial"]);
+        for (path, mode) in [(staging.path().parent().unwrap(), 0o700), (staging.path(), 0o600)] {
+            assert_eq!(fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777, mode);
+        }
+        fs::write(staging.path(), "all").unwrap();
+        assert_eq!(staging.place(Existing::Refuse).unwrap(), 3);
+        assert_eq!(names(&directory), ["backup.db"]);
+        drop(Staging::beside(&target).unwrap());
+        assert_eq!(names(&directory), ["backup.db"]);
+        assert_eq!(fs::read(&target).unwrap(), b"all");
+    }
+
+    #[test]
+    fn nothing_that_has_the_name_of_the_directory_is_used() {
+        let directory = TempDir::new();
+        let (target, elsewhere) = (directory.path().join("backup.db"), TempDir::new());
+        let partial = beside_name(&target, ".partial");
+        symlink(elsewhere.path(), &partial).unwrap();
+        let staging = Staging::beside(&target).unwrap();
+        assert_ne!(staging.path().parent().unwrap(), partial);
+        assert_eq!(names(&elsewhere), [""; 0]);
+        drop(staging);
+        fs::remove_file(&partial).unwrap();
+
+        // a directory that others can write to
+        fs::create_dir(&partial).unwrap();
+        fs::set_permissions(&partial, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_ne!(Staging::beside(&target).unwrap().path().parent().unwrap(), partial);
+        fs::remove_dir(&partial).unwrap();
+
+        // another command
+        let first = Staging::beside(&target).unwrap();
+        let second = Staging::beside(&target).unwrap();
+        assert_ne!(first.path().parent(), second.path().parent());
+        assert!(first.path().exists() && second.path().exists());
+    }
+
+    #[test]
+    fn the_copy_of_a_killed_command_is_removed_by_the_next_one() {
+        let directory = TempDir::new();
+        let target = directory.path().join("backup.db");
+        let partial = beside_name(&target, ".partial");
+        fs::create_dir(&partial).unwrap();
+        fs::set_permissions(&partial, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::write(partial.join("copy-0.db"), "old").unwrap();
+        let staging = Staging::beside(&target).unwrap();
+        assert_eq!(staging.path().parent().unwrap(), partial);
+        assert!(!partial.join("copy-0.db").exists());
+    }
+
+    #[test]
+    fn a_name_that_was_taken_meanwhile_is_refused() {
+        let directory = TempDir::new();
+        let target = directory.path().join("backup.db");
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        let staging = Staging::beside(&target).unwrap();
+        symlink(&victim, &target).unwrap();
+        let refused = staging.place(Existing::Refuse).unwrap_err();
+        assert!(refused.sentence.contains("is there already"), "{refused}");
+        Staging::beside(&target).unwrap().place(Existing::Replace).unwrap();
+        assert!(fs::symlink_metadata(&target).unwrap().is_file());
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(names(&directory), ["backup.db", "victim"]);
+    }
+}
