@@ -11,7 +11,7 @@ use super::error::{ErrorKind, Result, StoreError};
 use super::exchange::exchange;
 use super::schema::{self, Found};
 use super::staging::{self, Existing, Staging};
-use super::{Reader, check, fault, files, read_write, wal};
+use super::{Reader, begin_incarnation, check, fault, files, read_write, wal};
 use crate::text::visible;
 
 /// Pages that are copied in one step. Other connections can write between two steps.
@@ -113,8 +113,8 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     exchange(&path, || staging.place(Existing::Replace).map(|_| ()), &mut |_| {})
 }
 
-/// Copies a database to an empty file, which then needs no log, and checks the copy. False if it was
-/// not to go on.
+/// Copies a database to an empty file, which then needs no log, and checks the copy. The copy is a new
+/// incarnation. False if it was not to go on.
 fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>) -> Result<bool> {
     let mut run = || {
         let mut copy = Connection::open_with_flags(to, read_write())?;
@@ -137,9 +137,10 @@ fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>
         copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
         Ok(Some(copy))
     };
-    let Some(copy) = run().map_err(|error| StoreError::of_sqlite(to, &error))? else {
+    let Some(mut copy) = run().map_err(|error| StoreError::of_sqlite(to, &error))? else {
         return Ok(false);
     };
+    begin_incarnation(&mut copy).map_err(|error| StoreError::of_sqlite(to, &error))?;
     check(&copy, to)?;
     copy.close().map_err(|(_, error)| StoreError::of_sqlite(to, &error))?;
     Ok(true)
@@ -236,6 +237,48 @@ mod tests {
         assert!(fs::read(&file).unwrap().starts_with(b"SQLite format 3"));
         let nowhere = directory.path().join("no/such/file");
         assert!(backup(directory.path(), &nowhere, false, &mut quietly).is_err());
+    }
+
+    #[test]
+    fn a_copy_knows_that_it_lacks_later_messages() {
+        let directory = TempDir::new();
+        let file = directory.path().join("backup.db");
+        let path = files::database(directory.path());
+        let run = |ids: std::ops::RangeInclusive<u64>| {
+            let mut store = open(&directory);
+            assert_eq!(store.next_id(), *ids.start());
+            let epoch = store.epoch().to_owned();
+            let mut writer = store.writer().unwrap();
+            let last = *ids.end();
+            fill(&mut writer, ids);
+            writer.close(last).unwrap();
+            epoch
+        };
+        let recovered = |since, epoch: &str| {
+            Reader::open(directory.path()).unwrap().recovered("#tea", since, epoch).unwrap()
+        };
+        let first = run(1..=5);
+        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        let lost = run(6..=12);
+        assert!(recovered(5, &first));
+
+        restore(directory.path(), &file, &mut quietly).unwrap();
+        // ids that were given out after the backup are given out again
+        let second = run(6..=6);
+        assert!(!recovered(5, &first) && !recovered(4, &first) && !recovered(12, &lost));
+        assert!(recovered(6, &second));
+        run(7..=7);
+        assert!(!recovered(5, &first) && recovered(6, &second));
+        let survey = super::super::Survey::of(directory.path()).unwrap();
+        assert_eq!((survey.runs, survey.cut_short), (3, 0));
+
+        // a backup that is put in place by hand
+        for file in files::with_companions(&path) {
+            let _ = fs::remove_file(file);
+        }
+        fs::copy(&file, &path).unwrap();
+        run(6..=6);
+        assert!(!recovered(5, &first));
     }
 
     #[test]

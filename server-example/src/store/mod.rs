@@ -32,7 +32,8 @@
 //! A **conversation** is a room (`#tea`) or two account names, sorted, with a tab between
 //! ([`between`]). An **id** is given to each message by the server, counting over all conversations,
 //! and never again. An **epoch** is one run of the server on the file: what an epoch told its clients
-//! and did not write, because it was killed, is told apart by the epoch's name.
+//! and did not write, because it was killed, is told apart by the epoch's name. A copy of the file
+//! gets an epoch of its own, which no server runs.
 //!
 //! `synchronous=FULL` and a write-ahead log: a commit that has returned is on the disk.
 
@@ -297,7 +298,7 @@ fn check_at_start(db: &Connection, path: &Path) -> Result<()> {
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
     let was_closed: bool = db
         .query_row(
-            "SELECT last_id IS NOT NULL FROM epoch ORDER BY number DESC LIMIT 1",
+            "SELECT closed_ms IS NOT NULL FROM epoch ORDER BY number DESC LIMIT 1",
             [],
             |row| row.get(0),
         )
@@ -346,6 +347,18 @@ fn fault(db: &Connection) -> rusqlite::Result<Option<String>> {
 
 /// Notes that a server runs from now on, and from which id.
 fn begin_epoch(db: &mut Connection) -> rusqlite::Result<Epoch> {
+    add_epoch(db, None)
+}
+
+/// Makes a copy of a file a new incarnation. The server may go on with the original, and store
+/// messages that the copy lacks. So the copy gets an epoch without a last id: a reader with an id of
+/// an earlier epoch is told that messages may be missing. A closing time without a last id tells this
+/// epoch from a run of the server.
+fn begin_incarnation(db: &mut Connection) -> rusqlite::Result<()> {
+    add_epoch(db, Some(now_ms())).map(|_| ())
+}
+
+fn add_epoch(db: &mut Connection, closed_ms: Option<i64>) -> rusqlite::Result<Epoch> {
     let act = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let used: i64 = act.query_row(
         "SELECT max(
@@ -360,8 +373,8 @@ fn begin_epoch(db: &mut Connection) -> rusqlite::Result<Epoch> {
     let first_id = used + 1;
     let name = format!("{:016x}", fastrand::u64(..));
     act.execute(
-        "INSERT INTO epoch(name, first_id, opened_ms) VALUES (?1, ?2, ?3)",
-        (&name, first_id, now_ms()),
+        "INSERT INTO epoch(name, first_id, opened_ms, closed_ms) VALUES (?1, ?2, ?3, ?4)",
+        (&name, first_id, now_ms(), closed_ms),
     )?;
     let number = act.last_insert_rowid();
     act.execute("DELETE FROM epoch WHERE number <= ?1", [number - EPOCHS])?;

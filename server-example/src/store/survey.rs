@@ -57,10 +57,14 @@ impl Survey {
             )?,
             waiting: number("SELECT ifnull(sum(messages), 0) FROM mailbox_owner")?,
             searched_to: number("SELECT value FROM state WHERE key = 'searched_to'")?,
-            runs: number("SELECT count(*) FROM epoch")?,
+            // an epoch with a closing time and no last id is that of a copy
+            runs: number(
+                "SELECT count(*) FROM epoch WHERE last_id IS NOT NULL OR closed_ms IS NULL",
+            )?,
             cut_short: number(
                 "SELECT count(*) FROM epoch
-                 WHERE last_id IS NULL AND number < (SELECT max(number) FROM epoch)",
+                 WHERE last_id IS NULL AND closed_ms IS NULL
+                    AND number < (SELECT max(number) FROM epoch)",
             )?,
             file_bytes: 0,
             used_bytes: reader.with(|act| retention::used_bytes(act))?,
