@@ -21,6 +21,8 @@ mod failure;
 mod heap;
 #[path = "../src/lines.rs"]
 mod lines;
+#[path = "../src/modes.rs"]
+mod modes;
 #[path = "../src/priority.rs"]
 mod priority;
 #[path = "../src/secret.rs"]

@@ -16,9 +16,10 @@ use crate::data::AccountsMode;
 use crate::failure::{Failure, reason};
 use crate::keeper::Keeper;
 use crate::log::Journal;
+use crate::modes::is_open_to_others;
 use crate::sanctions::{self, Sanctions};
 use crate::store::accounts::AccountTable;
-use crate::store::{Moderation, Store};
+use crate::store::{self, Moderation, Store};
 use crate::text::{Quoted, visible};
 use crate::usage::Table;
 
@@ -64,6 +65,7 @@ impl Kept {
         options: &ServeOptions,
         journal: &Arc<Journal>,
     ) -> Result<Self, Failure> {
+        warn_if_open(directory);
         let mut store = Store::open(directory, options.keeping.store_options())?;
         let policy = match options.accounts.accounts.unwrap_or_default() {
             AccountsMode::Off => None,
@@ -165,6 +167,34 @@ impl Held {
     /// The server has ended.
     pub(crate) fn end(self) {
         self.sanctions.flush();
+    }
+}
+
+/// Warns of a data directory or a database that others than the owner can read or write. The mode of
+/// the directory stays as it is; [`Store::open`] makes the database private.
+fn warn_if_open(directory: &Path) {
+    let is_open =
+        |path: &Path| std::fs::metadata(path).is_ok_and(|metadata| is_open_to_others(&metadata));
+    if is_open(directory) {
+        let shown = directory.to_string_lossy();
+        let shown = visible(&shown);
+        warn!("the data directory {shown} is open to others than its owner: chmod 700 it");
+    }
+    for (number, path) in store::database_files(directory).iter().enumerate() {
+        let shown = path.to_string_lossy();
+        let shown = visible(&shown);
+        match (is_open(path), number) {
+            (false, _) => {}
+            (true, 0) => warn!(
+                "the database {shown} was open to others than its owner: the server makes it \
+                 private; they may have read or changed it"
+            ),
+            (true, _) => {
+                warn!(
+                    "the log {shown} of the database is open to others than its owner: chmod 600 it"
+                );
+            }
+        }
     }
 }
 

@@ -54,6 +54,7 @@ mod kept;
 mod lines;
 mod load;
 mod log;
+mod modes;
 mod priority;
 mod reload;
 mod sanctions;

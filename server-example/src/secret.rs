@@ -19,6 +19,8 @@ use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, reason};
+use crate::modes::is_open_to_others;
+use crate::stderr;
 use crate::text::visible;
 
 /// The longest line that is read for one, in bytes.
@@ -48,6 +50,11 @@ impl Secret {
             let why = reason(&error);
             Failure::Usage(format!("cannot read the {what} in {shown}: {why}"))
         })?;
+        if file.metadata().is_ok_and(|metadata| is_open_to_others(&metadata)) {
+            stderr::say(format_args!(
+                "server-example: the {what} in {shown} is open to others than its owner: chmod 600 it"
+            ));
+        }
         first_line(&mut io::BufReader::new(file))
             .map_err(|wrong| Failure::Usage(format!("the {what} in {shown} {wrong}")))
     }

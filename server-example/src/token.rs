@@ -9,6 +9,7 @@ use std::path::Path;
 use tracing::warn;
 
 use crate::failure::{Failure, reason};
+use crate::modes::is_open_to_others;
 use crate::text::visible;
 
 /// Where the admins' token is if no file of it is named.
@@ -93,19 +94,13 @@ impl AdminToken {
     }
 }
 
-/// The first bytes of a file, and whether others than its owner can read it.
+/// The first bytes of a file, and whether others than its owner can read or write it.
 fn read_secret(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let mut bytes = Vec::new();
     file.take(LONGEST_TOKEN as u64 + 1).read_to_end(&mut bytes)?;
-    // what is no file, such as a pipe, is there for this moment only
-    #[cfg(unix)]
-    let is_open_to_others = metadata.is_file()
-        && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0;
-    #[cfg(not(unix))]
-    let is_open_to_others = false;
-    Ok((bytes, is_open_to_others))
+    Ok((bytes, is_open_to_others(&metadata)))
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::io::{BufRead, Write};
 use chatproto::Message;
 use serde_json::Value;
 
-use common::Raw;
 use common::kept::{KeptServer, PASSWORD, next_page, page, sync};
 use common::temp_dir::TempDir;
+use common::{Program, Raw};
 
 const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
 
@@ -499,4 +499,61 @@ fn a_new_owner_of_a_name_reads_nothing_of_the_former_one() {
     assert_eq!(page(&mut bob, "alice").texts(), ["to the new one"]);
     let mut alice = server.login("alice");
     assert_eq!(page(&mut alice, "bob").texts(), ["to the new one"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_others_can_read_or_write_are_reported_at_the_start() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let mut server = KeptServer::start(&[]);
+    server.kill();
+    let (token, audit) = (server.dir.path("token"), server.dir.path("audit.log"));
+    let database = format!("{}/chatproto.db", server.data);
+    let log = format!("{database}-wal");
+    fs::write(&token, "a-token-that-is-long-enough").unwrap();
+    fs::write(&audit, "").unwrap();
+    let is_warned = |open: &str, mode: u32| {
+        for path in [&server.data, &database, &log, &token, &audit] {
+            let private = if path == &server.data { 0o700 } else { 0o600 };
+            let mode = if path == open { mode } else { private };
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--data", &server.data];
+        let files = ["--admin-token", &token, "--audit-log", &audit];
+        let mut program = Program::start(&[&arguments[..], &files].concat());
+        program.line_with("listening on");
+        program.kill();
+        let (_, _, errors) = program.end();
+        let warnings: Vec<_> =
+            errors.iter().filter(|line| line.contains("open to others than its owner")).collect();
+        assert!(warnings.iter().all(|line| line.contains(&format!("{open} "))), "{warnings:?}");
+        warnings.len()
+    };
+    for open in [&server.data, &database, &log, &token, &audit] {
+        let is_directory = open == &server.data;
+        for (mode, count) in [(0o640, 1), (0o602, 1), (0o600, 0)] {
+            let mode = if is_directory { mode | 0o100 } else { mode };
+            assert_eq!(is_warned(open, mode), count, "{open} with mode {mode:o}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_password_file_that_others_can_read_is_reported() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let server = KeptServer::start(&[]);
+    server.register("alice");
+    let file = server.dir.file("password", PASSWORD);
+    for (mode, is_reported) in [(0o644, true), (0o600, false)] {
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let mut chat = server.chat("alice", &["--password-file", &file]);
+        chat.close_input();
+        let (code, _, errors) = chat.end();
+        assert_eq!(code, Some(0), "{errors:?}");
+        let found = errors.iter().any(|line| line.contains("open to others than its owner"));
+        assert_eq!(found, is_reported, "{errors:?}");
+    }
 }

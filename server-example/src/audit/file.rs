@@ -4,8 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use tracing::warn;
+
 use crate::failure::{Failure, reason};
 use crate::lines::{Missing, Output};
+use crate::modes::is_open_to_others;
 use crate::text::visible;
 
 use super::Line;
@@ -30,6 +33,10 @@ fn open_file(path: &Path) -> io::Result<Target> {
     if !meta.is_file() {
         refuse_unfit(&meta)?;
         return Ok(Target { out: Some(file), is_fresh: true });
+    }
+    if is_open_to_others(&meta) {
+        let shown = path.to_string_lossy();
+        warn!("the audit log {} is open to others than its owner: chmod 600 it", visible(&shown));
     }
     let is_fresh = meta.len() == 0 || last_byte(path, &meta)? == b'\n';
     Ok(Target { out: Some(file), is_fresh })

@@ -219,6 +219,11 @@ impl Store {
     }
 }
 
+/// The database of a data directory, and the files that SQLite puts beside it.
+pub(crate) fn database_files(directory: &Path) -> [PathBuf; 3] {
+    files::with_companions(&files::database(directory))
+}
+
 /// The conversation of two accounts.
 pub(crate) fn between(one: &str, other: &str) -> String {
     if one <= other { format!("{one}\t{other}") } else { format!("{other}\t{one}") }

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::cli::ServeOptions;
 use crate::failure::Failure;
+use crate::modes::is_open_to_others;
 use crate::reload::{Part, Ready};
 use crate::text::visible;
 
@@ -141,14 +142,8 @@ impl Part for Certificates {
 
 /// A key that others can read is not the server's alone.
 fn warn_if_open(key: &Path) {
-    #[cfg(unix)]
-    if let Ok(metadata) = std::fs::metadata(key)
-        && metadata.is_file()
-        && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
-    {
+    if std::fs::metadata(key).is_ok_and(|metadata| is_open_to_others(&metadata)) {
         let shown = key.to_string_lossy();
         warn!("the key in {} is open to others than its owner: chmod 600 it", visible(&shown));
     }
-    #[cfg(not(unix))]
-    let _ = key;
 }
