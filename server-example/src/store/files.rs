@@ -1,7 +1,6 @@
 //! The data directory: made for its owner alone, locked against a second server, and its files.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-#[cfg(unix)]
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,10 +18,15 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// Nobody else uses the directory for as long as this is held.
+///
+/// There are two locks. The one on the lock file works everywhere, and for servers of older versions.
+/// The one on the directory itself holds when somebody removes the lock file: another server would
+/// make a new one. A lock on the database would disturb the locks of SQLite on some systems.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    // closing it gives up the lock
+    // closing them gives up the locks
     _file: File,
+    _directory: Option<File>,
 }
 
 impl Lock {
@@ -35,18 +39,31 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         let file = open_private(&path, &mut options)?;
-        let begun = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock { _file: file }),
-                Err(TryLockError::Error(error)) => {
-                    return Err(StoreError::of_file("lock", &path, &error));
-                }
-                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
-                    thread::sleep(LOCK_EVERY);
-                }
-                Err(TryLockError::WouldBlock) => return Err(in_use(directory)),
-            }
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        match lock_until(&file, deadline) {
+            Ok(true) => {}
+            Ok(false) => return Err(in_use(directory)),
+            Err(error) => return Err(StoreError::of_file("lock", &path, &error)),
+        }
+        // only Unix opens directories as files, and not all network file systems lock them
+        let handle = File::open(directory).ok();
+        if let Some(handle) = &handle
+            && lock_until(handle, deadline).is_ok_and(|is_mine| !is_mine)
+        {
+            return Err(in_use(directory));
+        }
+        Ok(Lock { _file: file, _directory: handle })
+    }
+}
+
+/// Locks a file or a directory. False if another process has the lock at the deadline.
+fn lock_until(file: &File, deadline: Instant) -> io::Result<bool> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_EVERY),
+            Err(TryLockError::WouldBlock) => return Ok(false),
         }
     }
 }

@@ -310,6 +310,11 @@ fn a_second_server_is_refused() {
             directory.path().display()
         )
     );
+    #[cfg(unix)]
+    {
+        fs::remove_file(directory.path().join("chatproto.lock")).unwrap();
+        assert_eq!(refusal(&directory).sentence, refused.sentence, "its lock file was removed");
+    }
     let writer = store.writer().unwrap();
     drop(store);
     assert_eq!(refusal(&directory).kind, ErrorKind::Busy, "the writer is still there");
