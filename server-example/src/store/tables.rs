@@ -93,7 +93,11 @@ impl Tables {
         Ok(())
     }
 
-    /// Adds a message, unless there is one with this id.
+    /// Adds a message. The same message may be there already, as an error of a commit does not tell
+    /// whether it was written.
+    ///
+    /// # Errors
+    /// Another message has this id.
     pub(super) fn append(
         &mut self,
         act: &Connection,
@@ -110,7 +114,13 @@ impl Tables {
             )?
             .execute((id, number, at_ms, object))?;
         if added == 0 {
-            return Ok(());
+            let is_same: bool = act
+                .prepare_cached(
+                    "SELECT EXISTS(SELECT 1 FROM message
+                     WHERE id = ?1 AND conversation = ?2 AND at_ms = ?3 AND object = ?4)",
+                )?
+                .query_row((id, number, at_ms, object), |row| row.get(0))?;
+            return if is_same { Ok(()) } else { Err(conflict(id)) };
         }
         let (who, cost) = (Who::of(object), cost(object.len()));
         if id <= self.placed_to {
@@ -205,6 +215,15 @@ impl Tables {
         }
         Ok(groups)
     }
+}
+
+/// The error for an id that another message has.
+fn conflict(id: i64) -> rusqlite::Error {
+    let what = format!(
+        "another message has the id {id}: another server has written to this file; stop it, and restart this one"
+    );
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY);
+    rusqlite::Error::SqliteFailure(code, Some(what))
 }
 
 /// Gives places to messages of one sender in one conversation; if it is doubtful that they are still

@@ -144,6 +144,37 @@ fn nothing_is_written_before_the_commit() {
 }
 
 #[test]
+fn another_message_with_an_id_that_is_taken_is_an_error() {
+    let directory = TempDir::new();
+    let mut store = open(&directory);
+    let mut writer = store.writer().unwrap();
+    fill(&mut writer, 1..=10);
+    let stored = store.reader().unwrap().page("#tea", &ALL).unwrap();
+    let same = object("alice", "message 7");
+    for (conversation, at_ms, object) in [
+        ("#tea", 7_000, object("alice", "another text")),
+        ("#coffee", 7_000, same.clone()),
+        ("#tea", 7_001, same.clone()),
+    ] {
+        writer.append(7, conversation, at_ms, &object);
+        writer.append(11, "#tea", 0, &same);
+        let refused = writer.commit().unwrap_err();
+        assert!(refused.sentence.contains("another message has the id 7:"), "{refused}");
+        assert_eq!(writer.pending(), 2, "nothing of it is written, and nothing is dropped");
+        writer.discard();
+    }
+    let letter = object("bob", "psst");
+    let conversation = &between("alice", "bob");
+    let letter =
+        Letter { account: "alice", from: "bob", conversation, id: 7, at_ms: 0, object: &letter };
+    assert!(writer.leave(&[letter]).1.is_err());
+    assert_eq!(store.reader().unwrap().page("#tea", &ALL).unwrap(), stored);
+    assert_eq!(mail(&store.reader().unwrap(), "alice"), NONE);
+    fill(&mut writer, 11..=12);
+    assert_eq!(ids(&store.reader().unwrap(), "#tea", &ALL), (1..=12).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_message_that_is_added_twice_is_there_once() {
     let directory = TempDir::new();
     let mut store = open(&directory);
