@@ -256,8 +256,7 @@ fn a_restore_that_is_killed_leaves_the_previous_or_the_restored_data() {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status()
     };
     if !traced(1, &["--version"]).is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: strace is not installed, or may not trace");
-        return;
+        return common::skip("strace is not installed, or may not trace");
     }
     let mut server = KeptServer::start(&[]);
     server.register("alice");

@@ -391,6 +391,12 @@ impl Scripted {
     }
 }
 
+/// Prints that a test is skipped, for this reason. Where all tests must run, it fails instead.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("NO_TEST_MAY_BE_SKIPPED").is_none(), "{reason}");
+    eprintln!("skipped: {reason}");
+}
+
 /// An address of this machine in a network, which is not loopback. Without a network, this prints
 /// that the test is skipped.
 pub fn network_address() -> Option<IpAddr> {
