@@ -255,7 +255,11 @@ impl Server {
         let name = self.names.get(&(id.lane(), id.slot()));
         let (Some(name), Some(accounts)) = (name, &mut self.accounts) else { return };
         let is_new = accounts.names.insert(name.clone());
-        let change = if is_new { AccountChange::Added(chatproto::Role::User) } else { AccountChange::Removed };
+        let change = if is_new {
+            AccountChange::Added(chatproto::Role::User)
+        } else {
+            AccountChange::Removed
+        };
         let name = UserName::new(name).expect("a name is a name");
         self.hub.handle_account_change(&name, change, self.time(), &mut self.out);
     }
