@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatproto::{Ban, BanTarget, ServerHandle};
+use chatproto::{Ban, BanTarget, Rank, ServerHandle};
 use tracing::error;
 
 use crate::audit::{AuditFile, AuditLog};
@@ -154,7 +154,7 @@ impl Bans {
             .handle
             .bans()
             .into_iter()
-            .filter(|ban| ban.by == OPERATOR)
+            .filter(|ban| ban.by == OPERATOR && ban.rank == Rank::Operator)
             .map(|ban| ban.target)
             .collect();
         for target in self.targets.iter().filter(|target| !targets.contains(target)) {
