@@ -21,6 +21,9 @@ pub const EVERYONE: &str = "Everyone";
 /// What the server calls a connection that has no name yet (A6).
 pub const GUEST: &str = "Guest";
 
+/// The actor of acts of the operator in logs and lists, and no user.
+const OPERATOR: &str = "the operator";
+
 const RESERVED: [&str; 3] = [SERVER, EVERYONE, GUEST];
 
 /// Why a user name was refused. The texts are meant for the person who chose the name.
@@ -81,7 +84,7 @@ pub enum NamePolicyError {
     /// The server makes names of this form, such as `alice~7`.
     #[error("only the server gives names that end in '~', or in '~' and a number or a word")]
     Assigned,
-    /// Looks like `SERVER`, `Everyone` or `Guest`.
+    /// Looks like `SERVER`, `Everyone`, `Guest` or `the operator`.
     #[error("the name looks like \"{0}\", which is reserved")]
     LooksReserved(&'static str),
     /// Looks like a name that the server could make. This is refused for accounts only.
@@ -388,7 +391,8 @@ fn looks_reserved(name: &str) -> Option<&'static str> {
     // some letters look like Latin ones in one case only, such as the Greek capital Epsilon
     let capitals: String = name.nfkc().collect();
     let keys = [lookalike_key(name), key_of_folded(&capitals)].map(plain);
-    RESERVED.into_iter().find(|reserved| keys.contains(&lookalike_key(reserved)))
+    let is_like = |reserved: &&str| keys.contains(&plain(lookalike_key(reserved)));
+    RESERVED.into_iter().chain([OPERATOR]).find(is_like)
 }
 
 #[cfg(test)]

@@ -3,40 +3,16 @@
 
 #![allow(missing_docs, reason = "a test")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use chatproto::{Client, ClientError, ErrorClass, Message};
-
-/// Counts the bytes that this process has allocated, and the most that they ever were.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: the system's allocator does all of it, on the caller's promises
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::SeqCst) + layout.size();
-        MOST.fetch_max(live, Ordering::SeqCst);
-        // SAFETY: the caller's promises are passed on
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::SeqCst);
-        // SAFETY: the caller's promises are passed on
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use counting::{live, take_peak};
 
 /// One test counts at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -90,14 +66,14 @@ fn a_client_that_receives_takes_bounded_memory() {
     for (name, bytes) in floods() {
         let (address, server) = flood(b"", bytes);
         let mut client = Client::connect(address, "alice").unwrap();
-        let before = LIVE.load(Ordering::SeqCst);
-        MOST.store(before, Ordering::SeqCst);
+        let before = live();
+        take_peak();
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(300) {
             let received = client.recv_timeout(Duration::from_millis(20));
             assert!(is_survived(&received), "{name}: {received:?}");
         }
-        let grown = MOST.load(Ordering::SeqCst).saturating_sub(before);
+        let grown = take_peak().saturating_sub(before);
         assert!(grown < BOUND, "{name}: {grown} bytes");
         drop(client);
         server.join().unwrap();
@@ -110,8 +86,8 @@ fn a_client_that_sends_or_closes_takes_bounded_memory_and_time() {
     for (name, bytes) in floods() {
         let (address, server) = flood(b"", bytes);
         let client = Client::connect(address, "alice").unwrap();
-        let before = LIVE.load(Ordering::SeqCst);
-        MOST.store(before, Ordering::SeqCst);
+        let before = live();
+        take_peak();
         // the socket takes these few, though the server reads nothing
         for _ in 0..20 {
             client.send("bob", &"x".repeat(1_000)).unwrap();
@@ -119,7 +95,7 @@ fn a_client_that_sends_or_closes_takes_bounded_memory_and_time() {
         let begun = Instant::now();
         client.close().unwrap();
         assert!(begun.elapsed() < PATIENCE, "{name}");
-        let grown = MOST.load(Ordering::SeqCst).saturating_sub(before);
+        let grown = take_peak().saturating_sub(before);
         assert!(grown < BOUND, "{name}: {grown} bytes");
         server.join().unwrap();
     }
@@ -131,13 +107,13 @@ fn an_object_without_an_end_is_refused_at_the_limit() {
     // each write goes on with a text that has begun in the first
     let (address, server) = flood(b"{\"msg\":\"", b"x".repeat(64 * 1024));
     let mut client = Client::connect(address, "alice").unwrap();
-    let before = LIVE.load(Ordering::SeqCst);
-    MOST.store(before, Ordering::SeqCst);
+    let before = live();
+    take_peak();
     let error = client.recv_timeout(PATIENCE).unwrap_err();
     let is_framing =
         matches!(&error, ClientError::Decode(error) if error.class() == ErrorClass::Framing);
     assert!(is_framing, "{error:?}");
-    let grown = MOST.load(Ordering::SeqCst).saturating_sub(before);
+    let grown = take_peak().saturating_sub(before);
     assert!(grown < BOUND, "{grown} bytes");
     drop(client);
     server.join().unwrap();

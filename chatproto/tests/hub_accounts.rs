@@ -585,3 +585,19 @@ fn a_login_to_another_account_is_not_concerned_by_a_change() {
     house.complete(token, completion(name("alice"), Ok(granted())));
     assert!(house.mail().messages(conn)[0].msg.starts_with("You are logged in as alice"));
 }
+
+#[test]
+fn who_logged_in_with_the_old_password_while_the_owner_changed_it_is_closed() {
+    let mut house = house();
+    let owner = guest(&mut house, "alice");
+    log_in(&mut house, owner, "secret", granted());
+    let thief = house.connect(HOME);
+    house.name(thief, "alice", PeerKind::Stream);
+    house.send(owner, "/passwd", "secret new");
+    let (token, change) = order(&mut house);
+    log_in(&mut house, thief, "secret", granted());
+    assert!(house.mail().closes(owner), "it has logged in elsewhere, as far as the server knows");
+    house.complete(token, change.completion()(name("alice"), Ok(granted())));
+    assert!(house.mail().closes(thief));
+    assert_eq!(house.hub.online(), 0);
+}

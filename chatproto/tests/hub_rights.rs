@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chatproto::{
     AccountPolicy, Act, Action, Actor, Ban, BanTarget, Completion, ConnId, Departure, Effect,
-    Event, Hub, Now, Output, PeerKind, Rank, Role, UserName,
+    Event, Granted, HistoryOrder, Hub, Mute, Now, Output, PeerKind, Rank, Role, UserName,
 };
 
 use common::{AWAY, HOME, House};
@@ -307,6 +307,108 @@ fn the_ban_of_a_temporary_name_is_its_users_address() {
     let bans: Vec<Ban> = house.hub.bans(house.now).collect();
     assert_eq!(bans.len(), 1);
     assert_eq!(bans[0].target, BanTarget::from(AWAY));
+}
+
+/// The guest logs in as `alice`, with this role.
+fn log_in(house: &mut House, conn: ConnId, role: Role) {
+    house.send(conn, "/login", "secret");
+    loop {
+        match house.out.next_effect() {
+            Some(Effect::Account { token, .. }) => {
+                let granted = Granted { role, notice: None };
+                let alice = UserName::new("alice").unwrap();
+                house.complete(token, Completion::LoggedIn(alice, Ok(granted)));
+                break;
+            }
+            Some(Effect::Release { .. }) => {}
+            other => panic!("no order: {other:?}"),
+        }
+    }
+    house.forget();
+}
+
+fn is_muted(house: &mut House, conn: ConnId) -> bool {
+    house.ask(conn, "/whoami", "").contains("muted")
+}
+
+#[test]
+fn a_moderator_who_mutes_a_guest_has_not_muted_the_admin_that_it_turns_out_to_be() {
+    for (role, is_kept) in [(Role::User, true), (Role::Moderator, false), (Role::Admin, false)] {
+        let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+        let moderator = join(&mut house, "mod", Role::Moderator);
+        let (conn, name) = guest(&mut house, HOME);
+        house.send(moderator, "/mute", &name);
+        house.forget();
+        assert!(is_muted(&mut house, conn));
+        log_in(&mut house, conn, role);
+        assert_eq!(is_muted(&mut house, conn), is_kept, "{role}");
+    }
+}
+
+#[test]
+fn of_the_mutes_of_a_name_and_of_its_guest_the_one_of_higher_rank_stays() {
+    let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+    let mut kept = Mute::new(UserName::new("alice").unwrap());
+    (kept.rank, kept.remaining) = (Rank::Moderator, Some(Duration::from_secs(6)));
+    house.hub.restore_mute(kept, house.now, &mut house.out);
+    let admin = join(&mut house, "admin", Role::Admin);
+    let (conn, name) = guest(&mut house, HOME);
+    house.send(admin, "/unmute", "alice");
+    assert_eq!(house.mail().said(admin, "admin"), ["alice may speak again."]);
+    assert!(!is_muted(&mut house, conn), "nor is the guest who wants the name");
+
+    let mut kept = Mute::new(UserName::new("alice").unwrap());
+    (kept.rank, kept.remaining) = (Rank::Moderator, Some(Duration::from_secs(6)));
+    house.hub.restore_mute(kept, house.now, &mut house.out);
+    house.send(admin, "/mute", &name);
+    house.forget();
+    log_in(&mut house, conn, Role::User);
+    house.now.monotonic += Duration::from_secs(7);
+    assert!(is_muted(&mut house, conn));
+}
+
+#[test]
+fn a_temporary_name_that_nobody_has_cannot_be_banned() {
+    let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+    let moderator = join(&mut house, "mod", Role::Moderator);
+    house.forget();
+    for name in ["alice~1", "ALICE~1", "alice~"] {
+        let answer = house.ask(moderator, "/ban", name);
+        let refused =
+            format!("❌ Not banned: nobody has the temporary name {name} now. Ban an address.");
+        assert_eq!(answer, refused);
+    }
+    // an older version may have kept such bans: guests get other names
+    for number in 1..=5 {
+        let ban = Ban::new(target(&format!("alice~{number}")));
+        house.hub.restore_ban(ban, house.now, &mut house.out);
+    }
+    let (_, name) = guest(&mut house, HOME);
+    assert_eq!(name, "alice~6");
+}
+
+#[test]
+fn a_muted_moderator_removes_messages_of_its_own_alone() {
+    let forget = |is_muted: bool| {
+        let mut house = House::of(Hub::builder().history("epoch", 1));
+        let moderator = join(&mut house, "mod", Role::Moderator);
+        house.send(moderator, "/join", "#tea");
+        if is_muted {
+            operator(&mut house, action("mute", "mod"));
+        }
+        house.forget();
+        house.send(moderator, "/forget", "#tea 1");
+        let order = house.out.next_effect();
+        let author = order.map(|effect| match effect {
+            Effect::History { order: HistoryOrder::Forget { author, .. }, .. } => author,
+            other => panic!("{other:?}"),
+        });
+        (author, house.mail().messages(moderator))
+    };
+    assert_eq!(forget(false).0, Some(None), "anybody's");
+    let (author, said) = forget(true);
+    // it is not logged in, so that none is known to be its own
+    assert!(author.is_none() && said[0].msg.contains("log in first"), "{said:?}");
 }
 
 #[test]

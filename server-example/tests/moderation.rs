@@ -191,7 +191,10 @@ fn a_moderator_has_no_power_over_an_admin_who_is_away_nor_over_what_an_admin_did
     assert!(moderator.hear().starts_with("❌ You are muted, by boss."));
     for (command, text) in [("/unmute", "mod"), ("/notice", "hear me"), ("/kick", "boss")] {
         let answer = moderator.command(command, text);
-        assert_eq!(answer, "❌ You are muted or banned, so you may not do that.", "{command}");
+        assert_eq!(
+            answer, "❌ You are muted, and cannot moderate. Ask an admin to lift that.",
+            "{command}"
+        );
     }
     drop((moderator, boss));
     // all of that is the same after a restart

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::name::{UserName, lookalike_key};
+use crate::name::{NamePolicyError, UserName, lookalike_key};
 
 use super::answer::{clipped, shortened};
 use super::audience::Audience;
@@ -15,7 +15,7 @@ use super::moderation::{REASON, because, for_so_long};
 use super::rights::{self, Denial, Object, Rank};
 use super::route::{no_room, no_user};
 use super::sanctions::{Full, Sanction, Since, Target, Until};
-use super::users::Session;
+use super::users::{Session, SessionMute};
 use super::{Act, ConnId, Departure, Event, Hub, Now, Output, Role};
 
 /// The one who acts.
@@ -215,6 +215,8 @@ enum Why {
     NoRoom(String),
     /// No user can have that name.
     BadName(String),
+    /// No user has this name, which only the server gives.
+    NobodyHas(String),
     NotBanned(String),
     NotMuted(String),
     TooLong,
@@ -242,6 +244,9 @@ impl fmt::Display for Refusal {
             Why::NoUser(name) => f.write_str(no_user(name).trim_start_matches("❌ ")),
             Why::NoRoom(name) => f.write_str(no_room(name).trim_start_matches("❌ ")),
             Why::BadName(reason) => f.write_str(reason),
+            Why::NobodyHas(name) => {
+                write!(f, "nobody has the temporary name {} now. Ban an address.", shortened(name))
+            }
             Why::NotBanned(target) => {
                 write!(f, "{} is not banned. Send /bans to see who is.", shortened(target))
             }
@@ -257,8 +262,15 @@ fn denied(f: &mut fmt::Formatter<'_>, act: Act, target: &str, denial: Denial) ->
     let target = shortened(target);
     match denial {
         Denial::Rank(rank) => write!(f, "That is for {rank}s."),
-        Denial::Sanctioned => f.write_str("You are muted or banned, so you may not do that."),
-        Denial::Oneself if act == Act::Ban => f.write_str("that would shut out yourself."),
+        Denial::Sanctioned if act == Act::Ban => {
+            f.write_str("you are muted, and cannot moderate. Ask an admin to lift that.")
+        }
+        Denial::Sanctioned => {
+            f.write_str("You are muted, and cannot moderate. Ask an admin to lift that.")
+        }
+        Denial::Oneself if act == Act::Ban => {
+            f.write_str("that would shut out yourself. Use /kick or /mute for one user.")
+        }
         Denial::Oneself => f.write_str("That is yourself."),
         Denial::User(rank) => {
             let article = if rank == Rank::Admin { "an" } else { "a" };
@@ -289,6 +301,13 @@ impl Hub {
     /// The user of this name as an actor.
     pub fn actor_of(&self, name: &UserName) -> Option<Actor> {
         self.users.find(name.as_str()).and_then(|(conn, _)| self.actor(conn))
+    }
+
+    /// Whether a user may perform an act that is on no user in particular.
+    pub(super) fn may(&self, conn: ConnId, act: Act, now: Now) -> bool {
+        let actor = self.actor(conn);
+        let standing = actor.and_then(|actor| self.standing(&actor, now).ok());
+        standing.is_some_and(|standing| standing.check(act, Object::Nobody, "").is_ok())
     }
 
     /// Tells the observer of something that a user did beside the acts of moderation.
@@ -514,6 +533,10 @@ impl Hub {
             return Ok(BanTarget::from(session.address));
         }
         match UserName::from_bytes(shown.as_bytes(), self.longest_name) {
+            // another user may have it later, who is not meant
+            Ok(name) if name.check_request() == Err(NamePolicyError::Assigned) => {
+                Err(Why::NobodyHas(shown))
+            }
             Ok(_) => Ok(target),
             Err(error) => Err(Why::BadName(format!("{error}."))),
         }
@@ -546,7 +569,7 @@ impl Hub {
         }
         let is_temporary = session.is_some_and(Session::has_temporary_name);
         let mute = standing.sanction(name.to_string(), actor, duration, reason, now);
-        let of_session = mute.of_session();
+        let of_session = SessionMute { is_own: is_temporary, ..mute.of_session() };
         if !is_temporary {
             let total = self.limits.sanctions_total;
             let added = self.sanctions.add_mute(&name, mute, Some(total), now.monotonic);
@@ -587,11 +610,19 @@ impl Hub {
         standing.check(Act::Unmute, Object::Sanction(rank), name.as_str())?;
         self.sanctions.remove_mute(&name, now.monotonic);
         standing.report(actor, Act::Unmute, name.to_string(), None, "", true, out);
-        if let Some((conn, _)) = found {
-            if let Some(session) = self.users.get_mut(conn) {
-                session.extras_mut().mute = None;
+        // guests who want the name have the mute of the name, too
+        let wants = |(_, session): &(ConnId, &Session)| session.wanted() == Some(&name);
+        let all = self.users.sessions(self.users.roster());
+        let guests: Vec<ConnId> = all.filter(wants).map(|(conn, _)| conn).collect();
+        out.examine(self.users.online());
+        let found = found.map(|(conn, _)| conn);
+        for conn in found.into_iter().chain(guests) {
+            let Some(session) = self.users.get_mut(conn) else { continue };
+            let extras = session.extras_mut();
+            if Some(conn) == found || extras.mute.is_some_and(|mute| !mute.is_own) {
+                extras.mute = None;
+                self.tell(conn, "You may speak again.", now, out);
             }
-            self.tell(conn, "You may speak again.", now, out);
         }
         Ok(Done::Unmuted(name))
     }

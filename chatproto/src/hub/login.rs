@@ -8,7 +8,7 @@ use crate::name::{NamePolicyError, UserName, lookalike_key};
 use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
-use super::rights::Rank;
+use super::rights::{self, Rank};
 use super::sanctions::Sanction;
 use super::users::{Phase, Session};
 use super::{
@@ -73,7 +73,7 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
-        if self.make_temporary(conn, wanted).is_none() {
+        if self.make_temporary(conn, wanted, now).is_none() {
             return self.refuse(conn, wanted.as_str(), NO_NAME, now, out);
         }
         if let Some(mute) = self.sanctions.mute_of(wanted, now.monotonic)
@@ -140,7 +140,7 @@ impl Hub {
     }
 
     /// Gives a connection a temporary name made from the one that it wants.
-    fn make_temporary(&mut self, conn: ConnId, wanted: &UserName) -> Option<()> {
+    fn make_temporary(&mut self, conn: ConnId, wanted: &UserName, now: Now) -> Option<()> {
         // the next numbers can all be withheld, or those of guests who have stayed for long
         let guest = (0..2 * TRIES).find_map(|attempt| {
             self.guests = self.guests.wrapping_add(1);
@@ -148,7 +148,8 @@ impl Hub {
             let name = temporary(wanted, number, self.limits.name)?;
             let is_withheld =
                 !self.withheld.is_empty() && self.withheld.contains(&*lookalike_key(name.as_str()));
-            (!is_withheld && self.users.is_unused(&name)).then_some(name)
+            let is_banned = self.sanctions.ban_of_name(name.as_str(), now.monotonic).is_some();
+            (!is_withheld && !is_banned && self.users.is_unused(&name)).then_some(name)
         })?;
         match self.users.get(conn)?.name() {
             Some(_) => drop(self.users.rename(conn, &guest)),
@@ -183,7 +184,14 @@ impl Hub {
         let kind = session.kind;
         let extras = session.extras_mut();
         (extras.wanted, extras.is_logged_in, extras.role) = (None, true, granted.role);
-        extras.mute = mute.or(extras.mute);
+        // the mute of a guest stays, unless it was imposed by somebody who could not mute the owner
+        let of_guest = extras
+            .mute
+            .filter(|mute| mute.is_own && rights::may_mute(mute.rank, granted.role.into()));
+        extras.mute = mute
+            .into_iter()
+            .chain(of_guest)
+            .max_by_key(|mute| (mute.rank, mute.until.0.is_none(), mute.until.0));
         let role = match granted.role {
             super::Role::User => String::new(),
             role => format!(", {}", role.one()),
@@ -231,7 +239,7 @@ impl Hub {
         };
         if self.users.get(holder).is_some_and(|session| session.phase == Phase::Claiming) {
             // it will be told that the name is reserved
-            if self.make_temporary(holder, name).is_none() {
+            if self.make_temporary(holder, name, now).is_none() {
                 self.refuse(holder, name.as_str(), NO_NAME, now, out);
             }
             return;
@@ -308,7 +316,7 @@ impl Hub {
                 let address = session.address;
                 // a guest with a name that is withheld from now on wants what it wanted before
                 let wanted = session.wanted().unwrap_or(name).clone();
-                if self.make_temporary(conn, &wanted).is_none() {
+                if self.make_temporary(conn, &wanted, now).is_none() {
                     return;
                 }
                 let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
@@ -386,6 +394,8 @@ impl Hub {
                 self.set_stored_role(account, super::Role::User);
                 AccountChange::Removed
             }
+            // whoever logged in meanwhile did so with the old one
+            Completion::PasswordChanged(Ok(_)) => AccountChange::Password,
             _ => return,
         };
         self.apply_account_change(account, change, now, out);

@@ -90,12 +90,18 @@ pub(super) enum Denial {
 /// The rank from which on an act is allowed at all.
 fn needed(act: Act) -> Rank {
     match act {
-        Act::Admin | Act::Forget => Rank::User,
+        Act::Admin => Rank::User,
         Act::Role(_) => Rank::Admin,
         Act::AddAccount | Act::ResetAccount | Act::RemoveAccount => Rank::Operator,
-        Act::Kick | Act::Ban | Act::Unban | Act::Mute | Act::Unmute | Act::Close | Act::Notice => {
-            Rank::Moderator
-        }
+        Act::Kick
+        | Act::Ban
+        | Act::Unban
+        | Act::Mute
+        | Act::Unmute
+        | Act::Close
+        | Act::Notice
+        // of another user's message: one's own is not asked about here
+        | Act::Forget => Rank::Moderator,
     }
 }
 
@@ -127,12 +133,17 @@ pub(super) fn check(
     }
 }
 
+/// Whether an actor of this rank may mute a user of that one.
+pub(super) fn may_mute(actor: Rank, user: Rank) -> bool {
+    check(Act::Mute, actor, false, Object::User(user)).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The rows of the table: acts, and the objects that they can have.
-    fn rows() -> [(&'static str, Vec<Act>, Vec<Object>); 5] {
+    fn rows() -> [(&'static str, Vec<Act>, Vec<Object>); 6] {
         let users = || {
             let users = Rank::ALL[..3].iter().map(|&rank| Object::User(rank));
             users.chain([Object::Oneself]).collect()
@@ -149,6 +160,11 @@ mod tests {
             ("give a user a role", vec![role], users()),
             ("close a room", vec![Act::Close], vec![Object::Nobody]),
             ("send a notice to all", vec![Act::Notice], vec![Object::Nobody]),
+            (
+                "remove a message of another user from a room",
+                vec![Act::Forget],
+                vec![Object::Nobody],
+            ),
         ]
     }
 

@@ -145,7 +145,7 @@ impl Target {
             return Target::Net(origin(address.to_canonical()));
         }
         match text.parse::<IpNet>() {
-            Ok(net) => Target::Net(net.trunc()),
+            Ok(net) => Target::Net(canonical(net)),
             Err(_) => Target::Name(lookalike_key(&normalise(text)).into()),
         }
     }
@@ -157,6 +157,15 @@ impl Target {
             Target::Net(net) => net.contains(&address),
         }
     }
+}
+
+/// A network without the bits of its host. One of IPv4 in the form of IPv6 is one of IPv4, as the addresses
+/// of its hosts are.
+fn canonical(net: IpNet) -> IpNet {
+    let net = net.trunc();
+    let IpNet::V6(of_v6) = net else { return net };
+    let of_v4 = of_v6.network().to_ipv4_mapped().zip(of_v6.prefix_len().checked_sub(96));
+    of_v4.and_then(|(network, prefix)| IpNet::new(network.into(), prefix).ok()).unwrap_or(net)
 }
 
 impl Target {
@@ -400,9 +409,9 @@ impl Sanctions {
 }
 
 impl Sanction {
-    /// The part of a mute that its user's session has.
+    /// The part of a mute of a name that its user's session has.
     pub(super) fn of_session(&self) -> SessionMute {
-        SessionMute { until: self.until, rank: self.rank }
+        SessionMute { until: self.until, rank: self.rank, is_own: false }
     }
 
     /// The text for a connection that a ban shuts out.
@@ -462,6 +471,9 @@ mod tests {
         assert!(is_for("fe80::1", "fe80::1") && !is_for("fe80::1", "fe80::2"));
         assert!(is_for("192.0.2.1", "192.0.2.1") && !is_for("192.0.2.1", "192.0.2.2"));
         assert!(is_for("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(is_for("::ffff:192.0.2.1/128", "192.0.2.1"));
+        assert!(is_for("::ffff:192.0.2.0/120", "192.0.2.9"));
+        assert!(!is_for("::ffff:192.0.2.0/120", "192.0.3.9"));
         // and is lifted by any of its addresses
         assert_eq!(Target::new("2001:db8::1"), Target::new("2001:db8::2"));
     }

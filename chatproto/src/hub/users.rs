@@ -73,6 +73,8 @@ pub(super) struct Session {
 pub(super) struct SessionMute {
     pub(super) until: Until,
     pub(super) rank: Rank,
+    /// It is a mute of this connection, and not of the name that its user has or wants.
+    pub(super) is_own: bool,
 }
 
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 use crate::name::RoomName;
 
+use super::super::Act;
 use super::super::archive::{Conversation, HistoryOrder};
 use super::super::route::text_of;
 use super::super::{Call, Role};
@@ -25,7 +26,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         return call.answer_usage(&COMMAND);
     };
     let Ok(id) = id.parse() else { return call.answer_usage(&COMMAND) };
-    let is_moderator = call.session().role() >= Role::Moderator;
+    let is_moderator = call.hub.may(call.conn, Act::Forget, call.now);
     if !is_moderator && !call.session().is_logged_in() {
         return call.answer("❌ Not forgotten: log in first, so that it is known to be yours.");
     }
