@@ -258,6 +258,8 @@ impl fmt::Display for Refusal {
     }
 }
 
+impl std::error::Error for Refusal {}
+
 fn denied(f: &mut fmt::Formatter<'_>, act: Act, target: &str, denial: Denial) -> fmt::Result {
     let target = shortened(target);
     match denial {
