@@ -1,22 +1,18 @@
-//! Acts of moderation: the one entry point for commands, for the application and its operator, and for
-//! other nodes. [`rights`](super::rights) decides whether an actor may; here the act is carried out, and
-//! told to whom it concerns and to the observer, in the same way for every actor.
+//! Who acts, what it does, what was done, and why not: the types of acts of moderation, and the sentences
+//! for those who are refused. How an act is carried out is in [`perform`](super::perform).
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::name::{NamePolicyError, UserName, lookalike_key};
+use crate::name::UserName;
 
-use super::answer::{clipped, shortened};
-use super::audience::Audience;
-use super::control::{BanTarget, LONGEST_NAME};
-use super::moderation::{REASON, because, for_so_long};
-use super::rights::{self, Denial, Object, Rank};
+use super::answer::shortened;
+use super::control::BanTarget;
+use super::rights::{Denial, Rank};
 use super::route::{no_room, no_user};
-use super::sanctions::{Full, Sanction, Since, Target, Until};
-use super::users::{Session, SessionMute};
-use super::{Act, ConnId, Departure, Event, Hub, Now, Output, Role};
+use super::sanctions::Full;
+use super::{Act, ConnId, Role};
 
 /// The one who acts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +70,7 @@ impl Actor {
         }
     }
 
-    fn conn(&self) -> Option<ConnId> {
+    pub(super) fn conn(&self) -> Option<ConnId> {
         match self {
             Actor::User { conn, .. } => Some(*conn),
             _ => None,
@@ -82,7 +78,7 @@ impl Actor {
     }
 
     /// ` by alice`, or nothing if the actor has no name.
-    fn by(&self) -> String {
+    pub(super) fn by(&self) -> String {
         match self.name() {
             "" => String::new(),
             name => format!(" by {name}"),
@@ -154,7 +150,7 @@ pub enum Action {
 }
 
 impl Action {
-    fn act(&self) -> Act {
+    pub(super) fn act(&self) -> Act {
         match self {
             Action::Kick { .. } => Act::Kick,
             Action::Ban { .. } => Act::Ban,
@@ -203,12 +199,12 @@ pub enum Done {
 /// Why nothing was done. It is shown as a sentence for the actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    act: Act,
-    why: Why,
+    pub(super) act: Act,
+    pub(super) why: Why,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Why {
+pub(super) enum Why {
     /// The actor is not a user any more.
     Gone,
     NoUser(String),
@@ -282,415 +278,6 @@ fn denied(f: &mut fmt::Formatter<'_>, act: Act, target: &str, denial: Denial) ->
             let whom = if rank == Rank::Operator { "the operator" } else { "an admin" };
             let was = if matches!(act, Act::Mute | Act::Unmute) { "muted" } else { "banned" };
             write!(f, "{target} was {was} by {whom}: ask {whom}.")
-        }
-    }
-}
-
-/// The rights of an actor at a time.
-struct Standing {
-    rank: Rank,
-    is_sanctioned: bool,
-}
-
-impl Hub {
-    /// The user of a connection as an actor.
-    pub fn actor(&self, conn: ConnId) -> Option<Actor> {
-        let session = self.users.get(conn)?;
-        let (name, address) = (session.user_name()?, session.address);
-        session.is_user().then_some(Actor::User { conn, name, address })
-    }
-
-    /// The user of this name as an actor.
-    pub fn actor_of(&self, name: &UserName) -> Option<Actor> {
-        self.users.find(name.as_str()).and_then(|(conn, _)| self.actor(conn))
-    }
-
-    /// Whether a user may perform an act that is on no user in particular.
-    pub(super) fn may(&self, conn: ConnId, act: Act, now: Now) -> bool {
-        let actor = self.actor(conn);
-        let standing = actor.and_then(|actor| self.standing(&actor, now).ok());
-        standing.is_some_and(|standing| standing.check(act, Object::Nobody, "").is_ok())
-    }
-
-    /// Tells the observer of something that a user did beside the acts of moderation.
-    pub(super) fn report(&self, conn: ConnId, act: Act, target: String, out: &mut Output) {
-        let (Some(actor), Some(session)) = (self.actor(conn), self.users.get(conn)) else { return };
-        let standing = Standing { rank: session.role().into(), is_sanctioned: false };
-        standing.report(&actor, act, target, None, "", false, out);
-    }
-
-    /// An actor does something: the one way to all acts of moderation. Whom it concerns is told, and an
-    /// [`Event::Moderated`] says what was done, or an [`Event::Denied`] that a user had not the right.
-    ///
-    /// # Errors
-    /// Why nothing was done, as a sentence for the actor.
-    pub fn act(
-        &mut self,
-        actor: &Actor,
-        action: Action,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<Done, Refusal> {
-        let act = action.act();
-        self.perform(actor, action, now, out).map_err(|why| {
-            if let (Why::Denied(..), Actor::User { conn, name, address }) = (&why, actor) {
-                let (conn, address, name) = (*conn, *address, name.clone());
-                let endpoint = act.endpoint().into();
-                out.events.push(Event::Denied { conn, address, name, endpoint });
-            }
-            Refusal { act, why }
-        })
-    }
-
-    fn perform(
-        &mut self,
-        actor: &Actor,
-        action: Action,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<Done, Why> {
-        let standing = self.standing(actor, now)?;
-        match action {
-            Action::Kick { user, reason } => {
-                let (victim, name) = self.find_object(&standing, actor, Act::Kick, &user)?;
-                standing.report(actor, Act::Kick, name.to_string(), None, &reason, false, out);
-                self.expel(victim, "kicked", actor.name(), &reason, now, out);
-                Ok(Done::Kicked(name))
-            }
-            Action::Ban { target, duration, reason } => {
-                self.impose_ban(&standing, actor, target, duration, &reason, now, out)
-            }
-            Action::Unban { target } => {
-                standing.check(Act::Unban, Object::Nobody, "")?;
-                let Some(ban) = self.sanctions.ban(&target.key, now.monotonic) else {
-                    return Err(Why::NotBanned(target.to_string()));
-                };
-                standing.check(Act::Unban, Object::Sanction(ban.rank), &ban.shown)?;
-                let shown = ban.shown.clone();
-                self.sanctions.remove_ban(&target.key, now.monotonic);
-                // as the ban had it, so that it is found again by those who keep bans
-                standing.report(actor, Act::Unban, shown, None, "", true, out);
-                Ok(Done::Unbanned)
-            }
-            Action::Mute { user, duration, reason } => {
-                self.impose_mute(&standing, actor, &user, duration, &reason, now, out)
-            }
-            Action::Unmute { user } => self.lift_mute(&standing, actor, &user, now, out),
-            Action::Role { user, role } => {
-                let act = Act::Role(role);
-                let (conn, name) = self.find_object(&standing, actor, act, &user)?;
-                if let Some(session) = self.users.get_mut(conn) {
-                    session.extras_mut().role = role;
-                }
-                standing.report(actor, act, name.to_string(), None, "", false, out);
-                if actor.conn() != Some(conn) {
-                    let by = match actor.name() {
-                        "" => String::new(),
-                        by => format!(": {by} made you one"),
-                    };
-                    self.tell(conn, &format!("You are {} now{by}.", role.one()), now, out);
-                }
-                Ok(Done::Role(name))
-            }
-            Action::Close { room, reason } => {
-                standing.check(Act::Close, Object::Nobody, "")?;
-                let Some(id) = self.find_room(&room) else { return Err(Why::NoRoom(room)) };
-                let name = self.rooms.get(id).map_or(String::new(), |room| room.name.to_string());
-                standing.report(actor, Act::Close, name.clone(), None, &reason, false, out);
-                let by = if actor.name().is_empty() { "The operator" } else { actor.name() };
-                self.close_room(id, &format!("{by} closed the room{}.", because(&reason)), out);
-                Ok(Done::Closed(name))
-            }
-            Action::Notice { text } => {
-                standing.check(Act::Notice, Object::Nobody, "")?;
-                let told = format!("Notice: {text}");
-                let sent = self.say_to_others(Audience::Everyone, actor.conn(), &told, out);
-                if sent.delivered == 0 && sent.too_long > 0 {
-                    return Err(Why::TooLong);
-                }
-                standing.report(actor, Act::Notice, String::new(), None, &text, false, out);
-                Ok(Done::Told { delivered: sent.delivered, too_long: sent.too_long })
-            }
-        }
-    }
-
-    /// The rights that an actor has now.
-    fn standing(&self, actor: &Actor, now: Now) -> Result<Standing, Why> {
-        match actor {
-            Actor::Operator { .. } => Ok(Standing { rank: Rank::Operator, is_sanctioned: false }),
-            Actor::User { conn, .. } => {
-                let session = self.users.get(*conn).filter(|session| session.is_user());
-                let Some(session) = session else { return Err(Why::Gone) };
-                let name = session.user_name();
-                let is_banned = self.ban_of(*conn, name.as_ref(), now).is_some();
-                let is_sanctioned = is_banned || session.mute(now.monotonic).is_some();
-                Ok(Standing { rank: session.role().into(), is_sanctioned })
-            }
-            Actor::Remote { name, role, .. } => {
-                let now = now.monotonic;
-                let is_sanctioned = self.sanctions.mute_of(name, now).is_some()
-                    || self.sanctions.ban_of_name(name.as_str(), now).is_some();
-                Ok(Standing { rank: (*role).into(), is_sanctioned })
-            }
-        }
-    }
-
-    /// The connected user of that name, on whom the actor may perform the act.
-    fn find_object(
-        &self,
-        standing: &Standing,
-        actor: &Actor,
-        act: Act,
-        name: &str,
-    ) -> Result<(ConnId, UserName), Why> {
-        // those who may not act at all do not learn who is here
-        standing.check(act, Object::Nobody, "")?;
-        let found = self.find_user(name);
-        let Some((conn, name)) = found.and_then(|(conn, s)| Some((conn, s.user_name()?))) else {
-            return Err(Why::NoUser(name.to_owned()));
-        };
-        standing.check(act, self.object(actor, conn, &name), name.as_str())?;
-        Ok((conn, name))
-    }
-
-    /// What a connected user is to an actor.
-    fn object(&self, actor: &Actor, conn: ConnId, name: &UserName) -> Object {
-        if actor.conn() == Some(conn) {
-            return Object::Oneself;
-        }
-        let role = self.users.get(conn).map_or(Role::User, Session::role);
-        Object::User(role.max(self.stored_role(name)).into())
-    }
-
-    /// The role that the account of this name has.
-    fn stored_role(&self, name: &UserName) -> Role {
-        let key = lookalike_key(name.as_str());
-        let names = self.staff.get(&*key);
-        names.and_then(|names| names.get(name)).copied().unwrap_or_default()
-    }
-
-    /// The account of this name has this role, whether or not its owner is connected. To be said of each
-    /// account with a role at the start, and at each change: acts are then judged by it. With
-    /// [`Role::User`] the name is forgotten.
-    pub fn set_stored_role(&mut self, name: &UserName, role: Role) {
-        let key = lookalike_key(name.as_str());
-        if role != Role::User {
-            self.staff.entry(key.into()).or_default().insert(name.clone(), role);
-        } else if let Some(names) = self.staff.get_mut(&*key) {
-            names.remove(name);
-            if names.is_empty() {
-                self.staff.remove(&*key);
-            }
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the parts of one action, and the call's")]
-    fn impose_ban(
-        &mut self,
-        standing: &Standing,
-        actor: &Actor,
-        target: BanTarget,
-        duration: Option<Duration>,
-        reason: &str,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<Done, Why> {
-        standing.check(Act::Ban, Object::Nobody, "")?;
-        let target = self.lasting_target(target)?;
-        let concerned = self.concerned(&target.key);
-        for &conn in &concerned {
-            let Some(name) = self.users.get(conn).and_then(Session::user_name) else { continue };
-            standing.check(Act::Ban, self.object(actor, conn, &name), name.as_str())?;
-        }
-        if let Target::Name(key) = &target.key {
-            for (name, role) in self.staff.get(key).into_iter().flatten() {
-                standing.check(Act::Ban, Object::User((*role).into()), name.as_str())?;
-            }
-        }
-        if let Some(old) = self.sanctions.ban(&target.key, now.monotonic) {
-            standing.check(Act::Ban, Object::Sanction(old.rank), &old.shown)?;
-        }
-        let ban = standing.sanction(target.to_string(), actor, duration, reason, now);
-        let total = self.limits.sanctions_total;
-        let added = self.sanctions.add_ban(target.key.clone(), ban, Some(total), now.monotonic);
-        added.map_err(Why::Full)?;
-        standing.report(actor, Act::Ban, target.to_string(), duration, reason, true, out);
-        let what = format!("banned{}", for_so_long(duration));
-        for &victim in &concerned {
-            self.expel(victim, &what, actor.name(), reason, now, out);
-        }
-        Ok(Done::Banned { target, closed: concerned.len() })
-    }
-
-    /// The target that a ban is to have: of a temporary name, which another user may have later, it is
-    /// the address.
-    fn lasting_target(&self, target: BanTarget) -> Result<BanTarget, Why> {
-        if let Target::Net(_) = target.key {
-            return Ok(target);
-        }
-        let shown = target.to_string();
-        if let Some((_, session)) = self.find_user(&shown)
-            && session.has_temporary_name()
-        {
-            return Ok(BanTarget::from(session.address));
-        }
-        match UserName::from_bytes(shown.as_bytes(), self.longest_name) {
-            // another user may have it later, who is not meant
-            Ok(name) if name.check_request() == Err(NamePolicyError::Assigned) => {
-                Err(Why::NobodyHas(shown))
-            }
-            Ok(_) => Ok(target),
-            Err(error) => Err(Why::BadName(format!("{error}."))),
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the parts of one action, and the call's")]
-    fn impose_mute(
-        &mut self,
-        standing: &Standing,
-        actor: &Actor,
-        user: &str,
-        duration: Option<Duration>,
-        reason: &str,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<Done, Why> {
-        let (conn, name) = match self.find_object(standing, actor, Act::Mute, user) {
-            Ok((conn, name)) => (Some(conn), name),
-            Err(Why::NoUser(_)) if standing.rank == Rank::Operator => {
-                let name = UserName::from_bytes(user.as_bytes(), LONGEST_NAME);
-                (None, name.map_err(|error| Why::BadName(format!("{error}.")))?)
-            }
-            Err(why) => return Err(why),
-        };
-        let session = conn.and_then(|conn| self.users.get(conn));
-        let of_session = session.and_then(|session| session.mute(now.monotonic));
-        let of_name = self.sanctions.mute_of(&name, now.monotonic).map(|mute| mute.rank);
-        for rank in of_session.map(|mute| mute.rank).into_iter().chain(of_name) {
-            standing.check(Act::Mute, Object::Sanction(rank), name.as_str())?;
-        }
-        let is_temporary = session.is_some_and(Session::has_temporary_name);
-        let mute = standing.sanction(name.to_string(), actor, duration, reason, now);
-        let of_session = SessionMute { is_own: is_temporary, ..mute.of_session() };
-        if !is_temporary {
-            let total = self.limits.sanctions_total;
-            let added = self.sanctions.add_mute(&name, mute, Some(total), now.monotonic);
-            added.map_err(Why::Full)?;
-        }
-        standing.report(actor, Act::Mute, name.to_string(), duration, reason, !is_temporary, out);
-        if let Some(conn) = conn {
-            if let Some(session) = self.users.get_mut(conn) {
-                session.extras_mut().mute = Some(of_session);
-            }
-            let comma = if actor.name().is_empty() { "" } else { "," };
-            let how = format!("{}{comma}{}{}", for_so_long(duration), actor.by(), because(reason));
-            self.tell(conn, &format!("❌ You are muted{how}."), now, out);
-        }
-        Ok(Done::Muted(name))
-    }
-
-    fn lift_mute(
-        &mut self,
-        standing: &Standing,
-        actor: &Actor,
-        user: &str,
-        now: Now,
-        out: &mut Output,
-    ) -> Result<Done, Why> {
-        standing.check(Act::Unmute, Object::Nobody, "")?;
-        let Ok(name) = UserName::from_bytes(user.as_bytes(), LONGEST_NAME) else {
-            return Err(Why::NoUser(user.to_owned()));
-        };
-        let found = self
-            .find_user(name.as_str())
-            .map(|(conn, session)| (conn, session.mute(now.monotonic)));
-        let of_session = found.and_then(|(_, mute)| mute).map(|mute| mute.rank);
-        let of_name = self.sanctions.mute_of(&name, now.monotonic).map(|mute| mute.rank);
-        let Some(rank) = of_session.max(of_name) else {
-            return Err(Why::NotMuted(name.to_string()));
-        };
-        standing.check(Act::Unmute, Object::Sanction(rank), name.as_str())?;
-        self.sanctions.remove_mute(&name, now.monotonic);
-        standing.report(actor, Act::Unmute, name.to_string(), None, "", true, out);
-        // guests who want the name have the mute of the name, too
-        let wants = |(_, session): &(ConnId, &Session)| session.wanted() == Some(&name);
-        let all = self.users.sessions(self.users.roster());
-        let guests: Vec<ConnId> = all.filter(wants).map(|(conn, _)| conn).collect();
-        out.examine(self.users.online());
-        let found = found.map(|(conn, _)| conn);
-        for conn in found.into_iter().chain(guests) {
-            let Some(session) = self.users.get_mut(conn) else { continue };
-            let extras = session.extras_mut();
-            if Some(conn) == found || extras.mute.is_some_and(|mute| !mute.is_own) {
-                extras.mute = None;
-                self.tell(conn, "You may speak again.", now, out);
-            }
-        }
-        Ok(Done::Unmuted(name))
-    }
-
-    /// Ends a user's connection, and tells the user what was done, by whom and why.
-    pub(super) fn expel(
-        &mut self,
-        victim: ConnId,
-        what: &str,
-        by: &str,
-        reason: &str,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
-        self.tell(victim, &format!("⛔ You were {what}{by}{}.", because(reason)), now, out);
-        self.handle_eviction(victim, Departure::Kicked, now, out);
-    }
-}
-
-impl Standing {
-    /// Tells the observer of an act.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one event")]
-    fn report(
-        &self,
-        actor: &Actor,
-        act: Act,
-        target: String,
-        duration: Option<Duration>,
-        reason: &str,
-        is_lasting: bool,
-        out: &mut Output,
-    ) {
-        let (actor, rank, reason) =
-            (actor.clone(), self.rank, clipped(reason, REASON).into_owned());
-        out.events.push(Event::Moderated {
-            actor,
-            rank,
-            act,
-            target,
-            duration,
-            reason,
-            is_lasting,
-        });
-    }
-
-    fn check(&self, act: Act, object: Object, target: &str) -> Result<(), Why> {
-        rights::check(act, self.rank, self.is_sanctioned, object)
-            .map_err(|denial| Why::Denied(target.to_owned(), denial))
-    }
-
-    fn sanction(
-        &self,
-        shown: String,
-        actor: &Actor,
-        duration: Option<Duration>,
-        reason: &str,
-        now: Now,
-    ) -> Sanction {
-        Sanction {
-            shown,
-            by: clipped(actor.name(), REASON).into_owned(),
-            rank: self.rank,
-            reason: clipped(reason, REASON).into_owned(),
-            since: Since::ago(Duration::ZERO, now.monotonic),
-            until: Until::after(duration, now.monotonic),
         }
     }
 }

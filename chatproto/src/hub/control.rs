@@ -1,5 +1,5 @@
 //! What the application changes while the hub runs: bounds, the admins' token, and bans and mutes that
-//! were kept or configured. What anybody does to users is in [`act`](super::act).
+//! were kept or configured. What anybody does to users is in [`perform`](super::perform).
 
 use std::cmp::Ordering;
 use std::fmt;

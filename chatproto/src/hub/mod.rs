@@ -47,6 +47,7 @@ mod moderation;
 mod orders;
 mod output;
 mod pages;
+mod perform;
 mod presence;
 mod registration;
 mod rights;
