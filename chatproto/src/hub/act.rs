@@ -18,7 +18,7 @@ use super::{Act, ConnId, Role};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Actor {
-    /// A user of this hub: see [`Hub::actor`]. Its role counts that it has at the time of the act.
+    /// A user of this hub: see [`Hub::actor`](super::Hub::actor). Its role counts that it has at the time of the act.
     User {
         /// The user's connection.
         conn: ConnId,
