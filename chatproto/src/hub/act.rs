@@ -1,5 +1,5 @@
-//! Who acts, what it does, what was done, and why not: the types of acts of moderation, and the sentences
-//! for those who are refused. How an act is carried out is in [`perform`](super::perform).
+//! The types of acts of moderation: actors, actions, outcomes and refusals, with the sentences for a refused
+//! actor. [`perform`](super::perform) carries acts out.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ pub enum Actor {
     },
     /// Somebody who runs the server, who may do everything.
     Operator {
-        /// Who that is, in the words that those concerned are told. If it is empty, they are not told.
+        /// The name that the users concerned are told. They are told no name if it is empty.
         name: String,
     },
     /// A user of another node of a cluster, with the role that the user has there.
@@ -86,7 +86,7 @@ impl Actor {
     }
 }
 
-/// What an actor does. Names of users and rooms are looked up as in a message's `to`. Reasons may be
+/// An act with its object. Names of users and rooms are looked up as in a message's `to`. Reasons may be
 /// empty, and are cut after 256 bytes. A duration of `None` has no end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -164,7 +164,7 @@ impl Action {
     }
 }
 
-/// What was done.
+/// The outcome of an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Done {

@@ -1,5 +1,5 @@
-//! What the application changes while the hub runs: bounds, the admins' token, and bans and mutes that
-//! were kept or configured. What anybody does to users is in [`perform`](super::perform).
+//! Changes by the application while the hub runs: bounds, the admins' token, and bans and mutes that were
+//! kept or configured. Acts on users are in [`perform`](super::perform).
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -101,8 +101,8 @@ impl BanTarget {
         BanTarget { key: Target::new(text), text: text.into() }
     }
 
-    /// What the target stands for, in one spelling: equal targets have equal keys. It is a look-alike key
-    /// of a name, or a network, and tells the one from the other by what it begins with.
+    /// The target in one spelling: equal targets have equal keys. The key is `name ` and the look-alike key
+    /// of a name, or `net ` and a network.
     pub fn key(&self) -> String {
         match &self.key {
             Target::Name(key) => format!("name {key}"),
