@@ -10,35 +10,11 @@ use chatproto::{
     Event, Granted, Hub, Limits, PeerKind, Role, Token, UserName,
 };
 
+use common::accounts::{granted, guest, name, order};
 use common::{AWAY, HOME, House};
 
 fn house() -> House {
     House::of(Hub::builder().accounts(AccountPolicy::Optional).admin_token("t"))
-}
-
-fn name(text: &str) -> UserName {
-    UserName::new(text).unwrap()
-}
-
-fn granted() -> Granted {
-    Granted { role: Role::User, notice: None }
-}
-
-/// A connection that asked for an account's name.
-fn guest(house: &mut House, wanted: &str) -> ConnId {
-    let (conn, token) = house.claim(wanted);
-    house.complete(token, Completion::Reserved);
-    conn
-}
-
-fn order(house: &mut House) -> (Token, AccountOrder) {
-    loop {
-        match house.out.next_effect() {
-            Some(Effect::Account { token, order }) => return (token, order),
-            Some(Effect::Release { .. }) => {}
-            other => panic!("no order: {other:?}"),
-        }
-    }
 }
 
 fn log_in(house: &mut House, conn: ConnId, msg: &str, granted: Granted) -> Credentials {

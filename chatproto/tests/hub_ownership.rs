@@ -4,10 +4,11 @@
 mod common;
 
 use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Departure, Effect, Event,
-    Granted, Hub, PeerKind, Role, Token, UserName,
+    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Departure, Effect, Event, Hub,
+    PeerKind, Role, Token,
 };
 
+use common::accounts::{self, granted, guest, name};
 use common::{HOME, House};
 
 const FOR_OWNERS: &str = "⛔ Error: this server is for those who have an account";
@@ -22,30 +23,10 @@ fn closed_house() -> House {
     House::of(Hub::builder().accounts(AccountPolicy::Required).admin_token("t"))
 }
 
-fn name(text: &str) -> UserName {
-    UserName::new(text).unwrap()
-}
-
-fn granted() -> Granted {
-    Granted { role: Role::User, notice: None }
-}
-
-/// A connection that asked for an account's name.
-fn guest(house: &mut House, wanted: &str) -> ConnId {
-    let (conn, token) = house.claim(wanted);
-    house.complete(token, Completion::Reserved);
-    conn
-}
-
+/// What a user asks of the accounts.
 fn order(house: &mut House, conn: ConnId, to: &str, msg: &str) -> Token {
     house.send(conn, to, msg);
-    loop {
-        match house.out.next_effect() {
-            Some(Effect::Account { token, .. }) => return token,
-            Some(Effect::Release { .. }) => {}
-            other => panic!("no order: {other:?}"),
-        }
-    }
+    accounts::order(house).0
 }
 
 fn logged_in(account: &str) -> Completion {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each of the test files uses a part of it")]
 
+pub(crate) mod accounts;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 

@@ -1,0 +1,31 @@
+//! Guests and orders to the accounts, which each test answers as it likes.
+
+use chatproto::{AccountOrder, Completion, ConnId, Effect, Granted, Role, Token, UserName};
+
+use super::House;
+
+pub(crate) fn name(text: &str) -> UserName {
+    UserName::new(text).unwrap()
+}
+
+pub(crate) fn granted() -> Granted {
+    Granted { role: Role::User, notice: None }
+}
+
+/// A connection that asked for an account's name.
+pub(crate) fn guest(house: &mut House, wanted: &str) -> ConnId {
+    let (conn, token) = house.claim(wanted);
+    house.complete(token, Completion::Reserved);
+    conn
+}
+
+/// The next order to the accounts.
+pub(crate) fn order(house: &mut House) -> (Token, AccountOrder) {
+    loop {
+        match house.out.next_effect() {
+            Some(Effect::Account { token, order }) => return (token, order),
+            Some(Effect::Release { .. }) => {}
+            other => panic!("no order: {other:?}"),
+        }
+    }
+}
