@@ -240,6 +240,26 @@ fn answers_come_in_the_order_of_the_commands() {
     assert!(said.iter().zip(begin).all(|(text, begin)| text.starts_with(begin)), "{said:?}");
 }
 
+#[test]
+fn every_object_of_an_answer_is_within_the_limit_however_long_the_texts_in_it() {
+    let mut house = House::new();
+    let alice = house.one_read("alice");
+    for room in 0..4 {
+        house.send(alice, "/join", &format!("#{room}{}", "ü".repeat(20)));
+    }
+    for text in ["\u{1b}".repeat(256), "ü".repeat(128), "\" ".repeat(128)] {
+        house.send(alice, "/away", &text);
+        house.forget();
+        for to in ["/whoami", "/who", "/list", "/rooms"] {
+            house.send(alice, to, if to == "/who" { "alice" } else { "" });
+        }
+        let mail = house.mail();
+        let longest = mail.raw(alice).iter().map(String::len).max();
+        assert!(longest.is_some_and(|longest| longest <= 1024), "{longest:?}");
+        assert!(mail.said(alice, "alice").iter().any(|text| text.contains("#3üü")));
+    }
+}
+
 // lists
 
 /// Asks for the list, checks the bounds of B11 and that everybody is named or counted.

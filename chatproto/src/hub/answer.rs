@@ -92,8 +92,12 @@ impl Layout {
         items: impl Iterator<Item = Cow<'n, str>>,
         count: Option<usize>,
     ) -> Vec<String> {
-        let mut parts = Vec::new();
-        let (mut text, mut part) = (head.to_owned(), self.part(head));
+        // a head that repeats a user's text can be too long for one object
+        let is_long = encode::escaped_len(head, self.ascii) > self.room - TAIL;
+        let mut parts = if is_long { self.text(head) } else { vec![head.to_owned()] };
+        let mut text = parts.pop().unwrap_or_default();
+        let mut part = self.part(&text);
+        part.is_empty = text.is_empty();
         let mut is_first = true;
         let mut items = items.peekable();
         let mut listed = 0;
@@ -117,6 +121,7 @@ impl Layout {
             items.next();
         }
         if items.peek().is_some() {
+            let separator = if is_first { "" } else { separator };
             text.push_str(&match count {
                 Some(count) => format!("{separator}and {} more", count - listed),
                 None => " …".to_owned(),
@@ -308,6 +313,19 @@ mod tests {
         assert_eq!(list(&["ab", "cde"]), ["n: ab, cde"]);
         assert_eq!(list(&["ab", "cdef"]), ["n: ab", "cdef"]);
         assert_eq!(list(&["a", "b", "cdefghi", "j", "kl"]), ["n: a, b", "cdefghi, j, and 1 more"]);
+    }
+
+    #[test]
+    fn a_long_head_takes_parts_of_its_own() {
+        let layout = Layout { ascii: false, room: TAIL + 48, most: 4, names: usize::MAX };
+        let list = |layout: Layout, head: &str| layout.list(head, ["ab", "cd"].into_iter(), 2);
+        let away = "Away for tea and some cake, in the garden.";
+        let long = format!("{away} All day. Rooms (2): ");
+        assert_eq!(list(layout, &long), [&*format!("{away} All "), "day. Rooms (2): ab, cd"]);
+        // the list goes on behind a head that leaves no space for its first item
+        let full = format!("{away} 45: ");
+        assert_eq!(list(layout, &full), [&full, "ab, cd"]);
+        assert_eq!(list(layout.with_names(9), &full), [format!("{full}and 2 more")]);
     }
 
     #[test]
