@@ -1186,22 +1186,52 @@ enum chatproto_result chatproto_answer_refuse(struct chatproto_answer *answer,
                                               struct chatproto_str reason);
 
 /**
- * Takes the next argument from the front of `*rest`: arguments are separated by spaces, and stand in
- * double quotes if they contain any. Begin with the request's `msg` and call it until there is none.
- * `*argument` and `*rest` are parts of what `*rest` was; `*argument` is empty unless the result is
- * `CHATPROTO_OK`.
+ * Takes the next argument from the front of `*rest` and writes it to `buffer`, without a terminating NUL
+ * and without its quotes. White space separates arguments. An argument with white space is in double
+ * quotes, inside which `""` stands for one. Begin with the request's `msg`, and call this until there is
+ * none.
  *
- * Results: `CHATPROTO_OK`; `CHATPROTO_NEED_MORE` if there is none; `CHATPROTO_NULL_POINTER`,
- * `CHATPROTO_NOT_UTF8`, `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.
+ * `*length` is the argument's length in bytes, also if `capacity` is too small for it: then nothing is
+ * written and `*rest` is unchanged. After all other errors it is 0. An argument is never longer than
+ * `rest->len` bytes. `*rest` stays a part of what it was.
+ *
+ * Results: `CHATPROTO_OK`; `CHATPROTO_NEED_MORE` if there is none; `CHATPROTO_BUFFER_TOO_SMALL`;
+ * `CHATPROTO_INVALID_ARGUMENT` if a quote is not closed or text follows a closing quote, with a sentence
+ * for the user in `chatproto_last_error`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+ * `CHATPROTO_PANICKED`.
  *
  * Threads: any. No function of this library ever unwinds into its caller.
  *
  * What the caller promises:
- * `rest` is NULL or points to a string as `chatproto_str` describes, and may be written; `argument`
- * is NULL or may be written, and is another one.
+ * `rest` is NULL or points to a string as `chatproto_str` describes, and may be written. `buffer` is NULL
+ * or points to `capacity` bytes that may be written, none of them in `*rest`. `length` is NULL or may be
+ * written.
  */
 enum chatproto_result chatproto_argument(struct chatproto_str *rest,
-                                         struct chatproto_str *argument);
+                                         char *buffer,
+                                         size_t capacity,
+                                         size_t *length);
+
+/**
+ * Writes a name as one argument of a command: in double quotes if it is empty or has white space or a
+ * double quote, which is doubled. There is no terminating NUL.
+ *
+ * `*length` is the number of bytes, also if `capacity` is too small for them: then nothing is written.
+ * After all other errors it is 0. At most `2 * name.len + 2` bytes are needed.
+ *
+ * Results: `CHATPROTO_OK`, `CHATPROTO_BUFFER_TOO_SMALL`, `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+ * `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.
+ *
+ * Threads: any. No function of this library ever unwinds into its caller.
+ *
+ * What the caller promises:
+ * `name` is as `chatproto_str` describes. `buffer` is NULL or points to `capacity` bytes that may be
+ * written, none of them in `name`. `length` is NULL or may be written.
+ */
+enum chatproto_result chatproto_as_argument(struct chatproto_str name,
+                                            char *buffer,
+                                            size_t capacity,
+                                            size_t *length);
 
 #ifdef __cplusplus
 }  // extern "C"

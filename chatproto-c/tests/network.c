@@ -8,8 +8,11 @@
 static void dice(void *user_data, const chatproto_request *request, chatproto_answer *answer) {
     int *calls = (int *)user_data;
     __atomic_add_fetch(calls, 1, __ATOMIC_SEQ_CST);
-    chatproto_str rest = request->msg, argument;
-    if (chatproto_argument(&rest, &argument) != CHATPROTO_OK) return; /* no answer */
+    chatproto_str rest = request->msg;
+    char bytes[32];
+    chatproto_str argument = {bytes, 0};
+    if (chatproto_argument(&rest, bytes, sizeof bytes, &argument.len) != CHATPROTO_OK)
+        return; /* no answer */
     if (!is(request->endpoint, "/dice") || !is(argument, "six sides")) {
         WORKS(chatproto_answer_text(answer, str("this one is replaced")));
         WORKS(chatproto_answer_refuse(answer, str("not so")));
@@ -248,6 +251,33 @@ typedef struct {
     int number;
 } seat;
 
+static void arguments_are_read_and_written_by_one_grammar(void) {
+    char bytes[64];
+    size_t length = 1;
+    chatproto_str rest = str(" \"bob\"\" x\"  10min ");
+    chatproto_str before = rest;
+    GIVES(CHATPROTO_BUFFER_TOO_SMALL, chatproto_argument(&rest, bytes, 5, &length));
+    CHECK(length == 6 && rest.ptr == before.ptr && rest.len == before.len);
+    WORKS(chatproto_argument(&rest, bytes, 6, &length));
+    CHECK(length == 6 && memcmp(bytes, "bob\" x", 6) == 0 && is(rest, "10min"));
+    WORKS(chatproto_argument(&rest, bytes, sizeof bytes, &length));
+    CHECK(length == 5 && rest.len == 0);
+    GIVES(CHATPROTO_NEED_MORE, chatproto_argument(&rest, bytes, sizeof bytes, &length));
+    CHECK(length == 0);
+    const char *mistakes[] = {"\"bob", "\"bob\"x", "\"bob\"\""};
+    for (int at = 0; at < 3; at++) {
+        rest = str(mistakes[at]);
+        GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_argument(&rest, bytes, sizeof bytes, &length));
+        CHECK(length == 0 && strstr(chatproto_last_error().ptr, "quote") != NULL);
+    }
+    GIVES(CHATPROTO_BUFFER_TOO_SMALL, chatproto_as_argument(str("a b"), NULL, 0, &length));
+    CHECK(length == 5);
+    WORKS(chatproto_as_argument(str("bob\" x"), bytes, sizeof bytes, &length));
+    CHECK(length == 9 && memcmp(bytes, "\"bob\"\" x\"", 9) == 0);
+    WORKS(chatproto_as_argument(str("bob"), bytes, sizeof bytes, &length));
+    CHECK(length == 3);
+}
+
 static void *talk(void *argument) {
     seat *at = (seat *)argument;
     char name[16], last[64];
@@ -377,8 +407,15 @@ static void null_is_answered(void) {
     GIVES(CHATPROTO_NULL_POINTER, chatproto_server_wait(NULL, 0));
     GIVES(CHATPROTO_NULL_POINTER, chatproto_server_stop(NULL));
     chatproto_server_free(NULL);
-    GIVES(CHATPROTO_NULL_POINTER, chatproto_argument(NULL, &text));
-    GIVES(CHATPROTO_NULL_POINTER, chatproto_argument(&text, NULL));
+    char bytes[16];
+    size_t length = 1;
+    text = str("a");
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_argument(NULL, bytes, sizeof bytes, &length));
+    CHECK(length == 0);
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_argument(&text, bytes, sizeof bytes, NULL));
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_argument(&text, NULL, 1, &length));
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_as_argument(text, NULL, 1, &length));
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_as_argument(text, bytes, sizeof bytes, NULL));
 
     chatproto_server *server = start(NULL, 0);
     chatproto_client *client = join(server, "alice");
@@ -413,6 +450,7 @@ static void null_is_answered(void) {
 int main(void) {
     a_conversation();
     an_event_loop();
+    arguments_are_read_and_written_by_one_grammar();
     another_thread_ends_the_waiting();
     eight_threads_on_eight_clients();
     threads_share_a_client();

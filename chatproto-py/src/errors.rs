@@ -47,6 +47,12 @@ pub(crate) fn client_error(py: Python<'_>, error: &ClientError) -> PyErr {
     }
 }
 
+/// An exception with which an endpoint refuses arguments.
+pub(crate) fn refuse(py: Python<'_>, error: chatproto::endpoint::ArgumentError) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    raise(py, &CLASS, "Refuse", (format!("{error}."),))
+}
+
 /// An exception for a server that was not used as it can be.
 pub(crate) fn misuse(py: Python<'_>, reason: &str) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();

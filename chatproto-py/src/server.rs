@@ -11,7 +11,8 @@ use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::errors::{misuse, refusal, server_error};
+use crate::argument;
+use crate::errors::{misuse, refusal, refuse, server_error};
 
 /// A command that a user sent to an endpoint written in Python.
 #[pyclass(frozen, get_all, module = "chatproto")]
@@ -22,12 +23,17 @@ pub(crate) struct Request {
     endpoint: String,
     /// The text, without a leading endpoint's name.
     msg: String,
-    /// The text as arguments: separated by spaces, in double quotes if they contain any.
-    arguments: Vec<String>,
 }
 
 #[pymethods]
 impl Request {
+    /// The text as arguments. White space separates them; an argument with white space is in double quotes,
+    /// inside which "" stands for one. Raises Refuse if the quotes are wrong.
+    #[getter]
+    fn arguments(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        argument::read(&self.msg).map_err(|error| refuse(py, error))
+    }
+
     fn __repr__(&self) -> String {
         let Request { user, endpoint, msg, .. } = self;
         format!("Request(user={user:?}, endpoint={endpoint:?}, msg={msg:?})")
@@ -347,7 +353,6 @@ impl Endpoint {
             user: request.user.to_string(),
             endpoint: request.endpoint.to_string(),
             msg: request.msg.clone(),
-            arguments: request.arguments().map(str::to_owned).collect(),
         };
         let answer = self.function.bind(py).call1((request,))?;
         match answer.cast::<PyString>() {

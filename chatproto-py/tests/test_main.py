@@ -198,6 +198,7 @@ def test_where_lines_go() -> None:
         ("  ", None),
         ("@bob  hi there ", ("bob", "hi there")),
         ('@"alice smith" hi', ("alice smith", "hi")),
+        ('@"a"" b" "hi"', ('a" b', '"hi"')),
         ("@#tea hi", ("#tea", "hi")),
         ("/list", ("/list", "")),
         ("/kick bob  too loud", ("/kick", "bob  too loud")),
@@ -214,10 +215,12 @@ def test_where_lines_go() -> None:
         ('/join "#tea"', ("/join", "#tea")),
         ("#work x", ("#tea", "#work x")),
         ("/leave #tea", ("/leave", "#tea")),
+        ('/join "#a ""b""" 5', ("/join", '"#a ""b""" 5')),
+        ("/leave", ("/leave", '"#a ""b"""')),
         ("hello", ("/shout", "hello")),
     ]:
         assert place.typed(line) == sent, line
-    for line in ("@", "@bob", "@ hi", '@"bob', "/ list"):
+    for line in ("@", "@bob", "@ hi", '@"bob', '@"a" b" x', '@"a"b x', "/ list"):
         with pytest.raises(_Mistake):
             place.typed(line)
 

@@ -21,7 +21,7 @@ fn main() -> Result<(), ServerError> {
 
 /// An `Err` is what the user is told.
 fn roll(request: &Request) -> Result<String, String> {
-    let sides = match request.arguments().next() {
+    let sides = match request.arguments().next().transpose()? {
         None => 6,
         Some(sides) => sides.parse().map_err(|_| format!("{sides:?} is not a number of sides."))?,
     };

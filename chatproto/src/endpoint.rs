@@ -1,12 +1,14 @@
 //! Endpoints: what a `to` that begins with `/` names (A10, B10). Here is how one is described and
-//! registered, and the one grammar of arguments; what the built-in ones do is in
-//! [`hub`](crate::hub).
+//! registered. The built-in ones are in [`hub`](crate::hub), and the grammar of arguments is in
+//! `argument.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::name::UserName;
+
+pub use crate::argument::{Argument, ArgumentError, Arguments, as_argument};
 
 /// A command that a user sent to an endpoint of the application's own.
 #[derive(Clone, Debug)]
@@ -20,12 +22,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// The text as arguments: separated by spaces, in double quotes if they contain any.
+    /// The text as arguments: see [`Arguments`]. A handler can refuse with the text of an
+    /// [`ArgumentError`].
     ///
     /// ```
     /// # use chatproto::endpoint::Arguments;
     /// let arguments = Arguments::new(r#"kick "alice smith"  now"#);
-    /// assert_eq!(arguments.collect::<Vec<_>>(), ["kick", "alice smith", "now"]);
+    /// let arguments: Vec<_> = arguments.collect::<Result<_, _>>()?;
+    /// assert_eq!(arguments, ["kick", "alice smith", "now"]);
+    /// # Ok::<(), chatproto::endpoint::ArgumentError>(())
     /// ```
     pub fn arguments(&self) -> Arguments<'_> {
         Arguments::new(&self.msg)
@@ -120,48 +125,6 @@ impl<B> Endpoints<B> {
 impl<B> fmt::Debug for Endpoints<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.keys()).finish()
-    }
-}
-
-/// Reads a text argument by argument (B10): they are separated by spaces, and stand in double
-/// quotes if they contain any. A quote that is not closed runs to the end.
-///
-/// ```
-/// # use chatproto::endpoint::Arguments;
-/// let mut arguments = Arguments::new(r#"  "alice smith"  too loud"#);
-/// assert_eq!(arguments.next(), Some("alice smith"));
-/// assert_eq!(arguments.rest(), "too loud");
-/// ```
-#[derive(Clone, Debug)]
-pub struct Arguments<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Arguments<'a> {
-    /// The arguments in `text`.
-    pub fn new(text: &'a str) -> Self {
-        Arguments { rest: text.trim() }
-    }
-
-    /// What was not read yet, as it stands there: for a text that comes last.
-    pub fn rest(&self) -> &'a str {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Arguments<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let (argument, behind) = match self.rest.strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
-            None => self.rest.split_once(char::is_whitespace).unwrap_or((self.rest, "")),
-        };
-        self.rest = behind.trim_start();
-        Some(argument)
     }
 }
 

@@ -73,6 +73,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+mod argument;
 mod chunk;
 #[cfg(test)]
 mod chunk_tests;
@@ -113,9 +114,10 @@ pub use extension::{Directory, Observer};
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
-    AccountChange, Act, Action, Actor, Ban, BanTarget, Completion, ConnId, Conversation, Departure,
-    Done, Effect, Event, Forgotten, HistoryOrder, Hub, HubBuilder, Left, MailboxBound, Mute, Now,
-    Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection, Token, UnknownRank, Usage, Used,
+    AccountChange, Act, Action, Actor, Ban, BanTarget, BanTargetError, Completion, ConnId,
+    Conversation, Departure, Done, Effect, Event, Forgotten, HistoryOrder, Hub, HubBuilder, Left,
+    MailboxBound, Mute, Now, Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection, Token,
+    UnknownRank, Usage, Used,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

@@ -251,7 +251,10 @@ fn a_ban_holds_for_the_name_and_those_that_look_like_it() {
     let mail = house.mail();
     assert_eq!(mail.said(bob, "bob"), ["⛔ You were banned for 1 h by admin: spam, again."]);
     assert!(mail.closes(bob));
-    assert_eq!(mail.said(admin, "admin"), ["Banned bob for 1 h."]);
+    assert_eq!(
+        mail.said(admin, "admin"),
+        ["Banned bob and its look-alikes for 1 h, until 2026-11-20 15:03:07."]
+    );
     assert_eq!(acts(&mut house), [act(Act::Ban, "bob", Some(3_600), "spam, again")]);
     for name in ["bob", "Bob", "BOB", "b0b", "b\u{43e}b", "\u{ff42}ob"] {
         let text = refusal(&mut house, name).expect(name);
@@ -276,7 +279,7 @@ fn a_ban_of_an_address_holds_for_who_is_there_and_who_comes() {
     house.send(admin, "/ban", "192.0.2.0/24");
     let mail = house.mail();
     assert!(mail.closes(bob));
-    assert_eq!(mail.said(admin, "admin"), ["Banned 192.0.2.0/24."]);
+    assert_eq!(mail.said(admin, "admin"), ["Banned the network 192.0.2.0/24 until /unban."]);
     let conn = house.connect(AWAY);
     let text = house.mail().refusal(conn);
     assert_eq!(text, "⛔ Error: your address is banned.");
@@ -347,7 +350,7 @@ fn a_mute_takes_the_word_and_nothing_else() {
     house.send(admin, "/mute", "bob 10min shouting");
     let mail = house.mail();
     assert_eq!(mail.said(bob, "bob"), ["❌ You are muted for 10 min, by admin: shouting."]);
-    assert_eq!(mail.said(admin, "admin"), ["Muted bob for 10 min."]);
+    assert_eq!(mail.said(admin, "admin"), ["Muted bob for 10 min, until 2026-11-20 14:13:07."]);
     assert_eq!(acts(&mut house), [act(Act::Mute, "bob", Some(600), "shouting")]);
     for (to, msg) in
         [("admin", "hi"), ("#tea", "hi"), ("/shout", "hi"), ("/away", "hi"), ("/nick", "rob")]

@@ -240,7 +240,10 @@ fn the_name_of_an_admins_account_and_its_look_alikes_are_out_of_a_moderators_rea
         assert_eq!(answer, "❌ Not banned: boss is an admin: ask an admin.", "{name}");
     }
     house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::User);
-    assert_eq!(house.ask(moderator, "/ban", "boss"), "Banned boss.");
+    assert_eq!(
+        house.ask(moderator, "/ban", "boss"),
+        "Banned boss and its look-alikes until /unban."
+    );
 }
 
 #[test]
@@ -249,7 +252,10 @@ fn a_ban_of_higher_rank_is_neither_lifted_nor_shortened() {
     let admin = join(&mut house, "admin", Role::Admin);
     let moderator = join(&mut house, "mod", Role::Moderator);
     house.forget();
-    assert_eq!(house.ask(admin, "/ban", "eve by order"), "Banned eve.");
+    assert_eq!(
+        house.ask(admin, "/ban", "eve by order"),
+        "Banned eve and its look-alikes until /unban."
+    );
     for (command, text) in [("/unban", "EVE"), ("/ban", "Eve 1s")] {
         let answer = house.ask(moderator, command, text);
         assert!(answer.ends_with("eve was banned by an admin: ask an admin."), "{answer}");

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{Act, Ban, BanTarget, Event, Mute, Rank, ServerHandle, UserName};
+use chatproto::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank, ServerHandle, UserName};
 use tracing::{error, warn};
 
 use crate::budgets;
@@ -257,7 +257,7 @@ pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<
     let now_ms = store::now_ms();
     moderation.expire(now_ms)?;
     for kept in moderation.all(Kind::Ban, now_ms)? {
-        match kept.target.parse() {
+        match target_of(&kept) {
             Ok(target) => {
                 let mut ban = Ban::new(target);
                 (ban.rank, ban.age, ban.remaining) = what_is_left(&kept, now_ms);
@@ -279,6 +279,15 @@ pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<
         }
     }
     Ok(())
+}
+
+/// The target of a stored ban. Older versions stored some names without the double quotes that these need
+/// now; the key says that they are names.
+fn target_of(kept: &Sanction) -> Result<BanTarget, BanTargetError> {
+    kept.target.parse().or_else(|error| match kept.key.starts_with("name ") {
+        true => Ok(BanTarget::from(&UserName::from_bytes(kept.target.as_bytes(), usize::MAX)?)),
+        false => Err(error),
+    })
 }
 
 /// The rank of the actor, how long it has held, and how long it holds yet.

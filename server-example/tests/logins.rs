@@ -419,7 +419,7 @@ fn bans_and_mutes_hold_after_a_restart_until_they_are_lifted() {
     let mut admin = moderator(&server);
     let mut mia = server.join("mia");
     assert!(admin.command("/ban", "bob 2h too \"loud\"").starts_with("Banned bob"));
-    assert!(admin.command("/ban", "192.0.2.0/24").starts_with("Banned 192.0.2.0/24"));
+    assert!(admin.command("/ban", "192.0.2.0/24").starts_with("Banned the network 192.0.2.0/24"));
     assert!(admin.command("/mute", "mia 2h").starts_with("Muted mia"));
     let muted = mia.hear();
     assert!(muted.contains("mute"), "{muted}");

@@ -124,7 +124,7 @@ fn bans_are_added_and_lifted() {
     assert!(refusal(address, "bob").contains("you are banned"));
 
     // what an admin did stays, and the operator's bans are the operator's
-    assert_eq!(alice.ask("/ban", "carol"), "Banned carol.");
+    assert_eq!(alice.ask("/ban", "carol"), "Banned carol and its look-alikes until /unban.");
     for (command, text) in [("/ban", "bob 1h"), ("/unban", "eve")] {
         let answer = alice.ask(command, text);
         assert!(answer.ends_with("was banned by the operator: ask the operator."), "{answer}");

@@ -1,16 +1,16 @@
 //! Endpoints of the application's own: a callback of C is one, with what it is told and how it
 //! answers.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 use std::slice;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use chatproto::endpoint::Arguments;
+use chatproto::endpoint::{Arguments, as_argument};
 use chatproto::{Handler, Request, ServerBuilder};
 
 use crate::ffi::{at_mut, boundary, out};
 use crate::result::{chatproto_result, fail, server_error};
-use crate::text::chatproto_str;
+use crate::text::{chatproto_str, give};
 
 /// Answers a command that a user sent to an endpoint. `request` and `answer` live until it returns;
 /// `user_data` is that of the endpoint. Without `chatproto_answer_text` or
@@ -105,34 +105,80 @@ pub unsafe extern "C" fn chatproto_answer_refuse(
     })
 }
 
-/// Takes the next argument from the front of `*rest`: arguments are separated by spaces, and stand in
-/// double quotes if they contain any. Begin with the request's `msg` and call it until there is none.
-/// `*argument` and `*rest` are parts of what `*rest` was; `*argument` is empty unless the result is
-/// `CHATPROTO_OK`.
+/// Takes the next argument from the front of `*rest` and writes it to `buffer`, without a terminating NUL
+/// and without its quotes. White space separates arguments. An argument with white space is in double
+/// quotes, inside which `""` stands for one. Begin with the request's `msg`, and call this until there is
+/// none.
 ///
-/// Results: `CHATPROTO_OK`; `CHATPROTO_NEED_MORE` if there is none; `CHATPROTO_NULL_POINTER`,
-/// `CHATPROTO_NOT_UTF8`, `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.
+/// `*length` is the argument's length in bytes, also if `capacity` is too small for it: then nothing is
+/// written and `*rest` is unchanged. After all other errors it is 0. An argument is never longer than
+/// `rest->len` bytes. `*rest` stays a part of what it was.
+///
+/// Results: `CHATPROTO_OK`; `CHATPROTO_NEED_MORE` if there is none; `CHATPROTO_BUFFER_TOO_SMALL`;
+/// `CHATPROTO_INVALID_ARGUMENT` if a quote is not closed or text follows a closing quote, with a sentence
+/// for the user in `chatproto_last_error`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+/// `CHATPROTO_PANICKED`.
 ///
 /// Threads: any. No function of this library ever unwinds into its caller.
 ///
 /// # Safety
-/// `rest` is NULL or points to a string as `chatproto_str` describes, and may be written; `argument`
-/// is NULL or may be written, and is another one.
+/// `rest` is NULL or points to a string as `chatproto_str` describes, and may be written. `buffer` is NULL
+/// or points to `capacity` bytes that may be written, none of them in `*rest`. `length` is NULL or may be
+/// written.
 // SAFETY: no other symbol of that name: ours begin with `chatproto_`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chatproto_argument(
     rest: *mut chatproto_str,
-    argument: *mut chatproto_str,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
 ) -> chatproto_result {
     boundary(|| {
         // SAFETY: the caller's promises
-        let (argument, rest) =
-            unsafe { (out(argument, chatproto_str::EMPTY, "argument")?, at_mut(rest, "rest")?) };
+        let (length, rest) = unsafe { (out(length, 0, "length")?, at_mut(rest, "rest")?) };
         // SAFETY: the caller's promise
         let mut arguments = Arguments::new(unsafe { rest.text("rest")? });
-        let Some(found) = arguments.next() else { return Err(chatproto_result::NeedMore) };
-        (*argument, *rest) = (found.into(), arguments.rest().into());
+        let found = match arguments.next() {
+            Some(Ok(found)) => found,
+            Some(Err(error)) => {
+                return Err(fail(chatproto_result::InvalidArgument, format_args!("{error}")));
+            }
+            None => return Err(chatproto_result::NeedMore),
+        };
+        // SAFETY: the caller's promises
+        unsafe { give(found.as_bytes(), buffer, capacity, length)? };
+        *rest = arguments.rest().into();
         Ok(())
+    })
+}
+
+/// Writes a name as one argument of a command: in double quotes if it is empty or has white space or a
+/// double quote, which is doubled. There is no terminating NUL.
+///
+/// `*length` is the number of bytes, also if `capacity` is too small for them: then nothing is written.
+/// After all other errors it is 0. At most `2 * name.len + 2` bytes are needed.
+///
+/// Results: `CHATPROTO_OK`, `CHATPROTO_BUFFER_TOO_SMALL`, `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`,
+/// `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.
+///
+/// Threads: any. No function of this library ever unwinds into its caller.
+///
+/// # Safety
+/// `name` is as `chatproto_str` describes. `buffer` is NULL or points to `capacity` bytes that may be
+/// written, none of them in `name`. `length` is NULL or may be written.
+// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn chatproto_as_argument(
+    name: chatproto_str,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+) -> chatproto_result {
+    boundary(|| {
+        // SAFETY: the caller's promises
+        let (length, name) = unsafe { (out(length, 0, "length")?, name.text("name")?) };
+        // SAFETY: the caller's promises
+        unsafe { give(as_argument(name).as_bytes(), buffer, capacity, length) }
     })
 }
 

@@ -13,6 +13,8 @@ from ._chatproto import (
     Request,
     Server,
     __version__,
+    arguments,
+    as_argument,
     decode,
     encode,
 )
@@ -46,6 +48,8 @@ __all__ = [
     "Timeout",
     "TlsError",
     "__version__",
+    "arguments",
+    "as_argument",
     "decode",
     "encode",
 ]

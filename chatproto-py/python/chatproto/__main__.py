@@ -27,6 +27,7 @@ from . import (
     Message,
     Server,
     __version__,
+    as_argument,
 )
 
 _ANSWERS = 600.0
@@ -197,7 +198,7 @@ class _Place:
 
     def _addressed(self, text: str) -> tuple[str, str]:
         if text.startswith('"'):
-            to, _, msg = text[1:].partition('"')
+            to, msg = _quoted_name(text)
         else:
             to, _, msg = text.partition(" ")
         if not to.strip() or not msg.strip():
@@ -207,22 +208,29 @@ class _Place:
     def _command(self, text: str) -> tuple[str, str]:
         command, _, msg = text.partition(" ")
         msg = msg.strip()
-        room = msg.strip('"').strip()
+        room, behind = _quoted_name(msg) if msg.startswith('"') else (msg, "")
         if command == "/":
             raise _Mistake("a command has a name: /help lists them")
         if command == "/join" and room.startswith("#"):
-            self._room, msg = room, _quoted(room)
+            self._room, msg = room, as_argument(room) + behind
         elif command == "/leave":
             room = room or self._room or ""
-            msg = _quoted(room)
+            msg = as_argument(room) if room else ""
             if room == self._room:
                 self._room = None
         return command, msg
 
 
-def _quoted(name: str) -> str:
-    """A name as an argument of a command."""
-    return f'"{name}"' if " " in name else name
+def _quoted_name(text: str) -> tuple[str, str]:
+    """The name in double quotes with which the text begins, and what follows it."""
+    end = text.find('"', 1)
+    while text.startswith('""', end):
+        end = text.find('"', end + 2)
+    behind = text[end + 1 :]
+    # a quote in the text may belong to a name with a quote that is not doubled
+    if end < 0 or (behind and not behind[0].isspace()) or behind.count('"') % 2:
+        raise _Mistake('a double quote is not closed; inside double quotes, write "" for one')
+    return text[1:end].replace('""', '"'), behind
 
 
 def _lines() -> Iterator[str]:

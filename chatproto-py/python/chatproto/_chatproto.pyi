@@ -16,6 +16,8 @@ __all__ = [
     "Server",
     "Session",
     "__version__",
+    "arguments",
+    "as_argument",
     "decode",
     "encode",
 ]
@@ -68,6 +70,20 @@ class Message:
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __getnewargs__(self) -> tuple[str, str, str, str]: ...
+
+def arguments(text: str) -> list[str]:
+    """Reads a text as arguments.
+
+    White space separates them. An argument with white space is in double quotes, inside which
+    ``""`` stands for one. Raises ValueError if a quote is not closed or text follows a closing
+    quote.
+    """
+
+def as_argument(name: str) -> str:
+    """Writes a name as one argument of a command.
+
+    It is in double quotes if it is empty or has white space or a double quote, which is doubled.
+    """
 
 def encode(message: Message) -> bytes:
     """The message as it goes over the wire: one line of compact JSON in UTF-8, ended by LF.
@@ -210,7 +226,11 @@ class Request:
 
     @property
     def arguments(self) -> list[str]:
-        """The text as arguments: separated by spaces, in double quotes if they contain any."""
+        """The text as arguments.
+
+        White space separates them. An argument with white space is in double quotes, inside which
+        ``""`` stands for one. Raises Refuse if the quotes are wrong.
+        """
 
 @final
 class Server:

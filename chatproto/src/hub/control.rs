@@ -8,20 +8,26 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::argument::in_quotes;
+use crate::endpoint::{Argument, ArgumentError, Arguments};
 use crate::limits::Limits;
 use crate::name::{NameError, UserName};
 
-use super::answer::clipped;
+use super::answer::{clipped, quoted, shortened};
 use super::moderation::{REASON, Secret, for_so_long};
 use super::rights::Rank;
 use super::sanctions::{Sanction, Since, Target, Until};
+use super::users::origin;
 use super::{ConnId, Hub, Now, Output};
 
 /// Longest name that a limit can allow, in bytes.
 pub(super) const LONGEST_NAME: usize = 1024;
 
 /// Whom a ban is for: an address, a network such as `192.0.2.0/24`, or else a name. A name stands for
-/// all that look like it.
+/// all that look like it. In double quotes it is always a name; a name that begins like an address has to
+/// be.
 ///
 /// Targets are equal if a ban of the one is a ban of the other, however they are written.
 ///
@@ -32,13 +38,34 @@ pub(super) const LONGEST_NAME: usize = 1024;
 /// assert_eq!(target, "B0B".parse()?);
 /// assert_eq!(target.to_string(), "bob");
 /// assert_eq!("192.0.2.7/24".parse::<BanTarget>()?, "192.0.2.0/24".parse()?);
+/// assert_ne!("\"192.0.2.7\"".parse::<BanTarget>()?, "192.0.2.7".parse()?);
+/// assert!("192.0.2.0/33".parse::<BanTarget>().is_err());
 /// assert!("/list".parse::<BanTarget>().is_err());
-/// # Ok::<(), chatproto::NameError>(())
+/// # Ok::<(), chatproto::BanTargetError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct BanTarget {
+    /// The name, or the address or network as it was written.
     text: Box<str>,
     pub(super) key: Target,
+}
+
+/// Why a text is not the target of a ban.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BanTargetError {
+    /// It begins like an address or a network, and is neither.
+    #[error(
+        "{0} is not an address or a network; write one like 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32, \
+         or put a name in double quotes"
+    )]
+    Address(String),
+    /// No user can have this name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// It begins with a double quote, and is not one argument.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
 }
 
 /// A ban, as it is kept to be put in force again after a restart: see [`Hub::restore_ban`].
@@ -96,9 +123,65 @@ impl Mute {
 }
 
 impl BanTarget {
-    /// A target that may be one that no user can have.
-    pub(super) fn unchecked(text: &str) -> Self {
-        BanTarget { key: Target::new(text), text: text.into() }
+    /// A name and its look-alikes, whatever the name looks like. No user need be able to have it.
+    pub(super) fn name(name: &str) -> Self {
+        BanTarget { key: Target::name(name), text: name.into() }
+    }
+
+    /// The target that an argument names. No user need be able to have it.
+    ///
+    /// # Errors
+    /// [`BanTargetError::Address`].
+    pub(super) fn of(argument: &Argument<'_>) -> Result<Self, BanTargetError> {
+        if argument.is_quoted() {
+            return Ok(BanTarget::name(argument));
+        }
+        if let Some(net) = network(argument) {
+            return Ok(BanTarget { key: Target::Net(net), text: (**argument).into() });
+        }
+        if begins_like_address(argument) {
+            return Err(BanTargetError::Address(quoted(argument)));
+        }
+        Ok(BanTarget::name(argument))
+    }
+
+    /// The text of a target that was shown, which is one.
+    fn shown(text: &str, key: &Target) -> Self {
+        let quoted = Arguments::new(text).next().and_then(Result::ok).filter(Argument::is_quoted);
+        let name = quoted.as_deref().filter(|_| matches!(key, Target::Name(_)));
+        BanTarget { text: name.unwrap_or(text).into(), key: key.clone() }
+    }
+
+    /// It and what it covers, in words.
+    pub(super) fn described(&self) -> String {
+        match &self.key {
+            Target::Name(_) => {
+                let shown = self.to_string();
+                format!("{} and its look-alikes", shortened(&shown))
+            }
+            Target::Net(net) if net.prefix_len() == net.max_prefix_len() => {
+                format!("the address {}", net.addr())
+            }
+            Target::Net(net) => format!("the network {net}"),
+        }
+    }
+
+    /// Whether it is a name; else it is an address or a network.
+    pub(super) fn is_name(&self) -> bool {
+        matches!(self.key, Target::Name(_))
+    }
+
+    /// The name, or the address or network as it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Checks that a name can be a user's.
+    pub(super) fn check(self) -> Result<Self, BanTargetError> {
+        if self.is_name() {
+            UserName::from_bytes(self.text.as_bytes(), LONGEST_NAME)?;
+        }
+        Ok(self)
     }
 
     /// The target in one spelling: equal targets have equal keys. The key is `name ` and the look-alike key
@@ -114,30 +197,46 @@ impl BanTarget {
 impl From<IpAddr> for BanTarget {
     /// An address, and what counts as the same one.
     fn from(address: IpAddr) -> Self {
-        let text = address.to_canonical().to_string();
-        BanTarget { key: Target::new(&text), text: text.into() }
+        let address = address.to_canonical();
+        BanTarget { key: Target::Net(origin(address)), text: address.to_string().into() }
+    }
+}
+
+impl From<&UserName> for BanTarget {
+    /// A name and its look-alikes, whatever the name looks like.
+    fn from(name: &UserName) -> Self {
+        BanTarget::name(name.as_str())
     }
 }
 
 impl FromStr for BanTarget {
-    type Err = NameError;
+    type Err = BanTargetError;
 
-    /// # Errors
-    /// What is no address and no network has to be a name of at most 1024 bytes.
-    fn from_str(text: &str) -> Result<Self, NameError> {
+    /// Reads an address, a network, or a name of at most 1024 bytes. A name with spaces need not be in
+    /// double quotes.
+    fn from_str(text: &str) -> Result<Self, BanTargetError> {
         let text = text.trim();
-        let key = Target::new(text);
-        if let Target::Name(_) = key {
-            UserName::from_bytes(text.as_bytes(), LONGEST_NAME)?;
-        }
-        Ok(BanTarget { text: text.into(), key })
+        let mut arguments = Arguments::new(text);
+        let target = match arguments.next().transpose()? {
+            Some(argument) if arguments.rest().is_empty() => BanTarget::of(&argument)?,
+            Some(argument) if argument.is_quoted() => {
+                return Err(ArgumentError::TextAfterQuote.into());
+            }
+            _ => BanTarget::name(text),
+        };
+        target.check()
     }
 }
 
 impl fmt::Display for BanTarget {
-    /// As it was written.
+    /// As one can write it: a name that would be read as something else is in double quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let is_ambiguous =
+            self.is_name() && (self.text.starts_with('"') || begins_like_address(&self.text));
+        match is_ambiguous {
+            true => f.write_str(&in_quotes(&self.text)),
+            false => f.write_str(&self.text),
+        }
     }
 }
 
@@ -192,7 +291,7 @@ impl Hub {
         let Ban { target, by, rank, reason, age, remaining } = ban;
         let concerned = self.concerned(&target.key);
         let what = format!("banned{}", for_so_long(remaining));
-        let shown = target.text.into();
+        let shown = target.to_string();
         let ban = restored(shown, &by, rank, &reason, age, remaining, now);
         for &victim in &concerned {
             self.expel(victim, &what, &ban.by, &ban.reason, now, out);
@@ -212,7 +311,7 @@ impl Hub {
     /// The bans that hold now, in the order of their targets.
     pub fn bans(&self, now: Now) -> impl Iterator<Item = Ban> {
         self.sanctions.bans(now.monotonic).map(move |(target, ban)| Ban {
-            target: BanTarget { text: ban.shown.as_str().into(), key: target.clone() },
+            target: BanTarget::shown(&ban.shown, target),
             by: ban.by.clone(),
             rank: ban.rank,
             reason: ban.reason.clone(),
@@ -258,6 +357,42 @@ impl Hub {
         });
         concerned.map(|(conn, _)| conn).collect()
     }
+}
+
+/// An address and what counts as the same one, or a network such as `192.0.2.0/24`.
+fn network(text: &str) -> Option<IpNet> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(origin(address.to_canonical()));
+    }
+    text.parse::<IpNet>().ok().map(canonical)
+}
+
+/// A network without the bits of its host. One of IPv4 in the form of IPv6 is one of IPv4, as the addresses
+/// of its hosts are.
+fn canonical(net: IpNet) -> IpNet {
+    let net = net.trunc();
+    let IpNet::V6(of_v6) = net else { return net };
+    let of_v4 = of_v6.network().to_ipv4_mapped().zip(of_v6.prefix_len().checked_sub(96));
+    of_v4.and_then(|(network, prefix)| IpNet::new(network.into(), prefix).ok()).unwrap_or(net)
+}
+
+/// Whether a text may be meant as an address or a network: `10/8`, `192.0.2.*`, `[::1]`, `fe80::1%eth0`.
+fn begins_like_address(text: &str) -> bool {
+    let text = text.strip_prefix('[').unwrap_or(text);
+    let begins = |is_of: fn(&char) -> bool| text.split_at(text.chars().take_while(is_of).count());
+    // both sets of characters are ASCII, so that a count of characters is one of bytes
+    let (digits, behind) = begins(char::is_ascii_digit);
+    let mut behind = behind.chars();
+    let is_of_v4 = !digits.is_empty()
+        && match behind.next() {
+            Some('/') => behind.next().is_none_or(|c| c.is_ascii_digit()),
+            Some('.') => behind.next().is_none_or(|c| c.is_ascii_digit() || "*x".contains(c)),
+            _ => false,
+        };
+    let (groups, behind) = begins(|c| c.is_ascii_hexdigit() || *c == ':');
+    let is_of_v6 = groups.matches(':').count() > 1
+        && behind.chars().next().is_none_or(|c| "/%.*]".contains(c));
+    is_of_v4 || is_of_v6
 }
 
 /// A ban or a mute that was imposed before.

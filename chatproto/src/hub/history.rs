@@ -1,8 +1,7 @@
 //! What is kept and how it is read again: `/history`, `/sync`, `/cursors`, and what waits for users
 //! who are away. (The types are in [`archive`](super::archive).)
 
-use std::borrow::Cow;
-
+use crate::argument::as_argument;
 use crate::decode::Decoder;
 use crate::encode;
 use crate::handshake::PeerKind;
@@ -392,36 +391,8 @@ impl Mail {
     }
 }
 
-/// A name as it would be the argument of a command: in quotes if it has white space of any kind or a
-/// quote, which is doubled. So no name looks like several fields.
-fn as_argument(name: &str) -> Cow<'_, str> {
-    if name.contains(|c: char| c.is_whitespace() || c == '"') {
-        Cow::Owned(format!("\"{}\"", name.replace('"', "\"\"")))
-    } else {
-        Cow::Borrowed(name)
-    }
-}
-
 /// A point in time in the form of RFC 3339, to the second, in UTC.
 fn instant(milliseconds: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
     format!("{time:.0}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::as_argument;
-
-    #[test]
-    fn a_name_is_one_argument_whatever_it_has() {
-        for (name, argument) in [
-            ("#tea", "#tea"),
-            ("#tea room", "\"#tea room\""),
-            ("#tea\u{a0}id=1\u{2003}epoch=beef", "\"#tea\u{a0}id=1\u{2003}epoch=beef\""),
-            ("#a\"b", "\"#a\"\"b\""),
-            ("#a\" id=1", "\"#a\"\" id=1\""),
-        ] {
-            assert_eq!(as_argument(name), argument);
-        }
-    }
 }

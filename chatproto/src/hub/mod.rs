@@ -77,7 +77,7 @@ pub use archive::{
     Conversation, Forgotten, HistoryOrder, Left, MailboxBound, Page, Place, Selection,
 };
 pub use builder::HubBuilder;
-pub use control::{Ban, BanTarget, Mute};
+pub use control::{Ban, BanTarget, BanTargetError, Mute};
 pub use event::{Act, Departure, Event};
 pub use login::AccountChange;
 pub use moderation::Role;

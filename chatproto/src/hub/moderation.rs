@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
-use crate::endpoint::Arguments;
+use crate::endpoint::{ArgumentError, Arguments};
 
 use super::act::{Action, Done};
-use super::answer::clipped;
-use super::{Act, Call, Departure, Event, TOO_MANY};
+use super::answer::{clipped, quoted};
+use super::{Act, Call, Departure, Event, Now, TOO_MANY};
 
 /// What a user may do beyond speaking. Each role may do what the one before it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,12 +107,53 @@ impl Call<'_> {
     }
 }
 
-/// What stands behind the target: a duration, if the first word is one, and a reason.
-pub(super) fn duration_and_reason(mut arguments: Arguments<'_>) -> (Option<Duration>, &str) {
-    let rest = arguments.rest();
-    match arguments.next().and_then(duration) {
-        Some(duration) => (Some(duration), arguments.rest()),
-        None => (None, rest),
+/// Reads the duration and the reason of a sanction, which follow the target. Both are optional.
+///
+/// # Errors
+/// A sentence that says what is wrong: a word that begins like a duration has to be one.
+pub(super) fn duration_and_reason(
+    mut arguments: Arguments<'_>,
+) -> Result<(Option<Duration>, String), String> {
+    let sentence = |error: ArgumentError| error.to_string();
+    let behind_target = arguments.clone();
+    let first = arguments.next().transpose().map_err(sentence)?;
+    let duration = match first.filter(|first| !first.is_quoted() && begins_like_duration(first)) {
+        None => return Ok((None, behind_target.text().map_err(sentence)?.into_owned())),
+        Some(word) => duration(&word).ok_or_else(|| not_a_duration(behind_target.rest()))?,
+    };
+    // in `10 min` and `1 h 30 min` the duration goes on
+    let goes_on = arguments.clone().next().is_some_and(|next| {
+        next.is_ok_and(|next| !next.is_quoted() && begins_like_duration(&next))
+    });
+    if goes_on {
+        return Err(not_a_duration(behind_target.rest()));
+    }
+    Ok((Some(duration), arguments.text().map_err(sentence)?.into_owned()))
+}
+
+/// Whether a word may be meant as a duration: it begins with a number.
+fn begins_like_duration(word: &str) -> bool {
+    word.trim_start_matches(['+', '-', '.', ',']).starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn not_a_duration(text: &str) -> String {
+    format!(
+        "{} is not a duration; write one word like 30s, 10min, 2h, 7d or 1w, or put a reason in double \
+         quotes",
+        quoted(text)
+    )
+}
+
+/// ` for 5 min, until 2026-07-01 12:30:00`, or ` until /unban` if there is no end to it.
+pub(super) fn until(duration: Option<Duration>, lift: &str, now: Now) -> String {
+    let Some(duration) = duration else { return format!(" until {lift}") };
+    let length = shown(duration);
+    // an end that no calendar has is not told
+    let end =
+        jiff::SignedDuration::try_from(duration).and_then(|length| now.local.checked_add(length));
+    match end {
+        Ok(end) => format!(" for {length}, until {}", end.strftime("%Y-%m-%d %H:%M:%S")),
+        Err(_) => format!(" for {length}"),
     }
 }
 

@@ -258,7 +258,7 @@ impl Hub {
         if let Target::Net(_) = target.key {
             return Ok(target);
         }
-        let shown = target.to_string();
+        let shown = target.text().to_owned();
         if let Some((_, session)) = self.find_user(&shown)
             && session.has_temporary_name()
         {

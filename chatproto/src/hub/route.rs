@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::encode;
-use crate::endpoint::{Arguments, without_own_name};
+use crate::endpoint::{Argument, Arguments, without_own_name};
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::MessageRef;
@@ -163,9 +163,9 @@ pub(super) fn text_of<'m>(message: &'m MessageRef<'_>, command: &str) -> Cow<'m,
 }
 
 /// The one argument that there may be.
-pub(super) fn only_argument(text: &str) -> Result<Option<&str>, String> {
+pub(super) fn only_argument(text: &str) -> Result<Option<Argument<'_>>, String> {
     let mut arguments = Arguments::new(text);
-    let first = arguments.next();
+    let first = arguments.next().transpose().map_err(|error| format!("{error}."))?;
     if arguments.rest().is_empty() {
         Ok(first)
     } else {

@@ -17,7 +17,7 @@ use super::answer::shortened;
 use super::moderation::{because, shown};
 use super::rights::Rank;
 use super::usage::{in_tree, share};
-use super::users::{SessionMute, origin};
+use super::users::SessionMute;
 
 /// One moderator may use this part of [`Limits::sanctions_total`](crate::Limits::sanctions_total),
 /// and this part when it is nearly full (see [`share`]).
@@ -138,16 +138,9 @@ impl Until {
 }
 
 impl Target {
-    /// An address and what counts as the same one, a network such as `192.0.2.0/24`, or else a
-    /// name.
-    pub(super) fn new(text: &str) -> Self {
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Target::Net(origin(address.to_canonical()));
-        }
-        match text.parse::<IpNet>() {
-            Ok(net) => Target::Net(canonical(net)),
-            Err(_) => Target::Name(lookalike_key(&normalise(text)).into()),
-        }
+    /// A name and its look-alikes.
+    pub(super) fn name(name: &str) -> Self {
+        Target::Name(lookalike_key(&normalise(name)).into())
     }
 
     /// Whether it is for a user of that name and address.
@@ -157,15 +150,6 @@ impl Target {
             Target::Net(net) => net.contains(&address),
         }
     }
-}
-
-/// A network without the bits of its host. One of IPv4 in the form of IPv6 is one of IPv4, as the addresses
-/// of its hosts are.
-fn canonical(net: IpNet) -> IpNet {
-    let net = net.trunc();
-    let IpNet::V6(of_v6) = net else { return net };
-    let of_v4 = of_v6.network().to_ipv4_mapped().zip(of_v6.prefix_len().checked_sub(96));
-    of_v4.and_then(|(network, prefix)| IpNet::new(network.into(), prefix).ok()).unwrap_or(net)
 }
 
 impl Target {
@@ -439,6 +423,10 @@ impl Sanction {
 mod tests {
     use super::*;
 
+    fn target(text: &str) -> Target {
+        text.parse::<super::super::control::BanTarget>().unwrap().key
+    }
+
     fn sanction(by: &str, rank: Rank, until: Until, now: Instant) -> Sanction {
         let since = Since::ago(Duration::ZERO, now);
         Sanction { shown: "x".into(), by: by.into(), rank, reason: "y".into(), since, until }
@@ -449,7 +437,7 @@ mod tests {
         let (mut sanctions, now) = (Sanctions::default(), Instant::now());
         for net in ["192.0.2.9/24", "198.51.100.7", "2001:db8::1/64"] {
             let ban = sanction("the operator", Rank::Operator, Until(None), now);
-            sanctions.add_ban(Target::new(net), ban, None, now).unwrap();
+            sanctions.add_ban(target(net), ban, None, now).unwrap();
         }
         let is_banned = |text: &str| sanctions.ban_of_address(text.parse().unwrap(), now).is_some();
         assert!(is_banned("192.0.2.200") && is_banned("198.51.100.7") && is_banned("2001:db8::ff"));
@@ -458,9 +446,8 @@ mod tests {
 
     #[test]
     fn a_ban_of_an_address_holds_for_what_counts_as_the_same_one() {
-        let is_for = |target: &str, address: &str| {
-            Target::new(target).is_for("alice", address.parse().unwrap())
-        };
+        let is_for =
+            |text: &str, address: &str| target(text).is_for("alice", address.parse().unwrap());
         // a host of IPv6 has another address whenever it likes
         assert!(
             is_for("2001:db8::1", "2001:db8::ff:1") && !is_for("2001:db8::1", "2001:db8:0:1::1")
@@ -475,7 +462,7 @@ mod tests {
         assert!(is_for("::ffff:192.0.2.0/120", "192.0.2.9"));
         assert!(!is_for("::ffff:192.0.2.0/120", "192.0.3.9"));
         // and is lifted by any of its addresses
-        assert_eq!(Target::new("2001:db8::1"), Target::new("2001:db8::2"));
+        assert_eq!(target("2001:db8::1"), target("2001:db8::2"));
     }
 
     #[test]
@@ -486,7 +473,7 @@ mod tests {
         for (number, until) in
             (0..1_000).map(|n| (n, if n % 2 == 0 { minute } else { Until(None) }))
         {
-            let net = Target::new(&format!("10.0.{}.{}", number / 256, number % 256));
+            let net = target(&format!("10.0.{}.{}", number / 256, number % 256));
             let maker = ["ann", "ben", "cora", "dan", "eve"][number % 5];
             let of_moderator = sanction(maker, Rank::Moderator, until, now);
             let of_operator = sanction("", Rank::Operator, until, now);

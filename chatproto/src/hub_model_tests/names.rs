@@ -74,15 +74,16 @@ pub(super) const OBSERVER: &str = "Olga";
 /// The first of them is an admin, the second and the fourth are moderators.
 pub(super) const PRESENT: [Name; 4] =
     [NAMES[0], Name::new("anna", "anna", "anna"), NAMES[1], NAMES[4]];
-pub(super) const NAMES: [Name; 12] = [
+pub(super) const NAMES: [Name; 13] = [
     Name::new("mod", "mod", "mod"),
     Name::new("bob", "bob", "bob"),
     Name::new("Bob", "Bob", "bob"),
     Name::new("B0B", "B0B", "bob"),
-    Name::new("ann lee", "ann lee", "ann lee"),
+    Name::new("ann \"al\" lee", "ann \"al\" lee", "ann lee"),
     Name::new(" anna\r", "anna", "anna"),
     Name::new("zo\u{eb}", "zo\u{eb}", "zo\u{eb}"),
     Name::new("zoe\u{308}", "zo\u{eb}", "zo\u{eb}"),
+    Name::new("192.0.2.7", "192.0.2.7", "a name of digits"),
     Name::bad("Guest"),
     Name::bad("/x"),
     Name::bad("bob~7"),
@@ -146,10 +147,29 @@ impl Target {
         Target::Net(HOME, &[HOME]),
     ];
 
-    pub(super) fn shown(self) -> &'static str {
+    /// As it is written without spaces: a name that begins like an address is in quotes.
+    pub(super) fn shown(self) -> String {
         match self {
-            Target::Name(name) => name.plain(),
-            Target::Net(text, _) => text,
+            Target::Name(name) if begins_like_number(name.plain()) => name.quoted(),
+            Target::Name(name) => name.plain().to_owned(),
+            Target::Net(text, _) => text.to_owned(),
+        }
+    }
+
+    /// As the argument of a command.
+    pub(super) fn quoted(self) -> String {
+        match self {
+            Target::Name(name) => name.quoted(),
+            Target::Net(text, _) => text.to_owned(),
+        }
+    }
+
+    /// What the answer to a ban says that it covers.
+    pub(super) fn described(self) -> String {
+        match self {
+            Target::Name(_) => format!("{} and its look-alikes", self.shown()),
+            Target::Net(text, _) if text.contains('/') => format!("the network {text}"),
+            Target::Net(text, _) => format!("the address {text}"),
         }
     }
 
@@ -202,5 +222,13 @@ pub(super) const NO_ROOM: &str = "tea";
 
 /// In the quotes that an argument with a space needs.
 pub(super) fn quoted(text: &str) -> String {
-    if text.contains(' ') { format!("\"{text}\"") } else { text.to_owned() }
+    if text.contains([' ', '"']) || begins_like_number(text) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+fn begins_like_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
 }

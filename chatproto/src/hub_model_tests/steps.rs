@@ -187,9 +187,9 @@ impl Act {
             Act::Role(name, role) => command("/role", &format!("{} {role}", name.quoted())),
             Act::Kick(name) => command("/kick", &format!("{} {REASON}", name.quoted())),
             Act::Ban(target, lasts) => {
-                command("/ban", &format!("{} {} {REASON}", quoted(target.shown()), lasting(lasts)))
+                command("/ban", &format!("{} {} {REASON}", target.quoted(), lasting(lasts)))
             }
-            Act::Unban(target) => command("/unban", &quoted(target.shown())),
+            Act::Unban(target) => command("/unban", &target.quoted()),
             Act::Mute(name, lasts) => {
                 command("/mute", &format!("{} {}", name.quoted(), lasting(lasts)))
             }

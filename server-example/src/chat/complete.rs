@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
+use chatproto::endpoint::as_argument;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -199,13 +200,23 @@ impl<'a> Word<'a> {
     }
 
     fn fitting<'n>(&self, sign: &str, names: impl Iterator<Item = &'n str>) -> Vec<Pair> {
-        let names = names.filter(|name| begins_with(name, self.typed));
+        // inside quotes a quote is doubled
+        let typed = match self.is_quoted {
+            true => Cow::Owned(self.typed.replace("\"\"", "\"")),
+            false => Cow::Borrowed(self.typed),
+        };
+        let names = names.filter(|name| begins_with(name, &typed));
         let pairs = names.map(|name| {
-            let replacement = if self.is_quoted || name.contains(char::is_whitespace) {
-                format!("{sign}\"{name}\" ")
-            } else {
-                format!("{sign}{name} ")
+            // an argument that begins like a number or an address is a name in quotes only
+            let is_argument = matches!(self.kind, Kind::Argument(Argument::User));
+            let is_ambiguous = is_argument && !name.starts_with(char::is_alphabetic);
+            let written = match as_argument(name) {
+                Cow::Borrowed(name) if self.is_quoted || is_ambiguous => {
+                    format!("\"{name}\"").into()
+                }
+                written => written,
             };
+            let replacement = format!("{sign}{written} ");
             Pair { display: name.to_owned(), replacement }
         });
         pairs.collect()

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chatproto::endpoint::as_argument;
 use chatproto::tls::{ClientTls, TlsError};
 use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
 use zeroize::Zeroizing;
@@ -422,7 +423,7 @@ impl Connection {
             if secrecy == Secrecy::Refused {
                 return Err(Failure::Run(format!("not logged in: {Unencrypted}")));
             }
-            let msg = Zeroizing::new(line::quoted(password.as_str()).into_owned());
+            let msg = Zeroizing::new(as_argument(password.as_str()).into_owned());
             self.place().sending("/login", &msg);
             // an error will be found by receiving
             let _ = sender.send("/login", &msg);

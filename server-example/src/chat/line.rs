@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use chatproto::EVERYONE;
+use chatproto::endpoint::{Arguments, as_argument};
 
 /// What to do with a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,13 +16,13 @@ pub(super) enum Line<'a> {
     /// Plain text, for whoever is where the user is.
     Text(&'a str),
     /// Send `msg` to `to`.
-    Send { to: &'a str, msg: Cow<'a, str> },
+    Send { to: Cow<'a, str>, msg: Cow<'a, str> },
     /// Become a member of a room, and go there; with a number, see so many messages from before.
-    Join(&'a str, Option<u32>),
+    Join(Cow<'a, str>, Option<u32>),
     /// Be a member of a room no longer; `None` is the one where the user is.
-    Leave(Option<&'a str>),
+    Leave(Option<Cow<'a, str>>),
     /// Go to a room, or back to everybody.
-    To(Option<&'a str>),
+    To(Option<Cow<'a, str>>),
     /// It cannot be sent; the sentence says what is missing.
     Mistake(&'static str),
 }
@@ -111,15 +112,17 @@ pub(super) fn parse<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
 
 /// The room that is the one argument of a command, without its quotes. A name with spaces may stand
 /// without them.
-pub(super) fn room(text: &str) -> Option<&str> {
-    let name = match text.strip_prefix('"') {
-        Some(quoted) => match quoted.split_once('"') {
-            Some((name, behind)) => Some(name).filter(|_| behind.trim().is_empty()),
-            None => Some(quoted),
-        },
-        None => Some(text).filter(|text| !(text.contains('"') && has_spaces(text))),
+pub(super) fn room(text: &str) -> Option<Cow<'_, str>> {
+    let name = if text.starts_with('"') {
+        let mut arguments = Arguments::new(text);
+        let name = arguments.next()?.ok().filter(|_| arguments.rest().is_empty())?;
+        name.into_text()
+    } else if text.contains('"') && has_spaces(text) {
+        return None;
+    } else {
+        text.trim().into()
     };
-    name.map(str::trim).filter(|name| name.starts_with('#') && name.len() > 1)
+    Some(name).filter(|name| name.starts_with('#') && name.len() > 1)
 }
 
 /// What stands before a number at the end, and that number.
@@ -130,14 +133,10 @@ fn without_number(text: &str) -> (&str, Option<u32>) {
     number.unwrap_or((text, None))
 }
 
-/// A name as an argument of a command.
-pub(super) fn quoted(name: &str) -> Cow<'_, str> {
-    if has_spaces(name) { format!("\"{name}\"").into() } else { name.into() }
-}
-
 fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
     let (to, msg) = first_word(line);
-    let as_it_is = Line::Send { to, msg: msg.into() };
+    let send = |msg: Cow<'a, str>| Line::Send { to: to.into(), msg };
+    let as_it_is = send(msg.into());
     match to {
         QUIT => Line::Quit,
         "/" => Line::Mistake("a command has a name: /help lists them"),
@@ -153,30 +152,35 @@ fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
         "/leave" if msg.is_empty() => Line::Leave(None),
         "/leave" => match room(msg) {
             Some(room)
-                if !has_spaces(room) || msg.starts_with('"') || known.rooms.contains(&room) =>
+                if !has_spaces(&room) || msg.starts_with('"') || known.rooms.contains(&&*room) =>
             {
                 Line::Leave(Some(room))
             }
-            _ => Line::Send { to, msg: with_quotes(msg, &known.rooms) },
+            _ => send(with_quotes(msg, &known.rooms)),
         },
         to => match Argument::of(to) {
-            Some(Argument::User) => Line::Send { to, msg: with_quotes(msg, &known.users) },
-            Some(_) => Line::Send { to, msg: with_quotes(msg, &known.rooms) },
+            Some(Argument::User) => send(with_quotes(msg, &known.users)),
+            Some(_) => send(with_quotes(msg, &known.rooms)),
             None => as_it_is,
         },
     }
 }
 
 fn addressed<'a>(rest: &'a str, known: &Known<'_>) -> Line<'a> {
-    let (to, msg) = match rest.strip_prefix('"') {
-        Some(quoted) => match quoted.split_once('"') {
-            Some((to, msg)) => (to.trim(), msg.trim_start()),
-            None => return Line::Mistake("the name has no closing quote: @\"alice smith\" text"),
-        },
-        None => match longest(rest, known.users.iter().chain(&known.rooms)) {
-            Some(length) => (&rest[..length], rest[length..].trim_start()),
-            None => first_word(rest),
-        },
+    let (to, msg): (Cow<'a, str>, _) = if rest.starts_with('"') {
+        let mut arguments = Arguments::new(rest);
+        let Some(Ok(to)) = arguments.next() else { return Line::Mistake(NAME_QUOTES) };
+        let msg = arguments.rest();
+        // the text may belong to a name with a quote that is not doubled
+        if arguments.text().is_err() {
+            return Line::Mistake(TEXT_QUOTES);
+        }
+        (to.into_text(), msg)
+    } else if let Some(length) = longest(rest, known.users.iter().chain(&known.rooms)) {
+        (rest[..length].into(), rest[length..].trim_start())
+    } else {
+        let (to, msg) = first_word(rest);
+        (to.into(), msg)
     };
     if to.is_empty() || to == "#" {
         Line::Mistake("a message to one user or room has a name and a text: @NAME TEXT")
@@ -187,10 +191,18 @@ fn addressed<'a>(rest: &'a str, known: &Known<'_>) -> Line<'a> {
     }
 }
 
-/// Puts the known name at the beginning of a command's arguments in quotes if it needs them.
+/// The mistakes with quotes around a name.
+const NAME_QUOTES: &str = "the name is not in one pair of double quotes: @\"alice smith\" TEXT; inside them, \
+     \"\" stands for one";
+const TEXT_QUOTES: &str = "the text has a double quote that is not closed, so the name is not clear: inside the \
+     quotes of a name, \"\" stands for one. To write such a text, go to the room first, or leave out the quote";
+
+/// Puts the known name at the beginning of a command's arguments in quotes if it needs them. Arguments that
+/// begin with a quote are left as they are.
 fn with_quotes<'a>(arguments: &'a str, known: &[&str]) -> Cow<'a, str> {
-    match longest(arguments, known).map(|length| arguments.split_at(length)) {
-        Some((name, rest)) if has_spaces(name) => format!("\"{name}\"{rest}").into(),
+    let known = longest(arguments, known).filter(|_| !arguments.starts_with('"'));
+    match known.map(|length| arguments.split_at(length)) {
+        Some((name, rest)) if has_spaces(name) => format!("{}{rest}", as_argument(name)).into(),
         _ => arguments.into(),
     }
 }
@@ -233,7 +245,7 @@ mod tests {
     }
 
     fn send<'a>(to: &'a str, msg: &'a str) -> Line<'a> {
-        Line::Send { to, msg: msg.into() }
+        Line::Send { to: to.into(), msg: msg.into() }
     }
 
     #[test]
@@ -263,7 +275,10 @@ mod tests {
         assert_eq!(parse("@bob hi there"), send("bob", "hi there"));
         assert_eq!(parse("@eve\thi"), send("eve", "hi"));
         assert_eq!(parse("@\"alice smith\" hi"), send("alice smith", "hi"));
-        assert_eq!(parse("@\"carol jones\"hi"), send("carol jones", "hi"));
+        assert_eq!(parse("@\"a\"\" b\" hi"), send("a\" b", "hi"));
+        assert_eq!(parse("@\"bob\" say \"hi\""), send("bob", "say \"hi\""));
+        assert_eq!(parse("@\"bob\" \"hi\""), send("bob", "\"hi\""));
+        assert_eq!(parse("@bob 5\" long"), send("bob", "5\" long"));
         assert_eq!(parse("@\"bob\" hi"), send("bob", "hi"));
         assert_eq!(parse("@#tea hi"), send("#tea", "hi"));
         assert_eq!(parse("@#new hi there"), send("#new", "hi there"));
@@ -283,19 +298,22 @@ mod tests {
 
     #[test]
     fn the_room_to_join_is_the_whole_rest() {
-        for line in ["/join #black tea", "/join  \"#black tea\"", " /join \"#black tea "] {
-            assert_eq!(parse_unknowing(line), Line::Join("#black tea", None), "{line}");
+        for line in ["/join #black tea", "/join  \"#black tea\"", " /join #black tea "] {
+            assert_eq!(parse_unknowing(line), Line::Join("#black tea".into(), None), "{line}");
         }
-        assert_eq!(parse_unknowing("/join #tea"), Line::Join("#tea", None));
+        assert_eq!(parse_unknowing("/join #tea"), Line::Join("#tea".into(), None));
         for line in ["/join #black tea 20", "/join \"#black tea\"  20"] {
-            assert_eq!(parse_unknowing(line), Line::Join("#black tea", Some(20)), "{line}");
+            assert_eq!(parse_unknowing(line), Line::Join("#black tea".into(), Some(20)), "{line}");
         }
-        assert_eq!(parse_unknowing("/join \"#tea 20\""), Line::Join("#tea 20", None));
+        assert_eq!(parse_unknowing("/join \"#tea 20\""), Line::Join("#tea 20".into(), None));
+        assert_eq!(parse_unknowing("/join \"#a \"\"b\"\"\""), Line::Join("#a \"b\"".into(), None));
         for (line, msg) in [
             ("/join", ""),
             ("/join tea", "tea"),
             ("/join #", "#"),
             ("/join \"#a b\" #c", "\"#a b\" #c"),
+            ("/join \"#a b", "\"#a b"),
+            ("/join \"#a\"b\"", "\"#a\"b\""),
             ("/join #a \"b\"", "#a \"b\""),
         ] {
             assert_eq!(parse_unknowing(line), send("/join", msg), "{line}");
@@ -305,9 +323,9 @@ mod tests {
     #[test]
     fn leaving() {
         assert_eq!(parse("/leave"), Line::Leave(None));
-        assert_eq!(parse("/leave #new"), Line::Leave(Some("#new")));
-        assert_eq!(parse("/leave #green tea"), Line::Leave(Some("#green tea")));
-        assert_eq!(parse("/leave \"#black tea\""), Line::Leave(Some("#black tea")));
+        assert_eq!(parse("/leave #new"), Line::Leave(Some("#new".into())));
+        assert_eq!(parse("/leave #green tea"), Line::Leave(Some("#green tea".into())));
+        assert_eq!(parse("/leave \"#black tea\""), Line::Leave(Some("#black tea".into())));
         assert_eq!(parse("/leave #black tea"), send("/leave", "#black tea"));
         assert_eq!(parse("/leave #green tea now"), send("/leave", "\"#green tea\" now"));
         assert_eq!(parse("/leave tea"), send("/leave", "tea"));
@@ -318,9 +336,9 @@ mod tests {
         for line in ["/to", "/to everyone", " /to Everyone "] {
             assert_eq!(parse(line), Line::To(None), "{line}");
         }
-        assert_eq!(parse("/to #tea"), Line::To(Some("#tea")));
-        assert_eq!(parse("/to #green tea"), Line::To(Some("#green tea")));
-        assert_eq!(parse("/to \"#green tea\""), Line::To(Some("#green tea")));
+        assert_eq!(parse("/to #tea"), Line::To(Some("#tea".into())));
+        assert_eq!(parse("/to #green tea"), Line::To(Some("#green tea".into())));
+        assert_eq!(parse("/to \"#green tea\""), Line::To(Some("#green tea".into())));
         assert!(matches!(parse("/to bob"), Line::Mistake(_)));
     }
 
@@ -375,6 +393,8 @@ mod tests {
             "@\"\" hi",
             "@\"bob\"",
             "@\"bob hi",
+            "@\"carol jones\"hi",
+            "@\"a\" b\" secret",
             "/",
         ] {
             assert!(matches!(parse(line), Line::Mistake(_)), "{line}");

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
 use chatproto::Message;
+use chatproto::endpoint::as_argument;
 use chatproto::name::normalise;
 
 use crate::text::visible;
@@ -140,28 +141,28 @@ impl Place {
             Line::Empty => Deed::Nothing,
             Line::Quit => Deed::Quit,
             Line::Mistake(why) => Deed::Mistake(why.to_owned()),
-            Line::Send { to, msg } => send(to, &msg),
+            Line::Send { to, msg } => send(&to, &msg),
             Line::Text(text) => send(self.here.as_deref().unwrap_or("/shout"), text),
             Line::Join(room, number) => {
-                let room = normal(room);
+                let room = normal(&room);
                 let number = number.map_or(String::new(), |number| format!(" {number}"));
-                let deed = send("/join", &format!("{}{number}", line::quoted(&room)));
+                let deed = send("/join", &format!("{}{number}", as_argument(&room)));
                 self.path.retain(|other| *other != room);
                 self.path.push(room.clone());
                 self.here = Some(room.clone());
                 self.rooms.insert(room);
                 deed
             }
-            Line::Leave(room) => match room.map(normal).or_else(|| self.here.clone()) {
+            Line::Leave(room) => match room.as_deref().map(normal).or_else(|| self.here.clone()) {
                 Some(room) => {
-                    let deed = send("/leave", &line::quoted(&room));
+                    let deed = send("/leave", &as_argument(&room));
                     self.leave(&room);
                     deed
                 }
                 None => send("/leave", ""),
             },
             Line::To(room) => {
-                self.go(room.map(normal));
+                self.go(room.as_deref().map(normal));
                 match &self.here {
                     // the lines behind it are for nobody else all the same
                     Some(room) if !self.rooms.contains(room) => {
@@ -177,7 +178,7 @@ impl Place {
     /// A message is about to be sent.
     pub(super) fn sending(&mut self, to: &str, msg: &str) {
         match to {
-            "/join" => self.joining.push_back(line::room(msg).map(normal)),
+            "/join" => self.joining.push_back(line::room(msg).as_deref().map(normal)),
             "/nick" => self.has_sent_nick = true,
             "/login" => self.has_sent_login = true,
             _ => {}
@@ -200,7 +201,7 @@ impl Place {
 
     /// What to send to be in the same rooms on another connection.
     pub(super) fn joins(&self) -> Vec<String> {
-        self.rooms().map(|room| line::quoted(room).into_owned()).collect()
+        self.rooms().map(|room| as_argument(room).into_owned()).collect()
     }
 
     /// Learns from a message.
@@ -393,7 +394,7 @@ mod tests {
         assert_eq!(rooms(&place), ["#tea"]);
         type_line(&mut place, "/to everyone");
         assert_eq!(to(&mut place, "hi"), "/shout");
-        let elsewhere = place.typed(Line::To(Some("#green tea")));
+        let elsewhere = place.typed(Line::To(Some("#green tea".into())));
         let why = "you are not in #green tea: /join #green tea";
         assert_eq!(elsewhere, Deed::Doubt(why.to_owned()));
         assert_eq!(to(&mut place, "hi"), "#green tea", "it is for nobody else");

@@ -2,7 +2,7 @@
 //! meant for programs, `history #tea count=2 ids=1-2 epoch=… …` and `end of history #tea`.
 
 use chatproto::Message;
-use chatproto::endpoint::Arguments;
+use chatproto::endpoint::{Arguments, as_argument};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -58,8 +58,9 @@ fn head<'a>(line: &'a str, zone: &TimeZone) -> Option<(&'a str, String)> {
     let line = line.strip_prefix("history ")?;
     let as_written = &line[..line.rfind(" count=")?];
     let mut words = Arguments::new(line);
-    let what = words.next()?;
-    let fields: Vec<(&str, &str)> = words.filter_map(|word| word.split_once('=')).collect();
+    let what = &*words.next()?.ok()?;
+    let words = words.collect::<Result<Vec<_>, _>>().ok()?;
+    let fields: Vec<(&str, &str)> = words.iter().filter_map(|word| word.split_once('=')).collect();
     let field = |key| fields.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
     let count: u64 = field("count")?.parse().ok()?;
     let epoch = field("epoch")?;
@@ -89,7 +90,7 @@ fn head<'a>(line: &'a str, zone: &TimeZone) -> Option<(&'a str, String)> {
     let ids = field("ids").unwrap_or_default();
     let first = ids.split([',', '-']).next().unwrap_or_default();
     let last = ids.rsplit([',', '-']).next().unwrap_or_default();
-    let name = if what.contains(' ') { format!("\"{shown}\"") } else { shown.into_owned() };
+    let name = as_argument(&shown);
     if field("more") == Some("true") && !ids.is_empty() {
         let place = match field("recovered") {
             // it was asked for what came later

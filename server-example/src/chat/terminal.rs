@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
+use chatproto::endpoint::as_argument;
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
@@ -215,7 +216,7 @@ fn ask_for_secrets(
     if secrets.iter().any(|secret| secret.trim().is_empty()) {
         return Ok(None);
     }
-    let arguments: Vec<_> = secrets.iter().map(|secret| line::quoted(secret)).collect();
+    let arguments: Vec<_> = secrets.iter().map(|secret| as_argument(secret)).collect();
     Ok(Some(arguments.join(" ")))
 }
 

@@ -1,6 +1,5 @@
 //! `/close`: closes a room.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::act::{Action, Done};
@@ -18,10 +17,8 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let Some(room) = arguments.next() else { return call.answer_usage(&COMMAND) };
-    let action = Action::Close { room: room.to_owned(), reason: arguments.rest().to_owned() };
-    if let Some(Done::Closed(name)) = call.act(action) {
+    let Some((room, reason)) = call.first_and_text(&COMMAND, &text) else { return };
+    if let Some(Done::Closed(name)) = call.act(Action::Close { room: room.to_string(), reason }) {
         call.answer(&format!("Closed {name}."));
     }
 }

@@ -1,6 +1,5 @@
 //! `/forget`: removes a message from the history.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 use crate::name::RoomName;
 
@@ -20,20 +19,16 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let (Some(name), Some(id), None) = (arguments.next(), arguments.next(), arguments.next())
-    else {
-        return call.answer_usage(&COMMAND);
-    };
+    let Some([name, id]) = call.exactly(&COMMAND, &text) else { return };
     let Ok(id) = id.parse() else { return call.answer_usage(&COMMAND) };
     let is_moderator = call.hub.may(call.conn, Act::Forget, call.now);
     if !is_moderator && !call.session().is_logged_in() {
         return call.answer("❌ Not forgotten: log in first, so that it is known to be yours.");
     }
-    let room = RoomName::with_limit(name, call.hub.limits.name);
+    let room = RoomName::with_limit(&name, call.hub.limits.name);
     let conversation = match room {
         Ok(room) if is_moderator => Ok(Conversation::room(&room)),
-        _ => call.find_conversation(name),
+        _ => call.find_conversation(&name),
     };
     // what two users say to each other is nobody else's business
     let author = (!is_moderator || !name.starts_with('#')).then(|| call.user_name());

@@ -1,6 +1,6 @@
 //! `/history`: what was said before.
 
-use crate::endpoint::Arguments;
+use crate::endpoint::Argument;
 use crate::message::MessageRef;
 use crate::name::UserName;
 
@@ -20,9 +20,9 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let Some(name) = arguments.next() else { return call.answer_usage(&COMMAND) };
-    let Some((most, place)) = selection(arguments) else { return call.answer_usage(&COMMAND) };
+    let Some(arguments) = call.arguments(&COMMAND, &text) else { return };
+    let selected = arguments.split_first().and_then(|(name, rest)| Some((name, selection(rest)?)));
+    let Some((name, (most, place))) = selected else { return call.answer_usage(&COMMAND) };
     match call.find_conversation(name) {
         Ok(conversation) => call.replay(conversation, most, place),
         Err(reason) => call.answer(&reason),
@@ -30,22 +30,19 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
 }
 
 /// How many, and from where.
-fn selection(mut arguments: Arguments<'_>) -> Option<(usize, Place)> {
-    let mut next = arguments.next();
-    let mut most = USUAL;
-    if let Some(number) = next.and_then(|word| word.parse().ok()) {
-        (most, next) = (number, arguments.next());
-    }
-    let place = match next {
-        None => Place::Newest,
-        Some("before") => Place::Before(arguments.next()?.parse().ok()?),
-        Some("since") => {
-            let id = arguments.next()?.parse().ok()?;
-            Place::Since { id, epoch: arguments.next()?.to_owned() }
-        }
-        Some(_) => return None,
+fn selection(arguments: &[Argument<'_>]) -> Option<(usize, Place)> {
+    let words: Vec<&str> = arguments.iter().map(|argument| &**argument).collect();
+    let (most, place) = match words[..] {
+        [number, ref place @ ..] if number.parse::<usize>().is_ok() => (number.parse().ok()?, place),
+        _ => (USUAL, &words[..]),
     };
-    (most > 0 && arguments.next().is_none()).then_some((most, place))
+    let place = match *place {
+        [] => Place::Newest,
+        ["before", id] => Place::Before(id.parse().ok()?),
+        ["since", id, epoch] => Place::Since { id: id.parse().ok()?, epoch: epoch.to_owned() },
+        _ => return None,
+    };
+    (most > 0).then_some((most, place))
 }
 
 impl Call<'_> {

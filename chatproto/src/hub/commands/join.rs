@@ -32,7 +32,7 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
         return Err(format!("send {}.", COMMAND.usage()));
     };
     let Limits { rooms: most, name: limit, welcome_names: most_names, .. } = call.hub.limits;
-    let name = RoomName::with_limit(name, limit).map_err(|error| format!("{error}."))?;
+    let name = RoomName::with_limit(&name, limit).map_err(|error| format!("{error}."))?;
     if call.own_room(name.as_str()).is_some() {
         call.answer(&format!("You are in {name} already."));
         return Ok(());

@@ -1,6 +1,5 @@
 //! `/kick`: ends a connection.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::act::{Action, Done};
@@ -18,10 +17,8 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let Some(user) = arguments.next() else { return call.answer_usage(&COMMAND) };
-    let action = Action::Kick { user: user.to_owned(), reason: arguments.rest().to_owned() };
-    if let Some(Done::Kicked(name)) = call.act(action) {
+    let Some((user, reason)) = call.first_and_text(&COMMAND, &text) else { return };
+    if let Some(Done::Kicked(name)) = call.act(Action::Kick { user: user.to_string(), reason }) {
         call.answer(&format!("Kicked {name}."));
     }
 }

@@ -23,8 +23,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         Ok(None) => return call.answer_usage(&COMMAND),
         Err(reason) => return call.answer(&format!("❌ Not left: {reason}")),
     };
-    let Some(room) = call.own_room(name) else {
-        return call.answer(&format!("❌ You are not in {}.", quoted(name)));
+    let Some(room) = call.own_room(&name) else {
+        return call.answer(&format!("❌ You are not in {}.", quoted(&name)));
     };
     let name = call.hub.rooms.get(room).map(|room| std::sync::Arc::clone(&room.name));
     call.answer(&format!("Left {}.", name.as_deref().unwrap_or_default()));

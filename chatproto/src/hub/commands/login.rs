@@ -1,7 +1,6 @@
 //! `/login`: proves to own a name.
 
 use crate::accounts::AccountOrder;
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 use crate::name::UserName;
 
@@ -18,11 +17,10 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = secret_text_of(call, message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let (first, second, third) = (arguments.next(), arguments.next(), arguments.next());
-    let (name, password) = match (first, second, third) {
-        (Some(password), None, None) => (None, password),
-        (Some(name), Some(password), None) => (Some(name), password),
+    let Some(arguments) = call.arguments(&COMMAND, &text) else { return };
+    let (name, password) = match &arguments[..] {
+        [password] => (None, password),
+        [name, password] => (Some(name), password),
         _ => return call.answer_usage(&COMMAND),
     };
     let session = call.session();

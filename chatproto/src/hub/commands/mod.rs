@@ -1,11 +1,15 @@
 //! The endpoints of the hub itself (A10, B10), one file each. To add one: write its file, and name it
 //! here. `/help` and the table in `PROTOCOL.md` come from this list.
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
-use crate::endpoint::without_own_name;
+use crate::endpoint::{Argument, Arguments, without_own_name};
 use crate::message::MessageRef;
 
+use super::moderation::duration_and_reason;
 use super::{Call, Role};
 
 /// A built-in endpoint.
@@ -54,6 +58,64 @@ impl Call<'_> {
     /// Says how a command is to be used.
     fn answer_usage(&mut self, command: &Command) {
         self.answer(&format!("❌ Send {}.", command.usage()));
+    }
+
+    /// Says what is wrong with the arguments of a command, and how it is to be used.
+    fn answer_misuse(&mut self, command: &Command, error: impl Display) {
+        self.answer(&format!("❌ Send {}: {error}.", command.usage()));
+    }
+
+    /// Reads the arguments of a command. A text that is not by the grammar is answered.
+    fn arguments<'t>(&mut self, command: &Command, text: &'t str) -> Option<Vec<Argument<'t>>> {
+        let arguments = Arguments::new(text).collect::<Result<_, _>>();
+        arguments.map_err(|error| self.answer_misuse(command, error)).ok()
+    }
+
+    /// Reads exactly `N` arguments. Any other text is answered with the usage.
+    fn exactly<'t, const N: usize>(
+        &mut self,
+        command: &Command,
+        text: &'t str,
+    ) -> Option<[Argument<'t>; N]> {
+        let arguments = self.arguments(command, text)?;
+        arguments.try_into().map_err(|_| self.answer_usage(command)).ok()
+    }
+
+    /// Reads one argument and the free text behind it. Any other text is answered with the usage.
+    fn first_and_text<'t>(
+        &mut self,
+        command: &Command,
+        text: &'t str,
+    ) -> Option<(Argument<'t>, String)> {
+        let (first, arguments) = self.first(command, text)?;
+        let text = arguments.text().map_err(|error| self.answer_misuse(command, error)).ok()?;
+        Some((first, text.into_owned()))
+    }
+
+    /// Reads the target, duration and reason of a sanction. Any other text is answered with the usage.
+    fn sanction<'t>(
+        &mut self,
+        command: &Command,
+        text: &'t str,
+    ) -> Option<(Argument<'t>, Option<Duration>, String)> {
+        let (target, arguments) = self.first(command, text)?;
+        let rest = duration_and_reason(arguments);
+        let (duration, reason) = rest.map_err(|error| self.answer_misuse(command, error)).ok()?;
+        Some((target, duration, reason))
+    }
+
+    fn first<'t>(
+        &mut self,
+        command: &Command,
+        text: &'t str,
+    ) -> Option<(Argument<'t>, Arguments<'t>)> {
+        let mut arguments = Arguments::new(text);
+        match arguments.next() {
+            Some(Ok(first)) => return Some((first, arguments)),
+            Some(Err(error)) => self.answer_misuse(command, error),
+            None => self.answer_usage(command),
+        }
+        None
     }
 }
 

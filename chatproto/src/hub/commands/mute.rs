@@ -1,10 +1,9 @@
-//! `/mute`: takes the word from a user.
+//! `/mute`: silences a user.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::act::{Action, Done};
-use super::super::moderation::{duration_and_reason, for_so_long};
+use super::super::moderation::until;
 use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
@@ -19,11 +18,9 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let Some(user) = arguments.next() else { return call.answer_usage(&COMMAND) };
-    let (duration, reason) = duration_and_reason(arguments);
-    let (user, reason) = (user.to_owned(), reason.to_owned());
+    let Some((user, duration, reason)) = call.sanction(&COMMAND, &text) else { return };
+    let user = user.to_string();
     if let Some(Done::Muted(name)) = call.act(Action::Mute { user, duration, reason }) {
-        call.answer(&format!("Muted {name}{}.", for_so_long(duration)));
+        call.answer(&format!("Muted {name}{}.", until(duration, "/unmute", call.now)));
     }
 }

@@ -4,7 +4,7 @@ use crate::message::MessageRef;
 use crate::name::UserName;
 
 use super::super::registration::{in_use, name_stays};
-use super::super::route::text_of;
+use super::super::route::{only_argument, text_of};
 use super::super::{Call, Role};
 use super::Command;
 
@@ -35,7 +35,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
 fn claim(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
     let now = call.now.monotonic;
     // all of it is the name: there is nothing else that could be meant, quoted or not
-    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    let quoted = text.starts_with('"').then(|| only_argument(text)).transpose()?.flatten();
+    let text = quoted.as_deref().unwrap_or(text);
     let name = UserName::from_bytes(text.as_bytes(), call.hub.limits.name)
         .map_err(|error| format!("{error}."))?;
     name.check_request().map_err(|error| format!("{error}."))?;

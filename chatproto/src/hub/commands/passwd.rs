@@ -1,7 +1,6 @@
 //! `/passwd`: another password.
 
 use crate::accounts::{AccountOrder, Password};
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::{Call, Role};
@@ -17,14 +16,10 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = secret_text_of(call, message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let (Some(old), Some(new), None) = (arguments.next(), arguments.next(), arguments.next())
-    else {
-        return call.answer_usage(&COMMAND);
-    };
+    let Some([old, new]) = call.exactly(&COMMAND, &text) else { return };
     if !call.session().is_logged_in() {
         return call.answer("❌ Your password is not changed: log in first.");
     }
-    let credentials = call.credentials(call.user_name(), old);
-    call.ask_accounts(AccountOrder::ChangePassword(credentials, Password::new(new)));
+    let credentials = call.credentials(call.user_name(), &old);
+    call.ask_accounts(AccountOrder::ChangePassword(credentials, Password::new(&new)));
 }

@@ -1,7 +1,6 @@
 //! `/register`: makes the current name one's own.
 
 use crate::accounts::AccountOrder;
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::answer::quoted;
@@ -18,10 +17,7 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = secret_text_of(call, message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let (Some(password), None) = (arguments.next(), arguments.next()) else {
-        return call.answer_usage(&COMMAND);
-    };
+    let Some([password]) = call.exactly(&COMMAND, &text) else { return };
     let session = call.session();
     if session.is_logged_in() {
         return call.answer("❌ Not registered: your name is yours already.");
@@ -44,6 +40,6 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         );
         return call.answer(&text);
     }
-    let credentials = call.credentials(name, password);
+    let credentials = call.credentials(name, &password);
     call.ask_accounts(AccountOrder::Register(credentials));
 }

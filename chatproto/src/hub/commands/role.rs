@@ -1,6 +1,5 @@
 //! `/role`: makes somebody a moderator.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::act::{Action, Done};
@@ -18,15 +17,11 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let (Some(user), Some(role), None) = (arguments.next(), arguments.next(), arguments.next())
-    else {
+    let Some([user, role]) = call.exactly(&COMMAND, &text) else { return };
+    let Some(role) = Role::ALL.into_iter().find(|known| role == *known.to_string()) else {
         return call.answer_usage(&COMMAND);
     };
-    let Some(role) = Role::ALL.into_iter().find(|known| known.to_string() == role) else {
-        return call.answer_usage(&COMMAND);
-    };
-    if let Some(Done::Role(name)) = call.act(Action::Role { user: user.to_owned(), role }) {
+    if let Some(Done::Role(name)) = call.act(Action::Role { user: user.to_string(), role }) {
         call.answer(&format!("{name} is {} now.", role.one()));
     }
 }

@@ -1,6 +1,5 @@
 //! `/roll`: dice that nobody can load.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::answer::quoted;
@@ -23,10 +22,17 @@ const SIDES: u32 = 1_000_000;
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let mut arguments = Arguments::new(&text).peekable();
-    let room = arguments.next_if(|argument| argument.starts_with('#'));
-    let dice = arguments.next().map_or(Some((1, 6)), dice);
-    let Some((count, sides)) = dice.filter(|_| arguments.next().is_none()) else {
+    let Some(arguments) = call.arguments(&COMMAND, &text) else { return };
+    let (room, rest) = match &arguments[..] {
+        [room, rest @ ..] if room.starts_with('#') => (Some(&**room), rest),
+        rest => (None, rest),
+    };
+    let dice = match rest {
+        [] => Some((1, 6)),
+        [dice] => self::dice(dice),
+        _ => None,
+    };
+    let Some((count, sides)) = dice else {
         return call.answer(&format!(
             "❌ Send {}: at most {MOST} dice of at most {SIDES} sides.",
             COMMAND.usage()

@@ -1,6 +1,5 @@
 //! `/unban`: lifts a ban.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::act::{Action, Done};
@@ -20,9 +19,13 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let Some(shown) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
-    let target = BanTarget::unchecked(shown);
+    let Some([target]) = call.exactly(&COMMAND, &text) else { return };
+    let target = match BanTarget::of(&target) {
+        Ok(target) => target,
+        Err(error) => return call.answer(&format!("❌ Not unbanned: {error}.")),
+    };
+    let shown = target.to_string();
     if let Some(Done::Unbanned) = call.act(Action::Unban { target }) {
-        call.answer(&format!("{} is banned no longer.", shortened(shown)));
+        call.answer(&format!("{} is banned no longer.", shortened(&shown)));
     }
 }

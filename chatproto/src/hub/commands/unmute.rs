@@ -1,6 +1,5 @@
 //! `/unmute`: gives the word back.
 
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::act::{Action, Done};
@@ -18,8 +17,8 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    let Some(user) = Arguments::new(&text).next() else { return call.answer_usage(&COMMAND) };
-    if let Some(Done::Unmuted(name)) = call.act(Action::Unmute { user: user.to_owned() }) {
+    let Some([user]) = call.exactly(&COMMAND, &text) else { return };
+    if let Some(Done::Unmuted(name)) = call.act(Action::Unmute { user: user.to_string() }) {
         call.answer(&format!("{name} may speak again."));
     }
 }

@@ -1,7 +1,6 @@
 //! `/unregister`: gives an account up.
 
 use crate::accounts::AccountOrder;
-use crate::endpoint::Arguments;
 use crate::message::MessageRef;
 
 use super::super::{Call, Role};
@@ -17,13 +16,10 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = secret_text_of(call, message, COMMAND.name);
-    let mut arguments = Arguments::new(&text);
-    let (Some(password), None) = (arguments.next(), arguments.next()) else {
-        return call.answer_usage(&COMMAND);
-    };
+    let Some([password]) = call.exactly(&COMMAND, &text) else { return };
     if !call.session().is_logged_in() {
         return call.answer("❌ The account stays: log in first.");
     }
-    let credentials = call.credentials(call.user_name(), password);
+    let credentials = call.credentials(call.user_name(), &password);
     call.ask_accounts(AccountOrder::Unregister(credentials));
 }

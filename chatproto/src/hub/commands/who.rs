@@ -22,7 +22,7 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         Ok(None) => return call.answer_usage(&COMMAND),
         Err(reason) => return call.answer(&format!("❌ {reason}")),
     };
-    let Some(id) = call.hub.find_room(name) else { return call.answer(&no_room(name)) };
+    let Some(id) = call.hub.find_room(&name) else { return call.answer(&no_room(&name)) };
     let Some(room) = call.hub.rooms.get(id) else { return };
     let count = room.members.len();
     let head = format!("Members of {} ({count}): ", room.name);

@@ -72,8 +72,12 @@ fn users(count: usize) -> String {
     if count == 1 { "1 user".to_owned() } else { format!("{count} users") }
 }
 
-fn for_so_long(lasts: Option<Lasting>) -> String {
-    lasts.map_or(String::new(), |lasting| format!(" for {}", lasting.shown))
+/// How long a sanction holds, as far as it does not depend on the time of day.
+fn for_so_long(lasts: Option<Lasting>, lift: &str) -> String {
+    match lasts {
+        Some(lasting) => format!(" for {}, until 2026-", lasting.shown),
+        None => format!(" until {lift}."),
+    }
 }
 
 impl Model {
@@ -403,8 +407,8 @@ impl Model {
             self.tell(victim, Text::begins("⛔ You were banned"));
             self.evict(victim, Change::Kicked, group.as_ref());
         }
-        let text = format!("Banned {}{}.", target.shown(), for_so_long(lasts));
-        self.tell(me, Text::Is(text));
+        let text = format!("Banned {}{}", target.described(), for_so_long(lasts, "/unban"));
+        self.tell(me, Text::Begins(text));
     }
 
     fn group(&self, victims: BTreeSet<Peer>) -> Group {
@@ -445,7 +449,8 @@ impl Model {
             conn.mute = Some((until, role));
         }
         self.tell(victim, Text::begins("❌ You are muted"));
-        self.tell(me, Text::Is(format!("Muted {}{}.", name.plain(), for_so_long(lasts))));
+        let until = for_so_long(lasts, "/unmute");
+        self.tell(me, Text::Begins(format!("Muted {}{until}", name.plain())));
     }
 
     /// The role of the one who muted this name, or the user who has it; the higher one.
