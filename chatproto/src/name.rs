@@ -55,6 +55,9 @@ pub enum NameError {
     /// A room's name that does not begin with `#`.
     #[error("a room's name must begin with '#'")]
     NoRoom,
+    /// A room's name with white space behind the `#`.
+    #[error("a room's name must not have white space behind '#'")]
+    SpaceBehindHash,
     /// Looks like `SERVER`, `Everyone` or `Guest`.
     #[error("the name \"{0}\" is reserved")]
     Reserved(&'static str),
@@ -71,6 +74,7 @@ impl NameError {
             NameError::ForbiddenCharacter(_) => "forbidden-character",
             NameError::ForbiddenStart(_) => "forbidden-start",
             NameError::NoRoom => "no-room",
+            NameError::SpaceBehindHash => "space-behind-hash",
             NameError::Reserved(_) => "reserved",
         }
     }
@@ -245,8 +249,8 @@ impl RoomName {
     /// Validates `text` under the default length limit of 64 bytes behind the `#`.
     ///
     /// # Errors
-    /// [`NameError::NoRoom`] if it does not begin with `#`, else the first rule of B5 that the rest
-    /// breaks.
+    /// [`NameError::NoRoom`] if it does not begin with `#`, [`NameError::SpaceBehindHash`] if white
+    /// space follows that, else the first rule of B5 that the rest breaks.
     pub fn new(text: &str) -> Result<Self, NameError> {
         Self::with_limit(text, Limits::default().name)
     }
@@ -254,6 +258,9 @@ impl RoomName {
     /// The same under a limit of `max_bytes` behind the `#`.
     pub(crate) fn with_limit(text: &str, max_bytes: usize) -> Result<Self, NameError> {
         let rest = text.trim().strip_prefix('#').ok_or(NameError::NoRoom)?;
+        if rest.starts_with(char::is_whitespace) {
+            return Err(NameError::SpaceBehindHash);
+        }
         let name = UserName::from_bytes(rest.as_bytes(), max_bytes)?;
         Ok(RoomName(format!("#{name}").into()))
     }
@@ -325,6 +332,20 @@ pub fn is_invisible(c: char) -> bool {
             | GeneralCategory::LineSeparator
             | GeneralCategory::ParagraphSeparator
     )
+}
+
+/// Whether a character is a joiner (U+200C or U+200D) inside an emoji or a word of a script that needs it:
+/// between two visible characters that are not ASCII. Elsewhere a joiner makes two texts look alike.
+///
+/// ```
+/// use chatproto::name::is_shaping;
+///
+/// assert!(is_shaping(Some('👩'), '\u{200d}', Some('💻')));
+/// assert!(!is_shaping(Some('a'), '\u{200d}', Some('b')));
+/// ```
+pub fn is_shaping(before: Option<char>, c: char, after: Option<char>) -> bool {
+    let is_shaped = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && !is_invisible(c));
+    matches!(c, '\u{200c}' | '\u{200d}') && is_shaped(before) && is_shaped(after)
 }
 
 /// Whether a character is shown as nothing where it has no function: Unicode's property

@@ -101,6 +101,8 @@ fn room_names_follow_the_rules_of_names() {
     for (bad, error) in [
         ("tea", NameError::NoRoom),
         ("", NameError::NoRoom),
+        ("# tea", NameError::SpaceBehindHash),
+        ("#\u{a0}tea", NameError::SpaceBehindHash),
         ("#", NameError::Empty),
         ("##tea", NameError::ForbiddenStart('#')),
         ("#a,b", NameError::ForbiddenCharacter(',')),

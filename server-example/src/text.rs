@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use chatproto::name::is_shaping;
 use chatproto::{is_ignorable, is_invisible};
 
 /// The text as one line that a terminal shows as it is: `\n`, `\t` and `\u{1b}` stand for the
@@ -56,13 +57,6 @@ impl fmt::Display for Quoted<'_> {
         }
         f.write_str("\"")
     }
-}
-
-/// Whether this is a joiner inside an emoji or a word of a script that needs it. Between other
-/// characters it would be a way to make two texts look alike.
-fn is_shaping(before: Option<char>, c: char, after: Option<char>) -> bool {
-    let is_shaped = |c: Option<char>| c.is_some_and(|c| !c.is_ascii() && !is_invisible(c));
-    matches!(c, '\u{200c}' | '\u{200d}') && is_shaped(before) && is_shaped(after)
 }
 
 #[cfg(test)]

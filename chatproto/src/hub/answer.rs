@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::encode;
 use crate::handshake::PeerKind;
-use crate::name::{GUEST, SERVER, is_invisible};
+use crate::name::{GUEST, SERVER, is_invisible, is_shaping};
 
 use super::Call;
 use super::long::{LongAnswer, Parts};
@@ -280,16 +280,21 @@ pub(super) fn shortened(text: &str) -> Cow<'_, str> {
     clipped(text, 64)
 }
 
-/// At most so many bytes of a text of a peer's, with nothing invisible in it.
+/// At most so many bytes of a text of a peer's. U+FFFD stands for invisible characters, other than the
+/// joiners of emoji and of scripts that need them.
 pub(super) fn clipped(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most && !text.chars().any(is_invisible) {
         return Cow::Borrowed(text);
     }
     let cut = &text[..floor_char_boundary(text, most)];
-    let mut visible: String = cut
-        .chars()
-        .map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
+    let mut visible = String::with_capacity(cut.len());
+    let mut before = None;
+    let mut chars = cut.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_shown = !is_invisible(c) || is_shaping(before, c, chars.peek().copied());
+        visible.push(if is_shown { c } else { char::REPLACEMENT_CHARACTER });
+        before = Some(c);
+    }
     if cut.len() < text.len() {
         visible.push('…');
     }
@@ -333,6 +338,8 @@ mod tests {
         for (text, repeated) in [
             ("hello", "hello"),
             ("a\u{1b}b", "a\u{fffd}b"),
+            ("é\u{200c}é", "é\u{200c}é"),
+            ("a\u{200d}b", "a\u{fffd}b"),
             ("\u{1b}2345678", "\u{fffd}2345678"),
             ("123456789", "12345678…"),
             ("1234567ë", "1234567…"),

@@ -73,8 +73,9 @@ fn read(
         Place::Newest => {}
         Place::Before(id) => query.before = Some(*id),
         Place::Since { id, epoch } => {
-            query.since = Some(*id);
-            is_recovered = Some(reader.recovered(key, *id, epoch)?);
+            let start = reader.start_of_page(*id, epoch, selection.up_to)?;
+            query.since = Some(start);
+            is_recovered = Some(start == *id && reader.recovered(key, *id, epoch)?);
         }
     }
     let found = reader.page(key, &query)?;

@@ -233,6 +233,31 @@ impl Reader {
         })
     }
 
+    /// The id after which a page for somebody who has seen `since`, an id that was told in `epoch`,
+    /// begins: `since`, unless the messages behind it are not those that followed it then. `last` is the last
+    /// id that was given.
+    ///
+    /// After a crash, or after an older backup was restored, later epochs use ids again that `epoch` had told.
+    /// Then the page begins where `epoch` ends. An unknown epoch, or an id that the present one has not told,
+    /// says nothing: then the page begins with the first message.
+    pub(crate) fn start_of_page(&self, since: u64, epoch: &str, last: u64) -> Result<u64> {
+        // the end of an epoch that is over: a crash leaves none, but the next epoch begins behind it
+        let known: Option<Option<i64>> = self.with(|act| {
+            act.prepare_cached(
+                "SELECT coalesce(last_id, (SELECT min(later.first_id) - 1 FROM epoch later
+                                           WHERE later.number > epoch.number))
+                 FROM epoch WHERE name = ?1",
+            )?
+            .query_row([epoch], |row| row.get(0))
+            .optional()
+        })?;
+        Ok(match known {
+            Some(Some(end)) => since.min(unsigned(end)),
+            Some(None) if since <= last => since,
+            _ => 0,
+        })
+    }
+
     /// Who has sent a message of a conversation, if it is there.
     pub(crate) fn sender_of(&self, conversation: &str, id: u64) -> Result<Option<Sender>> {
         let found: Option<(String, i64)> = self.with(|act| {

@@ -464,6 +464,20 @@ fn nothing_is_missed_unknowingly() {
     ]);
     db.execute("INSERT INTO gap VALUES (45, 50)", []).unwrap();
     check(&[("#tea", 44, "now", false), ("#tea", 50, "now", true), ("#tea", 37, "e", false)]);
+    for (since, epoch, start) in [
+        (7, "now", 7),
+        (45, "now", 45),
+        // the present epoch has told no such id
+        (46, "now", 0),
+        (10, "a", 10),
+        // later epochs use ids again that an epoch had told before a crash, or before a backup of it
+        (12, "a", 10),
+        (99, "b", 20),
+        (15, "b", 15),
+        (3, "nobody", 0),
+    ] {
+        assert_eq!(reader.start_of_page(since, epoch, 45).unwrap(), start, "{since} {epoch}");
+    }
 }
 
 /// A ban or mute of a moderator.
