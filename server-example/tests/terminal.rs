@@ -231,6 +231,31 @@ fn a_server_lost_for_good_ends_the_line_that_is_typed() {
 }
 
 #[test]
+fn everything_that_was_said_before_the_end_is_shown() {
+    let server = Script::start();
+    for round in 0..20 {
+        let mut alice = Terminal::chat(server.address, &[&PLAIN[..], &["--no-reconnect"]].concat());
+        let mut script = server.welcome("alice");
+        alice.wait_for("alice> ");
+        // in some rounds a line ends when the connection does
+        if round % 4 == 3 {
+            alice.press("\r");
+        }
+        for number in 0..round % 3 {
+            script.say("alice", &format!("line {number}"));
+        }
+        script.say("alice", "⛔ You were kicked by bob: too loud.");
+        script.finish();
+        for number in 0..round % 3 {
+            alice.wait_for(&format!("SERVER: line {number}"));
+        }
+        alice.wait_for("SERVER: ⛔ You were kicked by bob: too loud.");
+        alice.wait_for("was lost: the server closed the connection");
+        assert_eq!(alice.end(), Some(1));
+    }
+}
+
+#[test]
 fn the_prompt_says_where_plain_text_goes() {
     let server = TestServer::start(&[]);
     let mut bob = Raw::connect(server.address, "bob");

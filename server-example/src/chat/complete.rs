@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
@@ -57,6 +57,8 @@ pub(super) struct Completion {
     pub(super) is_asking: Cell<bool>,
     /// Has the questions asked that the roster has.
     pub(super) ask: Box<dyn Fn(&SharedRoster)>,
+    /// Is told whenever the editor draws its line.
+    pub(super) drawn: Option<mpsc::Sender<()>>,
 }
 
 impl Completer for Completion {
@@ -86,6 +88,14 @@ impl Completer for Completion {
 
 /// What is secret is not shown.
 impl Highlighter for Completion {
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        if let Some(drawn) = &self.drawn {
+            // an error means that it was told often enough
+            let _ = drawn.send(());
+        }
+        prompt.into()
+    }
+
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         if self.is_asking.get() {
             masked(line).into()

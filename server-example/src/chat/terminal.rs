@@ -77,9 +77,8 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
     let roster = Arc::new(SharedRoster::default());
     let (orders, ordered) = mpsc::channel();
     // a terminal that can do nothing has no printer: lines are then simply printed
-    let mut printer = || -> Option<Box<dyn ExternalPrinter + Send>> {
-        Some(Box::new(editor.create_external_printer().ok()?))
-    };
+    let mut printer =
+        || -> Option<Printer> { Some(Box::new(editor.create_external_printer().ok()?)) };
     let style = Style { is_colored: is_colored(color) };
     let receiving = Screen {
         printer: printer(),
@@ -90,29 +89,83 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
         orders: orders.clone(),
     };
     let sending = Notes { printer: printer(), style };
+    let last_words = printer();
     let asking = orders.clone();
     editor.set_helper(Some(Completion {
         roster: Arc::clone(&roster),
         connection: Arc::clone(&connection),
         is_asking: Cell::new(false),
         ask: Box::new(move |roster| ask(&asking, roster)),
+        drawn: None,
     }));
 
-    let ended = receive(Arc::clone(&connection), incoming, receiving).map_err(cannot)?;
+    let has_left = Arc::new(AtomicBool::new(false));
+    let ended = receive(Arc::clone(&connection), incoming, receiving, Arc::clone(&has_left));
+    let ended = ended.map_err(cannot)?;
     send(Arc::clone(&connection), ordered, sending).map_err(cannot)?;
     leave_on_signals().map_err(cannot)?;
     let edited = edit(&mut editor, &connection, &roster, &orders, style, &is_interrupted);
+    has_left.store(true, Ordering::Relaxed);
+    if connection.is_over() {
+        return show_rest(editor, last_words, ended).map_err(cannot)?;
+    }
     // a thread that has something to print must not wait for an editor that is gone
     drop(editor);
-    if connection.is_over() {
-        return ended.recv().unwrap_or(Ok(()));
-    }
     // an error means that the sending thread knows
     let _ = orders.send(Order::Leave);
     if ended.recv_timeout(LEAVING).is_err() {
         println!("{}", style.note("the server did not answer: the last lines may be lost"));
     }
     edited
+}
+
+/// Shows what the editor has taken to show, and has not shown yet: it does that only while it edits a line.
+/// Returns how the connection ended.
+fn show_rest(
+    mut editor: Editor<Completion, MemHistory>,
+    printer: Option<Printer>,
+    ended: mpsc::Receiver<Result<(), Failure>>,
+) -> io::Result<Result<(), Failure>> {
+    let Some(mut printer) = printer else {
+        drop(editor);
+        return Ok(ended.recv().unwrap_or(Ok(())));
+    };
+    let (drawn, is_drawn) = mpsc::channel();
+    if let Some(helper) = editor.helper_mut() {
+        helper.drawn = Some(drawn);
+    }
+    let (outcome, outcomes) = mpsc::channel();
+    let has_left = Arc::new(AtomicBool::new(false));
+    let is_left = Arc::clone(&has_left);
+    let work = move || {
+        let result = ended.recv().unwrap_or(Ok(()));
+        // an error means that the editor is gone, and nothing with it
+        if is_drawn.recv().is_ok() {
+            // the editor takes one text at a time: it has shown all others when it takes the second
+            let _ =
+                printer.print(NOTHING.to_owned()).and_then(|()| printer.print(NOTHING.to_owned()));
+        }
+        let _ = outcome.send(result);
+        interrupt_until(&is_left);
+    };
+    thread::Builder::new().name("last words".to_owned()).spawn(work)?;
+    // it ends by the interrupt, or by a key
+    let _ = editor.readline("");
+    has_left.store(true, Ordering::Relaxed);
+    drop(editor);
+    Ok(outcomes.recv().unwrap_or(Ok(())))
+}
+
+/// A text for the printer that leaves the screen as it is: a line up, and down again.
+const NOTHING: &str = "\x1b[A\n";
+
+/// Ends the editing of a line as Ctrl-C does. The editor misses a signal that comes before it waits, so this
+/// repeats it.
+fn interrupt_until(has_left: &AtomicBool) {
+    while !has_left.load(Ordering::Relaxed) {
+        let _ = raise(SIGINT);
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Reads lines and has them sent, until the user leaves.
@@ -240,6 +293,7 @@ fn receive(
     connection: Arc<Connection>,
     incoming: Incoming,
     mut screen: Screen,
+    has_left: Arc<AtomicBool>,
 ) -> io::Result<mpsc::Receiver<Result<(), Failure>>> {
     let (outcome, ended) = mpsc::channel();
     let work = move || {
@@ -249,9 +303,9 @@ fn receive(
                 Failure::Run(format!("cannot write to the terminal: {}", reason(&error)))
             }
         });
-        // an error in either means that the user has left
+        // an error means that the user has left
         if outcome.send(result).is_ok() {
-            let _ = raise(SIGINT);
+            interrupt_until(&has_left);
         }
     };
     thread::Builder::new().name("receiver".to_owned()).spawn(work)?;
@@ -310,9 +364,12 @@ fn leave_on_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Prints above the line that is being edited.
+type Printer = Box<dyn ExternalPrinter + Send>;
+
 /// Shows what comes, above the line that is being edited.
 struct Screen {
-    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    printer: Option<Printer>,
     style: Style,
     replay: Replay,
     connection: Arc<Connection>,
@@ -359,7 +416,7 @@ impl Screen {
 
 /// Shows what the sending thread has to say.
 struct Notes {
-    printer: Option<Box<dyn ExternalPrinter + Send>>,
+    printer: Option<Printer>,
     style: Style,
 }
 
@@ -369,10 +426,7 @@ impl Notes {
     }
 }
 
-fn print(
-    printer: &mut Option<Box<dyn ExternalPrinter + Send>>,
-    mut line: String,
-) -> io::Result<()> {
+fn print(printer: &mut Option<Printer>, mut line: String) -> io::Result<()> {
     line.push('\n');
     if let Some(editing) = printer {
         if editing.print(line.clone()).is_ok() {

@@ -11,7 +11,7 @@ pub mod schema;
 pub mod temp_dir;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -387,6 +387,14 @@ impl Scripted {
             assert!(length > 0, "the client has closed");
             self.input.extend_from_slice(&buffer[..length]);
         }
+    }
+
+    /// Says nothing more, and waits until the client has closed. A connection that is closed with unread
+    /// input is reset, and what it was sent last can be lost.
+    pub fn finish(mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+        // an error means that the client has closed too
+        let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
     }
 
     /// Waits for a message to `to` with that text.
