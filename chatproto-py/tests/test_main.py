@@ -196,6 +196,7 @@ def test_where_lines_go() -> None:
     for line, sent in [
         ("hello ", ("/shout", "hello ")),
         ("  ", None),
+        ("//list is a command", ("/shout", "/list is a command")),
         ("@bob  hi there ", ("bob", "hi there")),
         ('@"alice smith" hi', ("alice smith", "hi")),
         ('@"a"" b" "hi"', ('a" b', '"hi"')),

@@ -249,8 +249,9 @@ pub(crate) struct MemoryOptions {
 /// Chat: in a terminal, or with standard input and output for scripts.
 ///
 /// What you type: "@bob text" is private ("@\"alice smith\" text" if the name has spaces),
-/// "/list" and the like are commands to the server ("/help" lists them), "/quit" leaves,
-/// everything else goes to everybody.
+/// "/list" and the like are commands to the server ("/help" lists them), "//text" says a text that
+/// begins with a slash, "/quit" leaves, everything else goes to everybody. In a terminal, Ctrl-C
+/// clears the line, and leaves if the line is empty.
 ///
 /// "/join #tea" makes you a member of a room, and from then on everything else goes to that room;
 /// "/leave" leaves it and goes back to everybody. You can be in several: "/to #work" goes to another

@@ -210,6 +210,19 @@ fn control_d_and_control_c_leave() {
 }
 
 #[test]
+fn control_c_clears_a_line_first() {
+    let server = TestServer::start(&[]);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    alice.wait_for("alice> ");
+    alice.press("/shout half a line");
+    alice.wait_for("half a line");
+    alice.press("\u{3}/ping whole\r");
+    alice.wait_for("SERVER: whole");
+    alice.press("\u{3}");
+    assert_eq!(alice.end(), Some(0));
+}
+
+#[test]
 fn the_name_is_asked_for() {
     let server = TestServer::start(&[]);
     let mut alice = Terminal::chat(server.address, &[]);

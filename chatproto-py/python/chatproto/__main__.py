@@ -192,6 +192,8 @@ class _Place:
             return None
         if text.startswith("@"):
             return self._addressed(text[1:])
+        if text.startswith("//"):
+            return self._room or "/shout", text[1:]
         if text.startswith("/"):
             return self._command(text)
         return self._room or "/shout", line
@@ -365,7 +367,8 @@ def _parser() -> argparse.ArgumentParser:
         help="chat, a line a message",
         description="Reads lines and prints a line for each message, `FROM → TO: TEXT`. `@bob "
         'text` is for bob (`@"alice smith" text` if the name has spaces), `/list` and the like '
-        "are commands to the server (`/help` lists them), `/quit` or the end of input leaves. "
+        "are commands to the server (`/help` lists them), `//text` says a text that begins with a "
+        "slash, `/quit` or the end of input leaves. "
         "Everything else goes to everybody, or to a room from `/join #tea` to `/leave`.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

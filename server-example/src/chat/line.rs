@@ -101,6 +101,9 @@ pub(super) fn parse<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
     let trimmed = line.trim();
     if trimmed.is_empty() {
         Line::Empty
+    } else if let Some(text) = trimmed.strip_prefix("//") {
+        // the text itself begins with the second slash
+        Line::Text(&trimmed[trimmed.len() - text.len() - 1..])
     } else if trimmed.starts_with('/') {
         command(trimmed, known)
     } else if let Some(rest) = trimmed.strip_prefix('@') {
@@ -254,6 +257,8 @@ mod tests {
             assert_eq!(parse(line), Line::Text(line));
         }
         assert_eq!(parse("hello\r\n"), Line::Text("hello"));
+        assert_eq!(parse(" //list is a command"), Line::Text("/list is a command"));
+        assert_eq!(parse("///"), Line::Text("//"));
         for line in ["", " ", "\t", "\r\n"] {
             assert_eq!(parse(line), Line::Empty);
         }

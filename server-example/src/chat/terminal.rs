@@ -13,7 +13,10 @@ use chatproto::Message;
 use chatproto::endpoint::as_argument;
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
-use rustyline::{ColorMode, CompletionType, Config, Editor, ExternalPrinter};
+use rustyline::{
+    Cmd, ColorMode, CompletionType, ConditionalEventHandler, Config, Editor, Event, EventContext,
+    EventHandler, ExternalPrinter, KeyEvent, Movement, RepeatCount,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::raise;
@@ -72,6 +75,7 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
         .color_mode(ColorMode::Forced)
         .build();
     let mut editor = Editor::with_history(config, MemHistory::new())?;
+    editor.bind_sequence(KeyEvent::ctrl('C'), EventHandler::Conditional(Box::new(ClearFirst)));
 
     let connection = Arc::new(connection);
     let roster = Arc::new(SharedRoster::default());
@@ -117,6 +121,15 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
         println!("{}", style.note("the server did not answer: the last lines may be lost"));
     }
     edited
+}
+
+/// Ctrl-C: a line with text in it is cleared. On an empty line the key leaves the chat.
+struct ClearFirst;
+
+impl ConditionalEventHandler for ClearFirst {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, at: &EventContext<'_>) -> Option<Cmd> {
+        (!at.line().is_empty()).then_some(Cmd::Kill(Movement::WholeBuffer))
+    }
 }
 
 /// Shows what the editor has taken to show, and has not shown yet: it does that only while it edits a line.
