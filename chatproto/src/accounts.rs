@@ -69,20 +69,41 @@ impl Credentials {
 
 /// What an account gives to the user who proved to own it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Granted {
     /// What the user may do beyond speaking.
     pub role: Role,
-    /// A sentence that the user is told besides, such as a warning.
+    /// The account's revision at which this is so: see [`Accounts`]. Of an account that the order
+    /// removed, the revision of the removal.
+    pub revision: u64,
+    /// A sentence that the user is told besides, such as a warning. None by default.
     pub notice: Option<String>,
 }
 
-/// Keeps accounts. Both methods are called on the event loops, outside every lock, and must not
-/// block: the one answers from memory, the other hands on what takes time, such as checking a
-/// password, to threads of its own. The connection waits until the [`AccountReply`] is sent.
+impl Granted {
+    /// The role and the revision of an account.
+    pub fn new(role: Role, revision: u64) -> Self {
+        Granted { role, revision, notice: None }
+    }
+}
+
+/// Keeps accounts. The methods are called on the event loops, outside every lock, and must not
+/// block: the first two answer from memory, and the last one hands on what takes time, such as checking
+/// a password, to threads of its own. The connection waits until the [`AccountReply`] is sent.
+///
+/// # Revisions
+/// Each account has a revision. It rises with every change of its password or role. An account that is
+/// made anew under the name of a removed one begins above all revisions of the removed one. What was
+/// granted at a revision is void once the account has a higher one. The hub compares revisions when a
+/// login takes effect and when it learns of a change. So a login that was checked before a change takes
+/// no effect after it, and a change that a session already reflects does not concern the session.
 pub trait Accounts: Send + Sync + 'static {
     /// Whether the name is that of an account, or looks like one, so that nobody has it who has not
     /// logged in.
     fn is_reserved(&self, name: &UserName) -> bool;
+
+    /// The revision of the account of exactly this name, if there is one.
+    fn revision(&self, name: &UserName) -> Option<u64>;
 
     /// Does something that a user asks for.
     fn handle(&self, order: AccountOrder, reply: AccountReply);
@@ -91,6 +112,10 @@ pub trait Accounts: Send + Sync + 'static {
 impl<A: Accounts> Accounts for Arc<A> {
     fn is_reserved(&self, name: &UserName) -> bool {
         A::is_reserved(self, name)
+    }
+
+    fn revision(&self, name: &UserName) -> Option<u64> {
+        A::revision(self, name)
     }
 
     fn handle(&self, order: AccountOrder, reply: AccountReply) {
@@ -146,10 +171,10 @@ impl AccountOrder {
         match self {
             AccountOrder::Register(_) => |_, outcome| Completion::Registered(outcome),
             AccountOrder::Login(_) => Completion::LoggedIn,
-            AccountOrder::ChangePassword(..) => {
-                |_, outcome| Completion::PasswordChanged(outcome.map(|granted| granted.notice))
+            AccountOrder::ChangePassword(..) => |_, outcome| Completion::PasswordChanged(outcome),
+            AccountOrder::Unregister(_) => {
+                |_, outcome| Completion::Unregistered(outcome.map(|granted| granted.revision))
             }
-            AccountOrder::Unregister(_) => |_, outcome| Completion::Unregistered(outcome.map(drop)),
         }
     }
 }

@@ -471,9 +471,12 @@ impl ServerHandle {
     }
 
     /// Says that somebody changed an account other than by the commands of its owner: what that
-    /// means for whoever is connected under the name happens.
-    pub fn change_account(&self, name: &UserName, change: AccountChange) {
-        self.shared.control(|hub, now, out| hub.handle_account_change(name, change, now, out));
+    /// means for whoever is connected under the name happens. `revision` is the account's since then: see
+    /// [`Hub::handle_account_change`].
+    pub fn change_account(&self, name: &UserName, change: AccountChange, revision: u64) {
+        self.shared.control(|hub, now, out| {
+            hub.handle_account_change(name, change, revision, now, out);
+        });
     }
 
     /// Does something to users or rooms, as a moderator would: see [`Action`]. Whom it concerns is told,
@@ -505,8 +508,8 @@ impl ServerHandle {
     }
 
     /// Says which role the account of a name has: see [`Hub::set_stored_role`].
-    pub fn set_stored_role(&self, name: &UserName, role: Role) {
-        self.shared.hub().set_stored_role(name, role);
+    pub fn set_stored_role(&self, name: &UserName, role: Role, revision: u64) {
+        self.shared.hub().set_stored_role(name, role, revision);
     }
 
     /// Keeps temporary names away from that of an account: see [`Hub::withhold_name`].

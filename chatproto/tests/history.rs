@@ -96,6 +96,10 @@ impl Accounts for Book {
         name.as_str() == "alice"
     }
 
+    fn revision(&self, name: &UserName) -> Option<u64> {
+        self.is_reserved(name).then_some(1)
+    }
+
     fn handle(&self, order: AccountOrder, reply: AccountReply) {
         let AccountOrder::Login(credentials) = order else { panic!("the book is full") };
         let is_right = credentials.name.as_str() == "alice"
@@ -104,7 +108,7 @@ impl Accounts for Book {
         // as a program does that checks passwords on threads of its own
         std::thread::spawn(move || {
             reply.send(match is_right {
-                true => Ok(Granted { role: Role::Moderator, notice: None }),
+                true => Ok(Granted::new(Role::Moderator, 1)),
                 false => Err("that is not the password.".to_owned()),
             });
         });

@@ -10,7 +10,7 @@ use chatproto::{
     Event, Granted, Hub, Limits, PeerKind, Role, Token, UserName,
 };
 
-use common::accounts::{granted, guest, name, order};
+use common::accounts::{granted, granted_at, guest, name, order};
 use common::{AWAY, HOME, House};
 
 fn house() -> House {
@@ -71,8 +71,9 @@ fn logging_in_gives_the_name_and_the_role_and_ends_the_session_before() {
     house.send(conn, "/join", "#tea");
     house.forget();
     let role = Role::Moderator;
-    let notice = Some("Beware.".to_owned());
-    let credentials = log_in(&mut house, conn, "/login secret", Granted { role, notice });
+    let mut granted = Granted::new(role, 1);
+    granted.notice = Some("Beware.".to_owned());
+    let credentials = log_in(&mut house, conn, "/login secret", granted);
     assert_eq!(credentials.name, name("alice"));
     assert_eq!((credentials.password.as_str(), credentials.address), ("secret", AWAY));
     assert!(!credentials.is_secure);
@@ -154,11 +155,11 @@ fn registering_makes_the_name_ones_own_until_it_is_given_up() {
     let (token, order) = self::order(&mut house);
     let AccountOrder::ChangePassword(credentials, new) = order else { panic!("{order:?}") };
     assert_eq!((credentials.password.as_str(), new.as_str()), ("secret", "new"));
-    house.complete(token, Completion::PasswordChanged(Ok(None)));
+    house.complete(token, Completion::PasswordChanged(Ok(granted_at(2))));
     assert_eq!(house.mail().only_answer(conn), "Your password is changed.");
     house.send(conn, "/unregister", "new");
     let (token, _) = self::order(&mut house);
-    house.complete(token, Completion::Unregistered(Ok(())));
+    house.complete(token, Completion::Unregistered(Ok(3)));
     assert!(house.mail().only_answer(conn).starts_with("The account is gone."));
     assert!(house.ask(conn, "/passwd", "a b").contains("log in first"));
     assert!(house.ask(conn, "/unregister", "a").contains("log in first"));
@@ -459,8 +460,10 @@ fn where_accounts_are_required_who_does_not_log_in_is_refused_in_the_end() {
 fn what_an_operator_does_to_an_account_concerns_who_is_connected_under_its_name() {
     let mut house = house();
     let conn = house.stream("alice");
-    let change = |house: &mut House, name: &UserName, change| {
-        house.hub.handle_account_change(name, change, house.now, &mut house.out);
+    let mut revision = 0;
+    let mut change = |house: &mut House, name: &UserName, change| {
+        revision += 1;
+        house.hub.handle_account_change(name, change, revision, house.now, &mut house.out);
     };
     let alice = name("alice");
     change(&mut house, &alice, AccountChange::Role(Role::Admin));
@@ -494,8 +497,9 @@ fn what_an_operator_does_to_an_account_concerns_who_is_connected_under_its_name(
     );
 }
 
-/// What becomes of a login, or of a registration, that is under way while something happens.
-fn overtaken(command: &str, happens: impl Fn(&mut House)) -> String {
+/// What becomes of a login, or of a registration, that is under way while something happens, and that
+/// the accounts granted at this revision.
+fn overtaken(command: &str, revision: u64, happens: impl Fn(&mut House)) -> String {
     let mut house = house();
     let conn = match command {
         "/login" => guest(&mut house, "alice"),
@@ -506,11 +510,72 @@ fn overtaken(command: &str, happens: impl Fn(&mut House)) -> String {
     happens(&mut house);
     house.forget();
     let completion = order.completion();
-    let granted = Granted { role: Role::Moderator, notice: None };
+    let granted = Granted::new(Role::Moderator, revision);
     house.complete(token, completion(name("alice"), Ok(granted)));
     let said = house.mail().messages(conn);
-    assert!(!house.ask(conn, "/whoami", "").contains("moderator"), "{said:?}");
-    said[0].msg.clone()
+    let text = said[0].msg.clone();
+    let is_in = text.starts_with("You are logged in");
+    assert_eq!(house.ask(conn, "/whoami", "").contains("moderator"), is_in, "{said:?}");
+    text
+}
+
+#[test]
+fn a_login_that_was_checked_after_a_change_takes_effect() {
+    for change in [AccountChange::Role(Role::Moderator), AccountChange::Password] {
+        let text = overtaken("/login", 2, |house| {
+            let alice = name("alice");
+            house.hub.handle_account_change(&alice, change, 2, house.now, &mut house.out);
+        });
+        assert_eq!(text, "You are logged in as alice, a moderator.", "{change:?}");
+    }
+}
+
+#[test]
+fn a_change_that_is_told_late_does_not_concern_those_who_logged_in_after_it() {
+    let changes =
+        [AccountChange::Role(Role::User), AccountChange::Password, AccountChange::Removed];
+    for (change, revision) in changes.into_iter().flat_map(|change| [(change, 1), (change, 2)]) {
+        let mut house = house();
+        let conn = guest(&mut house, "alice");
+        log_in(&mut house, conn, "secret", Granted::new(Role::Moderator, 2));
+        house.forget();
+        let alice = name("alice");
+        house.hub.handle_account_change(&alice, change, revision, house.now, &mut house.out);
+        assert!(house.mail().is_empty(), "{change:?} at {revision}");
+        assert!(house.ask(conn, "/whoami", "").contains("a moderator, logged in"));
+        assert_eq!(house.hub.account_revision(conn), Some(2));
+    }
+}
+
+#[test]
+fn the_user_who_changes_the_password_stays_and_has_its_revision() {
+    let mut house = house();
+    let conn = guest(&mut house, "alice");
+    assert_eq!(house.hub.account_revision(conn), None);
+    log_in(&mut house, conn, "secret", granted());
+    house.send(conn, "/passwd", "secret new");
+    let (token, change) = order(&mut house);
+    house.complete(token, change.completion()(name("alice"), Ok(granted_at(5))));
+    house.forget();
+    assert_eq!(house.hub.account_revision(conn), Some(5));
+    let alice = name("alice");
+    house.hub.handle_account_change(&alice, AccountChange::Password, 5, house.now, &mut house.out);
+    assert!(house.mail().is_empty(), "that is the change of its own");
+    house.hub.handle_account_change(&alice, AccountChange::Password, 6, house.now, &mut house.out);
+    assert!(house.mail().closes(conn));
+}
+
+#[test]
+fn a_role_that_is_told_late_does_not_replace_a_later_one() {
+    let mut house = house();
+    let (boss, zed) = (name("boss"), guest(&mut house, "zed"));
+    log_in(&mut house, zed, "secret", Granted::new(Role::Moderator, 1));
+    house.forget();
+    house.hub.set_stored_role(&boss, Role::Admin, 5);
+    house.hub.set_stored_role(&boss, Role::User, 4);
+    assert!(house.ask(zed, "/ban", "boss").contains("boss is an admin"));
+    house.hub.set_stored_role(&boss, Role::User, 6);
+    assert!(!house.ask(zed, "/ban", "boss").contains("boss is an admin"));
 }
 
 #[test]
@@ -523,9 +588,9 @@ fn a_login_that_was_under_way_while_its_account_changed_takes_no_effect() {
     ];
     for change in changes {
         for command in ["/login", "/register"] {
-            let text = overtaken(command, |house| {
+            let text = overtaken(command, 1, |house| {
                 let alice = name("alice");
-                house.hub.handle_account_change(&alice, change, house.now, &mut house.out);
+                house.hub.handle_account_change(&alice, change, 2, house.now, &mut house.out);
             });
             let refused = "❌ Not logged in: the account was changed meanwhile. Log in again.";
             assert_eq!(text, refused, "{command}, {change:?}");
@@ -536,13 +601,13 @@ fn a_login_that_was_under_way_while_its_account_changed_takes_no_effect() {
 #[test]
 fn a_login_with_the_old_password_does_not_survive_its_change_by_the_owner() {
     for (command, text) in [("/passwd", "old new"), ("/unregister", "old")] {
-        let text = overtaken("/login", |house| {
+        let text = overtaken("/login", 1, |house| {
             let owner = guest(house, "alice");
             log_in(house, owner, "secret", granted());
             house.send(owner, command, text);
             let (token, order) = order(house);
             let completion = order.completion();
-            house.complete(token, completion(name("alice"), Ok(granted())));
+            house.complete(token, completion(name("alice"), Ok(granted_at(2))));
         });
         assert!(text.contains("the account was changed meanwhile"), "{command}: {text}");
     }
@@ -556,7 +621,7 @@ fn a_login_to_another_account_is_not_concerned_by_a_change() {
     let (token, order) = order(&mut house);
     house.forget();
     let bob = name("bob");
-    house.hub.handle_account_change(&bob, AccountChange::Removed, house.now, &mut house.out);
+    house.hub.handle_account_change(&bob, AccountChange::Removed, 2, house.now, &mut house.out);
     let completion = order.completion();
     house.complete(token, completion(name("alice"), Ok(granted())));
     assert!(house.mail().messages(conn)[0].msg.starts_with("You are logged in as alice"));
@@ -573,7 +638,7 @@ fn who_logged_in_with_the_old_password_while_the_owner_changed_it_is_closed() {
     let (token, change) = order(&mut house);
     log_in(&mut house, thief, "secret", granted());
     assert!(house.mail().closes(owner), "it has logged in elsewhere, as far as the server knows");
-    house.complete(token, change.completion()(name("alice"), Ok(granted())));
+    house.complete(token, change.completion()(name("alice"), Ok(granted_at(2))));
     assert!(house.mail().closes(thief));
     assert_eq!(house.hub.online(), 0);
 }

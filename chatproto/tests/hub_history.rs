@@ -62,7 +62,7 @@ fn owner(house: &mut House, name: &str, kind: PeerKind) -> ConnId {
     };
     house.send(conn, "/register", "secret");
     let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
-    let granted = Granted { role: Role::User, notice: None };
+    let granted = Granted::new(Role::User, 1);
     house.complete(token, Completion::Registered(Ok(granted)));
     house.forget();
     conn
@@ -76,7 +76,7 @@ fn come_back(house: &mut House, name: &str, kind: PeerKind) -> (ConnId, Token) {
     house.complete(token, Completion::Reserved);
     house.send(conn, "/login", "secret");
     let Some(Effect::Account { token, .. }) = house.out.next_effect() else { panic!() };
-    let granted = Granted { role: Role::User, notice: None };
+    let granted = Granted::new(Role::User, 1);
     let account = UserName::new(name).unwrap();
     house.complete(token, Completion::LoggedIn(account.clone(), Ok(granted)));
     house.forget();
@@ -568,7 +568,7 @@ fn a_mailbox_whose_next_page_is_refused_ends_and_keeps_the_rest() {
     let mut limits = Limits::default();
     limits.effects_total = 0;
     house.hub.set_limits(limits);
-    let granted = Granted { role: Role::User, notice: None };
+    let granted = Granted::new(Role::User, 1);
     house.complete(token, Completion::LoggedIn(UserName::new("bob").unwrap(), Ok(granted)));
     assert!(!house.hub.is_waiting(conn));
     let said: Vec<_> = house.mail().messages(conn).into_iter().map(|m| m.msg).collect();

@@ -48,8 +48,8 @@ fn register(house: &mut House, conn: ConnId) -> String {
     house.mail().only_answer(conn)
 }
 
-fn change(house: &mut House, account: &str, change: AccountChange) {
-    house.hub.handle_account_change(&name(account), change, house.now, &mut house.out);
+fn change(house: &mut House, account: &str, change: AccountChange, revision: u64) {
+    house.hub.handle_account_change(&name(account), change, revision, house.now, &mut house.out);
 }
 
 fn users(house: &House) -> Vec<String> {
@@ -102,7 +102,7 @@ fn no_guest_has_the_name_of_an_account_of_an_older_version_or_one_that_looks_lik
     let first = guest(&mut house, "alice");
     house.forget();
     for account in ["alice~1", "alice~3", "alice~4", "A1ice~5", "bob"] {
-        change(&mut house, account, AccountChange::Added(Role::User));
+        change(&mut house, account, AccountChange::Added(Role::User), 1);
     }
     let said = house.mail().said(first, "alice~2");
     assert_eq!(
@@ -210,7 +210,7 @@ fn where_accounts_are_required_who_gives_the_account_up_is_told_and_closed() {
     let mut house = closed_house();
     let pupil = owner(&mut house, "pupil");
     let token = order(&mut house, pupil, "/unregister", "secret");
-    house.complete(token, Completion::Unregistered(Ok(())));
+    house.complete(token, Completion::Unregistered(Ok(2)));
     let mail = house.mail();
     let last = mail.messages(pupil).pop().unwrap();
     assert_eq!(
@@ -278,11 +278,11 @@ fn where_accounts_are_required_a_login_does_not_outlive_the_account() {
         house.forget();
         if is_replaced {
             house.complete(coming, logged_in("pupil"));
-            house.complete(going, Completion::Unregistered(Ok(())));
+            house.complete(going, Completion::Unregistered(Ok(2)));
             let last = house.mail().messages(second).pop().unwrap();
             assert!(last.msg.starts_with("⛔ Your account was changed"), "{last:?}");
         } else {
-            house.complete(going, Completion::Unregistered(Ok(())));
+            house.complete(going, Completion::Unregistered(Ok(2)));
             house.complete(coming, logged_in("pupil"));
             let last = house.mail().messages(second).pop().unwrap();
             assert_eq!(
@@ -296,14 +296,14 @@ fn where_accounts_are_required_a_login_does_not_outlive_the_account() {
     // an operator removes it while its owner logs in, and afterwards
     let conn = guest(&mut house, "pupil");
     let token = order(&mut house, conn, "/login", "secret");
-    change(&mut house, "pupil", AccountChange::Removed);
+    change(&mut house, "pupil", AccountChange::Removed, 2);
     house.complete(token, logged_in("pupil"));
     assert_users(&mut house, &[]);
     let token = order(&mut house, conn, "/login", "secret");
     house.complete(token, logged_in("pupil"));
     house.forget();
     assert_users(&mut house, &[conn]);
-    change(&mut house, "pupil", AccountChange::Removed);
+    change(&mut house, "pupil", AccountChange::Removed, 3);
     assert!(house.mail().closes(conn));
     assert_users(&mut house, &[]);
 }
@@ -314,7 +314,7 @@ fn a_registration_does_not_outlive_the_account() {
     let conn = house.stream("alice");
     let token = order(&mut house, conn, "/register", "secret");
     house.forget();
-    change(&mut house, "alice", AccountChange::Removed);
+    change(&mut house, "alice", AccountChange::Removed, 2);
     house.complete(token, Completion::Registered(Ok(granted())));
     let messages = house.mail().messages(conn);
     assert_eq!(

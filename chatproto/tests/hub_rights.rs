@@ -149,7 +149,7 @@ fn check(who: Who, is_muted: bool, act: &str, on: On) {
     let user = if on == On::Oneself { name } else { "zed" };
     match on {
         On::Connected(role) => drop(join(&mut house, "zed", role)),
-        On::Away(role) => house.hub.set_stored_role(&UserName::new("zed").unwrap(), role),
+        On::Away(role) => house.hub.set_stored_role(&UserName::new("zed").unwrap(), role, 1),
         On::By(rank) => {
             if act.ends_with("mute") {
                 house.stream("zed");
@@ -232,14 +232,14 @@ fn every_combination_of_actor_act_and_object_is_as_decided() {
 #[test]
 fn the_name_of_an_admins_account_and_its_look_alikes_are_out_of_a_moderators_reach() {
     let mut house = House::new();
-    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::Admin);
+    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::Admin, 2);
     let moderator = join(&mut house, "mod", Role::Moderator);
     house.forget();
     for name in ["boss", "B0SS", "\"b\u{43e}ss\""] {
         let answer = house.ask(moderator, "/ban", name);
         assert_eq!(answer, "❌ Not banned: boss is an admin: ask an admin.", "{name}");
     }
-    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::User);
+    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::User, 3);
     assert_eq!(
         house.ask(moderator, "/ban", "boss"),
         "Banned boss and its look-alikes until /unban."
@@ -321,7 +321,7 @@ fn log_in(house: &mut House, conn: ConnId, role: Role) {
     loop {
         match house.out.next_effect() {
             Some(Effect::Account { token, .. }) => {
-                let granted = Granted { role, notice: None };
+                let granted = Granted::new(role, 1);
                 let alice = UserName::new("alice").unwrap();
                 house.complete(token, Completion::LoggedIn(alice, Ok(granted)));
                 break;

@@ -72,6 +72,8 @@ enum Pending {
 
 struct Accounts {
     is_required: bool,
+    /// The revision of the last change.
+    revision: u64,
     names: BTreeSet<String>,
     /// Who has proved to own a name, by connection.
     logged_in: BTreeSet<(usize, usize)>,
@@ -118,6 +120,7 @@ impl Server {
             waiting: VecDeque::new(),
             accounts: policy.map(|policy| Accounts {
                 is_required: policy == AccountPolicy::Required,
+                revision: 1,
                 names: OWNERS.map(str::to_owned).into(),
                 logged_in: BTreeSet::new(),
             }),
@@ -222,11 +225,21 @@ impl Server {
 
     /// What becomes of what somebody asks of the accounts.
     fn decide(&mut self, order: &AccountOrder) -> Completion {
-        let Some(Accounts { names, .. }) = &mut self.accounts else { panic!("there are none") };
+        let Some(Accounts { names, revision, .. }) = &mut self.accounts else {
+            panic!("there are none")
+        };
+        if !matches!(order, AccountOrder::Login(_)) {
+            *revision += 1;
+        }
+        let revision = *revision;
         let credentials = order.credentials();
         let name = &credentials.name;
         let is_right = credentials.password.as_str() == PASSWORD && names.contains(name.as_str());
-        let granted = || Granted { role: Role::Moderator, notice: Some("Beware.".to_owned()) };
+        let granted = || {
+            let mut granted = Granted::new(Role::Moderator, revision);
+            granted.notice = Some("Beware.".to_owned());
+            granted
+        };
         let denied = || "not so".to_owned();
         match order {
             AccountOrder::Register(_) => {
@@ -238,13 +251,13 @@ impl Server {
                 Completion::LoggedIn(name.clone(), is_right.then(granted).ok_or_else(denied))
             }
             AccountOrder::ChangePassword(..) => {
-                Completion::PasswordChanged(is_right.then_some(None).ok_or_else(denied))
+                Completion::PasswordChanged(is_right.then(granted).ok_or_else(denied))
             }
             AccountOrder::Unregister(_) => {
                 if is_right {
                     names.remove(name.as_str());
                 }
-                Completion::Unregistered(is_right.then_some(()).ok_or_else(denied))
+                Completion::Unregistered(is_right.then_some(revision).ok_or_else(denied))
             }
             other => panic!("not known here: {other:?}"),
         }
@@ -254,6 +267,8 @@ impl Server {
     fn change_account(&mut self, id: ConnId) {
         let name = self.names.get(&(id.lane(), id.slot()));
         let (Some(name), Some(accounts)) = (name, &mut self.accounts) else { return };
+        accounts.revision += 1;
+        let revision = accounts.revision;
         let is_new = accounts.names.insert(name.clone());
         let change = if is_new {
             AccountChange::Added(chatproto::Role::User)
@@ -261,7 +276,7 @@ impl Server {
             AccountChange::Removed
         };
         let name = UserName::new(name).expect("a name is a name");
-        self.hub.handle_account_change(&name, change, self.time(), &mut self.out);
+        self.hub.handle_account_change(&name, change, revision, self.time(), &mut self.out);
     }
 
     fn address(who: usize) -> IpAddr {

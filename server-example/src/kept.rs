@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
 use chatproto::name::NamePolicyError;
-use chatproto::{AccountChange, AccountPolicy, ServerBuilder, ServerHandle, UserName};
+use chatproto::{AccountPolicy, ServerBuilder, ServerHandle, UserName};
 use tracing::{error, info, warn};
 
 use crate::accounts::book::{AccountBook, BookOptions, ErrorLog, OpenError};
@@ -118,7 +118,9 @@ impl Held {
         // it is set once
         let _ = self.handle.set(handle.clone());
         if let Some(book) = self.book.as_ref().and_then(Weak::upgrade) {
-            book.for_staff(|name, role| handle.set_stored_role(name, role));
+            book.for_staff(|account| {
+                handle.set_stored_role(&account.name, account.role, account.revision);
+            });
         }
         for (name, _) in &self.refused_names {
             handle.withhold_name(name);
@@ -211,13 +213,7 @@ fn open_book(
     let handle = Arc::clone(handle);
     let changed = move |change: &Change| {
         if let Some(handle) = handle.get() {
-            let (name, change) = match change {
-                Change::Added(name, role) => (name, AccountChange::Added(*role)),
-                Change::Role(name, role) => (name, AccountChange::Role(*role)),
-                Change::Password(name) => (name, AccountChange::Password),
-                Change::Removed(name) => (name, AccountChange::Removed),
-            };
-            handle.change_account(name, change);
+            handle.change_account(&change.name, change.what, change.revision);
         }
     };
     let book = AccountBook::open(table, &options, changed).map_err(|error| match error {

@@ -183,7 +183,8 @@ impl Hub {
         let Some(session) = self.users.get_mut(conn) else { return };
         let kind = session.kind;
         let extras = session.extras_mut();
-        (extras.wanted, extras.is_logged_in, extras.role) = (None, true, granted.role);
+        (extras.wanted, extras.is_logged_in) = (None, true);
+        (extras.role, extras.revision) = (granted.role, granted.revision);
         // the mute of a guest stays, unless it was imposed by somebody who could not mute the owner
         let of_guest = extras
             .mute
@@ -262,26 +263,28 @@ impl Hub {
     }
 
     /// Somebody changed an account other than by the commands of its owner: an act of the operator, which
-    /// is reported as others are.
+    /// is reported as others are. `revision` is that of the account since the change: what was granted at
+    /// a lower one is void, and a user whose rights are from this one or a higher one is not concerned.
     pub fn handle_account_change(
         &mut self,
         name: &UserName,
         change: AccountChange,
+        revision: u64,
         now: Now,
         out: &mut Output,
     ) {
         let act = match change {
             AccountChange::Added(role) => {
-                self.set_stored_role(name, role);
+                self.set_stored_role(name, role, revision);
                 Act::AddAccount
             }
             AccountChange::Role(role) => {
-                self.set_stored_role(name, role);
+                self.set_stored_role(name, role, revision);
                 Act::Role(role)
             }
             AccountChange::Password => Act::ResetAccount,
             AccountChange::Removed => {
-                self.set_stored_role(name, super::Role::User);
+                self.set_stored_role(name, super::Role::User, revision);
                 Act::RemoveAccount
             }
         };
@@ -294,7 +297,7 @@ impl Hub {
             reason: String::new(),
             is_lasting: false,
         });
-        self.apply_account_change(name, change, now, out);
+        self.apply_account_change(name, change, revision, now, out);
     }
 
     /// What a change of an account means for logins to it that are under way, and for the holder of its
@@ -303,14 +306,18 @@ impl Hub {
         &mut self,
         name: &UserName,
         change: AccountChange,
+        revision: u64,
         now: Now,
         out: &mut Output,
     ) {
-        self.orders.invalidate(name);
+        self.orders.note_revision(name, revision);
         if let AccountChange::Added(_) = change {
             self.withhold_name(name);
         }
         let Some((conn, session)) = self.users.find(name.as_str()) else { return };
+        if session.revision().is_some_and(|own| own >= revision) {
+            return;
+        }
         match (change, session.is_logged_in()) {
             (AccountChange::Added(_), false) => {
                 let address = session.address;
@@ -332,7 +339,8 @@ impl Hub {
             }
             (AccountChange::Role(role), true) => {
                 if let Some(session) = self.users.get_mut(conn) {
-                    session.extras_mut().role = role;
+                    let extras = session.extras_mut();
+                    (extras.role, extras.revision) = (role, revision);
                 }
                 self.tell(conn, &format!("You are {} now.", role.one()), now, out);
             }
@@ -363,15 +371,15 @@ impl Hub {
             Completion::Registered(Err(reason)) => {
                 self.tell(conn, &format!("❌ Not registered: {reason}"), now, out);
             }
-            Completion::PasswordChanged(Ok(notice)) => {
-                self.invalidate_own_orders(conn);
-                let notice = notice.map_or(String::new(), |notice| format!(" {notice}"));
+            Completion::PasswordChanged(Ok(granted)) => {
+                self.note_own_revision(conn, granted.revision);
+                let notice = granted.notice.map_or(String::new(), |notice| format!(" {notice}"));
                 self.tell(conn, &format!("Your password is changed.{notice}"), now, out);
             }
             Completion::PasswordChanged(Err(reason)) => {
                 self.tell(conn, &format!("❌ Your password is not changed: {reason}"), now, out);
             }
-            Completion::Unregistered(Ok(())) => self.disown(conn, now, out),
+            Completion::Unregistered(Ok(revision)) => self.disown(conn, revision, now, out),
             Completion::Unregistered(Err(reason)) => {
                 self.tell(conn, &format!("❌ The account stays: {reason}"), now, out);
             }
@@ -388,17 +396,19 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
-        let change = match completion {
-            Completion::Registered(Ok(granted)) => AccountChange::Added(granted.role),
-            Completion::Unregistered(Ok(())) => {
-                self.set_stored_role(account, super::Role::User);
-                AccountChange::Removed
+        let (change, revision) = match completion {
+            Completion::Registered(Ok(granted)) => {
+                (AccountChange::Added(granted.role), granted.revision)
             }
-            // whoever logged in meanwhile did so with the old one
-            Completion::PasswordChanged(Ok(_)) => AccountChange::Password,
+            Completion::Unregistered(Ok(revision)) => {
+                self.set_stored_role(account, super::Role::User, *revision);
+                (AccountChange::Removed, *revision)
+            }
+            // a user who logged in with the old one has rights from a lower revision
+            Completion::PasswordChanged(Ok(granted)) => (AccountChange::Password, granted.revision),
             _ => return,
         };
-        self.apply_account_change(account, change, now, out);
+        self.apply_account_change(account, change, revision, now, out);
     }
 
     /// The user's name is an account now, and it is its owner.
@@ -407,7 +417,7 @@ impl Hub {
         let address = session.address;
         let Some(name) = session.user_name() else { return };
         let extras = session.extras_mut();
-        extras.is_logged_in = true;
+        (extras.is_logged_in, extras.revision) = (true, granted.revision);
         // who is an admin by the token, or was made a moderator, stays that
         extras.role = extras.role.max(granted.role);
         let notice = granted.notice.map_or(String::new(), |notice| format!(" {notice}"));
@@ -418,18 +428,21 @@ impl Hub {
         out.events.push(Event::LoggedIn { conn, address, name });
     }
 
-    /// A user has changed its account: logins to it that are under way take no effect.
-    fn invalidate_own_orders(&mut self, conn: ConnId) {
-        if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
-            self.orders.invalidate(&name);
+    /// A user has changed its account: logins to it that were granted before take no effect.
+    fn note_own_revision(&mut self, conn: ConnId, revision: u64) {
+        let Some(session) = self.users.get_mut(conn) else { return };
+        let own = &mut session.extras_mut().revision;
+        *own = revision.max(*own);
+        if let Some(name) = session.user_name() {
+            self.orders.note_revision(&name, revision);
         }
     }
 
     /// The account is gone. Its owner is a user like any other, or none where accounts are required.
-    fn disown(&mut self, conn: ConnId, now: Now, out: &mut Output) {
-        self.invalidate_own_orders(conn);
+    fn disown(&mut self, conn: ConnId, revision: u64, now: Now, out: &mut Output) {
+        self.note_own_revision(conn, revision);
         if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
-            self.set_stored_role(&name, super::Role::User);
+            self.set_stored_role(&name, super::Role::User, revision);
         }
         if self.accounts == Some(AccountPolicy::Required) {
             let text = "The account is gone. This server is for those who have an account: the \

@@ -156,8 +156,8 @@ pub struct Hub {
     /// Nobody has a longer name: the largest bound that there was.
     longest_name: usize,
     sanctions: Sanctions,
-    /// Accounts that have a role, by their look-alike keys.
-    staff: BTreeMap<Box<str>, BTreeMap<UserName, Role>>,
+    /// Accounts that have a role, by their look-alike keys: the role, and the revision that it is from.
+    staff: BTreeMap<Box<str>, BTreeMap<UserName, (Role, u64)>>,
     admin_token: Option<Secret>,
     /// Wrong tokens.
     guesses: Guesses,
@@ -443,6 +443,12 @@ impl Hub {
     /// How many connections there are, registered or not.
     pub fn connections(&self) -> usize {
         self.users.connected()
+    }
+
+    /// The revision of the account that the rights of a connection's user are from, if the user is
+    /// logged in: see [`Accounts`](crate::Accounts#revisions).
+    pub fn account_revision(&self, conn: ConnId) -> Option<u64> {
+        self.users.get(conn)?.revision()
     }
 
     /// Whether the input of this connection is to be handled now; else whether it is handled (by

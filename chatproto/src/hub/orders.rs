@@ -1,5 +1,6 @@
 //! Orders to the accounts that are under way, by the names of their accounts. An account can change
-//! before its order is answered: the answer then says what was true before, and takes no effect.
+//! before its order is answered. The revision of an answer says whether it was given before the change:
+//! such an answer takes no effect.
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -20,9 +21,17 @@ pub(super) struct Orders {
 
 #[derive(Debug)]
 pub(super) struct Order {
-    account: UserName,
-    /// The account was changed since the order was given.
-    is_stale: bool,
+    pub(super) account: UserName,
+    /// The account has had at least this revision since the order was given: 0 if no change of it is
+    /// known.
+    newest: u64,
+}
+
+impl Order {
+    /// Whether the account was changed after what this revision says.
+    pub(super) fn is_newer_than(&self, revision: u64) -> bool {
+        revision < self.newest
+    }
 }
 
 impl Orders {
@@ -31,23 +40,18 @@ impl Orders {
     }
 
     pub(super) fn begin(&mut self, serial: u32, account: UserName) {
-        self.under_way.insert(serial, Order { account, is_stale: false });
+        self.under_way.insert(serial, Order { account, newest: 0 });
     }
 
-    /// The account of an order that is under way.
-    pub(super) fn account(&self, serial: u32) -> Option<&UserName> {
-        Some(&self.under_way.get(&serial)?.account)
+    /// The order is answered.
+    pub(super) fn end(&mut self, serial: u32) -> Option<Order> {
+        self.under_way.remove(&serial)
     }
 
-    /// The order is answered. Whether its account was changed meanwhile.
-    pub(super) fn end(&mut self, serial: u32) -> bool {
-        self.under_way.remove(&serial).is_some_and(|order| order.is_stale)
-    }
-
-    /// An account was changed: the answers to its orders that are under way take no effect.
-    pub(super) fn invalidate(&mut self, account: &UserName) {
+    /// An account has another revision.
+    pub(super) fn note_revision(&mut self, account: &UserName, revision: u64) {
         for order in self.under_way.values_mut().filter(|order| order.account == *account) {
-            order.is_stale = true;
+            order.newest = order.newest.max(revision);
         }
     }
 

@@ -199,10 +199,10 @@ pub enum Completion {
     Registered(Result<Granted, String>),
     /// The password was right, and the account is this one; or a sentence says why not.
     LoggedIn(UserName, Result<Granted, String>),
-    /// The password was changed, and the user is told this besides; or a sentence says why not.
-    PasswordChanged(Result<Option<String>, String>),
-    /// The account is gone, or a sentence says why not.
-    Unregistered(Result<(), String>),
+    /// The password was changed, and the account has another revision; or a sentence says why not.
+    PasswordChanged(Result<Granted, String>),
+    /// The account is gone, since this revision; or a sentence says why not.
+    Unregistered(Result<u64, String>),
     /// All that the connection sent before is safe, or a sentence says why that is not so.
     Synced(Result<(), String>),
     /// These are the messages, or a sentence says why they cannot be read.

@@ -196,16 +196,21 @@ impl Hub {
     fn stored_role(&self, name: &UserName) -> Role {
         let key = lookalike_key(name.as_str());
         let names = self.staff.get(&*key);
-        names.and_then(|names| names.get(name)).copied().unwrap_or_default()
+        names.and_then(|names| names.get(name)).map(|&(role, _)| role).unwrap_or_default()
     }
 
     /// The account of this name has this role, whether or not its owner is connected. To be said of each
-    /// account with a role at the start, and at each change: acts are then judged by it. With
+    /// account with a role at the start, and at each change: acts are then judged by it. `revision` is
+    /// the account's; a role of a lower revision than is known of the name changes nothing. With
     /// [`Role::User`] the name is forgotten.
-    pub fn set_stored_role(&mut self, name: &UserName, role: Role) {
+    pub fn set_stored_role(&mut self, name: &UserName, role: Role, revision: u64) {
         let key = lookalike_key(name.as_str());
+        let known = self.staff.get(&*key).and_then(|names| names.get(name));
+        if known.is_some_and(|&(_, newest)| newest > revision) {
+            return;
+        }
         if role != Role::User {
-            self.staff.entry(key.into()).or_default().insert(name.clone(), role);
+            self.staff.entry(key.into()).or_default().insert(name.clone(), (role, revision));
         } else if let Some(names) = self.staff.get_mut(&*key) {
             names.remove(name);
             if names.is_empty() {
@@ -233,7 +238,7 @@ impl Hub {
             standing.check(Act::Ban, self.object(actor, conn, &name), name.as_str())?;
         }
         if let Target::Name(key) = &target.key {
-            for (name, role) in self.staff.get(key).into_iter().flatten() {
+            for (name, (role, _)) in self.staff.get(key).into_iter().flatten() {
                 standing.check(Act::Ban, Object::User((*role).into()), name.as_str())?;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::accounts::Granted;
 use crate::handshake::PeerKind;
 use crate::name::{NameError, UserName};
 
@@ -176,14 +177,13 @@ impl Hub {
         out: &mut Output,
     ) -> Option<ConnId> {
         self.note_completion(token, out);
-        let account = self.orders.account(token.serial).cloned();
-        let is_stale = self.orders.end(token.serial);
+        let order = self.orders.end(token.serial);
         if let Some(claimed) = self.end_abandoned(token.serial) {
             if let Some(name) = claimed.filter(|_| completion == Completion::Claimed) {
                 out.effects.push_back(Effect::Release { name });
             }
-            if let Some(account) = account {
-                self.complete_abandoned(&account, &completion, now, out);
+            if let Some(order) = order {
+                self.complete_abandoned(&order.account, &completion, now, out);
             }
             return None;
         }
@@ -195,6 +195,9 @@ impl Hub {
         let phase = session.phase;
         let is_renaming = session.renaming().is_some();
         let has_name = session.name().is_some();
+        let is_stale = |granted: &Granted| {
+            order.as_ref().is_some_and(|order| order.is_newer_than(granted.revision))
+        };
         match completion {
             Completion::Claimed if phase == Phase::Claiming && has_name => {
                 self.admit_claimant(conn, now, out);
@@ -219,13 +222,15 @@ impl Hub {
                 self.refuse(conn, &name, &reason, now, out);
             }
             completion if is_renaming => self.rename(conn, completion, now, out),
-            Completion::LoggedIn(_, Ok(_)) | Completion::Registered(Ok(_)) if is_stale => {
-                let text = "❌ Not logged in: the account was changed meanwhile. Log in again.";
-                self.tell(conn, text, now, out);
-                if let (Completion::Registered(_), Some(account)) = (completion, account) {
+            Completion::LoggedIn(_, Ok(granted)) if is_stale(&granted) => {
+                self.tell(conn, CHANGED, now, out);
+            }
+            Completion::Registered(Ok(granted)) if is_stale(&granted) => {
+                self.tell(conn, CHANGED, now, out);
+                if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
                     // it may be there, with another password
                     let change = AccountChange::Added(super::Role::User);
-                    self.apply_account_change(&account, change, now, out);
+                    self.apply_account_change(&name, change, granted.revision, now, out);
                 }
             }
             completion => self.complete(conn, completion, now, out),
@@ -406,3 +411,4 @@ pub(super) fn name_stays(name: &str, reason: &str) -> String {
 const RESERVED: &str =
     "that name belongs to an account, or looks like one that does. If it is yours, send /login.";
 const UNCHECKED: &str = "the name cannot be checked now. Try again later.";
+const CHANGED: &str = "❌ Not logged in: the account was changed meanwhile. Log in again.";

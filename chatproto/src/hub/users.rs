@@ -92,6 +92,8 @@ pub(super) struct Extras {
     pub(super) wanted: Option<UserName>,
     /// It has proved that its name is its own.
     pub(super) is_logged_in: bool,
+    /// The revision of its account that its rights are from, if it is logged in.
+    pub(super) revision: u64,
     /// The number of the last message of its own that was kept; 0 if none was.
     pub(super) last_id: u64,
     /// The last outage of the history that it was told of.
@@ -119,6 +121,11 @@ impl Session {
 
     pub(super) fn is_logged_in(&self) -> bool {
         self.extras().is_some_and(|extras| extras.is_logged_in)
+    }
+
+    /// The revision of its account that its rights are from, if it is logged in.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.extras().filter(|extras| extras.is_logged_in).map(|extras| extras.revision)
     }
 
     /// The account's name that it asked for, if it is a guest for that reason.

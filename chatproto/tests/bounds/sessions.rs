@@ -53,7 +53,7 @@ fn temporary_names_cost_no_more_work_where_the_next_ones_are_withheld() {
     for number in 2..3_000 {
         let name = UserName::new(&format!("alice~{number}")).unwrap();
         let change = AccountChange::Added(chatproto::Role::User);
-        house.hub.handle_account_change(&name, change, house.now, &mut house.out);
+        house.hub.handle_account_change(&name, change, 1, house.now, &mut house.out);
     }
     let online = house.hub.online();
     let (mut most, count) = (0, 100);

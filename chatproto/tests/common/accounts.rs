@@ -8,8 +8,13 @@ pub(crate) fn name(text: &str) -> UserName {
     UserName::new(text).unwrap()
 }
 
+/// What an account gives that was never changed.
 pub(crate) fn granted() -> Granted {
-    Granted { role: Role::User, notice: None }
+    granted_at(1)
+}
+
+pub(crate) fn granted_at(revision: u64) -> Granted {
+    Granted::new(Role::User, revision)
 }
 
 /// A connection that asked for an account's name.

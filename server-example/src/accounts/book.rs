@@ -24,7 +24,7 @@ use super::hasher::{Hasher, Memory, Verdict};
 use super::password::{Password, PasswordError};
 use super::pool::{Claim, Job, Pool};
 use super::throttle::{self, Attempt, Origin, Outcome, Refusal, Throttle, Ticket};
-use crate::store::accounts::{AccountTable, Revision, TableError};
+use crate::store::accounts::{AccountTable, Changed, Revision, TableError};
 use crate::text::Quoted;
 use crate::usage::{Table, Usage};
 
@@ -167,14 +167,13 @@ impl AccountBook {
         self.inner.directory().len()
     }
 
-    /// When the account of exactly this name was made, in Unix milliseconds: what was kept for the
-    /// name before was somebody else's. In memory.
     /// Calls `with` for each account that has a role. Changes by other programs are noticed after that.
-    pub(crate) fn for_staff(&self, mut with: impl FnMut(&UserName, Role)) {
-        let directory = self.inner.directory();
-        directory.staff().for_each(|(name, role)| with(name, role));
+    pub(crate) fn for_staff(&self, with: impl FnMut(&Account)) {
+        self.inner.directory().staff().for_each(with);
     }
 
+    /// When the account of exactly this name was made, in Unix milliseconds: what was kept for the
+    /// name before was somebody else's. In memory.
     pub(crate) fn created_ms(&self, name: &str) -> Option<i64> {
         self.inner.directory().get(name).map(|account| account.created_ms)
     }
@@ -229,6 +228,10 @@ impl AccountBook {
 impl Accounts for AccountBook {
     fn is_reserved(&self, name: &UserName) -> bool {
         self.inner.directory().find(name).is_some()
+    }
+
+    fn revision(&self, name: &UserName) -> Option<u64> {
+        self.inner.directory().get(name.as_str()).map(|account| account.revision)
     }
 
     fn handle(&self, order: AccountOrder, reply: AccountReply) {
@@ -344,7 +347,7 @@ impl Inner {
         let Admitted { password, new, .. } = admitted;
         let credentials = order.credentials();
         let name = &credentials.name;
-        let account = match order {
+        let mut account = match order {
             AccountOrder::Register(_) => self.register(name, &password, ticket, memory)?,
             // every other one is for somebody who has an account
             _ => self.prove(name, &password, ticket, memory)?,
@@ -357,15 +360,16 @@ impl Inner {
             (AccountOrder::ChangePassword(..), Some(new)) => {
                 let hash = self.hasher.hash(&new, memory);
                 let changed = self.set_hash(known_as, &account.hash, hash);
-                changed.map_err(|why| self.unwritten(why))?;
+                account.revision = changed.map_err(|why| self.unwritten(why))?;
             }
             (AccountOrder::Unregister(_), _) => {
-                self.remove(known_as).map_err(|why| self.unwritten(why))?;
+                account.revision = self.remove(known_as).map_err(|why| self.unwritten(why))?;
             }
             _ => self.note(&account, Origin::new(credentials.address)),
         }
-        let notice = (!credentials.is_secure).then(|| UNENCRYPTED.to_owned());
-        Ok(Granted { role: account.role, notice })
+        let mut granted = Granted::new(account.role, account.revision);
+        granted.notice = (!credentials.is_secure).then(|| UNENCRYPTED.to_owned());
+        Ok(granted)
     }
 
     fn register(
@@ -379,18 +383,21 @@ impl Inner {
         let created_ms = (self.clock)().unix_ms;
         let added = {
             let mut table = self.table();
-            table.add(name, &hash, Role::User, created_ms).map(|revision| {
-                let account = Account {
-                    name: name.clone(),
-                    hash: hash.into(),
-                    role: Role::User,
-                    created_ms,
-                    addresses: Vec::new(),
-                    seen_ms: 0,
-                };
-                self.update(revision, |directory| directory.put(account.clone()));
-                account
-            })
+            table.add(name, &hash, Role::User, created_ms).map(
+                |Changed { revision, of_account }| {
+                    let account = Account {
+                        name: name.clone(),
+                        hash: hash.into(),
+                        role: Role::User,
+                        revision: of_account,
+                        created_ms,
+                        addresses: Vec::new(),
+                        seen_ms: 0,
+                    };
+                    self.update(revision, |directory| directory.put(account.clone()));
+                    account
+                },
+            )
         };
         // work that others can cause counts
         let is_done = !matches!(added, Err(TableError::Store(_)));
@@ -414,9 +421,9 @@ impl Inner {
         let verdict = self.hasher.verify(password, stored, memory);
         let is_right = matches!(verdict, Verdict::Right | Verdict::RightButOld);
         // it may have been given another password, or to somebody else, meanwhile
-        let account = found.filter(|found| {
+        let account = found.and_then(|found| {
             let directory = self.directory();
-            directory.get(found.name.as_str()).is_some_and(|now| now.hash == found.hash)
+            directory.get(found.name.as_str()).filter(|now| now.hash == found.hash).cloned()
         });
         let Some(mut account) = account else {
             self.settle(ticket, Outcome::Failure);
@@ -434,7 +441,7 @@ impl Inner {
         }
         if verdict == Verdict::RightButOld {
             let hash = self.hasher.hash(password, memory);
-            match self.set_hash(account.name.as_str(), &account.hash, hash.clone()) {
+            match self.renew_hash(account.name.as_str(), &account.hash, hash.clone()) {
                 Ok(()) => account.hash = hash.into(),
                 Err(why) => drop(self.unwritten(why)),
             }
@@ -465,10 +472,23 @@ impl Inner {
         unwritten(why, &self.log)
     }
 
-    fn set_hash(&self, name: &str, old: &str, hash: String) -> Result<(), TableError> {
+    /// Returns the account's revision since then.
+    fn set_hash(&self, name: &str, old: &str, hash: String) -> Result<u64, TableError> {
         let now_ms = (self.clock)().unix_ms;
         let mut table = self.table();
-        let revision = table.set_hash(name, Some(old), &hash, now_ms)?;
+        let Changed { revision, of_account } = table.set_hash(name, Some(old), &hash, now_ms)?;
+        self.update(revision, |directory| {
+            if let Some(account) = directory.get_mut(name) {
+                (account.hash, account.revision) = (hash.into(), of_account);
+            }
+        });
+        Ok(of_account)
+    }
+
+    fn renew_hash(&self, name: &str, old: &str, hash: String) -> Result<(), TableError> {
+        let now_ms = (self.clock)().unix_ms;
+        let mut table = self.table();
+        let revision = table.renew_hash(name, old, &hash, now_ms)?;
         self.update(revision, |directory| {
             if let Some(account) = directory.get_mut(name) {
                 account.hash = hash.into();
@@ -477,11 +497,13 @@ impl Inner {
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> Result<(), TableError> {
+    /// Returns the revision of the removal.
+    fn remove(&self, name: &str) -> Result<u64, TableError> {
+        let now_ms = (self.clock)().unix_ms;
         let mut table = self.table();
-        let revision = table.remove(name)?;
+        let Changed { revision, of_account } = table.remove(name, now_ms)?;
         self.update(revision, |directory| directory.remove(name));
-        Ok(())
+        Ok(of_account)
     }
 
     /// Follows a change of the table, which the caller has locked.

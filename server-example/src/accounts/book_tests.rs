@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chatproto::Credentials;
+use chatproto::{AccountChange, Credentials};
 
 use super::*;
 use crate::accounts::answer::capitalised;
@@ -64,6 +64,10 @@ impl Fixture {
         self.ask(AccountOrder::ChangePassword(credentials(name, old, HOME), new))
     }
 
+    fn unregister(&self, name: &str, password: &str) -> Reply {
+        self.ask(AccountOrder::Unregister(credentials(name, password, HOME)))
+    }
+
     fn runs(&self) -> u64 {
         self.book.inner.hasher.runs()
     }
@@ -114,8 +118,8 @@ fn refused(reply: Reply) -> String {
 fn a_registered_name_is_its_owners() {
     let accounts = Fixture::new();
     assert!(!accounts.book.is_reserved(&name("alice")));
-    let granted = Granted { role: Role::User, notice: None };
-    assert_eq!(accounts.register("alice").as_ref(), Ok(&granted));
+    let granted = accounts.register("alice").unwrap();
+    assert_eq!(granted, Granted::new(Role::User, 1_000_000));
     assert!(accounts.book.is_reserved(&name("alice")));
     assert!(accounts.book.is_reserved(&name("A1ICE")), "nor one that looks like it");
     assert!(!accounts.book.is_reserved(&name("alicia")));
@@ -512,19 +516,22 @@ fn what_another_program_changes_is_noticed() {
     let connect = || connect_beside(directory.path()).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
-    let refresh = || accounts.book.inner.refresh().unwrap();
+    let refresh = || {
+        let changes = accounts.book.inner.refresh().unwrap();
+        changes.into_iter().map(|change| (change.name, change.what)).collect::<Vec<_>>()
+    };
     accounts.register("alice").unwrap();
     accounts.register("bob").unwrap();
     assert_eq!(refresh(), [], "what we do ourselves is no news");
 
     let hash = accounts.stored_hash("alice");
     other.add(&name("carol"), &hash, Role::Moderator, 7).unwrap();
-    assert_eq!(refresh(), [Change::Added(name("carol"), Role::Moderator)]);
+    assert_eq!(refresh(), [(name("carol"), AccountChange::Added(Role::Moderator))]);
     assert!(accounts.book.is_reserved(&name("Carol")));
     assert_eq!(accounts.log_in("carol", PASSWORD, HOME).unwrap().role, Role::Moderator);
 
     other.set_role("carol", Role::Admin, 8).unwrap();
-    assert_eq!(refresh(), [Change::Role(name("carol"), Role::Admin)]);
+    assert_eq!(refresh(), [(name("carol"), AccountChange::Role(Role::Admin))]);
     assert_eq!(accounts.log_in("carol", PASSWORD, HOME).unwrap().role, Role::Admin);
 
     let new = Hasher::with_cost(8, 1, 1)
@@ -532,18 +539,64 @@ fn what_another_program_changes_is_noticed() {
     other.set_hash("alice", None, &new, 9).unwrap();
     // one of our own comes behind it, before anybody has looked
     accounts.change("bob", PASSWORD, "battery staple").unwrap();
-    assert_eq!(refresh(), [Change::Password(name("alice"))]);
+    assert_eq!(refresh(), [(name("alice"), AccountChange::Password)]);
     assert!(accounts.log_in("alice", PASSWORD, HOME).is_err());
     assert!(accounts.log_in("alice", "battery staple", HOME).is_ok());
     assert!(accounts.log_in("bob", "battery staple", HOME).is_ok());
 
-    other.remove("alice").unwrap();
-    assert_eq!(refresh(), [Change::Removed(name("alice"))]);
+    other.remove("alice", 10).unwrap();
+    assert_eq!(refresh(), [(name("alice"), AccountChange::Removed)]);
     assert!(!accounts.book.is_reserved(&name("alice")));
-    other.remove("bob").unwrap();
+    other.remove("bob", 10).unwrap();
     other.add(&name("bob"), &new, Role::User, 10).unwrap();
-    assert_eq!(refresh(), [Change::Removed(name("bob")), Change::Added(name("bob"), Role::User)]);
+    let [removed, added] = [AccountChange::Removed, AccountChange::Added(Role::User)];
+    assert_eq!(refresh(), [(name("bob"), removed), (name("bob"), added)]);
     assert_eq!(refresh(), []);
+}
+
+#[test]
+fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
+    let directory = crate::accounts::test_dir::TestDir::new();
+    let connect = || connect_beside(directory.path()).unwrap();
+    let mut other = AccountTable::new(connect());
+    let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
+    let now = |account: &str| accounts.book.revision(&name(account));
+    let refresh = || accounts.book.inner.refresh().unwrap();
+    assert_eq!(now("alice"), None);
+    let registered = accounts.register("alice").unwrap().revision;
+    assert_eq!(now("alice"), Some(registered));
+    assert_eq!(accounts.log_in("alice", PASSWORD, HOME).unwrap().revision, registered);
+    let changed = accounts.change("alice", PASSWORD, "battery staple").unwrap().revision;
+    assert!(changed > registered);
+    assert_eq!(now("alice"), Some(changed));
+
+    // another program's change, with the revision that a login gets after it
+    other.set_role("alice", Role::Moderator, 0).unwrap();
+    let [Change { what, revision: promoted, .. }] = refresh()[..] else { panic!() };
+    assert_eq!(what, AccountChange::Role(Role::Moderator));
+    assert!(promoted > changed);
+    let granted = accounts.log_in("alice", "battery staple", HOME).unwrap();
+    assert_eq!((granted.role, granted.revision), (Role::Moderator, promoted));
+
+    // a removal is above all that was granted before, and not above what is granted afterwards
+    other.remove("alice", 0).unwrap();
+    let [Change { what, revision: removed, .. }] = refresh()[..] else { panic!() };
+    assert_eq!((what, now("alice")), (AccountChange::Removed, None));
+    assert!(removed > promoted);
+    let again = accounts.register("alice").unwrap().revision;
+    assert!(again > removed);
+    let gone = accounts.unregister("alice", PASSWORD).unwrap().revision;
+    assert!(gone > again);
+    assert!(accounts.register("alice").unwrap().revision > gone);
+    // removed and made again between two looks
+    let before = now("alice").unwrap();
+    let hash = accounts.stored_hash("alice");
+    other.remove("alice", 0).unwrap();
+    other.add(&name("alice"), &hash, Role::Admin, 7).unwrap();
+    let changes = refresh();
+    let after = now("alice").unwrap();
+    assert!(after > before);
+    assert!(changes.iter().all(|change| change.revision == after) && changes.len() == 2);
 }
 
 #[test]
@@ -555,7 +608,8 @@ fn an_open_book_looks_by_itself() {
     let table = AccountTable::new(connect());
     let book = AccountBook::open(table, &BookOptions::default(), changed).unwrap();
     AccountTable::new(connect()).add(&name("alice"), "hash", Role::User, 7).unwrap();
-    assert_eq!(heard.recv(), Ok(Change::Added(name("alice"), Role::User)));
+    let added = heard.recv().unwrap();
+    assert_eq!((added.name, added.what), (name("alice"), AccountChange::Added(Role::User)));
     assert!(book.is_reserved(&name("alice")));
     drop(book);
     assert!(heard.recv().is_err(), "its thread has ended");

@@ -20,7 +20,7 @@ use crate::data::DataOptions;
 use crate::failure::{Failure, reason};
 use crate::secret::{self, Secret};
 use crate::stderr;
-use crate::store::accounts::{AccountTable, Revision, StoredAccount, TableError};
+use crate::store::accounts::{AccountTable, Changed, StoredAccount, TableError};
 use crate::store::{connect_beside, now_ms};
 use crate::text::{Quoted, visible};
 
@@ -208,7 +208,7 @@ fn remove(options: &RemoveOptions) -> Result<(), Failure> {
     if !options.yes && !is_meant(&account.name)? {
         return Err(Failure::Run("nothing was removed".to_owned()));
     }
-    let outcome = table.remove(&account.name);
+    let outcome = table.remove(&account.name, now_ms());
     done(&table, &account, outcome)?;
     tell(&format!("{} is no account any more", Quoted(&account.name)))
 }
@@ -248,7 +248,7 @@ fn nearest<'a>(name: &str, accounts: &'a [StoredAccount]) -> Option<&'a str> {
 fn done(
     table: &AccountTable,
     account: &StoredAccount,
-    outcome: Result<Revision, TableError>,
+    outcome: Result<Changed, TableError>,
 ) -> Result<(), Failure> {
     match outcome {
         Ok(_) => Ok(()),
@@ -402,6 +402,7 @@ mod tests {
             name: name.to_owned(),
             hash: "hash".to_owned(),
             role,
+            revision: 1,
             created_ms: 1_764_236_607_250,
             changed_ms: 1_764_236_607_250,
             seen_ms,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use chatproto::name::{NamePolicyError, lookalike_key};
-use chatproto::{Role, UserName};
+use chatproto::{AccountChange, Role, UserName};
 
 use super::throttle::Origin;
 use crate::store::accounts::{AccountTable, Revision, StoredAccount};
@@ -24,6 +24,8 @@ pub(crate) struct Account {
     /// A PHC string.
     pub(crate) hash: Box<str>,
     pub(crate) role: Role,
+    /// See [`Accounts`](chatproto::Accounts#revisions).
+    pub(crate) revision: u64,
     /// Unix milliseconds.
     pub(crate) created_ms: i64,
     /// Where it was used last, the same as [`Origin::address`].
@@ -32,17 +34,13 @@ pub(crate) struct Account {
     pub(crate) seen_ms: i64,
 }
 
-/// What another program has done to an account.
+/// A change of an account by another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// There is a new account, with this role.
-    Added(UserName, Role),
-    /// The account has another role.
-    Role(UserName, Role),
-    /// The account has another password: whoever is logged in may not be the owner.
-    Password(UserName),
-    /// The account is gone: whoever is logged in has no right to the name any more.
-    Removed(UserName),
+pub(crate) struct Change {
+    pub(crate) name: UserName,
+    pub(crate) what: AccountChange,
+    /// The account's revision since then.
+    pub(crate) revision: u64,
 }
 
 /// See the [module's documentation](self).
@@ -55,6 +53,8 @@ pub(crate) struct Directory {
     /// Bytes that the accounts take, at most.
     usage: Usage,
     revision: Revision,
+    /// The highest revision that an account had when they were loaded.
+    newest_of_account: u64,
 }
 
 impl Directory {
@@ -62,7 +62,9 @@ impl Directory {
     pub(crate) fn load(table: &mut AccountTable) -> rusqlite::Result<Self> {
         let (revision, stored) = table.all()?;
         let (accounts, keys) = (HashMap::with_capacity(stored.len()), BTreeSet::new());
-        let mut directory = Directory { accounts, keys, usage: Usage::of(MOST_BYTES), revision };
+        let usage = Usage::of(MOST_BYTES);
+        let newest_of_account = table.newest_of_account()?;
+        let mut directory = Directory { accounts, keys, usage, revision, newest_of_account };
         stored.into_iter().filter_map(Account::of).for_each(|account| directory.put(account));
         Ok(directory)
     }
@@ -91,9 +93,8 @@ impl Directory {
     }
 
     /// The accounts that have a role.
-    pub(crate) fn staff(&self) -> impl Iterator<Item = (&UserName, Role)> {
-        let staff = self.accounts.values().filter(|account| account.role != Role::User);
-        staff.map(|account| (&account.name, account.role))
+    pub(crate) fn staff(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values().filter(|account| account.role != Role::User)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Account> {
@@ -143,25 +144,34 @@ impl Directory {
     pub(crate) fn changes_since(&self, before: &Directory) -> Vec<Change> {
         let mut changes = Vec::new();
         for account in before.accounts.values() {
-            let name = || account.name.clone();
+            let mut change = |what, revision| {
+                changes.push(Change { name: account.name.clone(), what, revision });
+            };
             match self.get(account.name.as_str()) {
-                None => changes.push(Change::Removed(name())),
+                None => change(AccountChange::Removed, self.newest_of_account),
+                Some(now) if now.revision == account.revision => {}
                 // removed and made again
                 Some(now) if now.created_ms != account.created_ms => {
-                    changes.extend([Change::Removed(name()), Change::Added(name(), now.role)]);
+                    change(AccountChange::Removed, now.revision);
+                    change(AccountChange::Added(now.role), now.revision);
                 }
                 Some(now) => {
+                    // before the role: a session takes a change of one revision once
                     if now.hash != account.hash {
-                        changes.push(Change::Password(name()));
+                        change(AccountChange::Password, now.revision);
                     }
                     if now.role != account.role {
-                        changes.push(Change::Role(name(), now.role));
+                        change(AccountChange::Role(now.role), now.revision);
                     }
                 }
             }
         }
         let added = self.accounts.values().filter(|new| before.get(new.name.as_str()).is_none());
-        changes.extend(added.map(|new| Change::Added(new.name.clone(), new.role)));
+        changes.extend(added.map(|new| Change {
+            name: new.name.clone(),
+            what: AccountChange::Added(new.role),
+            revision: new.revision,
+        }));
         changes
     }
 
@@ -194,6 +204,7 @@ impl Account {
             name: UserName::from_bytes(stored.name.as_bytes(), usize::MAX).ok()?,
             hash: stored.hash.into(),
             role: stored.role,
+            revision: stored.revision,
             created_ms: stored.created_ms,
             addresses: stored.addresses,
             seen_ms: stored.seen_ms.unwrap_or(0),
@@ -217,6 +228,7 @@ mod tests {
             name: UserName::from_bytes(name.as_bytes(), usize::MAX).unwrap(),
             hash: "x".repeat(110).into(),
             role: Role::User,
+            revision: 1,
             created_ms: 1,
             addresses: vec![IpAddr::from([192, 0, 2, 7]); ADDRESSES],
             seen_ms: 1,

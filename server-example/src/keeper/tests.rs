@@ -28,8 +28,12 @@ impl Accounts for Owners {
         OWNERS.contains(&name.as_str())
     }
 
+    fn revision(&self, name: &UserName) -> Option<u64> {
+        self.is_reserved(name).then_some(1)
+    }
+
     fn handle(&self, _: AccountOrder, reply: AccountReply) {
-        reply.send(Ok(Granted { role: Role::User, notice: None }));
+        reply.send(Ok(Granted::new(Role::User, 1)));
     }
 }
 

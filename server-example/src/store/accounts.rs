@@ -30,6 +30,9 @@ pub(crate) struct StoredAccount {
     pub(crate) hash: String,
     /// One that this program does not know gives no rights.
     pub(crate) role: Role,
+    /// It rises with each change of the password or the role, and no two accounts of one name have one
+    /// in common.
+    pub(crate) revision: u64,
     pub(crate) created_ms: i64,
     /// When the password or the role was changed last.
     pub(crate) changed_ms: i64,
@@ -50,9 +53,18 @@ pub(crate) enum TableError {
     Store(rusqlite::Error),
 }
 
-/// A change that was made: the number that it has.
+/// How often the accounts were changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Revision(i64);
+
+/// A change that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// The number of the change.
+    pub(crate) revision: Revision,
+    /// The account's revision since then: of one that was removed, a revision that it never had.
+    pub(crate) of_account: u64,
+}
 
 impl Revision {
     /// Whether this is the change behind the other one, with none of somebody else's between.
@@ -82,6 +94,11 @@ impl AccountTable {
     /// The number of the last change.
     pub(crate) fn revision(&self) -> rusqlite::Result<Revision> {
         revision(&self.connection)
+    }
+
+    /// The highest revision that an account has had. It is at least that of each removed one's removal.
+    pub(crate) fn newest_of_account(&self) -> rusqlite::Result<u64> {
+        newest_of_account(&self.connection).map(i64::cast_unsigned)
     }
 
     /// Every account by name, and the revision that this is.
@@ -115,14 +132,15 @@ impl AccountTable {
         hash: &str,
         role: Role,
         now_ms: i64,
-    ) -> Result<Revision, TableError> {
+    ) -> Result<Changed, TableError> {
         let key = lookalike_key(name.as_str());
-        self.change(|transaction| {
+        self.change(now_ms, |transaction, revision| {
             let added = transaction.prepare_cached(
-                "INSERT INTO account (name, key, hash, role, created_ms, changed_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+                "INSERT INTO account (name, key, hash, role, created_ms, changed_ms, revision) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
             )?;
-            let added = { added }.execute((name.as_str(), &key, hash, role.to_string(), now_ms));
+            let role = role.to_string();
+            let added = { added }.execute((name.as_str(), &key, hash, role, now_ms, revision));
             match added {
                 Ok(_) => Ok(()),
                 Err(error) if is_constraint(&error) => {
@@ -142,12 +160,28 @@ impl AccountTable {
         old: Option<&str>,
         hash: &str,
         now_ms: i64,
-    ) -> Result<Revision, TableError> {
-        let sql = "UPDATE account SET hash = ?2, changed_ms = ?4 \
+    ) -> Result<Changed, TableError> {
+        let sql = "UPDATE account SET hash = ?2, changed_ms = ?4, revision = ?5 \
                    WHERE name = ?1 AND (?3 IS NULL OR hash = ?3)";
-        self.change(|transaction| {
-            one(transaction.prepare_cached(sql)?.execute((name, hash, old, now_ms))?)
+        self.change(now_ms, |transaction, revision| {
+            one(transaction.prepare_cached(sql)?.execute((name, hash, old, now_ms, revision))?)
         })
+    }
+
+    /// Stores another hash of the same password, if the hash is still `old`. The account keeps its
+    /// revision.
+    pub(crate) fn renew_hash(
+        &mut self,
+        name: &str,
+        old: &str,
+        hash: &str,
+        now_ms: i64,
+    ) -> Result<Revision, TableError> {
+        let sql = "UPDATE account SET hash = ?2 WHERE name = ?1 AND hash = ?3";
+        let changed = self.change(now_ms, |transaction, _| {
+            one(transaction.prepare_cached(sql)?.execute((name, hash, old))?)
+        });
+        changed.map(|changed| changed.revision)
     }
 
     /// Gives an account another role.
@@ -156,16 +190,17 @@ impl AccountTable {
         name: &str,
         role: Role,
         now_ms: i64,
-    ) -> Result<Revision, TableError> {
-        let sql = "UPDATE account SET role = ?2, changed_ms = ?3 WHERE name = ?1";
-        self.change(|transaction| {
-            one(transaction.prepare_cached(sql)?.execute((name, role.to_string(), now_ms))?)
+    ) -> Result<Changed, TableError> {
+        let sql = "UPDATE account SET role = ?2, changed_ms = ?3, revision = ?4 WHERE name = ?1";
+        self.change(now_ms, |transaction, revision| {
+            let role = role.to_string();
+            one(transaction.prepare_cached(sql)?.execute((name, role, now_ms, revision))?)
         })
     }
 
     /// Removes an account, and what waits for it: who has the name next is somebody else.
-    pub(crate) fn remove(&mut self, name: &str) -> Result<Revision, TableError> {
-        self.change(|transaction| {
+    pub(crate) fn remove(&mut self, name: &str, now_ms: i64) -> Result<Changed, TableError> {
+        self.change(now_ms, |transaction, _| {
             transaction.execute("DELETE FROM account_address WHERE account = ?1", (name,))?;
             transaction.execute("DELETE FROM mailbox WHERE account = ?1", (name,))?;
             one(transaction.execute("DELETE FROM account WHERE name = ?1", (name,))?)
@@ -218,24 +253,32 @@ impl AccountTable {
         Ok(kept)
     }
 
+    /// Makes a change, for which the account gets the revision that `change` is given.
     fn change(
         &mut self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<(), TableError>,
-    ) -> Result<Revision, TableError> {
+        now_ms: i64,
+        change: impl FnOnce(&Transaction<'_>, i64) -> Result<(), TableError>,
+    ) -> Result<Changed, TableError> {
         wal::keep_short_for_small(&self.connection)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        change(&transaction)?;
+        // The time is in it for a file that was restored: what was granted by accounts that are not in it
+        // has a lower revision than all changes to come.
+        let least = newest_of_account(&transaction)?.saturating_add(1);
+        let of_account = now_ms.max(least);
+        change(&transaction, of_account)?;
+        let sql = "INSERT OR REPLACE INTO state (key, value) VALUES ('newest_account', ?1)";
+        transaction.prepare_cached(sql)?.execute((of_account,))?;
         let sql = "INSERT INTO state (key, value) VALUES ('account_revision', 1) \
                    ON CONFLICT (key) DO UPDATE SET value = value + 1";
         transaction.prepare_cached(sql)?.execute(())?;
         let revision = revision(&transaction)?;
         transaction.commit()?;
-        Ok(revision)
+        Ok(Changed { revision, of_account: of_account.cast_unsigned() })
     }
 }
 
-const COLUMNS: &str = "name, hash, role, created_ms, changed_ms, seen_ms";
+const COLUMNS: &str = "name, hash, role, created_ms, changed_ms, seen_ms, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
     Ok(StoredAccount {
@@ -245,6 +288,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
         created_ms: row.get(3)?,
         changed_ms: row.get(4)?,
         seen_ms: row.get(5)?,
+        revision: row.get::<_, i64>(6)?.cast_unsigned(),
         addresses: Vec::new(),
     })
 }
@@ -268,6 +312,12 @@ fn revision(connection: &Connection) -> rusqlite::Result<Revision> {
     let sql = "SELECT value FROM state WHERE key = 'account_revision'";
     let found = connection.prepare_cached(sql)?.query_row((), |row| row.get(0)).optional()?;
     Ok(Revision(found.unwrap_or(0)))
+}
+
+/// It is never negative.
+fn newest_of_account(connection: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT value FROM state WHERE key = 'newest_account'";
+    connection.prepare_cached(sql)?.query_row((), |row| row.get(0))
 }
 
 fn one(rows: usize) -> Result<(), TableError> {
@@ -310,13 +360,15 @@ pub(crate) mod tests {
     fn an_account_is_found_as_it_was_added() {
         let mut table = in_memory();
         let none = table.revision().unwrap();
-        let first = table.add(&name("alice"), "hash", Role::Moderator, 1_000).unwrap();
+        let Changed { revision: first, of_account } =
+            table.add(&name("alice"), "hash", Role::Moderator, 1_000).unwrap();
         assert!(first.follows(none));
         assert_eq!(table.revision().unwrap(), first);
         let account = StoredAccount {
             name: "alice".to_owned(),
             hash: "hash".to_owned(),
             role: Role::Moderator,
+            revision: of_account,
             created_ms: 1_000,
             changed_ms: 1_000,
             seen_ms: None,
@@ -330,7 +382,7 @@ pub(crate) mod tests {
     #[test]
     fn no_two_accounts_look_alike() {
         let mut table = in_memory();
-        let first = table.add(&name("alice"), "hash", Role::User, 1).unwrap();
+        let first = table.add(&name("alice"), "hash", Role::User, 1).unwrap().revision;
         for other in ["alice", "ALICE", "a1ice"] {
             let taken = table.add(&name(other), "other", Role::User, 2).unwrap_err();
             assert!(matches!(taken, TableError::Taken(by) if by == "alice"), "{other}");
@@ -354,7 +406,7 @@ pub(crate) mod tests {
         let bob = table.find("bob").unwrap().unwrap();
         assert_eq!((&*bob.hash, bob.role, bob.changed_ms), ("old", Role::User, 1));
         assert!(matches!(table.set_role("carol", Role::User, 6), Err(TableError::Gone)));
-        assert!(matches!(table.remove("carol"), Err(TableError::Gone)));
+        assert!(matches!(table.remove("carol", 7), Err(TableError::Gone)));
     }
 
     #[test]
@@ -369,9 +421,9 @@ pub(crate) mod tests {
                 (),
             )
             .unwrap();
-        table.remove("alice").unwrap();
+        table.remove("alice", 2).unwrap();
         table.add(&name("Alice"), "other", Role::User, 3).unwrap();
-        table.remove("Alice").unwrap();
+        table.remove("Alice", 3).unwrap();
         table.add(&name("alice"), "another", Role::User, 4).unwrap();
         let (_, all) = table.all().unwrap();
         let [alice] = &all[..] else { panic!("{all:?}") };
@@ -379,6 +431,43 @@ pub(crate) mod tests {
         let sql = "SELECT count(*) FROM mailbox";
         let waiting: i64 = table.connection.query_row(sql, (), |row| row.get(0)).unwrap();
         assert_eq!(waiting, 1, "that of bob");
+    }
+
+    #[test]
+    fn an_account_has_a_higher_revision_after_each_change_of_its_password_or_role() {
+        let mut table = in_memory();
+        let of = |table: &AccountTable| table.find("alice").unwrap().unwrap().revision;
+        let added = table.add(&name("alice"), "old", Role::User, 5).unwrap();
+        assert_eq!(of(&table), added.of_account);
+        // the clock stands still, and goes back
+        let changed = table.set_hash("alice", Some("old"), "new", 5).unwrap();
+        assert!(changed.of_account > added.of_account);
+        assert_eq!(of(&table), changed.of_account);
+        let promoted = table.set_role("alice", Role::Admin, 1).unwrap();
+        assert!(promoted.of_account > changed.of_account);
+        assert_eq!(of(&table), promoted.of_account);
+        // another hash of the same password is no change of the account
+        table.renew_hash("alice", "new", "newer", 9).unwrap();
+        assert!(matches!(table.renew_hash("alice", "new", "x", 9), Err(TableError::Gone)));
+        table.seen("alice", address("192.0.2.7"), 9).unwrap();
+        assert_eq!(of(&table), promoted.of_account);
+        // changes of others are none of this one
+        table.add(&name("bob"), "hash", Role::User, 9).unwrap();
+        assert_eq!(of(&table), promoted.of_account);
+    }
+
+    #[test]
+    fn an_account_that_is_made_again_has_no_revision_of_the_removed_one() {
+        let mut table = in_memory();
+        let mut highest = 0;
+        for now_ms in [1_000, 1_000, 0, i64::MIN] {
+            let added = table.add(&name("alice"), "hash", Role::User, now_ms).unwrap().of_account;
+            assert!(added > highest);
+            let removed = table.remove("alice", now_ms).unwrap().of_account;
+            assert!(removed > added);
+            assert_eq!(table.newest_of_account().unwrap(), removed);
+            highest = removed;
+        }
     }
 
     #[test]

@@ -306,7 +306,7 @@ mod tests {
             assert_eq!(leave(&mut writer, "eve", "bob", id, &long), Left::Waiting);
         }
         assert_ne!(leave(&mut writer, "eve", "carol", 5, &long), Left::Waiting);
-        table.remove("bob").unwrap();
+        table.remove("bob", 2).unwrap();
         assert_eq!(leave(&mut writer, "eve", "carol", 6, &long), Left::Waiting);
         assert_counted(&store);
     }

@@ -21,7 +21,7 @@ use crate::text::visible;
 const APPLICATION: i32 = 0x6368_6174;
 
 /// What each version adds to the one before.
-pub(super) const VERSIONS: [&str; 4] = [
+pub(super) const VERSIONS: [&str; 5] = [
     // 1: accounts and messages
     "CREATE TABLE state(
         key TEXT PRIMARY KEY,
@@ -212,6 +212,10 @@ pub(super) const VERSIONS: [&str; 4] = [
      INSERT INTO mute
         SELECT name, name, '', 'moderator', '', unixepoch() * 1000, until_ms FROM mute_before;
      DROP TABLE mute_before;",
+    // 5: revisions of accounts
+    "-- newest_account: no account has had a higher revision
+     ALTER TABLE account ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+     INSERT INTO state(key, value) VALUES ('newest_account', 1);",
 ];
 
 /// The version from which on the file knows the senders' shares.

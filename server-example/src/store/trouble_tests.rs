@@ -11,6 +11,7 @@ use chatproto::Left;
 use rusqlite::Connection;
 
 use super::SanctionKind::{Ban, Mute};
+use super::accounts::AccountTable;
 use super::small_disk::SmallDisk;
 use super::tests::{
     ALL, PAGE, TempDir, fill, ids, leave, limit_pages, mail, object, open, refusal,
@@ -131,6 +132,37 @@ fn a_target_that_was_banned_in_several_spellings_has_one_ban_after_the_migration
 }
 
 #[test]
+fn accounts_of_version_4_have_revisions_after_the_migration() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("fixtures/v1.sql")).unwrap();
+    for version in &schema::VERSIONS[1..4] {
+        db.execute_batch(version).unwrap();
+    }
+    db.execute_batch(
+        "PRAGMA user_version = 4;
+         DELETE FROM account;
+         INSERT INTO account VALUES
+            ('ann', 'ann', 'x', 'admin', 7, 7, NULL), ('ben', 'ben', 'x', 'user', 8, 9, NULL);",
+    )
+    .unwrap();
+    drop(db);
+    let mut table = AccountTable::new(open(&directory).connect().unwrap());
+    let (_, accounts) = table.all().unwrap();
+    assert_eq!(accounts.len(), 2);
+    assert_eq!((accounts[0].role, accounts[0].created_ms), (chatproto::Role::Admin, 7));
+    let old = accounts.iter().map(|account| account.revision).max().unwrap();
+    assert!(old <= table.newest_of_account().unwrap());
+    // whatever the clock says
+    let removed = table.remove("ann", 0).unwrap().of_account;
+    let name = chatproto::UserName::new("ann").unwrap();
+    let again = table.add(&name, "x", chatproto::Role::User, 0).unwrap().of_account;
+    assert!(old < removed && removed < again);
+    assert!(directory.path().join("chatproto.db.v4.bak").exists());
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let directory = TempDir::new();
     drop(open(&directory));
@@ -145,8 +177,8 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(
         refused.sentence,
         format!(
-            "{} has been written by a newer version of this program (its format is 5, and this program \
-             knows formats up to 4): run the newer version, or restore a backup that is older",
+            "{} has been written by a newer version of this program (its format is 6, and this program \
+             knows formats up to 5): run the newer version, or restore a backup that is older",
             path.display()
         )
     );
