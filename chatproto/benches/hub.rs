@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use chatproto::{Completion, ConnId, Decoder, Effect, Hub, Message, Now, Output, PeerKind};
+use chatproto::{ConnId, Decoder, Hub, Message, Now, Output, PeerKind};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// A hub with so many users, `u0` and on.
@@ -12,9 +12,6 @@ fn crowd(users: usize) -> (Hub, Output, Vec<ConnId>) {
         .map(|number| {
             let conn = hub.handle_connect(0, [127, 0, 0, 1].into(), now, &mut out);
             hub.handle_name(conn, format!("u{number}").as_bytes(), PeerKind::Stream, now, &mut out);
-            while let Some(Effect::Claim { token, .. }) = out.next_effect() {
-                hub.handle_completion(token, Completion::Claimed, now, &mut out);
-            }
             out.clear();
             conn
         })

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use chatproto::{
-    Completion, ConnId, DecodeError, Decoder, Effect, Hub, Now, Outgoing, Output, PeerKind,
-};
+use chatproto::{ConnId, DecodeError, Decoder, Hub, Now, Outgoing, Output, PeerKind};
 
 fn main() -> Result<(), DecodeError> {
     let mut hub = Hub::builder().build();
@@ -38,15 +36,10 @@ fn main() -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Connects and registers; whoever has no directory of names grants every claim.
+/// Connects and registers. (With accounts or a directory, a claim of the name would come out first.)
 fn join(hub: &mut Hub, out: &mut Output, name: &str) -> ConnId {
     let now = Now::system();
     let conn = hub.handle_connect(0, [127, 0, 0, 1].into(), now, out);
     hub.handle_name(conn, name.as_bytes(), PeerKind::Stream, now, out);
-    while let Some(effect) = out.next_effect() {
-        if let Effect::Claim { token, .. } = effect {
-            hub.handle_completion(token, Completion::Claimed, now, out);
-        }
-    }
     conn
 }

@@ -65,6 +65,7 @@
 //! | [`endpoint`] | endpoints of the application's own |
 //! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
 //! | [`accounts`] | [`Accounts`]: names that belong to somebody, kept by the application |
+//! | [`directory`] | [`Directory`]: names beyond one server, decided by the application |
 //! | [`history`] | [`History`] and its inbox: what is said, kept by the application |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
@@ -79,6 +80,7 @@ mod chunk;
 mod chunk_tests;
 pub mod client;
 pub mod decode;
+pub mod directory;
 pub mod encode;
 pub mod endpoint;
 pub mod error;
@@ -108,9 +110,12 @@ pub use accounts::{
 };
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
+pub use directory::{
+    BlockingDirectory, Claim, ClaimAnswer, ClaimPurpose, ClaimReply, Directory, Lease, ReleaseReply,
+};
 pub use endpoint::{Handler, Request};
 pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
-pub use extension::{Directory, Observer};
+pub use extension::Observer;
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{

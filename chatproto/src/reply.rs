@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::hub::{Completion, Token};
 use crate::reactor::Shared;
+use crate::workers::guarded;
 
 /// Answers one order. Dropped without an answer, it says that the command failed.
 pub struct Reply {
@@ -15,6 +16,11 @@ pub struct Reply {
 impl Reply {
     pub(crate) fn new(token: Token, shared: &Arc<Shared>) -> Self {
         Reply { token, shared: Arc::clone(shared), is_sent: false }
+    }
+
+    /// Runs code of the application that is to give the answer; a panic is reported and gives `None`.
+    pub(crate) fn guarded<T>(&self, what: &str, run: impl FnOnce() -> T) -> Option<T> {
+        guarded(what, &self.shared, run)
     }
 
     /// Sends the answer; the order says which kind it must be of.

@@ -9,9 +9,10 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::accounts::{AccountPolicy, Accounts};
+use crate::directory::Directory;
 use crate::endpoint::Handler;
 use crate::error::ServerError;
-use crate::extension::{Directory, Observer};
+use crate::extension::Observer;
 use crate::history::{History, Inbox};
 use crate::hub::{
     AccountChange, Action, Actor, Ban, BanTarget, Done, Hub, HubBuilder, Mute, Now, Refusal, Role,
@@ -25,7 +26,7 @@ use crate::reactor::Door;
 use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
-use crate::workers::{Applied, Workers, panic_text};
+use crate::workers::{Call, Pool, panic_text};
 
 /// Connections that the system may hold ready to be accepted.
 const BACKLOG: i32 = 4096;
@@ -38,7 +39,8 @@ pub struct ServerBuilder {
     worker_threads: usize,
     slow_reader: SlowReader,
     observer: Option<Arc<dyn Observer>>,
-    applied: Applied,
+    has_handlers: bool,
+    directory: Option<Arc<dyn Directory>>,
     accounts: Option<Arc<dyn Accounts>>,
     history: Option<Box<dyn History>>,
     #[cfg(feature = "tls")]
@@ -64,8 +66,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How many threads run endpoints of the application's own, and as many more its directory.
-    /// Default 4; they are started only if there is something to run.
+    /// How many threads run endpoints of the application's own. Default 4; they are started only if there
+    /// are such endpoints.
     #[must_use]
     pub fn worker_threads(mut self, threads: usize) -> Self {
         self.worker_threads = threads.max(1);
@@ -86,10 +88,11 @@ impl ServerBuilder {
         self
     }
 
-    /// Who decides about names beyond this server. Default: nobody; a free name is given.
+    /// Decides about names beyond this server. Default: nobody does; a free name is given.
     #[must_use]
     pub fn directory(mut self, directory: impl Directory) -> Self {
-        self.applied.directory = Some(Arc::new(directory));
+        self.hub = self.hub.directory();
+        self.directory = Some(Arc::new(directory));
         self
     }
 
@@ -175,7 +178,7 @@ impl ServerBuilder {
             reason: error.0,
         };
         self.hub = self.hub.endpoint(name, help, handler).map_err(refused)?;
-        self.applied.has_handlers = true;
+        self.has_handlers = true;
         Ok(self)
     }
 
@@ -211,19 +214,16 @@ impl ServerBuilder {
         #[cfg(feature = "tls")]
         let (listeners, tls_addr) = self.entrances(listener)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
-        let workers = if self.applied.needs_threads() {
-            let workers = Workers::start(self.worker_threads, &self.applied);
-            Some(workers.map_err(io("cannot start a worker thread"))?)
-        } else {
-            None
-        };
+        let start = || Pool::start("chatproto-call", self.worker_threads, Call::run);
+        let calls = self.has_handlers.then(start).transpose();
+        let calls = calls.map_err(io("cannot start a worker thread"))?;
         let (shared, reactors) = reactor::set_up(Setup {
             hub: self.hub.limits(limits.clone()).seed(random_seed()).build(),
             limits,
             policy: self.slow_reader,
             observer: self.observer,
-            workers,
-            has_directory: self.applied.directory.is_some(),
+            calls,
+            directory: self.directory,
             accounts: self.accounts,
             has_history: self.history.is_some(),
             threads: self.threads,
@@ -307,7 +307,8 @@ impl Server {
             worker_threads: 4,
             slow_reader: SlowReader::default(),
             observer: None,
-            applied: Applied::default(),
+            has_handlers: false,
+            directory: None,
             accounts: None,
             history: None,
             #[cfg(feature = "tls")]

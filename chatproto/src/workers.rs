@@ -1,107 +1,89 @@
-//! The threads on which effects are carried out that may take their time: the application's
-//! endpoints, and its directory of names.
+//! Threads for code that may block: the endpoints of an application, and a directory that blocks.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use foldhash::quality::FixedState;
-
-use crate::extension::Directory;
-use crate::hub::{Completion, Effect, Event};
+use crate::endpoint::{Handler, Request};
+use crate::hub::{Completion, Event};
 use crate::reactor::Shared;
+use crate::reply::Reply;
 
-/// An effect, and where its outcome goes.
-pub(crate) type Job = (Effect, Arc<Shared>);
-
-pub(crate) struct Workers {
-    /// Endpoints: whoever is free takes the next.
-    calls: Arc<Jobs>,
-    /// The directory, a queue for each thread: what concerns one name is done in order.
-    names: Vec<Arc<Jobs>>,
+/// Threads that take jobs out of one queue. They end when this is dropped, after the jobs in it.
+///
+/// The queue takes every job. The hub bounds what is under way
+/// ([`Limits::effects_total`](crate::Limits::effects_total)).
+pub(crate) struct Pool<J> {
+    jobs: Arc<Jobs<J>>,
 }
 
-/// What waits to be carried out, for one thread or several.
-#[derive(Default)]
-pub(crate) struct Jobs {
-    queue: Mutex<Queue>,
+/// What waits for a thread.
+pub(crate) struct Jobs<J> {
+    queue: Mutex<Queue<J>>,
     came: Condvar,
 }
 
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
+struct Queue<J> {
+    jobs: VecDeque<J>,
     is_closed: bool,
 }
 
-/// Whose code runs on the threads.
-#[derive(Clone, Default)]
-pub(crate) struct Applied {
-    pub(crate) has_handlers: bool,
-    pub(crate) directory: Option<Arc<dyn Directory>>,
-}
-
-impl Applied {
-    /// Whether there is something to run.
-    pub(crate) fn needs_threads(&self) -> bool {
-        self.has_handlers || self.directory.is_some()
-    }
-}
-
-impl Workers {
-    /// Starts `count` threads for endpoints, and as many for a directory, each where there is such a
-    /// thing. They end when this is dropped.
-    pub(crate) fn start(count: usize, applied: &Applied) -> io::Result<Self> {
-        let mut workers = Workers { calls: Arc::default(), names: Vec::new() };
-        for number in 0..if applied.has_handlers { count } else { 0 } {
-            spawn(format!("chatproto-call-{number}"), Arc::clone(&workers.calls), applied)?;
+impl<J: Send + 'static> Pool<J> {
+    /// Starts `count` threads, whose names begin with `name`.
+    pub(crate) fn start(
+        name: &str,
+        count: usize,
+        run: impl Fn(J) + Clone + Send + 'static,
+    ) -> io::Result<Self> {
+        let pool = Pool { jobs: Arc::default() };
+        for number in 0..count {
+            let (jobs, run) = (Arc::clone(&pool.jobs), run.clone());
+            let work = move || {
+                while let Some(job) = jobs.take() {
+                    run(job);
+                }
+            };
+            thread::Builder::new().name(format!("{name}-{number}")).spawn(work)?;
         }
-        for number in 0..if applied.directory.is_some() { count } else { 0 } {
-            let jobs = Arc::<Jobs>::default();
-            workers.names.push(Arc::clone(&jobs));
-            spawn(format!("chatproto-name-{number}"), jobs, applied)?;
-        }
-        Ok(workers)
+        Ok(pool)
     }
 
-    /// No threads: whoever has the queue carries out what is in it.
+    /// No threads: the one who has the queue does the jobs.
     #[cfg(test)]
-    pub(crate) fn by_hand() -> (Self, Arc<Jobs>) {
-        let jobs = Arc::<Jobs>::default();
-        (Workers { names: vec![Arc::clone(&jobs)], calls: Arc::clone(&jobs) }, jobs)
+    pub(crate) fn by_hand() -> (Self, Arc<Jobs<J>>) {
+        let jobs = Arc::<Jobs<J>>::default();
+        (Pool { jobs: Arc::clone(&jobs) }, jobs)
     }
 
-    /// Queues an effect, and never refuses one. The hub bounds what is under way
-    /// ([`Limits::effects_total`](crate::Limits::effects_total)). A release follows a claim that was
-    /// granted, in the queue that the claim was in: so there are at most as many as names were held
-    /// when the first of them was queued, and claims stood before it.
-    pub(crate) fn submit(&self, effect: Effect, shared: &Arc<Shared>) {
-        let queue = match &effect {
-            Effect::Call { .. } => &self.calls,
-            Effect::Account { .. } | Effect::CheckReserved { .. } | Effect::History { .. } => {
-                unreachable!("those are not for these threads")
-            }
-            Effect::Claim { name, .. } | Effect::Release { name } => {
-                let hash = FixedState::with_seed(0).hash_one(name.as_str());
-                &self.names[hash as usize % self.names.len()]
-            }
-        };
-        queue.add((effect, Arc::clone(shared)));
+    pub(crate) fn submit(&self, job: J) {
+        self.jobs.add(job);
     }
 }
 
-impl Drop for Workers {
+impl<J> Drop for Pool<J> {
     fn drop(&mut self) {
-        self.calls.close();
-        self.names.iter().for_each(|jobs| jobs.close());
+        self.jobs.close();
     }
 }
 
-impl Jobs {
-    fn add(&self, job: Job) {
+impl<J> fmt::Debug for Pool<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+impl<J> Default for Jobs<J> {
+    fn default() -> Self {
+        let queue = Queue { jobs: VecDeque::new(), is_closed: false };
+        Jobs { queue: Mutex::new(queue), came: Condvar::new() }
+    }
+}
+
+impl<J> Jobs<J> {
+    fn add(&self, job: J) {
         self.queue().jobs.push_back(job);
         self.came.notify_one();
     }
@@ -113,58 +95,35 @@ impl Jobs {
     }
 
     /// Waits for the next job; `None` if no more will come.
-    fn take(&self) -> Option<Job> {
-        let is_idle = |queue: &mut Queue| queue.jobs.is_empty() && !queue.is_closed;
+    fn take(&self) -> Option<J> {
+        let is_idle = |queue: &mut Queue<J>| queue.jobs.is_empty() && !queue.is_closed;
         let queue = self.came.wait_while(self.queue(), is_idle);
         queue.unwrap_or_else(PoisonError::into_inner).jobs.pop_front()
     }
 
     /// The next job, if there is one.
     #[cfg(test)]
-    pub(crate) fn try_take(&self) -> Option<Job> {
+    pub(crate) fn try_take(&self) -> Option<J> {
         self.queue().jobs.pop_front()
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue<J>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn spawn(name: String, jobs: Arc<Jobs>, applied: &Applied) -> io::Result<()> {
-    let applied = applied.clone();
-    let run = move || {
-        while let Some((effect, shared)) = jobs.take() {
-            carry_out(effect, &applied, &shared);
-        }
-    };
-    thread::Builder::new().name(name).spawn(run).map(drop)
+/// A call of an endpoint of the application's own.
+pub(crate) struct Call {
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) request: Request,
+    pub(crate) reply: Reply,
 }
 
-fn carry_out(effect: Effect, applied: &Applied, shared: &Shared) {
-    let directory = applied.directory.as_deref();
-    match effect {
-        Effect::Claim { token, name, address } => {
-            let claim = || directory.map_or(Ok(()), |directory| directory.claim(&name, address));
-            let completion = match guarded("the directory", shared, claim) {
-                Some(Ok(())) => Completion::Claimed,
-                Some(Err(reason)) => Completion::Refused(reason),
-                None => Completion::Failed,
-            };
-            shared.complete(token, completion);
-        }
-        Effect::Release { name } => {
-            if let Some(directory) = directory {
-                guarded("the directory", shared, || directory.release(&name));
-            }
-        }
-        Effect::Call { token, handler, request } => {
-            let answer = guarded(&request.endpoint, shared, || handler.handle(&request));
-            shared.complete(token, answer.map_or(Completion::Failed, Completion::Answered));
-        }
-        Effect::Account { token, .. }
-        | Effect::CheckReserved { token, .. }
-        | Effect::History { token, .. } => {
-            shared.complete(token, Completion::Failed);
+impl Call {
+    pub(crate) fn run(self) {
+        let Call { handler, request, reply } = self;
+        if let Some(answer) = reply.guarded(&request.endpoint, || handler.handle(&request)) {
+            reply.send(Completion::Answered(answer));
         }
     }
 }

@@ -7,13 +7,13 @@ mod counting;
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::{
-    Completion, ConnId, Departure, Directory, Effect, Hub, Limits, Message, Now, Output, PeerKind,
-    Server, ServerHandle, UserName,
+    Claim, ClaimReply, ConnId, Departure, Directory, Hub, Limits, Message, Now, Output, PeerKind,
+    Server, ServerHandle,
 };
 use counting::live;
 
@@ -89,9 +89,6 @@ fn a_crowd_that_has_gone_costs_nothing() {
             let conn = hub.handle_connect(0, address, now, &mut out);
             let name = format!("user {number}");
             hub.handle_name(conn, name.as_bytes(), PeerKind::Stream, now, &mut out);
-            while let Some(Effect::Claim { token, .. }) = out.next_effect() {
-                hub.handle_completion(token, Completion::Claimed, now, &mut out);
-            }
             out.clear();
             out.take_events();
             conn
@@ -99,7 +96,6 @@ fn a_crowd_that_has_gone_costs_nothing() {
         .collect();
     for conn in crowd {
         hub.handle_disconnect(conn, Departure::Left, now, &mut out);
-        while out.next_effect().is_some() {}
         out.take_events();
     }
     hub.shrink();
@@ -138,13 +134,12 @@ fn a_connection_without_a_name_costs_little() {
 }
 
 /// A directory that never decides.
-struct Undecided(Mutex<mpsc::Receiver<()>>);
+#[derive(Default)]
+struct Undecided(Mutex<Vec<ClaimReply>>);
 
 impl Directory for Undecided {
-    fn claim(&self, _: &UserName, _: IpAddr) -> Result<(), String> {
-        // the other end is dropped at the end of the test
-        let _ = self.0.lock().unwrap().recv();
-        Ok(())
+    fn claim(&self, _: Claim, reply: ClaimReply) {
+        self.0.lock().unwrap().push(reply);
     }
 }
 
@@ -153,9 +148,9 @@ fn a_connection_whose_name_is_not_decided_about_costs_little() {
     let mut limits = Limits::default();
     limits.registration = Duration::from_secs(3600);
     limits.drain = Duration::from_millis(100);
-    let (release, held) = mpsc::channel();
-    let builder = Server::builder().limits(limits).threads(2);
-    let server = builder.directory(Undecided(Mutex::new(held))).bind(([127, 0, 0, 1], 0)).unwrap();
+    let directory = Arc::<Undecided>::default();
+    let builder = Server::builder().limits(limits).threads(2).directory(Arc::clone(&directory));
+    let server = builder.bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());
     let running = thread::spawn(move || server.run());
     let before = live();
@@ -165,7 +160,7 @@ fn a_connection_whose_name_is_not_decided_about_costs_little() {
     let cost = cost_of(address, &handle, before, 1, |number, _| all(number));
     println!("a name and messages, undecided: {cost} bytes");
     assert!(cost > 0 && cost <= MOST, "{cost} bytes for each connection");
-    drop(release);
+    directory.0.lock().unwrap().clear();
     handle.stop();
     running.join().unwrap().unwrap();
 }

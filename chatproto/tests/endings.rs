@@ -84,30 +84,28 @@ fn one_who_waits_for_a_command_can_be_too_slow_too() {
 }
 
 /// A directory that never decides.
-struct Undecided(std::sync::Mutex<std::sync::mpsc::Receiver<()>>);
+#[derive(Default)]
+struct Undecided(std::sync::Mutex<Vec<chatproto::ClaimReply>>);
 
 impl chatproto::Directory for Undecided {
-    fn claim(&self, _: &chatproto::UserName, _: std::net::IpAddr) -> Result<(), String> {
-        // the other end is dropped at the end of the test
-        let _ = self.0.lock().unwrap().recv();
-        Ok(())
+    fn claim(&self, _: chatproto::Claim, reply: chatproto::ClaimReply) {
+        self.0.lock().unwrap().push(reply);
     }
 }
 
 #[test]
 fn the_deadline_for_registration_holds_for_a_directory_too() {
-    let (release, held) = std::sync::mpsc::channel();
     let mut limits = limits();
     limits.registration = Duration::from_millis(200);
-    let directory = Undecided(std::sync::Mutex::new(held));
-    let server = TestServer::with(limits, |builder| builder.directory(directory));
+    let directory = std::sync::Arc::<Undecided>::default();
+    let server = TestServer::with(limits, |builder| builder.directory(directory.clone()));
     let mut peer = Raw::connect(server.address);
     peer.write(b"alice\n");
     let last_words = peer.read_to_end();
     assert_eq!(last_words.len(), 1, "{last_words:?}");
     assert!(last_words[0].msg.contains("could not be checked"), "{last_words:?}");
     assert_eq!(last_words[0].to, "Guest");
-    drop(release);
+    directory.0.lock().unwrap().clear();
 }
 
 /// An endpoint that never answers holds nobody whose connection has ended, not for ever.

@@ -213,7 +213,7 @@ fn nobody_takes_an_owned_name_by_nick() {
     let owner = house.stream("bob");
     log_in(&mut house, owner, "alice secret", granted());
     house.forget();
-    house.complete(token, Completion::Claimed);
+    house.complete(token, Completion::Claimed(0));
     house.forget();
     let mut users: Vec<_> = house.hub.users().map(str::to_owned).collect();
     users.sort_unstable();
@@ -281,7 +281,7 @@ fn who_asks_for_a_name_that_somebody_gets_is_refused() {
     let mut house = house();
     let (first, claim) = house.claim("bob");
     let (second, check) = contend(&mut house, "bob");
-    house.complete(claim, Completion::Claimed);
+    house.complete(claim, Completion::Claimed(0));
     house.forget();
     house.complete(check, Completion::Unreserved);
     let answer = &house.mail().messages(second)[0].msg;
@@ -295,7 +295,7 @@ fn who_asks_for_a_name_that_somebody_gets_is_refused() {
     house.complete(check, Completion::Unreserved);
     let answer = &house.mail().messages(third)[0].msg;
     assert!(answer.contains("the name \"carol\" is already in use"), "{answer}");
-    house.complete(token, Completion::Claimed);
+    house.complete(token, Completion::Claimed(0));
     assert_eq!(house.hub.users().collect::<Vec<_>>(), ["carol"]);
 }
 
@@ -305,7 +305,7 @@ fn what_answers_another_question_leaves_no_name_undecided() {
     let (claimant, claim) = house.claim("alice");
     let (contender, check) = contend(&mut house, "alice");
     house.complete(claim, Completion::Unreserved);
-    house.complete(check, Completion::Claimed);
+    house.complete(check, Completion::Claimed(0));
     let mail = house.mail();
     for conn in [claimant, contender] {
         let refusal = &mail.messages(conn)[0].msg;
@@ -341,7 +341,7 @@ fn who_asks_for_an_undecided_name_and_leaves_leaves_nothing_behind() {
     let now = house.now;
     house.hub.handle_disconnect(gone, Departure::Left, now, &mut house.out);
     assert_eq!(house.complete(check, Completion::Reserved), None);
-    house.complete(claim, Completion::Claimed);
+    house.complete(claim, Completion::Claimed(0));
     assert_eq!(house.hub.users().collect::<Vec<_>>(), ["alice"]);
     assert!(house.out.next_effect().is_none(), "nothing was claimed for it");
 }
@@ -387,10 +387,9 @@ fn a_ban_holds_for_owners_and_a_mute_for_guests_of_the_name() {
 fn where_accounts_are_required_others_are_refused_and_owners_are_seen_once_they_logged_in() {
     let mut house = House::of(Hub::builder().accounts(AccountPolicy::Required));
     let (stranger, token) = house.claim("mallory");
-    house.complete(token, Completion::Claimed);
+    house.complete(token, Completion::Claimed(0));
     let refusal = house.mail().messages(stranger).remove(0).msg;
     assert!(refusal.starts_with("⛔ Error: this server is for those who have an account"));
-    assert_eq!(house.released(), ["mallory"]);
     let bob = guest(&mut house, "bob");
     log_in(&mut house, bob, "secret", granted());
     house.forget();

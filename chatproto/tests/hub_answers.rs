@@ -288,7 +288,7 @@ fn list(house: &mut House, conn: ConnId, name: &str, limit: usize) -> (Vec<Strin
 #[test]
 fn who_is_alone_has_nobody_in_the_list() {
     for kind in [PeerKind::Stream, PeerKind::OneRead] {
-        let mut house = House::new();
+        let mut house = House::with_directory();
         let alice = house.join("alice", kind, HOME);
         house.claim("claimant");
         house.forget();
@@ -483,7 +483,7 @@ fn what_is_sent_while_an_endpoint_works_is_held_so_that_answers_keep_their_order
 
 #[test]
 fn an_answer_for_who_is_gone_reaches_nobody() {
-    let mut house = House::of(with_dice());
+    let mut house = House::of(with_dice().directory());
     let alice = house.stream("alice");
     let (token, _, answer) = call(&mut house, alice, "");
     house.hub.handle_disconnect(alice, Departure::Lost, house.now, &mut house.out);

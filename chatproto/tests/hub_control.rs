@@ -25,7 +25,7 @@ fn refusal(house: &mut House, name: &str) -> Option<String> {
     let conn = house.connect(HOME);
     house.name(conn, name, PeerKind::Stream);
     while let Some(Effect::Claim { token, .. }) = house.out.next_effect() {
-        house.complete(token, Completion::Claimed);
+        house.complete(token, Completion::Claimed(0));
     }
     let mail = house.mail();
     mail.closes(conn).then(|| mail.refusal(conn))

@@ -135,7 +135,7 @@ fn a_name_of_several_words_is_found() {
 
 #[test]
 fn who_is_not_there_is_not_found() {
-    let mut house = House::new();
+    let mut house = House::with_directory();
     let alice = house.stream("alice");
     house.claim("claimant");
     for to in ["bob", "Alice", "claimant", "", "SERVER", "Guest", "@bob"] {
@@ -296,7 +296,7 @@ fn after_something_too_long_the_next_message_is_as_ever() {
 
 #[test]
 fn a_shout_reaches_everybody_else_and_its_sender_learns_how_many() {
-    let mut house = House::new();
+    let mut house = House::with_directory();
     let alice = house.stream("alice");
     let others = [house.stream("bob"), house.one_read("carol"), house.stream("dave")];
     house.claim("claimant");
@@ -408,7 +408,7 @@ fn after_a_framing_error_the_connection_is_closed_and_the_name_free() {
         (b"{\"to\":\"\xff", "UTF-8"),
         (b"{\"to\":\"\x1b", "0x1B"),
     ] {
-        let mut house = House::new();
+        let mut house = House::with_directory();
         let (alice, bob) = (house.stream("alice"), house.stream("bob"));
         assert!(house.send_raw(alice, bytes));
         let mail = house.mail();

@@ -55,7 +55,7 @@ fn refusal(house: &mut House, name: &str) -> Option<String> {
     let conn = house.connect(HOME);
     house.name(conn, name, PeerKind::Stream);
     while let Some(Effect::Claim { token, .. }) = house.out.next_effect() {
-        house.complete(token, Completion::Claimed);
+        house.complete(token, Completion::Claimed(0));
     }
     let mail = house.mail();
     mail.closes(conn).then(|| mail.refusal(conn))
@@ -293,7 +293,7 @@ fn a_ban_of_an_address_holds_for_who_is_there_and_who_comes() {
 
 #[test]
 fn a_ban_holds_for_who_is_on_the_way_in() {
-    let mut house = guarded();
+    let mut house = House::of(Hub::builder().directory().admin_token(TOKEN));
     let admin = admin(&mut house);
     let guest = house.connect(AWAY);
     let (claimant, token) = house.claim("bob");
@@ -306,9 +306,9 @@ fn a_ban_holds_for_who_is_on_the_way_in() {
     house.forget();
     house.name(guest, "eve", PeerKind::Stream);
     assert!(house.mail().refusal(guest).contains("your address is banned"));
-    house.complete(token, Completion::Claimed);
+    house.complete(token, Completion::Claimed(0));
     assert!(house.mail().refusal(claimant).contains("you are banned"));
-    house.complete(renaming, Completion::Claimed);
+    house.complete(renaming, Completion::Claimed(0));
     let said = house.mail().said(carol, "carol");
     assert!(said[0].starts_with("❌ Your name stays carol: you are banned"), "{said:?}");
     // what a directory has given is given back

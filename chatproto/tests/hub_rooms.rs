@@ -6,8 +6,8 @@ mod common;
 use std::time::Duration;
 
 use chatproto::{
-    Completion, ConnId, Departure, Effect, Event, Hub, Limits, Message, NameError, PeerKind,
-    RoomName,
+    ClaimPurpose, Completion, ConnId, Departure, Effect, Event, Hub, Limits, Message, NameError,
+    PeerKind, RoomName,
 };
 
 use common::{HOME, House, listed};
@@ -265,7 +265,7 @@ fn names_too_long_for_a_one_read_member_are_left_out_of_a_count() {
         house.send(conn, "/join", "#tea");
         house.send(conn, "/nick", &format!("{number:03}{}", "\u{e8}".repeat(30)));
         while let Some(Effect::Claim { token, .. }) = house.out.next_effect() {
-            house.complete(token, Completion::Claimed);
+            house.complete(token, Completion::Claimed(0));
         }
         if number < 100 {
             house.forget();
@@ -296,18 +296,16 @@ fn everybody_is_told_of_everybody_if_the_server_is_to() {
 fn nick(house: &mut House, conn: ConnId, name: &str, completion: Completion) {
     house.send(conn, "/nick", name);
     assert!(house.hub.is_waiting(conn));
-    let Some(Effect::Claim { token, name: claimed, .. }) = house.out.next_effect() else {
-        panic!("no claim")
-    };
-    assert_eq!(claimed.as_str(), name);
+    let Some(Effect::Claim { token, claim }) = house.out.next_effect() else { panic!("no claim") };
+    assert_eq!((claim.name.as_str(), claim.purpose), (name, ClaimPurpose::Rename));
     house.complete(token, completion);
 }
 
 #[test]
 fn a_new_name_takes_the_place_of_the_old_one() {
-    let mut house = House::new();
+    let mut house = House::with_directory();
     let (alice, bob) = (member(&mut house, "alice"), member(&mut house, "bob"));
-    nick(&mut house, alice, "alice smith", Completion::Claimed);
+    nick(&mut house, alice, "alice smith", Completion::Claimed(0));
     let mail = house.mail();
     assert_eq!(mail.said(alice, "alice smith"), ["You are now alice smith."]);
     assert_eq!(mail.messages(bob)[0].msg, "alice is now alice smith.");
@@ -324,7 +322,7 @@ fn a_new_name_takes_the_place_of_the_old_one() {
 
 #[test]
 fn the_old_name_is_kept_if_the_new_one_is_refused() {
-    let mut house = House::new();
+    let mut house = House::with_directory();
     let (alice, _) = (house.stream("alice"), house.stream("bob"));
     for (name, why) in [
         ("bob", "already in use"),
@@ -343,7 +341,7 @@ fn the_old_name_is_kept_if_the_new_one_is_refused() {
 
 #[test]
 fn a_name_that_is_being_decided_about_is_nobody_elses() {
-    let mut house = House::new();
+    let mut house = House::with_directory();
     let (alice, bob) = (house.stream("alice"), house.stream("bob"));
     house.send(alice, "/nick", "carol");
     let Some(Effect::Claim { token, .. }) = house.out.next_effect() else { panic!("no claim") };
@@ -355,7 +353,7 @@ fn a_name_that_is_being_decided_about_is_nobody_elses() {
     house.hub.handle_disconnect(alice, Departure::Lost, house.now, &mut house.out);
     house.forget();
     assert_eq!(house.released(), ["alice"]);
-    house.complete(token, Completion::Claimed);
+    house.complete(token, Completion::Claimed(0));
     assert_eq!(house.released(), ["carol"]);
     house.stream("carol");
 }

@@ -3,10 +3,9 @@
 
 mod support;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use chatproto::{Directory, Message, UserName};
+use chatproto::{Claim, ClaimReply, Directory, Message};
 use support::{Raw, TestServer, limits};
 
 /// How many the notice says have done this: one, or those of a count.
@@ -169,8 +168,11 @@ fn who_is_kicked_reads_why_before_the_end() {
 struct Registry;
 
 impl Directory for Registry {
-    fn claim(&self, name: &UserName, _: IpAddr) -> Result<(), String> {
-        if name.as_str().len() > 1 { Ok(()) } else { Err("too short for us.".to_owned()) }
+    fn claim(&self, claim: Claim, reply: ClaimReply) {
+        match claim.name.as_str().len() {
+            1 => reply.refused("too short for us."),
+            _ => reply.granted(0),
+        }
     }
 }
 

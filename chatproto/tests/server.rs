@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use chatproto::{Client, ClientError, Message, Rate, Request, UserName};
+use chatproto::{Client, ClientError, Message, Rate, Request};
 use support::{PATIENCE, Raw, TestServer, eventually, limits, object};
 
 /// A program that behaves exactly as the existing ones: bare name without an end, one `recv(1024)`
@@ -363,16 +363,17 @@ fn endpoints_of_the_application_answer_in_order_and_may_fail() {
 struct Guard(Arc<AtomicUsize>);
 
 impl chatproto::Directory for Guard {
-    fn claim(&self, name: &UserName, _: std::net::IpAddr) -> Result<(), String> {
-        if name.as_str() == "mallory" {
-            return Err("you know why.".to_owned());
+    fn claim(&self, claim: chatproto::Claim, reply: chatproto::ClaimReply) {
+        if claim.name.as_str() == "mallory" {
+            return reply.refused("you know why.");
         }
         self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(())
+        reply.granted(0);
     }
 
-    fn release(&self, _: &UserName) {
+    fn release(&self, _: chatproto::Lease, reply: chatproto::ReleaseReply) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+        reply.done();
     }
 }
 

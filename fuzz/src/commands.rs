@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Decoder, Departure, EVERYONE,
-    Effect, Event, GUEST, Granted, Hub, Limits, Message, Now, Outgoing, Output, PeerKind, Request,
-    Role, SERVER, Stranger, Token, UserName,
+    AccountChange, AccountOrder, AccountPolicy, Claim, ClaimPurpose, Completion, ConnId, Decoder,
+    Departure, EVERYONE, Effect, Event, GUEST, Granted, Hub, Lease, Limits, Message, Now, Outgoing,
+    Output, PeerKind, Request, Role, SERVER, Stranger, Token, UserName,
 };
 
 /// Ends what somebody does.
@@ -63,7 +63,9 @@ struct Peer {
 
 /// What waits for a completion.
 enum Pending {
-    Claim(String),
+    Claim(Claim),
+    Release(Lease),
+    Resume,
     /// Whether a name is reserved that somebody else claims.
     Check(String),
     Call,
@@ -87,8 +89,10 @@ struct Server {
     peers: [Option<Peer>; PEERS],
     /// The names by connection, as the events have them.
     names: BTreeMap<(usize, usize), String>,
-    /// The names that were claimed and not released.
-    claimed: BTreeSet<String>,
+    /// The names that the directory has granted and not got back, with the numbers of the leases.
+    leased: BTreeMap<String, u64>,
+    /// The number of the last lease.
+    leases: u64,
     /// What waits for a completion, the oldest first.
     waiting: VecDeque<(Token, Pending)>,
     accounts: Option<Accounts>,
@@ -106,7 +110,7 @@ impl Server {
         (limits.answer_parts, limits.rooms, limits.errors) = (4, 3, 5);
         (limits.connections, limits.welcome_names) = (PEERS - 1, 2);
         let hub = policy.map_or_else(Hub::builder, |policy| Hub::builder().accounts(policy));
-        let hub = hub.limits(limits.clone()).admin_token(TOKEN).announce(true).seed(1);
+        let hub = hub.directory().limits(limits.clone()).admin_token(TOKEN).announce(true).seed(1);
         // (the answers are made here)
         let hub = hub.endpoint("/echo", "Says it again.", |_: &Request| Err(String::new()));
         Server {
@@ -116,7 +120,8 @@ impl Server {
             now: Instant::now(),
             peers: [const { None }; PEERS],
             names: BTreeMap::new(),
-            claimed: BTreeSet::new(),
+            leased: BTreeMap::new(),
+            leases: 0,
             waiting: VecDeque::new(),
             accounts: policy.map(|policy| Accounts {
                 is_required: policy == AccountPolicy::Required,
@@ -164,7 +169,7 @@ impl Server {
         let wrong = |mut bytes: &[u8]| Decoder::new(64).decode(&mut bytes).expect_err("wrong");
         match (what, peer) {
             (0, _) => self.is_slow = !self.is_slow,
-            (1, _) => self.complete(Completion::Claimed),
+            (1, _) => self.complete(Completion::Claimed(0)),
             (2, _) => self.complete(Completion::Refused("No, not \"you\".".to_owned())),
             (3, _) => self.complete(Completion::Answered(Ok("later \u{e9}".repeat(4000)))),
             (4, _) => self.complete(Completion::Answered(Err("no".to_owned()))),
@@ -202,21 +207,37 @@ impl Server {
     fn complete(&mut self, completion: Completion) {
         let Some((token, pending)) = self.waiting.pop_front() else { return };
         let completion = match (completion, pending) {
-            (Completion::Claimed, Pending::Claim(name) | Pending::Check(name))
-                if self.is_reserved(&name) =>
-            {
+            (_, Pending::Resume) => Completion::Resumed,
+            (_, Pending::Release(lease)) => {
+                let revision = self.leased.remove(lease.name().as_str());
+                assert_eq!(revision, Some(lease.revision()), "{lease:?} was not granted");
+                Completion::Released
+            }
+            (Completion::Claimed(_), Pending::Claim(claim)) => self.grant(&claim),
+            (Completion::Claimed(_), Pending::Check(name)) if self.is_reserved(&name) => {
                 Completion::Reserved
             }
-            (Completion::Claimed, Pending::Check(_)) => Completion::Unreserved,
-            (Completion::Claimed, Pending::Claim(name)) if self.claimed.insert(name.clone()) => {
-                Completion::Claimed
-            }
-            (Completion::Claimed, Pending::Order(order)) => self.decide(&order),
-            (Completion::Claimed, _) => Completion::Refused("It is another's.".to_owned()),
+            (Completion::Claimed(_), Pending::Check(_)) => Completion::Unreserved,
+            (Completion::Claimed(_), Pending::Order(order)) => self.decide(&order),
+            (Completion::Claimed(_), Pending::Call) => Completion::Failed,
             (completion, _) => completion,
         };
         let now = self.time();
         self.hub.handle_completion(token, completion, now, &mut self.out);
+    }
+
+    fn grant(&mut self, claim: &Claim) -> Completion {
+        let name = claim.name.as_str();
+        let is_asked_for = matches!(claim.purpose, ClaimPurpose::Register | ClaimPurpose::Rename);
+        if is_asked_for && self.is_reserved(name) {
+            return Completion::Reserved;
+        }
+        if self.leased.contains_key(name) {
+            return Completion::Refused("It is another's.".to_owned());
+        }
+        self.leases += 1;
+        self.leased.insert(name.to_owned(), self.leases);
+        Completion::Claimed(self.leases)
     }
 
     fn is_reserved(&self, name: &str) -> bool {
@@ -334,19 +355,19 @@ impl Server {
             while let Some(effect) = self.out.next_effect() {
                 is_over = false;
                 match effect {
-                    Effect::Claim { token, name, .. } => {
-                        assert_eq!(name.check_request(), Ok(()), "nobody can ask for {name}");
-                        self.waiting.push_back((token, Pending::Claim(name.to_string())));
+                    Effect::Claim { token, claim } => {
+                        let is_temporary = claim.purpose == ClaimPurpose::Guest;
+                        assert_eq!(claim.name.check_request().is_err(), is_temporary, "{claim:?}");
+                        self.waiting.push_back((token, Pending::Claim(claim)));
                     }
                     Effect::CheckReserved { token, name } => {
                         self.waiting.push_back((token, Pending::Check(name.to_string())));
                     }
                     Effect::Call { token, .. } => self.waiting.push_back((token, Pending::Call)),
-                    Effect::Release { name } => {
-                        let was_claimed = self.claimed.remove(name.as_str());
-                        // who logs in and who is a guest have names that were not claimed
-                        assert!(was_claimed || self.accounts.is_some(), "{name} was not claimed");
+                    Effect::Release { token, lease } => {
+                        self.waiting.push_back((token, Pending::Release(lease)));
                     }
+                    Effect::Resume { token } => self.waiting.push_back((token, Pending::Resume)),
                     Effect::Account { token, order } if self.accounts.is_some() => {
                         self.waiting.push_back((token, Pending::Order(order)));
                     }
@@ -357,7 +378,7 @@ impl Server {
                 is_over = false;
                 let is_call = matches!(self.waiting[0].1, Pending::Call);
                 let answer = Completion::Answered(Ok("again".to_owned()));
-                self.complete(if is_call { answer } else { Completion::Claimed });
+                self.complete(if is_call { answer } else { Completion::Claimed(0) });
             }
             for who in 0..PEERS {
                 if self.peers[who].as_ref().is_some_and(|peer| peer.is_closed) {
@@ -439,18 +460,23 @@ impl Server {
         let names: BTreeSet<&str> = self.hub.users().collect();
         assert_eq!(names.len(), self.hub.online(), "names are unique");
         assert_eq!(names, self.names.values().map(|name| &**name).collect(), "and were told");
-        match &self.accounts {
-            None => {
-                assert_eq!(names, self.claimed.iter().map(|name| &**name).collect(), "and claimed");
-            }
-            Some(accounts) => {
-                for (conn, name) in &self.names {
-                    let is_owner = accounts.logged_in.contains(conn);
-                    let has_account = accounts.names.contains(name);
-                    assert!(has_account || !accounts.is_required, "{name} has no account");
-                    let needs_to_be = accounts.is_required || has_account;
-                    assert!(is_owner || !needs_to_be, "{name} has not logged in");
-                }
+        for peer in self.peers.iter().flatten() {
+            let Some(lease) = self.hub.lease(peer.id) else { continue };
+            let granted = self.leased.get(lease.name().as_str());
+            assert_eq!(granted, Some(&lease.revision()), "{lease:?} was granted");
+        }
+        for name in &names {
+            assert!(self.leased.contains_key(*name), "{name} was claimed");
+        }
+        if let Some(accounts) = &self.accounts {
+            for (conn, name) in &self.names {
+                let is_owner = accounts.logged_in.contains(conn);
+                let has_account = accounts.names.contains(name);
+                assert!(has_account || !accounts.is_required, "{name} has no account");
+                let needs_to_be = accounts.is_required || has_account;
+                // (it gives the name up when the directory has granted another one)
+                let is_displaced = self.is_slow || !self.waiting.is_empty();
+                assert!(is_owner || !needs_to_be || is_displaced, "{name} has not logged in");
             }
         }
         assert_eq!(self.hub.connections(), self.peers.iter().flatten().count());
@@ -471,6 +497,7 @@ impl Server {
         self.take_output(None);
         self.check_names();
         assert_eq!((self.hub.online(), self.hub.connections()), (0, 0));
+        assert_eq!(self.leased, BTreeMap::new(), "every name was given back");
         self.now += Duration::from_secs(3600);
         self.hub.handle_timeout(self.time(), &mut self.out);
         self.take_output(None);

@@ -9,6 +9,7 @@ use crate::limits::Limits;
 
 use super::Hub;
 use super::archive::Archive;
+use super::claims::Claims;
 use super::commands::{self, Command};
 use super::guesses::Guesses;
 use super::moderation::Secret;
@@ -29,6 +30,7 @@ pub struct HubBuilder {
     admin_token: Option<Secret>,
     announces: bool,
     accounts: Option<AccountPolicy>,
+    has_directory: bool,
     archive: Option<Archive>,
 }
 
@@ -41,6 +43,7 @@ impl HubBuilder {
             admin_token: None,
             announces: false,
             accounts: None,
+            has_directory: false,
             archive: None,
         };
         builder.offer(commands::ALWAYS)
@@ -61,6 +64,15 @@ impl HubBuilder {
     pub fn accounts(mut self, policy: AccountPolicy) -> Self {
         self.accounts = Some(policy);
         self.offer(commands::WITH_ACCOUNTS)
+    }
+
+    /// Has a [`Directory`](crate::Directory) of names: each name that a user gets is claimed
+    /// ([`Effect::Claim`](crate::Effect::Claim)) and given back
+    /// ([`Effect::Release`](crate::Effect::Release)). Default: there is none.
+    #[must_use]
+    pub fn directory(mut self) -> Self {
+        self.has_directory = true;
+        self
     }
 
     /// Has a history, which somebody else keeps: see [`Output::records`](crate::Output::records)
@@ -145,6 +157,7 @@ impl HubBuilder {
             held: 0,
             waiting: Waiting::new(self.seed),
             orders: Orders::new(self.seed),
+            claims: Claims::new(self.seed, self.has_directory),
         }
     }
 }

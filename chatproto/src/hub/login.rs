@@ -4,9 +4,12 @@
 use std::time::Instant;
 
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
+use crate::directory::ClaimPurpose;
 use crate::name::{NamePolicyError, UserName, lookalike_key};
 use crate::spare::GiveBack;
 
+use super::claims::Pending;
+use super::orders::Order;
 use super::presence::{Change, renamed};
 use super::rights::{self, Rank};
 use super::sanctions::Sanction;
@@ -32,7 +35,10 @@ pub enum AccountChange {
 /// How many temporary names are tried in a row, and as many again at random.
 const TRIES: usize = 8;
 
-const NO_NAME: &str = "no temporary name is free. Try again later.";
+/// What a user is told whose account changed during the login.
+pub(super) const CHANGED: &str = "the account was changed meanwhile. Log in again.";
+
+pub(super) const NO_NAME: &str = "no temporary name is free. Try again later.";
 
 /// This many deadlines of visitors who are gone are not worth removing.
 const FEW_VISITS: usize = 64;
@@ -54,14 +60,28 @@ impl Hub {
     }
 
     /// A claimant's name was granted. Where accounts are required that is not enough.
-    pub(super) fn admit_claimant(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+    pub(super) fn admit_claimant(
+        &mut self,
+        conn: ConnId,
+        lease: Option<u64>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        self.set_lease(conn, lease);
         if self.accounts != Some(AccountPolicy::Required) {
             return self.admit_user(conn, now, out);
         }
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
         let reason = "this server is for those who have an account: ask whoever runs it for one.";
         self.refuse(conn, name.as_str(), reason, now, out);
-        out.effects.push_back(Effect::Release { name });
+    }
+
+    /// Sets the lease of the name that a connection has.
+    fn set_lease(&mut self, conn: ConnId, lease: Option<u64>) {
+        let lease = lease.filter(|_| self.has_directory());
+        if let Some(session) = self.users.get_mut(conn) {
+            session.lease = lease;
+        }
     }
 
     /// The name that a connection asked for, and may hold, is an account's: it is a guest under
@@ -73,13 +93,28 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
-        if self.make_temporary(conn, wanted, now).is_none() {
-            return self.refuse(conn, wanted.as_str(), NO_NAME, now, out);
-        }
-        if let Some(mute) = self.sanctions.mute_of(wanted, now.monotonic)
-            && let Some(session) = self.users.get_mut(conn)
-        {
-            session.extras_mut().mute = Some(mute.of_session());
+        self.users.free_claimed(conn);
+        self.find_guest_name(conn, wanted.clone(), 0, now, out);
+    }
+
+    /// A connection that asked for an account's name gets a temporary one, which was granted.
+    pub(super) fn become_guest(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        wanted: &UserName,
+        lease: Option<u64>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        self.users.claim(conn, name);
+        self.set_lease(conn, lease);
+        let mute = self.sanctions.mute_of(wanted, now.monotonic).map(Sanction::of_session);
+        let Some(session) = self.users.get_mut(conn) else { return };
+        let extras = session.extras_mut();
+        extras.wanted = Some(wanted.clone());
+        if mute.is_some() {
+            extras.mute = mute;
         }
         let how = "Send /login with your password";
         if self.accounts == Some(AccountPolicy::Required) {
@@ -139,45 +174,74 @@ impl Hub {
         }
     }
 
-    /// Gives a connection a temporary name made from the one that it wants.
-    fn make_temporary(&mut self, conn: ConnId, wanted: &UserName, now: Now) -> Option<()> {
+    /// A temporary name made from the one that a connection wants, which nobody has here.
+    pub(super) fn temporary_name(&mut self, wanted: &UserName, now: Now) -> Option<UserName> {
         // the next numbers can all be withheld, or those of guests who have stayed for long
-        let guest = (0..2 * TRIES).find_map(|attempt| {
+        (0..2 * TRIES).find_map(|attempt| {
             self.guests = self.guests.wrapping_add(1);
             let number = if attempt < TRIES { self.guests } else { self.dice.u32(..) };
             let name = temporary(wanted, number, self.limits.name)?;
-            let is_withheld =
-                !self.withheld.is_empty() && self.withheld.contains(&*lookalike_key(name.as_str()));
-            let is_banned = self.sanctions.ban_of_name(name.as_str(), now.monotonic).is_some();
-            (!is_withheld && !is_banned && self.users.is_unused(&name)).then_some(name)
-        })?;
-        match self.users.get(conn)?.name() {
-            Some(_) => drop(self.users.rename(conn, &guest)),
-            None => drop(self.users.claim(conn, &guest)),
-        }
-        self.users.get_mut(conn)?.extras_mut().wanted = Some(wanted.clone());
-        Some(())
+            (!self.is_unfit_for_guests(&name, now) && self.users.is_free(&name)).then_some(name)
+        })
     }
 
-    /// The password was right: the connection gets the name of the account, and whoever has it
-    /// leaves.
-    fn log_in(
+    /// Whether no guest may have this temporary name, because it is an account's or banned.
+    pub(super) fn is_unfit_for_guests(&self, name: &UserName, now: Now) -> bool {
+        let is_withheld =
+            !self.withheld.is_empty() && self.withheld.contains(&*lookalike_key(name.as_str()));
+        is_withheld || self.sanctions.ban_of_name(name.as_str(), now.monotonic).is_some()
+    }
+
+    /// The password was right: the connection gets the name of the account. If nobody has it here, it is
+    /// claimed first. Else the login takes over the lease of the user who has it.
+    pub(super) fn begin_login(
+        &mut self,
+        conn: ConnId,
+        account: UserName,
+        granted: Granted,
+        order: Option<Order>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let banned = self.ban_of(conn, Some(&account), now);
+        if order.as_ref().is_some_and(|order| order.is_newer_than(granted.revision)) {
+            return self.tell(conn, &format!("❌ Not logged in: {CHANGED}"), now, out);
+        }
+        if let Some(reason) = banned {
+            return self.tell(conn, &format!("❌ Not logged in: {reason}"), now, out);
+        }
+        if !self.has_directory() || self.users.find(account.as_str()).is_some() {
+            return self.log_in(conn, &account, &granted, None, now, out);
+        }
+        let purpose = ClaimPurpose::Login { revision: granted.revision };
+        match self.claim_name(conn, &account, purpose, now, out) {
+            Ok(token) => {
+                // the account can change until the name is granted
+                if let Some(order) = order {
+                    self.orders.continue_as(token.serial, order);
+                }
+                self.users.set_pending(conn, Pending::Login { account, granted });
+            }
+            Err(busy) => self.tell(conn, &format!("❌ Not logged in: {busy}"), now, out),
+        }
+    }
+
+    /// The connection gets the name of its account, and the user who has it leaves.
+    pub(super) fn log_in(
         &mut self,
         conn: ConnId,
         name: &UserName,
         granted: &Granted,
+        lease: Option<u64>,
         now: Now,
         out: &mut Output,
     ) {
-        if let Some(reason) = self.ban_of(conn, Some(name), now) {
-            return self.tell(conn, &format!("❌ Not logged in: {reason}"), now, out);
-        }
-        self.free_name(conn, name, now, out);
+        let taken_over = self.free_name(conn, name, now, out);
         let Some(session) = self.users.get(conn) else { return };
         let (address, phase) = (session.address, session.phase);
         let Some(old) = session.user_name() else { return };
         if old != *name {
-            self.users.rename(conn, name);
+            self.replace_name(conn, name, lease.or(taken_over), out);
         }
         let mute = self.sanctions.mute_of(name, now.monotonic).map(Sanction::of_session);
         let Some(session) = self.users.get_mut(conn) else { return };
@@ -218,7 +282,6 @@ impl Hub {
             if old != *name {
                 let text = renamed(old.as_str(), name.as_str());
                 self.notify_rooms(conn, Change::Renamed, &text, now, out);
-                out.effects.push_back(Effect::Release { name: old.clone() });
                 let name = name.clone();
                 out.events.push(Event::Renamed { conn, address, old, name });
             }
@@ -229,25 +292,22 @@ impl Hub {
         }
     }
 
-    /// Takes a name from whoever has it, or waits for it, but is not its owner any more.
-    fn free_name(&mut self, owner: ConnId, name: &UserName, now: Now, out: &mut Output) {
-        if let Some(waiting) = self.users.waits_for_name(name) {
-            self.users.end_renaming(waiting, false);
-        }
-        let Some(holder) = self.users.holder(name.as_str()).filter(|&holder| holder != owner)
-        else {
-            return;
-        };
-        if self.users.get(holder).is_some_and(|session| session.phase == Phase::Claiming) {
-            // it will be told that the name is reserved
-            if self.make_temporary(holder, name, now).is_none() {
-                self.refuse(holder, name.as_str(), NO_NAME, now, out);
-            }
-            return;
-        }
+    /// Takes a name from the user who has it, or waits for it, but is not its owner any more. Returns the
+    /// lease of the name.
+    fn free_name(
+        &mut self,
+        owner: ConnId,
+        name: &UserName,
+        now: Now,
+        out: &mut Output,
+    ) -> Option<u64> {
+        self.withdraw_claims(name);
+        let holder = self.users.holder(name.as_str()).filter(|&holder| holder != owner)?;
+        let lease = self.users.get_mut(holder)?.lease.take();
         let text = format!("⛔ {name} has logged in elsewhere. This connection is closed.");
         self.tell(holder, &text, now, out);
         self.handle_eviction(holder, Departure::Replaced, now, out);
+        lease
     }
 
     /// An account of this name exists, which an older version made and nobody can use now, because such
@@ -313,30 +373,14 @@ impl Hub {
         self.orders.note_revision(name, revision);
         if let AccountChange::Added(_) = change {
             self.withhold_name(name);
+            self.withdraw_claims(name);
         }
         let Some((conn, session)) = self.users.find(name.as_str()) else { return };
         if session.revision().is_some_and(|own| own >= revision) {
             return;
         }
         match (change, session.is_logged_in()) {
-            (AccountChange::Added(_), false) => {
-                let address = session.address;
-                // a guest with a name that is withheld from now on wants what it wanted before
-                let wanted = session.wanted().unwrap_or(name).clone();
-                if self.make_temporary(conn, &wanted, now).is_none() {
-                    return;
-                }
-                let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
-                let text = format!(
-                    "The name {name} belongs to an account now: you are {guest}. Send /login with \
-                     the password to be {wanted}."
-                );
-                self.tell(conn, &text, now, out);
-                let text = renamed(name.as_str(), guest.as_str());
-                self.notify_rooms(conn, Change::Renamed, &text, now, out);
-                out.effects.push_back(Effect::Release { name: name.clone() });
-                out.events.push(Event::Renamed { conn, address, old: name.clone(), name: guest });
-            }
+            (AccountChange::Added(_), false) => self.displace(conn, name, now, out),
             (AccountChange::Role(role), true) => {
                 if let Some(session) = self.users.get_mut(conn) {
                     let extras = session.extras_mut();
@@ -353,6 +397,33 @@ impl Hub {
         }
     }
 
+    /// A user whose name belongs to an account now gets a temporary one, which was granted.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one change, and the call's")]
+    pub(super) fn make_guest(
+        &mut self,
+        conn: ConnId,
+        from: &UserName,
+        name: &UserName,
+        wanted: &UserName,
+        lease: Option<u64>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let Some((old, address)) = self.replace_name(conn, name, lease, out) else { return };
+        debug_assert_eq!(old, *from);
+        if let Some(session) = self.users.get_mut(conn) {
+            session.extras_mut().wanted = Some(wanted.clone());
+        }
+        let text = format!(
+            "The name {from} belongs to an account now: you are {name}. Send /login with the password \
+             to be {wanted}."
+        );
+        self.tell(conn, &text, now, out);
+        let text = renamed(from.as_str(), name.as_str());
+        self.notify_rooms(conn, Change::Renamed, &text, now, out);
+        out.events.push(Event::Renamed { conn, address, old, name: name.clone() });
+    }
+
     /// Something that a user asked of the accounts is decided.
     pub(super) fn complete_account(
         &mut self,
@@ -362,7 +433,6 @@ impl Hub {
         out: &mut Output,
     ) {
         match completion {
-            Completion::LoggedIn(name, Ok(granted)) => self.log_in(conn, &name, &granted, now, out),
             Completion::LoggedIn(_, Err(reason)) => {
                 let reason = reason.trim_end_matches('.').to_owned();
                 Call { hub: self, conn, now, out }.deny("/login", &reason);

@@ -7,16 +7,13 @@
 //! fuzzer, and in a test:
 //!
 //! ```
-//! use chatproto::{Completion, Decoder, Effect, Hub, Now, Outgoing, Output, PeerKind};
+//! use chatproto::{Decoder, Hub, Now, Outgoing, Output, PeerKind};
 //!
 //! let mut hub = Hub::builder().build();
 //! let (mut out, now) = (Output::new(), Now::system());
 //! let join = |hub: &mut Hub, out: &mut Output, name: &str| {
 //!     let conn = hub.handle_connect(0, [127, 0, 0, 1].into(), now, out);
 //!     hub.handle_name(conn, name.as_bytes(), PeerKind::Stream, now, out);
-//!     while let Some(Effect::Claim { token, .. }) = out.next_effect() {
-//!         hub.handle_completion(token, Completion::Claimed, now, out);
-//!     }
 //!     conn
 //! };
 //! let alice = join(&mut hub, &mut out, "alice");
@@ -36,6 +33,7 @@ mod answer;
 mod archive;
 mod audience;
 mod builder;
+mod claims;
 mod commands;
 mod control;
 mod event;
@@ -63,6 +61,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::accounts::AccountPolicy;
+use crate::directory::Lease;
 use crate::endpoint::{self, Endpoints, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::Stranger;
@@ -89,6 +88,7 @@ pub use usage::{Usage, Used};
 use answer::quoted;
 use archive::Archive;
 use audience::Audience;
+use claims::Claims;
 use commands::Command;
 use guesses::Guesses;
 use moderation::Secret;
@@ -190,6 +190,8 @@ pub struct Hub {
     waiting: Waiting,
     /// Those of them that are orders to the accounts.
     orders: Orders,
+    /// Names that are claimed from the directory or given back.
+    claims: Claims,
 }
 
 impl Hub {
@@ -372,11 +374,11 @@ impl Hub {
     /// When [`Hub::handle_timeout`] is to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let count = self.counts_due.first().map(|&(due, _)| due);
-        count.into_iter().chain(self.login_due()).min()
+        count.into_iter().chain(self.login_due()).chain(self.claim_due()).min()
     }
 
-    /// The time has come that [`Hub::poll_timeout`] gave: tells what was counted, and refuses who
-    /// had to log in and did not. One call does a bounded amount of this; for the rest,
+    /// The time has come that [`Hub::poll_timeout`] gave: tells what was counted, refuses those who had
+    /// to log in and did not, and ends the wait for claims that the directory does not answer. One call does a bounded amount of this; for the rest,
     /// [`Hub::poll_timeout`] gives a time that has passed.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Output) {
         let mut done = 0;
@@ -388,6 +390,7 @@ impl Hub {
             done += 1 + self.tell_count(audience, now, out);
         }
         self.refuse_overdue_visitors(DUE_AT_ONCE, now, out);
+        self.end_overdue_claims(DUE_AT_ONCE, now, out);
         self.sanctions.expire(now.monotonic);
         self.guesses.expire(now.monotonic);
     }
@@ -400,6 +403,7 @@ impl Hub {
         self.rooms.shrink();
         self.waiting.shrink();
         self.orders.shrink();
+        self.claims.shrink();
         self.visitors.give_back();
     }
 
@@ -449,6 +453,12 @@ impl Hub {
     /// logged in: see [`Accounts`](crate::Accounts#revisions).
     pub fn account_revision(&self, conn: ConnId) -> Option<u64> {
         self.users.get(conn)?.revision()
+    }
+
+    /// The name of a connection's user as the directory granted it. `None` without a directory.
+    pub fn lease(&self, conn: ConnId) -> Option<Lease> {
+        let session = self.users.get(conn)?;
+        Some(Lease::new(session.user_name()?, session.lease?))
     }
 
     /// Whether the input of this connection is to be handled now; else whether it is handled (by

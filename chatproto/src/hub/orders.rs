@@ -43,6 +43,11 @@ impl Orders {
         self.under_way.insert(serial, Order { account, newest: 0 });
     }
 
+    /// The order was answered, and what follows from it is under way as another effect.
+    pub(super) fn continue_as(&mut self, serial: u32, order: Order) {
+        self.under_way.insert(serial, order);
+    }
+
     /// The order is answered.
     pub(super) fn end(&mut self, serial: u32) -> Option<Order> {
         self.under_way.remove(&serial)

@@ -7,10 +7,10 @@
 //! sender, the form for one-read peers) stands aside, in a second buffer.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::accounts::{AccountOrder, Granted};
+use crate::directory::{Claim, Lease};
 use crate::endpoint::{Handler, Request};
 use crate::name::UserName;
 
@@ -103,15 +103,16 @@ pub enum Outgoing<'a> {
 /// [`Hub::handle_completion`](crate::Hub::handle_completion) with the token; until then the
 /// connection's input waits.
 pub enum Effect {
-    /// Claim a name beyond this hub, and authenticate. Answered by [`Completion::Claimed`] or
-    /// [`Completion::Refused`]. Without a directory: answer `Claimed` at once.
+    /// Find out whether a connection may have a name. If a client asks for it (at registration or by
+    /// `/nick`) and it is that of an account, the answer is [`Completion::Reserved`]. Else the
+    /// [`Directory`](crate::Directory) answers, with [`Completion::Claimed`], [`Completion::Reserved`],
+    /// [`Completion::Refused`], [`Completion::Moved`] or [`Completion::Failed`]. Without a directory, the
+    /// answer is `Claimed(0)`. A hub that has neither accounts nor a directory asks nobody.
     Claim {
         /// To be given back.
         token: Token,
-        /// The name, which is free in this hub and held for the claimant meanwhile.
-        name: UserName,
-        /// The claimant's address.
-        address: IpAddr,
+        /// The name, and what it is for.
+        claim: Claim,
     },
     /// Find out whether a name is an account's, which somebody else claims meanwhile: then whoever
     /// asks for it becomes a guest, and is refused else. Only where there are accounts. Answered by
@@ -122,10 +123,18 @@ pub enum Effect {
         /// The name.
         name: UserName,
     },
-    /// Give a claimed name back. Needs no completion.
+    /// Give a name back to the directory. Answered by [`Completion::Released`]. Only with a directory.
     Release {
-        /// The name.
-        name: UserName,
+        /// To be given back. No connection waits for it.
+        token: Token,
+        /// The name, as it was granted.
+        lease: Lease,
+    },
+    /// Answer with [`Completion::Resumed`] at once: what the connection waits for can go on. Only with a
+    /// directory. (The connection may be another event loop's.)
+    Resume {
+        /// To be given back.
+        token: Token,
     },
     /// Run an endpoint of the application's own. Answered by [`Completion::Answered`] or
     /// [`Completion::Failed`].
@@ -157,9 +166,10 @@ pub enum Effect {
 impl std::fmt::Debug for Effect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Effect::Claim { name, .. } => write!(f, "Claim({name})"),
+            Effect::Claim { claim, .. } => write!(f, "{claim:?}"),
             Effect::CheckReserved { name, .. } => write!(f, "CheckReserved({name})"),
-            Effect::Release { name } => write!(f, "Release({name})"),
+            Effect::Release { lease, .. } => write!(f, "Release({lease:?})"),
+            Effect::Resume { token } => write!(f, "Resume({token:?})"),
             Effect::Call { request, .. } => write!(f, "Call({request:?})"),
             Effect::Account { order, .. } => write!(f, "Account({order:?})"),
             Effect::History { order, .. } => write!(f, "History({order:?})"),
@@ -185,14 +195,21 @@ impl Token {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Completion {
-    /// The name is the claimant's.
-    Claimed,
+    /// The name is the claimant's, as a lease with this number: see
+    /// [`ClaimAnswer::Granted`](crate::ClaimAnswer::Granted).
+    Claimed(u64),
     /// The name is that of an account, or looks like one: the claimant has to log in.
     Reserved,
     /// The name is no account's, and does not look like one.
     Unreserved,
     /// The name is not, for the reason that the text gives to the user.
     Refused(String),
+    /// The claimant is to connect to another server: this one.
+    Moved(String),
+    /// The lease was given back.
+    Released,
+    /// What answers [`Effect::Resume`].
+    Resumed,
     /// The endpoint answered, or refused with a sentence.
     Answered(Result<String, String>),
     /// The user's name is an account now, or a sentence says why not.
@@ -272,17 +289,6 @@ impl Output {
     /// Takes the next effect to carry out.
     pub fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
-    }
-
-    /// Takes the next claim, wherever it stands among the effects.
-    pub(crate) fn next_claim(&mut self) -> Option<Token> {
-        let is_claim = |effect: &Effect| matches!(effect, Effect::Claim { .. });
-        // nearly always there is none at all
-        let place = self.effects.iter().position(is_claim)?;
-        match self.effects.remove(place)? {
-            Effect::Claim { token, .. } => Some(token),
-            _ => None,
-        }
     }
 
     /// Takes the events since the last call.

@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
-use crate::accounts::Granted;
+use crate::directory::ClaimPurpose;
 use crate::handshake::PeerKind;
 use crate::name::{NameError, UserName};
 
 use super::answer::{self, quoted};
+use super::claims::Pending;
+use super::login::CHANGED;
 use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
 use super::waiting::Busy;
@@ -41,8 +43,8 @@ impl Hub {
 
     /// The peer's name is complete: `bytes`, as they came.
     ///
-    /// Emits [`Effect::Claim`], or [`Effect::CheckReserved`]; until its completion the connection's
-    /// input must wait (see [`Hub::is_waiting`]).
+    /// Emits [`Effect::Claim`], or [`Effect::CheckReserved`], where there are accounts or a directory;
+    /// until its completion the connection's input must wait (see [`Hub::is_waiting`]).
     pub fn handle_name(
         &mut self,
         conn: ConnId,
@@ -56,7 +58,6 @@ impl Hub {
             return;
         }
         session.kind = kind;
-        let address = session.address;
         let name = match UserName::from_bytes(bytes, self.limits.name) {
             Ok(name) => name,
             Err(error) => return self.handle_bad_name(conn, bytes, error, now, out),
@@ -85,13 +86,32 @@ impl Hub {
             }
             return self.refuse_taken(conn, &name, now, out);
         }
-        match self.wait(conn, 2 * name.as_str().len()) {
-            Ok(token) => out.effects.push_back(Effect::Claim { token, name, address }),
-            Err(busy) => self.refuse(conn, name.as_str(), &busy.to_string(), now, out),
+        self.claim_first_name(conn, &name, now, out);
+    }
+
+    /// Asks for the name of a connection that is to be a user.
+    pub(super) fn claim_first_name(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        now: Now,
+        out: &mut Output,
+    ) {
+        if !self.asks_for_names() {
+            return self.admit_claimant(conn, None, now, out);
+        }
+        if let Err(busy) = self.claim_name(conn, name, ClaimPurpose::Register, now, out) {
+            self.refuse(conn, name.as_str(), &busy.to_string(), now, out);
         }
     }
 
-    fn refuse_taken(&mut self, conn: ConnId, name: &UserName, now: Now, out: &mut Output) {
+    pub(super) fn refuse_taken(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        now: Now,
+        out: &mut Output,
+    ) {
         let reason = format!("{} Choose another one and connect again.", in_use(name));
         self.refuse(conn, name.as_str(), &reason, now, out);
     }
@@ -177,10 +197,13 @@ impl Hub {
         out: &mut Output,
     ) -> Option<ConnId> {
         self.note_completion(token, out);
+        if self.end_release(token.serial, out) {
+            return None;
+        }
         let order = self.orders.end(token.serial);
         if let Some(claimed) = self.end_abandoned(token.serial) {
-            if let Some(name) = claimed.filter(|_| completion == Completion::Claimed) {
-                out.effects.push_back(Effect::Release { name });
+            if let Some(name) = claimed {
+                self.complete_abandoned_claim(token, &name, &completion, now, out);
             }
             if let Some(order) = order {
                 self.complete_abandoned(&order.account, &completion, now, out);
@@ -192,41 +215,18 @@ impl Hub {
         }
         let conn = token.conn;
         let session = self.users.get(conn)?;
-        let phase = session.phase;
-        let is_renaming = session.renaming().is_some();
-        let has_name = session.name().is_some();
-        let is_stale = |granted: &Granted| {
-            order.as_ref().is_some_and(|order| order.is_newer_than(granted.revision))
-        };
+        if session.phase == Phase::Claiming || session.pending().is_some() {
+            self.complete_claim(token, completion, order, now, out);
+            return (!self.is_waiting(conn)).then_some(conn);
+        }
         match completion {
-            Completion::Claimed if phase == Phase::Claiming && has_name => {
-                self.admit_claimant(conn, now, out);
+            Completion::LoggedIn(account, Ok(granted)) => {
+                self.begin_login(conn, account, granted, order, now, out);
             }
-            Completion::Reserved if phase == Phase::Claiming => {
-                // it has a temporary one already if the owner logged in meanwhile
-                let wanted = session.wanted().cloned().or_else(|| session.user_name());
-                let Some(wanted) = wanted else { return Some(conn) };
-                self.admit_guest(conn, &wanted, now, out);
-            }
-            Completion::Unreserved if phase == Phase::Claiming && !has_name => {
-                let Some(wanted) = session.wanted().cloned() else { return Some(conn) };
-                self.refuse_taken(conn, &wanted, now, out);
-            }
-            completion if phase == Phase::Claiming => {
-                let wanted = session.wanted().map(UserName::as_str);
-                let name = session.name().or(wanted).unwrap_or_default().to_owned();
-                let reason = match completion {
-                    Completion::Refused(reason) => reason,
-                    _ => UNCHECKED.to_owned(),
-                };
-                self.refuse(conn, &name, &reason, now, out);
-            }
-            completion if is_renaming => self.rename(conn, completion, now, out),
-            Completion::LoggedIn(_, Ok(granted)) if is_stale(&granted) => {
-                self.tell(conn, CHANGED, now, out);
-            }
-            Completion::Registered(Ok(granted)) if is_stale(&granted) => {
-                self.tell(conn, CHANGED, now, out);
+            Completion::Registered(Ok(granted))
+                if order.is_some_and(|order| order.is_newer_than(granted.revision)) =>
+            {
+                self.tell(conn, &format!("❌ Not logged in: {CHANGED}"), now, out);
                 if let Some(name) = self.users.get(conn).and_then(Session::user_name) {
                     // it may be there, with another password
                     let change = AccountChange::Added(super::Role::User);
@@ -254,57 +254,44 @@ impl Hub {
             Completion::Forgotten(at, id, result) => call.complete_forget(&at, id, result),
             Completion::Left(account, result) => call.complete_leave(&account, result),
             Completion::Collected(page) => call.complete_collect(page),
-            Completion::Claimed
+            Completion::Claimed(_)
             | Completion::Reserved
             | Completion::Unreserved
             | Completion::Refused(_)
+            | Completion::Moved(_)
+            | Completion::Released
+            | Completion::Resumed
             | Completion::Failed => call.answer("❌ The command failed. Try again later."),
         }
     }
 
-    /// Asks for another name for a user (`/nick`): the old one is kept until it is given.
-    pub(super) fn request_name(
+    /// Asks for another name for a user (`/nick`), which is free: the old one is kept until it is given.
+    pub(super) fn claim_other_name(
         &mut self,
-        call_of: ConnId,
-        name: UserName,
+        conn: ConnId,
+        name: &UserName,
+        now: Now,
         out: &mut Output,
     ) -> Result<(), Busy> {
-        let Some(address) = self.users.get(call_of).map(|session| session.address) else {
-            return Ok(());
-        };
-        match self.wait(call_of, 2 * name.as_str().len()) {
-            Ok(token) => out.effects.push_back(Effect::Claim { token, name, address }),
-            Err(busy) => {
-                self.users.end_renaming(call_of, false);
-                return Err(busy);
-            }
+        if self.asks_for_names() {
+            self.claim_name(conn, name, ClaimPurpose::Rename, now, out)?;
+            self.users.set_pending(conn, Pending::Rename(name.clone()));
+        } else {
+            self.rename(conn, name, None, now, out);
         }
         Ok(())
     }
 
-    /// It is decided about another name for a user.
-    fn rename(&mut self, conn: ConnId, decision: Completion, now: Now, out: &mut Output) {
-        let name = self.users.get(conn).and_then(Session::renaming).cloned();
-        let banned = name.as_ref().and_then(|name| self.ban_of(conn, Some(name), now));
-        let decision = match (decision, banned, name) {
-            (Completion::Claimed, Some(reason), Some(name)) => {
-                out.effects.push_back(Effect::Release { name });
-                Completion::Refused(reason)
-            }
-            (decision, ..) => decision,
-        };
-        let is_given = decision == Completion::Claimed;
-        let renamed_from = self.users.end_renaming(conn, is_given);
-        let Some(session) = self.users.get(conn) else { return };
-        let (Some(name), address) = (session.user_name(), session.address) else { return };
-        let Some(old) = renamed_from else {
-            let reason = match decision {
-                Completion::Refused(reason) => reason,
-                Completion::Reserved => RESERVED.to_owned(),
-                _ => UNCHECKED.to_owned(),
-            };
-            return self.tell(conn, &name_stays(name.as_str(), &reason), now, out);
-        };
+    /// A user gets another name.
+    pub(super) fn rename(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        lease: Option<u64>,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let Some((old, address)) = self.replace_name(conn, name, lease, out) else { return };
         if let Some(session) = self.users.get_mut(conn)
             && session.wanted().is_some()
         {
@@ -312,8 +299,24 @@ impl Hub {
         }
         self.tell(conn, &format!("You are now {name}."), now, out);
         self.notify_rooms(conn, Change::Renamed, &renamed(old.as_str(), name.as_str()), now, out);
-        out.effects.push_back(Effect::Release { name: old.clone() });
-        out.events.push(Event::Renamed { conn, address, old, name });
+        out.events.push(Event::Renamed { conn, address, old, name: name.clone() });
+    }
+
+    /// Gives a user another name, and the old one back. Returns the old one, and the user's address.
+    pub(super) fn replace_name(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        lease: Option<u64>,
+        out: &mut Output,
+    ) -> Option<(UserName, IpAddr)> {
+        let old = self.users.rename(conn, name)?;
+        let lease = lease.filter(|_| self.has_directory());
+        let session = self.users.get_mut(conn)?;
+        let address = session.address;
+        let old_lease = std::mem::replace(&mut session.lease, lease);
+        self.release(conn, old.clone(), old_lease, out);
+        Some((old, address))
     }
 
     /// Why a connection is banned, by its address or by the name that it is to have.
@@ -330,8 +333,7 @@ impl Hub {
     pub(super) fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
         if let Some(reason) = self.ban_of(conn, Some(&name), now) {
-            self.refuse(conn, name.as_str(), &reason, now, out);
-            return out.effects.push_back(Effect::Release { name });
+            return self.refuse(conn, name.as_str(), &reason, now, out);
         }
         self.users.register(conn);
         let online = self.users.online();
@@ -370,11 +372,8 @@ impl Hub {
     /// The connection is a user no longer and its name is free; it stays until it is closed.
     pub(super) fn depart(&mut self, conn: ConnId, reason: Departure, now: Now, out: &mut Output) {
         let Some(session) = self.users.get(conn) else { return };
-        let claimed = match session.phase {
-            Phase::Claiming => session.user_name(),
-            _ => session.renaming().cloned(),
-        };
-        self.abandon(conn, claimed);
+        let name = session.user_name();
+        self.abandon_effect(conn);
         let change =
             if reason == Departure::Kicked { Change::Kicked } else { Change::Disconnected };
         self.leave_rooms(conn, change, now, out);
@@ -385,15 +384,19 @@ impl Hub {
         self.compact_visits();
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
+        let (address, lease) = (session.address, session.lease.take());
         if !was_user {
             // refusals and the like address the guest that it is
-            return session.forget_name();
+            session.forget_name();
         }
-        let (address, Some(name)) = (session.address, session.user_name()) else { return };
+        let Some(name) = name else { return };
+        self.release(conn, name.clone(), lease, out);
+        if !was_user {
+            return;
+        }
         if self.announces {
             self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
         }
-        out.effects.push_back(Effect::Release { name: name.clone() });
         out.events.push(Event::Departed { conn, address, name, reason, online });
     }
 }
@@ -408,7 +411,6 @@ pub(super) fn name_stays(name: &str, reason: &str) -> String {
     format!("❌ Your name stays {name}: {reason}")
 }
 
-const RESERVED: &str =
+pub(super) const RESERVED: &str =
     "that name belongs to an account, or looks like one that does. If it is yours, send /login.";
-const UNCHECKED: &str = "the name cannot be checked now. Try again later.";
-const CHANGED: &str = "❌ Not logged in: the account was changed meanwhile. Log in again.";
+pub(super) const UNCHECKED: &str = "the name cannot be checked now. Try again later.";

@@ -28,7 +28,7 @@ pub struct Usage {
     pub sanctions: Used,
     /// Counts of wrong tokens for `/admin`. The bound is fixed.
     pub guesses: Used,
-    /// Effects under way: claims, calls, orders to accounts and history. Bounded by
+    /// Effects under way: claims, releases, calls, orders to accounts and history. Bounded by
     /// [`Limits::effects_total`](crate::Limits::effects_total).
     pub effects: Used,
     /// Connections with their names, away texts and errors, each at its upper bound. Bounded by
@@ -78,6 +78,7 @@ impl Hub {
         self.rooms.check_counters();
         self.sanctions.check_counters();
         self.guesses.check_counters();
+        self.check_claims();
         let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
         let waiting = all().filter(|session| session.waits_for != 0);
         self.waiting.check_counters(

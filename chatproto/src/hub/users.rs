@@ -21,6 +21,7 @@ use crate::name::{UserName, lookalike_key};
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
 use super::alike::{self, Alike};
+use super::claims::Pending;
 use super::long::LongAnswer;
 use super::rights::Rank;
 use super::rooms::Membership;
@@ -51,6 +52,8 @@ pub(super) struct Session {
     pub(super) address: IpAddr,
     /// What it sends and is sent is encrypted on the way.
     pub(super) is_secure: bool,
+    /// The number of the lease of its name; `None` without a directory, and while the name is claimed.
+    pub(super) lease: Option<u64>,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
     /// Bytes that the effect takes, as they were counted.
@@ -67,7 +70,6 @@ pub(super) struct Session {
     extras: Option<Box<Extras>>,
 }
 
-/// What most users do not have.
 /// A mute of a user, and the rank of the actor who imposed it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SessionMute {
@@ -77,6 +79,7 @@ pub(super) struct SessionMute {
     pub(super) is_own: bool,
 }
 
+/// What most users do not have.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
     pub(super) role: Role,
@@ -86,8 +89,8 @@ pub(super) struct Extras {
     pub(super) mute: Option<SessionMute>,
     /// When the last schema errors came, the oldest first.
     pub(super) errors: VecDeque<Instant>,
-    /// The name that an effect is to decide about, held for this user meanwhile.
-    renaming: Option<UserName>,
+    /// What the claim is for that it waits for, unless it is that of its first name.
+    pending: Option<Box<Pending>>,
     /// The name it asked for, which is an account's; it has a temporary one.
     pub(super) wanted: Option<UserName>,
     /// It has proved that its name is its own.
@@ -138,9 +141,17 @@ impl Session {
         self.extras().map_or(&[], |extras| &extras.rooms)
     }
 
-    /// The name that it waits to get in place of its own.
-    pub(super) fn renaming(&self) -> Option<&UserName> {
-        self.extras()?.renaming.as_ref()
+    /// What the claim is for that it waits for, unless it is that of its first name.
+    pub(super) fn pending(&self) -> Option<&Pending> {
+        self.extras()?.pending.as_deref()
+    }
+
+    /// The name that is claimed for it.
+    pub(super) fn claimed_name(&self) -> Option<UserName> {
+        match self.pending() {
+            Some(pending) => pending.claimed_name().cloned(),
+            None => self.user_name().filter(|_| self.phase == Phase::Claiming),
+        }
     }
 
     /// The long answer that is being produced for it.
@@ -217,8 +228,8 @@ pub(super) struct Users {
     names: HashTable<ConnId>,
     /// The same by what the names look like. Only where there are accounts.
     alike: Option<Alike>,
-    /// The names that users wait to get in place of their own.
-    renamings: HashMap<UserName, ConnId, FixedState>,
+    /// Names that are held for those who wait to get them in place of others.
+    held: HashMap<UserName, ConnId, FixedState>,
     /// The registered users, in no particular order once somebody left.
     roster: Vec<ConnId>,
     /// How many hold a place, by [`origin`].
@@ -262,7 +273,7 @@ impl Users {
             + in_table::<alike::Entry>()
             + in_deque::<ConnId>()
             + in_table::<(IpNet, u32)>();
-        let names = 3 * limits.name + in_table::<(UserName, ConnId)>();
+        let names = 3 * limits.name + size_of::<Pending>() + in_table::<(UserName, ConnId)>();
         let errors = in_deque::<Instant>().saturating_mul(limits.errors.max(4));
         (tables + text + names + size_of::<Extras>() + AWAY).saturating_add(errors)
     }
@@ -272,7 +283,7 @@ impl Users {
             lanes: Vec::new(),
             names: HashTable::new(),
             alike: has_accounts.then(Alike::default),
-            renamings: HashMap::with_hasher(FixedState::with_seed(seed)),
+            held: HashMap::with_hasher(FixedState::with_seed(seed)),
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
             connections: 0,
@@ -292,6 +303,7 @@ impl Users {
             phase: Phase::Guest,
             kind: PeerKind::OneRead,
             address,
+            lease: None,
             waits_for: 0,
             effect_bytes: 0,
             holds_place: true,
@@ -369,7 +381,7 @@ impl Users {
         if let Some(alike) = &mut self.alike {
             alike.shrink();
         }
-        self.renamings.give_back();
+        self.held.give_back();
         self.addresses.give_back();
     }
 
@@ -397,8 +409,8 @@ impl Users {
     }
 
     /// Whether nobody has the name, nor waits for it.
-    fn is_free(&self, name: &UserName) -> bool {
-        self.holder(name.as_str()).is_none() && !self.renamings.contains_key(name)
+    pub(super) fn is_free(&self, name: &UserName) -> bool {
+        self.holder(name.as_str()).is_none() && !self.held.contains_key(name)
     }
 
     /// Holds the name for the connection; false if somebody else has it.
@@ -416,42 +428,57 @@ impl Users {
     /// Whether it is being decided who gets the name.
     pub(super) fn is_undecided(&self, name: &UserName) -> bool {
         let is_claimed = |conn| self.get(conn).is_some_and(|s| s.phase == Phase::Claiming);
-        self.holder(name.as_str()).map_or(self.renamings.contains_key(name), is_claimed)
+        self.holder(name.as_str()).map_or(self.held.contains_key(name), is_claimed)
     }
 
     /// The connection asks for a name that somebody else may get: it holds none meanwhile.
     pub(super) fn contend(&mut self, conn: ConnId, name: &UserName) {
         let Some(session) = self.get_mut(conn) else { return };
         session.phase = Phase::Claiming;
-        session.extras_mut().wanted = Some(name.clone());
+        session.extras_mut().pending = Some(Box::new(Pending::Contend(name.clone())));
     }
 
-    /// Holds another name for a user until it is decided about; false if somebody else has it.
-    pub(super) fn begin_renaming(&mut self, conn: ConnId, name: &UserName) -> bool {
-        if !self.is_free(name) {
-            return false;
+    /// Holds a name that is free for a connection, which may have another one, until it is decided about.
+    pub(super) fn hold(&mut self, conn: ConnId, name: &UserName) {
+        debug_assert!(self.is_free(name));
+        self.held.insert(name.clone(), conn);
+    }
+
+    /// Ends what [`Users::hold`] began.
+    pub(super) fn end_hold(&mut self, name: &UserName) {
+        self.held.remove(name);
+    }
+
+    /// The connection for which a name is held.
+    pub(super) fn held_for(&self, name: &UserName) -> Option<ConnId> {
+        self.held.get(name).copied()
+    }
+
+    /// Sets what the claim is for that a connection waits for, and holds the name if that is needed.
+    pub(super) fn set_pending(&mut self, conn: ConnId, pending: Pending) {
+        let Some(session) = self.get_mut(conn) else { return };
+        let held = pending.held_name().cloned();
+        session.extras_mut().pending = Some(Box::new(pending));
+        if let Some(name) = held {
+            self.hold(conn, &name);
         }
-        let Some(session) = self.get_mut(conn) else { return false };
-        session.extras_mut().renaming = Some(name.clone());
-        self.renamings.insert(name.clone(), conn);
-        true
     }
 
-    /// Ends what [`Users::begin_renaming`] began: the name is given, or not. Returns the former
-    /// name of a user who has another one now.
-    pub(super) fn end_renaming(&mut self, conn: ConnId, is_given: bool) -> Option<UserName> {
-        let session = self.get_mut(conn)?;
-        let name = session.extras.as_mut()?.renaming.take()?;
-        self.renamings.remove(&name);
-        if !is_given {
-            return None;
+    /// Ends what [`Users::set_pending`] began.
+    pub(super) fn take_pending(&mut self, conn: ConnId) -> Option<Pending> {
+        let pending = self.get_mut(conn)?.extras.as_mut()?.pending.take()?;
+        if let Some(name) = pending.held_name() {
+            self.end_hold(name);
         }
-        self.rename(conn, &name)
+        Some(*pending)
     }
 
-    /// Whether a name is neither had nor waited for: one made up for a guest must be neither.
-    pub(super) fn is_unused(&self, name: &UserName) -> bool {
-        self.is_free(name)
+    /// A claimant is one without a name, until it gets another one.
+    pub(super) fn free_claimed(&mut self, conn: ConnId) {
+        if self.get(conn).is_some_and(|session| session.name().is_some()) {
+            self.unindex_name(conn);
+            self.get_mut(conn).iter_mut().for_each(|session| session.forget_name());
+        }
     }
 
     /// Gives a connection that has a name another one, which nobody has. Returns the former one.
@@ -499,11 +526,6 @@ impl Users {
         self.hash_of_key(&lookalike_key(name_of(&self.lanes, conn)))
     }
 
-    /// Who waits to get that name in place of its own.
-    pub(super) fn waits_for_name(&self, name: &UserName) -> Option<ConnId> {
-        self.renamings.get(name).copied()
-    }
-
     /// Lets a claimant have its name, but nothing else.
     pub(super) fn admit_visitor(&mut self, conn: ConnId) {
         let Some(session) = self.get_mut(conn) else { return };
@@ -531,7 +553,7 @@ impl Users {
         if session.name().is_some() {
             self.unindex_name(conn);
         }
-        self.end_renaming(conn, false);
+        self.take_pending(conn);
         self.visitors -= usize::from(phase == Phase::Visitor);
         if phase == Phase::Registered {
             self.roster.swap_remove(place);

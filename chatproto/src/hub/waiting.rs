@@ -4,7 +4,8 @@
 //! A connection has one effect at a time. But a connection can end before its effect is completed,
 //! and its peer can connect again and ask for more. So effects under way are counted per address,
 //! and a new one is refused beyond a bound. An [`Effect::Release`](super::Effect::Release) is
-//! never refused: there is at most one for each name that was granted.
+//! never refused: there is at most one for each name that was granted. But it counts, so that no name is
+//! claimed while too many are being given back.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -37,13 +38,15 @@ const EFFECT: usize = in_deque::<(Effect, usize)>()
 
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Effects of connections that have ended, by serial.
+    /// Effects of connections that have ended, or do not wait for them, by serial.
     departed: HashMap<u32, Departed, FixedState>,
     origins: HashMap<IpNet, Origin, FixedState>,
     bytes: usize,
+    /// Bytes of releases.
+    releases: usize,
 }
 
-/// An effect of a connection that has ended.
+/// An effect of a connection that has ended, or does not wait for it.
 #[derive(Debug)]
 struct Departed {
     origin: IpNet,
@@ -82,17 +85,26 @@ impl Waiting {
         let hasher = FixedState::with_seed(seed);
         let (departed, origins) =
             (HashMap::with_hasher(hasher), HashMap::with_hasher(FixedState::with_seed(seed)));
-        Waiting { departed, origins, bytes: 0 }
+        Waiting { departed, origins, bytes: 0, releases: 0 }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.releases
+    }
+
+    /// A release begins that takes so many bytes.
+    pub(super) fn begin_release(&mut self, bytes: usize) {
+        self.releases += bytes;
+    }
+
+    pub(super) fn end_release(&mut self, bytes: usize) {
+        self.releases -= bytes;
     }
 
     /// Counts an effect with `texts` bytes of text, unless a bound is reached. Returns its bytes.
     fn begin(&mut self, address: IpAddr, texts: usize, limits: &Limits) -> Result<usize, Busy> {
         let (key, bytes) = (origin(address), EFFECT.saturating_add(texts));
-        let (used, total) = (self.bytes, limits.effects_total);
+        let (used, total) = (self.bytes(), limits.effects_total);
         if used.saturating_add(bytes) > total {
             return Err(Busy::Server);
         }
@@ -111,6 +123,14 @@ impl Waiting {
         Ok(bytes)
     }
 
+    /// No connection waits for an effect any more.
+    fn leave(&mut self, serial: u32, origin: IpNet, bytes: usize, name: Option<UserName>) {
+        if let Some(of_origin) = self.origins.get_mut(&origin) {
+            of_origin.departed += 1;
+        }
+        self.departed.insert(serial, Departed { origin, bytes, name });
+    }
+
     fn end(&mut self, key: IpNet, bytes: usize, is_departed: bool) {
         self.bytes -= bytes;
         let Some(of_origin) = self.origins.get_mut(&key) else { return };
@@ -120,6 +140,11 @@ impl Waiting {
         if of_origin.effects == 0 {
             self.origins.remove(&key);
         }
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn releases(&self) -> usize {
+        self.releases
     }
 
     /// Checks the counters against what is there: of each connection that waits, its address and
@@ -162,6 +187,30 @@ impl Hub {
         Ok(Token { conn, serial: self.serial })
     }
 
+    /// Counts a claim of a name for a connection that does not wait for it.
+    ///
+    /// # Errors
+    /// [`Busy`], if a bound is reached: nothing was changed.
+    pub(super) fn wait_beside(
+        &mut self,
+        conn: ConnId,
+        name: &UserName,
+        extra: usize,
+    ) -> Result<Token, Busy> {
+        let Some(session) = self.users.get(conn) else { return Err(Busy::Server) };
+        let (address, texts) = (session.address, extra + 4 * name.as_str().len());
+        let bytes = self.waiting.begin(address, texts, &self.limits)?;
+        let token = self.token_of(conn);
+        self.waiting.leave(token.serial, origin(address), bytes, Some(name.clone()));
+        Ok(token)
+    }
+
+    /// A token of an effect that no connection waits for.
+    pub(super) fn token_of(&mut self, conn: ConnId) -> Token {
+        self.serial = self.serial.checked_add(1).unwrap_or(1);
+        Token { conn, serial: self.serial }
+    }
+
     /// The effect of a connection is completed. False if it waits for another one, or for none.
     pub(super) fn end_wait(&mut self, token: Token) -> bool {
         let Some(session) = self.users.get_mut(token.conn) else { return false };
@@ -182,10 +231,7 @@ impl Hub {
         };
         let serial = std::mem::take(&mut session.waits_for);
         let (origin, bytes) = (origin(session.address), session.effect_bytes as usize);
-        if let Some(of_origin) = self.waiting.origins.get_mut(&origin) {
-            of_origin.departed += 1;
-        }
-        self.waiting.departed.insert(serial, Departed { origin, bytes, name });
+        self.waiting.leave(serial, origin, bytes, name);
     }
 
     /// Ends an effect of a connection that has ended, if it is one. Returns the name that it claims.

@@ -44,7 +44,6 @@ impl Reactor {
         }
         self.shrink_at.get_or_insert(now.monotonic + SHRINK);
         let shared = Arc::clone(&self.shared);
-        let decides = shared.decides();
         let mut hub = shared.hub();
         let mut since = clock::instant();
         if shared.is_stopping() {
@@ -152,10 +151,6 @@ impl Reactor {
             }
             let before = self.out.work();
             handle_op(&mut hub, op.conn, &op.input, now, &mut self.out);
-            if !decides {
-                // the rest is carried out when the batch is handed out
-                shared.grant_claims(&mut hub, now, &mut self.out);
-            }
             let work = self.out.work() - before + OPERATION;
             conn.share.charge(work, &self.ready);
             if user.replace(op.conn) != Some(op.conn) {
@@ -188,7 +183,7 @@ impl Reactor {
         }
         self.hand_out(hub, since);
         self.make_ready_again();
-        self.ask_accounts();
+        self.carry_out_effects();
         for event in self.out.take_events() {
             shared.observe(&event);
         }

@@ -96,8 +96,8 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         budget: Arc::default(),
         needs_room_for_pages: AtomicBool::new(false),
         observer: setup.observer,
-        workers: setup.workers,
-        has_directory: setup.has_directory,
+        calls: setup.calls,
+        directory: setup.directory,
         accounts: setup.accounts,
         history: setup.has_history.then(Queue::default),
         stop: Stop::new(),
@@ -381,10 +381,13 @@ impl Reactor {
 
     /// Asks the accounts what is for them, and whether claimed names are reserved. (A claim is in
     /// nobody's way meanwhile: the name is held.)
-    fn ask_accounts(&mut self) {
+    fn carry_out_effects(&mut self) {
         while let Some(effect) = self.out.next_effect() {
             match self.shared.decide(&effect) {
-                Some(completion) => self.completed.push_back(completion),
+                Some((token, completion)) if token.conn().lane() == self.lane => {
+                    self.completed.push_back((token, completion));
+                }
+                Some((token, completion)) => self.shared.complete(token, completion),
                 None => self.shared.carry_out(effect),
             }
         }

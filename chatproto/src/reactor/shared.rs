@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use crate::accounts::{AccountReply, Accounts};
 use crate::chunk::Budget;
+use crate::directory::{ClaimPurpose, ClaimReply, Directory, ReleaseReply};
 use crate::error::ServerError;
 use crate::extension::Observer;
 use crate::history::Queue;
 use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token, Usage};
 use crate::limits::Limits;
+use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::reply::Reply;
-use crate::workers::{Workers, guarded};
+use crate::workers::{Call, Pool, guarded};
 
 use super::clock;
 use super::conn::Conn;
@@ -36,8 +38,8 @@ pub(crate) struct Shared {
     /// Pages of history wait until long answers hold less.
     pub(super) needs_room_for_pages: AtomicBool,
     pub(super) observer: Option<Arc<dyn Observer>>,
-    pub(super) workers: Option<Workers>,
-    pub(super) has_directory: bool,
+    pub(super) calls: Option<Pool<Call>>,
+    pub(super) directory: Option<Arc<dyn Directory>>,
     pub(super) accounts: Option<Arc<dyn Accounts>>,
     /// What waits to be kept, if there is a history.
     pub(crate) history: Option<Queue>,
@@ -57,8 +59,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) policy: SlowReader,
     pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) workers: Option<Workers>,
-    pub(crate) has_directory: bool,
+    pub(crate) calls: Option<Pool<Call>>,
+    pub(crate) directory: Option<Arc<dyn Directory>>,
     pub(crate) accounts: Option<Arc<dyn Accounts>>,
     pub(crate) has_history: bool,
     pub(crate) threads: usize,
@@ -112,37 +114,61 @@ impl Shared {
         let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
     }
 
-    /// Has an effect carried out where it may take its time.
+    /// Has an effect carried out where it may take its time. A panic of the application's code drops the
+    /// reply, which says that it failed.
     pub(super) fn carry_out(self: &Arc<Self>, effect: Effect) {
-        match (effect, &self.history, &self.workers) {
-            (Effect::Release { .. }, ..) if !self.has_directory => {}
-            (Effect::History { token, order }, Some(history), _) => {
-                history.order(order, token, self);
+        let reply = |token| Reply::new(token, self);
+        match effect {
+            Effect::Claim { token, claim } => {
+                let Some(directory) = &self.directory else { return };
+                let reply = ClaimReply::new(reply(token));
+                guarded("the directory", self, || directory.claim(claim, reply));
             }
-            (Effect::Account { token, order }, ..) => {
+            Effect::Release { token, lease } => {
+                let Some(directory) = &self.directory else { return };
+                let reply = ReleaseReply::new(reply(token));
+                guarded("the directory", self, || directory.release(lease, reply));
+            }
+            Effect::Account { token, order } => {
                 let Some(accounts) = &self.accounts else { return };
-                let reply = AccountReply::new(&order, Reply::new(token, self));
-                // a panic drops the reply, which says that the command failed
+                let reply = AccountReply::new(&order, reply(token));
                 guarded("the accounts", self, || accounts.handle(order, reply));
             }
-            (effect, _, Some(workers)) => workers.submit(effect, self),
-            (effect, ..) => debug_assert!(false, "nobody to carry out {effect:?}"),
+            Effect::History { token, order } => {
+                let Some(history) = &self.history else { return };
+                history.order(order, token, self);
+            }
+            Effect::Call { token, handler, request } => {
+                let Some(calls) = &self.calls else { return };
+                calls.submit(Call { handler, request, reply: reply(token) });
+            }
+            effect => debug_assert!(false, "it is decided: {effect:?}"),
         }
     }
 
-    /// What can be said of an effect without waiting: that the name is reserved or not, or, where
-    /// there is no directory to ask, that it is granted.
+    /// What can be said of an effect without waiting: that a name which a client asks for is reserved or
+    /// not, and where there is no directory to ask, that it is granted.
     pub(super) fn decide(&self, effect: &Effect) -> Option<(Token, Completion)> {
-        let (token, name, otherwise) = match effect {
-            Effect::Claim { token, name, .. } => {
-                (*token, name, (!self.has_directory).then_some(Completion::Claimed))
+        let is_reserved =
+            |name: &UserName| self.accounts.as_ref().is_some_and(|book| book.is_reserved(name));
+        match effect {
+            Effect::Claim { token, claim } => {
+                let is_asked_for =
+                    matches!(claim.purpose, ClaimPurpose::Register | ClaimPurpose::Rename);
+                let completion = match &self.directory {
+                    _ if is_asked_for && is_reserved(&claim.name) => Completion::Reserved,
+                    None => Completion::Claimed(0),
+                    Some(_) => return None,
+                };
+                Some((*token, completion))
             }
-            Effect::CheckReserved { token, name } => (*token, name, Some(Completion::Unreserved)),
-            _ => return None,
-        };
-        let is_reserved = self.accounts.as_ref().is_some_and(|book| book.is_reserved(name));
-        let completion = if is_reserved { Some(Completion::Reserved) } else { otherwise };
-        Some((token, completion?))
+            Effect::CheckReserved { token, name } if is_reserved(name) => {
+                Some((*token, Completion::Reserved))
+            }
+            Effect::CheckReserved { token, .. } => Some((*token, Completion::Unreserved)),
+            Effect::Resume { token } => Some((*token, Completion::Resumed)),
+            _ => None,
+        }
     }
 
     /// Has the application do something to the hub, and hands out what comes of it, as a loop does with a
@@ -175,25 +201,10 @@ impl Shared {
 
     /// The end of a batch of input: to be called before its output is handed out.
     pub(super) fn end_batch(&self, hub: &mut Hub, now: Now, out: &mut Output) {
-        if !self.decides() {
-            self.grant_claims(hub, now, out);
-        }
         hub.handle_timeout(now, out);
         hub.handle_batch_end(now, out);
         let needs_room = hub.needs_room_for_pages();
         self.needs_room_for_pages.store(needs_room, Ordering::Relaxed);
-    }
-
-    /// Whether names are decided about outside of the hub.
-    pub(super) fn decides(&self) -> bool {
-        self.has_directory || self.accounts.is_some()
-    }
-
-    /// Grants all claims, as nobody decides about them.
-    pub(super) fn grant_claims(&self, hub: &mut Hub, now: Now, out: &mut Output) {
-        while let Some(token) = out.next_claim() {
-            hub.handle_completion(token, Completion::Claimed, now, out);
-        }
     }
 
     /// Other bounds for the hub and for every loop.

@@ -422,8 +422,8 @@ pub(super) fn note_length(lane: &Lane, outbox: &Outbox) {
 }
 
 /// Posts the hub's output to those loops that `is_for` says, what is to be kept to the history, and
-/// what is to be done elsewhere to those who do it (but what concerns accounts: they are not asked
-/// under the lock). Returns the objects of the batch, and where those begin in it that stand aside.
+/// what is to be done elsewhere to those who do it (but what concerns accounts and names: those are not
+/// asked under the lock). Returns the objects of the batch, and where those begin in it that stand aside.
 /// To be called under the hub's lock.
 pub(super) fn post(
     shared: &Arc<Shared>,
@@ -440,15 +440,13 @@ pub(super) fn post(
     if let Some(history) = shared.history.as_ref().filter(|_| !out.records.is_empty()) {
         history.keep(&chunk, aside_at, &mut out.records);
     }
-    // under the lock, so that what concerns one name is queued in the hub's order
+    // under the lock, so that the history is asked in the hub's order
     for _ in 0..out.effects.len() {
         match out.effects.pop_front() {
-            Some(
-                effect @ (Effect::Claim { .. }
-                | Effect::CheckReserved { .. }
-                | Effect::Account { .. }),
-            ) if shared.accounts.is_some() => out.effects.push_back(effect),
-            Some(effect) => shared.carry_out(effect),
+            Some(effect @ (Effect::History { .. } | Effect::Call { .. })) => {
+                shared.carry_out(effect);
+            }
+            Some(effect) => out.effects.push_back(effect),
             None => break,
         }
     }

@@ -42,7 +42,7 @@ fn token_of(effect: &Effect) -> Token {
 
 #[test]
 fn claims_left_behind_are_bounded_and_a_granted_name_is_always_given_back() {
-    let mut house = house(Hub::builder());
+    let mut house = house(Hub::builder().directory());
     let heap = Heap::now();
     let mut queue = Vec::new();
     // one address may leave 64
@@ -71,7 +71,7 @@ fn claims_left_behind_are_bounded_and_a_granted_name_is_always_given_back() {
     assert!(refusal.ends_with(SERVER) || refusal.ends_with(ADDRESS), "{refusal}");
     // the directory catches up
     for claim in &queue {
-        house.complete(token_of(claim), Completion::Claimed);
+        house.complete(token_of(claim), Completion::Claimed(0));
     }
     assert_eq!(house.released().len(), queue.len(), "every name is given back");
     drop(queue);
@@ -84,13 +84,15 @@ impl House {
     fn claim_from(&mut self, name: &str, number: u32) -> Result<ConnId, String> {
         let conn = self.connect(address(number));
         self.name(conn, name, PeerKind::Stream);
-        match self.out.next_effect() {
-            Some(Effect::Claim { token, .. }) => {
-                self.complete(token, Completion::Claimed);
+        if let Some(Effect::Claim { token, .. }) = self.out.next_effect() {
+            self.complete(token, Completion::Claimed(0));
+        }
+        match self.hub.actor(conn) {
+            Some(_) => {
                 self.forget();
                 Ok(conn)
             }
-            _ => Err(self.mail().refusal(conn)),
+            None => Err(self.mail().refusal(conn)),
         }
     }
 }
@@ -136,7 +138,8 @@ fn calls_with_long_texts_are_bounded_and_who_stays_is_answered() {
 #[test]
 fn calls_left_behind_by_one_address_are_bounded_and_counted_until_they_are_finished() {
     let echo = |request: &Request| Ok(request.msg.clone());
-    let mut house = House::of(Hub::builder().endpoint("/echo", "Answers.", echo).unwrap());
+    let mut house =
+        House::of(Hub::builder().directory().endpoint("/echo", "Answers.", echo).unwrap());
     let mut queue = Vec::new();
     let refusal = loop {
         match house.claim_from("user", 1) {

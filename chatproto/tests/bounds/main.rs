@@ -57,7 +57,7 @@ fn forget_all(house: &mut House) {
 #[test]
 fn the_default_bounds_have_room_for_twenty_thousand_connections() {
     let limits = Limits::default();
-    let mut house = House::of(Hub::builder().admin_token("token"));
+    let mut house = House::of(Hub::builder().directory().admin_token("token"));
     let user = house.stream("user");
     answer(&mut house, user, "/join", &format!("#{}", "x".repeat(64)));
     answer(&mut house, user, "/admin", "token");

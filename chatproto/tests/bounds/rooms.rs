@@ -152,7 +152,7 @@ fn names_that_are_to_be_told_take_a_part_of_the_bytes_and_every_change_is_counte
             assert!(house.send(pair[0], "/nick", &name));
             while let Some(effect) = house.out.next_effect() {
                 if let chatproto::Effect::Claim { token, .. } = effect {
-                    house.complete(token, chatproto::Completion::Claimed);
+                    house.complete(token, chatproto::Completion::Claimed(0));
                 }
             }
             house.forget();

@@ -1,11 +1,10 @@
 //! A server whose directory is slow: what waits for it is bounded, and no name stays taken.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use chatproto::{Directory, Event, UserName};
+use chatproto::{BlockingDirectory, Claim, ClaimAnswer, Event, Lease};
 
 use super::support::{Raw, TestServer, eventually, limits};
 
@@ -20,18 +19,10 @@ struct Gate {
     released: AtomicUsize,
 }
 
-struct Slow(Arc<Gate>);
-
-impl Directory for Slow {
-    fn claim(&self, _: &UserName, _: IpAddr) -> Result<(), String> {
-        let is_open = self.0.is_open.lock().unwrap();
-        drop(self.0.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
-        self.0.granted.fetch_add(1, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn release(&self, _: &UserName) {
-        self.0.released.fetch_add(1, Ordering::SeqCst);
+impl Gate {
+    fn wait(&self) {
+        let is_open = self.is_open.lock().unwrap();
+        drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
     }
 }
 
@@ -49,7 +40,15 @@ fn what_waits_for_a_slow_directory_is_bounded_and_every_granted_name_is_given_ba
             counted.fetch_add(1, Ordering::SeqCst);
         }
     };
-    let directory = Slow(Arc::clone(&gate));
+    let [claims, releases] = [Arc::clone(&gate), Arc::clone(&gate)];
+    let claim = move |_: &Claim| {
+        claims.wait();
+        ClaimAnswer::Granted(claims.granted.fetch_add(1, Ordering::SeqCst) as u64)
+    };
+    let release = move |_: &Lease| {
+        releases.released.fetch_add(1, Ordering::SeqCst);
+    };
+    let directory = BlockingDirectory::start(4, claim, release).unwrap();
     let server =
         TestServer::with(limits, |builder| builder.directory(directory).observer(observer));
     let mut peers = Vec::new();

@@ -37,6 +37,11 @@ impl House {
         House::of(Hub::builder())
     }
 
+    /// One with a directory, which each test is itself.
+    pub(crate) fn with_directory() -> Self {
+        House::of(Hub::builder().directory())
+    }
+
     pub(crate) fn of(builder: HubBuilder) -> Self {
         let local = jiff::civil::date(2026, 11, 20).at(14, 3, 7, 0);
         let now = Now { monotonic: Instant::now(), local };
@@ -55,10 +60,9 @@ impl House {
     pub(crate) fn claim(&mut self, name: &str) -> (ConnId, Token) {
         let conn = self.connect(HOME);
         self.name(conn, name, PeerKind::Stream);
+        assert!(self.hub.is_waiting(conn), "{name} is not claimed");
         match self.out.next_effect() {
-            Some(Effect::Claim { token, name: claimed, .. }) if claimed.as_str() == name => {
-                (conn, token)
-            }
+            Some(Effect::Claim { token, claim }) if claim.name.as_str() == name => (conn, token),
             other => panic!("no claim of {name}: {other:?}"),
         }
     }
@@ -72,8 +76,13 @@ impl House {
         let conn = self.connect(address);
         self.name(conn, name, kind);
         while let Some(effect) = self.out.next_effect() {
-            if let Effect::Claim { token, .. } = effect {
-                assert_eq!(self.complete(token, Completion::Claimed), Some(conn));
+            match effect {
+                Effect::Claim { token, .. } => {
+                    assert_eq!(self.complete(token, Completion::Claimed(0)), Some(conn));
+                }
+                Effect::Release { token, .. } => drop(self.complete(token, Completion::Released)),
+                Effect::Resume { token } => drop(self.complete(token, Completion::Resumed)),
+                _ => {}
             }
         }
         conn
@@ -151,14 +160,17 @@ impl House {
         self.out.take_events()
     }
 
-    /// The names that are given back.
+    /// The names that are given back, which is done.
     pub(crate) fn released(&mut self) -> Vec<String> {
-        std::iter::from_fn(|| self.out.next_effect())
-            .map(|effect| match effect {
-                Effect::Release { name } => name.to_string(),
-                other => panic!("not a release: {other:?}"),
-            })
-            .collect()
+        let mut names = Vec::new();
+        while let Some(effect) = self.out.next_effect() {
+            let Effect::Release { token, lease } = effect else {
+                panic!("not a release: {effect:?}")
+            };
+            names.push(lease.name().to_string());
+            assert_eq!(self.complete(token, Completion::Released), None);
+        }
+        names
     }
 }
 

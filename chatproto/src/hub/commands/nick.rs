@@ -23,8 +23,9 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if text.is_empty() {
         return call.answer_usage(&COMMAND);
     }
-    let requested = claim(call, &text).and_then(|name| {
-        call.hub.request_name(call.conn, name, call.out).map_err(|busy| busy.to_string())
+    let requested = check(call, &text).and_then(|name| {
+        let claimed = call.hub.claim_other_name(call.conn, &name, call.now, call.out);
+        claimed.map_err(|busy| busy.to_string())
     });
     if let Err(reason) = requested {
         let text = name_stays(call.user(), &reason);
@@ -32,7 +33,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     }
 }
 
-fn claim(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
+/// The name, if it is free in this hub and the user may have it.
+fn check(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
     let now = call.now.monotonic;
     // all of it is the name: there is nothing else that could be meant, quoted or not
     let quoted = text.starts_with('"').then(|| only_argument(text)).transpose()?.flatten();
@@ -52,5 +54,5 @@ fn claim(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
     if let Some(ban) = call.hub.sanctions.ban_of_name(name.as_str(), now) {
         return Err(ban.reason_for("that name is", now));
     }
-    if call.hub.users.begin_renaming(call.conn, &name) { Ok(name) } else { Err(in_use(&name)) }
+    if call.hub.users.is_free(&name) { Ok(name) } else { Err(in_use(&name)) }
 }

@@ -104,7 +104,7 @@ impl Model {
     /// When the hub has something to say that nobody asked for.
     pub(crate) fn count_due(&self) -> Option<u64> {
         let rooms = self.rooms.values().filter_map(|room| room.presence.due());
-        rooms.chain(self.everybody.due()).min()
+        rooms.chain(self.everybody.due()).chain(self.claim_due()).min()
     }
 
     pub(super) fn wait(&mut self, millis: u64) {
@@ -144,6 +144,7 @@ impl Model {
                 self.tell_all(Some(name), Text::Counts(counts));
             }
         }
+        self.end_overdue_claims();
         self.settle();
     }
 

@@ -61,6 +61,8 @@ pub(crate) struct Model {
     guesses: BTreeMap<&'static str, (u32, u64)>,
     /// What the directory was asked and has not answered, the oldest first.
     claims: Vec<Claim>,
+    /// Claims that wait until an earlier one of the name is answered, whose peer is gone.
+    queued: Vec<Claim>,
     last_claim: usize,
     /// The names that the directory has given.
     granted: BTreeSet<&'static str>,
@@ -93,6 +95,7 @@ struct Claim {
     serial: usize,
     peer: Peer,
     name: &'static str,
+    since: u64,
 }
 
 #[derive(Clone)]
@@ -150,6 +153,7 @@ impl Model {
             mutes: BTreeMap::new(),
             guesses: BTreeMap::new(),
             claims: Vec::new(),
+            queued: Vec::new(),
             last_claim: 0,
             granted: BTreeSet::new(),
             changes: 0,

@@ -109,24 +109,73 @@ impl Model {
         self.last_claim += 1;
         let serial = self.last_claim;
         conn.waits_for = Some(serial);
-        let address = conn.address.shown.to_owned();
-        self.expected.effects.push(Wish::Claim { name: name.to_owned(), address });
         self.held.insert(name);
-        self.claims.push(Claim { serial, peer, name });
+        let claim = Claim { serial, peer, name, since: self.now };
+        if self.claims.iter().any(|other| other.name == name) {
+            return self.queued.push(claim);
+        }
+        self.ask(claim);
         if verdict != Verdict::AnswersLater {
             self.decide(self.claims.len() - 1, verdict == Verdict::Grants);
         }
     }
 
+    fn ask(&mut self, claim: Claim) {
+        let Some(conn) = self.conns.get(&claim.peer) else { return };
+        let (name, address) = (claim.name.to_owned(), conn.address.shown.to_owned());
+        self.expected.effects.push(Wish::Claim { name, address });
+        self.claims.push(Claim { since: self.now, ..claim });
+    }
+
+    /// Whether the one who asked is there and waits for the answer.
+    fn is_waited_for(&self, claim: &Claim) -> bool {
+        self.conns.get(&claim.peer).is_some_and(|conn| conn.waits_for == Some(claim.serial))
+    }
+
+    /// The claims of users that the directory has not answered.
+    fn claims_of_users(&self) -> impl Iterator<Item = &Claim> {
+        self.claims.iter().chain(&self.queued).filter(|claim| {
+            let is_user = |conn: &Conn| conn.phase == Phase::User;
+            self.is_waited_for(claim) && self.conns.get(&claim.peer).is_some_and(is_user)
+        })
+    }
+
+    /// When the next of them is waited for no longer.
+    pub(super) fn claim_due(&self) -> Option<u64> {
+        self.claims_of_users().map(|claim| claim.since + REGISTRATION).min()
+    }
+
+    fn overdue_claim(&self) -> Option<Claim> {
+        let is_over = |claim: &&Claim| claim.since + REGISTRATION <= self.now;
+        self.claims_of_users().find(is_over).copied()
+    }
+
+    pub(super) fn end_overdue_claims(&mut self) {
+        while let Some(Claim { peer, name, .. }) = self.overdue_claim() {
+            let Some(conn) = self.conns.get_mut(&peer) else { return };
+            conn.waits_for = None;
+            self.held.remove(name);
+            self.rename(peer, name, false);
+            self.send_what_waited(peer);
+        }
+    }
+
     /// The directory answers. It gives no name to two.
     pub(super) fn decide(&mut self, index: usize, grants: bool) {
-        let Claim { serial, peer, name } = self.claims.remove(index);
+        let claim = self.claims.remove(index);
+        let Claim { peer, name, .. } = claim;
         let is_granted = grants && self.granted.insert(name);
-        let waits = |conn: &&mut Conn| conn.waits_for == Some(serial);
-        let Some(conn) = self.conns.get_mut(&peer).filter(waits) else {
+        let is_waited_for = self.is_waited_for(&claim);
+        let Some(conn) = self.conns.get_mut(&peer).filter(|_| is_waited_for) else {
             // whoever asked is gone
             if is_granted {
                 self.release(name);
+            }
+            let (of_name, others) = self.queued.iter().partition(|claim| claim.name == name);
+            self.queued = others;
+            let of_name: Vec<Claim> = of_name;
+            if let Some(next) = of_name.into_iter().find(|claim| self.is_waited_for(claim)) {
+                self.ask(next);
             }
             return;
         };
@@ -168,7 +217,7 @@ impl Model {
         }
     }
 
-    fn rename(&mut self, peer: Peer, name: &'static str, is_given: bool) {
+    pub(super) fn rename(&mut self, peer: Peer, name: &'static str, is_given: bool) {
         let Some(conn) = self.conns.get_mut(&peer) else { return };
         let old = conn.name;
         if !is_given {
@@ -209,7 +258,8 @@ impl Model {
         conn.phase = Phase::Closing;
         conn.later.clear();
         if let Some(serial) = conn.waits_for.take() {
-            let claim = self.claims.iter().find(|claim| claim.serial == serial);
+            let mut claims = self.claims.iter().chain(&self.queued);
+            let claim = claims.find(|claim| claim.serial == serial);
             self.held.remove(claim.map_or("", |claim| claim.name));
         }
         if phase == Phase::User {

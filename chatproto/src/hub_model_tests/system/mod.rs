@@ -5,7 +5,7 @@
 mod compare;
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,7 +41,8 @@ pub(crate) struct System {
     /// What the directory was asked and has not answered, the oldest first.
     claims: Vec<(Token, String)>,
     /// The names that it has given.
-    granted: BTreeSet<String>,
+    granted: BTreeMap<String, u64>,
+    grants: u64,
     /// What it does with the next claim.
     verdict: Verdict,
     /// What came out in this step.
@@ -102,8 +103,11 @@ impl System {
             rooms: MOST_ROOMS,
             ..Limits::default()
         };
-        let hub =
-            Hub::builder().limits(limits.clone()).admin_token(TOKEN).announce(setup.announces);
+        let hub = Hub::builder()
+            .directory()
+            .limits(limits.clone())
+            .admin_token(TOKEN)
+            .announce(setup.announces);
         let wrong =
             |mut bytes: &[u8]| Decoder::new(1024).decode(&mut bytes).expect_err("no message");
         let mut system = System {
@@ -119,7 +123,8 @@ impl System {
             ids: BTreeMap::new(),
             peers: HashMap::new(),
             claims: Vec::new(),
-            granted: BTreeSet::new(),
+            granted: BTreeMap::new(),
+            grants: 0,
             verdict: Verdict::Grants,
             told: Vec::new(),
             closed: Vec::new(),
@@ -265,19 +270,26 @@ impl System {
     fn carry_out_effects(&mut self) {
         while let Some(effect) = self.out.next_effect() {
             match effect {
-                Effect::Claim { token, name, address } => {
-                    let name = name.to_string();
-                    let address = address.to_string();
+                Effect::Claim { token, claim } => {
+                    let name = claim.name.to_string();
+                    let address = claim.address.to_string();
                     self.wishes.push(Wish::Claim { name: name.clone(), address });
                     match self.verdict {
                         Verdict::AnswersLater => self.claims.push((token, name)),
                         verdict => self.decide(token, name, verdict == Verdict::Grants),
                     }
                 }
-                Effect::Release { name } => {
-                    let was_given = self.granted.remove(name.as_str());
-                    assert!(was_given, "{name} is given back, and was not given");
-                    self.wishes.push(Wish::Release { name: name.to_string() });
+                Effect::Release { token, lease } => {
+                    let name = lease.name().to_string();
+                    let revision = self.granted.remove(&name);
+                    assert_eq!(revision, Some(lease.revision()), "{name} is given back");
+                    self.wishes.push(Wish::Release { name });
+                    self.complete(token, Completion::Released);
+                }
+                Effect::Resume { token } => {
+                    // what waited is decided about later
+                    self.verdict = Verdict::AnswersLater;
+                    self.complete(token, Completion::Resumed);
                 }
                 Effect::Call { .. } => panic!("there is no endpoint of an application"),
                 effect => panic!("there is nobody for {effect:?}"),
@@ -287,11 +299,18 @@ impl System {
 
     /// The directory answers. It gives no name to two.
     fn decide(&mut self, token: Token, name: String, grants: bool) {
-        let completion = if grants && self.granted.insert(name) {
-            Completion::Claimed
+        let is_granted = grants && !self.granted.contains_key(&name);
+        let completion = if is_granted {
+            self.grants += 1;
+            self.granted.insert(name, self.grants);
+            Completion::Claimed(self.grants)
         } else {
             Completion::Refused("no.".to_owned())
         };
+        self.complete(token, completion);
+    }
+
+    fn complete(&mut self, token: Token, completion: Completion) {
         let now = self.time();
         let goes_on = self.hub.handle_completion(token, completion, now, &mut self.out);
         let Some(peer) = goes_on.and_then(|id| self.peers.get(&id).copied()) else { return };

@@ -2,7 +2,7 @@
 //! server, each as slow as it happens to be, and the clients around them.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use mio::Events;
 
-use crate::hub::{Completion, Effect, Hub, Now, Token};
+use crate::directory::{Claim, ClaimReply, Directory, Lease, ReleaseReply};
+use crate::hub::{Completion, Hub, Now};
 use crate::reply::Reply;
-use crate::workers::{Jobs, Workers};
+use crate::workers::{Call, Jobs, Pool};
 
 use super::super::mail::Mail;
 use super::super::stream;
@@ -63,8 +64,37 @@ pub(super) enum Event {
     Swallow(usize),
     /// The history answers.
     Answer(Reply, Completion),
-    /// A worker is done; with the name that is given then, unless it is taken.
-    Complete(Token, Completion, Option<String>),
+    /// An endpoint is done.
+    Call(Call),
+    /// The directory answers: it gives no name to two.
+    Grant(String, ClaimReply),
+    Refuse(ClaimReply),
+    Release(Lease, ReleaseReply),
+}
+
+/// What the directory is asked or told.
+enum Asked {
+    Claim(Claim, ClaimReply),
+    Release(Lease, ReleaseReply),
+}
+
+/// A directory that does nothing before the world attends to it.
+struct Names(Arc<Mutex<VecDeque<Asked>>>);
+
+impl Names {
+    fn ask(&self, asked: Asked) {
+        self.0.lock().expect("the simulation has one thread").push_back(asked);
+    }
+}
+
+impl Directory for Names {
+    fn claim(&self, claim: Claim, reply: ClaimReply) {
+        self.ask(Asked::Claim(claim, reply));
+    }
+
+    fn release(&self, lease: Lease, reply: ReleaseReply) {
+        self.ask(Asked::Release(lease, reply));
+    }
 }
 
 pub(super) struct Lane {
@@ -92,9 +122,14 @@ pub(super) struct World {
     serial: u64,
     arena: Box<[u8]>,
     polled: Events,
-    jobs: Arc<Jobs>,
+    jobs: Arc<Jobs<Call>>,
+    /// What the directory was asked and told, and has not seen yet.
+    asked: Arc<Mutex<VecDeque<Asked>>>,
     /// The names that the directory has given.
-    pub(super) granted: BTreeSet<String>,
+    pub(super) granted: BTreeMap<String, u64>,
+    grants: u64,
+    /// Claims that are never answered.
+    unanswered: Vec<ClaimReply>,
     /// And those that it has not given in time.
     pub(super) undecided: BTreeSet<String>,
     pub(super) turns: usize,
@@ -111,8 +146,13 @@ impl World {
         let began = Instant::now();
         NOW.set(Some(at(began, 0)));
         let mut rng = Rng::with_seed(setup.seed ^ 0x5eed);
-        let (workers, jobs) = Workers::by_hand();
+        let (calls, jobs) = Pool::by_hand();
+        let asked = Arc::<Mutex<VecDeque<Asked>>>::default();
+        let directory = setup.has_directory.then(|| Arc::new(Names(Arc::clone(&asked))));
         let mut hub = Hub::builder();
+        if directory.is_some() {
+            hub = hub.directory();
+        }
         if setup.has_history {
             hub = hub.history("epoch", 1);
         }
@@ -131,8 +171,8 @@ impl World {
             limits: setup.limits.clone(),
             policy: setup.policy,
             observer: None,
-            workers: Some(workers),
-            has_directory: setup.has_directory,
+            calls: Some(calls),
+            directory: directory.map(|directory| directory as Arc<dyn Directory>),
             accounts: None,
             has_history: setup.has_history,
             threads: setup.lanes,
@@ -175,7 +215,10 @@ impl World {
             arena: vec![0; ARENA].into_boxed_slice(),
             polled: Events::with_capacity(16),
             jobs,
-            granted: BTreeSet::new(),
+            asked,
+            granted: BTreeMap::new(),
+            grants: 0,
+            unanswered: Vec::new(),
             undecided: BTreeSet::new(),
             turns: 0,
             knocks: 0,
@@ -231,8 +274,12 @@ impl World {
     }
 
     pub(super) fn has_completions(&self) -> bool {
-        let is_completion =
-            |event: &Event| matches!(event, Event::Complete(..) | Event::Answer(..));
+        let is_completion = |event: &Event| {
+            matches!(
+                event,
+                Event::Call(_) | Event::Grant(..) | Event::Refuse(_) | Event::Answer(..)
+            )
+        };
         self.events.values().any(is_completion)
     }
 
@@ -259,18 +306,34 @@ impl World {
             Event::Ask(number) => self.ask(number),
             Event::Swallow(number) => self.swallow(number),
             Event::Answer(reply, completion) => reply.send(completion),
-            Event::Complete(token, completion, name) => {
-                let is_taken = name.is_some_and(|name| !self.granted.insert(name));
-                let taken = || Completion::Refused("somebody else has it.".to_owned());
-                self.shared.complete(token, if is_taken { taken() } else { completion });
+            Event::Call(call) => call.run(),
+            Event::Grant(name, reply) => {
+                self.grants += 1;
+                match self.granted.contains_key(&name) {
+                    true => reply.refused("somebody else has it."),
+                    false => {
+                        self.granted.insert(name, self.grants);
+                        reply.granted(self.grants);
+                    }
+                }
+            }
+            Event::Refuse(reply) => reply.refused("not you."),
+            Event::Release(lease, reply) => {
+                let revision = self.granted.remove(lease.name().as_str());
+                assert_eq!(revision, Some(lease.revision()), "{lease:?} is given back");
+                reply.done();
             }
         }
     }
 
     /// Who has to act upon what happened.
     pub(super) fn follow_up(&mut self) {
-        while let Some((effect, _)) = self.jobs.try_take() {
-            self.carry_out(effect);
+        while let Some(call) = self.jobs.try_take() {
+            let at = self.delayed();
+            self.schedule(at, Event::Call(call));
+        }
+        while let Some(asked) = self.next_asked() {
+            self.attend_to_name(asked);
         }
         self.attend_to_history();
         for lane in 0..self.lanes.len() {
@@ -358,47 +421,40 @@ impl World {
         is_last
     }
 
-    /// A worker does something.
-    fn carry_out(&mut self, effect: Effect) {
+    /// When somebody has done something that takes its time.
+    fn delayed(&mut self) -> Micros {
         let delay = match self.rng.u8(..8) {
             0 => self.rng.u64(..300 * MILLIS),
             _ => self.rng.u64(..2 * MILLIS),
         };
-        let at = self.now + delay;
-        match effect {
-            Effect::Claim { token, name, .. } => {
-                let is_witness = name.as_str() == "witness";
-                let verdict = if is_witness { u8::MAX } else { self.rng.u8(..40) };
-                match verdict {
-                    0 => {
-                        // far too late, or never
-                        let name = name.to_string();
-                        self.undecided.insert(name.clone());
-                        if self.rng.bool() {
-                            let late = self.now + 20 * SECOND;
-                            let claimed = Event::Complete(token, Completion::Claimed, Some(name));
-                            self.schedule(late, claimed);
-                        }
-                    }
-                    1 | 2 => {
-                        let completion = Completion::Refused("not you.".to_owned());
-                        self.schedule(at, Event::Complete(token, completion, None));
-                    }
-                    _ => {
-                        let name = Some(name.to_string());
-                        self.schedule(at, Event::Complete(token, Completion::Claimed, name));
-                    }
+        self.now + delay
+    }
+
+    fn next_asked(&self) -> Option<Asked> {
+        self.asked.lock().expect("the simulation has one thread").pop_front()
+    }
+
+    /// The directory is asked or told something.
+    fn attend_to_name(&mut self, asked: Asked) {
+        let at = self.delayed();
+        let (claim, reply) = match asked {
+            Asked::Claim(claim, reply) => (claim, reply),
+            Asked::Release(lease, reply) => return self.schedule(at, Event::Release(lease, reply)),
+        };
+        let name = claim.name.to_string();
+        let verdict = if name == "witness" { u8::MAX } else { self.rng.u8(..40) };
+        match verdict {
+            0 => {
+                // far too late, or never
+                self.undecided.insert(name.clone());
+                let late = self.now + 20 * SECOND;
+                match self.rng.bool() {
+                    true => self.schedule(late, Event::Grant(name, reply)),
+                    false => self.unanswered.push(reply),
                 }
             }
-            Effect::Release { name } => {
-                let was_given = self.granted.remove(name.as_str());
-                assert!(was_given, "{name} is given back, and was not given");
-            }
-            Effect::Call { token, handler, request } => {
-                let completion = Completion::Answered(handler.handle(&request));
-                self.schedule(at, Event::Complete(token, completion, None));
-            }
-            effect => panic!("there is nobody for {effect:?}"),
+            1 | 2 => self.schedule(at, Event::Refuse(reply)),
+            _ => self.schedule(at, Event::Grant(name, reply)),
         }
     }
 

@@ -1,0 +1,286 @@
+//! The directory of names: who may have a name, beyond one server. The rules of names and of accounts
+//! are the hub's; how several servers agree about a name is the business of a [`Directory`] that the
+//! application brings.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::hub::Completion;
+use crate::name::UserName;
+use crate::reply::Reply;
+use crate::workers::Pool;
+
+/// Decides who may have a name, beyond this server: an authenticator, or the directory of a cluster.
+///
+/// Every name that a user gets was claimed here first: at registration, by `/nick`, by `/login`, and each
+/// temporary name such as `alice~7`. So two servers with one directory never give a name to two users.
+/// `/register` and `/unregister` change no name and claim none. A login to an account whose name another
+/// user of this server has takes over the lease: the name is not free in between.
+///
+/// Of one name, a server does one thing at a time. It claims a name again only after an earlier claim was
+/// answered, and after an earlier lease was released.
+///
+/// The methods are called on the event loops, outside every lock, and must not block. They may answer at
+/// once, or later from any thread: the connection waits. [`BlockingDirectory`] is for code that blocks.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use std::sync::Mutex;
+///
+/// use chatproto::{Claim, ClaimReply, Directory, Lease, ReleaseReply, Server, UserName};
+///
+/// /// What two servers of one program have in common.
+/// #[derive(Default)]
+/// struct Names(Mutex<BTreeSet<UserName>>);
+///
+/// impl Directory for Names {
+///     fn claim(&self, claim: Claim, reply: ClaimReply) {
+///         match self.0.lock().unwrap().insert(claim.name) {
+///             true => reply.granted(0),
+///             false => reply.refused("the name is in use on another server. Choose another one."),
+///         }
+///     }
+///
+///     fn release(&self, lease: Lease, reply: ReleaseReply) {
+///         self.0.lock().unwrap().remove(lease.name());
+///         reply.done();
+///     }
+/// }
+///
+/// # fn main() -> Result<(), chatproto::ServerError> {
+/// let names = std::sync::Arc::new(Names::default());
+/// for _ in 0..2 {
+///     Server::builder().directory(names.clone()).bind(([127, 0, 0, 1], 0))?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub trait Directory: Send + Sync + 'static {
+    /// Claims a name that nobody has in this server. If the user has left before the answer comes, the
+    /// name is released again.
+    fn claim(&self, claim: Claim, reply: ClaimReply);
+
+    /// Gives a lease back. The name is not claimed again before this is done, or the reply dropped. By
+    /// default it is done at once.
+    fn release(&self, lease: Lease, reply: ReleaseReply) {
+        drop(lease);
+        reply.done();
+    }
+}
+
+impl<D: Directory> Directory for Arc<D> {
+    fn claim(&self, claim: Claim, reply: ClaimReply) {
+        D::claim(self, claim, reply);
+    }
+
+    fn release(&self, lease: Lease, reply: ReleaseReply) {
+        D::release(self, lease, reply);
+    }
+}
+
+/// A name that a connection is to get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// The name. In this server it is held for the connection meanwhile.
+    pub name: UserName,
+    /// The address of the connection.
+    pub address: IpAddr,
+    /// What the name is for.
+    pub purpose: ClaimPurpose,
+}
+
+impl Claim {
+    pub(crate) fn new(name: UserName, address: IpAddr, purpose: ClaimPurpose) -> Self {
+        Claim { name, address, purpose }
+    }
+}
+
+/// What a name is claimed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimPurpose {
+    /// A connection asks to be a user of this name.
+    Register,
+    /// The server has made this name for a connection that cannot have the one that it asked for, or has
+    /// to give its name up. If it is refused or reserved, the server claims another one.
+    Guest,
+    /// A user asks for this name instead of its own, by `/nick`.
+    Rename,
+    /// A user has proved to own the account of this name, by `/login`.
+    Login {
+        /// The revision of the account: see [`Accounts`](crate::Accounts#revisions).
+        revision: u64,
+    },
+}
+
+/// A name that a server has, until it gives it back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    name: UserName,
+    revision: u64,
+}
+
+impl Lease {
+    pub(crate) fn new(name: UserName, revision: u64) -> Self {
+        Lease { name, revision }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &UserName {
+        &self.name
+    }
+
+    /// The number that the directory granted it with. It tells this lease from earlier and later ones of
+    /// the name.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+}
+
+/// What a directory says about a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimAnswer {
+    /// The name is the claimant's, as a lease with this number: a fencing token, which the directory
+    /// chooses.
+    Granted(u64),
+    /// The name is that of an account, here or elsewhere: the claimant has to log in. At registration it
+    /// becomes a guest.
+    Reserved,
+    /// The name is not given, for the reason in this sentence, which the user is told.
+    Refused(String),
+    /// The user is to connect to another server, which the user is told: its address, or its name.
+    Moved(String),
+}
+
+impl ClaimAnswer {
+    pub(crate) fn completion(self) -> Completion {
+        match self {
+            ClaimAnswer::Granted(revision) => Completion::Claimed(revision),
+            ClaimAnswer::Reserved => Completion::Reserved,
+            ClaimAnswer::Refused(reason) => Completion::Refused(reason),
+            ClaimAnswer::Moved(to) => Completion::Moved(to),
+        }
+    }
+}
+
+/// Answers one claim, from any thread. Dropped without an answer, it says that the name cannot be checked
+/// now.
+#[derive(Debug)]
+pub struct ClaimReply(Reply);
+
+impl ClaimReply {
+    pub(crate) fn new(reply: Reply) -> Self {
+        ClaimReply(reply)
+    }
+
+    /// Sends the answer.
+    pub fn send(self, answer: ClaimAnswer) {
+        self.0.send(answer.completion());
+    }
+
+    /// See [`ClaimAnswer::Granted`].
+    pub fn granted(self, revision: u64) {
+        self.send(ClaimAnswer::Granted(revision));
+    }
+
+    /// See [`ClaimAnswer::Reserved`].
+    pub fn reserved(self) {
+        self.send(ClaimAnswer::Reserved);
+    }
+
+    /// See [`ClaimAnswer::Refused`].
+    pub fn refused(self, reason: impl Into<String>) {
+        self.send(ClaimAnswer::Refused(reason.into()));
+    }
+
+    /// See [`ClaimAnswer::Moved`].
+    pub fn moved(self, to: impl Into<String>) {
+        self.send(ClaimAnswer::Moved(to.into()));
+    }
+}
+
+/// Says that a lease was given back: from then on, the name may be claimed again. To drop it says the
+/// same.
+#[derive(Debug)]
+pub struct ReleaseReply(Reply);
+
+impl ReleaseReply {
+    pub(crate) fn new(reply: Reply) -> Self {
+        ReleaseReply(reply)
+    }
+
+    /// The lease was given back.
+    pub fn done(self) {
+        self.0.send(Completion::Released);
+    }
+}
+
+/// A directory that decides with functions which may block, on threads of its own.
+///
+/// ```
+/// use chatproto::{BlockingDirectory, ClaimAnswer, Server};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn is_allowed(_: &chatproto::Claim) -> bool { true }
+/// let authenticator = BlockingDirectory::start(
+///     4,
+///     |claim| match is_allowed(claim) {
+///         true => ClaimAnswer::Granted(0),
+///         false => ClaimAnswer::Refused("ask the operator for access.".to_owned()),
+///     },
+///     |_| {},
+/// )?;
+/// let server = Server::builder().directory(authenticator).bind(([127, 0, 0, 1], 0))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BlockingDirectory {
+    pool: Pool<Job>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Claim(Claim, ClaimReply),
+    Release(Lease, ReleaseReply),
+}
+
+impl BlockingDirectory {
+    /// Starts so many threads, at least one, which end when the server does. A panic of `claim` says that
+    /// the name cannot be checked now.
+    ///
+    /// # Errors
+    /// The system cannot start a thread.
+    pub fn start(
+        threads: usize,
+        claim: impl Fn(&Claim) -> ClaimAnswer + Send + Sync + 'static,
+        release: impl Fn(&Lease) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let decide = Arc::new((claim, release));
+        let run = move |job| match job {
+            Job::Claim(claimed, reply) => {
+                if let Some(answer) = reply.0.guarded("the directory", || (decide.0)(&claimed)) {
+                    reply.send(answer);
+                }
+            }
+            Job::Release(lease, reply) => {
+                reply.0.guarded("the directory", || (decide.1)(&lease));
+                reply.done();
+            }
+        };
+        Ok(BlockingDirectory { pool: Pool::start("chatproto-name", threads.max(1), run)? })
+    }
+}
+
+impl Directory for BlockingDirectory {
+    fn claim(&self, claim: Claim, reply: ClaimReply) {
+        self.pool.submit(Job::Claim(claim, reply));
+    }
+
+    fn release(&self, lease: Lease, reply: ReleaseReply) {
+        self.pool.submit(Job::Release(lease, reply));
+    }
+}
