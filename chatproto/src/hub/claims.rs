@@ -1,4 +1,5 @@
-//! Names that are claimed from the directory and given back, and what becomes of a claim's answer.
+//! Names that are claimed from the directory and given back. The outcome of an answer is in
+//! [`claimants`](super::claimants) and [`guests`](super::guests).
 //!
 //! The directory is told one thing at a time about a name. What comes meanwhile waits, in the order in
 //! which it came: a claim for the answer to a claim whose connection has ended, or for a release. A name
@@ -15,19 +16,15 @@ use crate::directory::{Claim, ClaimPurpose, Lease};
 use crate::name::UserName;
 use crate::spare::GiveBack;
 
-use super::login::{CHANGED, NO_NAME};
-use super::orders::Order;
-use super::registration::{RESERVED, UNCHECKED, name_stays};
+use super::guests::Displaced;
+use super::registration::{UNCHECKED, name_stays};
 use super::usage::{in_deque, in_table, in_tree};
 use super::users::{Phase, Session};
 use super::waiting::Busy;
-use super::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
-
-/// Names that are tried for a guest when the directory refuses them.
-const GUEST_NAMES: u8 = 8;
+use super::{ConnId, Departure, Effect, Hub, Now, Output, Token};
 
 /// Bytes that a claim takes at most beside an effect, and a release with its effect, without names.
-const CLAIM: usize =
+pub(super) const CLAIM: usize =
     in_table::<(UserName, Asked)>() + in_deque::<Token>() + in_tree::<(u32, (Instant, ConnId))>();
 const RELEASE: usize =
     in_table::<(UserName, Asked)>() + in_table::<(u32, UserName)>() + in_deque::<(Effect, usize)>();
@@ -35,15 +32,15 @@ const RELEASE: usize =
 #[derive(Debug)]
 pub(super) struct Claims {
     has_directory: bool,
-    /// What is under way about names: releases, logins, and claims for which others wait or whose
-    /// connections do not want them any more.
+    /// What is under way about names that no connection holds (releases, claims of logins, and claims that
+    /// nobody wants any more), and whatever others wait for.
     asked: HashMap<UserName, Asked, FixedState>,
     /// The names of releases, by serial.
     releases: HashMap<u32, UserName, FixedState>,
     /// Since when users wait, by the serial of the claim: serials rise.
     since: BTreeMap<u32, (Instant, ConnId)>,
     /// Users who have to give their names up, by the serial of the claim of another one, with that.
-    displaced: BTreeMap<u32, (UserName, Displaced)>,
+    pub(super) displaced: BTreeMap<u32, (UserName, Displaced)>,
 }
 
 /// What the directory is asked about a name.
@@ -53,17 +50,6 @@ struct Asked {
     serial: u32,
     /// Claims that wait for its answer.
     waiters: Vec<Token>,
-}
-
-/// A user whose name belongs to an account now.
-#[derive(Debug)]
-struct Displaced {
-    since: Instant,
-    conn: ConnId,
-    /// The name that is the account's, and the one for which the user asked first.
-    from: UserName,
-    wanted: UserName,
-    attempts: u8,
 }
 
 /// What the claim is for that a connection waits for.
@@ -114,7 +100,7 @@ impl Claims {
 
     /// A claim goes on whose name its connection does not hold any more. False if it has not begun yet
     /// and will not: it waits for something else about the name.
-    fn leave(&mut self, name: &UserName, serial: u32) -> bool {
+    pub(super) fn leave(&mut self, name: &UserName, serial: u32) -> bool {
         if !self.has_directory {
             return false;
         }
@@ -138,6 +124,11 @@ impl Claims {
         self.releases.insert(serial, name.clone());
     }
 
+    /// The claim is answered, or nobody waits for it any more.
+    pub(super) fn end_wait(&mut self, serial: u32) {
+        self.since.remove(&serial);
+    }
+
     pub(super) fn shrink(&mut self) {
         self.asked.give_back();
         self.releases.give_back();
@@ -148,6 +139,11 @@ impl Hub {
     /// Whether somebody decides about the names that clients ask for.
     pub(super) fn asks_for_names(&self) -> bool {
         self.claims.has_directory || self.accounts.is_some()
+    }
+
+    /// Whether something is under way about a name that nobody holds here, so that a claim has to wait.
+    pub(super) fn is_asked_about(&self, name: &UserName) -> bool {
+        self.claims.asked.contains_key(name)
     }
 
     pub(super) fn has_directory(&self) -> bool {
@@ -191,7 +187,7 @@ impl Hub {
         Ok(token)
     }
 
-    fn send_claim(
+    pub(super) fn send_claim(
         &mut self,
         token: Token,
         name: &UserName,
@@ -216,7 +212,7 @@ impl Hub {
 
     /// A claim is answered: others that wait for this can go on. A lease that nobody wants is given back
     /// first.
-    fn end_claim(
+    pub(super) fn end_claim(
         &mut self,
         name: &UserName,
         token: Token,
@@ -229,7 +225,7 @@ impl Hub {
         }
     }
 
-    fn go_on_about(&mut self, name: &UserName, serial: u32, out: &mut Output) {
+    pub(super) fn go_on_about(&mut self, name: &UserName, serial: u32, out: &mut Output) {
         if self.claims.asked.get(name).is_some_and(|asked| asked.serial == serial)
             && let Some(asked) = self.claims.asked.remove(name)
         {
@@ -267,7 +263,7 @@ impl Hub {
         if serial == 0 {
             return;
         }
-        self.claims.since.remove(&serial);
+        self.claims.end_wait(serial);
         let claimed = session.claimed_name().filter(|name| self.claims.leave(name, serial));
         self.abandon(conn, claimed);
     }
@@ -293,252 +289,6 @@ impl Hub {
         }
     }
 
-    /// The answer to a claim, or to what a claim waited for.
-    pub(super) fn complete_claim(
-        &mut self,
-        token: Token,
-        completion: Completion,
-        order: Option<Order>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let conn = token.conn;
-        self.claims.since.remove(&token.serial);
-        let pending = self.users.take_pending(conn);
-        let Some(session) = self.users.get(conn) else { return };
-        let is_claiming = session.phase == Phase::Claiming;
-        let own = session.user_name();
-        let lease = match completion {
-            Completion::Claimed(revision) => Some(revision),
-            _ => None,
-        };
-        match pending {
-            None => {
-                let Some(name) = own else { return };
-                if completion == Completion::Resumed {
-                    return self.claim_first_name(conn, &name, now, out);
-                }
-                self.end_claim(&name, token, None, out);
-                match completion {
-                    Completion::Claimed(revision) => {
-                        self.admit_claimant(conn, Some(revision), now, out);
-                    }
-                    Completion::Reserved => self.admit_guest(conn, &name, now, out),
-                    refusal => self.refuse(conn, name.as_str(), &reason_of(refusal), now, out),
-                }
-            }
-            Some(Pending::Contend(name)) => match completion {
-                Completion::Reserved => self.admit_guest(conn, &name, now, out),
-                Completion::Unreserved => self.refuse_taken(conn, &name, now, out),
-                refusal => self.refuse(conn, name.as_str(), &reason_of(refusal), now, out),
-            },
-            Some(Pending::Rename(name)) => {
-                let banned = lease.and_then(|_| self.ban_of(conn, Some(&name), now));
-                let reason = match (completion, banned) {
-                    (Completion::Resumed, _) => {
-                        match self.claim_other_name(conn, &name, now, out) {
-                            Ok(()) => return,
-                            Err(busy) => busy.to_string(),
-                        }
-                    }
-                    (Completion::Claimed(_), None) => {
-                        self.end_claim(&name, token, None, out);
-                        return self.rename(conn, &name, lease, now, out);
-                    }
-                    (_, Some(reason)) => reason,
-                    (Completion::Reserved, _) => RESERVED.to_owned(),
-                    (refusal, _) => reason_of(refusal),
-                };
-                self.end_claim(&name, token, lease, out);
-                let own = own.as_ref().map_or("", UserName::as_str);
-                self.tell(conn, &name_stays(own, &reason), now, out);
-            }
-            Some(Pending::Guest { name, wanted, attempts }) => match completion {
-                Completion::Resumed => {
-                    self.claim_guest(conn, name, wanted, attempts, now, out);
-                }
-                Completion::Claimed(_) if !self.is_unfit_for_guests(&name, now) => {
-                    self.end_claim(&name, token, None, out);
-                    self.become_guest(conn, &name, &wanted, lease, now, out);
-                }
-                Completion::Claimed(_) | Completion::Reserved | Completion::Refused(_) => {
-                    self.end_claim(&name, token, lease, out);
-                    self.find_guest_name(conn, wanted, attempts + 1, now, out);
-                }
-                refusal => {
-                    self.end_claim(&name, token, None, out);
-                    self.refuse(conn, wanted.as_str(), &reason_of(refusal), now, out);
-                }
-            },
-            Some(Pending::Login { account, granted }) => {
-                self.end_login(token, account, granted, completion, order, now, out);
-            }
-            Some(Pending::Withdrawn(name)) => {
-                self.end_claim(&name, token, lease, out);
-                if is_claiming {
-                    return self.admit_guest(conn, &name, now, out);
-                }
-                let own = own.as_ref().map_or("", UserName::as_str);
-                self.tell(conn, &name_stays(own, RESERVED), now, out);
-            }
-            Some(Pending::Overdue(text)) => self.tell(conn, &text, now, out),
-        }
-    }
-
-    /// The claim of an account's name is answered, for a user who has proved to own it.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one login, and the call's")]
-    fn end_login(
-        &mut self,
-        token: Token,
-        account: UserName,
-        granted: Granted,
-        completion: Completion,
-        order: Option<Order>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let conn = token.conn;
-        let lease = match completion {
-            Completion::Claimed(revision) => Some(revision),
-            _ => None,
-        };
-        let banned = self.ban_of(conn, Some(&account), now);
-        let is_stale = order.as_ref().is_some_and(|order| order.is_newer_than(granted.revision));
-        let reason = match (completion, banned) {
-            _ if is_stale => CHANGED.to_owned(),
-            (_, Some(reason)) => reason,
-            (Completion::Resumed, _) => {
-                return self.begin_login(conn, account, granted, order, now, out);
-            }
-            (Completion::Claimed(_), _) => {
-                self.end_claim(&account, token, None, out);
-                return self.log_in(conn, &account, &granted, lease, now, out);
-            }
-            (refusal, _) => reason_of(refusal),
-        };
-        self.end_claim(&account, token, lease, out);
-        self.tell(conn, &format!("❌ Not logged in: {reason}"), now, out);
-    }
-
-    /// Claims a temporary name for a connection that asked for another one, and has none.
-    pub(super) fn find_guest_name(
-        &mut self,
-        conn: ConnId,
-        wanted: UserName,
-        attempts: u8,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let name = self.temporary_name(&wanted, now).filter(|_| attempts < GUEST_NAMES);
-        match name {
-            None => self.refuse(conn, wanted.as_str(), NO_NAME, now, out),
-            Some(name) if !self.claims.has_directory => {
-                self.become_guest(conn, &name, &wanted, None, now, out);
-            }
-            Some(name) => self.claim_guest(conn, name, wanted, attempts, now, out),
-        }
-    }
-
-    fn claim_guest(
-        &mut self,
-        conn: ConnId,
-        name: UserName,
-        wanted: UserName,
-        attempts: u8,
-        now: Now,
-        out: &mut Output,
-    ) {
-        if let Err(busy) = self.claim_name(conn, &name, ClaimPurpose::Guest, now, out) {
-            return self.refuse(conn, wanted.as_str(), &busy.to_string(), now, out);
-        }
-        self.users.set_pending(conn, Pending::Guest { name, wanted, attempts });
-    }
-
-    /// A user's name belongs to an account now: it is a guest under another one, once the directory has
-    /// granted that. Until then it goes on under the old one.
-    pub(super) fn displace(&mut self, conn: ConnId, from: &UserName, now: Now, out: &mut Output) {
-        // a guest with a name that is withheld from now on wants what it wanted before
-        let wanted = self.users.get(conn).and_then(Session::wanted).unwrap_or(from).clone();
-        let (since, from) = (now.monotonic, from.clone());
-        self.try_to_displace(Displaced { since, conn, from, wanted, attempts: 0 }, now, out);
-    }
-
-    fn try_to_displace(&mut self, displaced: Displaced, now: Now, out: &mut Output) {
-        let name = self.temporary_name(&displaced.wanted, now);
-        let Some(name) = name.filter(|_| displaced.attempts < GUEST_NAMES) else {
-            return self.expel_displaced(&displaced, NO_NAME, now, out);
-        };
-        let Displaced { conn, from, wanted, .. } = &displaced;
-        if !self.claims.has_directory {
-            return self.make_guest(*conn, from, &name, wanted, None, now, out);
-        }
-        match self.wait_beside(displaced.conn, &name, CLAIM) {
-            Err(busy) => self.expel_displaced(&displaced, &busy.to_string(), now, out),
-            Ok(token) => {
-                self.users.hold(displaced.conn, &name);
-                self.send_claim(token, &name, ClaimPurpose::Guest, out);
-                self.claims.displaced.insert(token.serial, (name, displaced));
-            }
-        }
-    }
-
-    fn expel_displaced(&mut self, displaced: &Displaced, reason: &str, now: Now, out: &mut Output) {
-        let text = format!(
-            "⛔ The name {} belongs to an account now, and you can have no other: {reason} The \
-             connection is closed.",
-            displaced.from
-        );
-        self.tell(displaced.conn, &text, now, out);
-        self.handle_eviction(displaced.conn, Departure::Replaced, now, out);
-    }
-
-    /// Whether a user still has the name that it has to give up.
-    fn is_displaced(&self, displaced: &Displaced) -> bool {
-        self.users.get(displaced.conn).is_some_and(|session| {
-            let has_name = session.name() == Some(displaced.from.as_str());
-            session.is_user() && has_name && !session.is_logged_in()
-        })
-    }
-
-    /// A claim is answered whose connection does not wait for it.
-    pub(super) fn complete_abandoned_claim(
-        &mut self,
-        token: Token,
-        name: &UserName,
-        completion: &Completion,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let lease = match completion {
-            Completion::Claimed(revision) => Some(*revision),
-            _ => None,
-        };
-        let Some((_, mut displaced)) = self.claims.displaced.remove(&token.serial) else {
-            return self.end_claim(name, token, lease, out);
-        };
-        self.users.end_hold(name);
-        let is_wanted = self.is_displaced(&displaced);
-        if is_wanted && lease.is_some() && !self.is_unfit_for_guests(name, now) {
-            self.end_claim(name, token, None, out);
-            let Displaced { conn, from, wanted, .. } = &displaced;
-            return self.make_guest(*conn, from, name, wanted, lease, now, out);
-        }
-        self.end_claim(name, token, lease, out);
-        if !is_wanted {
-            return;
-        }
-        match completion {
-            Completion::Claimed(_) | Completion::Reserved | Completion::Refused(_) => {
-                displaced.attempts += 1;
-                self.try_to_displace(displaced, now, out);
-            }
-            refusal => {
-                let reason = reason_of(refusal.clone());
-                self.expel_displaced(&displaced, &reason, now, out);
-            }
-        }
-    }
-
     /// When the directory must have answered the next claim of a user.
     pub(super) fn claim_due(&self) -> Option<Instant> {
         let waiting = self.claims.since.first_key_value().map(|(_, &(since, _))| since);
@@ -558,16 +308,8 @@ impl Hub {
             {
                 let (_, conn) = first.remove();
                 self.end_overdue_claim(conn, now, out);
-            } else if let Some(first) = self.claims.displaced.first_entry()
-                && is_over(first.get().1.since)
-            {
-                let (serial, (name, displaced)) = first.remove_entry();
-                // if it is granted yet, it is given back
-                self.users.end_hold(&name);
-                self.claims.leave(&name, serial);
-                if self.is_displaced(&displaced) {
-                    self.expel_displaced(&displaced, UNCHECKED, now, out);
-                }
+            } else {
+                self.end_overdue_displacement(now, out);
             }
         }
     }
@@ -591,16 +333,6 @@ impl Hub {
                 self.handle_eviction(conn, Departure::Left, now, out);
             }
         }
-    }
-}
-
-/// What a user is told of a claim that was not granted.
-fn reason_of(refusal: Completion) -> String {
-    match refusal {
-        Completion::Refused(reason) => reason,
-        Completion::Moved(to) => format!("you belong to another server. Connect to {to}."),
-        Completion::Reserved => RESERVED.to_owned(),
-        _ => UNCHECKED.to_owned(),
     }
 }
 

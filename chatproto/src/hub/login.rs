@@ -4,12 +4,9 @@
 use std::time::Instant;
 
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
-use crate::directory::ClaimPurpose;
 use crate::name::{NamePolicyError, UserName, lookalike_key};
 use crate::spare::GiveBack;
 
-use super::claims::Pending;
-use super::orders::Order;
 use super::presence::{Change, renamed};
 use super::rights::{self, Rank};
 use super::sanctions::Sanction;
@@ -31,14 +28,6 @@ pub enum AccountChange {
     /// It is gone: whoever is logged in is closed.
     Removed,
 }
-
-/// How many temporary names are tried in a row, and as many again at random.
-const TRIES: usize = 8;
-
-/// What a user is told whose account changed during the login.
-pub(super) const CHANGED: &str = "the account was changed meanwhile. Log in again.";
-
-pub(super) const NO_NAME: &str = "no temporary name is free. Try again later.";
 
 /// This many deadlines of visitors who are gone are not worth removing.
 const FEW_VISITS: usize = 64;
@@ -77,63 +66,11 @@ impl Hub {
     }
 
     /// Sets the lease of the name that a connection has.
-    fn set_lease(&mut self, conn: ConnId, lease: Option<u64>) {
+    pub(super) fn set_lease(&mut self, conn: ConnId, lease: Option<u64>) {
         let lease = lease.filter(|_| self.has_directory());
         if let Some(session) = self.users.get_mut(conn) {
             session.lease = lease;
         }
-    }
-
-    /// The name that a connection asked for, and may hold, is an account's: it is a guest under
-    /// another one, or a visitor, until it logs in.
-    pub(super) fn admit_guest(
-        &mut self,
-        conn: ConnId,
-        wanted: &UserName,
-        now: Now,
-        out: &mut Output,
-    ) {
-        self.users.free_claimed(conn);
-        self.find_guest_name(conn, wanted.clone(), 0, now, out);
-    }
-
-    /// A connection that asked for an account's name gets a temporary one, which was granted.
-    pub(super) fn become_guest(
-        &mut self,
-        conn: ConnId,
-        name: &UserName,
-        wanted: &UserName,
-        lease: Option<u64>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        self.users.claim(conn, name);
-        self.set_lease(conn, lease);
-        let mute = self.sanctions.mute_of(wanted, now.monotonic).map(Sanction::of_session);
-        let Some(session) = self.users.get_mut(conn) else { return };
-        let extras = session.extras_mut();
-        extras.wanted = Some(wanted.clone());
-        if mute.is_some() {
-            extras.mute = mute;
-        }
-        let how = "Send /login with your password";
-        if self.accounts == Some(AccountPolicy::Required) {
-            self.users.admit_visitor(conn);
-            self.visitors.push_back((now.monotonic, conn));
-            let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
-            let text = format!(
-                "Welcome, {guest}! {wanted} belongs to an account. {how} to be {wanted}; until then \
-                 nobody sees you, and you see nobody. Send /help to see the commands."
-            );
-            return self.tell(conn, &text, now, out);
-        }
-        self.admit_user(conn, now, out);
-        let Some(guest) = self.users.get(conn).and_then(Session::user_name) else { return };
-        let text = format!(
-            "The name {wanted} belongs to an account, or looks like one that does: you are {guest}. \
-             {how} to be {wanted}."
-        );
-        self.tell(conn, &text, now, out);
     }
 
     /// When the next visitor must have logged in.
@@ -171,58 +108,6 @@ impl Hub {
                 let reason = format!("you did not log in within {within} s. Connect again.");
                 self.refuse(conn, &name, &reason, now, out);
             }
-        }
-    }
-
-    /// A temporary name made from the one that a connection wants, which nobody has here.
-    pub(super) fn temporary_name(&mut self, wanted: &UserName, now: Now) -> Option<UserName> {
-        // the next numbers can all be withheld, or those of guests who have stayed for long
-        (0..2 * TRIES).find_map(|attempt| {
-            self.guests = self.guests.wrapping_add(1);
-            let number = if attempt < TRIES { self.guests } else { self.dice.u32(..) };
-            let name = temporary(wanted, number, self.limits.name)?;
-            (!self.is_unfit_for_guests(&name, now) && self.users.is_free(&name)).then_some(name)
-        })
-    }
-
-    /// Whether no guest may have this temporary name, because it is an account's or banned.
-    pub(super) fn is_unfit_for_guests(&self, name: &UserName, now: Now) -> bool {
-        let is_withheld =
-            !self.withheld.is_empty() && self.withheld.contains(&*lookalike_key(name.as_str()));
-        is_withheld || self.sanctions.ban_of_name(name.as_str(), now.monotonic).is_some()
-    }
-
-    /// The password was right: the connection gets the name of the account. If nobody has it here, it is
-    /// claimed first. Else the login takes over the lease of the user who has it.
-    pub(super) fn begin_login(
-        &mut self,
-        conn: ConnId,
-        account: UserName,
-        granted: Granted,
-        order: Option<Order>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let banned = self.ban_of(conn, Some(&account), now);
-        if order.as_ref().is_some_and(|order| order.is_newer_than(granted.revision)) {
-            return self.tell(conn, &format!("❌ Not logged in: {CHANGED}"), now, out);
-        }
-        if let Some(reason) = banned {
-            return self.tell(conn, &format!("❌ Not logged in: {reason}"), now, out);
-        }
-        if !self.has_directory() || self.users.find(account.as_str()).is_some() {
-            return self.log_in(conn, &account, &granted, None, now, out);
-        }
-        let purpose = ClaimPurpose::Login { revision: granted.revision };
-        match self.claim_name(conn, &account, purpose, now, out) {
-            Ok(token) => {
-                // the account can change until the name is granted
-                if let Some(order) = order {
-                    self.orders.continue_as(token.serial, order);
-                }
-                self.users.set_pending(conn, Pending::Login { account, granted });
-            }
-            Err(busy) => self.tell(conn, &format!("❌ Not logged in: {busy}"), now, out),
         }
     }
 
@@ -397,33 +282,6 @@ impl Hub {
         }
     }
 
-    /// A user whose name belongs to an account now gets a temporary one, which was granted.
-    #[allow(clippy::too_many_arguments, reason = "the parts of one change, and the call's")]
-    pub(super) fn make_guest(
-        &mut self,
-        conn: ConnId,
-        from: &UserName,
-        name: &UserName,
-        wanted: &UserName,
-        lease: Option<u64>,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let Some((old, address)) = self.replace_name(conn, name, lease, out) else { return };
-        debug_assert_eq!(old, *from);
-        if let Some(session) = self.users.get_mut(conn) {
-            session.extras_mut().wanted = Some(wanted.clone());
-        }
-        let text = format!(
-            "The name {from} belongs to an account now: you are {name}. Send /login with the password \
-             to be {wanted}."
-        );
-        self.tell(conn, &text, now, out);
-        let text = renamed(from.as_str(), name.as_str());
-        self.notify_rooms(conn, Change::Renamed, &text, now, out);
-        out.events.push(Event::Renamed { conn, address, old, name: name.clone() });
-    }
-
     /// Something that a user asked of the accounts is decided.
     pub(super) fn complete_account(
         &mut self,
@@ -525,18 +383,6 @@ impl Hub {
         (extras.is_logged_in, extras.role) = (false, super::Role::User);
         self.tell(conn, "The account is gone. The name is free when you leave.", now, out);
     }
-}
-
-/// A name made from another one and a number, if the bound leaves room for it.
-fn temporary(wanted: &UserName, number: u32, most: usize) -> Option<UserName> {
-    let mut text = wanted.as_str().to_owned();
-    let tail = format!("~{number}");
-    while text.len() + tail.len() > most {
-        text.pop()?;
-    }
-    // a name may not end in a space, nor begin with one
-    let text = format!("{}{tail}", text.trim_end());
-    UserName::from_bytes(text.as_bytes(), most).ok()
 }
 
 impl Call<'_> {

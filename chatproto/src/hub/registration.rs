@@ -7,8 +7,8 @@ use crate::handshake::PeerKind;
 use crate::name::{NameError, UserName};
 
 use super::answer::{self, quoted};
+use super::claimants::CHANGED;
 use super::claims::Pending;
-use super::login::CHANGED;
 use super::presence::{Change, renamed};
 use super::users::{Phase, Session};
 use super::waiting::Busy;
