@@ -301,7 +301,15 @@ impl Directory for Cluster {
 fn decide(asked: &mpsc::Receiver<(usize, Asked)>) -> BTreeMap<String, (usize, u64)> {
     let (mut leased, mut last) = (BTreeMap::<String, (usize, u64)>::new(), 0);
     let mut held_back = Vec::new();
-    while let Ok((node, each)) = asked.recv() {
+    loop {
+        let (node, each) = match asked.recv_timeout(Duration::from_millis(2)) {
+            Ok(each) => each,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                held_back.clear();
+                continue;
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return leased,
+        };
         match each {
             Asked::Claim(claim, reply) => {
                 last += 1;
@@ -326,11 +334,7 @@ fn decide(asked: &mpsc::Receiver<(usize, Asked)>) -> BTreeMap<String, (usize, u6
                 }
             }
         }
-        if leased.is_empty() {
-            held_back.clear();
-        }
     }
-    leased
 }
 
 #[test]
