@@ -21,8 +21,12 @@ use crate::workers::Pool;
 /// Of one name, a server does one thing at a time. It claims a name again only after an earlier claim was
 /// answered, and after an earlier lease was released.
 ///
-/// The methods are called on the event loops, outside every lock, and must not block. They may answer at
-/// once, or later from any thread: the connection waits. [`BlockingDirectory`] is for code that blocks.
+/// The methods are called on the event loops, and on threads that use a
+/// [`ServerHandle`](crate::ServerHandle), outside every lock. They must not block. They may answer at once,
+/// or later from any thread: the connection waits. [`BlockingDirectory`] is for code that blocks.
+///
+/// A claim for a user ends after [`Limits::registration`](crate::Limits::registration), as the
+/// registration does. A name that is granted after that is released at once.
 ///
 /// ```
 /// use std::collections::BTreeSet;

@@ -37,7 +37,8 @@ pub struct Limits {
     pub unregistered: usize,
     /// Longest user name in bytes of UTF-8, after trimming and normalisation. Default 64.
     pub name: usize,
-    /// Time from accept to a complete name. Absolute: bytes do not extend it. Default 10 s.
+    /// Time from accept to a complete name. Absolute: bytes do not extend it. As long may a
+    /// [`Directory`](crate::Directory) take to answer a claim for a user. Default 10 s.
     pub registration: Duration,
     /// Time for `/login` where an account is required, from the complete name. Default 2 minutes,
     /// which OpenSSH gives too.
@@ -101,7 +102,7 @@ pub struct Limits {
     /// Bans and mutes of the operator count, but are never refused. Default 8 MiB: 10,000 bans with
     /// reasons.
     pub sanctions_total: usize,
-    /// Most bytes that effects under way take: claims of names, calls of the application's
+    /// Most bytes that effects under way take: claims and releases of names, calls of the application's
     /// endpoints, orders to accounts and history. One address that is not loopback may use an
     /// eighth of it, which falls to 4 KiB while it fills from half to three quarters. Beyond it a
     /// name or command is refused at once. Default 32 MiB: an effect for each of 20,000 connections.
