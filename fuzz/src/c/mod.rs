@@ -253,27 +253,35 @@ fn free_message(message: Option<(*mut chatproto_message, Message)>) {
     unsafe { chatproto_message_free(message.map_or(null_mut(), |(handle, _)| handle)) };
 }
 
-/// Takes all arguments from a text: each is a part of it, and there is an end.
+/// Takes all arguments from a text: each is text that is no longer, and there is an end.
 fn argument(bytes: &[u8]) {
     let mut rest = chatproto_str { ptr: bytes.as_ptr().cast(), len: bytes.len() };
     let is_text = std::str::from_utf8(bytes).is_ok();
+    let mut buffer = vec![0_u8; bytes.len()];
     loop {
-        let (before, mut argument) = (rest.len, chatproto_str::EMPTY);
-        // SAFETY: both are there, and so is the text
-        let result = unsafe { chatproto_argument(&mut rest, &mut argument) };
+        let (before, mut length) = (rest, usize::MAX);
+        // SAFETY: all of it is there, and so is the text
+        let result = unsafe {
+            chatproto_argument(&mut rest, buffer.as_mut_ptr().cast(), buffer.len(), &mut length)
+        };
+        gives(result, result);
         if result != R::Ok {
-            gives(result, if is_text { R::NeedMore } else { R::NotUtf8 });
-            assert_eq!(text(&argument), "");
+            assert_eq!(result == R::NotUtf8, !is_text, "{result:?}");
+            assert!([R::NeedMore, R::InvalidArgument, R::NotUtf8].contains(&result), "{result:?}");
+            assert_eq!((length, rest.len), (0, before.len));
             break;
         }
-        gives(result, R::Ok);
-        assert!(is_text && rest.len < before, "it goes on");
+        assert!(is_text && rest.len < before.len && length <= before.len, "it goes on");
+        assert!(std::str::from_utf8(&buffer[..length]).is_ok(), "an argument is text");
         let range = bytes.as_ptr_range();
-        for part in [&argument, &rest] {
-            let begin: *const u8 = part.ptr.cast();
-            assert!(text(part).is_empty() || range.contains(&begin));
-            assert!(text(part).is_empty() || begin.wrapping_add(part.len) <= range.end);
-        }
+        let begin: *const u8 = rest.ptr.cast();
+        assert!(text(&rest).is_empty() || range.contains(&begin));
+        assert!(text(&rest).is_empty() || begin.wrapping_add(rest.len) <= range.end);
+        let (mut again, mut needed) = (before, 0);
+        // SAFETY: there is no buffer, and the rest is there
+        let result = unsafe { chatproto_argument(&mut again, null_mut(), 0, &mut needed) };
+        gives(result, if length > 0 { R::BufferTooSmall } else { R::Ok });
+        assert_eq!(needed, length);
     }
 }
 
@@ -295,7 +303,7 @@ fn wrong_calls(bytes: &[u8]) {
         assert!(handle.is_null());
         gives(chatproto_message_decode(input, length, null_mut()), R::NullPointer);
         gives(chatproto_message_read(null(), &mut fields), R::NullPointer);
-        gives(chatproto_argument(null_mut(), null_mut()), R::NullPointer);
+        gives(chatproto_argument(null_mut(), null_mut(), 0, null_mut()), R::NullPointer);
         gives(chatproto_last_error_detail(null_mut()), R::NullPointer);
         let number = bytes.iter().fold(0_u32, |number, &byte| number << 8 | u32::from(byte));
         assert!(!CStr::from_ptr(chatproto_result_str(number)).is_empty());
