@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::data::DataOptions;
+use crate::data::StoredDataOptions;
 use crate::failure::Failure;
 use crate::history::{Progress, bytes, say};
+use crate::staging::Existing;
 use crate::store;
+use crate::target;
 use crate::text::visible;
 
 /// Copy all data of a server to a file, while it runs or not.
@@ -25,7 +27,7 @@ pub(crate) struct BackupOptions {
     force: bool,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 /// Put a backup in the place of a server's data; the server must not run.
@@ -38,15 +40,17 @@ pub(crate) struct RestoreOptions {
     file: PathBuf,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 pub(crate) fn backup(options: &BackupOptions) -> Result<(), Failure> {
+    let directory = options.data.needed()?;
+    let existing = Existing::replaced_if(options.force);
+    target::check(&options.file, existing)?;
     let progress = Progress::new("copying");
-    let size =
-        store::backup(&options.data.needed()?, &options.file, options.force, &mut |done, all| {
-            progress.show(done, all);
-        })?;
+    let size = store::backup(&directory, &options.file, existing, &mut |done, all| {
+        progress.show(done, all);
+    })?;
     drop(progress);
     say(&format!("{} written to {}", bytes(size), visible(&options.file.to_string_lossy())))
 }

@@ -59,6 +59,13 @@ pub(crate) struct ServeOptions {
     #[arg(long)]
     pub(crate) print_config: bool,
 
+    /// Check the configuration with the files that it names, and do nothing else
+    ///
+    /// Nothing is made, changed or opened to clients. The exit code is 0 if a server can start with
+    /// it, and 2 with the mistake on standard error if not.
+    #[arg(long, conflicts_with = "print_config")]
+    pub(crate) check_config: bool,
+
     /// Address and port to listen on; port 0 takes any free one
     ///
     /// The default is reached from this machine only; 0.0.0.0:65432 opens it to others.
@@ -360,13 +367,13 @@ impl From<Policy> for SlowReader {
 /// Reads the command line, of which the first word is the program's name. Help and version are
 /// printed here, and end the program.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Failure> {
-    parse_in(arguments, |name| std::env::var_os(name))
+    parse_in(arguments, &Environment::of_process())
 }
 
 /// The same in an environment.
 pub(crate) fn parse_in(
     arguments: impl IntoIterator<Item = OsString>,
-    environment: Environment,
+    environment: &Environment,
 ) -> Result<Command, Failure> {
     let arguments = with_command(arguments.into_iter().collect());
     let definition = config::define(CommandLine::command());
@@ -478,7 +485,7 @@ mod tests {
     use super::*;
 
     fn parse_line(line: &str) -> Result<Command, Failure> {
-        parse_in(line.split_whitespace().map(OsString::from), |_| None)
+        parse_in(line.split_whitespace().map(OsString::from), &Environment::default())
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::config;
 use crate::failure::Failure;
 use crate::store::{Retention, StoreOptions, Sync};
 use crate::units::{Age, SizeOrOff};
@@ -18,6 +19,18 @@ pub(crate) struct DataOptions {
     /// user's directory for data, such as ~/.local/share/chatproto]
     #[arg(long, value_name = "DIR|none", env = "CHATPROTO_DATA")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// The same for a command that is of no use without data. It takes the directory from the server's
+/// configuration too.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct StoredDataOptions {
+    /// The server's TOML file, to take the data directory from
+    #[arg(long, value_name = "FILE", env = config::FILE_VARIABLE)]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    data: DataOptions,
 }
 
 /// How long messages are kept, and how safely.
@@ -95,10 +108,12 @@ impl DataOptions {
             None => default_directory().map(Some),
         }
     }
+}
 
-    /// The directory, for a command that is of no use without.
+impl StoredDataOptions {
+    /// The directory.
     pub(crate) fn needed(&self) -> Result<PathBuf, Failure> {
-        self.directory()?.ok_or_else(|| {
+        self.data.directory()?.ok_or_else(|| {
             Failure::Usage(
                 "with --data none nothing is kept: name the server's data directory".to_owned(),
             )
@@ -128,7 +143,9 @@ mod tests {
         assert_eq!(of("/srv/chat").directory(), Ok(Some("/srv/chat".into())));
         assert_eq!(of("./none").directory(), Ok(Some("./none".into())));
         assert_eq!(of("none").directory(), Ok(None));
-        assert!(of("none").needed().is_err());
+        let needed = |data| StoredDataOptions { config: None, data }.needed();
+        assert_eq!(needed(of("d")), Ok("d".into()));
+        assert!(needed(of("none")).is_err());
         assert!(of("").directory().is_err());
     }
 

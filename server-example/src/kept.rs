@@ -1,7 +1,7 @@
 //! What a server keeps over its end: its accounts, its history, its bans and mutes. Here they are
 //! opened together, as they lie in one file, and put into the server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use chatproto::name::NamePolicyError;
@@ -45,19 +45,14 @@ impl Kept {
         options: &ServeOptions,
         journal: &Arc<Journal>,
     ) -> Result<Option<Self>, Failure> {
-        let Some(directory) = options.data.directory()? else {
-            if options.accounts.accounts.is_some_and(|mode| mode != AccountsMode::Off) {
-                let what = "--accounts needs a place to keep them: name one with --data DIR";
-                return Err(Failure::Usage(what.to_owned()));
-            }
-            return Ok(None);
-        };
-        // what cannot be opened was asked for, and is in the way of everything
-        let asked_for = |failure| match failure {
-            Failure::Run(sentence) => Failure::Usage(sentence),
-            other => other,
-        };
+        let Some(directory) = directory(options)? else { return Ok(None) };
         Kept::open_in(&directory, options, journal).map(Some).map_err(asked_for)
+    }
+
+    /// Checks what the options name, and makes nothing.
+    pub(crate) fn check(options: &ServeOptions) -> Result<(), Failure> {
+        let Some(directory) = directory(options)? else { return Ok(()) };
+        store::check_version(&directory).map_err(|error| asked_for(error.into()))
     }
 
     fn open_in(
@@ -95,6 +90,25 @@ impl Kept {
         let held =
             Held { moderation, sanctions, handle, accounts, refused_names, store, book: books };
         (builder, held)
+    }
+}
+
+/// The data directory; `None` if nothing is kept.
+fn directory(options: &ServeOptions) -> Result<Option<PathBuf>, Failure> {
+    let directory = options.data.directory()?;
+    let needs_data = options.accounts.accounts.is_some_and(|mode| mode != AccountsMode::Off);
+    if directory.is_none() && needs_data {
+        let what = "--accounts needs a place to keep them: name one with --data DIR";
+        return Err(Failure::Usage(what.to_owned()));
+    }
+    Ok(directory)
+}
+
+/// What cannot be opened was asked for, and is in the way of everything.
+fn asked_for(failure: Failure) -> Failure {
+    match failure {
+        Failure::Run(sentence) => Failure::Usage(sentence),
+        other => other,
     }
 }
 

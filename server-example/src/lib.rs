@@ -26,6 +26,7 @@
 //! tls: also those of the server, and of those whom the client trusts
 //! data: where the data directory is, and the options of what is kept
 //! secret: passwords and tokens that are typed
+//! target, staging: what a command may write to, and how that is whole when it gets its name
 //! usage, fill: how much of each bound is used, and a line when it is nearly all
 //! units, text: what both sides parse and print
 //! ```
@@ -61,8 +62,10 @@ mod sanctions;
 mod secret;
 mod serve;
 mod shares;
+mod staging;
 mod stderr;
 mod store;
+mod target;
 mod text;
 mod tls;
 mod token;

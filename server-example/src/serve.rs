@@ -2,6 +2,7 @@
 //! descriptors, the logs and signals. What of it can change later is in [`reload`](crate::reload).
 
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -22,7 +23,7 @@ use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
 use crate::token::AdminToken;
-use crate::units::Size;
+use crate::units::{Address, Size};
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -43,7 +44,29 @@ pub(crate) fn run(options: &ServeOptions) -> Result<(), Failure> {
         options.limits(usize::MAX).map_err(located)?;
         return print(&options.settings.file_text());
     }
+    if options.check_config {
+        return check(options).map_err(located);
+    }
     serve(options).map_err(located)
+}
+
+/// Checks what a server would be started with. Files are read, and nothing is made or changed. A
+/// server that runs with the same options is no mistake.
+fn check(options: &ServeOptions) -> Result<(), Failure> {
+    log::start(options.log.into()).map_err(|error| no_thread(&error))?;
+    let room = room(raise_descriptor_limit(), options.connections.max_connections)?;
+    let limits = options.limits(room)?;
+    limits.check().map_err(|error| Failure::Usage(error.to_string()))?;
+    AdminToken::find(options.moderation.admin_token.as_deref())?;
+    if let Some(path) = &options.moderation.audit_log {
+        AuditFile::check(path)?;
+    }
+    if let Some(tls) = Material::load(&options.tls)? {
+        tls.log();
+    }
+    resolve(&options.listen)?;
+    Kept::check(options)?;
+    print("the configuration is valid\n")
 }
 
 /// Writes to standard output; whoever reads may stop in the middle.
@@ -259,10 +282,7 @@ struct Plan<'a> {
 impl Plan<'_> {
     /// Listens on the first address of the host that can be listened on.
     fn bind(&self, kept: Option<Kept>) -> Result<(Server, Option<Held>), Failure> {
-        let listen = &self.options.listen;
-        let addresses = listen
-            .resolve()
-            .map_err(|why| Failure::Usage(format!("cannot listen on {listen}: {why}")))?;
+        let addresses = resolve(&self.options.listen)?;
         let (builder, held) = match kept {
             Some(kept) => {
                 let (builder, held) = kept.apply(self.builder()?);
@@ -313,6 +333,12 @@ impl Plan<'_> {
             info!("bans of the configuration: {}", self.options.moderation.ban.len());
         }
     }
+}
+
+/// The addresses of the host to listen on.
+fn resolve(listen: &Address) -> Result<Vec<SocketAddr>, Failure> {
+    let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
+    listen.resolve().map_err(fail)
 }
 
 /// What cannot be listened on, why, and what to do about it.

@@ -62,7 +62,6 @@ impl Accounts {
 #[test]
 fn an_account_from_beginning_to_end() {
     let accounts = Accounts::new();
-    assert_eq!(accounts.list(), serde_json::json!([]));
     assert_eq!(
         accounts.done(&["add", "alice", "--role", "moderator"], Some("correct horse")),
         ["\"alice\" is an account now, with the role moderator"]
@@ -183,6 +182,28 @@ fn mistakes_say_what_to_do() {
     assert_eq!(accounts.list().as_array().unwrap().len(), 1);
     let emperor = accounts.failed(&["role", "alice", "emperor"], None, 2);
     assert!(emperor.contains("[possible values: user, moderator, admin]"), "{emperor}");
+}
+
+#[test]
+fn only_adding_an_account_makes_a_database() {
+    let accounts = Accounts::new();
+    let none = format!("there is no data in {}: name the server's data directory", accounts.data);
+    for arguments in [
+        &["list"][..],
+        &["list", "--json"],
+        &["role", "alice", "admin"],
+        &["reset", "alice", "--generate"],
+        &["remove", "alice", "--yes"],
+    ] {
+        let said = accounts.failed(arguments, None, 1);
+        assert!(said.starts_with(&none), "{arguments:?}: {said}");
+        assert!(!std::path::Path::new(&accounts.data).exists(), "{arguments:?}");
+    }
+    let made = accounts.run(&["add", "alice", "--generate"], None);
+    let said = format!("there was no data in {}: it is new", accounts.data);
+    assert_eq!(made.errors.last(), Some(&said), "{made:?}");
+    assert_eq!(accounts.run(&["add", "bob", "--generate"], None).errors.len(), 1);
+    assert_eq!(accounts.list().as_array().unwrap().len(), 2);
 }
 
 #[test]

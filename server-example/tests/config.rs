@@ -390,7 +390,7 @@ fn the_help_names_the_variables_and_never_their_values() {
     let options = text.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
     let names = options.filter_map(|line| line.split([' ', '[']).next());
     let mut count = 0;
-    for name in names.filter(|name| !matches!(*name, "help" | "print-config")) {
+    for name in names.filter(|name| !matches!(*name, "help" | "print-config" | "check-config")) {
         let variable = match name {
             "admin-token" => "CHATPROTO_ADMIN_TOKEN_FILE".to_owned(),
             name => format!("CHATPROTO_{}", name.to_uppercase().replace('-', "_")),
@@ -399,6 +399,143 @@ fn the_help_names_the_variables_and_never_their_values() {
         count += 1;
     }
     assert!(count > 20 && !text.contains("nowhere"), "{text}");
+}
+
+#[test]
+fn a_variable_that_no_command_knows_is_refused_with_the_one_that_may_be_meant() {
+    let run = |arguments: &[&str], name: &str| {
+        let mut command = Command::new(EXECUTABLE);
+        command.args(arguments).env(name, "x");
+        let (code, _, errors) = Program::spawn(command).end();
+        (code, errors.join("\n").replace("server-example: ", ""))
+    };
+    for (name, advice) in [
+        ("CHATPROTO_LISTN", "a similar one exists: CHATPROTO_LISTEN"),
+        ("CHATPROTO_MAXFRAME", "a similar one exists: CHATPROTO_MAX_FRAME"),
+        ("CHATPROTO_ADMIN_TOKENS", "a similar one exists: CHATPROTO_ADMIN_TOKEN"),
+        ("CHATPROTO_PASWORD", "a similar one exists: CHATPROTO_PASSWORD"),
+        ("CHATPROTO_CONFG", "a similar one exists: CHATPROTO_CONFIG"),
+        ("CHATPROTO_ZZZZZZ", "see server-example serve --help"),
+    ] {
+        let said = format!("there is no variable {name} ({advice})");
+        for arguments in [
+            &["--print-config"][..],
+            &["chat", "--name", "alice"],
+            &["account", "list"],
+            &["history", "stats"],
+            &["backup", "x"],
+            &["load", "compare", "--list"],
+        ] {
+            assert_eq!(run(arguments, name), (Some(2), said.clone()), "{arguments:?}");
+        }
+    }
+    // help helps all the same, and variables of others are theirs
+    assert_eq!(run(&["--help"], "CHATPROTO_LISTN").0, Some(0));
+    assert_eq!(run(&["--print-config"], "CHATPROTOS").0, Some(0));
+}
+
+#[test]
+fn commands_on_data_take_its_directory_from_the_configuration() {
+    let dir = TempDir::new();
+    let file = dir.file("chat.toml", "data = \"kept\"\nmax-name = 32\n");
+    let (kept, elsewhere) = (dir.path("kept"), dir.path("elsewhere"));
+    let run = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = Command::new(EXECUTABLE);
+        command.args(arguments).envs(environment.iter().copied());
+        if !environment.iter().any(|(name, _)| *name == "CHATPROTO_DATA") {
+            // the tests set one where there is none
+            command = without_data(command);
+        }
+        Program::spawn_as_is(command).end()
+    };
+    let add = ["account", "add", "alice", "--generate", "--config", &file];
+    assert_eq!(run(&add, &[]).0, Some(0));
+    let variable = [("CHATPROTO_CONFIG", file.as_str())];
+    let backup = dir.path("backup.db");
+    for arguments in [
+        &["account", "list"][..],
+        &["account", "role", "alice", "admin"],
+        &["history", "stats"],
+        &["history", "export"],
+        &["history", "check"],
+        &["history", "purge", "--older-than", "1d"],
+        &["backup", &backup],
+        &["restore", &backup],
+    ] {
+        let (code, _, errors) = run(arguments, &variable);
+        assert_eq!(code, Some(0), "{arguments:?}: {errors:?}");
+        if !matches!(arguments[0], "backup" | "restore") {
+            let with_file = [arguments, &["--config", &file]].concat();
+            assert_eq!(run(&with_file, &[]).0, Some(0), "{arguments:?}");
+        }
+    }
+    assert!(Path::new(&kept).join("chatproto.db.before-restore").exists());
+    // a flag goes before the environment, that before the file
+    let named = format!("there is no data in {elsewhere}");
+    let (_, _, errors) = run(&["account", "list", "--data", &elsewhere], &variable);
+    assert!(errors[0].contains(&named), "{errors:?}");
+    let both = [("CHATPROTO_CONFIG", file.as_str()), ("CHATPROTO_DATA", elsewhere.as_str())];
+    let (_, _, errors) = run(&["account", "list"], &both);
+    assert!(errors[0].contains(&named), "{errors:?}");
+    // a mistake in the file is one here too
+    let wrong = dir.file("wrong.toml", "dta = \"kept\"\n");
+    let (code, _, errors) = run(&["account", "list", "--config", &wrong], &[]);
+    assert_eq!(code, Some(2));
+    assert!(errors[0].contains("wrong.toml:1: there is no option dta"), "{errors:?}");
+}
+
+#[test]
+fn a_configuration_is_checked_without_a_trace() {
+    let dir = TempDir::new();
+    let token = dir.file("token", "Zm9vYmFyYmF6cXV4MTIzNDU2");
+    let audit = dir.path("audit.log");
+    let data = dir.path("data");
+    let good = dir.file(
+        "good.toml",
+        format!("admin-token = \"{token}\"\naudit-log = \"{audit}\"\ndata = \"{data}\"\n"),
+    );
+    let check = |arguments: &[&str]| {
+        let mut command = Command::new(EXECUTABLE);
+        command.args(["serve", "--check-config"]).args(arguments);
+        Program::spawn_as_is(without_data(command)).end()
+    };
+    let (code, output, errors) = check(&["--config", &good]);
+    assert_eq!((code, errors), (Some(0), vec![]));
+    assert_eq!(output, ["the configuration is valid"]);
+    assert!(!Path::new(&audit).exists() && !Path::new(&data).exists());
+
+    // a server that runs with the same options is in nobody's way
+    let mut server = Command::new(EXECUTABLE);
+    server.args(["serve", "--listen", "127.0.0.1:0", "--config", &good]);
+    let mut server = Program::spawn_as_is(without_data(server));
+    let line = server.line();
+    let address = line.strip_prefix("listening on ").unwrap();
+    assert_eq!(check(&["--config", &good, "--listen", address]).0, Some(0));
+    drop(server);
+
+    let database = format!("{data}/chatproto.db");
+    let (plain, nowhere) = (dir.file("plain", "text"), dir.path("no/audit.log"));
+    for (arguments, said) in [
+        (&["--rate", "fast"][..], "expected a number of messages a second"),
+        (&["--queue-bytes", "1k"], "has no room for a message"),
+        (&["--admin-token", &nowhere], "cannot read the admin token"),
+        (&["--audit-log", &nowhere], "make its directory first"),
+        (&["--audit-log", &database], "it belongs to a server's data directory"),
+        (&["--tls-cert", &plain, "--tls-key", &plain], "there is no certificate"),
+        (&["--listen", "no.such.host.invalid"], "unknown host"),
+        (&["--data", &plain], "not a directory"),
+        (&["--data", "none", "--accounts", "required"], "--accounts needs a place"),
+    ] {
+        let (code, output, errors) = check(&[&["--config", &good], arguments].concat());
+        assert_eq!((code, output), (Some(2), vec![]), "{arguments:?}");
+        assert!(errors.last().is_some_and(|line| line.contains(said)), "{arguments:?}: {errors:?}");
+    }
+}
+
+/// The program as a user starts it: its data is where the configuration says.
+fn without_data(mut command: Command) -> Command {
+    command.env_remove("CHATPROTO_DATA");
+    command
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::*;
 use crate::accounts::answer::capitalised;
 use crate::accounts::pool::Always;
 use crate::store::accounts::tests::in_memory;
-use crate::store::connect_beside;
+use crate::store::{Absent, connect_beside};
 
 const PASSWORD: &str = "correct horse";
 const HOME: &str = "192.0.2.7";
@@ -513,7 +513,7 @@ fn a_damaged_hash_is_said_to_be_one() {
 #[test]
 fn what_another_program_changes_is_noticed() {
     let directory = crate::accounts::test_dir::TestDir::new();
-    let connect = || connect_beside(directory.path()).unwrap();
+    let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
     let refresh = || {
@@ -602,7 +602,7 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 #[test]
 fn an_open_book_looks_by_itself() {
     let directory = crate::accounts::test_dir::TestDir::new();
-    let connect = || connect_beside(directory.path()).unwrap();
+    let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let (said, heard) = mpsc::channel();
     let changed = move |change: &Change| said.send(change.clone()).unwrap();
     let table = AccountTable::new(connect());

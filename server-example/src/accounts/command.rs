@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 
 use super::hasher::{Hasher, Memory};
 use super::password::Password;
-use crate::data::DataOptions;
+use crate::data::StoredDataOptions;
 use crate::failure::{Failure, reason};
 use crate::secret::{self, Secret};
 use crate::stderr;
 use crate::store::accounts::{AccountTable, Changed, StoredAccount, TableError};
-use crate::store::{connect_beside, now_ms};
+use crate::store::{self, Absent, connect_beside, connect_to_read, now_ms};
 use crate::text::{Quoted, visible};
 
 /// Add, list and change accounts; a server that is running notices within a second.
@@ -65,7 +65,7 @@ struct AddOptions {
     generate: bool,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 #[derive(Args, Debug)]
@@ -76,7 +76,7 @@ struct ListOptions {
     json: bool,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 #[derive(Args, Debug)]
@@ -89,7 +89,7 @@ struct RoleOptions {
     role: RoleName,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 #[derive(Args, Debug)]
@@ -102,7 +102,7 @@ struct ResetOptions {
     generate: bool,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 #[derive(Args, Debug)]
@@ -115,7 +115,7 @@ struct RemoveOptions {
     yes: bool,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 /// A role as one types it.
@@ -157,7 +157,9 @@ fn add(options: &AddOptions) -> Result<(), Failure> {
     };
     let name = UserName::new(&options.name).map_err(|why| refused(&why))?;
     name.check_account().map_err(|why| refused(&why))?;
-    let mut table = open(&options.data)?;
+    let directory = options.data.needed()?;
+    let is_new = !store::has_database(&directory);
+    let mut table = open(&options.data, Absent::Make)?;
     // before a password is thought of
     if table.find(name.as_str()).map_err(|error| failed(&table, &error))?.is_some() {
         return Err(taken(&name, name.as_str()));
@@ -172,18 +174,23 @@ fn add(options: &AddOptions) -> Result<(), Failure> {
         Err(TableError::Store(error)) => return Err(failed(&table, &error)),
     }
     let sentence = format!("{} is an account now, with the role {role}", Quoted(name.as_str()));
-    tell_with(options.generate.then_some(&password), &sentence)
+    tell_with(options.generate.then_some(&password), &sentence)?;
+    if is_new {
+        let shown = directory.to_string_lossy();
+        stderr::say(format_args!("there was no data in {}: it is new", visible(&shown)));
+    }
+    Ok(())
 }
 
 fn list(options: &ListOptions) -> Result<(), Failure> {
-    let mut table = open(&options.data)?;
+    let mut table = AccountTable::new(connect_to_read(&options.data.needed()?)?);
     let (_, accounts) = table.all().map_err(|error| failed(&table, &error))?;
     let text = if options.json { as_json(&accounts) } else { as_table(&accounts) };
     write(&text)
 }
 
 fn set_role(options: &RoleOptions) -> Result<(), Failure> {
-    let mut table = open(&options.data)?;
+    let mut table = open(&options.data, Absent::Refuse)?;
     let account = find(&mut table, &options.name)?;
     let role = Role::from(options.role);
     let outcome = table.set_role(&account.name, role, now_ms());
@@ -192,7 +199,7 @@ fn set_role(options: &RoleOptions) -> Result<(), Failure> {
 }
 
 fn reset(options: &ResetOptions) -> Result<(), Failure> {
-    let mut table = open(&options.data)?;
+    let mut table = open(&options.data, Absent::Refuse)?;
     let account = find(&mut table, &options.name)?;
     let password = new_password(options.generate, &account.name)?;
     let hash = Hasher::new().hash(&password, &mut Memory::default());
@@ -203,7 +210,7 @@ fn reset(options: &ResetOptions) -> Result<(), Failure> {
 }
 
 fn remove(options: &RemoveOptions) -> Result<(), Failure> {
-    let mut table = open(&options.data)?;
+    let mut table = open(&options.data, Absent::Refuse)?;
     let account = find(&mut table, &options.name)?;
     if !options.yes && !is_meant(&account.name)? {
         return Err(Failure::Run("nothing was removed".to_owned()));
@@ -213,8 +220,9 @@ fn remove(options: &RemoveOptions) -> Result<(), Failure> {
     tell(&format!("{} is no account any more", Quoted(&account.name)))
 }
 
-fn open(data: &DataOptions) -> Result<AccountTable, Failure> {
-    Ok(AccountTable::new(connect_beside(&data.needed()?)?))
+/// The accounts of a data directory, to change them.
+fn open(data: &StoredDataOptions, absent: Absent) -> Result<AccountTable, Failure> {
+    Ok(AccountTable::new(connect_beside(&data.needed()?, absent)?))
 }
 
 /// The account of a name, or the sentence that says which there might be.

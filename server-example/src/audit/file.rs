@@ -9,6 +9,7 @@ use tracing::warn;
 use crate::failure::{Failure, reason};
 use crate::lines::{Missing, Output};
 use crate::modes::is_open_to_others;
+use crate::store;
 use crate::text::visible;
 
 use super::Line;
@@ -17,10 +18,44 @@ use super::entry::Count;
 /// Opens the file to add to it; makes it, for nobody else to read, if it is not there. Neither this
 /// nor a write waits for the reader of a FIFO.
 pub(super) fn open(path: &Path) -> Result<Target, Failure> {
+    refuse_data(path)?;
     match open_file(path) {
         Ok(target) => Ok(target),
         Err(error) => Err(Failure::Usage(cannot_open(path, &error))),
     }
+}
+
+/// Checks that the file can be opened, and makes nothing.
+pub(super) fn check(path: &Path) -> Result<(), Failure> {
+    refuse_data(path)?;
+    let check = || match options().append(true).open(path) {
+        Ok(file) => {
+            let meta = file.metadata()?;
+            if meta.is_file() { Ok(()) } else { refuse_unfit(&meta) }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            directory.metadata().map(|_| ())
+        }
+        Err(error) => Err(error),
+    };
+    check().map_err(|error| Failure::Usage(cannot_open(path, &error)))
+}
+
+/// A line that is added to a database destroys it.
+fn refuse_data(path: &Path) -> Result<(), Failure> {
+    if !store::is_file_of_data(path) {
+        return Ok(());
+    }
+    let shown = path.to_string_lossy();
+    Err(Failure::Usage(format!(
+        "cannot open the audit log {}: it belongs to a server's data directory (name another file \
+         with --audit-log)",
+        visible(&shown)
+    )))
 }
 
 fn open_file(path: &Path) -> io::Result<Target> {

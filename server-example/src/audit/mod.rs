@@ -128,6 +128,11 @@ pub(crate) struct Unwritten {
 }
 
 impl AuditFile {
+    /// Checks that the file can be opened, and makes nothing.
+    pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+        file::check(path)
+    }
+
     /// Opens the file, if there is to be one.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         Ok(AuditFile(path.map_or(Ok(Target::NONE), file::open)?))

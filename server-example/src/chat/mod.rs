@@ -24,7 +24,7 @@ use crate::secret::Secret;
 use self::connection::{Connection, Target};
 
 /// Where the password is if no file of it is named.
-const PASSWORD_VARIABLE: &str = "CHATPROTO_PASSWORD";
+pub(crate) const PASSWORD_VARIABLE: &str = "CHATPROTO_PASSWORD";
 
 /// Chats until the user or the end of input ends it.
 pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {

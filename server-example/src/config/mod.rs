@@ -2,9 +2,12 @@
 //! key of a file, in this order of precedence. The one definition is that of the command line
 //! ([`cli`](crate::cli)): what is here asks clap which options there are, and what each of them takes.
 //!
+//! The commands on a server's data take its directory from the same places.
+//!
 //! What the environment and the file say becomes flags, in front of those that were given, so that a
 //! value means the same wherever it stands, and options that need or exclude each other do so too.
 
+mod environment;
 mod file;
 mod option;
 mod print;
@@ -21,13 +24,14 @@ use crate::text::visible;
 use file::File;
 use option::Definition;
 
+pub(crate) use environment::Environment;
 pub(crate) use option::{define, without_environment};
 
 /// The command that has a configuration.
 const COMMAND: &str = "serve";
 
-/// Where variables are looked up.
-pub(crate) type Environment = fn(&str) -> Option<OsString>;
+/// The variable that names the file.
+pub(crate) const FILE_VARIABLE: &str = "CHATPROTO_CONFIG";
 
 /// Every option of the server: its value, and where that comes from. Knows how to look again.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +72,8 @@ pub(crate) struct Layers {
 
 impl Layers {
     /// Reads the environment and the file that the arguments ask for. `command` is the whole command
-    /// line, [`define`]d; `arguments` begin with the program's name.
+    /// line, [`define`]d; `arguments` begin with the program's name. `None` for a command without a
+    /// configuration.
     ///
     /// # Errors
     /// What is wrong with a variable or with the file. Whatever is wrong with the arguments is for
@@ -76,48 +81,64 @@ impl Layers {
     pub(crate) fn new(
         command: &Command,
         arguments: &[OsString],
-        environment: Environment,
+        environment: &Environment,
     ) -> Result<Option<Self>, LayerError> {
         let scan = command.clone().ignore_errors(true).try_get_matches_from(arguments);
         let scan = scan.map_err(LayerError::Shown)?;
-        let Some((COMMAND, flags)) = scan.subcommand() else { return Ok(None) };
-        let Some(command) = command.find_subcommand(COMMAND) else { return Ok(None) };
-        Layers::of(command, flags, arguments, environment).map(Some).map_err(LayerError::Failure)
+        environment.check_names(command).map_err(LayerError::Failure)?;
+        let Some(serve) = command.find_subcommand(COMMAND) else { return Ok(None) };
+        let (mut typed, mut flags, mut words) = (command, &scan, 1);
+        while let Some((name, below)) = flags.subcommand() {
+            let Some(command) = typed.find_subcommand(name) else { break };
+            (typed, flags, words) = (command, below, words + 1);
+        }
+        let has = |id: &str| typed.get_arguments().any(|arg| arg.get_id() == id);
+        if !has("config") {
+            return Ok(None);
+        }
+        Layers::of(serve, &has, flags, arguments, words, environment)
+            .map(Some)
+            .map_err(LayerError::Failure)
     }
 
+    /// `serve` has all options. The command that was typed `has` some of them, and is in the first
+    /// `words` of the arguments.
     fn of(
-        command: &Command,
+        serve: &Command,
+        has: &dyn Fn(&str) -> bool,
         flags: &ArgMatches,
         arguments: &[OsString],
-        environment: Environment,
+        words: usize,
+        environment: &Environment,
     ) -> Result<Self, Failure> {
         let definitions: Vec<Definition> =
-            command.get_arguments().filter_map(Definition::of).collect();
+            serve.get_arguments().filter_map(Definition::of).collect();
         let path = match flags.value_source("config") {
             Some(ValueSource::CommandLine) => flags.get_one::<PathBuf>("config").cloned(),
-            _ => environment("CHATPROTO_CONFIG").map(PathBuf::from),
+            _ => environment.get(FILE_VARIABLE).map(PathBuf::from),
         };
-        let file = path.map(|path| File::read(path, &definitions, command)).transpose()?;
+        let file = path.map(|path| File::read(path, &definitions, serve)).transpose()?;
 
         let (mut added, mut origins) = (Vec::new(), Vec::new());
-        for definition in definitions {
+        for definition in definitions.into_iter().filter(|definition| has(&definition.id)) {
             let in_file = file.as_ref().and_then(|file| file.entry(&definition.name));
             let of_secret = definition.secret_variable.as_deref();
             let origin = if flags.value_source(&definition.id) == Some(ValueSource::CommandLine) {
                 Origin::Flag
-            } else if let Some(variable) = of_secret.filter(|name| environment(name).is_some()) {
+            } else if let Some(variable) = of_secret.filter(|name| environment.get(name).is_some())
+            {
                 // the value is for whoever uses it to look up: nobody else has it in hand
-                if environment(&definition.variable).is_some() {
+                if environment.get(&definition.variable).is_some() {
                     return Err(Failure::Usage(format!(
                         "both {variable} and {} are set: unset one of them",
                         definition.variable
                     )));
                 }
                 Origin::Environment(variable.to_owned())
-            } else if let Some(value) = environment(&definition.variable) {
+            } else if let Some(value) = environment.get(&definition.variable) {
                 let values = definition.split(&value);
                 for value in &values {
-                    let Some(expected) = definition.wrong(command, value) else { continue };
+                    let Some(expected) = definition.wrong(serve, value) else { continue };
                     let (name, value) = (&definition.variable, value.to_string_lossy());
                     let value = visible(&value);
                     return Err(Failure::Usage(format!("{name}={value}: {expected}")));
@@ -135,7 +156,7 @@ impl Layers {
         let given = arguments.to_vec();
         let mut arguments = given.clone();
         // behind the program's name and the command's
-        arguments.splice(2..2, added);
+        arguments.splice(words..words, added);
         Ok(Layers { arguments, given, file, origins })
     }
 
@@ -320,10 +341,11 @@ mod tests {
         define(Command::new("program").subcommand(serve))
     }
 
-    fn settings_of(arguments: &[&str], environment: Environment) -> Result<Settings, String> {
+    fn settings_of(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Settings, String> {
+        let environment = Environment::from(environment);
         let arguments: Vec<OsString> =
             [&["program", COMMAND], arguments].concat().into_iter().map(OsString::from).collect();
-        let layers = match Layers::new(&command(), &arguments, environment) {
+        let layers = match Layers::new(&command(), &arguments, &environment) {
             Ok(layers) => layers.expect("the server's options"),
             Err(LayerError::Failure(failure)) => return Err(failure.to_string()),
             Err(LayerError::Shown(text)) => return Err(text.to_string()),
@@ -346,19 +368,19 @@ mod tests {
 
     #[test]
     fn options_of_every_kind_come_from_the_environment() {
-        let settings = settings_of(&["--one", "flag"], |name| {
-            let value = match name {
-                "CHATPROTO_ONE" => "variable",
-                "CHATPROTO_TWO" => "a, b",
-                "CHATPROTO_LIST" | "CHATPROTO_COMMAS" => "-c,d ",
-                "CHATPROTO_FILE" => "none",
-                "CHATPROTO_SECRET" => "sesame",
-                "CHATPROTO_SWITCH" => "on",
-                "CHATPROTO_NEEDY" => "",
-                _ => return None,
-            };
-            Some(value.into())
-        });
+        let settings = settings_of(
+            &["--one", "flag"],
+            &[
+                ("CHATPROTO_ONE", "variable"),
+                ("CHATPROTO_TWO", "a, b"),
+                ("CHATPROTO_LIST", "-c,d "),
+                ("CHATPROTO_COMMAS", "-c,d "),
+                ("CHATPROTO_FILE", "none"),
+                ("CHATPROTO_SECRET", "sesame"),
+                ("CHATPROTO_SWITCH", "on"),
+                ("CHATPROTO_NEEDY", ""),
+            ],
+        );
         let settings = settings.unwrap();
         for (name, value, origin) in [
             ("one", "flag", Origin::Flag),
@@ -379,11 +401,9 @@ mod tests {
 
     #[test]
     fn what_goes_with_what_is_judged_wherever_it_comes_from() {
-        let lonely =
-            settings_of(&["--one", "1"], |name| (name == "CHATPROTO_NEEDY").then(|| "x".into()));
+        let lonely = settings_of(&["--one", "1"], &[("CHATPROTO_NEEDY", "x")]);
         assert!(lonely.unwrap_err().contains("required"));
-        let error =
-            settings_of(&["--one", "1"], |name| (name == "CHATPROTO_ENEMY").then(|| "x".into()));
+        let error = settings_of(&["--one", "1"], &[("CHATPROTO_ENEMY", "x")]);
         assert_eq!(
             error.unwrap_err(),
             "error: the argument '--enemy <enemy>' cannot be used with '--one <one>' (--enemy is from \
@@ -393,13 +413,14 @@ mod tests {
 
     #[test]
     fn an_option_that_only_looks_like_a_secret_is_none() {
-        let settings = settings_of(&[], |name| (name == "CHATPROTO_PID").then(|| "7".into()));
-        assert_eq!(shown(&settings.unwrap(), "pid-file"), ("none".to_owned(), Origin::Default));
+        let refused = settings_of(&[], &[("CHATPROTO_PID", "7")]).unwrap_err();
+        let said = "there is no variable CHATPROTO_PID (a similar one exists: CHATPROTO_PID_FILE)";
+        assert_eq!(refused, said);
     }
 
     #[test]
     fn a_sentence_is_located_by_the_whole_name_of_a_flag() {
-        let settings = settings_of(&[], |name| (name == "CHATPROTO_ONE").then(|| "7".into()));
+        let settings = settings_of(&[], &[("CHATPROTO_ONE", "7")]);
         let settings = settings.unwrap();
         for sentence in ["--one-more", "--ones", "one", "--two"] {
             assert_eq!(settings.locate(sentence), sentence);

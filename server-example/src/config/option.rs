@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use super::COMMAND;
 
 /// Options that say how to configure and are not configured.
-const NO_SETTINGS: [&str; 2] = ["config", "print-config"];
+const NO_SETTINGS: [&str; 3] = ["config", "print-config", "check-config"];
 
 /// An option that can be configured.
 #[derive(Clone, Debug)]
@@ -47,16 +47,18 @@ pub(super) enum Kind {
 /// The command line with what a configuration adds: the names of variables in the help, and switches
 /// that can be turned off, where the environment or the file turns them on.
 pub(crate) fn define(command: Command) -> Command {
+    let command = each(command, &|command| command.mut_args(|arg| arg.hide_env_values(true)));
     command.mut_subcommand(COMMAND, |serve| {
         serve.mut_args(|arg| {
             let name = arg.get_long().unwrap_or_default().to_owned();
-            if name == "print-config" || name.is_empty() {
+            if matches!(&*name, "print-config" | "check-config" | "") {
                 return arg;
             }
             let arg = match arg.get_env() {
                 Some(_) => arg,
                 None => arg.env(variable(&name)),
             };
+            // the one that has just been named is not hidden yet
             let arg = arg.hide_env_values(true);
             if !matches!(arg.get_action(), ArgAction::SetTrue) {
                 return arg;
@@ -75,7 +77,17 @@ pub(crate) fn define(command: Command) -> Command {
 
 /// The same, without looking at the environment: what it says is among the arguments already.
 pub(crate) fn without_environment(command: Command) -> Command {
-    command.mut_subcommand(COMMAND, |serve| serve.mut_args(|arg| arg.env(Resettable::Reset)))
+    each(command, &|command| command.mut_args(|arg| arg.env(Resettable::Reset)))
+}
+
+/// Changes a command and all commands below it.
+fn each(command: Command, change: &dyn Fn(Command) -> Command) -> Command {
+    let names: Vec<String> =
+        command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    let command = change(command);
+    names
+        .iter()
+        .fold(command, |command, name| command.mut_subcommand(name, |below| each(below, change)))
 }
 
 /// The variable of an option that has not another one.

@@ -1,16 +1,17 @@
 //! `history export`: messages as lines of JSON, in the order in which they were sent.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::data::DataOptions;
-use crate::failure::{Failure, reason};
+use crate::data::StoredDataOptions;
+use crate::failure::Failure;
 use crate::load::count;
+use crate::staging::{Existing, Staging};
 use crate::store::{Entry, Kept, Query, Reader};
+use crate::target;
 use crate::text::visible;
 use crate::units::Moment;
 
@@ -39,12 +40,16 @@ pub(crate) struct ExportOptions {
     #[arg(long, value_name = "DATE")]
     until: Option<Moment>,
 
-    /// Write to this file, which must not be there yet, instead of standard output
+    /// Write to this file instead of standard output; it gets its name when the export is complete
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
+    /// Replace the file if it is there
+    #[arg(long, requires = "out")]
+    force: bool,
+
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 /// What a line says, in this order; the message follows.
@@ -61,37 +66,24 @@ struct Line<'a> {
 
 pub(crate) fn run(options: &ExportOptions) -> Result<(), Failure> {
     let reader = Reader::open(&options.data.needed()?)?;
-    let Some(path) = &options.out else {
+    let out = options.out.as_deref().filter(|out| *out != Path::new("-"));
+    let Some(path) = out else {
         let mut out = BufWriter::new(io::stdout().lock());
         return export(options, &reader, |line| written(out.write_all(line)).map(|()| true))
             .map(drop);
     };
-    let mut out = BufWriter::new(create(path)?);
-    let fail = |error: &io::Error| cannot_write(path, error);
+    let existing = Existing::replaced_if(options.force);
+    target::check(path, existing)?;
+    let fail = |error: &io::Error| target::failed(path, error);
+    // for its owner alone: what is in it was private
+    let staging = Staging::beside(path).map_err(|error| fail(&error))?;
+    let mut out = BufWriter::new(staging.open().map_err(|error| fail(&error))?);
     let lines = export(options, &reader, |line| {
         out.write_all(line).map(|()| true).map_err(|error| fail(&error))
     })?;
-    let file = out.into_inner().map_err(|error| fail(error.error()))?;
-    file.sync_all().map_err(|error| fail(&error))?;
+    out.into_inner().map_err(|error| fail(error.error()))?;
+    staging.place(existing).map_err(|error| fail(&error))?;
     say(&format!("{} messages written to {}", count(lines), visible(&path.to_string_lossy())))
-}
-
-/// Makes a file that is not there, for its owner alone: what is in it was private.
-fn create(path: &Path) -> Result<File, Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| cannot_write(path, &error))
-}
-
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    let advice = match error.kind() {
-        io::ErrorKind::AlreadyExists => " (name another file, or remove it)",
-        _ => "",
-    };
-    let path = path.to_string_lossy();
-    Failure::Run(format!("cannot write {}: {}{advice}", visible(&path), reason(error)))
 }
 
 /// Hands each line on, with its line feed, as long as it is taken; how many there were.
@@ -200,7 +192,8 @@ mod tests {
             since,
             until,
             out: None,
-            data: DataOptions::default(),
+            force: false,
+            data: StoredDataOptions::default(),
         };
         let ids = |options: &ExportOptions| -> Vec<u64> {
             exported(options, &reader).iter().map(|line| line["id"].as_u64().unwrap()).collect()

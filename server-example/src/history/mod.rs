@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use chatproto::{RoomName, UserName};
 use clap::{Args, Subcommand};
 
-use crate::data::DataOptions;
+use crate::data::StoredDataOptions;
 use crate::failure::{Failure, reason};
 use crate::load::count;
 use crate::store::{self, Reader, Survey};
@@ -34,14 +34,14 @@ pub(crate) enum HistoryCommand {
 #[derive(Args, Debug)]
 pub(crate) struct StatsOptions {
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 /// Read all data and say whether it is sound; exits with 1 if not.
 #[derive(Args, Debug)]
 pub(crate) struct CheckOptions {
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 /// Which conversation is meant.

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
 
-use crate::data::DataOptions;
+use crate::data::StoredDataOptions;
 use crate::failure::{Failure, reason};
 use crate::load::count;
 use crate::store::{self, Purge, Selection};
@@ -30,7 +30,7 @@ pub(crate) struct PurgeOptions {
     yes: bool,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 pub(crate) fn run(options: &PurgeOptions) -> Result<(), Failure> {

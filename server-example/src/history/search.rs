@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use crate::data::DataOptions;
+use crate::data::StoredDataOptions;
 use crate::failure::Failure;
 use crate::store::{Kept, Search};
 use crate::text::visible;
@@ -36,7 +36,7 @@ pub(crate) struct SearchOptions {
     most: u32,
 
     #[command(flatten)]
-    data: DataOptions,
+    data: StoredDataOptions,
 }
 
 pub(crate) fn run(options: &SearchOptions) -> Result<(), Failure> {

@@ -59,7 +59,7 @@ pub(crate) fn run(options: &LoadOptions) -> Result<(), Failure> {
 
 fn stress(options: &StressOptions) -> Result<(), Failure> {
     let target = Target::new(&options.common)?;
-    let output = Output::new(options.common.out.as_deref())?;
+    let output = Output::new(&options.common)?;
     let stop = Stop::on_signals()?;
     raise_descriptor_limit();
     let mut live = Live::new();
@@ -73,7 +73,7 @@ fn stress(options: &StressOptions) -> Result<(), Failure> {
 
 fn ramp(options: &RampOptions) -> Result<(), Failure> {
     let target = Target::new(&options.common)?;
-    let output = Output::new(options.common.out.as_deref())?;
+    let output = Output::new(&options.common)?;
     let stop = Stop::on_signals()?;
     let descriptors = raise_descriptor_limit();
     let mut live = Live::new();
@@ -100,7 +100,7 @@ fn compare(options: &CompareOptions) -> Result<(), Failure> {
     }
     let plan = Plan::new(options)?;
     let target = Target::new(&options.common)?;
-    let output = Output::new(options.common.out.as_deref())?;
+    let output = Output::new(&options.common)?;
     let stop = Stop::on_signals()?;
     raise_descriptor_limit();
     let mut live = Live::new();

@@ -191,6 +191,10 @@ pub(crate) struct CommonOptions {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Replace the report that is in the directory
+    #[arg(long, requires = "out")]
+    pub(crate) force: bool,
+
     /// How long to wait for a welcome, and at the end for everybody to leave
     #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(10)))]
     pub(crate) timeout: Span,

@@ -3,64 +3,77 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::failure::{Failure, reason};
+use crate::staging::{Access, Existing, Staging};
+use crate::target;
 use crate::text::visible;
 
 use super::figures;
 use super::html;
 use super::live::{bytes, count, time};
+use super::options::CommonOptions;
 use super::report::{Check, FORMAT, Kind, Machine, Report, Run};
 use super::stage::Target;
 
 /// Where in the directory each plot is a file of its own.
 const PLOTS: &str = "plots";
+/// The other files in the directory.
+const FILES: [&str; 3] = ["report.json", "samples.csv", "report.html"];
 /// More than this of the time without a pause, and the generator may be what is slow.
 const BUSY: f64 = 0.9;
 /// Sending so late, at p99, is no small part of a latency any more.
 const LATE_US: f64 = 1_000.0;
 
-/// The directory of `--out`, if there is one.
+/// The directory of `--out`, if there is one, and whether a report in it is replaced.
 #[derive(Debug)]
-pub(crate) struct Output(Option<PathBuf>);
+pub(crate) struct Output(Option<(PathBuf, Existing)>);
 
 impl Output {
     /// Makes the directory before the load runs, so that nothing is run in vain.
-    pub(crate) fn new(directory: Option<&Path>) -> Result<Self, Failure> {
-        let Some(directory) = directory else { return Ok(Output(None)) };
+    pub(crate) fn new(options: &CommonOptions) -> Result<Self, Failure> {
+        let Some(directory) = &options.out else { return Ok(Output(None)) };
+        let existing = Existing::replaced_if(options.force);
+        target::check_directory(directory)?;
         let fail = |error: &io::Error| {
             let shown = directory.to_string_lossy();
             let why = reason(error);
             Failure::Usage(format!("cannot write into {} of --out: {why}", visible(&shown)))
         };
         fs::create_dir_all(directory).map_err(|error| fail(&error))?;
-        let probe = directory.join("report.json");
-        fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&probe)
-            .map_err(|error| fail(&error))?;
-        Ok(Output(Some(directory.to_owned())))
+        for name in FILES {
+            target::check(&directory.join(name), existing).map_err(|failure| match failure {
+                Failure::Run(sentence) => Failure::Usage(sentence),
+                other => other,
+            })?;
+        }
+        let plots = directory.join(PLOTS);
+        let has_plots = fs::read_dir(&plots).is_ok_and(|mut entries| entries.next().is_some());
+        if has_plots && existing == Existing::Refuse {
+            let failure = target::failed(&plots, &io::ErrorKind::AlreadyExists.into());
+            return Err(Failure::Usage(failure.to_string()));
+        }
+        Staging::beside(&directory.join(FILES[0])).map_err(|error| fail(&error))?;
+        Ok(Output(Some((directory.to_owned(), existing))))
     }
 
     /// Prints the summary, writes the files, and says whether all is well.
     pub(crate) fn write(&self, report: &Report) -> Result<(), Failure> {
         print(&summary(report))?;
-        if let Some(directory) = &self.0 {
+        if let Some((directory, existing)) = &self.0 {
+            let write = |path: PathBuf, content: &str| {
+                target::write(&path, content.as_bytes(), Access::Shared, *existing)
+            };
             let json = serde_json::to_string_pretty(report).expect("a report has a JSON form");
-            let files = [
-                ("report.json", json + "\n"),
-                ("samples.csv", csv(&report.runs)),
-                ("report.html", html::page(report)),
-            ];
-            for (name, content) in files {
-                write(&directory.join(name), &content)?;
+            let contents = [json + "\n", csv(&report.runs), html::page(report)];
+            for (name, content) in FILES.iter().zip(contents) {
+                write(directory.join(name), &content)?;
             }
             let plots = directory.join(PLOTS);
-            fs::create_dir_all(&plots).map_err(|error| unwritable(&plots, &error))?;
+            fs::create_dir_all(&plots).map_err(|error| target::failed(&plots, &error))?;
             for plot in figures::of(report).iter().filter(|plot| !plot.is_empty()) {
-                write(&plots.join(plot.file_name()), &plot.file())?;
+                write(plots.join(plot.file_name()), &plot.file())?;
             }
             print(&format!("\nThe report is {}\n", directory.join("report.html").display()))?;
         }
@@ -70,15 +83,6 @@ impl Output {
             _ => Err(Failure::Run(failed(&report.checks))),
         }
     }
-}
-
-fn write(path: &Path, content: &str) -> Result<(), Failure> {
-    fs::write(path, content).map_err(|error| unwritable(path, &error))
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let shown = path.to_string_lossy();
-    Failure::Run(format!("cannot write {}: {}", visible(&shown), reason(error)))
 }
 
 /// Prints to standard output. A reader that has gone is no failure.

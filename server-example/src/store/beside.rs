@@ -6,17 +6,35 @@ use rusqlite::Connection;
 
 use super::error::{ErrorKind, Result, StoreError};
 use super::files::{self, Lock};
-use super::{Sync, configure, open_to_write, read_write, schema};
+use super::{Reader, Sync, configure, open_to_write, read_write, schema};
 use crate::text::visible;
 
+/// What a command does if there is no database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    Make,
+    Refuse,
+}
+
+/// A connection that reads, whether a server runs on the directory or not. Nothing is made or changed.
+///
+/// # Errors
+/// There is no database, or one of another version.
+pub(crate) fn connect_to_read(directory: &Path) -> Result<Connection> {
+    Reader::open(directory).map(Reader::into_connection)
+}
+
 /// A connection that may write, whether a server runs on the directory or not. If none does, the file
-/// is made and brought up to date first.
+/// is brought up to date first.
 ///
 /// # Errors
 /// As of [`Store::open`](super::Store::open), but for a directory that is in use; and a server that is
 /// running and has a file of another version.
-pub(crate) fn connect_beside(directory: &Path) -> Result<Connection> {
+pub(crate) fn connect_beside(directory: &Path, absent: Absent) -> Result<Connection> {
     let path = files::database(directory);
+    if absent == Absent::Refuse && !path.exists() {
+        return Err(super::reader::no_data(directory));
+    }
     if !is_present(&path) {
         files::make_directory(directory)?;
         match Lock::take(directory) {

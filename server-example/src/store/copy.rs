@@ -1,6 +1,7 @@
 //! Backups: a whole copy of the file while a server writes to it, and putting one back.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{ErrorKind, Result, StoreError};
 use super::exchange::exchange;
 use super::schema::{self, Found};
-use super::staging::{self, Existing, Staging};
 use super::{Reader, begin_incarnation, check, fault, files, read_write, wal};
+use crate::staging::{Existing, Staging};
 use crate::text::visible;
 
 /// Pages that are copied in one step. Other connections can write between two steps.
@@ -27,32 +28,33 @@ pub(crate) type Watch<'a> = &'a mut dyn FnMut(u64, u64);
 /// its snapshot, so that the server can empty the log, and begins again. The bytes of the copy.
 ///
 /// # Errors
-/// `to` is there already and `may_replace` is not set, the server writes faster than this copies, and
+/// `to` is there already and `existing` forbids to replace it, the server writes faster than this copies, and
 /// whatever reading and writing can meet. Then there is no copy, and what was there is as it was.
 pub(crate) fn backup(
     directory: &Path,
     to: &Path,
-    may_replace: bool,
+    existing: Existing,
     watch: Watch<'_>,
 ) -> Result<u64> {
-    backup_within(directory, to, may_replace, wal::WAL_MOST / 2, watch)
+    backup_within(directory, to, existing, wal::WAL_MOST / 2, watch)
 }
 
 /// The same, with a bound of the log's growth.
 fn backup_within(
     directory: &Path,
     to: &Path,
-    may_replace: bool,
+    existing: Existing,
     growth: u64,
     watch: Watch<'_>,
 ) -> Result<u64> {
     let reader = Reader::open(directory)?;
-    if !may_replace && to.symlink_metadata().is_ok() {
-        return Err(staging::taken(to));
+    let failed = |error| StoreError::of_file("write", to, &error);
+    if existing == Existing::Refuse && to.symlink_metadata().is_ok() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let path = files::database(directory);
     let mut attempt = || {
-        let staging = Staging::beside(to)?;
+        let staging = Staging::beside(to).map_err(failed)?;
         // a log that is long and does not grow is no reason to give up
         let most = growth.max(wal::length(&path) + growth / 2);
         let go_on = || wal::length(&path) <= most;
@@ -67,7 +69,7 @@ fn backup_within(
     };
     for _ in 0..ATTEMPTS {
         if let Some(staging) = attempt()? {
-            return staging.place(if may_replace { Existing::Replace } else { Existing::Refuse });
+            return staging.place(existing).map_err(failed);
         }
     }
     let sentence = "the server writes faster than this can copy: try again when less is written, \
@@ -108,9 +110,11 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     files::make_directory(directory)?;
     let _lock = files::Lock::take(directory)?;
     let path = files::database(directory);
-    let staging = Staging::beside(&path)?;
+    let failed = |error| StoreError::of_file("write", &path, &error);
+    let staging = Staging::beside(&path).map_err(failed)?;
     copy(&source, staging.path(), &|| true, watch)?;
-    exchange(&path, || staging.place(Existing::Replace).map(|_| ()), &mut |_| {})
+    let put = || staging.place(Existing::Replace).map(|_| ()).map_err(failed);
+    exchange(&path, put, &mut |_| {})
 }
 
 /// Copies a database to an empty file, which then needs no log, and checks the copy. The copy is a new
@@ -172,7 +176,7 @@ mod tests {
         fill_with_long(&mut writer, 1..=5_000);
         // between any two steps of the copy more is written
         let (mut next, mut last) = (5_001, 0);
-        let size = backup(directory.path(), &file, false, &mut |done, all| {
+        let size = backup(directory.path(), &file, Existing::Refuse, &mut |done, all| {
             assert!(done > last && done <= all, "the copy has begun anew: {last}, then {done}");
             last = done;
             fill(&mut writer, next..=next + 9);
@@ -200,25 +204,26 @@ mod tests {
         fill_with_long(&mut writer, 1..=5_000);
         let (mut next, mut begun, mut last) = (5_001, 0, u64::MAX);
         let growth = wal::length(store.path()) + (1 << 20);
-        let refused = backup_within(directory.path(), &file, false, growth, &mut |done, _| {
-            if done <= last {
-                // the snapshot of the attempt before is no obstacle
-                begun += 1;
-                store
-                    .connect()
-                    .unwrap()
-                    .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0))
-                    .unwrap();
-            }
-            last = done;
-            fill_with_long(&mut writer, next..=next + 1_999);
-            next += 2_000;
-        });
+        let refused =
+            backup_within(directory.path(), &file, Existing::Refuse, growth, &mut |done, _| {
+                if done <= last {
+                    // the snapshot of the attempt before is no obstacle
+                    begun += 1;
+                    store
+                        .connect()
+                        .unwrap()
+                        .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0))
+                        .unwrap();
+                }
+                last = done;
+                fill_with_long(&mut writer, next..=next + 1_999);
+                next += 2_000;
+            });
         let refused = refused.unwrap_err();
         assert!(refused.sentence.starts_with("the server writes faster than"), "{refused}");
         assert_eq!(begun, ATTEMPTS);
-        assert!(!file.exists() && !super::super::beside_name(&file, ".partial").exists());
-        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        assert!(!file.exists() && !crate::staging::beside_name(&file, ".partial").exists());
+        backup(directory.path(), &file, Existing::Refuse, &mut quietly).unwrap();
     }
 
     #[test]
@@ -227,16 +232,16 @@ mod tests {
         let file = directory.path().join("backup.db");
         drop(open(&directory));
         fs::write(&file, "precious").unwrap();
-        let refused = backup(directory.path(), &file, false, &mut quietly).unwrap_err();
+        let refused = backup(directory.path(), &file, Existing::Refuse, &mut quietly).unwrap_err();
         assert!(
             refused.sentence.ends_with("name another file, or replace it with --force"),
             "{refused}"
         );
         assert_eq!(fs::read(&file).unwrap(), b"precious");
-        backup(directory.path(), &file, true, &mut quietly).unwrap();
+        backup(directory.path(), &file, Existing::Replace, &mut quietly).unwrap();
         assert!(fs::read(&file).unwrap().starts_with(b"SQLite format 3"));
         let nowhere = directory.path().join("no/such/file");
-        assert!(backup(directory.path(), &nowhere, false, &mut quietly).is_err());
+        assert!(backup(directory.path(), &nowhere, Existing::Refuse, &mut quietly).is_err());
     }
 
     #[test]
@@ -258,7 +263,7 @@ mod tests {
             Reader::open(directory.path()).unwrap().recovered("#tea", since, epoch).unwrap()
         };
         let first = run(1..=5);
-        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        backup(directory.path(), &file, Existing::Refuse, &mut quietly).unwrap();
         let lost = run(6..=12);
         assert!(recovered(5, &first));
 
@@ -286,7 +291,7 @@ mod tests {
         let directory = TempDir::new();
         let file = directory.path().join("backup.db");
         drop(open(&directory));
-        let refused = backup(directory.path(), &file, false, &mut |_, _| {
+        let refused = backup(directory.path(), &file, Existing::Refuse, &mut |_, _| {
             fs::write(&file, "precious").unwrap();
         });
         let refused = refused.unwrap_err();
@@ -312,7 +317,7 @@ mod tests {
             });
             let outcomes: Vec<_> = (0..40)
                 .map(|_| {
-                    let outcome = backup(directory.path(), &file, true, &mut quietly);
+                    let outcome = backup(directory.path(), &file, Existing::Replace, &mut quietly);
                     let is_file = file.symlink_metadata().is_ok_and(|meta| meta.is_file());
                     (outcome.is_ok(), is_file, fs::read(&victim).unwrap().len())
                 })
@@ -330,7 +335,7 @@ mod tests {
         let mut store = open(&directory);
         let mut writer = store.writer().unwrap();
         fill(&mut writer, 1..=10);
-        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        backup(directory.path(), &file, Existing::Refuse, &mut quietly).unwrap();
         fill(&mut writer, 11..=20);
         let refused = restore(directory.path(), &file, &mut quietly).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Busy, "{refused}");
@@ -357,7 +362,7 @@ mod tests {
         let mut store = open(&directory);
         let mut writer = store.writer().unwrap();
         fill(&mut writer, 1..=1_000);
-        backup(directory.path(), &file, false, &mut quietly).unwrap();
+        backup(directory.path(), &file, Existing::Refuse, &mut quietly).unwrap();
         drop((writer, store));
         let sound = fs::read(&file).unwrap();
         let mut noise = sound.clone();

@@ -59,6 +59,12 @@ impl StoreError {
             _ => "",
         };
         let shown = path.to_string_lossy();
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            let shown = visible(&shown);
+            let sentence =
+                format!("{shown} is there already: name another file, or replace it with --force");
+            return Self::new(kind, sentence);
+        }
         Self::new(kind, format!("cannot {act} {}: {}{advice}", visible(&shown), reason(error)))
     }
 

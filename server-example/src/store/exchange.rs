@@ -20,7 +20,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::error::{ErrorKind, Result, StoreError};
-use super::{beside_name, files, read_write};
+use super::{files, read_write};
+use crate::staging::beside_name;
 
 /// How long a restore waits for a command that uses the previous database.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -155,7 +156,7 @@ mod tests {
         let mut writer = store.writer().unwrap();
         fill(&mut writer, 1..=10);
         let next = directory.path().join("next.db");
-        backup(directory.path(), &next, false, &mut |_, _| {}).unwrap();
+        backup(directory.path(), &next, crate::staging::Existing::Refuse, &mut |_, _| {}).unwrap();
         fill(&mut writer, 11..=20);
         // a copy of the files is what `kill -9` leaves: the log was not emptied
         let stopped = image(directory.path());

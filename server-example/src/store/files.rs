@@ -172,6 +172,22 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     Some(identity)
 }
 
+/// Whether this is the data directory of a server, which runs or not.
+pub(crate) fn is_data_directory(directory: &Path) -> bool {
+    [LOCK, DATABASE].iter().all(|name| directory.join(name).symlink_metadata().is_ok())
+}
+
+/// Whether a path is that of a file which a server keeps in its data directory, or may want to: the
+/// database, what SQLite and this program put beside it, and the lock.
+pub(crate) fn is_file_of_data(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    (name.starts_with(DATABASE) || name == LOCK) && is_data_directory(directory)
+}
+
 /// The database of a data directory.
 pub(crate) fn database(directory: &Path) -> PathBuf {
     directory.join(DATABASE)

@@ -12,7 +12,8 @@
 //!   .moderation()                   bans and mutes
 //!   .connect()                      for other tables: a connection that may write, and waits for its turn
 //!
-//! connect_beside(directory)         the same for a command, whether a server runs or not
+//! connect_beside(directory, absent) the same for a command, whether a server runs or not
+//! connect_to_read(directory)        … which only reads, and makes nothing
 //!
 //! Writer                            what is added waits in memory; commit() writes it, in steps
 //!   .append(id, conversation, at_ms, object)   .gap(first, last)
@@ -51,7 +52,6 @@ mod retention;
 mod schema;
 mod search;
 mod shares;
-mod staging;
 mod survey;
 mod tables;
 mod usage;
@@ -65,9 +65,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use tracing::{info, warn};
 
-pub(crate) use beside::connect_beside;
+pub(crate) use beside::{Absent, connect_beside, connect_to_read};
 pub(crate) use copy::{backup, restore};
 pub(crate) use error::{ErrorKind, Result, StoreError};
+pub(crate) use files::{is_data_directory, is_file_of_data};
 pub(crate) use mailbox::{HandedOver, Letter};
 pub(crate) use moderation::{Kind as SanctionKind, Moderation, Sanction};
 pub(crate) use purge::{Purge, Selection};
@@ -224,6 +225,30 @@ pub(crate) fn database_files(directory: &Path) -> [PathBuf; 3] {
     files::with_companions(&files::database(directory))
 }
 
+/// Checks that a server can use the directory, as far as that can be seen without making anything. One
+/// that is not there will be made.
+///
+/// # Errors
+/// It is not a directory, or its database is another program's or of a newer version.
+pub(crate) fn check_version(directory: &Path) -> Result<()> {
+    let path = files::database(directory);
+    match std::fs::metadata(directory) {
+        Ok(found) if !found.is_dir() => {
+            let error = std::io::ErrorKind::NotADirectory.into();
+            Err(StoreError::of_file("use the data directory", directory, &error))
+        }
+        Ok(_) if has_database(directory) => {
+            Reader::of(path.clone()).and_then(|reader| reader.version()).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is a database in the directory.
+pub(crate) fn has_database(directory: &Path) -> bool {
+    files::database(directory).exists()
+}
+
 /// The conversation of two accounts.
 pub(crate) fn between(one: &str, other: &str) -> String {
     if one <= other { format!("{one}\t{other}") } else { format!("{other}\t{one}") }
@@ -232,13 +257,6 @@ pub(crate) fn between(one: &str, other: &str) -> String {
 /// Milliseconds since 1970, now.
 pub(crate) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
-}
-
-/// The path of a file beside another one: its name with this ending.
-fn beside_name(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
 }
 
 fn read_write() -> OpenFlags {

@@ -12,6 +12,16 @@ use super::schema::{self, Found};
 use super::{files, open_current, signed, unsigned};
 use crate::text::visible;
 
+/// The error for a directory without a database.
+pub(super) fn no_data(directory: &Path) -> StoreError {
+    let shown = directory.to_string_lossy();
+    let shown = visible(&shown);
+    StoreError::new(
+        ErrorKind::Io,
+        format!("there is no data in {shown}: name the server's data directory with --data"),
+    )
+}
+
 /// Reads beside the writer, and never waits for it.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -140,27 +150,32 @@ impl Reader {
         let shown = directory.to_string_lossy();
         let shown = visible(&shown);
         if !path.exists() {
-            return Err(StoreError::new(
-                ErrorKind::Io,
-                format!(
-                    "there is no history in {shown}: name the server's data directory with --data"
-                ),
-            ));
+            return Err(no_data(directory));
         }
         let reader = Self::of(path)?;
-        match schema::look(&reader.db, &reader.path)? {
+        match reader.version()? {
             Found::Version(schema::VERSION) => Ok(reader),
             Found::Empty => Err(StoreError::new(
                 ErrorKind::Io,
-                format!("there is no history in {shown} yet: start the server first"),
+                format!("there is no data in {shown} yet: start the server first"),
             )),
             Found::Version(_) => Err(StoreError::new(
                 ErrorKind::Io,
                 format!(
-                    "the history in {shown} is of an older version: start the server once, which brings it up to date"
+                    "the data in {shown} is of an older version: start the server once, which brings it up to date"
                 ),
             )),
         }
+    }
+
+    /// What the file is.
+    pub(super) fn version(&self) -> Result<Found> {
+        schema::look(&self.db, &self.path)
+    }
+
+    /// Its connection, for other tables.
+    pub(super) fn into_connection(self) -> Connection {
+        self.db
     }
 
     pub(super) fn of(path: PathBuf) -> Result<Self> {

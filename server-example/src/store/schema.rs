@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tracing::info;
 
 use super::error::{ErrorKind, Result, StoreError};
-use super::staging::{Existing, Staging};
+use crate::staging::{Existing, Staging};
 use crate::text::visible;
 
 /// What marks a file as ours: "chat".
@@ -308,13 +308,14 @@ fn put_copy_beside(db: &Connection, path: &Path, version: i32) -> Result<PathBuf
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".v{version}.bak"));
     let copy = PathBuf::from(name);
-    let staging = Staging::beside(&copy)?;
+    let failed = |error| StoreError::of_file("write", &copy, &error);
+    let staging = Staging::beside(&copy).map_err(failed)?;
     let of = |error| StoreError::of_sqlite(&copy, &error);
     let mut to = Connection::open_with_flags(staging.path(), super::read_write()).map_err(of)?;
     rusqlite::backup::Backup::new(db, &mut to)
         .and_then(|backup| backup.run_to_completion(super::copy::STEP, Duration::ZERO, None))
         .map_err(of)?;
     to.close().map_err(|(_, error)| of(error))?;
-    staging.place(Existing::Replace)?;
+    staging.place(Existing::Replace).map_err(failed)?;
     Ok(copy)
 }

@@ -1,7 +1,7 @@
 //! `cert`: makes a certificate that signed itself, and shows what is in one.
 
 use std::fmt::Display;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,11 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpos
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
 use crate::failure::{Failure, reason};
+use crate::staging::{Access, Existing};
+use crate::target;
 use crate::text::visible;
 
 /// Make a certificate for the server, or show what is in one.
@@ -85,15 +88,23 @@ fn make(options: &NewOptions) -> Result<(), Failure> {
             }
         }
     }
+    for path in [&certificate_path, &key_path] {
+        target::check(path, Existing::Replace)?;
+    }
     let (certificate, key) = self_signed(&options.host, options.days)?;
     let cannot = |path: &Path| {
         let path = shown(path);
         move |error: io::Error| Failure::Run(format!("cannot write {path}: {}", reason(&error)))
     };
     fs::create_dir_all(&options.dir).map_err(cannot(&options.dir))?;
-    write(&key_path, key.serialize_pem().as_bytes(), 0o600).map_err(cannot(&key_path))?;
+    let key_pem = Zeroizing::new(key.serialize_pem());
+    let key = target::stage(&key_path, key_pem.as_bytes(), Access::Private)?;
     let pem = certificate.pem();
-    write(&certificate_path, pem.as_bytes(), 0o644).map_err(cannot(&certificate_path))?;
+    let public = target::stage(&certificate_path, pem.as_bytes(), Access::Shared)?;
+    // both are whole: the two names change together, as far as a file system can do that
+    let existing = Existing::replaced_if(options.force);
+    key.place(existing).map_err(|error| target::failed(&key_path, &error))?;
+    public.place(existing).map_err(|error| target::failed(&certificate_path, &error))?;
 
     let facts = Facts::of_der(certificate.der()).map_err(Failure::Run)?;
     let (certificate, key) = (shown(&certificate_path), shown(&key_path));
@@ -232,23 +243,6 @@ fn self_signed(hosts: &[String], days: u32) -> Result<(rcgen::Certificate, KeyPa
 
 fn day(date: jiff::civil::Date) -> time::OffsetDateTime {
     rcgen::date_time_ymd(i32::from(date.year()), date.month() as u8, date.day() as u8)
-}
-
-/// Writes a file that nobody can read before it has its mode.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 fn shown(path: &Path) -> String {

@@ -54,6 +54,15 @@ impl Program {
         if !set.iter().any(|name| name == "CHATPROTO_DATA") {
             command.env("CHATPROTO_DATA", "none");
         }
+        Program::spawn_as_is_with(command, errors)
+    }
+
+    /// With the environment that the command has.
+    pub fn spawn_as_is(command: Command) -> Self {
+        Program::spawn_as_is_with(command, Stdio::piped())
+    }
+
+    fn spawn_as_is_with(mut command: Command, errors: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,5 +1,5 @@
-//! A place for a database that is being written, until it gets its name. Code that decides about the
-//! name is in the callers.
+//! A place for a file that is being written, until it is whole and gets its name. What may have the name
+//! is decided in [`target`](crate::target).
 //!
 //! Others may write to the directory of a backup. They can put a link under any name there, and
 //! exchange directories. So each path is looked up once, and the rest goes by handles:
@@ -9,12 +9,9 @@
 //!   link that others put in the way does not have that name, and SQLite may not create files.
 //! * The file gets its name by a `renameat` or `linkat` between two handles. Neither follows a link.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-
-use super::beside_name;
-use super::error::{ErrorKind, Result, StoreError};
-use crate::text::visible;
 
 /// What the name of each file in the private directory begins with. Files of an earlier, killed
 /// command are found by it.
@@ -24,66 +21,83 @@ const ATTEMPTS: usize = 4;
 
 /// An empty file in a private directory beside its later name. Both are removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Staging {
-    target: PathBuf,
+pub(crate) struct Staging {
     path: PathBuf,
     place: Place,
 }
 
 /// Whether a file that has the name already is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Existing {
+pub(crate) enum Existing {
     Replace,
     Refuse,
 }
 
+impl Existing {
+    /// As `--force` says.
+    pub(crate) fn replaced_if(force: bool) -> Self {
+        if force { Existing::Replace } else { Existing::Refuse }
+    }
+}
+
+/// Who can read a file that gets its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Its owner alone.
+    Private,
+    /// Those who can read the files that this user makes.
+    Shared,
+}
+
 impl Staging {
-    /// Makes the file and its directory, beside `target`.
-    pub(super) fn beside(target: &Path) -> Result<Self> {
-        let make = || -> io::Result<Self> {
-            let parent = Parent::open(target)?;
-            let file = format!("{PREFIX}{}.db", random()?);
-            for attempt in 0..ATTEMPTS {
-                let mut directory = beside_name(target, ".partial");
-                if attempt > 0 {
-                    // another command uses the first name, or others have put something there
-                    directory = beside_name(&directory, &format!("-{}", random()?));
-                }
-                if let Some(place) = parent.claim(&directory, &file)? {
-                    let path = directory.join(&file);
-                    return Ok(Staging { target: target.to_owned(), path, place });
-                }
+    /// Makes a private file and its directory, beside `target`.
+    pub(crate) fn beside(target: &Path) -> io::Result<Self> {
+        Staging::with_access(target, Access::Private)
+    }
+
+    /// The same for a file with that access.
+    pub(crate) fn with_access(target: &Path, access: Access) -> io::Result<Self> {
+        let parent = Parent::open(target)?;
+        let file = format!("{PREFIX}{}.db", random()?);
+        for attempt in 0..ATTEMPTS {
+            let mut directory = beside_name(target, ".partial");
+            if attempt > 0 {
+                // another command uses the first name, or others have put something there
+                directory = beside_name(&directory, &format!("-{}", random()?));
             }
-            Err(io::ErrorKind::AlreadyExists.into())
-        };
-        make().map_err(|error| StoreError::of_file("write", target, &error))
+            if let Some(place) = parent.claim(&directory, &file, access)? {
+                let path = directory.join(&file);
+                return Ok(Staging { path, place });
+            }
+        }
+        // not `AlreadyExists`, which means that the name of the file is taken
+        Err(io::Error::other("other programs use all names beside it"))
     }
 
     /// The file, for SQLite.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file, to write to it.
+    pub(crate) fn open(&self) -> io::Result<File> {
+        self.place.open()
     }
 
     /// Gives the file its name, and puts both on the disk. The size of the file.
     ///
     /// # Errors
-    /// The name is taken, or the file system refuses it.
-    pub(super) fn place(self, existing: Existing) -> Result<u64> {
-        match self.place.put(existing) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(taken(&self.target)),
-            outcome => outcome.map_err(|error| StoreError::of_file("write", &self.target, &error)),
-        }
+    /// [`io::ErrorKind::AlreadyExists`] if the name is taken, or what the file system refuses.
+    pub(crate) fn place(self, existing: Existing) -> io::Result<u64> {
+        self.place.put(existing)
     }
 }
 
-/// The error for a name that is taken.
-pub(super) fn taken(target: &Path) -> StoreError {
-    let shown = target.to_string_lossy();
-    let shown = visible(&shown);
-    StoreError::new(
-        ErrorKind::Io,
-        format!("{shown} is there already: name another file, or replace it with --force"),
-    )
+/// The path of a file beside another one: its name with this ending.
+pub(crate) fn beside_name(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// 32 hexadecimal digits that others cannot guess.
@@ -139,7 +153,12 @@ mod handles {
 
         /// Makes the directory, or takes one that a killed command of this user has left, and makes
         /// the file in it. `None` if something else has the name.
-        pub(super) fn claim(&self, directory: &Path, file: &str) -> io::Result<Option<Place>> {
+        pub(super) fn claim(
+            &self,
+            directory: &Path,
+            file: &str,
+            access: Access,
+        ) -> io::Result<Option<Place>> {
             let directory = last_name(directory)?;
             match rustix::fs::mkdirat(&self.handle, &directory, Mode::RWXU) {
                 Ok(()) | Err(Errno::EXIST) => {}
@@ -164,7 +183,10 @@ mod handles {
             place.empty();
             let flags =
                 OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mode = Mode::RUSR | Mode::WUSR;
+            let mode = match access {
+                Access::Private => Mode::RUSR | Mode::WUSR,
+                Access::Shared => Mode::from_raw_mode(0o666),
+            };
             match rustix::fs::openat(&place.inside, &place.file, flags, mode) {
                 Ok(_) => Ok(Some(place)),
                 // the command before has just removed the directory
@@ -175,9 +197,13 @@ mod handles {
     }
 
     impl Place {
-        pub(super) fn put(&self, existing: Existing) -> io::Result<u64> {
+        pub(super) fn open(&self) -> io::Result<File> {
             let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(&self.inside, &self.file, flags, Mode::empty())?;
+            Ok(rustix::fs::openat(&self.inside, &self.file, flags, Mode::empty())?.into())
+        }
+
+        pub(super) fn put(&self, existing: Existing) -> io::Result<u64> {
+            let file = self.open()?;
             rustix::fs::fsync(&file)?;
             let size = rustix::fs::fstat(&file)?.st_size;
             match existing {
@@ -253,7 +279,12 @@ mod paths {
             Ok(Parent { target: target.to_owned() })
         }
 
-        pub(super) fn claim(&self, directory: &Path, file: &str) -> io::Result<Option<Place>> {
+        pub(super) fn claim(
+            &self,
+            directory: &Path,
+            file: &str,
+            _: Access,
+        ) -> io::Result<Option<Place>> {
             match fs::create_dir(directory) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
                 outcome => outcome?,
@@ -266,8 +297,12 @@ mod paths {
     }
 
     impl Place {
+        pub(super) fn open(&self) -> io::Result<File> {
+            fs::OpenOptions::new().write(true).open(&self.path)
+        }
+
         pub(super) fn put(&self, existing: Existing) -> io::Result<u64> {
-            let file = fs::OpenOptions::new().write(true).open(&self.path)?;
+            let file = self.open()?;
             file.sync_all()?;
             let size = file.metadata()?.len();
             drop(file);
@@ -292,8 +327,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use super::super::tests::TempDir;
     use super::*;
+    use crate::store::tests::TempDir;
 
     fn names(directory: &TempDir) -> Vec<String> {
         let names = fs::read_dir(directory.path()).unwrap();
@@ -367,7 +402,7 @@ mod tests {
         let staging = Staging::beside(&target).unwrap();
         symlink(&victim, &target).unwrap();
         let refused = staging.place(Existing::Refuse).unwrap_err();
-        assert!(refused.sentence.contains("is there already"), "{refused}");
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         Staging::beside(&target).unwrap().place(Existing::Replace).unwrap();
         assert!(fs::symlink_metadata(&target).unwrap().is_file());
         assert_eq!(fs::read(&victim).unwrap(), b"precious");
