@@ -48,7 +48,7 @@ pub struct ServerBuilder {
     #[cfg(feature = "tls")]
     is_tls_only: bool,
     #[cfg(feature = "tls")]
-    tls_listen: Option<SocketAddr>,
+    tls_listen: Vec<SocketAddr>,
 }
 
 impl ServerBuilder {
@@ -129,12 +129,12 @@ impl ServerBuilder {
         self
     }
 
-    /// Speaks TLS, with [`ServerBuilder::tls`], on this address and nothing else there; the other one
-    /// then speaks text. Default: both on one port.
+    /// Speaks TLS, with [`ServerBuilder::tls`], on this address and nothing else there; the others
+    /// then speak text. Each call adds an address. Default: both on one port.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls_listen(mut self, address: impl Into<SocketAddr>) -> Self {
-        self.tls_listen = Some(address.into());
+        self.tls_listen.push(address.into());
         self
     }
 
@@ -189,7 +189,7 @@ impl ServerBuilder {
     /// [`ServerError::Limits`] if there is no speaking under the limits, [`ServerError::Listen`] if
     /// the address is in use or not this machine's, and [`ServerError::Io`] if the system cannot give what the event loops need.
     pub fn bind(self, address: impl Into<SocketAddr>) -> Result<Server, ServerError> {
-        self.bind_first(&[address.into()])
+        self.bind_all(&[address.into()])
     }
 
     /// The same on the first of several addresses that can be listened on, such as those of a host.
@@ -197,22 +197,37 @@ impl ServerBuilder {
     /// # Errors
     /// As for [`ServerBuilder::bind`]; if none of them can, that of the last one.
     pub fn bind_first(self, addresses: &[SocketAddr]) -> Result<Server, ServerError> {
-        let limits = self.limits.clone().checked().map_err(ServerError::Limits)?;
-        let mut listening = Err(ServerError::Listen {
-            address: "no address".to_owned(),
-            source: std::io::ErrorKind::AddrNotAvailable.into(),
-        });
+        let mut listening = Err(no_address());
         for &address in addresses {
-            listening = listen_on(address);
+            listening = listen_on(address, false);
             if listening.is_ok() {
                 break;
             }
         }
-        let (listener, local_addr) = listening?;
+        self.serve_on(vec![listening?])
+    }
+
+    /// The same on each of several addresses. One that is given twice counts once. If `0.0.0.0` and
+    /// `[::]` have the same port, each is for its own family.
+    ///
+    /// # Errors
+    /// As for [`ServerBuilder::bind`], if one of them cannot be listened on or there is none.
+    pub fn bind_all(self, addresses: &[SocketAddr]) -> Result<Server, ServerError> {
+        let listening = listen_on_all(addresses)?;
+        if listening.is_empty() {
+            return Err(no_address());
+        }
+        self.serve_on(listening)
+    }
+
+    fn serve_on(self, listening: Vec<Listening>) -> Result<Server, ServerError> {
+        let limits = self.limits.clone().checked().map_err(ServerError::Limits)?;
+        let local_addrs = listening.iter().map(|(_, address)| *address).collect();
         #[cfg(not(feature = "tls"))]
-        let listeners = vec![(listener, Entrance::Plain)];
+        let listeners =
+            listening.into_iter().map(|(listener, _)| (listener, Entrance::Plain)).collect();
         #[cfg(feature = "tls")]
-        let (listeners, tls_addr) = self.entrances(listener)?;
+        let (listeners, tls_addrs) = self.entrances(listening)?;
         let io = |doing| move |source| ServerError::Io { doing, source };
         let start = || Pool::start("chatproto-call", self.worker_threads, Call::run);
         let calls = self.has_handlers.then(start).transpose();
@@ -232,32 +247,45 @@ impl ServerBuilder {
         })
         .map_err(io("cannot make an event loop"))?;
         Ok(Server {
-            local_addr,
+            local_addrs,
             #[cfg(feature = "tls")]
-            tls_addr,
+            tls_addrs,
             shared,
             reactors,
             history: self.history,
         })
     }
 
-    /// The listeners, and how connections come in there; and where there is TLS only, if anywhere.
+    /// The listeners, and how connections come in there; and where there is TLS only.
     #[cfg(feature = "tls")]
-    fn entrances(&self, listener: TcpListener) -> Result<Entrances, ServerError> {
-        let Some(tls) = &self.tls else { return Ok((vec![(listener, Entrance::Plain)], None)) };
-        let door = Door::new(tls, self.is_tls_only);
-        let Some(address) = self.tls_listen else {
-            return Ok((vec![(listener, Entrance::Tls(door))], None));
+    fn entrances(&self, listening: Vec<Listening>) -> Result<Entrances, ServerError> {
+        let door = self.tls.as_ref().map(|tls| Door::new(tls, self.is_tls_only));
+        let tls_listeners = match &door {
+            Some(_) => listen_on_all(&self.tls_listen)?,
+            None => Vec::new(),
         };
-        let (tls_listener, tls_addr) = listen_on(address)?;
-        let first = if self.is_tls_only { Entrance::Tls(door.clone()) } else { Entrance::Plain };
-        let second = Entrance::Tls(door.beside(true));
-        Ok((vec![(listener, first), (tls_listener, second)], Some(tls_addr)))
+        // text alone, where TLS has addresses of its own and is not the only way
+        let entrance = || match &door {
+            Some(door) if tls_listeners.is_empty() || self.is_tls_only => {
+                Entrance::Tls(door.clone())
+            }
+            _ => Entrance::Plain,
+        };
+        let mut listeners: Vec<_> =
+            listening.into_iter().map(|(listener, _)| (listener, entrance())).collect();
+        let mut addresses = Vec::new();
+        for ((listener, address), door) in tls_listeners.into_iter().zip(door.iter().cycle()) {
+            listeners.push((listener, Entrance::Tls(door.beside(true))));
+            addresses.push(address);
+        }
+        Ok((listeners, addresses))
     }
 }
 
+/// A listener, and its address with its port.
+type Listening = (TcpListener, SocketAddr);
 #[cfg(feature = "tls")]
-type Entrances = (Vec<(TcpListener, Entrance)>, Option<SocketAddr>);
+type Entrances = (Vec<(TcpListener, Entrance)>, Vec<SocketAddr>);
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,9 +316,10 @@ impl fmt::Debug for ServerBuilder {
 /// # }
 /// ```
 pub struct Server {
-    local_addr: SocketAddr,
+    /// One at least.
+    local_addrs: Vec<SocketAddr>,
     #[cfg(feature = "tls")]
-    tls_addr: Option<SocketAddr>,
+    tls_addrs: Vec<SocketAddr>,
     shared: Arc<Shared>,
     reactors: Vec<Reactor>,
     history: Option<Box<dyn History>>,
@@ -316,20 +345,31 @@ impl Server {
             #[cfg(feature = "tls")]
             is_tls_only: false,
             #[cfg(feature = "tls")]
-            tls_listen: None,
+            tls_listen: Vec::new(),
         }
     }
 
-    /// The address it listens on, with the port that the system chose if it was asked to.
+    /// The first address it listens on, with the port that the system chose if it was asked to.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+        self.local_addrs[0]
     }
 
-    /// The address of [`ServerBuilder::tls_listen`], if there is one, with the port that the system
-    /// chose if it was asked to.
+    /// The addresses it listens on, in the order of [`ServerBuilder::bind_all`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// The first address of [`ServerBuilder::tls_listen`], if there is one, with the port that the
+    /// system chose if it was asked to.
     #[cfg(feature = "tls")]
     pub fn tls_addr(&self) -> Option<SocketAddr> {
-        self.tls_addr
+        self.tls_addrs.first().copied()
+    }
+
+    /// The addresses of [`ServerBuilder::tls_listen`].
+    #[cfg(feature = "tls")]
+    pub fn tls_addrs(&self) -> &[SocketAddr] {
+        &self.tls_addrs
     }
 
     /// A handle for other threads: to stop the server, and to ask who is there.
@@ -382,7 +422,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("local_addr", &self.local_addr).finish_non_exhaustive()
+        f.debug_struct("Server").field("local_addrs", &self.local_addrs).finish_non_exhaustive()
     }
 }
 
@@ -564,14 +604,42 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-/// Listens on the address; returns that with its port.
-fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+fn no_address() -> ServerError {
+    ServerError::Listen {
+        address: "no address".to_owned(),
+        source: std::io::ErrorKind::AddrNotAvailable.into(),
+    }
+}
+
+/// Listens on each of the addresses once. Port 0 may be meant several times.
+fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<Listening>, ServerError> {
+    let mut listening = Vec::with_capacity(addresses.len());
+    for (number, &address) in addresses.iter().enumerate() {
+        if address.port() != 0 && addresses[..number].contains(&address) {
+            continue;
+        }
+        // [::] would take the port of the other family too
+        let is_of_all = |other: &SocketAddr| other.ip().is_unspecified();
+        let has_rival = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
+        let is_single = address.is_ipv6()
+            && is_of_all(&address)
+            && addresses.iter().any(|other| is_of_all(other) && has_rival(other));
+        listening.push(listen_on(address, is_single)?);
+    }
+    Ok(listening)
+}
+
+/// Listens on the address; returns that with its port. An IPv6 address may be for IPv6 only.
+fn listen_on(address: SocketAddr, is_only_v6: bool) -> Result<Listening, ServerError> {
     let listen = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         // so that a restarted server need not wait for old connections; elsewhere it means another
         // thing
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
+        if is_only_v6 {
+            socket.set_only_v6(true)?;
+        }
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let listener = TcpListener::from(socket);

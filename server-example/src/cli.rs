@@ -38,8 +38,8 @@ pub(crate) enum Command {
 
 /// Run a chat server (this is what happens without a command).
 ///
-/// Prints "listening on ADDR:PORT" to standard output when it is ready, and nothing else; it logs
-/// to standard error. SIGINT and SIGTERM end it: it says goodbye to everybody and exits with 0.
+/// Prints "listening on ADDR:PORT" to standard output when it is ready, a line for each address, and
+/// nothing else; it logs to standard error. SIGINT and SIGTERM end it: it says goodbye to everybody and exits with 0.
 /// SIGHUP has it read its configuration again: what can change does, all or nothing, and the log says
 /// what changed and what needs a restart.
 #[derive(Args, Debug)]
@@ -66,11 +66,12 @@ pub(crate) struct ServeOptions {
     #[arg(long, conflicts_with = "print_config")]
     pub(crate) check_config: bool,
 
-    /// Address and port to listen on; port 0 takes any free one
+    /// Address and port to listen on; port 0 takes any free one. Can be given several times
     ///
-    /// The default is reached from this machine only; 0.0.0.0:65432 opens it to others.
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = default_address())]
-    pub(crate) listen: Address,
+    /// A port alone (7000 or :7000) is one of 127.0.0.1. A name stands for all its addresses that this
+    /// machine has. The default is reached from this machine only; 0.0.0.0:65432 opens it to others.
+    #[arg(long, value_name = "ADDR:PORT", default_values_t = [default_address()])]
+    pub(crate) listen: Vec<Address>,
 
     /// Threads that serve connections [default: one a core, at most 4]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
@@ -497,13 +498,12 @@ mod tests {
     fn serve_is_meant_where_no_command_is_given() {
         for line in ["server-example", "server-example serve"] {
             let Ok(Command::Serve(options)) = parse_line(line) else { panic!("{line}") };
-            assert_eq!(options.listen.to_string(), "127.0.0.1:65432");
+            assert_eq!(options.listen, ["127.0.0.1:65432".parse().unwrap()]);
         }
-        let Ok(Command::Serve(options)) = parse_line("server-example --listen [::1]:0 --rate off")
-        else {
-            panic!()
-        };
-        assert_eq!(options.listen.to_string(), "[::1]:0");
+        let line = "server-example --listen [::1]:0 --rate off --listen 7000";
+        let Ok(Command::Serve(options)) = parse_line(line) else { panic!() };
+        let addresses = ["[::1]:0", "127.0.0.1:7000"].map(|address| address.parse().unwrap());
+        assert_eq!(options.listen, addresses);
         assert_eq!(options.messages.rate, PerSecond(None));
     }
 

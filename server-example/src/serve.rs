@@ -2,7 +2,6 @@
 //! descriptors, the logs and signals. What of it can change later is in [`reload`](crate::reload).
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -23,7 +22,7 @@ use crate::stderr;
 use crate::text::visible;
 use crate::tls::Material;
 use crate::token::AdminToken;
-use crate::units::{Address, Size};
+use crate::units::{Size, resolve_to_listen};
 
 /// Descriptors that are not for connections: the listener, event loops, standard streams, and what
 /// libraries open for a moment.
@@ -64,7 +63,7 @@ fn check(options: &ServeOptions) -> Result<(), Failure> {
     if let Some(tls) = Material::load(&options.tls)? {
         tls.log();
     }
-    resolve(&options.listen)?;
+    resolve_to_listen(&options.listen).map_err(Failure::Usage)?;
     Kept::check(options)?;
     print("the configuration is valid\n")
 }
@@ -123,7 +122,7 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     if let Some(tls) = &plan.tls {
         tls.log();
     }
-    if let Some(address) = server.tls_addr() {
+    for address in server.tls_addrs() {
         info!("TLS on {address}");
     }
     announce(&server);
@@ -280,9 +279,9 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Listens on the first address of the host that can be listened on.
+    /// Listens on all addresses.
     fn bind(&self, kept: Option<Kept>) -> Result<(Server, Option<Held>), Failure> {
-        let addresses = resolve(&self.options.listen)?;
+        let addresses = resolve_to_listen(&self.options.listen).map_err(Failure::Usage)?;
         let (builder, held) = match kept {
             Some(kept) => {
                 let (builder, held) = kept.apply(self.builder()?);
@@ -290,7 +289,7 @@ impl Plan<'_> {
             }
             None => (self.builder()?, None),
         };
-        let server = builder.bind_first(&addresses);
+        let server = builder.bind_all(&addresses);
         server.map(|server| (server, held)).map_err(|error| Failure::Usage(cannot_listen(&error)))
     }
 
@@ -335,12 +334,6 @@ impl Plan<'_> {
     }
 }
 
-/// The addresses of the host to listen on.
-fn resolve(listen: &Address) -> Result<Vec<SocketAddr>, Failure> {
-    let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
-    listen.resolve().map_err(fail)
-}
-
 /// What cannot be listened on, why, and what to do about it.
 fn cannot_listen(error: &ServerError) -> String {
     let ServerError::Listen { address, source } = error else { return error.to_string() };
@@ -363,10 +356,13 @@ fn cannot_listen(error: &ServerError) -> String {
     format!("cannot listen on {address}: {why}")
 }
 
-/// The one line on standard output: whoever started the server may now connect.
+/// The lines on standard output, one for each address: clients may now connect.
 fn announce(server: &Server) {
     let mut out = io::stdout().lock();
-    let written = writeln!(out, "listening on {}", server.local_addr()).and_then(|()| out.flush());
+    let mut addresses = server.local_addrs().iter();
+    let written = addresses
+        .try_for_each(|address| writeln!(out, "listening on {address}"))
+        .and_then(|()| out.flush());
     // a server whose standard output is closed serves all the same
     if let Err(error) = written {
         warn!(reason = %reason(&error), "cannot write to standard output");

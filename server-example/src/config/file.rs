@@ -106,7 +106,7 @@ fn parse(
             };
             return fail(format!("there is no option {shown} ({advice})"));
         };
-        let items = match items(definition.kind, value) {
+        let items = match items(definition, value) {
             Ok(items) => items,
             Err(expected) => return fail(format!("{shown}: {expected}")),
         };
@@ -133,15 +133,19 @@ fn parse(
 
 /// The one value, or the several of a list; else what is expected.
 fn items<'v, 'i>(
-    kind: Kind,
+    definition: &Definition,
     value: &'v Spanned<DeValue<'i>>,
 ) -> Result<Vec<&'v Spanned<DeValue<'i>>>, String> {
-    match (kind, value.get_ref()) {
+    match (definition.kind, value.get_ref()) {
         (Kind::Switch, DeValue::Boolean(_)) => Ok(vec![value]),
         (Kind::Switch, other) => {
             Err(format!("expected true or false (without quotes), not {}", what_it_is(other)))
         }
+        (Kind::Many, DeValue::Array(items)) if items.is_empty() && definition.is_one_or_many => {
+            Err("expected one value at least".to_owned())
+        }
         (Kind::Many, DeValue::Array(items)) => Ok(items.iter().collect()),
+        (Kind::Many, _) if definition.is_one_or_many => Ok(vec![value]),
         (Kind::Many, other) => {
             Err(format!("expected a list such as [\"one\", \"two\"], not {}", what_it_is(other)))
         }

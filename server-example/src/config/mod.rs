@@ -137,6 +137,10 @@ impl Layers {
                 Origin::Environment(variable.to_owned())
             } else if let Some(value) = environment.get(&definition.variable) {
                 let values = definition.split(&value);
+                if values.is_empty() && definition.is_one_or_many {
+                    let name = &definition.variable;
+                    return Err(Failure::Usage(format!("{name} is empty: give it a value")));
+                }
                 for value in &values {
                     let Some(expected) = definition.wrong(serve, value) else { continue };
                     let (name, value) = (&definition.variable, value.to_string_lossy());

@@ -26,6 +26,9 @@ pub(crate) struct Definition {
     pub(super) secret_variable: Option<String>,
     pub(super) kind: Kind,
     pub(super) is_path: bool,
+    /// It takes several values, and one of them can stand in the file without a list: those that have a
+    /// default of one value.
+    pub(super) is_one_or_many: bool,
     /// Several values are several flags, and not several words behind one.
     is_repeated: bool,
     /// Words that are no paths, such as `none`.
@@ -120,6 +123,7 @@ impl Definition {
                 .filter(|secret| variable == format!("{secret}_FILE")),
             variable,
             kind,
+            is_one_or_many: is_many && arg.get_default_values().len() == 1,
             is_repeated,
             is_path,
             keywords: keywords(&value_name),

@@ -69,6 +69,9 @@ fn value(setting: &Setting) -> Option<String> {
     let words = words.collect::<Option<Vec<&str>>>()?;
     match setting.definition.kind {
         Kind::Many if words.is_empty() && setting.origin == Origin::Default => None,
+        Kind::Many if setting.definition.is_one_or_many && words.len() == 1 => {
+            words.first().map(|&word| number_or_text(word))
+        }
         Kind::Many => {
             let words: Vec<String> = words.into_iter().map(quoted).collect();
             Some(format!("[{}]", words.join(", ")))

@@ -24,9 +24,10 @@ pub(crate) struct TlsOptions {
     #[arg(long, value_name = "MODE", value_enum)]
     pub(crate) tls: Option<TlsMode>,
 
-    /// Address and port for TLS alone; --listen then speaks text, or nothing with --tls only
+    /// Address and port for TLS alone; --listen then speaks text, or nothing with --tls only. Can be
+    /// given several times
     #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) tls_listen: Option<Address>,
+    pub(crate) tls_listen: Vec<Address>,
 
     /// Certificates of the authority that clients' certificates must be from, a PEM file
     #[arg(long, value_name = "FILE")]

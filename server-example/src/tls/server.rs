@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::modes::is_open_to_others;
 use crate::reload::{Part, Ready};
 use crate::text::visible;
+use crate::units;
 
 use super::cert::Facts;
 use super::options::{ClientCert, TlsMode, TlsOptions};
@@ -47,7 +48,7 @@ impl Material {
                 let asks = [
                     (options.tls == Some(TlsMode::Only), "--tls only"),
                     (options.tls == Some(TlsMode::Optional), "--tls optional"),
-                    (options.tls_listen.is_some(), "--tls-listen"),
+                    (!options.tls_listen.is_empty(), "--tls-listen"),
                     (options.tls_client_ca.is_some(), "--tls-client-ca"),
                     (options.tls_client_cert.is_some(), "--tls-client-cert"),
                 ];
@@ -84,10 +85,8 @@ impl Material {
         builder: ServerBuilder,
     ) -> Result<ServerBuilder, Failure> {
         let builder = builder.tls(self.tls.clone()).tls_only(self.mode == TlsMode::Only);
-        let Some(listen) = &options.tls_listen else { return Ok(builder) };
-        let fail = |why| Failure::Usage(format!("cannot listen on {listen}: {why}"));
-        let address = listen.resolve().map_err(fail)?;
-        Ok(builder.tls_listen(address[0]))
+        let addresses = units::resolve_to_listen(&options.tls_listen).map_err(Failure::Usage)?;
+        Ok(addresses.into_iter().fold(builder, ServerBuilder::tls_listen))
     }
 
     /// Says what is offered, and for how long it will do.
