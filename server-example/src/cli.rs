@@ -270,8 +270,9 @@ pub(crate) struct MemoryOptions {
 /// message, "FROM → TO: TEXT"; TO is your name, a room, or Everyone. Control characters in it are
 /// shown as \n, \t and \u{1b}, so that a line is a message. Where a line goes is decided by the lines
 /// before it alone: if a room cannot be joined, what is for it goes to nobody. Everything else goes
-/// to standard error. At the end of input it sends what is left, waits for answers, and exits with 0;
-/// with 1 if a line could not be sent.
+/// to standard error. Input is UTF-8, with or without a byte order mark. Other input is refused with the
+/// number of its line: of a file nothing is sent, and of a pipe nothing from there on. At the end of input
+/// it sends what is left, waits for answers, and exits with 0; with 1 if a line could not be sent.
 #[derive(Args, Debug)]
 pub(crate) struct ChatOptions {
     /// Your name; in a terminal you are asked for it if it is missing

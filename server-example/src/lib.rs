@@ -28,6 +28,7 @@
 //! secret: passwords and tokens that are typed
 //! target, staging: what a command may write to, and how that is whole when it gets its name
 //! usage, fill: how much of each bound is used, and a line when it is nearly all
+//! input: text files and standard input, which are UTF-8 with or without a byte order mark
 //! units, text: what both sides parse and print
 //! ```
 //!
@@ -50,6 +51,7 @@ mod fill;
 #[cfg(test)]
 mod heap;
 mod history;
+mod input;
 mod keeper;
 mod kept;
 mod lines;

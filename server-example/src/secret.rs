@@ -19,6 +19,7 @@ use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, reason};
+use crate::input::decoded;
 use crate::modes::is_open_to_others;
 use crate::stderr;
 use crate::text::visible;
@@ -96,7 +97,7 @@ fn first_line(input: &mut impl BufRead) -> Result<Secret, String> {
     if bytes.len() as u64 > LONGEST {
         return Err("is longer than 4096 bytes: is this another file than was meant?".to_owned());
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| "is not UTF-8 text")?;
+    let text = decoded(&bytes).map_err(|wrong| format!("cannot be used: {wrong}"))?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
@@ -167,13 +168,19 @@ mod tests {
             (&b"correct horse"[..], "correct horse"),
             (b" spaces count \r\nnext", " spaces count "),
             ("grüße\n".as_bytes(), "grüße"),
+            (b"\xef\xbb\xbfcorrect horse\r\n", "correct horse"),
         ] {
             assert_eq!(first_line(&mut &bytes[..]).unwrap().as_str(), text);
         }
         for (bytes, wrong) in [
             (&b""[..], "is missing: its first line is empty"),
             (b"\nsecond", "is missing: its first line is empty"),
-            (b"\xff\xfe12345678", "is not UTF-8 text"),
+            (b"\xef\xbb\xbf\nsecond", "is missing: its first line is empty"),
+            (b"gr\xfc\xdfe1234", "cannot be used: line 1 is not UTF-8"),
+            (
+                b"\xff\xfe12345678",
+                "cannot be used: line 1 is not UTF-8 (it looks like UTF-16: save it as UTF-8)",
+            ),
             (&[b'x'; 5000], "is longer than 4096 bytes: is this another file than was meant?"),
         ] {
             assert_eq!(first_line(&mut &bytes[..]).unwrap_err(), wrong);

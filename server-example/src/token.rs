@@ -9,6 +9,7 @@ use std::path::Path;
 use tracing::warn;
 
 use crate::failure::{Failure, reason};
+use crate::input::decoded;
 use crate::modes::is_open_to_others;
 use crate::text::visible;
 
@@ -45,21 +46,22 @@ impl AdminToken {
     }
 
     /// The token that these bytes are, or what is wrong with them.
-    fn new(bytes: Vec<u8>) -> Result<Self, &'static str> {
+    fn new(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() > LONGEST_TOKEN {
-            return Err("is longer than 1024 bytes");
+            return Err("is longer than 1024 bytes".to_owned());
         }
-        let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text")?;
+        let text = decoded(bytes).map_err(|wrong| format!("cannot be used: {wrong}"))?;
         let token = text.trim();
-        if token.is_empty() {
-            Err("is empty")
+        let wrong = if token.is_empty() {
+            "is empty"
         } else if token.chars().count() < SHORTEST_TOKEN {
-            Err("is shorter than 16 characters")
+            "is shorter than 16 characters"
         } else if token.chars().any(chatproto::is_invisible) {
-            Err("has more than one line, or characters that nobody can type")
+            "has more than one line, or characters that nobody can type"
         } else {
-            Ok(AdminToken(token.to_owned()))
-        }
+            return Ok(AdminToken(token.to_owned()));
+        };
+        Err(wrong.to_owned())
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {
@@ -73,7 +75,7 @@ impl AdminToken {
             let why = reason(&error);
             Failure::Usage(format!("cannot read the admin token in {shown}: {why} ({advice})"))
         })?;
-        let token = AdminToken::new(bytes).map_err(|wrong| {
+        let token = AdminToken::new(&bytes).map_err(|wrong| {
             Failure::Usage(format!(
                 "the admin token in {shown} {wrong}: make one with: {MAKE_TOKEN} > FILE"
             ))
@@ -85,7 +87,7 @@ impl AdminToken {
     }
 
     fn of_variable(value: OsString) -> Result<Self, Failure> {
-        AdminToken::new(value.into_encoded_bytes()).map_err(|wrong| {
+        AdminToken::new(value.as_encoded_bytes()).map_err(|wrong| {
             Failure::Usage(format!(
                 "the admin token in {TOKEN_VARIABLE} {wrong}: unset it, or set it to what this \
                  prints: {MAKE_TOKEN}"
@@ -109,21 +111,22 @@ mod tests {
 
     #[test]
     fn a_token_is_long_enough_and_can_be_typed() {
-        let token = |bytes: &[u8]| AdminToken::new(bytes.to_vec());
+        let token = |bytes: &[u8]| AdminToken::new(bytes);
         for good in ["  0123456789abcdef\r\n", "correct horse battery", "grüße-grüße-grüße"] {
             assert_eq!(token(good.as_bytes()).unwrap().0, good.trim());
         }
+        assert_eq!(token("\u{feff}0123456789abcdef\r\n".as_bytes()).unwrap().0, "0123456789abcdef");
         for (bad, wrong) in [
             (&b" \n"[..], "is empty"),
             (b"0123456789abcde\n", "is shorter than 16 characters"),
             ("éééééééé".as_bytes(), "is shorter than 16 characters"),
-            (b"0123456789\xffabcdef", "is not UTF-8 text"),
+            (b"0123456789\xffabcdef", "cannot be used: line 1 is not UTF-8"),
             (
                 b"0123456789\nabcdefghi",
                 "has more than one line, or characters that nobody can type",
             ),
             (
-                "\u{feff}0123456789abcdef".as_bytes(),
+                "\u{feff}\u{feff}0123456789abcdef".as_bytes(),
                 "has more than one line, or characters that nobody can type",
             ),
             (&[b'x'; 1025], "is longer than 1024 bytes"),

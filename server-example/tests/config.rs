@@ -365,7 +365,11 @@ fn a_file_that_cannot_be_read_is_said() {
             "no such file or directory (--print-config shows what can be in one)",
         ),
         (dir.path("."), "is a directory"),
-        (dir.file("binary", b"\xff\xfe"), "it is not UTF-8 text"),
+        (dir.file("latin", b"rate = 7\n# gr\xfc\xdfe\n"), "line 2 is not UTF-8"),
+        (
+            dir.file("utf-16", b"\xff\xfer\0"),
+            "line 1 is not UTF-8 (it looks like UTF-16: save it as UTF-8)",
+        ),
         (dir.file("long", vec![b'#'; (1 << 20) + 1]), "it is longer than 1 MiB"),
     ] {
         let error = print_config(&["--config", &path], &[]).unwrap_err();
@@ -377,6 +381,14 @@ fn a_file_that_cannot_be_read_is_said() {
     // the mistake on the command line is the first to mend
     let error = print_config(&["--config"], &[]).unwrap_err();
     assert!(error.contains("a value is required for '--config <FILE>'"), "{error}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_file() {
+    let dir = TempDir::new();
+    let file = dir.file("chat.toml", "\u{feff}max-name = 17\n");
+    let text = print_config(&["--config", &file], &[]).unwrap();
+    assert_eq!(setting(&text, "max-name").from, format!("file {file}:1"));
 }
 
 #[test]

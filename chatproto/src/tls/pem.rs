@@ -20,12 +20,14 @@ impl Pem {
     pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
         let from = path.display().to_string();
         match fs::read(path) {
-            Ok(text) => Ok(Pem { from, text }),
+            Ok(text) => Ok(Pem::given(&from, &text)),
             Err(source) => Err(TlsError::Read { path: from, source }),
         }
     }
 
+    /// Some editors begin a text with a byte order mark, which is no part of it.
     pub(super) fn given(what: &str, text: &[u8]) -> Self {
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         Pem { from: what.to_owned(), text: text.to_vec() }
     }
 

@@ -1,15 +1,15 @@
 //! The client for scripts: lines from standard input, a plain line for each message on standard
 //! output, everything else on standard error.
 
-use std::io::{self, BufRead, StdoutLock, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io::{self, StdoutLock, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use chatproto::Message;
 
 use crate::failure::{Failure, reason};
+use crate::input::{Broken, Lines};
 
 use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::plain;
@@ -28,11 +28,12 @@ pub(super) fn run(
     linger: Duration,
 ) -> Result<(), Failure> {
     let connection = Arc::new(connection);
-    let unsent = Arc::new(AtomicUsize::new(0));
+    let failed = Arc::new(Mutex::new(None));
     let input = {
-        let (connection, unsent) = (Arc::clone(&connection), Arc::clone(&unsent));
+        let (connection, failed) = (Arc::clone(&connection), Arc::clone(&failed));
         move || {
-            unsent.fetch_add(send_lines(&connection), Ordering::Relaxed);
+            let outcome = send_lines(&connection);
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err();
             connection.leave(Patience { linger, silence: SILENCE, total: TOTAL });
         }
     };
@@ -42,10 +43,9 @@ pub(super) fn run(
         .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))?;
     // the input thread may wait for standard input for ever: the process ends without it
     match connection.run(incoming, &mut Output { out: io::stdout().lock() }) {
-        Ok(()) => match unsent.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            1 => Err(Failure::Run("one line was not sent".to_owned())),
-            lines => Err(Failure::Run(format!("{lines} lines were not sent"))),
+        Ok(()) => match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(sentence) => Err(Failure::Run(sentence)),
         },
         // whoever read the output has seen enough
         Err(Ended::View(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -56,38 +56,47 @@ pub(super) fn run(
     }
 }
 
-/// Sends until the end of input or `/quit`; returns how many lines could not be sent.
-fn send_lines(connection: &Connection) -> usize {
+/// Sends until the end of input or `/quit`.
+///
+/// # Errors
+/// The sentence that says what was not sent.
+fn send_lines(connection: &Connection) -> Result<(), String> {
     let mut unsent = 0;
-    let mut input = io::stdin().lock();
-    let mut bytes = Vec::new();
-    for number in 1.. {
-        bytes.clear();
-        match input.read_until(b'\n', &mut bytes) {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(error) => {
-                complain(&format!("cannot read standard input: {}", reason(&error)));
-                break;
+    let mut input = Lines::of(io::stdin())
+        .map_err(|error| format!("cannot start a thread: {}", reason(&error)))?;
+    'input: loop {
+        let (first, text) = match input.next_batch() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(Broken::Read(error)) => {
+                return Err(format!("cannot read standard input: {}", reason(&error)));
             }
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let deed = deed(&text, &mut connection.place());
-        let why = match deed {
-            // the server says the same of every line
-            Deed::Nothing | Deed::Doubt(_) => continue,
-            Deed::Quit => break,
-            Deed::Mistake(why) => why,
-            Deed::Send { to, msg } => match connection.send(&to, &msg) {
-                Ok(()) => continue,
-                Err(Unsent::Refused(why)) => why,
-                Err(Unsent::Over) => break,
-            },
+            Err(Broken::NotUtf8(wrong)) => {
+                return Err(format!("standard input was not sent from here on: {wrong}"));
+            }
         };
-        unsent += 1;
-        complain(&format!("line {number} was not sent: {why}"));
+        for (number, line) in (first..).zip(text.split_inclusive('\n')) {
+            let deed = deed(line, &mut connection.place());
+            let why = match deed {
+                // the server says the same of every line
+                Deed::Nothing | Deed::Doubt(_) => continue,
+                Deed::Quit => break 'input,
+                Deed::Mistake(why) => why,
+                Deed::Send { to, msg } => match connection.send(&to, &msg) {
+                    Ok(()) => continue,
+                    Err(Unsent::Refused(why)) => why,
+                    Err(Unsent::Over) => break 'input,
+                },
+            };
+            unsent += 1;
+            complain(&format!("line {number} was not sent: {why}"));
+        }
     }
-    unsent
+    match unsent {
+        0 => Ok(()),
+        1 => Err("one line was not sent".to_owned()),
+        lines => Err(format!("{lines} lines were not sent")),
+    }
 }
 
 /// What comes of a line. Where plain text goes is decided by the lines alone, and not by when the

@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::failure::{Failure, reason};
+use crate::input::decoded;
 use crate::text::visible;
 
 use super::most_similar;
@@ -67,7 +68,8 @@ fn read(path: &Path) -> io::Result<String> {
     if bytes.len() as u64 > LARGEST {
         return Err(io::Error::other("it is longer than 1 MiB"));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+    let text = decoded(&bytes).map_err(|wrong| io::Error::other(wrong.to_string()))?;
+    Ok(text.to_owned())
 }
 
 /// What each key is set to, or the first line that is wrong, and how.

@@ -376,8 +376,9 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     if length > LONGEST_FILE {
         return Err(fail("the file is longer than 1 MiB"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| fail(&reason(&error)))?;
-    toml::from_str(&text).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| fail(&reason(&error)))?;
+    let text = crate::input::decoded(&bytes).map_err(|wrong| fail(&wrong.to_string()))?;
+    toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
         fail(&format!("line {line}: {}", in_words(error.message().trim())))
     })

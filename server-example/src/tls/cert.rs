@@ -132,7 +132,8 @@ fn show(path: &Path) -> Result<(), Failure> {
     let fail = |why: &dyn Display| Failure::Usage(format!("cannot read {name}: {why}"));
     let text = fs::read(path).map_err(|error| fail(&reason(&error)))?;
     let none = "it has no certificate: it must be PEM, with a line BEGIN CERTIFICATE";
-    let mut found = Pem::iter_from_buffer(&text).flatten().filter(|pem| pem.label == "CERTIFICATE");
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
+    let mut found = Pem::iter_from_buffer(text).flatten().filter(|pem| pem.label == "CERTIFICATE");
     let first = found.next().ok_or_else(|| fail(&none))?;
     let facts = Facts::of_der(&first.contents).map_err(|why| fail(&why))?;
     let now = Timestamp::now();
