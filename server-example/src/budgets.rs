@@ -48,6 +48,10 @@ pub(crate) enum Kind {
     Outage,
     /// The disk takes history again.
     OutageOver,
+    /// The clock has jumped.
+    Clock,
+    /// Messages were removed for their age, or for the size of the file.
+    Purged,
     /// A ban or mute that was not written to the data file.
     Unsaved,
     /// An account that cannot be read or written.
@@ -56,7 +60,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 20] = [
+    pub(crate) const ALL: [Kind; 22] = [
         Kind::Connected,
         Kind::Registered,
         Kind::Refused,
@@ -74,6 +78,8 @@ impl Kind {
         Kind::NotKept,
         Kind::Outage,
         Kind::OutageOver,
+        Kind::Clock,
+        Kind::Purged,
         Kind::Unsaved,
         Kind::Accounts,
         Kind::Other,
@@ -107,6 +113,7 @@ impl Kind {
             | Kind::Unaudited
             | Kind::NotKept
             | Kind::Outage
+            | Kind::Clock
             | Kind::Unsaved
             | Kind::Accounts => Level::ERROR,
             Kind::Refused
@@ -119,7 +126,8 @@ impl Kind {
             | Kind::Departed
             | Kind::Renamed
             | Kind::LoggedIn
-            | Kind::OutageOver => Level::INFO,
+            | Kind::OutageOver
+            | Kind::Purged => Level::INFO,
             Kind::Connected | Kind::Stranger | Kind::Other => Level::DEBUG,
         }
     }
@@ -143,6 +151,8 @@ impl Kind {
             Kind::NotKept => "messages not stored",
             Kind::Outage => "history is not stored",
             Kind::OutageOver => "history is stored again",
+            Kind::Clock => "jumps of the clock",
+            Kind::Purged => "messages removed from the history",
             Kind::Accounts => "accounts that cannot be read or written",
             Kind::Unsaved => "bans and mutes that end with the server",
             Kind::Other => "other events",

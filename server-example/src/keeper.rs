@@ -26,10 +26,13 @@ use tracing::{error, info};
 
 use crate::accounts::book::AccountBook;
 use crate::budgets::Kind;
+use crate::clock::{Change, Clock};
 use crate::failure::Failure;
 use crate::log::Journal;
 use crate::priority;
-use crate::store::{self, HandedOver, Letter, Reader, Store, StoreError, StoreUsage, Writer};
+use crate::store::{
+    self, HandedOver, Letter, Reader, Removed, Reserve, Store, StoreError, StoreUsage, Writer,
+};
 use pages::{PageOrder, page, reason};
 
 /// The longest time that a message waits for others to be committed with it.
@@ -45,8 +48,12 @@ const SENDER_PART: usize = 4;
 const GAPS: usize = 256;
 /// The cost of a message in memory beside its object.
 const OVERHEAD: usize = 128;
+/// How often the log says that the clock is still not believed.
+const JUMP_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the log says how many messages were removed.
+const REMOVED_EVERY: Duration = Duration::from_secs(60);
 /// The period of the alarm while nothing can be written.
-const ALARM_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const ALARM_EVERY: Duration = Duration::from_secs(60);
 /// Event loops have priority where they share a core. With this value the writer still stores a hundred
 /// thousand messages a second beside a busy loop.
 const NICENESS: i32 = 5;
@@ -69,6 +76,15 @@ pub(crate) struct Keeper {
     handed_over: HandedOver,
     usage: Arc<StoreUsage>,
     journal: Arc<Journal>,
+    clock: Clock,
+    /// When the log was told of a jump of the clock that lasts.
+    jump_told: Instant,
+    /// What was removed and is not in the log yet, and when the log was told last.
+    removed: Removed,
+    removed_told: Option<Instant>,
+    reserve: Reserve,
+    /// The disk was full at the start: nothing is written until the reserve is restored.
+    is_short: bool,
 }
 
 /// That nothing can be written, and since when.
@@ -103,6 +119,12 @@ impl Keeper {
             handed_over: HandedOver::default(),
             usage: store.usage(),
             journal,
+            clock: Clock::start(),
+            jump_told: Instant::now(),
+            removed: Removed::default(),
+            removed_told: None,
+            reserve: store.reserve(),
+            is_short: store.is_short(),
         })
     }
 }
@@ -120,6 +142,10 @@ impl History for Keeper {
         priority::lower(NICENESS);
         let mut ticked = Instant::now();
         let mut has_more = false;
+        if self.is_short {
+            let error = self.writer().full();
+            self.fail(error, &inbox);
+        }
         loop {
             let wait = match has_more {
                 true => Duration::ZERO,
@@ -237,6 +263,7 @@ impl Keeper {
 
     /// Writes the waiting messages, then the gaps.
     fn write(&mut self) -> Result<(), StoreError> {
+        self.check_room()?;
         self.writer().commit()?;
         let skipped = self.failing.as_mut().map(|failing| std::mem::take(&mut failing.skipped));
         for (first, last) in skipped.into_iter().flatten() {
@@ -245,12 +272,19 @@ impl Keeper {
         self.writer().commit()
     }
 
+    /// After a start on a full disk, messages wait until the reserve is restored.
+    fn check_room(&mut self) -> Result<(), StoreError> {
+        self.is_short = self.is_short && !self.reserve.restore();
+        if self.is_short { Err(self.writer().full()) } else { Ok(()) }
+    }
+
     /// The disk takes messages, again or still.
     fn recover(&mut self, inbox: &Inbox) {
         if let Some(failing) = self.failing.take() {
             inbox.set_failing(None);
             let for_seconds = failing.since.elapsed().as_secs();
             self.journal.write(Kind::OutageOver, || info!(for_seconds, "history is kept again"));
+            self.reserve.restore();
         }
     }
 
@@ -418,12 +452,7 @@ impl Keeper {
         if self.writer().pending_bytes() > 0 {
             return false;
         }
-        let Keeper { writer, handed_over, .. } = self;
-        let writer = writer.as_mut().expect("it is there until the end");
-        let outcome = handed_over.write(writer).and_then(|has_more| {
-            let has_more_to_do = writer.maintain(store::now_ms())?;
-            Ok(has_more || has_more_to_do)
-        });
+        let outcome = self.check_room().and_then(|()| self.maintain());
         match outcome {
             Ok(has_more) => {
                 self.recover(inbox);
@@ -433,6 +462,78 @@ impl Keeper {
                 self.fail(error, inbox);
                 false
             }
+        }
+    }
+}
+
+impl Keeper {
+    /// Removes mail that was handed over, and has the store do a step of its own work.
+    fn maintain(&mut self) -> Result<bool, StoreError> {
+        let now_ms = self.now_ms();
+        let Keeper { writer, handed_over, .. } = self;
+        let writer = writer.as_mut().expect("it is there until the end");
+        let has_more = handed_over.write(writer)?;
+        let outcome = writer.maintain(now_ms);
+        let Removed { old, surplus } = writer.take_removed();
+        self.removed.old += old;
+        self.removed.surplus += surplus;
+        let has_more_to_do = outcome?;
+        if !has_more_to_do && self.removed_told.is_none_or(|told| told.elapsed() >= REMOVED_EVERY) {
+            self.tell_removed();
+        }
+        Ok(has_more || has_more_to_do)
+    }
+
+    /// The time by which messages are old. Reports a jump of the clock, and that it lasts.
+    fn now_ms(&mut self) -> i64 {
+        let (now_ms, change) = self.clock.check();
+        let is_due = self.jump_told.elapsed() >= JUMP_EVERY;
+        match (change, self.clock.jump()) {
+            (Some(Change::Jumped(jump)), _) => {
+                self.jump_told = Instant::now();
+                self.journal.write(Kind::Clock, || {
+                    error!(
+                        "the clock was set {jump} while the server runs: nothing is removed for \
+                         that. If the clock is right now, restart the server"
+                    );
+                });
+            }
+            (None, Some(jump)) if is_due => {
+                self.jump_told = Instant::now();
+                self.journal.write(Kind::Clock, || {
+                    error!(
+                        "the clock is still set {jump}: if it is right, restart the server, which \
+                         then goes by it"
+                    );
+                });
+            }
+            (Some(Change::Returned), _) => {
+                self.journal
+                    .write(Kind::Clock, || error!("the clock is as it was before the jump"));
+            }
+            _ => {}
+        }
+        now_ms
+    }
+
+    /// Says in the log how many messages were removed.
+    fn tell_removed(&mut self) {
+        let Removed { old, surplus } = std::mem::take(&mut self.removed);
+        if (old, surplus) != (0, 0) {
+            self.removed_told = Some(Instant::now());
+        }
+        if old > 0 {
+            self.journal.write(Kind::Purged, || {
+                info!(messages = old, "history: removed messages older than --history-keep");
+            });
+        }
+        if surplus > 0 {
+            self.journal.write(Kind::Purged, || {
+                info!(
+                    messages = surplus,
+                    "history: removed the oldest messages of the heaviest senders (--history-max)"
+                );
+            });
         }
     }
 }
@@ -472,6 +573,7 @@ fn slot(conn: ConnId) -> (usize, usize) {
 /// The server has ended, and everything is here; or there never was one.
 impl Drop for Keeper {
     fn drop(&mut self) {
+        self.tell_removed();
         let Some(mut writer) = self.writer.take() else { return };
         for (first, last) in self.failing.iter().flat_map(|failing| &failing.skipped) {
             writer.gap(*first, *last);
@@ -483,7 +585,7 @@ impl Drop for Keeper {
                 error!("the last {waiting} messages are not in the history: {error}");
             }
             Err(error) => error!("the history was not closed as it should be: {error}"),
-            Ok(()) if self.failing.is_some() => info!("history is kept again"),
+            Ok(()) if self.failing.is_some() && !self.is_short => info!("history is kept again"),
             Ok(()) => {}
         }
     }

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
 
 use chatproto::name::NamePolicyError;
 use chatproto::{AccountPolicy, ServerBuilder, ServerHandle, UserName};
@@ -14,12 +15,12 @@ use crate::budgets::Kind;
 use crate::cli::ServeOptions;
 use crate::data::AccountsMode;
 use crate::failure::{Failure, reason};
-use crate::keeper::Keeper;
+use crate::keeper::{ALARM_EVERY, Keeper};
 use crate::log::Journal;
 use crate::modes::is_open_to_others;
 use crate::sanctions::{self, Sanctions};
 use crate::store::accounts::AccountTable;
-use crate::store::{self, Moderation, Store};
+use crate::store::{self, ErrorKind, Moderation, Store, StoreError};
 use crate::text::{Quoted, visible};
 use crate::usage::Table;
 
@@ -40,13 +41,25 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Opens what the options name; nothing, if nothing is to be kept.
+    /// Opens what the options name; nothing, if nothing is to be kept, or if the disk has no room for the
+    /// first database. A database that is there must be opened: it may have accounts to protect.
     pub(crate) fn open(
         options: &ServeOptions,
         journal: &Arc<Journal>,
     ) -> Result<Option<Self>, Failure> {
-        let Some(directory) = directory(options)? else { return Ok(None) };
-        Kept::open_in(&directory, options, journal).map(Some).map_err(asked_for)
+        let Some(directory) = directory(options)? else {
+            info!("nothing is kept: no accounts, no history (--data none)");
+            return Ok(None);
+        };
+        warn_if_open(&directory);
+        match Store::open(&directory, options.keeping.store_options()) {
+            Ok(store) => Kept::of(store, options, journal).map(Some).map_err(asked_for),
+            Err(error) if is_without(&directory, options, &error) => {
+                raise_alarm(error, Arc::clone(journal))?;
+                Ok(None)
+            }
+            Err(error) => Err(asked_for(error.into())),
+        }
     }
 
     /// Checks what the options name, and makes nothing.
@@ -55,13 +68,11 @@ impl Kept {
         store::check_version(&directory).map_err(|error| asked_for(error.into()))
     }
 
-    fn open_in(
-        directory: &Path,
+    fn of(
+        mut store: Store,
         options: &ServeOptions,
         journal: &Arc<Journal>,
     ) -> Result<Self, Failure> {
-        warn_if_open(directory);
-        let mut store = Store::open(directory, options.keeping.store_options())?;
         let policy = match options.accounts.accounts.unwrap_or_default() {
             AccountsMode::Off => None,
             AccountsMode::Optional => Some(AccountPolicy::Optional),
@@ -110,6 +121,30 @@ fn asked_for(failure: Failure) -> Failure {
         Failure::Run(sentence) => Failure::Usage(sentence),
         other => other,
     }
+}
+
+/// Whether a server can run without a database: there is none, and no room for one.
+fn is_without(directory: &Path, options: &ServeOptions, error: &StoreError) -> bool {
+    let needs_accounts = options.accounts.accounts == Some(AccountsMode::Required);
+    error.kind == ErrorKind::Full && store::is_empty(directory) && !needs_accounts
+}
+
+/// Says now and then that nothing is kept.
+fn raise_alarm(error: StoreError, journal: Arc<Journal>) -> Result<(), Failure> {
+    let work = move || {
+        loop {
+            journal.write(Kind::Outage, || {
+                error!(
+                    "nothing is kept, no accounts and no history: {error}; then restart the server"
+                );
+            });
+            thread::sleep(ALARM_EVERY);
+        }
+    };
+    let started = thread::Builder::new().name("alarm".to_owned()).spawn(work);
+    started
+        .map(drop)
+        .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))
 }
 
 /// What is left of [`Kept`] beside a server.

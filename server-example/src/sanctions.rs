@@ -15,6 +15,7 @@ use chatproto::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank, ServerHa
 use tracing::{error, warn};
 
 use crate::budgets;
+use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::log::Journal;
 use crate::store::{self, Moderation, Sanction, SanctionKind as Kind, StoreError};
@@ -92,13 +93,15 @@ impl Sanctions {
         let sanctions = Sanctions { queue: Arc::new(Queue::new()), journal };
         let (queue, journal) = (Arc::clone(&sanctions.queue), Arc::clone(&sanctions.journal));
         let work = move || {
+            // a jump of the clock, which the keeper of the history reports, ends no sanction
+            let mut clock = Clock::start();
             while let Some(next) = queue.next(expire_every) {
                 let Some(Waiting { change, owner, .. }) = next else {
                     // an expired row has no effect; the next period tries again
-                    let _ = moderation.expire(store::now_ms());
+                    let _ = moderation.expire(clock.check().0);
                     continue;
                 };
-                if let Err(error) = change.write(&moderation, store::now_ms()) {
+                if let Err(error) = change.write(&moderation, clock.check().0) {
                     note_lost(&journal, &change, &owner, &error);
                 }
                 queue.note_written();
@@ -295,7 +298,8 @@ fn what_is_left(kept: &Sanction, now_ms: i64) -> (Rank, Duration, Option<Duratio
     let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
     // a rank of a newer version is above all that are known
     let rank = kept.rank.parse().unwrap_or(Rank::Operator);
-    let (age, remaining) = (now_ms - kept.since_ms, kept.until_ms.map(|until| until - now_ms));
+    let age = now_ms.saturating_sub(kept.since_ms);
+    let remaining = kept.until_ms.map(|until| until.saturating_sub(now_ms));
     (rank, millis(age), remaining.map(millis))
 }
 

@@ -2,13 +2,13 @@
 //! descriptors, the logs and signals. What of it can change later is in [`reload`](crate::reload).
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chatproto::{Event, Limits, Rate, Server, ServerBuilder, ServerError, ServerHandle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::signal_name;
+use signal_hook::low_level::{emulate_default_handler, signal_name};
 use tracing::{info, warn};
 
 use crate::audit::{AuditFile, AuditLog};
@@ -80,6 +80,7 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 fn serve(options: &ServeOptions) -> Result<(), Failure> {
+    let signals = Obedience::begin()?;
     let switch = log::start(options.log.into()).map_err(|error| no_thread(&error))?;
     let descriptors = raise_descriptor_limit();
     let room = room(descriptors, options.connections.max_connections)?;
@@ -111,12 +112,15 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     };
     let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
     let reloader = Reloader::new(options, log_level, reload::parts(running));
-    obey_signals(handle.clone(), reloader, Arc::clone(&plan.audit))?;
+    signals.obey_with(Commands {
+        handle: handle.clone(),
+        reloader,
+        audit: Arc::clone(&plan.audit),
+    });
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
-    match &held {
-        Some(held) => held.log(),
-        None => info!("nothing is kept: no accounts, no history (--data none)"),
+    if let Some(held) = &held {
+        held.log();
     }
     plan.log_moderation();
     if let Some(tls) = &plan.tls {
@@ -369,42 +373,79 @@ fn announce(server: &Server) {
     }
 }
 
-/// The first signal to stop stops the server, the second one the program; SIGHUP loads the
-/// configuration again, unless it says that the terminal is gone.
-fn obey_signals(
+/// What signals do to a server that is ready.
+struct Commands {
     handle: ServerHandle,
-    mut reloader: Reloader,
+    reloader: Reloader,
     audit: Arc<AuditLog>,
-) -> Result<(), Failure> {
-    let has_terminal = io::stderr().is_terminal();
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Failure::Run(format!("cannot handle signals: {}", reason(&error))))?;
-    let wait = move || {
-        let mut is_stopping = false;
-        for signal in signals.forever() {
-            let is_reload = signal == SIGHUP && (!has_terminal || io::stderr().is_terminal());
-            if is_reload {
-                if !is_stopping {
-                    reloader.reload();
+}
+
+/// Signals are obeyed from the first moment on. The first signal to stop stops the server, the second
+/// one the program, and so does the first one before the server is ready. SIGHUP loads the configuration
+/// again, unless it says that the terminal is gone. Before the server is ready, it waits.
+struct Obedience(Arc<Mutex<Early>>);
+
+/// What is known before the server is ready, and then what is obeyed.
+#[derive(Default)]
+struct Early {
+    commands: Option<Commands>,
+    is_reload_due: bool,
+}
+
+impl Obedience {
+    fn begin() -> Result<Self, Failure> {
+        let has_terminal = io::stderr().is_terminal();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(|error| Failure::Run(format!("cannot handle signals: {}", reason(&error))))?;
+        let state = Arc::new(Mutex::new(Early::default()));
+        let shared = Arc::clone(&state);
+        let wait = move || {
+            let mut is_stopping = false;
+            for signal in signals.forever() {
+                let is_reload = signal == SIGHUP && (!has_terminal || io::stderr().is_terminal());
+                let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let Some(commands) = &mut state.commands else {
+                    if is_reload {
+                        state.is_reload_due = true;
+                        continue;
+                    }
+                    stderr::finish();
+                    // an error means that the signal has no such effect
+                    let _ = emulate_default_handler(signal);
+                    std::process::exit(128 + signal);
+                };
+                if is_reload {
+                    if !is_stopping {
+                        commands.reloader.reload();
+                    }
+                    continue;
                 }
-                continue;
+                if is_stopping {
+                    commands.audit.close();
+                    stderr::finish();
+                    std::process::exit(128 + signal);
+                }
+                is_stopping = true;
+                let name = signal_name(signal).unwrap_or("a signal");
+                info!(online = commands.handle.online(), "{name}: saying goodbye");
+                commands.handle.stop();
             }
-            if is_stopping {
-                audit.close();
-                stderr::finish();
-                std::process::exit(128 + signal);
-            }
-            is_stopping = true;
-            let name = signal_name(signal).unwrap_or("a signal");
-            info!(online = handle.online(), "{name}: saying goodbye");
-            handle.stop();
+        };
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(wait)
+            .map_err(|error| no_thread(&error))?;
+        Ok(Obedience(state))
+    }
+
+    /// The server is ready.
+    fn obey_with(self, mut commands: Commands) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_reload_due {
+            commands.reloader.reload();
         }
-    };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(wait)
-        .map_err(|error| no_thread(&error))?;
-    Ok(())
+        state.commands = Some(commands);
+    }
 }
 
 fn no_thread(error: &io::Error) -> Failure {

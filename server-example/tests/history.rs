@@ -557,3 +557,40 @@ fn a_password_file_that_others_can_read_is_reported() {
         assert_eq!(found, is_reported, "{errors:?}");
     }
 }
+
+#[test]
+fn times_beyond_the_calendar_are_shown_as_its_end() {
+    let mut server = KeptServer::start(&[]);
+    let mut alice = server.register("alice");
+    alice.join("#tea");
+    alice.send("#tea", "from the future");
+    sync(&mut alice);
+    server.program.terminate();
+    server.program.end();
+    let database = rusqlite::Connection::open(format!("{}/chatproto.db", server.data)).unwrap();
+    let far = format!(
+        "UPDATE message SET at_ms = {far}; UPDATE account SET created_ms = {far}, seen_ms = {far};
+         INSERT INTO ban VALUES ('x', 'x', 'y', 'moderator', '', -{far}, {far})",
+        far = i64::MAX
+    );
+    database.execute_batch(&far).unwrap();
+    drop(database);
+    server.begin();
+    let mut alice = server.login("alice");
+    alice.join("#tea");
+    alice.send("/history", "#tea");
+    let head = alice.hear();
+    assert!(head.contains(" first=9999-12-"), "{head}");
+    for arguments in [
+        &["history", "stats"][..],
+        &["history", "export"],
+        &["history", "search", "future"],
+        &["account", "list"],
+        &["account", "list", "--json"],
+    ] {
+        let (code, output, errors) =
+            Program::start(&[arguments, &["--data", &server.data]].concat()).end();
+        assert_eq!(code, Some(0), "{arguments:?}: {errors:?}");
+        assert!(output.iter().any(|line| line.contains("9999-12-")), "{arguments:?}: {output:?}");
+    }
+}

@@ -393,6 +393,7 @@ impl Mail {
 
 /// A point in time in the form of RFC 3339, to the second, in UTC.
 fn instant(milliseconds: i64) -> String {
-    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    let nearest = if milliseconds > 0 { jiff::Timestamp::MAX } else { jiff::Timestamp::MIN };
+    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(nearest);
     format!("{time:.0}")
 }

@@ -144,7 +144,11 @@ pub struct Now {
 impl Now {
     /// The clocks of this machine.
     pub fn system() -> Self {
-        Now { monotonic: Instant::now(), local: jiff::Zoned::now().datetime() }
+        // a clock beyond the year 9999 stands still at its end
+        let now = std::time::SystemTime::now();
+        let now = jiff::Timestamp::try_from(now).unwrap_or(jiff::Timestamp::MAX);
+        let local = now.to_zoned(jiff::tz::TimeZone::system()).datetime();
+        Now { monotonic: Instant::now(), local }
     }
 }
 

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::hasher::{Hasher, Memory};
 use super::password::Password;
+use crate::clock;
 use crate::data::StoredDataOptions;
 use crate::failure::{Failure, reason};
 use crate::secret::{self, Secret};
@@ -368,7 +369,7 @@ fn is_usable(name: &str) -> bool {
 }
 
 fn moment(ms: i64) -> Timestamp {
-    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+    clock::timestamp_of_ms(ms)
 }
 
 fn local(ms: i64) -> String {

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use chatproto::{Act, Event, is_ignorable, is_invisible};
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Zoned, tz::TimeZone};
 use serde::Serialize;
 
+use crate::clock;
 use crate::lines::Missing;
 use crate::shares::Hidden;
 use crate::text::shortened;
@@ -121,7 +122,7 @@ impl<'a> Count<'a> {
         let owner = hidden.owner.as_deref();
         let (by, target) = if class == Class::Denied { (None, owner) } else { (owner, None) };
         Count {
-            time: shown(&Zoned::now()),
+            time: shown(&clock::here()),
             act: class.name(),
             by,
             target,
@@ -134,7 +135,7 @@ impl<'a> Count<'a> {
     /// Entries that the file did not take.
     pub(super) fn missing(missing: &Missing) -> Self {
         Count {
-            time: shown(&Zoned::now()),
+            time: shown(&clock::here()),
             act: "missing",
             by: None,
             target: None,
@@ -155,7 +156,7 @@ fn shown(time: &Zoned) -> String {
 }
 
 fn at(time: SystemTime) -> String {
-    let time = Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH);
+    let time = clock::timestamp(time);
     shown(&time.to_zoned(TimeZone::system()))
 }
 
@@ -190,6 +191,8 @@ mod tests {
     use serde_json::Value;
 
     use super::super::tests::{denied, moderated};
+    use jiff::Timestamp;
+
     use super::*;
 
     fn line(event: &Event) -> String {

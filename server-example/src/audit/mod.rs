@@ -29,7 +29,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::Event;
-use jiff::Zoned;
 use tracing::error;
 
 use crate::failure::{Failure, reason};
@@ -176,7 +175,7 @@ impl AuditLog {
             return;
         }
         let Some((class, owner)) = entry::class(event) else { return };
-        let Some(entry) = Entry::of(event, Zoned::now) else { return };
+        let Some(entry) = Entry::of(event, crate::clock::here) else { return };
         let text = entry.line();
         if self.shares()[class as usize].admit(owner, text.len(), Instant::now()) {
             self.add(Line { text: text.into(), is_act: class != Class::Denied });

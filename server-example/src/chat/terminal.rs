@@ -416,7 +416,7 @@ impl View for Screen {
 
 impl Screen {
     fn show(&mut self, message: &Message, me: &str) -> io::Result<()> {
-        let now = jiff::Zoned::now();
+        let now = crate::clock::here();
         let time = match self.replay.see(message, me, now.time_zone()) {
             Shown::Now => now.strftime("%H:%M:%S").to_string(),
             Shown::Before => BEFORE.to_owned(),

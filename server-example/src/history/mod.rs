@@ -125,13 +125,9 @@ fn check(options: &CheckOptions) -> Result<(), Failure> {
 
 /// A time as RFC 3339 in the local time zone.
 fn time(at_ms: i64) -> String {
-    match jiff::Timestamp::from_millisecond(at_ms) {
-        Ok(at) => {
-            let here = at.to_zoned(jiff::tz::TimeZone::system());
-            at.display_with_offset(here.offset()).to_string()
-        }
-        Err(_) => format!("{at_ms} ms"),
-    }
+    let at = crate::clock::timestamp_of_ms(at_ms);
+    let here = at.to_zoned(jiff::tz::TimeZone::system());
+    at.display_with_offset(here.offset()).to_string()
 }
 
 /// Bytes in the unit that fits.

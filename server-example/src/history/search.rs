@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::Value;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::data::StoredDataOptions;
 use crate::failure::Failure;
-use crate::store::{Kept, Search};
+use crate::store::{self, Kept, Search};
 use crate::text::visible;
 
 use super::{ConversationOptions, Progress, say, time};
@@ -19,9 +20,11 @@ const LEAD: usize = 40;
 
 /// Find messages by their words.
 ///
-/// A message is found if it has all of the words, in whatever case and with or without accents. Words
-/// in one argument have to stand together ("green tea"); a star stands for any ending (tea*). The
-/// newest are shown, oldest first, a line each: id, time, conversation, sender and text.
+/// A message is found if it has all of the words, in whatever case, with or without accents, and however
+/// its characters are composed: STRASSE finds Straße. Words in one argument have to stand together
+/// ("green tea"); a star stands for any ending (tea*). Chinese, Japanese and Korean are found by any part
+/// of a word, and emoji and other symbols are words. Punctuation is not looked for. The newest are shown,
+/// oldest first, a line each: id, time, conversation, sender and text.
 #[derive(Args, Debug)]
 pub(crate) struct SearchOptions {
     /// What to look for
@@ -40,7 +43,7 @@ pub(crate) struct SearchOptions {
 }
 
 pub(crate) fn run(options: &SearchOptions) -> Result<(), Failure> {
-    if !options.words.iter().any(|word| word.contains(char::is_alphanumeric)) {
+    if !options.words.iter().any(|word| store::is_searchable(&store::folded(word))) {
         return Err(Failure::Usage("there is no word in what to look for".to_owned()));
     }
     let mut search = Search::open(&options.data.needed()?)?;
@@ -86,10 +89,17 @@ fn snippet(text: &str, words: &[String]) -> String {
     if chars.len() <= SHOWN {
         return text.to_owned();
     }
-    let folded: Vec<char> = chars.iter().map(|c| c.to_lowercase().next().unwrap_or(*c)).collect();
+    // what is compared, and which character of the text it is from
+    let (mut compared, mut places) = (Vec::new(), Vec::new());
+    for (place, c) in chars.iter().enumerate() {
+        let before = compared.len();
+        compared.extend(comparable(c.encode_utf8(&mut [0; 4])));
+        places.resize(places.len() + compared.len() - before, place);
+    }
     let at = words.iter().filter_map(|word| {
-        let word: Vec<char> = word.trim_end_matches('*').to_lowercase().chars().collect();
-        folded.windows(word.len().max(1)).position(|part| part == word)
+        let word: Vec<char> = comparable(word.trim_end_matches('*')).collect();
+        let found = compared.windows(word.len().max(1)).position(|part| part == word);
+        found.map(|at| places[at])
     });
     let start = at.min().unwrap_or(0).saturating_sub(LEAD);
     let end = (start + SHOWN).min(chars.len());
@@ -104,14 +114,20 @@ fn snippet(text: &str, words: &[String]) -> String {
     part
 }
 
+/// The characters of a text by which the search finds it, without accents.
+fn comparable(text: &str) -> impl Iterator<Item = char> {
+    let folded: String = store::folded(text).nfd().collect();
+    folded.chars().filter(|c| store::is_token(*c)).collect::<Vec<_>>().into_iter()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_others_wrote_does_nothing_to_the_terminal() {
-        let object = crate::store::tests::object("al\\u001bice", "red \\u001b[31m\\nforged");
-        let entry = crate::store::Entry { id: 7, at_ms: 0, object };
+        let object = store::tests::object("al\\u001bice", "red \\u001b[31m\\nforged");
+        let entry = store::Entry { id: 7, at_ms: 0, object };
         let kept = Kept { conversation: "al\u{1b}ice\tbob".to_owned(), entry };
         let line = line(&kept, &[]);
         assert!(line.starts_with("7  "), "{line}");
@@ -130,6 +146,11 @@ mod tests {
         let shown = snippet(&text, &words);
         assert_eq!(shown.chars().count(), SHOWN + 2);
         assert!(shown.starts_with('…') && shown.ends_with('…') && shown.contains("hay needle hay"));
+        let text = format!("{hay}cafe\u{301} in der Straße 绿茶 {hay}");
+        for word in ["café", "STRASSE", "绿茶", "cafe*"] {
+            assert!(snippet(&text, &[word.to_owned()]).contains("Straße 绿茶"), "{word}");
+        }
+        let text = format!("{hay}needle {hay}");
         let shown = snippet(&text, &["no".to_owned()]);
         assert!(shown.starts_with("hay hay") && shown.ends_with('…'));
         let shown = snippet(&format!("{hay}needle"), &words);

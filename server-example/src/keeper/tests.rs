@@ -160,3 +160,69 @@ fn gaps_of_an_outage_are_bounded_and_so_are_their_lines() {
     assert!(!reader.recovered("#tea", 100_003, store.epoch()).unwrap());
     assert!(reader.recovered("#tea", 100_004, store.epoch()).unwrap());
 }
+
+#[test]
+fn a_jump_of_the_clock_removes_nothing_and_raises_an_alarm() {
+    use crate::clock::Reading;
+    use crate::store::Retention;
+    const DAY_MS: i64 = 86_400_000;
+    let directory = TempDir::new();
+    let keep = Some(Duration::from_secs(90 * 86_400));
+    let retention = Retention { keep, max_bytes: None };
+    let options = StoreOptions { retention, ..StoreOptions::default() };
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let now = Reading::now();
+    let lines = written(LevelFilter::INFO, |journal, _| {
+        let mut keeper = Keeper::new(&mut store, None, Arc::clone(journal)).unwrap();
+        // 400 days ago by the clock that can be set, and just now by the other one
+        let before = Reading { wall_ms: now.wall_ms - 400 * DAY_MS, ..now };
+        keeper.clock = Clock::believing(before);
+        for (id, days) in [(1, 89), (2, 10)] {
+            keeper.writer().append(id, "#tea", before.wall_ms - days * DAY_MS, "{}");
+        }
+        keeper.last_id = 2;
+        keeper.writer().commit().unwrap();
+        for _ in 0..3 {
+            assert!(!keeper.maintain().unwrap());
+        }
+        assert_eq!(keeper.removed, Removed::default());
+        drop(keeper);
+        journal.close();
+    });
+    let jumps: Vec<_> = lines.iter().filter(|line| line.contains("the clock was set")).collect();
+    let [jump] = &jumps[..] else { panic!("{lines:?}") };
+    assert!(jump.starts_with("ERROR the clock was set 400 days forward"), "{jump}");
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.page("#tea", &store::Query::default()).unwrap().entries.len(), 2);
+}
+
+#[test]
+fn after_an_end_of_400_days_what_is_old_goes_and_the_log_says_so() {
+    use crate::store::Retention;
+    const DAY_MS: i64 = 86_400_000;
+    let directory = TempDir::new();
+    let keep = Some(Duration::from_secs(90 * 86_400));
+    let retention = Retention { keep, max_bytes: None };
+    let options = StoreOptions { retention, ..StoreOptions::default() };
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let now_ms = store::now_ms();
+    let mut writer = store.writer().unwrap();
+    for (id, days) in [(1, 410), (2, 401), (3, 1)] {
+        writer.append(id, "#tea", now_ms - days * DAY_MS, "{}");
+    }
+    writer.close(3).unwrap();
+    drop(store);
+    let mut store = Store::open(directory.path(), options).unwrap();
+    let lines = written(LevelFilter::INFO, |journal, _| {
+        let mut keeper = Keeper::new(&mut store, None, Arc::clone(journal)).unwrap();
+        while keeper.maintain().unwrap() {}
+        drop(keeper);
+        journal.close();
+    });
+    let reader = store.reader().unwrap();
+    let left = reader.page("#tea", &store::Query::default()).unwrap().entries;
+    assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [3]);
+    let purges: Vec<_> = lines.iter().filter(|line| line.contains("removed messages")).collect();
+    let [purge] = &purges[..] else { panic!("{lines:?}") };
+    assert!(purge.contains("older than --history-keep") && purge.contains("messages=2"), "{purge}");
+}

@@ -114,7 +114,7 @@ impl Report {
             kind,
             program: format!("server-example {}", env!("CARGO_PKG_VERSION")),
             command: std::env::args().skip(1).collect(),
-            started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            started: crate::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             server: target.address.to_string(),
             machine: Machine::this(),
             interrupted: false,

@@ -126,6 +126,12 @@ fn said(error: &rusqlite::Error) -> String {
 }
 
 fn kind_of(error: &rusqlite::Error) -> ErrorKind {
+    // the index of the log could not be made larger
+    let is_without_room =
+        |code: &rusqlite::ffi::Error| code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+    if error.sqlite_error().is_some_and(is_without_room) {
+        return ErrorKind::Full;
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => ErrorKind::Full,
         Some(ErrorCode::ReadOnly) => ErrorKind::ReadOnly,

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{ErrorKind, Result, StoreError};
+use super::reserve::RESERVE;
 use crate::text::visible;
 
 /// The database of a data directory.
@@ -185,7 +186,8 @@ pub(crate) fn is_file_of_data(path: &Path) -> bool {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    (name.starts_with(DATABASE) || name == LOCK) && is_data_directory(directory)
+    let is_ours = name.starts_with(DATABASE) || name == LOCK || name == RESERVE;
+    is_ours && is_data_directory(directory)
 }
 
 /// The database of a data directory.

@@ -44,10 +44,12 @@ mod copy;
 mod error;
 mod exchange;
 mod files;
+mod folding;
 mod mailbox;
 mod moderation;
 mod purge;
 mod reader;
+mod reserve;
 mod retention;
 mod schema;
 mod search;
@@ -69,15 +71,18 @@ pub(crate) use beside::{Absent, connect_beside, connect_to_read};
 pub(crate) use copy::{backup, restore};
 pub(crate) use error::{ErrorKind, Result, StoreError};
 pub(crate) use files::{is_data_directory, is_file_of_data};
+pub(crate) use folding::{folded, is_searchable, is_token};
 pub(crate) use mailbox::{HandedOver, Letter};
 pub(crate) use moderation::{Kind as SanctionKind, Moderation, Sanction};
 pub(crate) use purge::{Purge, Selection};
 pub(crate) use reader::{Entry, Kept, Query, Reader};
+pub(crate) use reserve::Reserve;
 pub(crate) use search::Search;
 pub(crate) use survey::Survey;
 pub(crate) use usage::StoreUsage;
-pub(crate) use writer::Writer;
+pub(crate) use writer::{Removed, Writer};
 
+pub(crate) use crate::clock::now_ms;
 use crate::text::visible;
 use files::Lock;
 
@@ -135,6 +140,8 @@ pub(crate) struct Store {
     epoch: Epoch,
     has_writer: bool,
     usage: Arc<StoreUsage>,
+    reserve: Reserve,
+    is_short: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -145,13 +152,24 @@ struct Epoch {
 }
 
 impl Store {
-    /// Opens the data directory, makes it if it is not there, and begins an epoch.
+    /// Opens the data directory, makes it if it is not there, and begins an epoch. On a full disk this
+    /// takes some of the [reserve](reserve).
     ///
     /// # Errors
     /// Each says what to do: the directory is in use or cannot be written, the file is damaged, of
     /// another program's or of a newer version.
     pub(crate) fn open(directory: &Path, options: StoreOptions) -> Result<Self> {
         files::make_directory(directory)?;
+        let reserve = Reserve::of(directory);
+        let (mut store, is_short) = reserve.for_start(|| Store::open_once(directory, options))?;
+        store.is_short = is_short;
+        if !is_short {
+            reserve.restore();
+        }
+        Ok(store)
+    }
+
+    fn open_once(directory: &Path, options: StoreOptions) -> Result<Self> {
         let lock = Lock::take(directory)?;
         let path = files::database(directory);
         files::make_private(&path)?;
@@ -171,7 +189,20 @@ impl Store {
         let epoch = begin_epoch(&mut db).map_err(of)?;
         files::sync_directory(&path)?;
         let usage = Arc::new(StoreUsage::default());
-        Ok(Store { path, lock: Arc::new(lock), options, epoch, has_writer: false, usage })
+        let (lock, reserve) = (Arc::new(lock), Reserve::of(directory));
+        let (has_writer, is_short) = (false, false);
+        Ok(Store { path, lock, options, epoch, has_writer, usage, reserve, is_short })
+    }
+
+    /// The room that is kept for a full disk.
+    pub(crate) fn reserve(&self) -> Reserve {
+        self.reserve.clone()
+    }
+
+    /// Whether the disk was so full that some of the reserve was needed. No history is to be kept until
+    /// the reserve is restored.
+    pub(crate) fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// The name of this run: 16 hexadecimal digits.
@@ -254,11 +285,6 @@ pub(crate) fn between(one: &str, other: &str) -> String {
     if one <= other { format!("{one}\t{other}") } else { format!("{other}\t{one}") }
 }
 
-/// Milliseconds since 1970, now.
-pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}
-
 fn read_write() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
@@ -269,6 +295,11 @@ fn open_by_hand(directory: &Path) -> Result<(Connection, PathBuf)> {
     drop(Reader::open(directory)?);
     let path = files::database(directory);
     Ok((open_to_write(&path, Sync::Full)?, path))
+}
+
+/// Whether there is no database yet, or an empty one.
+pub(crate) fn is_empty(directory: &Path) -> bool {
+    std::fs::metadata(files::database(directory)).map_or(true, |file| file.len() == 0)
 }
 
 /// Opens the file that has this name. A restore may give the name to another file meanwhile; then that
@@ -291,6 +322,7 @@ fn open_to_write(path: &Path, sync: Sync) -> Result<Connection> {
     let open = || {
         let db = open_current(path, read_write())?;
         configure(&db, sync)?;
+        reserve::bound_log(&db, path)?;
         Ok(db)
     };
     open().map_err(|error| StoreError::of_sqlite(path, &error))

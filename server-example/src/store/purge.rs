@@ -1,16 +1,22 @@
 //! Removes messages by hand, in short steps. A running server writes between them.
+//!
+//! On a full disk SQLite cannot even note what is to be removed. Then the purge takes the
+//! [reserve](super::reserve), removes little at a time, and returns the room to the disk at once.
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::{Result, StoreError};
-use super::open_by_hand;
+use super::error::{ErrorKind, Result, StoreError};
+use super::reserve::Reserve;
 use super::shares::Removal;
-use super::wal;
+use super::{open_by_hand, wal};
 
 /// Messages that are removed in one step.
 const STEP: usize = 1_000;
+/// Messages, and bytes of them, that are removed in one step on a full disk.
+const SHORT_STEP: usize = 50;
+const SHORT_STEP_BYTES: i64 = 64 << 10;
 
 /// Which messages: those that are all that is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +35,9 @@ pub(crate) struct Purge {
     selection: Selection,
     /// Messages up to this id have been looked at.
     seen: i64,
+    reserve: Reserve,
+    /// The disk was full.
+    is_short: bool,
 }
 
 /// Messages of one conversation that have a place, and those above that have none yet. Each is read in
@@ -43,16 +52,21 @@ const OF_ALL: &str = "FROM message m WHERE ?1 IS NULL AND m.at_ms < ?2 AND m.id 
 
 /// The statement that finds the next ones of them.
 fn next_of(which: &str) -> String {
-    format!("SELECT m.id {which} ORDER BY m.id LIMIT ?4")
+    format!("SELECT m.id, octet_length(m.object) {which} ORDER BY m.id LIMIT ?4")
 }
 
 impl Purge {
     pub(crate) fn open(directory: &Path, selection: Selection) -> Result<Self> {
-        let (db, path) = open_by_hand(directory)?;
+        let reserve = Reserve::of(directory);
+        let ((db, path), is_short) = reserve.for_start(|| open_by_hand(directory))?;
         // removed messages must not be readable in the file
         db.pragma_update(None, "secure_delete", true)
             .map_err(|error| StoreError::of_sqlite(&path, &error))?;
-        Ok(Purge { db, path, selection, seen: 0 })
+        let mut purge = Purge { db, path, selection, seen: 0, reserve, is_short: false };
+        if is_short {
+            purge.go_short()?;
+        }
+        Ok(purge)
     }
 
     /// The number of selected messages that are left.
@@ -73,15 +87,63 @@ impl Purge {
     /// Removes some of them; how many. 0: none are left.
     pub(crate) fn step(&mut self) -> Result<usize> {
         wal::keep_short(&self.db, &self.path, wal::WAL_MOST)?;
+        let removed = match self.remove_some() {
+            Err(error) if error.kind == ErrorKind::Full && !self.is_short => {
+                self.go_short()?;
+                self.remove_some()?
+            }
+            outcome => outcome?,
+        };
+        if self.is_short {
+            self.return_room(removed == 0).map_err(|error| self.failed(&error))?;
+        }
+        Ok(removed)
+    }
+
+    /// From now on works on a full disk. Removed pages leave the file, so that they need not be
+    /// overwritten, which would take as much room as they have.
+    fn go_short(&mut self) -> Result<()> {
+        self.is_short = true;
+        self.reserve.release();
+        self.db.pragma_update(None, "secure_delete", "fast").map_err(|error| self.failed(&error))
+    }
+
+    /// Moves the log into the file, and at the end returns the free pages to the disk.
+    fn return_room(&self, is_over: bool) -> rusqlite::Result<()> {
+        let checkpoint = || self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        checkpoint()?;
+        if is_over {
+            while super::retention::give_back_all(&self.db)? {
+                checkpoint()?;
+            }
+            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            self.reserve.restore();
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: &rusqlite::Error) -> StoreError {
+        StoreError::of_sqlite(&self.path, error)
+    }
+
+    fn remove_some(&mut self) -> Result<usize> {
         let (which, conversation, before_ms) = self.which()?;
+        let (most, most_bytes) = match self.is_short {
+            true => (SHORT_STEP, SHORT_STEP_BYTES),
+            false => (STEP, i64::MAX),
+        };
         let mut step = || {
             let act = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut ids = Vec::<i64>::new();
-            for which in which {
+            let (mut ids, mut bytes) = (Vec::<i64>::new(), 0);
+            'all: for which in which {
                 let mut next = act.prepare_cached(&next_of(which))?;
-                let left = (STEP - ids.len()) as i64;
+                let left = (most - ids.len()) as i64;
                 let mut rows = next.query((conversation, before_ms, self.seen, left))?;
                 while let Some(row) = rows.next()? {
+                    bytes += row.get::<_, i64>(1)?;
+                    if bytes > most_bytes && !ids.is_empty() {
+                        break 'all;
+                    }
                     ids.push(row.get(0)?);
                 }
             }

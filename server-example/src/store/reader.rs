@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::{ErrorKind, Result, StoreError};
 use super::mailbox::MAILBOX;
+use super::reserve::Reserve;
 use super::schema::{self, Found};
 use super::{files, open_current, signed, unsigned};
 use crate::text::visible;
@@ -152,7 +153,7 @@ impl Reader {
         if !path.exists() {
             return Err(no_data(directory));
         }
-        let reader = Self::of(path)?;
+        let (reader, _) = Reserve::of(directory).for_start(|| Self::of(path.clone()))?;
         match reader.version()? {
             Found::Version(schema::VERSION) => Ok(reader),
             Found::Empty => Err(StoreError::new(

@@ -2,7 +2,7 @@
 //! `--history-max` are removed ([`shares`](super::shares)), and free pages are returned to the disk.
 //! Each call does one short step.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::Retention;
 use super::error::Result;
@@ -30,22 +30,24 @@ impl Writer {
     /// As for [`commit`](Self::commit); the step can be tried again.
     pub(crate) fn maintain(&mut self, now_ms: i64) -> Result<bool> {
         let oldest_ms = self.options.retention.oldest_ms(now_ms);
-        let has_more = self.write_with(|db, tables| {
+        let removed = self.write_with(|db, tables| {
             if tables.unplaced > 0 {
                 let act = begin(db, tables)?;
                 tables.place(&act)?;
                 act.commit()?;
             }
-            let old = old_ones(db, oldest_ms)?;
-            if old.is_empty() {
-                return Ok(false);
+            let Some(oldest_ms) = oldest_ms else { return Ok(0) };
+            let old = old_ones(db, oldest_ms, now_ms)?;
+            let count = old.len() as u64;
+            if count > 0 {
+                let act = begin(db, tables)?;
+                tables.remove(&act, old, true)?;
+                act.commit()?;
             }
-            let act = begin(db, tables)?;
-            tables.remove(&act, old, true)?;
-            act.commit()?;
-            Ok(true)
+            Ok(count)
         })?;
-        let has_more = has_more || self.evict()? || self.write_with(|db, _| give_back(db))?;
+        self.removed.old += removed;
+        let has_more = removed > 0 || self.evict()? || self.write_with(|db, _| give_back(db))?;
         self.measure();
         Ok(has_more)
     }
@@ -56,22 +58,23 @@ impl Writer {
         if self.with(|db, _| used_bytes(db))? <= most {
             return Ok(false);
         }
-        self.write_with(|db, tables| {
+        let gone = self.write_with(|db, tables| {
             let act = begin(db, tables)?;
             tables.place(&act)?;
             let gone = tables.evict(&act, most - (most / SLACK).min(SLACK_MOST))?;
             act.commit()?;
-            Ok(gone > 0)
-        })
+            Ok(gone)
+        })?;
+        self.removed.surplus += gone as u64;
+        Ok(gone > 0)
     }
 }
 
 impl Retention {
-    /// The time of the oldest message that is kept, or 0.
-    pub(super) fn oldest_ms(&self, now_ms: i64) -> i64 {
-        self.keep.map_or(0, |keep| {
-            now_ms.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
-        })
+    /// The time of the oldest message that is kept; `None` if age is no reason to remove any.
+    pub(super) fn oldest_ms(&self, now_ms: i64) -> Option<i64> {
+        self.keep
+            .map(|keep| now_ms.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -86,22 +89,52 @@ fn pragma(db: &Connection, name: &str) -> rusqlite::Result<i64> {
 }
 
 /// Messages from before `oldest_ms` that go in this step. A message that is young enough keeps those
-/// after it, whatever their clock said.
-fn old_ones(db: &Connection, oldest_ms: i64) -> rusqlite::Result<Vec<i64>> {
+/// after it, whatever their clock said. One from a time to come, when the clock was wrong, is as old as
+/// the next one after it.
+fn old_ones(db: &Connection, oldest_ms: i64, now_ms: i64) -> rusqlite::Result<Vec<i64>> {
     let mut oldest = db.prepare_cached(
         "SELECT id, at_ms, octet_length(object) FROM message ORDER BY id LIMIT ?1",
     )?;
     let mut rows = oldest.query([STEP])?;
-    let (mut old, mut bytes) = (Vec::new(), 0);
+    let (mut old, mut bytes, mut sure) = (Vec::<i64>::new(), 0, 0);
     while let Some(row) = rows.next()? {
         bytes += row.get::<_, i64>(2)?;
-        let is_kept = row.get::<_, i64>(1)? >= oldest_ms;
+        let at_ms = row.get::<_, i64>(1)?;
+        let is_kept = (oldest_ms..=now_ms).contains(&at_ms);
         if is_kept || (bytes > STEP_BYTES && !old.is_empty()) {
             break;
         }
         old.push(row.get(0)?);
+        if at_ms < oldest_ms {
+            sure = old.len();
+        }
     }
+    // one step has nothing else
+    if sure == 0
+        && let Some(&last) = old.last()
+    {
+        let next = db
+            .prepare_cached(
+                "SELECT at_ms FROM message WHERE id > ?1 AND at_ms <= ?2 ORDER BY id LIMIT 1",
+            )?
+            .query_row((last, now_ms), |row| row.get::<_, i64>(0))
+            .optional()?;
+        if next.is_some_and(|at_ms| at_ms < oldest_ms) {
+            sure = old.len();
+        }
+    }
+    old.truncate(sure);
     Ok(old)
+}
+
+/// Returns some of all free pages to the disk; whether there are more.
+pub(super) fn give_back_all(db: &Connection) -> rusqlite::Result<bool> {
+    /// Few, as each takes room in the log.
+    const PAGES: i64 = 16;
+    let free = pragma(db, "freelist_count")?;
+    vacuum(db, PAGES)?;
+    let left = pragma(db, "freelist_count")?;
+    Ok(left > 0 && left < free)
 }
 
 /// Returns free pages to the disk; whether there are more.
@@ -111,10 +144,15 @@ fn give_back(db: &Connection) -> rusqlite::Result<bool> {
     if surplus <= 0 {
         return Ok(false);
     }
-    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({})", surplus.min(PAGES)))?;
+    vacuum(db, surplus.min(PAGES))?;
+    Ok(surplus > PAGES)
+}
+
+fn vacuum(db: &Connection, pages: i64) -> rusqlite::Result<()> {
+    let mut vacuum = db.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
-    Ok(surplus > PAGES)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -122,7 +160,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::tests::{TempDir, ids, object};
-    use super::super::{Query, Store, StoreOptions, share_tests};
+    use super::super::{Query, Removed, Store, StoreOptions, share_tests};
     use super::*;
 
     fn store(directory: &TempDir, retention: Retention) -> Store {
@@ -199,6 +237,34 @@ mod tests {
     }
 
     #[test]
+    fn messages_of_a_wrong_clock_go_with_those_after_them() {
+        let directory = TempDir::new();
+        let keep = Some(Duration::from_secs(1));
+        let mut store = store(&directory, Retention { keep, max_bytes: None });
+        let (mut writer, reader) = (store.writer().unwrap(), store.reader().unwrap());
+        let far = i64::MAX;
+        for (id, at_ms) in [(1, 0), (2, far), (3, far), (4, 8_000), (5, far), (6, 9_500), (7, far)]
+        {
+            writer.append(id, "#tea", at_ms, "{}");
+        }
+        writer.commit().unwrap();
+        while writer.maintain(10_000).unwrap() {}
+        assert_eq!(ids(&reader, "#tea", &ALL), [5, 6, 7]);
+        // more of them than one step has
+        for id in 8..=2 * STEP as u64 {
+            writer.append(id, "#tea", far, "{}");
+        }
+        writer.append(9_000, "#tea", 10_000, "{}");
+        writer.commit().unwrap();
+        while writer.maintain(11_000).unwrap() {}
+        assert_eq!(ids(&reader, "#tea", &ALL)[..1], [7]);
+        writer.take_removed();
+        while writer.maintain(20_000).unwrap() {}
+        assert_eq!(ids(&reader, "#tea", &ALL), [0; 0]);
+        assert_eq!(writer.take_removed(), Removed { old: 2 * STEP as u64 - 5, surplus: 0 });
+    }
+
+    #[test]
     fn a_file_that_is_too_large_gets_smaller() {
         let directory = TempDir::new();
         let most = 4 << 20;
@@ -209,6 +275,8 @@ mod tests {
             add(&mut writer, first..=first + 999, &text);
         }
         while writer.maintain(0).unwrap() {}
+        let removed = writer.take_removed();
+        assert!(removed.old == 0 && removed.surplus > 9_000, "{removed:?}");
         let (odd, even) = (ids(&reader, "#odd", &ALL), ids(&reader, "#even", &ALL));
         assert_eq!((odd.last(), even.last()), (Some(&11_999), Some(&12_000)));
         assert!(odd.len().abs_diff(even.len()) <= odd.len() / 8);

@@ -21,7 +21,7 @@ use crate::text::visible;
 const APPLICATION: i32 = 0x6368_6174;
 
 /// What each version adds to the one before.
-pub(super) const VERSIONS: [&str; 5] = [
+pub(super) const VERSIONS: [&str; 6] = [
     // 1: accounts and messages
     "CREATE TABLE state(
         key TEXT PRIMARY KEY,
@@ -216,6 +216,13 @@ pub(super) const VERSIONS: [&str; 5] = [
     "-- newest_account: no account has had a higher revision
      ALTER TABLE account ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
      INSERT INTO state(key, value) VALUES ('newest_account', 1);",
+    // 6: the search knows the folded form of messages; the next one fills its index again
+    "DROP TABLE search;
+     CREATE VIRTUAL TABLE search USING fts5(
+        text, content='', contentless_delete=1,
+        tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* Co So'\"
+     );
+     UPDATE state SET value = 0 WHERE key = 'searched_to';",
 ];
 
 /// The version from which on the file knows the senders' shares.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::{Result, StoreError};
 use super::reader::{Entry, Kept};
-use super::{open_by_hand, signed, unsigned, wal};
+use super::{folded, is_searchable, open_by_hand, signed, unsigned, wal};
 
 /// Messages that are indexed in one step, for which the server may have to wait.
 const STEP: i64 = 2_000;
@@ -57,12 +57,19 @@ impl Search {
             let Some(to) = to else {
                 return Ok(Progress { done: unsigned(all), all: unsigned(all) });
             };
-            act.execute(
-                "INSERT INTO search(rowid, text)
-                 SELECT id, CASE WHEN json_valid(object) THEN json_extract(object, '$.msg') END
-                 FROM message WHERE id > ?1 AND id <= ?2",
-                (done, to),
-            )?;
+            {
+                let mut texts = act.prepare_cached(
+                    "SELECT id, CASE WHEN json_valid(object) THEN json_extract(object, '$.msg') END
+                     FROM message WHERE id > ?1 AND id <= ?2",
+                )?;
+                let mut add =
+                    act.prepare_cached("INSERT INTO search(rowid, text) VALUES (?1, ?2)")?;
+                let mut rows = texts.query((done, to))?;
+                while let Some(row) = rows.next()? {
+                    let text: Option<String> = row.get(1)?;
+                    add.execute((row.get::<_, i64>(0)?, text.map(|text| folded(&text))))?;
+                }
+            }
             act.execute("UPDATE state SET value = ?1 WHERE key = 'searched_to'", [to])?;
             act.commit()?;
             Ok(Progress { done: unsigned(to), all: unsigned(all) })
@@ -71,15 +78,18 @@ impl Search {
     }
 
     /// The newest messages that have all of the words, in the order in which they were sent. What
-    /// stands in one of `words` has to stand together; `*` at its end stands for any ending. Case and
-    /// accents make no difference.
+    /// stands in one of `words` has to stand together; `*` at its end stands for any ending. Case, accents
+    /// and what else is [folded] make no difference. A word without a letter, digit or symbol is left out.
     pub(crate) fn find(
         &self,
         words: &[String],
         conversation: Option<&str>,
         most: usize,
     ) -> Result<Vec<Kept>> {
-        let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+        let words: Vec<_> = words.iter().filter_map(|word| phrase(word)).collect();
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
         let find = || {
             let mut found = self.db.prepare(
                 "SELECT m.id, m.at_ms, m.object, c.name
@@ -105,10 +115,11 @@ impl Search {
     }
 }
 
-/// A word as the search's own language has it: nothing in it means anything but itself.
-fn quoted(word: &str) -> String {
+/// A word as the search's own language has it: a phrase, in which nothing means anything but itself.
+fn phrase(word: &str) -> Option<String> {
     let (word, any) = word.strip_suffix('*').map_or((word, ""), |word| (word, "*"));
-    format!("\"{}\"{any}", word.replace('"', "\"\""))
+    let word = folded(word);
+    is_searchable(&word).then(|| format!("\"{}\"{any}", word.replace('"', "\"\"")))
 }
 
 #[cfg(test)]
@@ -165,6 +176,89 @@ mod tests {
         search.catch_up().unwrap();
         assert_eq!(found(&search, &["tea"], None), [1, 3, 8]);
         search.db.execute_batch("INSERT INTO search(search) VALUES('integrity-check')").unwrap();
+    }
+
+    #[test]
+    fn text_of_every_script_is_found() {
+        let directory = TempDir::new();
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        for (id, text) in [
+            (1, "我喜欢绿茶,你呢?"),
+            (2, "東京タワーで会いましょう"),
+            (3, "한국어를 배워요"),
+            (4, "nice 👋👋🏽 day🥰"),
+            (5, "die Straße ist lang"),
+            (6, "ο ΟΔΥΣΣΕΥΣ και οι φίλος"),
+            (7, "un cafe\u{301} noir"),
+            (8, "un café noir"),
+            (9, "ｆｕｌｌ ｗｉｄｔｈ ﬁne"),
+            (10, "می\u{200c}خواهم 👩\u{200d}💻"),
+        ] {
+            writer.append(id, "#tea", 0, &object("alice", text));
+        }
+        writer.commit().unwrap();
+        let mut search = Search::open(directory.path()).unwrap();
+        search.catch_up().unwrap();
+        for (word, ids) in [
+            ("绿茶", &[1][..]),
+            ("喜欢", &[1]),
+            ("茶绿", &[]),
+            ("茶", &[1]),
+            ("東京", &[2]),
+            ("タワ", &[2]),
+            ("ﾀﾜｰ", &[2]),
+            ("会い*", &[2]),
+            ("국어", &[3]),
+            ("👋", &[4]),
+            ("🥰", &[4]),
+            ("day", &[4]),
+            ("STRASSE", &[5]),
+            ("strasse", &[5]),
+            ("straß*", &[5]),
+            ("οδυσσευς", &[6]),
+            ("ΟΔΥΣΣΕΥΣ", &[6]),
+            ("φίλοσ", &[6]),
+            ("café", &[7, 8]),
+            ("CAFE\u{301}", &[7, 8]),
+            ("cafe", &[7, 8]),
+            ("full width", &[9]),
+            ("FINE", &[9]),
+            ("میخواهم", &[10]),
+            ("💻", &[10]),
+            ("👩\u{200d}💻", &[10]),
+            ("!?", &[]),
+        ] {
+            assert_eq!(found(&search, &[word], None), ids, "{word}");
+        }
+        assert_eq!(found(&search, &["!?", "茶"], None), [1]);
+    }
+
+    #[test]
+    fn the_index_of_an_older_file_is_made_again() {
+        let directory = TempDir::new();
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        writer.append(1, "#tea", 0, &object("alice", "我喜欢绿茶"));
+        writer.close(1).unwrap();
+        drop(store);
+        let path = super::super::files::database(directory.path());
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch(
+            "PRAGMA user_version = 4;
+             DROP TABLE search;
+             CREATE VIRTUAL TABLE search USING fts5(
+                text, content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\"
+             );
+             INSERT INTO search(rowid, text) VALUES (1, '我喜欢绿茶');
+             UPDATE state SET value = 1 WHERE key = 'searched_to';",
+        )
+        .unwrap();
+        drop(db);
+        drop(open(&directory));
+        let mut search = Search::open(directory.path()).unwrap();
+        assert_eq!(search.catch_up().unwrap(), Progress { done: 1, all: 1 });
+        assert_eq!(found(&search, &["绿茶"], None), [1]);
     }
 
     #[test]

@@ -371,7 +371,9 @@ fn nobody_else_can_read_what_is_kept() {
         assert_eq!(mode(&file.path()), 0o600, "{file:?}");
     }
     names.sort();
-    assert_eq!(names, ["chatproto.db", "chatproto.db-shm", "chatproto.db-wal", "chatproto.lock"]);
+    let ours =
+        ["db", "db-shm", "db-wal", "lock", "reserve"].map(|name| format!("chatproto.{name}"));
+    assert_eq!(names, ours);
 }
 
 #[test]

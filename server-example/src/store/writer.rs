@@ -45,6 +45,16 @@ pub(crate) struct Writer {
     usage: Arc<StoreUsage>,
     /// How long a transaction waits for another program that is writing.
     patience: Duration,
+    pub(super) removed: Removed,
+}
+
+/// Messages that were removed without being asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Removed {
+    /// For their age.
+    pub(crate) old: u64,
+    /// For the size of the file.
+    pub(crate) surplus: u64,
 }
 
 /// The acts of one transaction.
@@ -96,6 +106,7 @@ impl Writer {
             tables: Tables::default(),
             usage,
             patience: PATIENCE,
+            removed: Removed::default(),
         };
         // messages that an earlier epoch left without a place get one now
         writer.with(|db, tables| {
@@ -185,6 +196,17 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// What was removed since the last call.
+    pub(crate) fn take_removed(&mut self) -> Removed {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// The error of a full disk.
+    pub(crate) fn full(&self) -> StoreError {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        StoreError::of_sqlite(&self.path, &rusqlite::Error::SqliteFailure(full, None))
     }
 
     /// Drops the waiting acts, as the end of the program would.

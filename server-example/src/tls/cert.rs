@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use chatproto::tls::Fingerprint;
 use clap::{Args, Subcommand};
-use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::failure::{Failure, reason};
 use crate::staging::{Access, Existing};
 use crate::target;
@@ -136,7 +137,7 @@ fn show(path: &Path) -> Result<(), Failure> {
     let mut found = Pem::iter_from_buffer(text).flatten().filter(|pem| pem.label == "CERTIFICATE");
     let first = found.next().ok_or_else(|| fail(&none))?;
     let facts = Facts::of_der(&first.contents).map_err(|why| fail(&why))?;
-    let now = Timestamp::now();
+    let now = clock::now();
     let state = match () {
         () if facts.not_after <= now => ", which is over",
         () if facts.not_before > now => ", which has not begun",
@@ -232,7 +233,7 @@ fn self_signed(hosts: &[String], days: u32) -> Result<(rcgen::Certificate, KeyPa
     subject.push(DnType::CommonName, common_name);
     params.distinguished_name = subject;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let today = Zoned::now().with_time_zone(TimeZone::UTC).date();
+    let today = clock::now().to_zoned(TimeZone::UTC).date();
     // clocks of a class room differ
     params.not_before = day(today.saturating_sub(1.day()));
     params.not_after = day(today.saturating_add(i64::from(days).days()));

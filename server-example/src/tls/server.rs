@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chatproto::tls::{ClientCertificates, ServerTls};
 use chatproto::{ServerBuilder, ServerHandle};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tracing::{info, warn};
 
 use crate::cli::ServeOptions;
@@ -98,7 +98,7 @@ impl Material {
         match Facts::of_der(self.tls.certificate()) {
             Ok(facts) => {
                 info!("TLS {whom}, as {} until {}", facts.names(), facts.until());
-                let now = Timestamp::now();
+                let now = crate::clock::now();
                 if facts.not_after <= now {
                     warn!("the certificate expired on {}: renew it", facts.until());
                 } else if facts.not_before > now {
