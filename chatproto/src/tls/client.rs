@@ -5,17 +5,18 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
 };
 
-use super::pem::{Pem, certified};
+use super::pem::{Pem, Roots, certified};
 use super::{Fingerprint, TlsError, provider};
 
 /// Whom a client trusts to be its server, and who it is itself. Cheap to clone.
@@ -28,7 +29,7 @@ pub struct ClientTls {
 
 #[derive(Clone)]
 enum Trust {
-    Roots(Arc<RootCertStore>),
+    Roots(Roots),
     Pinned(Fingerprint),
 }
 
@@ -47,7 +48,7 @@ impl ClientTls {
                 found.errors.first().map_or("there is none".to_owned(), ToString::to_string);
             return Err(TlsError::NoSystemRoots { reason });
         }
-        Ok(ClientTls::new(Trust::Roots(Arc::new(roots))))
+        Ok(ClientTls::new(Trust::Roots(Roots::of_system(roots))))
     }
 
     /// Trusts the authorities, or the self-signed certificate, in a PEM file, and no others.
@@ -67,7 +68,7 @@ impl ClientTls {
     }
 
     fn of_pem(authority: &Pem) -> Result<Self, TlsError> {
-        Ok(ClientTls::new(Trust::Roots(Arc::new(authority.roots()?))))
+        Ok(ClientTls::new(Trust::Roots(authority.roots()?)))
     }
 
     /// Trusts the certificate with this fingerprint and no other. Its names and its dates are not
@@ -141,7 +142,7 @@ impl ClientTls {
             }
         };
         let tls = ClientConnection::new(Arc::new(config), name)
-            .map_err(|error| TlsError::Broken(error.to_string()))?;
+            .map_err(|error| TlsError::Broken(super::error::described(&error)))?;
         Ok((tls, judge))
     }
 
@@ -173,7 +174,7 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
 #[derive(Debug)]
 pub(super) struct Judge {
     /// For the authorities; none if a fingerprint decides.
-    chain: Option<Arc<WebPkiServerVerifier>>,
+    chain: Option<(Arc<WebPkiServerVerifier>, Roots)>,
     pinned: Option<Fingerprint>,
     shown: Mutex<Option<Fingerprint>>,
 }
@@ -183,9 +184,10 @@ impl Judge {
         let (chain, pinned) = match trust {
             Trust::Pinned(fingerprint) => (None, Some(*fingerprint)),
             Trust::Roots(roots) => {
-                let verifier =
-                    WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider());
-                (Some(verifier.build().expect("there are authorities")), None)
+                let all = Arc::clone(&roots.roots);
+                let verifier = WebPkiServerVerifier::builder_with_provider(all, provider());
+                let verifier = verifier.build().expect("there are authorities");
+                (Some((verifier, roots.clone())), None)
             }
         };
         Judge { chain, pinned, shown: Mutex::new(None) }
@@ -212,7 +214,16 @@ impl ServerCertVerifier for Judge {
         let shown = Fingerprint::of_der(certificate);
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
         match &self.chain {
-            Some(chain) => chain.verify_server_cert(certificate, issuers, name, ocsp, now),
+            Some((chain, roots)) => {
+                let outcome = chain.verify_server_cert(certificate, issuers, name, ocsp, now);
+                match outcome {
+                    Err(wrong) if roots.has_named(certificate, &wrong) => {
+                        verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                        Ok(ServerCertVerified::assertion())
+                    }
+                    outcome => outcome,
+                }
+            }
             None if self.pinned == Some(shown) => Ok(ServerCertVerified::assertion()),
             None => Err(CertificateError::UnknownIssuer.into()),
         }

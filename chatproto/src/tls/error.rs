@@ -1,9 +1,10 @@
 //! What can be wrong with TLS: with one's own files, with the peer's certificate, with the handshake.
 
+use std::fmt::Debug;
 use std::io;
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 
 use super::Fingerprint;
 
@@ -99,10 +100,7 @@ pub enum TlsError {
         at: String,
     },
     /// The server's certificate is for other names.
-    #[error(
-        "the server's certificate is not for {expected:?} but for {}: connect to one of these, or say \
-         which of them to expect", list(.names)
-    )]
+    #[error("the server's certificate is not for {expected:?}{}", other_names(.names))]
     WrongName {
         /// The name that was expected.
         expected: String,
@@ -182,12 +180,16 @@ impl TlsError {
         match error {
             // (a bad signature is what another authority of the same name comes to)
             Error::InvalidCertificate(
-                CertificateError::UnknownIssuer | CertificateError::BadSignature,
-            ) => match (shown, pinned) {
-                (Some(got), Some(expected)) => TlsError::WrongFingerprint { expected, got },
-                (Some(fingerprint), None) => TlsError::UnknownIssuer { fingerprint },
-                (None, _) => TlsError::BadCertificate(certificate_error(error)),
-            },
+                wrong @ (CertificateError::UnknownIssuer
+                | CertificateError::BadSignature
+                | CertificateError::Other(_)),
+            ) if !matches!(wrong, CertificateError::Other(other) if !is_authority(other)) => {
+                match (shown, pinned) {
+                    (Some(got), Some(expected)) => TlsError::WrongFingerprint { expected, got },
+                    (Some(fingerprint), None) => TlsError::UnknownIssuer { fingerprint },
+                    (None, _) => TlsError::BadCertificate(certificate_error(error)),
+                }
+            }
             Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
                 TlsError::Expired { at: date(*not_after) }
             }
@@ -202,10 +204,13 @@ impl TlsError {
                 names: presented.iter().map(|name| bare(name)).collect(),
             },
             Error::InvalidCertificate(_) => TlsError::BadCertificate(certificate_error(error)),
+            Error::InvalidCertificate(CertificateError::Other(other)) if is_version_1(other) => {
+                TlsError::BadCertificate(VERSION_1.to_owned())
+            }
             Error::InvalidMessage(_) => TlsError::NotTls,
             Error::PeerIncompatible(what) => TlsError::NothingInCommon(incompatible(what)),
             Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-                TlsError::NothingInCommon("the server speaks other versions only".to_owned())
+                TlsError::NothingInCommon(OLD.to_owned())
             }
             Error::AlertReceived(AlertDescription::CertificateRequired) => {
                 TlsError::CertificateRequired
@@ -214,7 +219,7 @@ impl TlsError {
                 TlsError::CertificateRefused(alert_name(*alert))
             }
             Error::AlertReceived(alert) => TlsError::Refused(alert_name(*alert)),
-            other => TlsError::Broken(other.to_string()),
+            other => TlsError::Broken(described(other)),
         }
     }
 }
@@ -225,6 +230,9 @@ pub(crate) fn handshake_failure(error: &Error) -> String {
         Error::AlertReceived(alert) if is_about_certificate(*alert) => {
             format!("the client does not trust the server's certificate ({})", alert_name(*alert))
         }
+        Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            format!("the client has nothing in common with us: {OLD}")
+        }
         Error::AlertReceived(alert) => format!("the client ended it ({})", alert_name(*alert)),
         Error::NoCertificatesPresented => "the client has no certificate".to_owned(),
         Error::InvalidCertificate(_) => {
@@ -234,14 +242,47 @@ pub(crate) fn handshake_failure(error: &Error) -> String {
             format!("the client has nothing in common with us: {}", incompatible(what))
         }
         Error::InvalidMessage(_) => "what the client sent is no TLS".to_owned(),
-        other => other.to_string(),
+        other => described(other),
+    }
+}
+
+/// Another error of TLS, in words.
+pub(super) fn described(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(_) => certificate_error(error),
+        Error::PeerIncompatible(what) => incompatible(what),
+        Error::AlertReceived(alert) => alert_name(*alert),
+        Error::InvalidMessage(what) => format!("a message is malformed: {}", words(what)),
+        Error::PeerMisbehaved(what) => {
+            format!("the other side broke the rules of TLS: {}", words(what))
+        }
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            "a message came that was not expected then".to_owned()
+        }
+        Error::DecryptError => {
+            "what came cannot be decrypted: it was changed on its way".to_owned()
+        }
+        Error::General(text) => text.clone(),
+        other => words(other),
     }
 }
 
 /// What is wrong with a certificate.
 pub(super) fn certificate_error(error: &Error) -> String {
-    let Error::InvalidCertificate(wrong) = error else { return error.to_string() };
+    let Error::InvalidCertificate(wrong) = error else { return described(error) };
     match wrong {
+        CertificateError::Other(other) if is_version_1(other) => VERSION_1.to_owned(),
+        CertificateError::Other(other) if is_authority(other) => {
+            "it is the certificate of an authority and not of a server or client".to_owned()
+        }
+        // the names of such errors are all that is known of them
+        CertificateError::Other(other) => words(&other.0),
+        CertificateError::Expired => "it has expired".to_owned(),
+        CertificateError::NotValidYet => "it is not valid yet".to_owned(),
+        CertificateError::Revoked => "it was revoked".to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for other names".to_owned()
+        }
         CertificateError::BadEncoding => "it is not a well-formed certificate".to_owned(),
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("it expired on {}", date(*not_after))
@@ -254,8 +295,24 @@ pub(super) fn certificate_error(error: &Error) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it was made for another purpose".to_owned()
         }
-        other => other.to_string(),
+        other => words(other),
     }
+}
+
+/// Why a certificate without extensions is refused.
+const VERSION_1: &str = "it is of version 1, which has no names of servers: make one of version 3, such as \
+                         with openssl req -x509, or trust its fingerprint";
+
+/// What somebody speaks who refuses TLS 1.2 and 1.3.
+const OLD: &str = "it speaks only versions older than TLS 1.2";
+
+/// A server showed the certificate of an authority. It is trusted if the very file is named.
+fn is_authority(other: &OtherError) -> bool {
+    other.to_string() == "CaUsedAsEndEntity"
+}
+
+fn is_version_1(other: &OtherError) -> bool {
+    other.to_string() == "UnsupportedCertVersion"
 }
 
 fn incompatible(what: &PeerIncompatible) -> String {
@@ -264,16 +321,17 @@ fn incompatible(what: &PeerIncompatible) -> String {
         | PeerIncompatible::Tls12NotOfferedOrEnabled
         | PeerIncompatible::Tls13RequiredForQuic
         | PeerIncompatible::ServerDoesNotSupportTls12Or13
-        | PeerIncompatible::SupportedVersionsExtensionRequired => {
-            "it speaks older versions than TLS 1.2".to_owned()
-        }
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        // the hello of an older version lacks this extension
+        | PeerIncompatible::SignatureAlgorithmsExtensionRequired
+        | PeerIncompatible::SupportedVersionsExtensionRequired => OLD.to_owned(),
         PeerIncompatible::NoCipherSuitesInCommon => "no cipher suite".to_owned(),
         PeerIncompatible::NoKxGroupsInCommon => "no key exchange".to_owned(),
         PeerIncompatible::NoSignatureSchemesInCommon
         | PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon => {
             "no signature scheme".to_owned()
         }
-        other => format!("{other:?}"),
+        other => words(other),
     }
 }
 
@@ -294,17 +352,28 @@ fn is_about_certificate(alert: AlertDescription) -> bool {
 
 /// The alert as the standard names it, in words.
 fn alert_name(alert: AlertDescription) -> String {
-    let name = format!("{alert:?}");
+    match alert {
+        AlertDescription::Unknown(number) => format!("alert: number {number}"),
+        known => format!("alert: {}", words(&known)),
+    }
+}
+
+/// The name of a variant in words, without what it holds. The names of these errors are sentences of
+/// their own; a variant of a later version of rustls has words too.
+fn words(named: &dyn Debug) -> String {
+    let name = format!("{named:?}");
+    let name = name.split(['(', ' ', '{', '"']).find(|part| !part.is_empty()).unwrap_or("unknown");
+    let name = name.strip_suffix("Context").unwrap_or(name);
     let mut words = String::new();
     let mut before = 'A';
     for letter in name.chars() {
-        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
+        if letter.is_ascii_uppercase() && !before.is_ascii_uppercase() {
             words.push(' ');
         }
         words.push(letter.to_ascii_lowercase());
         before = letter;
     }
-    format!("alert: {words}")
+    words.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3")
 }
 
 fn date(time: UnixTime) -> String {
@@ -323,8 +392,16 @@ fn bare(presented: &str) -> String {
     address.map_or_else(|_| name.to_owned(), |address| address.to_string())
 }
 
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+/// What a certificate is for instead, and what to do.
+fn other_names(names: &[String]) -> String {
+    if names.is_empty() {
+        ", as it has no subjectAltName, and the name of its subject does not count: make one with openssl \
+         req -x509 -addext subjectAltName=DNS:NAME (or IP:ADDRESS), or trust its fingerprint"
+            .to_owned()
+    } else {
+        let names = names.join(", ");
+        format!(" but for {names}: connect to one of these, or say which of them to expect")
+    }
 }
 
 #[cfg(test)]
@@ -335,6 +412,131 @@ mod tests {
     fn alerts_are_said_in_words() {
         assert_eq!(alert_name(AlertDescription::UnknownCA), "alert: unknown ca");
         assert_eq!(alert_name(AlertDescription::HandshakeFailure), "alert: handshake failure");
+    }
+
+    /// What each error is to a client, and to a server's operator.
+    fn sentences(error: &Error) -> [String; 4] {
+        let shown = "aa".repeat(32).parse().ok();
+        let client = [None, shown].map(|shown| TlsError::of_client(error, shown, None).to_string());
+        let [one, other] = client;
+        [one, other, handshake_failure(error), certificate_error(error)]
+    }
+
+    #[test]
+    fn no_error_shows_how_it_is_called_in_rust() {
+        use rustls::{InvalidMessage as M, PeerIncompatible as I, PeerMisbehaved as B};
+        use std::sync::Arc;
+        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_700_000_000));
+        let incompatible = [
+            I::EcPointsExtensionRequired,
+            I::ExtendedMasterSecretExtensionRequired,
+            I::KeyShareExtensionRequired,
+            I::NamedGroupsExtensionRequired,
+            I::NoCertificateRequestSignatureSchemesInCommon,
+            I::NoCipherSuitesInCommon,
+            I::NoEcPointFormatsInCommon,
+            I::NoKxGroupsInCommon,
+            I::NoSignatureSchemesInCommon,
+            I::NullCompressionRequired,
+            I::ServerDoesNotSupportTls12Or13,
+            I::ServerSentHelloRetryRequestWithUnknownExtension,
+            I::ServerTlsVersionIsDisabledByOurConfig,
+            I::SignatureAlgorithmsExtensionRequired,
+            I::SupportedVersionsExtensionRequired,
+            I::Tls12NotOffered,
+            I::Tls12NotOfferedOrEnabled,
+            I::Tls13RequiredForQuic,
+            I::UncompressedEcPointsRequired,
+            I::ServerRejectedEncryptedClientHello(None),
+        ];
+        let misbehaved = [
+            B::AttemptedDowngradeToTls12WhenTls13IsSupported,
+            B::SelectedUnofferedKxGroup,
+            B::SelectedTls12UsingTls13VersionExtension,
+            B::IllegalMiddleboxChangeCipherSpec,
+            B::TooManyRenegotiationRequests,
+            B::SignedKxWithWrongAlgorithm,
+        ];
+        let malformed = [
+            M::InvalidContentType,
+            M::MissingData("ServerHello"),
+            M::TrailingData("Certificate"),
+            M::UnexpectedMessage("Finished"),
+            M::UnknownProtocolVersion,
+            M::IllegalEmptyList("NamedGroups"),
+            M::DuplicateExtension(10),
+        ];
+        let other = |text: &str| OtherError(Arc::new(io::Error::other(text.to_owned())));
+        let certificate = [
+            CertificateError::BadEncoding,
+            CertificateError::Expired,
+            CertificateError::ExpiredContext { time, not_after: time },
+            CertificateError::NotValidYet,
+            CertificateError::NotValidYetContext { time, not_before: time },
+            CertificateError::Revoked,
+            CertificateError::UnhandledCriticalExtension,
+            CertificateError::UnknownIssuer,
+            CertificateError::UnknownRevocationStatus,
+            CertificateError::ExpiredRevocationList,
+            CertificateError::BadSignature,
+            CertificateError::NotValidForName,
+            CertificateError::NotValidForNameContext {
+                expected: rustls::pki_types::ServerName::try_from("chat.test").unwrap(),
+                presented: vec![],
+            },
+            CertificateError::InvalidPurpose,
+            CertificateError::ApplicationVerificationFailure,
+            CertificateError::Other(other("CaUsedAsEndEntity")),
+            CertificateError::Other(other("UnsupportedCertVersion")),
+            CertificateError::Other(other("PathLenConstraintViolated")),
+        ];
+        let others = [
+            Error::NoCertificatesPresented,
+            Error::UnsupportedNameType,
+            Error::DecryptError,
+            Error::EncryptError,
+            Error::FailedToGetCurrentTime,
+            Error::FailedToGetRandomBytes,
+            Error::HandshakeNotComplete,
+            Error::PeerSentOversizedRecord,
+            Error::NoApplicationProtocol,
+            Error::BadMaxFragmentSize,
+            Error::InconsistentKeys(rustls::InconsistentKeys::Unknown),
+            Error::Other(other("SomethingElse")),
+        ];
+        let all = (incompatible.into_iter().map(Error::PeerIncompatible))
+            .chain(misbehaved.into_iter().map(Error::PeerMisbehaved))
+            .chain(malformed.into_iter().map(Error::InvalidMessage))
+            .chain(certificate.into_iter().map(Error::InvalidCertificate))
+            .chain((0..=255_u8).map(|number| Error::AlertReceived(number.into())))
+            .chain(others);
+        for error in all {
+            for sentence in sentences(&error) {
+                let plain = sentence.replace("subjectAltName", "");
+                let has_camel = plain
+                    .chars()
+                    .zip(plain.chars().skip(1))
+                    .any(|(one, other)| one.is_lowercase() && other.is_uppercase());
+                let has_marks =
+                    ["{", "}", "::", "Some(", "_"].iter().any(|mark| sentence.contains(mark));
+                assert!(!has_camel && !has_marks, "{error:?}: {sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn versions_that_are_too_old_are_named() {
+        for error in [
+            Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
+            Error::PeerIncompatible(PeerIncompatible::SignatureAlgorithmsExtensionRequired),
+            Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13),
+            Error::AlertReceived(AlertDescription::ProtocolVersion),
+        ] {
+            let client = TlsError::of_client(&error, None, None).to_string();
+            for sentence in [client, handshake_failure(&error)] {
+                assert!(sentence.contains("only versions older than TLS 1.2"), "{sentence}");
+            }
+        }
     }
 
     #[test]

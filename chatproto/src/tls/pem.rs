@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, sign::CertifiedKey};
+use rustls::{CertificateError, RootCertStore, sign::CertifiedKey};
 
-use super::TlsError;
+use super::{Fingerprint, TlsError};
 
 /// PEM text, and what it is called in errors.
 #[derive(Debug)]
@@ -50,15 +51,43 @@ impl Pem {
     }
 
     /// The authorities to trust.
-    pub(super) fn roots(&self) -> Result<RootCertStore, TlsError> {
-        let mut roots = RootCertStore::empty();
+    pub(super) fn roots(&self) -> Result<Roots, TlsError> {
+        let (mut roots, mut files) = (RootCertStore::empty(), Vec::new());
         for certificate in self.certificates()? {
+            files.push(Fingerprint::of_der(&certificate));
             roots.add(certificate).map_err(|error| TlsError::Unusable {
                 from: self.from.clone(),
                 reason: super::error::certificate_error(&error),
             })?;
         }
-        Ok(roots)
+        Ok(Roots { roots: Arc::new(roots), files })
+    }
+}
+
+/// Authorities to trust.
+#[derive(Clone, Debug)]
+pub(super) struct Roots {
+    pub(super) roots: Arc<RootCertStore>,
+    /// The certificates that were named one by one. One that signed itself is trusted as that of a peer
+    /// too: `openssl req -x509` marks it as an authority's, which a chain must not end in.
+    files: Vec<Fingerprint>,
+}
+
+impl Roots {
+    /// Without certificates that were named one by one.
+    pub(super) fn of_system(roots: RootCertStore) -> Self {
+        Roots { roots: Arc::new(roots), files: Vec::new() }
+    }
+
+    /// Whether a certificate was named, and nothing but its kind is wrong with it: it is in its time,
+    /// which is judged before.
+    pub(super) fn has_named(
+        &self,
+        certificate: &CertificateDer<'_>,
+        wrong: &rustls::Error,
+    ) -> bool {
+        matches!(wrong, rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+            && self.files.contains(&Fingerprint::of_der(certificate))
     }
 }
 

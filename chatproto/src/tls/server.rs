@@ -4,11 +4,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
-use super::pem::{Pem, certified};
+use super::pem::{Pem, Roots, certified};
 use super::{Fingerprint, TlsError, provider};
 
 /// What a server asks of its clients' certificates.
@@ -115,8 +118,9 @@ fn configure(
     let Some((authority, ask)) = clients else {
         return Ok(builder.with_no_client_auth().with_cert_resolver(resolver));
     };
-    let roots = Arc::new(authority.roots()?);
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let roots = authority.roots()?;
+    let all = Arc::clone(&roots.roots);
+    let verifier = WebPkiClientVerifier::builder_with_provider(all, provider());
     let verifier = match ask {
         ClientCertificates::Request => verifier.allow_unauthenticated(),
         ClientCertificates::Require => verifier,
@@ -125,9 +129,67 @@ fn configure(
         from: authority.from.clone(),
         reason: error.to_string(),
     })?;
+    let verifier = Arc::new(ClientJudge { chain: verifier, roots });
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
     // every connection shows a certificate that is good then, and not one that was good once
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// Judges a client's certificate.
+#[derive(Debug)]
+struct ClientJudge {
+    chain: Arc<dyn ClientCertVerifier>,
+    roots: Roots,
+}
+
+impl ClientCertVerifier for ClientJudge {
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        issuers: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        match self.chain.verify_client_cert(certificate, issuers, now) {
+            Err(wrong) if self.roots.has_named(certificate, &wrong) => {
+                Ok(ClientCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn offer_client_auth(&self) -> bool {
+        self.chain.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.chain.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
 }

@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use chatproto::{Client, Message};
+use chatproto::tls::{ClientCertificates, ClientTls};
+use chatproto::{Client, Event, Message};
 
 use crate::certs::{Authority, HOST, Own};
-use crate::support::{TestServer, limits, object};
+use crate::support::{TestServer, eventually, limits, object};
 
 /// A directory with the files of a test.
 struct Folder(PathBuf);
@@ -191,7 +192,82 @@ fn versions_that_are_too_old_are_named() {
     let error = error.unwrap_err().to_string();
     assert_eq!(
         error,
-        "the server has no version or cipher of TLS in common with us: the server speaks other \
-         versions only"
+        "the server has no version or cipher of TLS in common with us: it speaks only versions older \
+         than TLS 1.2"
     );
+}
+
+/// A certificate that `openssl req -x509` makes, with more options, and its key.
+fn made_by_openssl(folder: &Folder, options: &[&str]) -> Own {
+    let (certificate, key) = (folder.file("made.pem", ""), folder.file("made.key", ""));
+    let out = ["-out", &certificate, "-keyout", &key, "-subj", "/CN=chat.test"];
+    let common = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"];
+    let made = Command::new("openssl").args(common).args(out).args(options).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    Own { certificate: read(&certificate), key: read(&key) }
+}
+
+#[test]
+fn a_certificate_that_openssl_made_is_trusted_by_its_file() {
+    let folder = Folder::new("openssl-made");
+    let names = ["-addext", "subjectAltName=DNS:chat.test,IP:127.0.0.1"];
+    let own = made_by_openssl(&folder, &names);
+    let tls = own.server();
+    let server = TestServer::with(limits(), |builder| builder.tls(tls));
+    let trusting = || ClientTls::ca_pem(own.certificate.as_bytes()).unwrap();
+    let connect = |tls: ClientTls| Client::builder("alice").tls(tls).connect(server.address);
+    connect(trusting()).unwrap();
+    connect(trusting().server_name(HOST).unwrap()).unwrap();
+    // the name still counts
+    let error = connect(trusting().server_name("other.test").unwrap()).unwrap_err().to_string();
+    assert!(error.contains("is not for \"other.test\" but for chat.test, 127.0.0.1"), "{error}");
+    // and another certificate of the same kind is not trusted
+    let other = made_by_openssl(&folder, &names);
+    let error = connect(ClientTls::ca_pem(other.certificate.as_bytes()).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("not from an authority that is trusted here"), "{error}");
+
+    // a client may have one too
+    let required = ClientCertificates::Require;
+    let tls = own.server().client_ca_pem(other.certificate.as_bytes(), required).unwrap();
+    let server = TestServer::with(limits(), |builder| builder.tls(tls));
+    let as_other = trusting().certificate_pem(other.certificate.as_bytes(), other.key.as_bytes());
+    Client::builder("alice").tls(as_other.unwrap()).connect(server.address).unwrap();
+}
+
+#[test]
+fn a_certificate_without_names_is_refused_with_a_way_out() {
+    let folder = Folder::new("openssl-nameless");
+    let own = made_by_openssl(&folder, &[]);
+    let tls = own.server();
+    let server = TestServer::with(limits(), |builder| builder.tls(tls));
+    let trusting = ClientTls::ca_pem(own.certificate.as_bytes()).unwrap();
+    let trusting = trusting.server_name(HOST).unwrap();
+    let error = Client::builder("alice").tls(trusting).connect(server.address).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("it has no subjectAltName") && error.contains("-addext"), "{error}");
+    let pinned = ClientTls::fingerprint(own.server().fingerprint());
+    Client::builder("alice").tls(pinned).connect(server.address).unwrap();
+}
+
+#[test]
+fn a_client_with_an_old_version_of_tls_is_named_as_one() {
+    let failures = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&failures);
+    let server = TestServer::with(limits(), |builder| {
+        builder.tls(Authority::new().server()).observer(move |event: &Event| {
+            if let Event::HandshakeFailed { reason, .. } = event {
+                seen.lock().unwrap().push(reason.clone());
+            }
+        })
+    });
+    // a hello of TLS 1.1, with one cipher suite and without extensions
+    let mut hello = vec![22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0, 0x2f, 1, 0]);
+    let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+    stream.write_all(&hello).unwrap();
+    eventually("the failure is seen", || !failures.lock().unwrap().is_empty());
+    let reason = failures.lock().unwrap().pop().unwrap();
+    assert!(reason.contains("it speaks only versions older than TLS 1.2"), "{reason}");
 }
