@@ -42,7 +42,8 @@ impl Shelf {
         let all = self.0.iter().filter(is_meant).map(|(id, _, object)| (*id, object.clone()));
         let from = all.clone().count().saturating_sub(selection.most);
         let messages: Vec<_> = all.skip(from).collect();
-        let times = (!messages.is_empty()).then_some((0, 1_500));
+        let mut times = vec![0; messages.len()];
+        times.last_mut().into_iter().for_each(|last| *last = 1_500);
         Page { has_more: from > 0, messages, times, is_recovered: None }
     }
 }
@@ -102,7 +103,7 @@ fn member(house: &mut House, name: &str) -> ConnId {
 fn without_a_history_its_commands_are_unknown_and_nothing_is_kept() {
     let mut house = House::new();
     let alice = member(&mut house, "alice");
-    for command in ["/history", "/sync", "/cursors", "/forget"] {
+    for command in ["/history", "/sync", "/cursors", "/forget", "/times"] {
         assert!(house.ask(alice, command, "").starts_with("❌ Unknown command"));
     }
     house.send(alice, "#tea", "hello");
@@ -323,6 +324,31 @@ fn joining_with_a_number_shows_what_was_said_before_and_nothing_that_comes_after
             "end of history #tea"
         ]
     );
+}
+
+#[test]
+fn the_time_of_each_message_is_told_on_request() {
+    let (mut house, mut shelf) = (house(), Shelf::default());
+    let alice = member(&mut house, "alice");
+    for _ in 0..4 {
+        house.send(alice, "#tea", "x");
+    }
+    shelf.take(&mut house);
+    let head = |house: &mut House| {
+        house.send(alice, "/history", "#tea 3");
+        let (token, order) = order(house);
+        let page = Ok(shelf.page(&order));
+        let HistoryOrder::Replay { conversation, .. } = order else { panic!() };
+        house.complete(token, Completion::Replayed(conversation, page));
+        house.mail().messages(alice)[0].msg.clone()
+    };
+    let plain = "first=1970-01-01T00:00:00Z last=1970-01-01T00:00:01Z";
+    assert!(head(&mut house).ends_with(plain));
+    assert_eq!(house.ask(alice, "/times", "on"), "Times are on.");
+    assert!(head(&mut house).ends_with(&format!("{plain} times=0,0,1")));
+    assert_eq!(house.ask(alice, "/times", "off"), "Times are off.");
+    assert!(head(&mut house).ends_with(plain));
+    assert!(house.ask(alice, "/times", "maybe").starts_with("❌ Send /times on|off"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use common::kept::{KeptServer, sync};
+use common::kept::{KeptServer, PASSWORD, sync};
 use common::payloads::PAYLOADS;
 use common::temp_dir::TempDir;
 use common::{PATIENCE, Raw, Script, TestServer, network_address};
@@ -319,6 +319,46 @@ fn messages_and_notices_of_a_room_show_it() {
 }
 
 #[test]
+fn what_was_said_before_has_its_own_time() {
+    for mode in ["optional", "required"] {
+        let dir = TempDir::new();
+        let mut server = KeptServer::start_in(TempDir::new(), dir.path("data"), &[]);
+        drop(server.register("alice"));
+        let mut bob = server.register("bob");
+        while bob.ask("/list", "").contains("alice") {}
+        bob.join("#tea");
+        bob.send("#tea", "the kettle is on");
+        bob.send("alice", "call me");
+        while !bob.hear().contains("alice is not connected, and will get it") {}
+        sync(&mut bob);
+        server.program.terminate();
+        server.program.end();
+        let database = rusqlite::Connection::open(format!("{}/chatproto.db", server.data)).unwrap();
+        // noon of a summer's day, and one second later
+        let past = "UPDATE message SET at_ms = 1592222400000 + 1000 * id; UPDATE account SET created_ms = 0";
+        database.execute_batch(past).unwrap();
+        drop(database);
+        let server = KeptServer::start_in(TempDir::new(), dir.path("data"), &["--accounts", mode]);
+
+        let password = dir.file(mode, PASSWORD);
+        let options = ["--name", "alice", "--password-file", &password, "--color", "never"];
+        let mut terminal = Terminal::chat(server.address, &options);
+        terminal.wait_for("1 message was sent to you while you were away:");
+        let shown = terminal.wait_for(" bob → you: call me");
+        // where accounts are required, nothing can be asked before the login
+        let is_told = shown.contains("2020-06-15 ");
+        assert_eq!(is_told, mode == "optional", "{mode}: {shown:?}");
+        terminal.press("/join #tea 5\r");
+        terminal.wait_for("* #tea: one message of 2020-06-15");
+        let shown = terminal.wait_for(" bob #tea: the kettle is on");
+        assert!(shown.contains("2020-06-15 "), "{mode}: {shown:?}");
+        for hidden in ["Times are on", "mail count", "Log in first"] {
+            assert!(!terminal.shown.contains(hidden), "{mode}: {:?}", terminal.shown);
+        }
+    }
+}
+
+#[test]
 fn what_was_said_before_looks_like_it() {
     let server = KeptServer::start(&[]);
     let mut bob = server.join("bob");
@@ -330,7 +370,8 @@ fn what_was_said_before_looks_like_it() {
     terminal.press("/join #tea 5\r");
     terminal.wait_for("* #tea: one message of ");
     let shown = terminal.wait_for("#tea: the kettle is on");
-    assert!(shown.contains("  before"), "{shown:?}");
+    assert!(!shown.contains("  before") && shown.contains(':'), "{shown:?}");
+    assert!(!terminal.shown.contains("Times are on"), "the question is the client's own");
     bob.send("#tea", "and now");
     let shown = terminal.wait_for("#tea: and now");
     assert!(!shown.contains("before") && !shown.contains("end of history"), "{shown:?}");

@@ -181,8 +181,8 @@ impl HistoryOrder {
 pub struct Page {
     /// The number and the object of each, in order.
     pub messages: Vec<(u64, String)>,
-    /// When the first and the last of them were kept, in milliseconds since 1970.
-    pub times: Option<(i64, i64)>,
+    /// When each of them was kept, in milliseconds since 1970. Empty if that is not known.
+    pub times: Vec<i64>,
     /// There are more of them: before the first one, or after the last one for [`Place::Since`].
     pub has_more: bool,
     /// For [`Place::Since`]: nothing is missing between that number and the first of these.

@@ -214,8 +214,11 @@ impl Call<'_> {
         if let Some(is_recovered) = page.is_recovered {
             head.push_str(&format!(" recovered={is_recovered}"));
         }
-        if let Some((first, last)) = page.times {
+        if let (Some(&first), Some(&last)) = (page.times.first(), page.times.last()) {
             head.push_str(&format!(" first={} last={}", instant(first), instant(last)));
+            if self.wants_times() {
+                head.push_str(&format!(" times={}", seconds_after(first, &page.times)));
+            }
         }
         let is_short = long::held(&page.messages) <= PIECE;
         let what = what.to_owned();
@@ -231,6 +234,10 @@ impl Call<'_> {
             }
         }
         self.answer(&page.tail());
+    }
+
+    fn wants_times(&self) -> bool {
+        self.session().extras().is_some_and(|extras| extras.wants_times)
     }
 
     /// Writes an object that was stored, in the form that the user reads. None if it is too long.
@@ -321,6 +328,10 @@ impl Call<'_> {
         let more = if mail.is_continued { " more" } else { "" };
         let were = if count == 1 { "message was" } else { "messages were" };
         self.say_part(&format!("{count}{more} {were} sent to you while you were away:"));
+        if let Some(&first) = page.times.first().filter(|_| self.wants_times()) {
+            let times = seconds_after(first, &page.times);
+            self.say_part(&format!("mail count={count} first={} times={times}", instant(first)));
+        }
         (mail.page, mail.said, mail.left_out) = (page.messages, 0, 0);
         self.hub.put_answer(self.conn, answer);
     }
@@ -389,6 +400,13 @@ impl Mail {
             call.say_part(&format!("{} of them were too long for you.", self.left_out));
         }
     }
+}
+
+/// The seconds from the first time to each of them, of times in milliseconds.
+fn seconds_after(first: i64, times: &[i64]) -> String {
+    let second = |time: i64| time.div_euclid(1_000);
+    let seconds = times.iter().map(|&time| (second(time) - second(first)).to_string());
+    seconds.collect::<Vec<_>>().join(",")
 }
 
 /// A point in time in the form of RFC 3339, to the second, in UTC.

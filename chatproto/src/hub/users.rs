@@ -103,6 +103,8 @@ pub(super) struct Extras {
     pub(super) told_outage: u32,
     /// It wants to be told the numbers of what is kept in its rooms.
     pub(super) wants_cursors: bool,
+    /// It wants to be told when earlier messages were kept.
+    pub(super) wants_times: bool,
     /// The last effect by which it asked for a page of history.
     pub(super) page_serial: u32,
     /// The rest of a long answer.

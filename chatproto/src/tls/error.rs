@@ -178,18 +178,11 @@ impl TlsError {
         pinned: Option<Fingerprint>,
     ) -> Self {
         match error {
-            // (a bad signature is what another authority of the same name comes to)
-            Error::InvalidCertificate(
-                wrong @ (CertificateError::UnknownIssuer
-                | CertificateError::BadSignature
-                | CertificateError::Other(_)),
-            ) if !matches!(wrong, CertificateError::Other(other) if !is_authority(other)) => {
-                match (shown, pinned) {
-                    (Some(got), Some(expected)) => TlsError::WrongFingerprint { expected, got },
-                    (Some(fingerprint), None) => TlsError::UnknownIssuer { fingerprint },
-                    (None, _) => TlsError::BadCertificate(certificate_error(error)),
-                }
-            }
+            Error::InvalidCertificate(wrong) if is_untrusted(wrong) => match (shown, pinned) {
+                (Some(got), Some(expected)) => TlsError::WrongFingerprint { expected, got },
+                (Some(fingerprint), None) => TlsError::UnknownIssuer { fingerprint },
+                (None, _) => TlsError::BadCertificate(certificate_error(error)),
+            },
             Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. }) => {
                 TlsError::Expired { at: date(*not_after) }
             }
@@ -204,9 +197,6 @@ impl TlsError {
                 names: presented.iter().map(|name| bare(name)).collect(),
             },
             Error::InvalidCertificate(_) => TlsError::BadCertificate(certificate_error(error)),
-            Error::InvalidCertificate(CertificateError::Other(other)) if is_version_1(other) => {
-                TlsError::BadCertificate(VERSION_1.to_owned())
-            }
             Error::InvalidMessage(_) => TlsError::NotTls,
             Error::PeerIncompatible(what) => TlsError::NothingInCommon(incompatible(what)),
             Error::AlertReceived(AlertDescription::ProtocolVersion) => {
@@ -275,7 +265,6 @@ pub(super) fn certificate_error(error: &Error) -> String {
         CertificateError::Other(other) if is_authority(other) => {
             "it is the certificate of an authority and not of a server or client".to_owned()
         }
-        // the names of such errors are all that is known of them
         CertificateError::Other(other) => words(&other.0),
         CertificateError::Expired => "it has expired".to_owned(),
         CertificateError::NotValidYet => "it is not valid yet".to_owned(),
@@ -305,6 +294,16 @@ const VERSION_1: &str = "it is of version 1, which has no names of servers: make
 
 /// What somebody speaks who refuses TLS 1.2 and 1.3.
 const OLD: &str = "it speaks only versions older than TLS 1.2";
+
+/// Whether nobody who is trusted has signed a certificate.
+fn is_untrusted(wrong: &CertificateError) -> bool {
+    match wrong {
+        // the name of the error is all that is known of it
+        CertificateError::Other(other) => is_authority(other),
+        // a bad signature is what another authority of the same name comes to
+        wrong => matches!(wrong, CertificateError::UnknownIssuer | CertificateError::BadSignature),
+    }
+}
 
 /// A server showed the certificate of an authority. It is trusted if the very file is named.
 fn is_authority(other: &OtherError) -> bool {

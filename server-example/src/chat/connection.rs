@@ -21,6 +21,7 @@ use crate::units::Address;
 use super::backoff::Backoff;
 use super::line;
 use super::place::{Moved, Place};
+use super::replay;
 use super::secrecy::{Secrecy, Unencrypted};
 
 /// A connection that lasted so long was a good one: the next attempts begin quickly again.
@@ -46,6 +47,8 @@ pub(super) struct Target {
     pub(super) password: Option<Secret>,
     /// Passwords and tokens may be sent without TLS beyond this machine.
     pub(super) insecure_password: bool,
+    /// Earlier messages are shown with their times.
+    pub(super) shows_times: bool,
 }
 
 /// Where what comes is shown.
@@ -419,6 +422,11 @@ impl Connection {
         welcome: &Message,
     ) -> Result<(), Failure> {
         let is_guest = self.place().welcomed(asked, welcome);
+        // before a login, whose answer may have earlier messages behind it
+        if self.target.shows_times && replay::is_asked(welcome) {
+            // an error will be found by receiving
+            let _ = sender.send(replay::TIMES, "on");
+        }
         if let Some(password) = self.target.password.as_ref().filter(|_| is_guest) {
             if secrecy == Secrecy::Refused {
                 return Err(Failure::Run(format!("not logged in: {Unencrypted}")));

@@ -47,6 +47,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
         reconnect: !options.no_reconnect,
         password,
         insecure_password: options.insecure_password,
+        shows_times: is_terminal,
     };
     let (connection, incoming) = Connection::open(target)?;
     if is_terminal {

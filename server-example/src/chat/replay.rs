@@ -1,22 +1,39 @@
 //! What was said before, made readable for people: the server shows it between two lines that are
 //! meant for programs, `history #tea count=2 ids=1-2 epoch=… …` and `end of history #tea`.
 
+use std::collections::VecDeque;
+
 use chatproto::Message;
 use chatproto::endpoint::{Arguments, as_argument};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::text::visible;
 
-/// What stands in place of the time of a message that was kept, and is as long: the server says
-/// only when the first and the last of them came.
-pub(super) const BEFORE: &str = "  before";
+/// What stands in place of the time of a message that was kept, and is as long, if the server says only
+/// when the first and the last of them came.
+const BEFORE: &str = "  before";
+/// What the server says where accounts are required, and when that is done.
+const LOGIN_FIRST: &str = "❌ Log in first";
+const LOGGED_IN: &str = "You are logged in as ";
+/// The command that asks a server for the time of each message.
+pub(super) const TIMES: &str = "/times";
 
 /// Knows whether what comes is said now or was said before.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     /// Of what a page is being shown, as the server writes it.
     of: Option<String>,
+    /// When the messages were kept that come next.
+    times: VecDeque<Timestamp>,
+    /// Messages of the mailbox that come next.
+    mail: usize,
+    /// The server was asked for the times, and has not answered yet.
+    is_asking: bool,
+    /// It wants a login first.
+    waits_for_login: bool,
+    /// It is to be asked again.
+    is_due: bool,
 }
 
 /// How a message is to be shown.
@@ -24,8 +41,8 @@ pub(super) struct Replay {
 pub(super) enum Shown {
     /// As one that is said now.
     Now,
-    /// As one that was said before.
-    Before,
+    /// As one that was said before, at this time.
+    Before(String),
     /// This instead.
     Note(String),
     /// Not at all.
@@ -33,11 +50,35 @@ pub(super) enum Shown {
 }
 
 impl Replay {
+    /// For a new connection, with its welcome.
+    pub(super) fn new(welcome: &Message) -> Self {
+        Replay { is_asking: is_asked(welcome), ..Replay::default() }
+    }
+
+    /// Whether the server is to be asked for the times now.
+    pub(super) fn take_question(&mut self) -> bool {
+        self.is_asking |= self.is_due;
+        std::mem::take(&mut self.is_due)
+    }
+
     /// How to show the next message to the user called `me`.
     pub(super) fn see(&mut self, message: &Message, me: &str, zone: &TimeZone) -> Shown {
         if message.is_from_server() && message.to == me {
+            if self.is_asking && is_answer(&message.msg) {
+                self.is_asking = false;
+                self.waits_for_login = message.msg.starts_with(LOGIN_FIRST);
+                return Shown::Hidden;
+            }
+            if self.waits_for_login && message.msg.starts_with(LOGGED_IN) {
+                (self.waits_for_login, self.is_due) = (false, true);
+            }
+            if let Some((count, times)) = mail(&message.msg) {
+                (self.mail, self.times) = (count, times);
+                return Shown::Hidden;
+            }
             if let Some((what, note)) = head(&message.msg, zone) {
                 self.of = Some(what.to_owned());
+                self.times = times(&message.msg);
                 return Shown::Note(note);
             }
             let tail = message.msg.strip_prefix("end of history ");
@@ -49,8 +90,62 @@ impl Replay {
                 return reason.map_or(Shown::Hidden, Shown::Note);
             }
         }
-        if self.of.is_some() { Shown::Before } else { Shown::Now }
+        let is_mail = self.of.is_none() && self.mail > 0 && !message.is_from_server();
+        if self.of.is_none() && !is_mail {
+            return Shown::Now;
+        }
+        self.mail -= usize::from(is_mail);
+        let time = self.times.pop_front();
+        Shown::Before(time.map_or_else(|| BEFORE.to_owned(), |time| shown(time, zone)))
     }
+}
+
+/// Whether a server is asked for the times when it has welcomed the user: one that has commands.
+pub(super) fn is_asked(welcome: &Message) -> bool {
+    welcome.msg.contains("/help")
+}
+
+/// Whether this answers `/times on`, also from a server that has no such command or not yet.
+fn is_answer(text: &str) -> bool {
+    text == "Times are on."
+        || text.starts_with(LOGIN_FIRST)
+        || (text.starts_with('❌') && text.contains(TIMES))
+}
+
+/// How many messages of the mailbox follow, and when they were kept, if a line says that.
+fn mail(line: &str) -> Option<(usize, VecDeque<Timestamp>)> {
+    let rest = line.strip_prefix("mail ")?;
+    Some((field(rest, "count")?.parse().ok()?, times(rest)))
+}
+
+/// The times in the line before messages; none if it has none.
+fn times(line: &str) -> VecDeque<Timestamp> {
+    let first = field(line, "first").and_then(|first| first.parse::<Timestamp>().ok());
+    let (Some(first), Some(seconds)) = (first, field(line, "times")) else {
+        return VecDeque::new();
+    };
+    let time = |seconds: &str| {
+        let after = SignedDuration::from_secs(seconds.parse().ok()?);
+        first.checked_add(after).ok()
+    };
+    seconds.split(',').map_while(time).collect()
+}
+
+/// The value of a key.
+fn field(line: &str, key: &str) -> Option<String> {
+    let value = |word: &str| {
+        let (name, value) = word.split_once('=')?;
+        (name == key).then(|| value.to_owned())
+    };
+    Arguments::new(line).filter_map(Result::ok).find_map(|word| value(&word))
+}
+
+/// The time of day, with the day if that is not today.
+fn shown(time: Timestamp, zone: &TimeZone) -> String {
+    let today = crate::clock::now().to_zoned(zone.clone()).date();
+    let time = time.to_zoned(zone.clone());
+    let form = if time.date() == today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" };
+    time.strftime(form).to_string()
 }
 
 /// What the first line is about, and what it says, if it is one.
@@ -132,10 +227,67 @@ mod tests {
         let head = "history #tea count=1 ids=7 epoch=ab more=false first=2026-11-27T12:34:22Z last=2026-11-27T12:34:22Z";
         let expected = "#tea: one message of 2026-11-27, 13:34:22";
         assert_eq!(see("SERVER", "alice", head), Shown::Note(expected.to_owned()));
-        assert_eq!(see("bob", "#tea", "the kettle is on"), Shown::Before);
+        assert_eq!(see("bob", "#tea", "the kettle is on"), Shown::Before(BEFORE.to_owned()));
         assert_eq!(see("SERVER", "alice", "end of history #tea"), Shown::Hidden);
         assert_eq!(see("bob", "#tea", "hi"), Shown::Now);
         assert_eq!(see("SERVER", "alice", "end of history #tea"), Shown::Now, "it has not begun");
+    }
+
+    fn before(time: &str) -> Shown {
+        Shown::Before(time.to_owned())
+    }
+
+    #[test]
+    fn each_message_that_was_said_before_has_its_own_time() {
+        let mut replay = Replay::default();
+        let mut see = |from, to, msg| see(&mut replay, from, to, msg);
+        let head = "history #tea count=3 ids=7-9 epoch=ab more=false first=2020-11-27T22:34:22Z \
+                    last=2020-11-27T23:34:22Z times=0,-3,3600";
+        assert!(matches!(see("SERVER", "alice", head), Shown::Note(_)));
+        assert_eq!(see("bob", "#tea", "one"), before("2020-11-27 23:34:22"));
+        assert_eq!(see("bob", "#tea", "two"), before("2020-11-27 23:34:19"));
+        assert_eq!(see("bob", "#tea", "three"), before("2020-11-28 00:34:22"));
+        assert_eq!(see("SERVER", "alice", "end of history #tea"), Shown::Hidden);
+        // and so has mail
+        let notice = "2 messages were sent to you while you were away:";
+        assert_eq!(see("SERVER", "alice", notice), Shown::Now);
+        let line = "mail count=2 first=2020-11-27T22:34:22Z times=0,61";
+        assert_eq!(see("SERVER", "alice", line), Shown::Hidden);
+        assert_eq!(see("bob", "alice", "call me"), before("2020-11-27 23:34:22"));
+        assert_eq!(see("SERVER", "#tea", "bob joined."), Shown::Now);
+        assert_eq!(see("bob", "alice", "it is urgent"), before("2020-11-27 23:35:23"));
+        assert_eq!(see("bob", "alice", "hi"), Shown::Now);
+        // what others write has no times, and what is wrong has none either
+        assert_eq!(see("bob", "alice", line), Shown::Now);
+        let wrong = "history #tea count=1 ids=7 epoch=ab more=false first=x times=9";
+        see("SERVER", "alice", wrong);
+        assert_eq!(see("bob", "#tea", "one"), before(BEFORE));
+    }
+
+    #[test]
+    fn the_time_of_day_is_enough_today() {
+        let zone = TimeZone::UTC;
+        let now = crate::clock::now();
+        assert_eq!(shown(now, &zone), now.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string());
+    }
+
+    #[test]
+    fn the_answers_to_the_question_for_times_are_hidden() {
+        let welcome = Message::new("SERVER", "0.0.0.0", "alice", "Welcome, alice! Send /help.");
+        for answer in ["Times are on.", "❌ Unknown command: /times. Send /help."] {
+            let mut replay = Replay::new(&welcome);
+            assert_eq!(see(&mut replay, "SERVER", "alice", "3 users: bob"), Shown::Now);
+            assert_eq!(see(&mut replay, "SERVER", "alice", answer), Shown::Hidden);
+            assert_eq!(see(&mut replay, "SERVER", "alice", answer), Shown::Now, "it was answered");
+            assert!(!replay.take_question());
+        }
+        let mut replay = Replay::new(&welcome);
+        let first = "❌ Log in first: send /login with your password.";
+        assert_eq!(see(&mut replay, "SERVER", "alice", first), Shown::Hidden);
+        assert_eq!(see(&mut replay, "SERVER", "alice", first), Shown::Now);
+        assert_eq!(see(&mut replay, "SERVER", "alice", "You are logged in as alice."), Shown::Now);
+        assert!(replay.take_question() && !replay.take_question());
+        assert_eq!(see(&mut replay, "SERVER", "alice", "Times are on."), Shown::Hidden);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::Style;
 use super::line::{self, Known};
 use super::place::{Deed, Moved};
-use super::replay::{BEFORE, Replay, Shown};
+use super::replay::{Replay, Shown, TIMES};
 
 /// How long leaving takes at most, with lines unsent or a server that does not close.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -393,7 +393,7 @@ struct Screen {
 impl View for Screen {
     fn connected(&mut self, welcome: &Message) -> io::Result<()> {
         self.roster.lock().connected(welcome, Instant::now());
-        self.replay = Replay::default();
+        self.replay = Replay::new(welcome);
         ask(&self.orders, &self.roster);
         self.show(welcome, &welcome.to)
     }
@@ -419,10 +419,14 @@ impl Screen {
         let now = crate::clock::here();
         let time = match self.replay.see(message, me, now.time_zone()) {
             Shown::Now => now.strftime("%H:%M:%S").to_string(),
-            Shown::Before => BEFORE.to_owned(),
+            Shown::Before(time) => time,
             Shown::Note(note) => return self.note(&note),
             Shown::Hidden => return Ok(()),
         };
+        if self.replay.take_question() {
+            // an error means that the user leaves
+            let _ = self.orders.send(Order::Send { to: TIMES.to_owned(), msg: "on".to_owned() });
+        }
         print(&mut self.printer, self.style.message(message, me, &time))
     }
 }

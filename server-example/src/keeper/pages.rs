@@ -85,11 +85,9 @@ fn read(
 /// Entries as the server takes them, without those from before `since_ms`.
 pub(super) fn page(entries: Vec<store::Entry>, since_ms: i64, has_more: bool) -> Page {
     let entries = entries.into_iter().filter(|entry| entry.at_ms >= since_ms);
-    let mut times = None::<(i64, i64)>;
-    let mut messages = Vec::new();
+    let (mut times, mut messages) = (Vec::new(), Vec::new());
     for entry in entries {
-        let first = times.map_or(entry.at_ms, |(first, _)| first);
-        times = Some((first, entry.at_ms));
+        times.push(entry.at_ms);
         messages.push((entry.id, entry.object));
     }
     Page { messages, times, has_more, is_recovered: None }

@@ -184,6 +184,6 @@ fn page_of(most: usize, selection: &Selection, rng: &mut Rng) -> Answer {
         }
         page.messages.push((id, object));
     }
-    page.times = (!page.messages.is_empty()).then_some((1, 2));
+    page.times = (1..).take(page.messages.len()).collect();
     Ok(page)
 }
