@@ -12,6 +12,8 @@
 
 #[path = "../src/accounts/mod.rs"]
 mod accounts;
+#[path = "../src/clock.rs"]
+mod clock;
 #[path = "../src/data.rs"]
 mod data;
 #[path = "../src/failure.rs"]
@@ -19,6 +21,8 @@ mod failure;
 #[cfg(test)]
 #[path = "../src/heap.rs"]
 mod heap;
+#[path = "../src/input.rs"]
+mod input;
 #[path = "../src/lines.rs"]
 mod lines;
 #[path = "../src/modes.rs"]
@@ -27,6 +31,8 @@ mod modes;
 mod priority;
 #[path = "../src/secret.rs"]
 mod secret;
+#[path = "../src/staging.rs"]
+mod staging;
 #[path = "../src/stderr.rs"]
 mod stderr;
 #[path = "../src/store/mod.rs"]
@@ -47,7 +53,7 @@ use accounts::hasher::{Hasher, Memory};
 use accounts::password::Password;
 use chatproto::{AccountOrder, Accounts as _, Credentials, Role, UserName};
 use store::accounts::AccountTable;
-use store::connect_beside;
+use store::{Absent, connect_beside};
 
 const ACCOUNTS: usize = 100_000;
 const PASSWORD: &str = "correct horse";
@@ -58,7 +64,7 @@ fn main() {
     }
     hashes();
     let directory = std::env::temp_dir().join(format!("chatproto-accounts-{}", std::process::id()));
-    let connection = connect_beside(&directory).expect("a data directory");
+    let connection = connect_beside(&directory, Absent::Make).expect("a data directory");
     fill(&connection);
     let begin = Instant::now();
     let options = BookOptions::default();

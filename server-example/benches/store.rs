@@ -10,6 +10,8 @@
 // the store is a part of the program, and no library
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
 
+#[path = "../src/clock.rs"]
+mod clock;
 #[path = "../src/failure.rs"]
 mod failure;
 #[cfg(test)]
@@ -17,6 +19,8 @@ mod failure;
 mod heap;
 #[path = "../src/load/usage.rs"]
 mod process;
+#[path = "../src/staging.rs"]
+mod staging;
 #[path = "../src/store/mod.rs"]
 mod store;
 #[path = "../src/text.rs"]

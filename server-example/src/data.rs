@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::config;
 use crate::failure::Failure;
 use crate::store::{Retention, StoreOptions, Sync};
 use crate::units::{Age, SizeOrOff};
 
+/// The variable that names the server's configuration.
+pub(crate) const FILE_VARIABLE: &str = "CHATPROTO_CONFIG";
 /// What `--data` says instead of a directory if nothing is kept.
 const NONE: &str = "none";
 
@@ -26,7 +27,7 @@ pub(crate) struct DataOptions {
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct StoredDataOptions {
     /// The server's TOML file, to take the data directory from
-    #[arg(long, value_name = "FILE", env = config::FILE_VARIABLE)]
+    #[arg(long, value_name = "FILE", env = FILE_VARIABLE)]
     config: Option<PathBuf>,
 
     #[command(flatten)]

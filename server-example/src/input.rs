@@ -130,10 +130,10 @@ impl Lines {
     fn read(&mut self) -> io::Result<bool> {
         // a thread that is gone has read the end
         let Ok(first) = self.chunks.recv() else { return Ok(true) };
-        let mut is_over = self.take(first?);
+        let mut is_over = self.take(&first?);
         while !self.is_begun && !is_over && self.rest.len() < CHECKED {
             match self.chunks.recv_timeout(PAUSE) {
-                Ok(chunk) => is_over = self.take(chunk?),
+                Ok(chunk) => is_over = self.take(&chunk?),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => is_over = true,
             }
@@ -142,8 +142,8 @@ impl Lines {
     }
 
     /// Whether this is the end.
-    fn take(&mut self, chunk: Vec<u8>) -> bool {
-        self.rest.extend_from_slice(&chunk);
+    fn take(&mut self, chunk: &[u8]) -> bool {
+        self.rest.extend_from_slice(chunk);
         chunk.is_empty()
     }
 }

@@ -1,6 +1,6 @@
 //! The admins' token: a secret that an operator writes into a file or gives in the environment.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -37,7 +37,10 @@ impl AdminToken {
     pub(crate) fn find(file: Option<&Path>) -> Result<Option<Self>, Failure> {
         match file {
             Some(path) => AdminToken::read(path).map(Some),
-            None => std::env::var_os(TOKEN_VARIABLE).map(AdminToken::of_variable).transpose(),
+            None => {
+                let value = std::env::var_os(TOKEN_VARIABLE);
+                value.map(|value| AdminToken::of_variable(&value)).transpose()
+            }
         }
     }
 
@@ -86,7 +89,7 @@ impl AdminToken {
         Ok(token)
     }
 
-    fn of_variable(value: OsString) -> Result<Self, Failure> {
+    fn of_variable(value: &OsStr) -> Result<Self, Failure> {
         AdminToken::new(value.as_encoded_bytes()).map_err(|wrong| {
             Failure::Usage(format!(
                 "the admin token in {TOKEN_VARIABLE} {wrong}: unset it, or set it to what this \

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
+use crate::data::FILE_VARIABLE;
 use crate::failure::Failure;
 use crate::text::visible;
 
@@ -29,9 +30,6 @@ pub(crate) use option::{define, without_environment};
 
 /// The command that has a configuration.
 const COMMAND: &str = "serve";
-
-/// The variable that names the file.
-pub(crate) const FILE_VARIABLE: &str = "CHATPROTO_CONFIG";
 
 /// Every option of the server: its value, and where that comes from. Knows how to look again.
 #[derive(Clone, Debug, Default)]
