@@ -47,10 +47,7 @@ impl Kept {
         options: &ServeOptions,
         journal: &Arc<Journal>,
     ) -> Result<Option<Self>, Failure> {
-        let Some(directory) = directory(options)? else {
-            info!("nothing is kept: no accounts, no history (--data none)");
-            return Ok(None);
-        };
+        let Some(directory) = directory(options)? else { return Ok(None) };
         warn_if_open(&directory);
         match Store::open(&directory, options.keeping.store_options()) {
             Ok(store) => Kept::of(store, options, journal).map(Some).map_err(asked_for),
@@ -120,6 +117,13 @@ fn asked_for(failure: Failure) -> Failure {
     match failure {
         Failure::Run(sentence) => Failure::Usage(sentence),
         other => other,
+    }
+}
+
+/// Says that nothing is kept, if that was asked for.
+pub(crate) fn log_nothing(options: &ServeOptions) {
+    if options.data.directory().is_ok_and(|directory| directory.is_none()) {
+        info!("nothing is kept: no accounts, no history (--data none)");
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::audit::{AuditFile, AuditLog};
 use crate::cli::{MemoryOptions, ServeOptions};
 use crate::failure::{Failure, reason};
-use crate::kept::{Held, Kept};
+use crate::kept::{self, Held, Kept};
 use crate::log::{self, Journal};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::sanctions::Sanctions;
@@ -119,8 +119,9 @@ fn serve(options: &ServeOptions) -> Result<(), Failure> {
     });
 
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
-    if let Some(held) = &held {
-        held.log();
+    match &held {
+        Some(held) => held.log(),
+        None => kept::log_nothing(options),
     }
     plan.log_moderation();
     if let Some(tls) = &plan.tls {

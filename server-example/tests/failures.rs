@@ -123,7 +123,8 @@ fn a_token_that_is_none() {
     let dir = TempDir::new();
     fails_with_token(&dir.file("empty", " \n"), "is empty");
     fails_with_token(&dir.file("short", "opensesame\n"), "is shorter than 16 characters");
-    fails_with_token(&dir.file("latin-1", b"ge\xf6ffnet, bitte sehr\n"), "is not UTF-8 text");
+    let latin = dir.file("latin-1", b"ge\xf6ffnet, bitte sehr\n");
+    fails_with_token(&latin, "cannot be used: line 1 is not UTF-8");
     fails_with_token(
         &dir.file("two", "0123456789abcdef\n0123456789abcdef\n"),
         "has more than one line, or characters that nobody can type",
