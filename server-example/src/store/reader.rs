@@ -10,7 +10,7 @@ use super::error::{ErrorKind, Result, StoreError};
 use super::mailbox::MAILBOX;
 use super::reserve::Reserve;
 use super::schema::{self, Found};
-use super::{files, open_current, signed, unsigned};
+use super::{files, open_current, read_write, signed, unsigned};
 use crate::text::visible;
 
 /// The error for a directory without a database.
@@ -153,7 +153,14 @@ impl Reader {
         if !path.exists() {
             return Err(no_data(directory));
         }
-        let (reader, _) = Reserve::of(directory).for_start(|| Self::of(path.clone()))?;
+        let (reader, _) = Reserve::of(directory).for_start(|| match Self::of(path.clone()) {
+            // a command that was killed has left what only a connection that writes can take back
+            Err(error) if error.kind == ErrorKind::ReadOnly => {
+                drop(open_current(&path, read_write()));
+                Self::of(path.clone())
+            }
+            outcome => outcome,
+        })?;
         match reader.version()? {
             Found::Version(schema::VERSION) => Ok(reader),
             Found::Empty => Err(StoreError::new(
