@@ -169,6 +169,15 @@ impl fmt::Display for DecodeError {
             K::UnexpectedByte(0xEF) if self.within == 0 => {
                 write!(f, "an object must begin with '{{', without a byte order mark")?;
             }
+            // only where one object is expected: in a stream, an object follows the other
+            K::UnexpectedByte(b'{') if self.within == 0 => {
+                let offset = self.offset();
+                return write!(
+                    f,
+                    "a second object begins at byte {offset}, but exactly one is expected (a \
+                     `Decoder` takes the objects of a stream)"
+                );
+            }
             K::UnexpectedByte(byte) if self.within == 0 => {
                 write!(f, "an object must begin with '{{', found {}", Byte(byte))?;
             }
@@ -232,16 +241,20 @@ pub enum ClientError {
     Closed,
     /// The message is longer than the server can take; it was not sent.
     #[error(
-        "a message of {length} bytes is longer than the {limit} that the server can take: send less text"
+        "a message of {length} bytes is longer than the limit of {limit} bytes{}: send less text{}",
+        if *.is_max_frame { " (`max_frame`)" } else { ", which is all that the server can take" },
+        if *.is_max_frame { ", or raise `max_frame` on both sides" } else { "" }
     )]
     FrameTooLong {
         /// Encoded length in bytes, the line feed included.
         length: usize,
         /// The limit that applies to this server.
         limit: usize,
+        /// Whether the limit is the client's own: [`ClientBuilder::max_frame`](crate::ClientBuilder::max_frame).
+        is_max_frame: bool,
     },
     /// The server sent something that is not a message.
-    #[error("the server sent something that is not a message: {0}")]
+    #[error("{}", NotAMessage(.0))]
     Decode(#[from] DecodeError),
     /// TLS cannot be had, or the server is not the one that is trusted.
     #[cfg(feature = "tls")]
@@ -255,6 +268,22 @@ pub enum ClientError {
         /// The reason.
         source: io::Error,
     },
+}
+
+/// The sentence for bytes of a server that a client cannot take.
+struct NotAMessage<'a>(&'a DecodeError);
+
+impl fmt::Display for NotAMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind {
+            DecodeErrorKind::TooLong(limit) => write!(
+                f,
+                "the server sent a message of more than {limit} bytes, the limit of this client: \
+                 raise `max_frame`"
+            ),
+            _ => write!(f, "the server sent something that is not a message: {}", self.0),
+        }
+    }
 }
 
 /// Why a server could not start, or stopped.
@@ -291,4 +320,27 @@ pub enum ServerError {
     /// A thread of the server panicked: a defect. The other threads were stopped.
     #[error("a thread of the server panicked: {0}")]
     Panicked(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Decoder, Frame};
+
+    #[test]
+    fn two_objects_are_not_one() {
+        let object = br#"{"from":{"name":"a","ip":""},"to":"b","msg":"c"}"#;
+        for between in ["", "\n", " \r\n\t"] {
+            let two = [object, between.as_bytes(), object].concat();
+            let error = Frame::decode(&two).unwrap_err();
+            let at = (object.len() + between.len()) as u64;
+            assert_eq!((error.kind(), error.offset()), (DecodeErrorKind::UnexpectedByte(b'{'), at));
+            let sentence = error.to_string();
+            let expected = format!("a second object begins at byte {at}, but exactly one");
+            assert!(sentence.starts_with(&expected), "{sentence}");
+            let (mut decoder, mut input) = (Decoder::default(), &two[..]);
+            assert!(decoder.decode(&mut input).unwrap().is_some(), "a stream has both");
+            assert!(decoder.decode(&mut input).unwrap().is_some(), "a stream has both");
+        }
+    }
 }

@@ -90,6 +90,7 @@ pub mod history;
 pub mod hub;
 #[cfg(any(test, fuzzing))]
 mod hub_model_tests;
+mod keep_alive;
 pub mod limits;
 pub mod message;
 pub mod name;
@@ -98,6 +99,8 @@ mod reactor;
 mod reply;
 pub mod server;
 pub mod session;
+#[cfg(test)]
+mod session_tests;
 mod spare;
 mod sync;
 mod text;

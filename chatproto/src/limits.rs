@@ -125,7 +125,7 @@ pub struct Limits {
 
 impl Limits {
     /// Longer durations mean never.
-    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    pub(crate) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
     /// Checks that a client can work within these limits.
     ///

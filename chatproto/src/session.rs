@@ -21,8 +21,10 @@
 //! assert_eq!(session.poll_transmit(now), sent);
 //! ```
 
+mod pings;
+
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::decode::Decoder;
 use crate::encode;
@@ -30,7 +32,9 @@ use crate::error::{ClientError, DecodeError, ErrorClass};
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::name::UserName;
+use crate::name::{EVERYONE, GUEST, UserName};
+
+use pings::{PING, Pings, Silence};
 
 /// Something that happened to a [`Session`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,9 @@ pub enum SessionEvent {
     Message(Message),
     /// Something came that is not a message. After a framing error nothing more will.
     Bad(DecodeError),
+    /// The server did not answer a `/ping` within this time: see [`Session::ping_interval`]. Nothing
+    /// more comes.
+    Silent(Duration),
 }
 
 /// What is known of how the server reads.
@@ -80,6 +87,7 @@ pub struct Session {
     events: VecDeque<SessionEvent>,
     /// A framing error was met, or the end: nothing more comes.
     ended: bool,
+    pings: Option<Pings>,
 }
 
 impl Session {
@@ -105,10 +113,25 @@ impl Session {
             next_write: None,
             events: VecDeque::new(),
             ended: false,
+            pings: None,
         }
     }
 
-    /// The name it registers.
+    /// Sends a `/ping` when nothing came for `interval`. If nothing comes for `interval` after that,
+    /// the server is dead: [`SessionEvent::Silent`]. The answers to these `/ping`s are no events.
+    /// Default: no `/ping`s.
+    ///
+    /// A server that does not offer `/ping` refuses it, which is an answer too. An interval of less
+    /// than 1 ms is 1 ms.
+    #[must_use]
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.pings = Some(Pings::new(interval));
+        self
+    }
+
+    /// The name under which the server knows the client: the registered one at first, then the one
+    /// to which the server addresses its answers (A6). `/nick`, `/login` and a server that renames its
+    /// guests change it. The change is visible when [`Session::poll_event`] returns such an answer.
     pub fn name(&self) -> &UserName {
         &self.name
     }
@@ -131,6 +154,9 @@ impl Session {
     /// bytes of memory for each byte, if the objects are of the shortest kind.
     pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
         self.handle_timeout(now);
+        if let Some(pings) = &mut self.pings {
+            pings.handle_life(now);
+        }
         while !self.ended {
             if let (Server::LineFeedUntil(_), Some(&next)) = (self.server, bytes.first()) {
                 let is_stream = matches!(next, b'\n' | b'\r');
@@ -144,8 +170,10 @@ impl Session {
                     if self.server == Server::Silent {
                         self.server = Server::LineFeedUntil(now + self.limits.handshake_grace);
                     }
-                    let event = self.judge(message);
-                    self.events.push_back(event);
+                    if !self.is_answer_to_own_ping(&message) {
+                        let event = self.judge(message);
+                        self.events.push_back(event);
+                    }
                 }
                 Err(error) => {
                     self.ended = error.class() == ErrorClass::Framing;
@@ -167,6 +195,12 @@ impl Session {
         }
     }
 
+    fn is_answer_to_own_ping(&mut self, message: &Message) -> bool {
+        self.registered
+            && is_answer(message)
+            && self.pings.as_mut().is_some_and(|pings| pings.is_answer(&message.msg))
+    }
+
     /// The server will send nothing more.
     pub fn handle_end(&mut self) {
         if !self.ended
@@ -186,6 +220,30 @@ impl Session {
         }
     }
 
+    /// Nothing came until `now`; to be called when [`Session::poll_silence`] says so, after an attempt
+    /// to read. It queues a `/ping`, or gives the server up.
+    ///
+    /// A caller that stops reading for some time calls [`Session::handle_input`] without bytes when it
+    /// reads on, so that its own pause is not taken for the server's silence.
+    pub fn handle_silence(&mut self, now: Instant) {
+        let is_due = self.poll_silence().is_some_and(|at| at <= now);
+        let Some(pings) = self.pings.as_mut().filter(|_| is_due) else { return };
+        match pings.handle_silence(now) {
+            // a few bytes, which every server takes
+            Silence::Ask(nonce) => drop(self.send(PING, &nonce)),
+            Silence::Dead(after) => {
+                self.events.push_back(SessionEvent::Silent(after));
+                self.ended = true;
+            }
+        }
+    }
+
+    /// When to call [`Session::handle_silence`], if nothing comes before. `None` without
+    /// [`Session::ping_interval`], before the server took the name, and after the end.
+    pub fn poll_silence(&self) -> Option<Instant> {
+        self.pings.as_ref().filter(|_| self.registered && !self.ended)?.poll_timeout()
+    }
+
     /// Queues a message. Nothing is written before the server took the name.
     ///
     /// # Errors
@@ -194,7 +252,8 @@ impl Session {
     /// the frames of a stream.
     pub fn send(&mut self, to: &str, msg: &str) -> Result<(), ClientError> {
         let mut object = Vec::new();
-        let limit = if self.server_kind() == Some(PeerKind::Stream) {
+        let is_max_frame = self.server_kind() == Some(PeerKind::Stream);
+        let limit = if is_max_frame {
             encode::compact(&mut object, self.name.as_str(), &self.ip, to, msg);
             // the line feed does not count
             self.limits.frame + 1
@@ -204,7 +263,8 @@ impl Session {
         };
         object.push(b'\n');
         if object.len() > limit {
-            return Err(ClientError::FrameTooLong { length: object.len(), limit });
+            let length = object.len();
+            return Err(ClientError::FrameTooLong { length, limit, is_max_frame });
         }
         self.outgoing.push_back(object);
         Ok(())
@@ -262,101 +322,21 @@ impl Session {
 
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
-        self.events.pop_front()
+        let event = self.events.pop_front()?;
+        if let SessionEvent::Registered(message) | SessionEvent::Message(message) = &event
+            && is_answer(message)
+            && message.to != self.name.as_str()
+            && let Ok(name) = UserName::from_bytes(message.to.as_bytes(), self.limits.name)
+        {
+            self.name = name;
+        }
+        Some(event)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    const PACE: Duration = Duration::from_millis(20);
-
-    const WELCOME: &str =
-        r#"{"from":{"name":"SERVER","ip":"0.0.0.0"},"to":"alice","msg":"Welcome, alice!"}"#;
-
-    fn session(now: Instant) -> Session {
-        let mut session = Session::new(UserName::new("alice").unwrap(), "192.0.2.7");
-        assert_eq!(session.poll_transmit(now), b"alice\n");
-        session.handle_transmitted(6, now);
-        session
-    }
-
-    #[test]
-    fn a_line_feed_within_the_grace_makes_a_stream_server() {
-        let now = Instant::now();
-        let late = now + Duration::from_millis(9);
-        let mut session = session(now);
-        session.handle_input(WELCOME.as_bytes(), now);
-        assert_eq!(session.server_kind(), None);
-        session.handle_input(b"\n", late);
-        assert_eq!(session.server_kind(), Some(PeerKind::Stream));
-        session.send("bob", "1").unwrap();
-        session.send("bob", "2").unwrap();
-        for _ in 0..2 {
-            let length = session.poll_transmit(late).len();
-            assert!(length > 0, "no pacing");
-            session.handle_transmitted(length, late);
-        }
-    }
-
-    #[test]
-    fn without_one_objects_are_paced_ascii_and_short() {
-        let now = Instant::now();
-        let mut session = session(now);
-        session.handle_input(WELCOME.as_bytes(), now);
-        let decided = session.poll_timeout().unwrap();
-        assert_eq!(decided, now + Duration::from_millis(10));
-        session.handle_timeout(decided);
-        assert_eq!(session.server_kind(), Some(PeerKind::OneRead));
-        session.send("bob", "è").unwrap();
-        session.send("bob", "2").unwrap();
-        assert!(matches!(
-            session.send("bob", &"x".repeat(1024)),
-            Err(ClientError::FrameTooLong { limit: 1024, .. })
-        ));
-        // the name was written at `now`
-        assert_eq!(session.poll_transmit(decided), b"");
-        let first = now + PACE;
-        assert_eq!(session.poll_timeout(), Some(first));
-        let object = session.poll_transmit(first);
-        assert!(object.is_ascii() && object.ends_with(b"\"msg\": \"\\u00e8\"}\n"), "{object:?}");
-        let length = object.len();
-        session.handle_transmitted(length, first);
-        assert_eq!(session.poll_transmit(first + PACE / 2), b"");
-        assert_ne!(session.poll_transmit(first + PACE), b"");
-    }
-
-    #[test]
-    fn nothing_but_the_name_is_written_before_the_welcome() {
-        let now = Instant::now();
-        let mut session = session(now);
-        session.send("bob", "early").unwrap();
-        assert_eq!(session.poll_transmit(now + PACE * 10), b"");
-        session.handle_input(WELCOME.as_bytes(), now + PACE * 10);
-        assert_ne!(session.poll_transmit(now + PACE * 10), b"");
-    }
-
-    #[test]
-    fn an_object_that_the_end_cut_off_is_told_once() {
-        let now = Instant::now();
-        let mut session = session(now);
-        session.handle_input(&WELCOME.as_bytes()[..20], now);
-        session.handle_end();
-        assert!(matches!(session.poll_event(), Some(SessionEvent::Bad(_))));
-        session.handle_end();
-        assert_eq!(session.poll_event(), None);
-    }
-
-    #[test]
-    fn a_refusal_is_not_a_registration() {
-        let now = Instant::now();
-        let mut session = session(now);
-        let refusal = Message::new("SERVER", "0.0.0.0", "Guest", "⛔ Error: in use");
-        session.handle_input(refusal.to_json().as_bytes(), now);
-        assert_eq!(session.poll_event(), Some(SessionEvent::Refused(refusal)));
-        assert!(!session.is_registered());
-    }
+/// Whether the server wrote the message to this user alone, and not to a room, to all users, or to
+/// somebody without a name (A6, B15).
+fn is_answer(message: &Message) -> bool {
+    let is_to_others = matches!(&*message.to, "" | EVERYONE | GUEST) || message.to.starts_with('#');
+    message.is_from_server() && !is_to_others
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
 use crate::hub::Event;
+use crate::keep_alive;
 use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
@@ -21,9 +22,6 @@ use super::{LISTENER, Reactor, Shared};
 /// The first pause after the system refused, doubled each time up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-/// A peer that vanished without a word is noticed after so long: its connection is probed when it
-/// was idle for half of that, and unacknowledged bytes are waited for no longer.
-const SILENT_PEER: Duration = Duration::from_secs(90);
 
 /// The listening sockets of a server.
 pub(super) struct Acceptor {
@@ -212,11 +210,7 @@ const INHERITED: bool = cfg!(target_os = "linux");
 
 fn configure(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(SILENT_PEER / 2).with_interval(SILENT_PEER / 6);
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(SILENT_PEER))?;
-    Ok(())
+    keep_alive::set(socket, keep_alive::SILENT_PEER)
 }
 
 /// Any descriptor will do.
