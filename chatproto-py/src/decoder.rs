@@ -12,7 +12,9 @@ use crate::message::Message;
 /// How many bytes may wait to be decoded when more are given: 1 MiB.
 const MOST_PENDING: usize = 1 << 20;
 
-/// The message that exactly one frame is, with white space around it at most.
+/// The message of exactly one frame of at most 64 KiB. White space around it is ignored.
+///
+/// Raises DecodeError for anything else, and for two frames. ``Decoder`` is for streams.
 #[pyfunction]
 pub(crate) fn decode(data: &Bound<'_, PyAny>) -> PyResult<Py<Message>> {
     let py = data.py();
@@ -22,7 +24,10 @@ pub(crate) fn decode(data: &Bound<'_, PyAny>) -> PyResult<Py<Message>> {
     })
 }
 
-/// Finds and judges the frames of one stream.
+/// Finds and checks the frames of one stream, however its bytes are split.
+///
+/// ``max_frame`` is the longest frame in bytes, by default 64 KiB. With ``strict``, keys that the
+/// schema does not have are an error. Otherwise they are ignored.
 #[pyclass(module = "chatproto")]
 pub(crate) struct Decoder {
     decoder: chatproto::Decoder,
@@ -42,7 +47,14 @@ impl Decoder {
         Decoder { decoder, pending: Vec::new(), taken: 0 }
     }
 
-    /// Takes bytes of the stream and gives the messages that are complete now.
+    /// Takes bytes of the stream and returns the messages that are complete now.
+    ///
+    /// Raises DecodeError. Its ``messages`` are those that came before it in this call. If
+    /// ``is_framing`` is true, every later call raises the error again. Otherwise the bytes behind
+    /// the object stay pending, and the next call goes on there, also ``feed(b"")``.
+    ///
+    /// Raises BufferError, and takes nothing, if the pending bytes and ``data`` are more than
+    /// 1 MiB. Call ``feed(b"")`` until it raises no DecodeError, then feed ``data`` again.
     fn feed<'py>(&mut self, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
         let py = data.py();
         with_bytes(data, |bytes| {
@@ -57,7 +69,10 @@ impl Decoder {
         })
     }
 
-    /// Takes bytes of the stream, whose messages the iterator gives.
+    /// Takes bytes of the stream. Iterate over the decoder for the messages.
+    ///
+    /// Raises BufferError, and takes nothing, if the pending bytes and ``data`` are more than
+    /// 1 MiB. Iterate over the decoder first.
     fn push(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         with_bytes(data, |bytes| {
             self.check_room(bytes.len(), "iterate over the decoder")?;
@@ -67,7 +82,8 @@ impl Decoder {
         })
     }
 
-    /// Says that the stream has ended: an error, if it ended inside an object.
+    /// Tells the decoder that the stream has ended. Raises DecodeError if it ended inside an
+    /// object.
     fn finish(&mut self, py: Python<'_>) -> PyResult<()> {
         self.decoder.finish().map_err(|error| decode_error(py, error))
     }

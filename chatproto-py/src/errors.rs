@@ -1,6 +1,8 @@
 //! From the crate's errors to the exceptions of `chatproto.exceptions`.
 
-use chatproto::{ClientError, ErrorClass, Field, NameError};
+use std::time::Duration;
+
+use chatproto::{ClientError, DecodeErrorKind, ErrorClass, Field, NameError};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -22,6 +24,25 @@ pub(crate) fn decode_error(py: Python<'_>, error: chatproto::DecodeError) -> PyE
     raise(py, &CLASS, "DecodeError", arguments)
 }
 
+/// An exception for bytes of a server that are not a message: it names the limit of the client.
+pub(crate) fn received_error(py: Python<'_>, error: chatproto::DecodeError) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let DecodeErrorKind::TooLong(_) = error.kind() else { return decode_error(py, error) };
+    let (offset, kind) = (error.offset(), error.kind().as_str());
+    let reason = ClientError::from(error).to_string();
+    raise(py, &CLASS, "DecodeError", (reason, offset, None::<&str>, kind, true))
+}
+
+/// An exception for a server that did not answer a `/ping` in time.
+pub(crate) fn silent(py: Python<'_>, after: Duration) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let reason = format!(
+        "the connection was lost (the server did not answer /ping within {} s): make a new Client",
+        after.as_secs_f64()
+    );
+    raise(py, &CLASS, "ConnectionClosed", (reason,))
+}
+
 /// An exception for a dictionary that is not a message; `field` may be empty.
 pub(crate) fn shape_error(py: Python<'_>, field: &str, kind: &str, reason: &str) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -40,7 +61,7 @@ pub(crate) fn client_error(py: Python<'_>, error: &ClientError) -> PyErr {
     static TOO_LONG: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     static OTHER: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     match error {
-        ClientError::FrameTooLong { length, limit } => {
+        ClientError::FrameTooLong { length, limit, .. } => {
             raise(py, &TOO_LONG, "FrameTooLong", (error.to_string(), *length, *limit))
         }
         error => raise(py, &OTHER, "ChatProtoError", (error.to_string(),)),

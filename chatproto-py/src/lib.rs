@@ -4,6 +4,7 @@
 mod argument;
 mod data;
 mod decoder;
+mod endpoint;
 mod errors;
 mod message;
 mod queue;
@@ -23,11 +24,13 @@ mod _chatproto {
     #[pymodule_export]
     use crate::decoder::{Decoder, decode};
     #[pymodule_export]
+    use crate::endpoint::Request;
+    #[pymodule_export]
     use crate::message::{Message, encode};
     #[pymodule_export]
     use crate::queue::Queue;
     #[pymodule_export]
-    use crate::server::{Request, Server};
+    use crate::server::Server;
     #[pymodule_export]
     use crate::session::Session;
 

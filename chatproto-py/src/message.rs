@@ -11,19 +11,22 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
 use crate::errors::shape_error;
 use crate::tokens;
 
-/// A message: who speaks, to whom, and what. It never changes.
+/// A message: a sender, a recipient and a text. It is immutable.
+///
+/// ``sender`` is ``from.name`` of the wire, and ``ip`` is ``from.ip``. A server replaces both by
+/// the sender's registered name and the address that it sees.
 #[pyclass(frozen, module = "chatproto")]
 pub(crate) struct Message {
-    /// The name of the one who speaks.
+    /// The sender's name.
     #[pyo3(get)]
     sender: Py<PyString>,
-    /// A user, a room such as `#tea`, a command such as `/list`, or `Everyone`.
+    /// A user, a room such as ``#tea``, a command such as ``/list``, or ``Everyone``.
     #[pyo3(get)]
     to: Py<PyString>,
     /// The text.
     #[pyo3(get)]
     msg: Py<PyString>,
-    /// The address of the one who speaks. A server replaces it.
+    /// The sender's address. Default: ``0.0.0.0``.
     #[pyo3(get)]
     ip: Py<PyString>,
 }
@@ -47,13 +50,14 @@ impl Message {
         ("sender", "to", "msg", "ip")
     }
 
-    /// Whether the server itself wrote it.
+    /// Whether the server itself wrote the message.
     #[getter]
     fn is_from_server(&self, py: Python<'_>) -> bool {
         self.sender.bind(py) == SERVER
     }
 
-    /// The message in the shape that it has on the wire.
+    /// The message as a dictionary of the wire's shape,
+    /// ``{"from": {"name", "ip"}, "to", "msg"}``.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let from = PyDict::new(py);
         from.set_item("name", &self.sender)?;
@@ -65,7 +69,9 @@ impl Message {
         Ok(dict)
     }
 
-    /// The message that a dictionary of the wire's shape is; other keys are ignored.
+    /// The message of a dictionary of the wire's shape. Other keys are ignored.
+    ///
+    /// Raises DecodeError, with the field, for any other shape.
     #[classmethod]
     fn from_dict(_: &Bound<'_, PyType>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
         let whole = dict(data, "", "a message")?;
@@ -149,7 +155,9 @@ fn text(dict: &Bound<'_, PyDict>, key: &str, field: &str) -> PyResult<Py<PyStrin
     })
 }
 
-/// The message as it goes over the wire: one line of compact JSON, with the line feed at its end.
+/// The message as bytes of the wire: one line of compact JSON in UTF-8, with LF at the end.
+///
+/// Raises ValueError if a string has half of a surrogate pair.
 #[pyfunction]
 pub(crate) fn encode<'py>(message: &Bound<'py, Message>) -> PyResult<Bound<'py, PyBytes>> {
     thread_local! {

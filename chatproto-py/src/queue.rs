@@ -15,7 +15,7 @@ use crate::message::Message;
 /// What a message takes beside its strings: the object and its place in the queue.
 const OVERHEAD: usize = 96;
 
-/// Messages in order, with the bytes that they take in memory.
+/// Messages in order, with their size in memory. The clients queue received messages in it.
 #[pyclass(module = "chatproto._chatproto")]
 pub(crate) struct Queue {
     /// Each with its bytes.
@@ -37,7 +37,7 @@ impl Queue {
         self.bytes
     }
 
-    /// Appends all that an iterator gives.
+    /// Appends all messages of an iterator.
     fn extend(this: &Bound<'_, Self>, messages: &Bound<'_, PyAny>) -> PyResult<()> {
         for message in messages.try_iter()? {
             let message = message?.cast_into::<Message>()?;
@@ -49,7 +49,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the first message.
+    /// Takes the first message. Raises IndexError if there is none.
     fn popleft(&mut self) -> PyResult<Py<Message>> {
         let Some((message, bytes)) = self.messages.pop_front() else {
             return Err(PyIndexError::new_err("the queue is empty"));

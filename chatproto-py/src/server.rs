@@ -1,52 +1,68 @@
-//! `Server`: the crate's server on threads of its own, with endpoints written in Python.
+//! `Server`: the crate's server on its own threads. Its endpoints are in `endpoint`.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use chatproto::tls::{ServerTls, TlsError};
-use chatproto::{Handler, Limits, Rate, ServerBuilder, ServerError, ServerHandle, SlowReader};
-use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
+use chatproto::{Limits, Rate, ServerBuilder, ServerError, ServerHandle, SlowReader};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
 
-use crate::argument;
-use crate::errors::{misuse, refusal, refuse, server_error};
+use crate::endpoint::{self, Endpoint};
+use crate::errors::{misuse, server_error};
 
-/// A command that a user sent to an endpoint written in Python.
-#[pyclass(frozen, get_all, module = "chatproto")]
-pub(crate) struct Request {
-    /// The user who sent it.
-    user: String,
-    /// The endpoint's name, such as `/dice`.
-    endpoint: String,
-    /// The text, without a leading endpoint's name.
-    msg: String,
-}
-
-#[pymethods]
-impl Request {
-    /// The text as arguments. White space separates them; an argument with white space is in double quotes,
-    /// inside which "" stands for one. Raises Refuse if the quotes are wrong.
-    #[getter]
-    fn arguments(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        argument::read(&self.msg).map_err(|error| refuse(py, error))
-    }
-
-    fn __repr__(&self) -> String {
-        let Request { user, endpoint, msg, .. } = self;
-        format!("Request(user={user:?}, endpoint={endpoint:?}, msg={msg:?})")
-    }
-}
-
-/// A chat server.
-#[pyclass(module = "chatproto")]
+/// A chat server on its own threads. Any thread may call its methods.
+///
+/// ``port`` 0 takes any free port. ``threads`` is the number of event loops, by default one a core
+/// and at most four. ``rate`` is the number of messages a second that one connection may send.
+/// Above it, the server reads more slowly. ``None`` turns off this limit and the limit of bytes
+/// (192 KiB a second). ``slow_reader`` is the policy for connections that do not read:
+/// ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is the token for ``/admin``. With
+/// ``announce``, all users are told about users who join and leave. ``registration`` is the time
+/// limit for a client's name, in seconds. ``tls_cert`` and ``tls_key`` are PEM files of a
+/// certificate and its key. With them, the server also speaks TLS, on the same port. With
+/// ``tls_only``, it speaks only TLS. The files are read at the start. As a context manager, the
+/// server starts and stops.
+///
+/// The child of a fork has no server: in it, ``users()`` is empty, ``stop()`` does nothing, and
+/// ``start()`` starts another server.
+#[pyclass(frozen, module = "chatproto")]
 pub(crate) struct Server {
     address: (String, u16),
     options: Options,
-    endpoints: Vec<(String, String, Py<PyAny>)>,
-    running: Option<Running>,
+    /// Locked only by threads that are attached to the interpreter, and never around Python code.
+    endpoints: Mutex<Vec<(String, String, Py<PyAny>)>>,
+    /// Locked likewise, so that no other thread holds it when the process forks.
+    owner: Mutex<Owner>,
+}
+
+/// The run of the server, and the process that it belongs to.
+struct Owner {
+    process: u32,
+    run: Arc<Run>,
+}
+
+/// The run of a server. Threads take `running` without the interpreter.
+#[derive(Default)]
+pub(crate) struct Run {
+    /// Held during all of a start and all of a stop, so that these come one after the other.
+    running: Mutex<Option<Running>>,
+    /// What other threads may ask meanwhile. Changed under `running`.
+    live: Mutex<Option<Live>>,
+}
+
+struct Running {
+    live: Live,
+    thread: JoinHandle<Result<(), ServerError>>,
+}
+
+#[derive(Clone)]
+struct Live {
+    address: SocketAddr,
+    handle: ServerHandle,
 }
 
 struct Options {
@@ -64,18 +80,12 @@ struct TlsFiles {
     only: bool,
 }
 
-struct Running {
-    address: SocketAddr,
-    handle: ServerHandle,
-    thread: JoinHandle<Result<(), ServerError>>,
-}
-
 #[pymethods]
 impl Server {
     #[new]
     #[pyo3(
         signature = (
-            host = "127.0.0.1", port = chatproto::PORT, *, threads = None, rate = Some(100),
+            host = "127.0.0.1", port = Port(chatproto::PORT), *, threads = None, rate = Some(100),
             max_frame = None, max_connections = None, slow_reader = "disconnect",
             admin_token = None, announce = false, registration = 10.0, tls_cert = None,
             tls_key = None, tls_only = false
@@ -88,7 +98,7 @@ impl Server {
     #[expect(clippy::too_many_arguments, reason = "each is an option with a name in Python")]
     fn new(
         host: &str,
-        port: u16,
+        port: Port,
         threads: Option<usize>,
         rate: Option<u32>,
         max_frame: Option<usize>,
@@ -130,83 +140,110 @@ impl Server {
             }
         };
         let options = Options { limits, threads, slow_reader, admin_token, announce, tls };
-        let address = (host.to_owned(), port);
-        Ok(Server { address, options, endpoints: Vec::new(), running: None })
+        let address = (host.to_owned(), port.0);
+        let owner = Owner { process: std::process::id(), run: Arc::default() };
+        Ok(Server { address, options, endpoints: Mutex::default(), owner: Mutex::new(owner) })
     }
 
-    /// Registers an endpoint: `@server.endpoint("/dice", help="Rolls dice.")`.
+    /// Registers a function as an endpoint: ``@server.endpoint("/dice", help="Rolls dice.")``.
+    ///
+    /// The function takes a Request and returns the text of the answer. It runs on a thread of the
+    /// server. If it raises Refuse, the user receives the reason. Any other exception is logged with
+    /// its traceback by the logger ``chatproto``, and the user is told that the command failed.
+    ///
+    /// Raises ValueError if the name is not ``/`` and 1 to 32 letters, digits, ``-`` or ``_``, or
+    /// if another endpoint has it.
     #[pyo3(signature = (name, *, help = ""))]
     fn endpoint(this: Py<Self>, name: String, help: &str) -> Registration {
         Registration { server: this, name, help: help.to_owned() }
     }
 
-    /// Begins to listen and serve; returns when clients can connect.
-    fn start(&mut self, py: Python<'_>) -> PyResult<()> {
-        if self.running.is_some() {
-            return Err(misuse(py, "the server is running already: stop() it first"));
-        }
-        let mut builder = self.options.builder();
-        for (name, help, function) in &self.endpoints {
-            let endpoint = Endpoint { function: function.clone_ref(py) };
-            builder = builder
-                .endpoint(name, help.as_str(), endpoint)
-                .map_err(|error| server_error(py, &error))?;
-        }
-        if let Some(files) = &self.options.tls {
-            let tls = files.read(py)?;
-            builder = builder.tls(tls).tls_only(files.only);
-        }
-        let address = self.address.clone();
-        self.running =
-            Some(py.detach(|| start(builder, &address)).map_err(|error| error.raise(py))?);
-        Ok(())
+    /// Starts to listen. Returns when clients can connect.
+    ///
+    /// Raises OSError if the address cannot be listened on, and ChatProtoError if the server is
+    /// running already or its options are not valid.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let run = self.run();
+        let endpoints: Vec<_> = lock(&self.endpoints)
+            .iter()
+            .map(|(name, help, function)| {
+                let endpoint = Endpoint::new(function.clone_ref(py), &run);
+                (name.clone(), help.clone(), endpoint)
+            })
+            .collect();
+        py.detach(|| {
+            let mut running = lock(&run.running);
+            if running.is_some() {
+                return Err(NotStarted::Running);
+            }
+            let started = start(self.options.builder(endpoints)?, &self.address)?;
+            *lock(&run.live) = Some(started.live.clone());
+            *running = Some(started);
+            Ok(())
+        })
+        .map_err(|error| error.raise(py))
     }
 
-    /// Says goodbye to everybody, flushes for at most 5 s, and ends. Does nothing if it is not
-    /// running.
-    fn stop(&mut self, py: Python<'_>) -> PyResult<()> {
-        let Some(Running { handle, thread, .. }) = self.running.take() else { return Ok(()) };
+    /// Sends a notice to all users, flushes for at most 5 s, and ends. Does nothing if the server
+    /// is not running. It can start again.
+    ///
+    /// Any thread may call it, also several at once: each returns when the server has ended. Raises
+    /// ChatProtoError in an endpoint of this server, which the server waits for.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let run = self.run();
+        if endpoint::is_called_by(&run) {
+            return Err(misuse(
+                py,
+                "an endpoint cannot stop its own server, which waits for its endpoints: stop it in \
+                 another thread",
+            ));
+        }
         // endpoints that are at work need the interpreter to finish
-        let ended = py.detach(move || {
-            handle.stop();
-            thread.join()
+        let ended = py.detach(|| {
+            let mut running = lock(&run.running);
+            let Running { live, thread } = running.take()?;
+            live.handle.stop();
+            let ended = thread.join();
+            *lock(&run.live) = None;
+            Some(ended)
         });
         match ended {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(server_error(py, &error)),
-            Err(_) => Err(misuse(py, "the server's thread panicked")),
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(server_error(py, &error)),
+            Some(Err(_)) => Err(misuse(py, "the server's thread panicked")),
         }
     }
 
-    /// The host and the port on which it listens.
+    /// The host and the port of the listening socket; before the start, those asked for.
     #[getter]
     fn address(&self) -> (String, u16) {
-        match &self.running {
-            Some(running) => (running.address.ip().to_string(), running.address.port()),
+        match self.live() {
+            Some(live) => (live.address.ip().to_string(), live.address.port()),
             None => self.address.clone(),
         }
     }
 
-    /// The SHA-256 of the certificate, for clients to trust; None without TLS.
+    /// The SHA-256 of the certificate, for the clients' ``tls_fingerprint``; None without TLS.
     #[getter]
     fn tls_fingerprint(&self, py: Python<'_>) -> PyResult<Option<String>> {
-        let files = self.options.tls.as_ref();
-        files.map(|files| Ok(files.read(py)?.fingerprint().to_string())).transpose()
+        let Some(files) = &self.options.tls else { return Ok(None) };
+        let tls = files.read().map_err(|error| NotStarted::Tls(error).raise(py))?;
+        Ok(Some(tls.fingerprint().to_string()))
     }
 
     /// The names of the users who are connected, in no particular order.
     fn users(&self, py: Python<'_>) -> Vec<String> {
-        let handle = self.running.as_ref().map(|running| running.handle.clone());
-        handle.map_or(Vec::new(), |handle| py.detach(move || handle.users()))
+        let live = self.live();
+        live.map_or(Vec::new(), |live| py.detach(move || live.handle.users()))
     }
 
     fn __enter__(this: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
-        this.borrow_mut(py).start(py)?;
+        this.get().start(py)?;
         Ok(this)
     }
 
     fn __exit__(
-        &mut self,
+        &self,
         py: Python<'_>,
         _kind: &Bound<'_, PyAny>,
         _error: &Bound<'_, PyAny>,
@@ -216,19 +253,69 @@ impl Server {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        self.endpoints.iter().try_for_each(|(_, _, function)| visit.call(function))
+        // one who holds it is about to let go of it, and the functions are in use
+        let Ok(endpoints) = self.endpoints.try_lock() else { return Ok(()) };
+        endpoints.iter().try_for_each(|(_, _, function)| visit.call(function))
     }
 
-    fn __clear__(&mut self) {
-        self.endpoints.clear();
+    fn __clear__(&self) {
+        // dropped after the lock: it may run Python code
+        let _endpoints = std::mem::take(&mut *lock(&self.endpoints));
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(running) = &self.running {
-            running.handle.stop();
+impl Server {
+    /// The run of this process. In the child of a fork it is a new one: the threads of the other one
+    /// are the parent's, and so are its locks.
+    fn run(&self) -> Arc<Run> {
+        let mut owner = lock(&self.owner);
+        owner.adopt();
+        Arc::clone(&owner.run)
+    }
+
+    fn live(&self) -> Option<Live> {
+        lock(&self.run().live).clone()
+    }
+}
+
+impl Owner {
+    fn adopt(&mut self) {
+        let process = std::process::id();
+        if self.process != process {
+            self.process = process;
+            std::mem::forget(std::mem::take(&mut self.run));
         }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.adopt();
+        if let Some(live) = &*lock(&self.run.live) {
+            live.handle.stop();
+        }
+    }
+}
+
+/// What a panic leaves behind is whole: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A TCP port as Python has it: a number that may be any.
+struct Port(u16);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Port {
+    type Error = PyErr;
+
+    fn extract(number: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        number.extract().map(Port).map_err(|error| {
+            if error.is_instance_of::<PyOverflowError>(number.py()) {
+                PyValueError::new_err(format!("port is a number from 0 to 65535, not {}", *number))
+            } else {
+                error
+            }
+        })
     }
 }
 
@@ -246,29 +333,34 @@ impl Registration {
         if !function.bind(py).is_callable() {
             return Err(PyTypeError::new_err("an endpoint is a function of the request"));
         }
-        let mut server = self.server.bind(py).borrow_mut();
-        if server.running.is_some() {
+        let server = self.server.get();
+        if server.live().is_some() {
             return Err(misuse(py, "register endpoints before the server is started"));
         }
-        // whether the name can be one is said here, where it was written
-        let builder = server.endpoints.iter().try_fold(
-            chatproto::Server::builder(),
-            |builder, (name, ..)| {
-                builder.endpoint(name, "", |_: &chatproto::Request| Ok(String::new()))
-            },
-        );
-        builder
-            .and_then(|builder| {
-                builder.endpoint(&self.name, "", |_: &chatproto::Request| Ok(String::new()))
+        let added = {
+            let mut endpoints = lock(&server.endpoints);
+            // whether the name can be one is said here, where it was written
+            let names = endpoints.iter().map(|(name, ..)| name.as_str());
+            let checked = names.chain([self.name.as_str()]).try_fold(
+                chatproto::Server::builder(),
+                |builder, name| {
+                    builder.endpoint(name, "", |_: &chatproto::Request| Ok(String::new()))
+                },
+            );
+            checked.map(|_| {
+                endpoints.push((self.name.clone(), self.help.clone(), function.clone_ref(py)));
             })
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
-        server.endpoints.push((self.name.clone(), self.help.clone(), function.clone_ref(py)));
+        };
+        added.map_err(|error| PyValueError::new_err(error.to_string()))?;
         Ok(function)
     }
 }
 
 impl Options {
-    fn builder(&self) -> ServerBuilder {
+    fn builder(
+        &self,
+        endpoints: Vec<(String, String, Endpoint)>,
+    ) -> Result<ServerBuilder, NotStarted> {
         let mut builder = chatproto::Server::builder()
             .limits(self.limits.clone())
             .slow_reader(self.slow_reader)
@@ -279,22 +371,27 @@ impl Options {
         if let Some(token) = &self.admin_token {
             builder = builder.admin_token(token);
         }
-        builder
+        for (name, help, endpoint) in endpoints {
+            builder = builder.endpoint(&name, help, endpoint).map_err(NotStarted::Server)?;
+        }
+        if let Some(files) = &self.tls {
+            let tls = files.read().map_err(NotStarted::Tls)?;
+            builder = builder.tls(tls).tls_only(files.only);
+        }
+        Ok(builder)
     }
 }
 
 impl TlsFiles {
-    fn read(&self, py: Python<'_>) -> PyResult<ServerTls> {
-        match ServerTls::from_files(&self.certificate, &self.key) {
-            Ok(tls) => Ok(tls),
-            Err(error @ TlsError::Read { .. }) => Err(PyOSError::new_err(error.to_string())),
-            Err(error) => Err(misuse(py, &error.to_string())),
-        }
+    fn read(&self) -> Result<ServerTls, TlsError> {
+        ServerTls::from_files(&self.certificate, &self.key)
     }
 }
 
 /// Why a server did not start.
 enum NotStarted {
+    Running,
+    Tls(TlsError),
     Address(String),
     Server(ServerError),
     Thread(std::io::Error),
@@ -303,6 +400,9 @@ enum NotStarted {
 impl NotStarted {
     fn raise(self, py: Python<'_>) -> PyErr {
         match self {
+            NotStarted::Running => misuse(py, "the server is running already: stop() it first"),
+            NotStarted::Tls(error @ TlsError::Read { .. }) => PyOSError::new_err(error.to_string()),
+            NotStarted::Tls(error) => misuse(py, &error.to_string()),
             NotStarted::Address(why) => PyOSError::new_err(why),
             NotStarted::Server(error) => server_error(py, &error),
             NotStarted::Thread(error) => {
@@ -323,57 +423,5 @@ fn start(builder: ServerBuilder, (host, port): &(String, u16)) -> Result<Running
         .name("chatproto-server".to_owned())
         .spawn(move || server.run())
         .map_err(NotStarted::Thread)?;
-    Ok(Running { address, handle, thread })
-}
-
-/// An endpoint written in Python.
-struct Endpoint {
-    function: Py<PyAny>,
-}
-
-impl Handler for Endpoint {
-    fn handle(&self, request: &chatproto::Request) -> Result<String, String> {
-        let failed = || "The command failed. Try again later.".to_owned();
-        // there is no interpreter any more if the program ends without stopping its server
-        let answer = Python::try_attach(|py| {
-            self.call(py, request).map_err(|error| {
-                refusal(py, &error).unwrap_or_else(|| {
-                    log(py, &request.endpoint, &error);
-                    failed()
-                })
-            })
-        });
-        answer.unwrap_or_else(|| Err(failed()))
-    }
-}
-
-impl Endpoint {
-    fn call(&self, py: Python<'_>, request: &chatproto::Request) -> PyResult<String> {
-        let request = Request {
-            user: request.user.to_string(),
-            endpoint: request.endpoint.to_string(),
-            msg: request.msg.clone(),
-        };
-        let answer = self.function.bind(py).call1((request,))?;
-        match answer.cast::<PyString>() {
-            Ok(text) => text.to_str().map(str::to_owned),
-            Err(_) => {
-                let kind = answer.get_type().name()?;
-                Err(PyTypeError::new_err(format!("an endpoint answers with a str, not {kind}")))
-            }
-        }
-    }
-}
-
-/// Writes down that an endpoint failed, with the traceback.
-fn log(py: Python<'_>, endpoint: &str, error: &PyErr) {
-    let write = || {
-        let logger = py.import("logging")?.call_method1("getLogger", ("chatproto",))?;
-        let options = PyDict::new(py);
-        options.set_item("exc_info", error.value(py))?;
-        logger.call_method("error", ("the endpoint %s failed", endpoint), Some(&options))
-    };
-    if let Err(unwritten) = write() {
-        unwritten.write_unraisable(py, None);
-    }
+    Ok(Running { live: Live { address, handle }, thread })
 }

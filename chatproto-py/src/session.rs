@@ -5,13 +5,22 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use chatproto::{Limits, PeerKind, SessionEvent, UserName};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::errors::{client_error, decode_error, name_error};
+use crate::errors::{client_error, name_error, received_error, silent};
 use crate::message::{Message, utf8};
 
 /// The client's side of a connection: bytes and time in, bytes and events out.
+///
+/// Times are seconds of ``time.monotonic()``. ``max_frame`` is the longest frame in bytes, in
+/// either direction, by default 64 KiB. With ``ping_interval``, in seconds, the session sends
+/// ``/ping`` to a silent server, and ends if nothing comes for another interval.
+///
+/// A session holds at most one incomplete frame, and the events of ``receive``. Take the events
+/// before the next ``receive``, which then bounds the memory. ``send`` queues without a bound: send
+/// when ``has_outgoing`` is false.
 #[pyclass(module = "chatproto._chatproto")]
 pub(crate) struct Session {
     session: chatproto::Session,
@@ -20,16 +29,38 @@ pub(crate) struct Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (name, ip = "0.0.0.0", *, max_frame = None))]
-    fn new(name: &Bound<'_, PyString>, ip: &str, max_frame: Option<usize>) -> PyResult<Self> {
+    #[pyo3(signature = (name, ip = "0.0.0.0", *, max_frame = None, ping_interval = None))]
+    fn new(
+        name: &Bound<'_, PyString>,
+        ip: &str,
+        max_frame: Option<isize>,
+        ping_interval: Option<f64>,
+    ) -> PyResult<Self> {
         let text = utf8("name", name)?;
         let name = UserName::new(text).map_err(|error| name_error(name.py(), error))?;
         let mut limits = Limits::default();
-        limits.frame = max_frame.unwrap_or(limits.frame);
-        Ok(Session { session: chatproto::Session::with_limits(name, ip, limits) })
+        if let Some(bytes) = max_frame {
+            limits.frame = bytes.try_into().unwrap_or(0);
+            limits.check().map_err(|_| {
+                PyValueError::new_err(format!(
+                    "max_frame is a number of bytes from 128 to {}, not {bytes}",
+                    1 << 30
+                ))
+            })?;
+        }
+        let mut session = chatproto::Session::with_limits(name, ip, limits);
+        if let Some(seconds) = ping_interval {
+            let interval = Duration::try_from_secs_f64(seconds).ok().filter(|at| !at.is_zero());
+            session = session.ping_interval(interval.ok_or_else(|| {
+                PyValueError::new_err(format!(
+                    "ping_interval is a number of seconds above 0, not {seconds}"
+                ))
+            })?);
+        }
+        Ok(Session { session })
     }
 
-    /// The name that it registers.
+    /// The name under which the server knows the client: at first the registered one.
     #[getter]
     fn name(&self) -> &str {
         self.session.name().as_str()
@@ -41,7 +72,7 @@ impl Session {
         self.session.is_registered()
     }
 
-    /// How the server reads, as far as is known: "stream" or "one-read".
+    /// How the server reads; None if it is not known yet.
     #[getter]
     fn server_kind(&self) -> Option<&'static str> {
         Some(match self.session.server_kind()? {
@@ -50,33 +81,44 @@ impl Session {
         })
     }
 
-    /// Whether something is queued that was not written.
+    /// Whether queued bytes were not written yet.
     #[getter]
     fn has_outgoing(&self) -> bool {
         self.session.has_outgoing()
     }
 
-    /// Bytes came from the server.
+    /// Takes bytes from the server. No bytes are a sign of life too, after a pause of the reader.
     fn receive(&mut self, data: &[u8], now: f64) {
         self.session.handle_input(data, instant(now));
     }
 
-    /// The server will send nothing more.
+    /// Takes the end of the stream: the server sends nothing more.
     fn receive_end(&mut self) {
         self.session.handle_end();
     }
 
-    /// Time has passed: to be called at the time that `timeout` gave.
+    /// Takes the time. Call it at the time that ``timeout`` returned.
     fn handle_timeout(&mut self, now: f64) {
         self.session.handle_timeout(instant(now));
     }
 
-    /// When `handle_timeout` and `transmit` are to be called again, if nothing comes before.
+    /// Takes the time after an attempt to read that found nothing. Call it at the time that
+    /// ``silence`` returned.
+    fn handle_silence(&mut self, now: f64) {
+        self.session.handle_silence(instant(now));
+    }
+
+    /// When to call ``handle_silence``, if nothing comes before.
+    fn silence(&self) -> Option<f64> {
+        self.session.poll_silence().map(seconds)
+    }
+
+    /// When to call ``handle_timeout`` and ``transmit`` again, if nothing comes before.
     fn timeout(&self) -> Option<f64> {
         self.session.poll_timeout().map(seconds)
     }
 
-    /// Queues a message.
+    /// Queues a message. Raises FrameTooLong if it is longer than the server accepts.
     fn send(
         &mut self,
         py: Python<'_>,
@@ -87,17 +129,17 @@ impl Session {
         self.session.send(to, msg).map_err(|error| client_error(py, &error))
     }
 
-    /// What may be written now; empty if nothing may.
+    /// The bytes to write now; empty if there are none.
     fn transmit<'py>(&self, py: Python<'py>, now: f64) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.session.poll_transmit(instant(now)))
     }
 
-    /// So many bytes of what `transmit` gave were written.
+    /// Takes the number of bytes of ``transmit`` that were written.
     fn transmitted(&mut self, count: usize, now: f64) {
         self.session.handle_transmitted(count, instant(now));
     }
 
-    /// The next thing that happened: its kind, and the message or the error.
+    /// The next event: its kind, and the message or the error. None if there is no event.
     fn next_event(&mut self, py: Python<'_>) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         let Some(event) = self.session.poll_event() else { return Ok(None) };
         let (kind, message) = match event {
@@ -105,8 +147,11 @@ impl Session {
             SessionEvent::Refused(message) => ("refused", message),
             SessionEvent::Message(message) => ("message", message),
             SessionEvent::Bad(error) => {
-                let error = decode_error(py, error).into_value(py).into_any();
+                let error = received_error(py, error).into_value(py).into_any();
                 return Ok(Some(("bad", error)));
+            }
+            SessionEvent::Silent(after) => {
+                return Ok(Some(("bad", silent(py, after).into_value(py).into_any())));
             }
             _ => return Ok(None),
         };

@@ -147,12 +147,13 @@ class AnyClient(Protocol):
     def address(self) -> Address: ...
     @property
     def server_kind(self) -> str: ...
-    def send(self, to: str, msg: str) -> None: ...
+    def send(self, to: str, msg: str, timeout: float | None = None) -> None: ...
     def recv(self, timeout: float | None = None) -> Message: ...
     def request(
         self, command: str, msg: str = "", timeout: float | None = 10.0
     ) -> list[Message]: ...
-    def close(self) -> None: ...
+    def close(self, timeout: float | None = 12.0) -> None: ...
+    def abort(self) -> None: ...
     def __iter__(self) -> Iterator[Message]: ...
 
 
@@ -166,8 +167,8 @@ class Driven:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.client, name)
 
-    def send(self, to: str, msg: str) -> None:
-        self._run(self.client.send(to, msg))
+    def send(self, to: str, msg: str, timeout: float | None = None) -> None:
+        self._run(self.client.send(to, msg, timeout))
 
     def recv(self, timeout: float | None = None) -> Message:
         return self._run(self.client.recv(timeout))
@@ -175,8 +176,8 @@ class Driven:
     def request(self, command: str, msg: str = "", timeout: float | None = 10.0) -> list[Message]:
         return self._run(self.client.request(command, msg, timeout))
 
-    def close(self) -> None:
-        self._run(self.client.close())
+    def close(self, timeout: float | None = 12.0) -> None:
+        self._run(self.client.close(timeout))
 
     def __iter__(self) -> Iterator[Message]:
         while True:

@@ -38,6 +38,9 @@ fn the_package_works_in_a_fresh_environment() {
     run(maturin.current_dir(package), "the wheel must build");
     let wheel = std::fs::read_dir(&wheels).unwrap().next().expect("a wheel").unwrap().path();
     run(pip().arg(wheel), "the wheel must install");
+    let mut maturin = Command::new(in_environment(&environment, "maturin"));
+    maturin.args(["sdist", "--quiet", "--out"]).arg(&wheels);
+    run(maturin.current_dir(package), "the source distribution must build");
 
     // from another directory, so that what is installed is what is imported
     let python = |arguments: &[&str]| {
@@ -65,6 +68,12 @@ fn the_package_works_in_a_fresh_environment() {
     );
     let tests = path("tests");
     let options = format!("--rootdir={}", package.display());
+    // tests/test_package.py looks into it
+    let sdist = std::fs::read_dir(&wheels)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "gz"))
+        .expect("a source distribution");
     let pytest = [
         "-m",
         "pytest",
@@ -76,7 +85,8 @@ fn the_package_works_in_a_fresh_environment() {
         &options,
         &tests,
     ];
-    run(&mut python(&pytest), "the package's own tests must pass");
+    let mut pytest = python(&pytest);
+    run(pytest.env("CHATPROTO_SDIST", sdist), "the package's own tests must pass");
     talk(python);
 }
 

@@ -269,10 +269,7 @@ def test_tasks_keep_a_one_read_servers_pace_together(scripted: Scripted) -> None
     run(main())
 
 
-def test_reading_pauses_when_nobody_receives(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chatproto.aio, "MAX_QUEUED", 100)
+def test_reading_pauses_when_nobody_receives(scripted: Scripted) -> None:
     total, said = 20_000, 0
 
     def script(peer: Peer) -> None:
@@ -284,7 +281,8 @@ def test_reading_pauses_when_nobody_receives(
         peer.answer(lambda message: [message.msg])
 
     async def main() -> None:
-        async with Client("alice", *scripted(script), max_queued=64 << 20) as client:
+        address, bounds = scripted(script), {"max_queue": 100, "max_queue_bytes": 64 << 20}
+        async with Client("alice", *address, **bounds) as client:
             connection = client._open()
             while not connection._is_reading_paused:
                 await asyncio.sleep(0.001)
@@ -301,6 +299,81 @@ def test_reading_pauses_when_nobody_receives(
             assert [each.msg for each in await client.request("/echo", "x")] == ["x"]
             for number in range(5000, total):
                 assert (await client.recv(LIMIT)).msg.split()[0] == str(number)
+
+    run(main())
+
+
+def test_loops_of_calls_let_other_tasks_run(server: Server) -> None:
+    count = 200
+
+    async def main() -> None:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with Client("alice", *server.address) as client:
+            task = asyncio.create_task(others())
+            await asyncio.sleep(0)
+            begun = turns
+            for number in range(count):
+                await client.send("alice", str(number))
+            assert turns - begun >= count // 20, "while sending"
+            while len(client._open().inbox.messages) < count:
+                await asyncio.sleep(0.001)
+            begun = turns
+            for number in range(count):
+                assert (await client.recv()).msg == str(number)
+            assert turns - begun >= count // 20, "while receiving"
+            task.cancel()
+
+    run(main())
+
+
+def test_a_pause_of_reading_is_not_taken_for_a_dead_server(scripted: Scripted) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        for number in range(1000):
+            peer.say(f"{number} ".ljust(10_000, "x"))
+        peer.answer(lambda message: [message.msg])
+
+    async def main() -> None:
+        address = scripted(script)
+        async with Client("alice", *address, max_queue=10, ping_interval=0.05) as client:
+            while not client._open()._is_reading_paused:
+                await asyncio.sleep(0.001)
+            # many intervals, in which the server could not be heard
+            await asyncio.sleep(0.5)
+            for number in range(1000):
+                assert (await client.recv(LIMIT)).msg.split()[0] == str(number)
+
+    run(main())
+
+
+def test_a_write_that_fails_loses_nothing_that_has_come(scripted: Scripted) -> None:
+    may_speak, has_spoken = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert may_speak.wait(LIMIT)
+        peer.say("⛔ You were kicked.")
+        peer.socket.close()
+        has_spoken.set()
+
+    async def main() -> None:
+        async with Client("alice", *scripted(script)) as client:
+            may_speak.set()
+            # the event loop does not run meanwhile, so that it writes before it reads
+            assert has_spoken.wait(LIMIT)
+            transport = client._open()._transport
+            while not transport.is_closing():
+                await client.send("bob", "are you there?")
+            assert (await client.recv(LIMIT)).msg == "⛔ You were kicked."
+            with pytest.raises(ConnectionClosed, match="the connection was lost"):
+                await client.recv(LIMIT)
 
     run(main())
 

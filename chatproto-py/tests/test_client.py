@@ -6,18 +6,24 @@ import json
 import logging
 import pickle
 import socket
+import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from conftest import (
     LIMIT,
     Address,
+    AnyClient,
     Connect,
+    Driven,
     Peer,
     Script,
     one_read,
+    wait_until,
     without_ping,
 )
 
@@ -33,6 +39,7 @@ from chatproto import (
     NameRefused,
     Server,
     Timeout,
+    encode,
 )
 
 Scripted = Callable[[Script], Address]
@@ -460,11 +467,8 @@ def test_both_sides_write_more_than_the_system_takes(scripted: Scripted, connect
 
 
 def test_a_server_that_reads_nothing_holds_up_no_request_for_ever(
-    scripted: Scripted, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    scripted: Scripted, connect: Connect
 ) -> None:
-    for module in (chatproto.client, chatproto.aio):
-        monkeypatch.setattr(module, "FLUSH", 0.05)
-        monkeypatch.setattr(module, "LINGER", 0.05)
     is_over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -482,7 +486,7 @@ def test_a_server_that_reads_nothing_holds_up_no_request_for_ever(
         for _ in range(200):
             with pytest.raises(Timeout):
                 client.request("bob", "x" * 60_000, timeout=0)
-        client.close()
+        client.close(timeout=0.05)
     finally:
         is_over.set()
 
@@ -491,6 +495,287 @@ def test_ten_clients_at_a_time(server: Server, connect: Connect) -> None:
     clients = [connect(f"user{number}", server.address) for number in range(10)]
     assert clients[0].request("/shout", "hi")[0].msg == "Delivered to 9 users."
     assert {client.recv(LIMIT).msg for client in clients[1:]} == {"hi"}
+
+
+@pytest.fixture
+def stuck(scripted: Scripted) -> Iterator[Address]:
+    """A server that welcomes, and then reads nothing."""
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert is_over.wait(LIMIT)
+
+    yield scripted(script)
+    is_over.set()
+
+
+def test_a_send_waits_no_longer_than_it_is_told(stuck: Address, connect: Connect) -> None:
+    client = connect("alice", stuck)
+    with pytest.raises(Timeout, match="not sent within 0.05 s, because the server does not read"):
+        for _ in range(10_000):
+            client.send("bob", "x" * 60_000, timeout=0.05)
+    with pytest.raises(ValueError, match="at least 0"):
+        client.send("bob", "x", timeout=-1)
+    begun = time.monotonic()
+    client.close(timeout=0.05)
+    assert time.monotonic() - begun < 5, "what is left is given up"
+
+
+def test_abort_waits_for_nothing(stuck: Address, connect: Connect) -> None:
+    client = connect("alice", stuck)
+    with pytest.raises(Timeout):
+        for _ in range(10_000):
+            client.send("bob", "x" * 60_000, timeout=0.05)
+    begun = time.monotonic()
+    client.abort()
+    client.abort()
+    client.close()
+    assert time.monotonic() - begun < 5
+    with pytest.raises(ConnectionClosed, match="this client is closed"):
+        client.recv()
+
+
+def test_what_came_before_an_abort_can_be_received(server: Server, connect: Connect) -> None:
+    client = connect("alice", server.address)
+    client.send("alice", "to myself")
+    client.request("/time")
+    client.abort()
+    assert [message.msg for message in client] == ["to myself"]
+    wait_until(lambda: server.users() == [])
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 65432 + 65536, 10**20])
+def test_a_port_that_is_none_is_an_error(connect: Connect, port: int) -> None:
+    with pytest.raises(ValueError, match=f"port is a number from 1 to 65535, not {port}"):
+        connect("alice", ("127.0.0.1", port))
+
+
+def test_a_port_is_a_number(connect: Connect) -> None:
+    for port in ("65432", 1.5, None, True):
+        with pytest.raises(TypeError, match="port is a number"):
+            connect("alice", ("127.0.0.1", port))  # type: ignore[arg-type]
+
+
+def test_tls_of_none_is_off(server: Server, connect: Connect) -> None:
+    assert connect("alice", server.address, tls=None).name == "alice"
+    with pytest.raises(TypeError, match="tls is True, False, None or an SSLContext, not 'yes'"):
+        connect("bob", server.address, tls="yes")
+
+
+PAGE = [
+    ("SERVER", "alice", "history #tea count=3 ids=1-3 epoch=9f more=false first=… last=…"),
+    ("bob", "#tea", "one"),
+    ("alice", "#tea", "end of history #tea"),
+    ("bob", "#tea", "three"),
+    ("SERVER", "alice", "end of history #tea"),
+]
+
+
+@pytest.mark.parametrize("room", ["#tea", '"#tea time"', '"a ""b"" c"'])
+@pytest.mark.parametrize("end", ["", ": 2 of them were too long for you"])
+def test_a_page_of_history_is_whole(
+    scripted: Scripted, connect: Connect, room: str, end: str
+) -> None:
+    page = [(sender, to, msg.replace("#tea", room)) for sender, to, msg in PAGE]
+    page[-1] = (*page[-1][:2], page[-1][2] + end)
+
+    def say(peer: Peer, sender: str, to: str, msg: str) -> None:
+        peer.socket.sendall(encode(Message(sender, to, msg)))
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        while (message := peer.read()) is not None:
+            if message.to == "/ping":
+                peer.say(message.msg)
+                continue
+            say(peer, "bob", "#tea", "before it")
+            if message.to == "/join":
+                peer.say("Joined.")
+            for each in page:
+                say(peer, *each)
+            say(peer, "bob", "#tea", "behind it")
+
+    client = connect("alice", scripted(script))
+    for command, first in (("/history", []), ("/join", [("SERVER", "alice", "Joined.")])):
+        answer = client.request(command, f"{room} 3")
+        assert [(each.sender, each.to, each.msg) for each in answer] == first + page
+        assert [client.recv(LIMIT).msg for _ in range(2)] == ["before it", "behind it"]
+
+
+def test_a_text_that_begins_like_a_page_begins_none(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+
+        def answers(message: Message) -> list[str]:
+            if message.to == "/ping":
+                return [message.msg]
+            peer.say("history of tea count=3, a book")
+            peer.socket.sendall(encode(Message("bob", "alice", "hi")))
+            return ["history is not kept"]
+
+        peer.answer(answers)
+
+    client = connect("alice", scripted(script))
+    assert len(client.request("/history", "#tea")) == 2
+    assert client.recv(LIMIT).msg == "hi"
+
+
+def test_a_page_that_comes_too_late_is_received_whole(scripted: Scripted, connect: Connect) -> None:
+    late = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        while (message := peer.read()) is not None:
+            if message.to == "/ping":
+                peer.say(message.msg)
+                continue
+            for at, each in enumerate(PAGE):
+                peer.socket.sendall(encode(Message(*each)))
+                if at == 1:
+                    assert late.wait(LIMIT)
+
+    client = connect("alice", scripted(script))
+    with pytest.raises(Timeout):
+        client.request("/history", "#tea", timeout=0.1)
+    late.set()
+    received = [client.recv(LIMIT) for _ in PAGE]
+    assert [(each.sender, each.to, each.msg) for each in received] == PAGE
+
+
+def test_a_message_above_the_limit_names_the_option(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        peer.say("x" * 1000)
+
+    address = scripted(script)
+    assert len(connect("alice", address, max_frame=2000).recv(LIMIT).msg) == 1000
+    client = connect("alice", address, max_frame=1000)
+    with pytest.raises(DecodeError) as caught:
+        client.recv(LIMIT)
+    assert caught.value.kind == "too-long" and caught.value.is_framing
+    assert "more than 1000 bytes, the limit of this client: raise `max_frame`" in str(caught.value)
+    for wrong in (127, 0, -1, (1 << 30) + 1):
+        with pytest.raises(ValueError, match=f"max_frame is a number of bytes .*, not {wrong}"):
+            connect("alice", address, max_frame=wrong)
+
+
+def test_max_frame_is_the_limit_of_what_is_sent_too(server: Server, connect: Connect) -> None:
+    client = connect("alice", server.address, max_frame=1000)
+    with pytest.raises(FrameTooLong, match=r"limit of 1001 bytes \(`max_frame`\)"):
+        client.send("alice", "x" * 1000)
+    client.send("alice", "x" * 900)
+    assert len(client.recv(LIMIT).msg) == 900
+
+
+def test_the_last_words_are_read_behind_a_send_that_failed(
+    scripted: Scripted, connect: Connect
+) -> None:
+    """A server that expels a client says why, closes, and resets what the client still sends."""
+    is_connected = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert is_connected.wait(LIMIT)
+        peer.say("⛔ You were kicked.")
+        peer.say("Goodbye.")
+        peer.socket.close()
+
+    client = connect("alice", scripted(script))
+    is_connected.set()
+    with pytest.raises(ConnectionClosed):
+        while True:
+            # a driven client's event loop reads nothing in between
+            time.sleep(0.001)
+            client.send("bob", "are you there?")
+    assert [client.recv(LIMIT).msg for _ in range(2)] == ["⛔ You were kicked.", "Goodbye."]
+
+
+def test_the_last_words_are_read_by_close_behind_a_send_that_failed(
+    scripted: Scripted, connect: Connect
+) -> None:
+    may_speak, has_spoken = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert may_speak.wait(LIMIT)
+        peer.say("⛔ You were kicked.")
+        peer.socket.close()
+        has_spoken.set()
+
+    client = connect("alice", scripted(script))
+    may_speak.set()
+    assert has_spoken.wait(LIMIT)
+    client.send("bob", "are you there?")
+    client.close()
+    assert client.recv(LIMIT).msg == "⛔ You were kicked."
+
+
+def socket_of(client: AnyClient) -> socket.socket:
+    connection: Any = client
+    if isinstance(client, Driven):
+        connection = client.client._open()
+        found: socket.socket = connection._transport.get_extra_info("socket")
+        return found
+    return cast(socket.socket, connection._socket)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the options have other names elsewhere")
+def test_a_dead_link_is_noticed_by_default(server: Server, connect: Connect) -> None:
+    def options(client: AnyClient) -> list[int]:
+        names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_USER_TIMEOUT", "TCP_NODELAY")
+        connection = socket_of(client)
+        values = [connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
+        return [connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *values]
+
+    assert options(connect("alice", server.address)) == [1, 45, 15, 90_000, 1]
+    assert options(connect("bob", server.address, keep_alive=12)) == [1, 6, 2, 12_000, 1]
+    off = options(connect("carol", server.address, keep_alive=None))
+    assert (off[0], off[3], off[4]) == (0, 0, 1)
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="keep_alive is a number of seconds above 0"):
+            connect("dave", server.address, keep_alive=wrong)
+
+
+def test_a_server_that_hangs_is_noticed(scripted: Scripted, connect: Connect) -> None:
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        peer.say("last words")
+        pings = peer.read()
+        assert pings is not None and pings.to == "/ping"
+        assert peer.read() is None
+
+    client = connect("alice", scripted(script), ping_interval=0.1)
+    assert client.recv(LIMIT).msg == "last words"
+    for _ in range(2):
+        with pytest.raises(ConnectionClosed, match="did not answer /ping within 0.1 s"):
+            client.recv(LIMIT)
+    for wrong in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="ping_interval is a number of seconds above 0"):
+            connect("bob", ("127.0.0.1", 1), ping_interval=wrong)
+
+
+@pytest.mark.parametrize("offers_ping", [True, False])
+def test_a_server_that_answers_pings_stays(
+    scripted: Scripted, connect: Connect, offers_ping: bool
+) -> None:
+    pings = 0
+
+    def script(peer: Peer) -> None:
+        nonlocal pings
+        peer.welcome()
+        while (message := peer.read()) is not None:
+            pings += 1
+            if pings == 4:
+                peer.say("four")
+            elif offers_ping:
+                peer.say(message.msg)
+            else:
+                for msg in without_ping(message):
+                    peer.say(msg)
+
+    client = connect("alice", scripted(script), ping_interval=0.02)
+    assert client.recv(LIMIT).msg == "four", "the answers to the pings are no messages"
 
 
 def test_with(server: Server) -> None:

@@ -102,7 +102,7 @@ def test_a_flood_during_a_request_takes_bounded_memory(
     if what in ("objects-that-are-no-messages", "white-space"):
         assert error.split()[0] == "Timeout" or "ConnectionClosed" in error
     else:
-        expected = "max_answer" if what == "answers" else "max_queued"
+        expected = "max_answer" if what == "answers" else "max_queue_bytes"
         assert error == f"LimitExceeded {expected}", errors
     unit = 1024 if sys.platform == "darwin" else 1
     assert int(grown) // unit < MOST, errors[-500:]
@@ -139,10 +139,10 @@ def test_a_request_waits_for_no_answer_when_too_much_waits_to_be_received(
         peer.socket.sendall(objects("Everyone", "x" * 1000, 1000, "bob"))
         peer.answer(lambda message: [message.msg])
 
-    client = connect("alice", scripted(script), max_queued=100_000)
+    client = connect("alice", scripted(script), max_queue_bytes=100_000)
     with pytest.raises(LimitExceeded) as caught:
         client.request("/time", "late")
-    assert (caught.value.option, caught.value.limit) == ("max_queued", 100_000)
+    assert (caught.value.option, caught.value.limit) == ("max_queue_bytes", 100_000)
     received = [client.recv(LIMIT) for _ in range(1000)]
     assert all(message.sender == "bob" for message in received)
     assert [message.msg for message in client.request("/time", "now")] == ["now"]
@@ -157,7 +157,7 @@ def test_close_takes_bounded_memory_and_time(
         while True:
             peer.socket.sendall(FLOODS[what])
 
-    client = connect("alice", scripted(script), max_queued=1 << 20)
+    client = connect("alice", scripted(script), max_queue_bytes=1 << 20)
     begun = time.monotonic()
     client.close()
     assert time.monotonic() - begun < 10
@@ -207,8 +207,12 @@ def test_objects_that_are_no_messages_are_logged_a_few_times(
 
 
 def test_a_limit_is_above_zero(connect: Connect) -> None:
-    for option in ("max_queued", "max_answer"):
-        with pytest.raises(ValueError, match=f"{option} is a number of bytes above 0, not 0"):
+    for option, unit in (
+        ("max_queue", "messages"),
+        ("max_queue_bytes", "bytes"),
+        ("max_answer", "bytes"),
+    ):
+        with pytest.raises(ValueError, match=f"{option} is a number of {unit} above 0, not 0"):
             connect("alice", ("127.0.0.1", 1), **{option: 0})
 
 
@@ -230,7 +234,7 @@ def test_a_send_waits_for_the_server_to_read_and_reads_no_more_than_the_limit(
         while peer.socket.recv(65536):
             pass
 
-    with Client("alice", *scripted(script), max_queued=1 << 20) as client:
+    with Client("alice", *scripted(script), max_queue_bytes=1 << 20) as client:
         threading.Timer(1.0, may_read.set).start()
         for _ in range(300):
             client.send("bob", "x" * 60_000)

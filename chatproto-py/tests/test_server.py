@@ -1,8 +1,12 @@
 """The server: endpoints written in Python, its life, and what goes wrong."""
 
 import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -64,6 +68,7 @@ def test_one_that_refuses_or_fails_harms_nobody(caplog: pytest.LogCaptureFixture
                 assert answer == "❌ The command failed. Try again later."
         texts = [f"{record.getMessage()} {record.exc_info}" for record in caplog.records]
         assert "/fail" in texts[0] and "what only the log is to say" in texts[0]
+        assert "in fail\n    raise KeyError(" in caplog.text, "the log has the traceback"
         assert "/number" in texts[1] and "answers with a str, not int" in texts[1]
         assert client.request("/ping", "still here")[0].msg == "still here"
 
@@ -102,6 +107,125 @@ def test_an_endpoint_may_stand_in_the_way_of_a_stop() -> None:
         server.stop()
 
 
+def test_an_endpoint_cannot_stop_its_own_server() -> None:
+    server, other = Server(port=0), Server(port=0)
+    refusals: list[str] = []
+
+    @server.endpoint("/stop")
+    def stop(request: Request) -> str:
+        other.stop()
+        try:
+            server.stop()
+        except ChatProtoError as error:
+            refusals.append(str(error))
+        return "still here"
+
+    with server, other, Client("alice", port=server.address[1]) as client:
+        assert client.request("/stop")[0].msg == "still here"
+        with pytest.raises(OSError):
+            socket.create_connection(other.address, timeout=5).close()
+    assert len(refusals) == 1 and "stop it in another thread" in refusals[0]
+
+
+def test_any_thread_may_use_it_at_any_time() -> None:
+    """Threads start, stop and ask: none sees a server that is half started or half stopped."""
+    server = Server(port=0, threads=1)
+    server.endpoint("/dice")(lambda request: "5")
+    rounds, is_over = 20, threading.Event()
+
+    def start_and_stop() -> None:
+        for _ in range(rounds):
+            try:
+                server.start()
+            except ChatProtoError as error:
+                assert "running already" in str(error)
+            server.stop()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            host, port = server.address
+            assert host == "127.0.0.1" and 0 <= port <= 65535
+            assert server.users() == [] and server.tls_fingerprint is None
+            try:
+                server.endpoint("/list")(lambda request: "")
+            except (ValueError, ChatProtoError):
+                pass
+
+    with ThreadPoolExecutor(6) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        for future in [pool.submit(start_and_stop) for _ in range(3)]:
+            future.result(120)
+        is_over.set()
+        for future in asking:
+            future.result(60)
+    with server, Client("alice", port=server.address[1]) as client:
+        assert client.request("/dice")[0].msg == "5"
+
+
+def test_it_can_be_asked_while_it_stops() -> None:
+    server = Server(port=0)
+    is_called, may_end = threading.Event(), threading.Event()
+
+    @server.endpoint("/slow")
+    def slow(request: Request) -> str:
+        is_called.set()
+        assert may_end.wait(60)
+        return "done"
+
+    server.start()
+    with Client("alice", port=server.address[1]) as client, ThreadPoolExecutor(2) as pool:
+        client.send("/slow", "")
+        assert is_called.wait(60)
+        stopping = [pool.submit(server.stop) for _ in range(2)]
+        while not any(message.msg.startswith("The server") for message in client):
+            pass
+        assert server.address[1] > 0 and isinstance(server.users(), list)
+        may_end.set()
+        for future in stopping:
+            future.result(60)
+    assert server.users() == []
+
+
+FORK = """
+import os, sys, warnings
+from chatproto import Client, Server
+
+# the child uses nothing of other threads
+warnings.simplefilter("ignore", DeprecationWarning)
+server = Server(port=0)
+server.endpoint("/dice")(lambda request: "5")
+server.start()
+port = server.address[1]
+with Client("alice", port=port) as client:
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            assert server.users() == [] and server.address[1] == 0
+            server.stop()
+            with server:
+                own = server.address[1]
+                assert own != port
+                with Client("bob", port=own) as other:
+                    assert other.request("/dice")[0].msg == "5"
+                    assert server.users() == ["bob"]
+            assert server.users() == []
+            del server
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert client.request("/dice")[0].msg == "5" and server.users() == ["alice"]
+server.stop()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_the_child_of_a_fork_has_no_server_and_can_have_one() -> None:
+    command = [sys.executable, "-c", FORK]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_cannot_be_an_endpoint() -> None:
     server = Server(port=0)
     for name in ("dice", "/", "/di ce", "/list"):
@@ -124,6 +248,9 @@ def test_what_it_cannot_listen_on() -> None:
         Server("no-such-host.invalid", 0).start()
     with pytest.raises(ChatProtoError, match="limits"):
         Server(port=0, max_frame=1).start()
+    for port in (-1, 65536, 10**20):
+        with pytest.raises(ValueError, match=f"port is a number from 0 to 65535, not {port}"):
+            Server(port=port)
     with pytest.raises(ValueError, match="drop-oldest"):
         Server(slow_reader="wait")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seconds"):

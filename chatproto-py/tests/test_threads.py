@@ -183,10 +183,7 @@ def test_the_reader_leaves_while_a_sender_waits(scripted: Scripted) -> None:
             assert client.recv(LIMIT).msg == f"{number} {text}"
 
 
-def test_closing_ends_a_send_that_the_server_does_not_read(
-    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chatproto.client, "FLUSH", 0.05)
+def test_closing_ends_a_send_that_the_server_does_not_read(scripted: Scripted) -> None:
     is_over = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -206,10 +203,30 @@ def test_closing_ends_a_send_that_the_server_does_not_read(
                 wait_until(lambda: client._is_reading)
             sending = [pool.submit(send) for _ in range(3)]
             wait_until(lambda: client._waiting == 1 + has_reader)
-            client.close()
+            client.close(timeout=0.05)
             for future in sending:
                 with pytest.raises(ConnectionClosed):
                     future.result(LIMIT)
+    is_over.set()
+
+
+def test_abort_ends_a_close_of_another_thread(scripted: Scripted) -> None:
+    is_over = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.welcome()
+        assert is_over.wait(LIMIT)
+
+    client = Client("alice", *scripted(script))
+    with pytest.raises(Timeout):
+        while True:
+            client.send("bob", "x" * 60_000, timeout=0.05)
+    with ThreadPoolExecutor(2) as pool:
+        closing = [pool.submit(client.close, None) for _ in range(2)]
+        wait_until(lambda: client._is_closing)
+        client.abort()
+        for future in closing:
+            future.result(LIMIT)
     is_over.set()
 
 

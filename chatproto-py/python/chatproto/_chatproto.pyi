@@ -1,8 +1,9 @@
 """The compiled part of chatproto."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, ClassVar, Final, Literal, Self, TypeVar, final
+from typing import Any, Final, Literal, Self, TypeVar, final
 
 _F = TypeVar("_F", bound=Callable[[Request], str])
 _Data = bytes | bytearray | memoryview | str
@@ -27,22 +28,22 @@ __version__: Final[str]
 
 @final
 class Message:
-    """A message: who speaks, to whom, and what. It never changes.
+    """A message: a sender, a recipient and a text. It is immutable.
 
-    ``from.name`` of the wire is ``sender`` here, and ``from.ip`` is ``ip``: the address of the one
-    who speaks, which a server replaces by the one that it sees.
+    ``sender`` is ``from.name`` of the wire, and ``ip`` is ``from.ip``. A server replaces both by
+    the sender's registered name and the address that it sees.
     """
 
-    __match_args__: ClassVar[tuple[str, str, str, str]] = ("sender", "to", "msg", "ip")
+    __match_args__: Final = ("sender", "to", "msg", "ip")
 
     def __new__(cls, sender: str, to: str, msg: str, ip: str | None = None) -> Self: ...
     @property
     def sender(self) -> str:
-        """The name of the one who speaks."""
+        """The sender's name."""
 
     @property
     def ip(self) -> str:
-        """The address of the one who speaks; ``0.0.0.0`` if nothing else was said."""
+        """The sender's address. Default: ``0.0.0.0``."""
 
     @property
     def to(self) -> str:
@@ -54,14 +55,15 @@ class Message:
 
     @property
     def is_from_server(self) -> bool:
-        """Whether the server itself wrote it."""
+        """Whether the server itself wrote the message."""
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"from": {"name", "ip"}, "to", "msg"}``, the shape that it has on the wire."""
+        """The message as a dictionary of the wire's shape,
+        ``{"from": {"name", "ip"}, "to", "msg"}``."""
 
     @classmethod
     def from_dict(cls, data: object) -> Message:
-        """The message that a dictionary of the wire's shape is; other keys are ignored.
+        """The message of a dictionary of the wire's shape. Other keys are ignored.
 
         Raises DecodeError, with the field, for any other shape.
         """
@@ -86,54 +88,54 @@ def as_argument(name: str) -> str:
     """
 
 def encode(message: Message) -> bytes:
-    """The message as it goes over the wire: one line of compact JSON in UTF-8, ended by LF.
+    """The message as bytes of the wire: one line of compact JSON in UTF-8, with LF at the end.
 
-    Raises ValueError if one of its strings holds half of a surrogate pair.
+    Raises ValueError if a string has half of a surrogate pair.
     """
 
 def decode(data: _Data) -> Message:
-    """The message that exactly one frame is, of at most 64 KiB, with white space around it at most.
+    """The message of exactly one frame of at most 64 KiB. White space around it is ignored.
 
-    Raises DecodeError for anything else.
+    Raises DecodeError for anything else, and for two frames. ``Decoder`` is for streams.
     """
 
 @final
 class Decoder:
-    """Finds and judges the frames of one stream, however its bytes are split.
+    """Finds and checks the frames of one stream, however its bytes are split.
 
-    ``max_frame`` is the longest frame in bytes, 64 KiB if not said. ``strict`` refuses keys that
-    the schema does not have, which are ignored otherwise.
+    ``max_frame`` is the longest frame in bytes, by default 64 KiB. With ``strict``, keys that the
+    schema does not have are an error. Otherwise they are ignored.
     """
 
     def __new__(cls, *, max_frame: int | None = None, strict: bool = False) -> Self: ...
     def feed(self, data: _Data) -> list[Message]:
-        """Takes bytes of the stream and gives the messages that are complete now.
+        """Takes bytes of the stream and returns the messages that are complete now.
 
-        Raises DecodeError; its ``messages`` are those that came before it in this call. Behind an
-        object that is no message the next call goes on, ``feed(b"")`` too; where the stream cannot
-        be trusted any more (``is_framing``), every later call raises the error again.
+        Raises DecodeError. Its ``messages`` are those that came before it in this call. If
+        ``is_framing`` is true, every later call raises the error again. Otherwise the bytes behind
+        the object stay pending, and the next call goes on there, also ``feed(b"")``.
 
-        What stands behind such an object waits for the next call. Raises BufferError, and takes
-        nothing, if that and ``data`` are more than 1 MiB: call ``feed(b"")`` until it raises no
-        DecodeError, then feed ``data`` again.
+        Raises BufferError, and takes nothing, if the pending bytes and ``data`` are more than
+        1 MiB. Call ``feed(b"")`` until it raises no DecodeError, then feed ``data`` again.
         """
 
     def push(self, data: _Data) -> None:
-        """Takes bytes of the stream, whose messages come by iterating over the decoder.
+        """Takes bytes of the stream. Iterate over the decoder for the messages.
 
-        Raises BufferError, and takes nothing, if bytes wait from before and all would be more than
-        1 MiB: iterate over the decoder first.
+        Raises BufferError, and takes nothing, if the pending bytes and ``data`` are more than
+        1 MiB. Iterate over the decoder first.
         """
 
     def finish(self) -> None:
-        """Says that the stream has ended. Raises DecodeError if it ended inside an object."""
+        """Tells the decoder that the stream has ended. Raises DecodeError if it ended inside an
+        object."""
 
     def __iter__(self) -> Iterator[Message]: ...
     def __next__(self) -> Message: ...
 
 @final
 class Queue:
-    """Messages in order, with the bytes that they take in memory: what the clients queue."""
+    """Messages in order, with their size in memory. The clients queue received messages in it."""
 
     def __new__(cls) -> Self: ...
     @property
@@ -141,7 +143,7 @@ class Queue:
         """The bytes that the messages take."""
 
     def extend(self, messages: Iterable[Message]) -> None:
-        """Appends all that an iterator gives."""
+        """Appends all messages of an iterator."""
 
     def popleft(self) -> Message:
         """Takes the first message. Raises IndexError if there is none."""
@@ -156,17 +158,25 @@ class Session:
     """The client's side of a connection: bytes and time in, bytes and events out.
 
     Times are seconds of ``time.monotonic()``. ``max_frame`` is the longest frame in bytes, in
-    either direction, 64 KiB if not said.
+    either direction, by default 64 KiB. With ``ping_interval``, in seconds, the session sends
+    ``/ping`` to a silent server, and ends if nothing comes for another interval.
 
-    A session holds at most one incomplete frame, and what came of ``receive``: take the events
-    before the next ``receive``, which then bounds the memory. What ``send`` queues has no bound:
-    send when ``has_outgoing`` is false.
+    A session holds at most one incomplete frame, and the events of ``receive``. Take the events
+    before the next ``receive``, which then bounds the memory. ``send`` queues without a bound: send
+    when ``has_outgoing`` is false.
     """
 
-    def __new__(cls, name: str, ip: str = "0.0.0.0", *, max_frame: int | None = None) -> Self: ...
+    def __new__(
+        cls,
+        name: str,
+        ip: str = "0.0.0.0",
+        *,
+        max_frame: int | None = None,
+        ping_interval: float | None = None,
+    ) -> Self: ...
     @property
     def name(self) -> str:
-        """The name that it registers, as the server will know it."""
+        """The name under which the server knows the client: at first the registered one."""
 
     @property
     def is_registered(self) -> bool:
@@ -174,39 +184,46 @@ class Session:
 
     @property
     def server_kind(self) -> Literal["stream", "one-read"] | None:
-        """How the server reads, as far as is known."""
+        """How the server reads; None if it is not known yet."""
 
     @property
     def has_outgoing(self) -> bool:
-        """Whether something is queued that was not written."""
+        """Whether queued bytes were not written yet."""
 
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes came from the server."""
+        """Takes bytes from the server. No bytes are a sign of life too, after a pause of the reader."""
 
     def receive_end(self) -> None:
-        """The server will send nothing more."""
+        """Takes the end of the stream: the server sends nothing more."""
 
     def handle_timeout(self, now: float) -> None:
-        """Time has passed: to be called at the time that ``timeout`` gave."""
+        """Takes the time. Call it at the time that ``timeout`` returned."""
+
+    def handle_silence(self, now: float) -> None:
+        """Takes the time after an attempt to read that found nothing. Call it at the time that
+        ``silence`` returned."""
+
+    def silence(self) -> float | None:
+        """When to call ``handle_silence``, if nothing comes before."""
 
     def timeout(self) -> float | None:
-        """When ``handle_timeout`` and ``transmit`` are to be called again, if nothing comes."""
+        """When to call ``handle_timeout`` and ``transmit`` again, if nothing comes before."""
 
     def send(self, to: str, msg: str) -> None:
-        """Queues a message. Raises FrameTooLong if the server could not take it."""
+        """Queues a message. Raises FrameTooLong if it is longer than the server accepts."""
 
     def transmit(self, now: float) -> bytes:
-        """What may be written now; empty if nothing may."""
+        """The bytes to write now; empty if there are none."""
 
     def transmitted(self, count: int, now: float) -> None:
-        """So many bytes of what ``transmit`` gave were written."""
+        """Takes the number of bytes of ``transmit`` that were written."""
 
     def next_event(
         self,
     ) -> tuple[Literal["registered", "refused", "message"], Message] | tuple[
         Literal["bad"], Exception
     ] | None:
-        """The next thing that happened: its kind, and the message or the error."""
+        """The next event: its kind, and the message or the error. None if there is no event."""
 
 @final
 class Request:
@@ -234,7 +251,7 @@ class Request:
 
 @final
 class Server:
-    """A chat server, on threads of its own.
+    """A chat server on its own threads. Any thread may call its methods.
 
     ``port`` 0 takes any free port. ``threads`` is the number of event loops, by default one a core
     and at most four. ``rate`` is the number of messages a second that one connection may send.
@@ -246,6 +263,9 @@ class Server:
     certificate and its key. With them, the server also speaks TLS, on the same port. With
     ``tls_only``, it speaks only TLS. The files are read at the start. As a context manager, the
     server starts and stops.
+
+    The child of a fork has no server: in it, ``users()`` is empty, ``stop()`` does nothing, and
+    ``start()`` starts another server.
     """
 
     def __new__(
@@ -261,38 +281,43 @@ class Server:
         admin_token: str | None = None,
         announce: bool = False,
         registration: float = 10.0,
-        tls_cert: str | None = None,
-        tls_key: str | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
         tls_only: bool = False,
     ) -> Self: ...
     def endpoint(self, name: str, *, help: str = "") -> Callable[[_F], _F]:
         """Registers a function as an endpoint: ``@server.endpoint("/dice", help="Rolls dice.")``.
 
         The function takes a Request and returns the text of the answer. It runs on a thread of the
-        server's. If it raises Refuse, the user reads why; any other exception is logged, with its
-        traceback, by the logger ``chatproto``, and the user reads that the command failed.
+        server. If it raises Refuse, the user receives the reason. Any other exception is logged with
+        its traceback by the logger ``chatproto``, and the user is told that the command failed.
 
         Raises ValueError if the name is not ``/`` and 1 to 32 letters, digits, ``-`` or ``_``, or
-        is taken.
+        if another endpoint has it.
         """
 
     def start(self) -> None:
-        """Begins to listen and serve; returns when clients can connect.
+        """Starts to listen. Returns when clients can connect.
 
         Raises OSError if the address cannot be listened on, and ChatProtoError if the server is
-        running already or cannot work under its options.
+        running already or its options are not valid.
         """
 
     def stop(self) -> None:
-        """Says goodbye to everybody, flushes for at most 5 s, and ends; it can start again."""
+        """Sends a notice to all users, flushes for at most 5 s, and ends. Does nothing if the server
+        is not running. It can start again.
+
+        Any thread may call it, also several at once: each returns when the server has ended. Raises
+        ChatProtoError in an endpoint of this server, which the server waits for.
+        """
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host and the port on which it listens."""
+        """The host and the port of the listening socket; before the start, those asked for."""
 
     @property
     def tls_fingerprint(self) -> str | None:
-        """The SHA-256 of the certificate, for clients to trust; None without TLS."""
+        """The SHA-256 of the certificate, for the clients' ``tls_fingerprint``; None without TLS."""
 
     def users(self) -> list[str]:
         """The names of the users who are connected, in no particular order."""

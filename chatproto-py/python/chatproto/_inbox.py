@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import re
 import secrets
 import socket
 import time
@@ -38,18 +39,22 @@ from .exceptions import (
 
 _log = logging.getLogger("chatproto")
 
-FLUSH = 10.0
-"""Seconds that closing waits for the server to take what was sent."""
+CLOSE = 12.0
+"""Seconds that closing takes at most, by default: for the server to take what was sent, and then to
+close."""
 
 LINGER = 2.0
-"""Seconds that closing then waits for the server to close (B16)."""
+"""Seconds of these that closing waits for the server to close (B16)."""
 
-MAX_QUEUED = 10_000
-"""Messages in the queue above which reading may pause."""
+MAX_FRAME = 64 << 10
+"""Bytes of one message, in either direction, by default."""
 
-MAX_QUEUED_BYTES = 16 << 20
-"""Bytes of the queue above which nothing is read, if the user says no other number. A server with
-default limits holds 1 MiB for a reader that is slow."""
+MAX_QUEUE = 10_000
+"""Messages in the queue from which reading may pause, by default."""
+
+MAX_QUEUE_BYTES = 16 << 20
+"""Bytes of the queue from which nothing is read, by default. A server with default limits holds
+1 MiB for a slow reader."""
 
 MAX_ANSWER_BYTES = 4 << 20
 """Bytes of one answer, if the user says no other number. A server with default limits sends 256 KiB,
@@ -57,6 +62,9 @@ which Python may hold as four times that: a string takes up to four bytes for ea
 
 MAX_FENCES = 10_000
 """Nonces on their way above which nothing is requested."""
+
+_OPENING = re.compile(r'history ("(?:[^"]|"")*"|\S+) count=\d+( \S+=\S*)*')
+"""The line of the server before a page of history, with the name of the conversation."""
 
 _AT_ONCE = 64
 """Events that are taken from a session at a time: an exception takes a hundred times the bytes of the
@@ -108,6 +116,28 @@ class Request:
         self.is_abandoned = False
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of an inbox, as the options of the clients have them.
+
+    Raises ValueError if one is not above 0.
+    """
+
+    max_queue: int = MAX_QUEUE
+    max_queue_bytes: int = MAX_QUEUE_BYTES
+    max_answer: int = MAX_ANSWER_BYTES
+
+    def __post_init__(self) -> None:
+        for option, unit in (
+            ("max_queue", "messages"),
+            ("max_queue_bytes", "bytes"),
+            ("max_answer", "bytes"),
+        ):
+            limit = getattr(self, option)
+            if limit < 1:
+                raise ValueError(f"{option} is a number of {unit} above 0, not {limit!r}")
+
+
 @dataclass(slots=True)
 class _Fence:
     nonce: str
@@ -126,18 +156,14 @@ class Inbox:
         offers_ping: whether the server answers ``/ping``; None as long as that is not known.
         has_ended: whether nothing more comes.
         is_orderly: whether it ended as connections do, and not by an error.
-        max_queued: the bytes of ``messages`` from which on nothing is to be read.
-
-    Raises ValueError if a limit is not above 0.
+        limits: the bounds of ``messages`` and of answers.
     """
 
-    def __init__(self, name: str, max_queued: int, max_answer: int) -> None:
-        check_limits(max_queued, max_answer)
+    def __init__(self, name: str, limits: Limits) -> None:
+        self.limits = limits
         self.name = name
         self.welcome: Message | None = None
         self.messages = Queue()
-        self.max_queued = max_queued
-        self._max_answer = max_answer
         # objects that were no messages
         self._bad = 0
         self.offers_ping: bool | None = None
@@ -153,20 +179,29 @@ class Inbox:
         self._refused = 0
         # how many refused /ping are still to be answered
         self._refused_pings = 0
+        # the page of history inside the first answer: how it ends
+        self._page_end: str | None = None
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more is to be read before messages are received."""
-        return self.messages.bytes >= self.max_queued
+        return self.messages.bytes >= self.limits.max_queue_bytes
+
+    @property
+    def has_many(self) -> bool:
+        """Whether nothing more is to be read before messages are received, unless somebody waits for
+        something else."""
+        return self.is_full or len(self.messages) >= self.limits.max_queue
 
     def check_room(self) -> None:
         """Raises LimitExceeded if nothing more is to be read."""
         if self.is_full:
+            limit = self.limits.max_queue_bytes
             raise LimitExceeded(
                 f"{self.messages.bytes} bytes of messages wait to be received, and the limit is "
-                f"max_queued={self.max_queued}: call recv() until none is left, then ask again",
-                "max_queued",
-                self.max_queued,
+                f"max_queue_bytes={limit}: call recv() until none is left, then ask again",
+                "max_queue_bytes",
+                limit,
             )
 
     def take(self, session: Session) -> bool:
@@ -174,6 +209,7 @@ class Inbox:
         has_events = False
         while True:
             self._events.extend(islice(map(_WHAT, iter(session.next_event, None)), _AT_ONCE))
+            self.name = session.name
             if not self._events:
                 return has_events
             has_events = True
@@ -182,7 +218,9 @@ class Inbox:
                 if isinstance(event, Message):
                     self._sort(event, session)
                     continue
-                if isinstance(event, DecodeError) and event.is_framing:
+                if isinstance(event, ConnectionClosed) or (
+                    isinstance(event, DecodeError) and event.is_framing
+                ):
                     self.end(event)
                 else:
                     self._complain(event)
@@ -256,6 +294,8 @@ class Inbox:
         if not request.is_done:
             request.is_abandoned = True
             self.messages.extend(taken(request.answer))
+            if self._fences and self._fences[0].request is request:
+                self._page_end = None
 
     def result(self, request: Request) -> list[Message]:
         """The answer of a request that is done."""
@@ -272,23 +312,16 @@ class Inbox:
         """Deals with the first event, which is this message."""
         if self.welcome is None:
             if session.is_registered:
-                self.name = session.name
-                self._follow_name(message)
                 self.welcome = message
             else:
                 self._refusal = message
             self._events.popleft()
-        elif not _is_answer(message):
-            self._queue()
-        else:
-            self._follow_name(message)
+        elif _is_answer(message):
             self._sort_answer(message.msg)
-
-    def _follow_name(self, message: Message) -> None:
-        """What the server says to a user is to the name that the user has (A6): another one than
-        before after ``/nick`` and ``/login``, and from the beginning for a guest."""
-        if _is_answer(message) and message.to not in ("", "Guest"):
-            self.name = message.to
+        elif self._page_end is not None:
+            self._add_to_answer(self._fences[0].request)
+        else:
+            self._queue()
 
     def _sort_answer(self, msg: str) -> None:
         while self._fences and self._fences[0].has_passed:
@@ -310,9 +343,19 @@ class Inbox:
         else:
             fence = self._fences[0]
             if fence.is_closing and fence.request.messages and not fence.request.is_abandoned:
+                self._turn_page(msg)
                 self._add_to_answer(fence.request)
             else:
                 self._queue()
+
+    def _turn_page(self, msg: str) -> None:
+        """Notes where a page of history begins and ends. Between its lines, the messages of all users
+        are part of the answer, and nothing else comes there (B15)."""
+        if self._page_end is None:
+            if opening := _OPENING.fullmatch(msg):
+                self._page_end = f"end of history {opening[1]}"
+        elif msg == self._page_end or msg.startswith(f"{self._page_end}:"):
+            self._page_end = None
 
     def _add_to_answer(self, request: Request) -> None:
         """The first event is a part of the answer. Those behind the limit are thrown away."""
@@ -320,8 +363,8 @@ class Inbox:
             self._events.popleft()
             return
         request.answer.extend(map(_POP_LEFT, (self._events,)))
-        if request.answer.bytes > self._max_answer:
-            request.error = answer_too_long(request.messages[0][0], self._max_answer)
+        if request.answer.bytes > self.limits.max_answer:
+            request.error = answer_too_long(request.messages[0][0], self.limits.max_answer)
             request.is_done = True
             request.answer.take()
 
@@ -332,6 +375,7 @@ class Inbox:
         """A nonce came back. The fences before it were passed too: if the server dropped their
         nonces, as it may for a reader that is too slow, so it may have parts of the answers."""
         self.offers_ping = True
+        self._page_end = None
         for fence in self._fences:
             request = fence.request
             if fence.nonce == nonce:
@@ -401,13 +445,6 @@ def answer_too_long(command: str, limit: int) -> LimitExceeded:
     )
 
 
-def check_limits(max_queued: int, max_answer: int) -> None:
-    """Raises ValueError if a limit is not above 0."""
-    for option, limit in (("max_queued", max_queued), ("max_answer", max_answer)):
-        if limit < 1:
-            raise ValueError(f"{option} is a number of bytes above 0, not {limit!r}")
-
-
 def closed_by_server() -> ConnectionClosed:
     """The server has closed the connection."""
     return ConnectionClosed("the server has closed the connection: make a new Client")
@@ -441,6 +478,14 @@ def not_registered_in_time(host: str, port: int, timeout: float | None) -> Timeo
 def no_message(timeout: float | None) -> Timeout:
     """Nothing came."""
     return Timeout(f"no message came within {_seconds(timeout)}: call recv() again, or wait longer")
+
+
+def not_sent(timeout: float | None) -> Timeout:
+    """The server did not take a message in time."""
+    return Timeout(
+        f"the message was not sent within {_seconds(timeout)}, because the server does not read or "
+        "other messages are sent before it: wait longer, or abort()"
+    )
 
 
 def no_answer(command: str, timeout: float | None) -> Timeout:
@@ -490,6 +535,11 @@ class Deadline:
     def left(self) -> float | None:
         """The seconds left, 0 at least."""
         return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    def sooner(self, timeout: float) -> Deadline:
+        """The sooner one of this and one in so many seconds."""
+        left = self.left()
+        return Deadline(timeout if left is None else min(left, timeout))
 
     def is_over(self) -> bool:
         """Whether the time is up. It is not before it was asked for the second time: what has come

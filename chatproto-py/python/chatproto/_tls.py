@@ -26,7 +26,7 @@ class Trust:
 
     def __init__(
         self,
-        tls: bool | ssl.SSLContext,
+        tls: bool | ssl.SSLContext | None,
         ca: str | os.PathLike[str] | None,
         fingerprint: str | None,
         name: str | None,
@@ -54,13 +54,15 @@ class Trust:
     @classmethod
     def of(
         cls,
-        tls: bool | ssl.SSLContext,
+        tls: bool | ssl.SSLContext | None,
         ca: str | os.PathLike[str] | None,
         fingerprint: str | None,
         name: str | None,
     ) -> Trust | None:
         """None if TLS is not asked for."""
-        is_asked = tls is not False or ca is not None or fingerprint is not None or name is not None
+        if not (tls is None or isinstance(tls, (bool, ssl.SSLContext))):
+            raise TypeError(f"tls is True, False, None or an SSLContext, not {tls!r}")
+        is_asked = bool(tls) or ca is not None or fingerprint is not None or name is not None
         return cls(tls, ca, fingerprint, name) if is_asked else None
 
     def check(self, certificate: bytes | None) -> None:

@@ -15,21 +15,25 @@ import ssl
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self, cast
 
 from . import _inbox
 from ._chatproto import PORT, Message, Session
 from ._inbox import (
-    FLUSH,
+    CLOSE,
     LINGER,
     MAX_ANSWER_BYTES,
-    MAX_QUEUED,
-    MAX_QUEUED_BYTES,
+    MAX_FRAME,
+    MAX_QUEUE,
+    MAX_QUEUE_BYTES,
     Deadline,
     Inbox,
+    Limits,
     Request,
 )
+from ._socket import KEEP_ALIVE, check_keep_alive, check_port, configure, read_rest
 from ._tls import Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, TlsError
 
@@ -38,6 +42,10 @@ __all__ = ["Client"]
 _PIECE = 64 * 1024
 """Bytes that a session takes at a time: it may hold fifty times as much for objects that are no
 messages."""
+
+
+_TURN = 16
+"""Calls of ``send`` and ``recv`` after which other tasks run."""
 
 
 class Client:
@@ -51,12 +59,21 @@ class Client:
                 print(f"{message.sender}: {message.msg}")
 
     ``timeout`` is the limit for connecting and registering together, in seconds. None is no limit.
-    With 10,000 queued messages, the client reads no more until half of them are received, unless a
-    task waits for an answer. The server then treats it as a slow reader. ``max_queued`` is the
-    limit of queued messages in bytes of memory, by default 16 MiB. At that limit, the client reads
-    nothing until half of them are received. Until then, ``request`` raises LimitExceeded, and
-    ``close`` does not wait for the server. One read of 256 KiB may exceed the limit. ``max_answer``
-    is the limit of the answer to one ``request`` in bytes of memory, by default 4 MiB.
+    ``max_frame`` is the longest message in bytes, in either direction, by default 64 KiB. A longer
+    one from the server ends the connection with DecodeError.
+
+    With ``max_queue`` queued messages, by default 10,000, the client reads no more until half of
+    them are received, unless a task waits for an answer. The server then treats it as a slow
+    reader. ``max_queue_bytes`` is the limit of queued messages in bytes of memory, by default
+    16 MiB. At that limit, the client reads nothing until half of them are received. Until then,
+    ``request`` raises LimitExceeded, and ``close`` does not wait for the server. One read of
+    256 KiB may exceed the limits. ``max_answer`` is the limit of the answer to one ``request`` in
+    bytes of memory, by default 4 MiB.
+
+    The connection is lost when the server's system is silent for ``keep_alive`` seconds, by default
+    90 (TCP keep-alive, and the user time-out on Linux); None leaves that to the system. With
+    ``ping_interval``, in seconds, the client sends ``/ping`` to a silent server. The connection is
+    lost if nothing comes for another interval. Default: None.
 
     With ``tls=True``, the client speaks TLS and trusts the authorities of the system. ``tls`` may
     also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
@@ -72,18 +89,28 @@ class Client:
         port: int = PORT,
         *,
         timeout: float | None = 10.0,
-        tls: bool | ssl.SSLContext = False,
+        tls: bool | ssl.SSLContext | None = False,
         tls_ca: str | os.PathLike[str] | None = None,
         tls_fingerprint: str | None = None,
         tls_name: str | None = None,
-        max_queued: int = MAX_QUEUED_BYTES,
+        max_frame: int = MAX_FRAME,
+        max_queue: int = MAX_QUEUE,
+        max_queue_bytes: int = MAX_QUEUE_BYTES,
         max_answer: int = MAX_ANSWER_BYTES,
+        keep_alive: float | None = KEEP_ALIVE,
+        ping_interval: float | None = None,
     ) -> None:
-        _inbox.check_limits(max_queued, max_answer)
-        self._limits = (max_queued, max_answer)
-        self._trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
-        # a name that no server would take is refused before there is a connection
-        self._name = Session(name).name
+        check_port(port)
+        check_keep_alive(keep_alive)
+        self._options = _Options(
+            Limits(max_queue, max_queue_bytes, max_answer),
+            Trust.of(tls, tls_ca, tls_fingerprint, tls_name),
+            max_frame,
+            keep_alive,
+            ping_interval,
+        )
+        # what cannot be used is refused before there is a connection
+        self._name = self._options.session(name).name
         self._host = host
         self._port = port
         self._timeout = timeout
@@ -99,12 +126,16 @@ class Client:
         port: int = PORT,
         *,
         timeout: float | None = 10.0,
-        tls: bool | ssl.SSLContext = False,
+        tls: bool | ssl.SSLContext | None = False,
         tls_ca: str | os.PathLike[str] | None = None,
         tls_fingerprint: str | None = None,
         tls_name: str | None = None,
-        max_queued: int = MAX_QUEUED_BYTES,
+        max_frame: int = MAX_FRAME,
+        max_queue: int = MAX_QUEUE,
+        max_queue_bytes: int = MAX_QUEUE_BYTES,
         max_answer: int = MAX_ANSWER_BYTES,
+        keep_alive: float | None = KEEP_ALIVE,
+        ping_interval: float | None = None,
     ) -> Self:
         """Connects and registers.
 
@@ -121,8 +152,12 @@ class Client:
             tls_ca=tls_ca,
             tls_fingerprint=tls_fingerprint,
             tls_name=tls_name,
-            max_queued=max_queued,
+            max_frame=max_frame,
+            max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
             max_answer=max_answer,
+            keep_alive=keep_alive,
+            ping_interval=ping_interval,
         )
         return await client.__aenter__()
 
@@ -149,22 +184,27 @@ class Client:
         written at least 20 ms apart."""
         return self._open().session.server_kind or "one-read"
 
-    async def send(self, to: str, msg: str) -> None:
+    async def send(self, to: str, msg: str, timeout: float | None = None) -> None:
         """Sends ``msg`` to a user, a room such as ``#tea``, or a command such as ``/join``.
 
-        Waits while more is on its way than the system takes, and for the pace of a one-read server.
+        Waits while more is on its way than the system takes, and for the pace of a one-read server,
+        for ``timeout`` seconds at most, or for ever if that is None. In a loop, it lets other tasks
+        run.
 
-        Raises FrameTooLong, ValueError if the text holds half of a surrogate pair, and
-        ConnectionClosed.
+        Raises Timeout if the message was not sent in time, FrameTooLong, ValueError if the text has
+        half of a surrogate pair, and ConnectionClosed. After ConnectionClosed, ``recv`` still
+        returns what the server sent before.
         """
-        connection = self._open()
-        await connection.writable(Deadline(None))
+        connection, deadline = self._open(), Deadline(timeout)
+        await connection.take_turns()
+        if not await connection.writable(deadline):
+            raise _inbox.not_sent(timeout)
         connection.inbox.send(connection.session, to, msg)
         connection.pump()
 
     async def recv(self, timeout: float | None = None) -> Message:
         """Waits for the next message, for ``timeout`` seconds at most, or for ever if that is None.
-        With 0 it gives what has come already.
+        With 0 it gives what has come already. In a loop, it lets other tasks run.
 
         Objects of the server's that are no messages are skipped, with a warning in the log
         ``chatproto``.
@@ -174,6 +214,7 @@ class Client:
         """
         connection, deadline = self._open(), Deadline(timeout)
         messages = connection.inbox.messages
+        await connection.take_turns()
         if not await connection.wait(lambda: bool(messages), deadline):
             raise _inbox.no_message(timeout)
         message = messages.popleft()
@@ -192,7 +233,7 @@ class Client:
 
         Raises Timeout, FrameTooLong, ValueError and ConnectionClosed, and ChatProtoError if the
         server does not offer ``/ping``. Raises LimitExceeded if the answer takes more than
-        ``max_answer`` bytes, and then throws all of it away; or if ``max_queued`` bytes of other
+        ``max_answer`` bytes, and then throws all of it away; or if ``max_queue_bytes`` bytes of other
         messages wait to be received, and then ``recv`` gives the answer when it comes.
         """
         connection, deadline = self._open(), Deadline(timeout)
@@ -204,17 +245,29 @@ class Client:
             raise _inbox.no_answer(command, timeout)
         return connection.inbox.result(request)
 
-    async def close(self) -> None:
-        """Closes the connection: lets the server take what was sent (10 s at most), says that
-        nothing more comes, and waits for the server to close (2 s at most), so that nothing that
-        was sent is lost. If it is cancelled the connection is closed at once.
+    async def close(self, timeout: float | None = CLOSE) -> None:
+        """Closes the connection, so that nothing that was sent is lost: waits until the server has
+        taken it, for ``timeout`` seconds at most (None: for ever), tells the server that nothing
+        more comes, and waits for the server to close, for 2 of these seconds at most. If it is
+        cancelled, the connection is closed at once.
 
-        Tasks that wait are told ConnectionClosed. What came before the end can still be received.
+        Tasks that wait raise ConnectionClosed. ``recv`` still returns what came before the end.
         Closing again does nothing.
+        """
+        deadline = Deadline(timeout)
+        self._is_closed = True
+        if self._connection is not None:
+            await self._connection.close(deadline)
+
+    def abort(self) -> None:
+        """Closes the connection at once: what the system has not sent yet may be lost.
+
+        Tasks that wait, also in ``close``, return or raise ConnectionClosed. ``recv`` still returns
+        what was read before.
         """
         self._is_closed = True
         if self._connection is not None:
-            await self._connection.close()
+            self._connection.cut()
 
     def __aiter__(self) -> AsyncIterator[Message]:
         return self
@@ -234,11 +287,10 @@ class Client:
         if self._connection is None:
             self._connection = await _connect(
                 self._name,
-                self._limits,
+                self._options,
                 self._host,
                 self._port,
                 self._timeout,
-                self._trust,
             )
         return self
 
@@ -277,21 +329,36 @@ class Client:
         return self._connection
 
 
+@dataclass(frozen=True)
+class _Options:
+    """What a client was told, beside its name and the server's address."""
+
+    limits: Limits
+    trust: Trust | None
+    max_frame: int
+    keep_alive: float | None
+    ping_interval: float | None
+
+    def session(self, name: str, ip: str = "0.0.0.0") -> Session:
+        return Session(name, ip, max_frame=self.max_frame, ping_interval=self.ping_interval)
+
+
 class _Connection(asyncio.Protocol):
     """What the event loop holds: it knows nothing of its client, which can therefore be collected.
 
     ``has_gone`` is whether the socket is closed.
     """
 
-    def __init__(self, inbox: Inbox, trust: Trust | None) -> None:
-        self.inbox = inbox
-        self._trust = trust
+    def __init__(self, name: str, options: _Options) -> None:
+        self.inbox = Inbox(name, options.limits)
+        self._options = options
         self.session: Session
         self.address: tuple[str, int]
         self.has_gone = False
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
+        self._calls = 0
         # in the order in which they came
         self._waiters: dict[asyncio.Future[None], None] = {}
         # how many of them wait for something else than a message
@@ -308,24 +375,24 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         server = transport.get_extra_info("peername")
         self.address = (server[0], server[1])
-        if self._trust is not None:
+        configure(transport.get_extra_info("socket"), self._options.keep_alive)
+        if self._options.trust is not None:
             shown = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
             try:
-                self._trust.check(shown)
+                self._options.trust.check(shown)
             except TlsError as error:
                 # before anything is sent
                 self._end(error)
-        self.session = Session(self.inbox.name, transport.get_extra_info("sockname")[0])
+        ip = transport.get_extra_info("sockname")[0]
+        self.session = self._options.session(self.inbox.name, ip)
         self.pump()
 
     def data_received(self, data: bytes) -> None:
-        now = time.monotonic()
-        for at in range(0, len(data), _PIECE):
-            self.session.receive(data[at : at + _PIECE], now)
-            self._take()
+        self._hear(data)
         self.pump()
-        is_many = len(self.inbox.messages) >= MAX_QUEUED and not (self._urgent or self._is_closing)
-        if (is_many or self.inbox.is_full) and not self._is_reading_paused:
+        is_urgent = self._urgent or self._is_closing
+        is_enough = self.inbox.is_full if is_urgent else self.inbox.has_many
+        if is_enough and not self._is_reading_paused:
             self._is_reading_paused = True
             self._transport.pause_reading()
 
@@ -335,6 +402,10 @@ class _Connection(asyncio.Protocol):
         self._end(_inbox.closed_by_server(), is_orderly=True)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and not self.inbox.has_ended and self._options.trust is None:
+            # it could not be written to; what the server said last may still be there
+            socket = self._transport.get_extra_info("socket")
+            self._hear(read_rest(socket.fileno()))
         self.has_gone = True
         if self._timer is not None:
             self._timer.cancel()
@@ -372,9 +443,19 @@ class _Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        at = self.session.timeout()
-        if at is not None and not self._is_full:
+        times = [self.session.silence()]
+        if not self._is_full:
+            times.append(self.session.timeout())
+        at = min((at for at in times if at is not None), default=None)
+        if at is not None:
             self._timer = self._loop.call_later(max(0.0, at - now), self._continue)
+
+    async def take_turns(self) -> None:
+        """Lets the event loop run once in so many calls: otherwise, a task that never has to wait
+        would keep all others from running."""
+        self._calls += 1
+        if self._calls % _TURN == 0:
+            await asyncio.sleep(0)
 
     async def wait(
         self,
@@ -441,8 +522,9 @@ class _Connection(asyncio.Protocol):
     def received(self) -> None:
         """A message was taken from the queue."""
         if self._is_reading_paused:
-            messages, most = self.inbox.messages, self.inbox.max_queued
-            self._resume(len(messages) <= MAX_QUEUED // 2 and messages.bytes <= most // 2)
+            messages, limits = self.inbox.messages, self.inbox.limits
+            is_half = len(messages) <= limits.max_queue // 2
+            self._resume(is_half and messages.bytes <= limits.max_queue_bytes // 2)
 
     async def register(self, deadline: Deadline) -> bool:
         """Waits for the server's verdict on the name, and until it is known how it reads; false if
@@ -452,12 +534,12 @@ class _Connection(asyncio.Protocol):
         await self.wait(self._is_known, Deadline(None))
         return True
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         """Ends the connection after what was sent has gone, and waits until it has ended."""
         if not self._is_closing:
             self._is_closing = True
             try:
-                await self._finish()
+                await self._finish(deadline)
             finally:
                 self.cut()
         await asyncio.shield(self._gone)
@@ -474,6 +556,12 @@ class _Connection(asyncio.Protocol):
             self._loop.call_soon_threadsafe(self._transport.abort)
 
     # What both come to.
+
+    def _hear(self, data: bytes) -> None:
+        now = time.monotonic()
+        for at in range(0, len(data), _PIECE):
+            self.session.receive(data[at : at + _PIECE], now)
+            self._take()
 
     def _take(self) -> None:
         self.inbox.take(self.session)
@@ -492,8 +580,13 @@ class _Connection(asyncio.Protocol):
 
     def _continue(self) -> None:
         self._timer = None
+        now = time.monotonic()
+        if self._is_reading_paused:
+            # the silence is its own
+            self.session.receive(b"", now)
+        self.session.handle_silence(now)
+        self._take()
         self.pump()
-        self._wake()
 
     def _resume(self, is_wanted: bool) -> None:
         if self._is_reading_paused and is_wanted:
@@ -509,18 +602,18 @@ class _Connection(asyncio.Protocol):
     def _has_ended(self) -> bool:
         return self.inbox.has_ended
 
-    async def _finish(self) -> None:
+    async def _finish(self, deadline: Deadline) -> None:
         if self.inbox.has_ended:
             return
         try:
-            if await self.wait(self._can_write, Deadline(FLUSH), is_urgent=True):
-                if self._trust is None:
+            if await self.wait(self._can_write, deadline, is_urgent=True):
+                if self._options.trust is None:
                     self._transport.write_eof()
                 else:
                     # TLS has no half-closed connections here: what still comes is thrown away
                     self._transport.close()
                 await self.wait(
-                    self._has_ended, Deadline(LINGER), is_urgent=True, is_for_input=True
+                    self._has_ended, deadline.sooner(LINGER), is_urgent=True, is_for_input=True
                 )
         except ChatProtoError:
             # it is closed all the same, and by whose fault is nobody's concern any more
@@ -529,13 +622,13 @@ class _Connection(asyncio.Protocol):
 
 async def _connect(
     name: str,
-    limits: tuple[int, int],
+    options: _Options,
     host: str,
     port: int,
     timeout: float | None,
-    trust: Trust | None,
 ) -> _Connection:
     """Tries the addresses of the host one after the other, and registers."""
+    trust = options.trust
     deadline = Deadline(timeout)
     failure = OSError(f"cannot connect to {host}:{port}: the host has no address")
     loop = asyncio.get_running_loop()
@@ -543,7 +636,7 @@ async def _connect(
         try:
             async with asyncio.timeout(deadline.left()) as limit:
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(Inbox(name, *limits), trust),
+                    lambda: _Connection(name, options),
                     address,
                     port,
                     ssl=None if trust is None else trust.context,

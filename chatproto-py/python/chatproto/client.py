@@ -31,16 +31,20 @@ from typing import Literal, Self, TypeVar
 from . import _inbox
 from ._chatproto import PORT, Message, Session
 from ._inbox import (
-    FLUSH,
+    CLOSE,
     LINGER,
     MAX_ANSWER_BYTES,
-    MAX_QUEUED_BYTES,
+    MAX_FRAME,
+    MAX_QUEUE,
+    MAX_QUEUE_BYTES,
     Deadline,
     Inbox,
+    Limits,
     Request,
     exhaust,
     taken,
 )
+from ._socket import KEEP_ALIVE, check_keep_alive, check_port, configure
 from ._tls import BLOCKED, ENDED, Channel, Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, Timeout
 
@@ -65,12 +69,21 @@ class Client:
             for message in client:
                 print(f"{message.sender}: {message.msg}")
 
-    Messages that arrive during ``request``, ``send`` or ``close`` are queued for ``recv``.
-    ``max_queued`` is the limit of that queue in bytes of memory, by default 16 MiB. At the limit,
-    the client reads nothing until ``recv`` takes messages. Until then, ``request`` raises
-    LimitExceeded, ``send`` waits only for the server to read, and ``close`` does not wait for the
-    server. One read of 64 KiB may exceed the limit. ``max_answer`` is the limit of the answer to
-    one ``request`` in bytes of memory, by default 4 MiB.
+    ``max_frame`` is the longest message in bytes, in either direction, by default 64 KiB. A longer
+    one from the server ends the connection with DecodeError.
+
+    Messages that arrive during ``request``, ``send`` or ``close`` are queued for ``recv``. With
+    ``max_queue`` queued messages, by default 10,000, ``send`` reads no more. ``max_queue_bytes`` is
+    the limit of the queue in bytes of memory, by default 16 MiB. At that limit, the client reads
+    nothing until ``recv`` takes messages. Until then, ``request`` raises LimitExceeded, ``send``
+    waits only for the server to read, and ``close`` does not wait for the server. One read of
+    64 KiB may exceed the limits. ``max_answer`` is the limit of the answer to one ``request`` in
+    bytes of memory, by default 4 MiB.
+
+    The connection is lost when the server's system is silent for ``keep_alive`` seconds, by default
+    90 (TCP keep-alive, and the user time-out on Linux); None leaves that to the system. With
+    ``ping_interval``, in seconds, a call that waits for messages sends ``/ping`` to a silent server.
+    The connection is lost if nothing comes for another interval. Default: None.
 
     With ``tls=True``, the client speaks TLS and trusts the authorities of the system. ``tls`` may
     also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
@@ -91,18 +104,24 @@ class Client:
         port: int = PORT,
         *,
         timeout: float | None = 10.0,
-        tls: bool | ssl.SSLContext = False,
+        tls: bool | ssl.SSLContext | None = False,
         tls_ca: str | os.PathLike[str] | None = None,
         tls_fingerprint: str | None = None,
         tls_name: str | None = None,
-        max_queued: int = MAX_QUEUED_BYTES,
+        max_frame: int = MAX_FRAME,
+        max_queue: int = MAX_QUEUE,
+        max_queue_bytes: int = MAX_QUEUE_BYTES,
         max_answer: int = MAX_ANSWER_BYTES,
+        keep_alive: float | None = KEEP_ALIVE,
+        ping_interval: float | None = None,
     ) -> None:
-        _inbox.check_limits(max_queued, max_answer)
+        check_port(port)
+        check_keep_alive(keep_alive)
+        limits = Limits(max_queue, max_queue_bytes, max_answer)
         trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
         deadline = Deadline(timeout)
-        # a name that no server would take is refused before there is a connection
-        Session(name)
+        # what cannot be used is refused before there is a connection
+        Session(name, max_frame=max_frame, ping_interval=ping_interval)
         self._lock = threading.Lock()
         # threads that wait for another one; whoever changes something wakes them all
         self._sleepers: deque[threading.Lock] = deque()
@@ -121,11 +140,16 @@ class Client:
                 self._socket = _secured(self._socket, trust, host, port, timeout, deadline)
             self._recv, self._send = self._socket.recv, self._socket.send
             self._socket.setblocking(False)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            configure(self._socket, keep_alive)
             server = self._socket.getpeername()
             self._address: tuple[str, int] = (server[0], server[1])
-            self._session = Session(name, self._socket.getsockname()[0])
-            self._inbox = Inbox(self._session.name, max_queued, max_answer)
+            self._session = Session(
+                name,
+                self._socket.getsockname()[0],
+                max_frame=max_frame,
+                ping_interval=ping_interval,
+            )
+            self._inbox = Inbox(self._session.name, limits)
             with self._lock:
                 self._register(deadline, host, port, timeout)
         except BaseException:
@@ -155,18 +179,23 @@ class Client:
         with self._lock:
             return self._session.server_kind or "one-read"
 
-    def send(self, to: str, msg: str) -> None:
+    def send(self, to: str, msg: str, timeout: float | None = None) -> None:
         """Sends ``msg`` to a user, a room such as ``#tea``, or a command such as ``/join``.
 
         Returns when the system has taken the message. Waits while the server does not read, and for
-        the pace of a one-read server. Meanwhile it reads incoming messages, up to ``max_queued``.
-        After an interruption by Ctrl-C, the message was sent, or is sent with the next one.
+        the pace of a one-read server, for ``timeout`` seconds at most, or for ever if that is None.
+        Meanwhile it reads incoming messages, up to ``max_queue``. After a time-out, or an
+        interruption by Ctrl-C, the message was sent, or is sent with the next one.
 
-        Raises FrameTooLong, ConnectionClosed, and ValueError if the text has half of a surrogate
-        pair.
+        Raises Timeout, FrameTooLong, ConnectionClosed, and ValueError if the text has half of a
+        surrogate pair. After ConnectionClosed, ``recv`` still returns what the server sent before.
         """
+        deadline = Deadline(timeout)
         with self._lock:
-            self._write(lambda: self._inbox.send(self._session, to, msg), Deadline(None))
+            try:
+                self._write(lambda: self._inbox.send(self._session, to, msg), deadline)
+            except _OutOfTime:
+                raise _inbox.not_sent(timeout) from None
 
     def recv(self, timeout: float | None = None) -> Message:
         """Waits for the next message, for ``timeout`` seconds at most, or for ever if that is None.
@@ -193,7 +222,7 @@ class Client:
 
         Raises Timeout, FrameTooLong, ValueError and ConnectionClosed, and ChatProtoError if the
         server does not offer ``/ping``. Raises LimitExceeded if the answer takes more than
-        ``max_answer`` bytes, and then throws all of it away; or if ``max_queued`` bytes of other
+        ``max_answer`` bytes, and then throws all of it away; or if ``max_queue_bytes`` bytes of other
         messages wait to be received, and then ``recv`` gives the answer when it comes.
         """
         deadline = Deadline(timeout)
@@ -202,14 +231,15 @@ class Client:
                 self._ask(probe, deadline, command, timeout)
             return self._ask(Request((command, msg)), deadline, command, timeout)
 
-    def close(self) -> None:
-        """Closes the connection: lets the server take what was sent (10 s at most), says that
-        nothing more comes, and waits for the server to close (2 s at most), so that nothing that
-        was sent is lost.
+    def close(self, timeout: float | None = CLOSE) -> None:
+        """Closes the connection, so that nothing that was sent is lost: waits until the server has
+        taken it, for ``timeout`` seconds at most (None: for ever), tells the server that nothing
+        more comes, and waits for the server to close, for 2 of these seconds at most.
 
-        Threads that wait are told ConnectionClosed. What came before the end can still be received.
+        Threads that wait raise ConnectionClosed. ``recv`` still returns what came before the end.
         Closing again does nothing.
         """
+        deadline = Deadline(timeout)
         with self._lock:
             while self._is_closing and not self._is_closed:
                 self._sleep(None)
@@ -217,8 +247,24 @@ class Client:
                 return
             self._is_closing = True
             try:
-                self._finish()
+                self._finish(deadline)
             finally:
+                self._cut()
+
+    def abort(self) -> None:
+        """Closes the connection at once: what the system has not sent yet may be lost.
+
+        Threads that wait, also in ``close``, return or raise ConnectionClosed. ``recv`` still returns
+        what was read before. Any thread may call it.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            if self._is_closing:
+                # the thread that closes has nothing more to wait for
+                self._end()
+            else:
+                self._is_closing = True
                 self._cut()
 
     def __iter__(self) -> Iterator[Message]:
@@ -298,18 +344,21 @@ class Client:
         It waits also until the socket takes bytes again, if it has refused some, and else, unless
         that is None, until more may be written.
         """
-        events, at = select.POLLIN, None
+        events, at = select.POLLIN, self._session.silence()
         if is_refused:
             events |= select.POLLOUT
         elif is_refused is not None:
-            at = self._session.timeout()
+            at = _earlier(at, self._session.timeout())
         self._is_reading = True
         try:
             if not self._take():
                 if self._poll(events, _sooner(deadline.left(), at)):
                     self._receive()
-                self._session.handle_timeout(time.monotonic())
-                self._take()
+                now = time.monotonic()
+                self._session.handle_timeout(now)
+                if not self._take():
+                    self._session.handle_silence(now)
+                    self._take()
         finally:
             self._is_reading = False
             self._wake()
@@ -371,7 +420,7 @@ class Client:
             self._inbox.check_end()
             if deadline.is_over():
                 raise _OutOfTime
-            if not self._is_reading and not self._inbox.is_full:
+            if not self._is_reading and not self._inbox.has_many:
                 self._read(deadline, is_refused)
             elif is_refused:
                 self._wait_to_write(deadline)
@@ -460,35 +509,42 @@ class Client:
             if interrupt is not None:
                 raise interrupt
 
-    def _finish(self) -> None:
+    def _finish(self, deadline: Deadline) -> None:
         """Says that nothing more will be sent, and lets the server end the connection."""
         if self._inbox.has_ended:
             return
         try:
-            deadline = Deadline(FLUSH)
             while self._is_sending:
                 if deadline.is_over():
                     return
                 self._sleep(deadline.left())
             self._is_sending = True
-            self._flush(deadline)
-            self._socket.shutdown(socket.SHUT_WR)
-            self._wait(lambda: self._inbox.has_ended, Deadline(LINGER))
+            try:
+                self._flush(deadline)
+                self._socket.shutdown(socket.SHUT_WR)
+            except (ConnectionClosed, OSError):
+                # the server takes nothing more; what it said last is still read
+                pass
+            self._wait(lambda: self._inbox.has_ended, deadline.sooner(LINGER))
         except (ChatProtoError, OSError):
-            # it is closed all the same, and by whose fault is nobody's concern any more
+            # it is closed in any case
+            pass
+
+    def _end(self) -> None:
+        """Ends the connection, so that nobody waits for it any more."""
+        self._inbox.end(_inbox.closed_by_client(), is_orderly=True)
+        self._is_sending = False
+        self._wake()
+        try:
+            # wakes those who wait for the socket
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
             pass
 
     def _cut(self) -> None:
         """Ends the connection for good, for everybody."""
-        self._inbox.end(_inbox.closed_by_client(), is_orderly=True)
-        self._is_sending = False
         try:
-            self._wake()
-            try:
-                # wakes those who wait for the socket
-                self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            self._end()
             while self._waiting:
                 self._sleep(None)
         finally:
@@ -578,6 +634,11 @@ def _secured(
         raise _inbox.not_registered_in_time(host, port, timeout) from None
     except OSError as error:
         raise sentence(error, trust.name or host) from error
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    """The earlier of two times; None is never."""
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _sooner(left: float | None, at: float | None) -> float | None:

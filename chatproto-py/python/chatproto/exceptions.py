@@ -65,8 +65,6 @@ class DecodeError(ChatProtoError, ValueError):
         self.messages: list[Message] = []
 
     def __str__(self) -> str:
-        if self.is_framing:
-            return f"{self.reason}; close the connection, what follows cannot be read: {_SHAPE}"
         return f"{self.reason}: {_SHAPE}"
 
 
@@ -121,7 +119,8 @@ class LimitExceeded(ChatProtoError):
     """The server sent more than the client holds. The client stays usable.
 
     Attributes:
-        option: the option of the client that sets the limit, ``"max_queued"`` or ``"max_answer"``.
+        option: the option of the client that sets the limit, ``"max_queue_bytes"`` or
+            ``"max_answer"``.
         limit: the limit, in bytes of memory.
     """
 

@@ -1,0 +1,68 @@
+"""Sockets for both clients: the port, and how a dead link is noticed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Protocol
+
+__all__ = ["KEEP_ALIVE", "check_port", "configure", "read_rest"]
+
+KEEP_ALIVE = 90.0
+"""Seconds after which a silent link is lost, by default. The server has the same limit."""
+
+_PIECE = 64 * 1024
+
+
+class _Options(Protocol):
+    def setsockopt(self, level: int, name: int, value: int, /) -> None: ...
+
+
+def check_port(port: int) -> None:
+    """Raises ValueError if this is no port to connect to. (The system takes it modulo 65536.)"""
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"port is a number from 1 to 65535, not {port!r}")
+    if not 0 < port <= 65535:
+        raise ValueError(f"port is a number from 1 to 65535, not {port!r}")
+
+
+def configure(connection: _Options, keep_alive: float | None) -> None:
+    """Sends small messages at once. Ends the connection when the other system was silent for
+    ``keep_alive`` seconds: TCP keep-alive, and on Linux the TCP user time-out."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if keep_alive is None:
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # the system counts whole seconds
+    idle, interval = (max(1, round(keep_alive / part)) for part in (2, 6))
+    milliseconds = max(1, round(keep_alive * 1000))
+    for name, value in (
+        ("TCP_KEEPIDLE", idle),
+        # the same on macOS
+        ("TCP_KEEPALIVE", idle),
+        ("TCP_KEEPINTVL", interval),
+        ("TCP_USER_TIMEOUT", milliseconds),
+    ):
+        option: int | None = getattr(socket, name, None)
+        if option is not None:
+            connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def check_keep_alive(keep_alive: float | None) -> None:
+    """Raises ValueError if this is no number of seconds."""
+    if keep_alive is not None and not 0 < keep_alive < 2**31 / 1000:
+        raise ValueError(f"keep_alive is a number of seconds above 0, or None, not {keep_alive!r}")
+
+
+def read_rest(descriptor: int) -> bytes:
+    """What has come to a socket that somebody else is about to close."""
+    pieces = []
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+        connection.setblocking(False)
+        try:
+            while piece := connection.recv(_PIECE):
+                pieces.append(piece)
+        except OSError:
+            # nothing more, or the reset behind it
+            pass
+    return b"".join(pieces)
