@@ -303,6 +303,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A TCP port as Python has it: a number that may be any.
+#[derive(Clone, Copy)]
 struct Port(u16);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Port {

@@ -403,3 +403,33 @@ fn silent(after: Duration) -> ClientError {
     let source = io::Error::new(ErrorKind::TimedOut, source);
     ClientError::Io { doing: "the connection was lost".to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Server;
+    use socket2::SockRef;
+
+    #[test]
+    fn a_dead_link_is_noticed_by_default() {
+        let server = Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
+        let (address, handle) = (server.local_addr(), server.handle());
+        let running = thread::spawn(move || server.run());
+        let options = |builder: ClientBuilder| {
+            let client = builder.connect(address).unwrap();
+            let socket = SockRef::from(&client.sender.shared.wire.stream);
+            #[cfg(target_os = "linux")]
+            let user_timeout = socket.tcp_user_timeout().unwrap();
+            #[cfg(not(target_os = "linux"))]
+            let user_timeout = socket.keepalive().unwrap().then_some(keep_alive::SILENT_PEER);
+            (socket.keepalive().unwrap(), user_timeout)
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(options(Client::builder("alice")), (true, Some(seconds(90))));
+        let builder = Client::builder("bob").keep_alive(Some(seconds(12)));
+        assert_eq!(options(builder), (true, Some(seconds(12))));
+        assert_eq!(options(Client::builder("carol").keep_alive(None)), (false, None));
+        handle.stop();
+        running.join().unwrap().unwrap();
+    }
+}

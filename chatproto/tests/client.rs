@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -254,6 +254,119 @@ fn a_closed_client_is_closed_whatever_the_server_still_sends() {
     server.join().unwrap();
     let error = receiver.recv().unwrap_err();
     assert!(matches!(error, ClientError::Closed), "{error}");
+}
+
+/// A server that welcomes alice, and leaves the rest to `serve`.
+fn welcoming_server(
+    serve: impl FnOnce(TcpStream) + Send + 'static,
+) -> (std::net::SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.read_exact(&mut [0; 6]).unwrap();
+        stream.write_all(WELCOME.as_bytes()).unwrap();
+        serve(stream);
+    });
+    (address, serving)
+}
+
+/// The objects that come to a server, one a line.
+fn objects(stream: &TcpStream) -> impl Iterator<Item = Message> {
+    let lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+    lines.map(|line| Message::decode(line.unwrap().as_bytes()).unwrap())
+}
+
+fn say(mut stream: &TcpStream, msg: &str) {
+    let message = Message::new("SERVER", "0.0.0.0", "alice", msg).to_json();
+    stream.write_all(format!("{message}\n").as_bytes()).unwrap();
+}
+
+#[test]
+fn a_server_that_hangs_is_noticed() {
+    let (address, serving) = welcoming_server(|stream| {
+        say(&stream, "last words");
+        let asked: Vec<Message> = objects(&stream).collect();
+        let to: Vec<&str> = asked.iter().map(|message| &*message.to).collect();
+        assert_eq!(to, ["/ping"], "it asks once, and then closes");
+    });
+    let interval = Some(Duration::from_millis(100));
+    let mut alice = Client::builder("alice").ping_interval(interval).connect(address).unwrap();
+    assert_eq!(alice.recv().unwrap().msg, "last words");
+    let nothing = alice.recv_timeout(Duration::from_millis(20)).unwrap_err();
+    assert!(matches!(nothing, ClientError::Timeout { .. }), "{nothing}");
+    let lost = alice.recv().unwrap_err();
+    let text = "the connection was lost: the server did not answer /ping within 100 ms";
+    assert_eq!(lost.to_string(), text);
+    assert!(matches!(alice.recv(), Err(ClientError::Closed)));
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_server_that_answers_pings_stays() {
+    for offers_ping in [true, false] {
+        let (address, serving) = welcoming_server(move |stream| {
+            for (number, message) in objects(&stream).enumerate() {
+                assert_eq!(message.to, "/ping");
+                match (number, offers_ping) {
+                    (3, _) => say(&stream, "four"),
+                    (_, true) => say(&stream, &message.msg),
+                    (_, false) => say(&stream, "❌ Unknown command \"/ping\". Send /help."),
+                }
+            }
+        });
+        let interval = Some(Duration::from_millis(50));
+        let mut alice = Client::builder("alice").ping_interval(interval).connect(address).unwrap();
+        assert_eq!(alice.recv().unwrap().msg, "four", "the answers to pings are no messages");
+        alice.close().unwrap();
+        serving.join().unwrap();
+    }
+}
+
+#[test]
+fn the_name_follows_the_server() {
+    let server = TestServer::start();
+    let mut alice = Client::connect(server.address, "alice").unwrap();
+    alice.send("/nick", "alice smith").unwrap();
+    assert_eq!(alice.recv().unwrap().to, "alice smith");
+    assert_eq!(alice.name(), "alice smith");
+    let (sender, mut receiver) = alice.split();
+    sender.send("/nick", "carol").unwrap();
+    receiver.recv().unwrap();
+    assert_eq!(sender.name(), "carol");
+}
+
+#[test]
+fn the_last_words_are_received_behind_a_send_that_failed() {
+    let (go, may_speak) = std::sync::mpsc::channel::<()>();
+    let (address, serving) = welcoming_server(move |stream| {
+        may_speak.recv().unwrap();
+        say(&stream, "⛔ You were kicked.");
+        say(&stream, "Goodbye.");
+    });
+    let mut alice = Client::connect(address, "alice").unwrap();
+    go.send(()).unwrap();
+    serving.join().unwrap();
+    let mut failed = None;
+    eventually("the failure", || {
+        failed = alice.send("bob", "are you there?").err();
+        failed.is_some()
+    });
+    assert_eq!(alice.recv().unwrap().msg, "⛔ You were kicked.");
+    assert_eq!(alice.recv().unwrap().msg, "Goodbye.");
+    assert!(alice.recv().is_err());
+}
+
+#[test]
+fn an_error_above_a_limit_names_the_option() {
+    let (address, serving) = welcoming_server(|stream| say(&stream, &"x".repeat(1000)));
+    let mut alice = Client::builder("alice").max_frame(1000).connect(address).unwrap();
+    let long = alice.send("bob", &"x".repeat(1000)).unwrap_err().to_string();
+    assert!(long.contains("the limit of 1001 bytes (`max_frame`)"), "{long}");
+    let longer = alice.recv().unwrap_err().to_string();
+    assert!(longer.ends_with("more than 1000 bytes, the limit of this client: raise `max_frame`"));
+    serving.join().unwrap();
 }
 
 #[test]
