@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
     chatproto_message *message;
     chatproto_fields fields;
     chatproto_result result =
-        chatproto_client_connect(chatproto_str_of(address), chatproto_str_of(name), -1, &client);
+        chatproto_client_connect(chatproto_str_of(address), chatproto_str_of(name), 10000, &client);
     if (result == CHATPROTO_OK) {
         chatproto_client_welcome(client, &fields);
         print(fields.msg);

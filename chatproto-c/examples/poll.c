@@ -85,7 +85,7 @@ int main(int argc, char **argv) {
     const char *address = argc > 2 ? argv[2] : "127.0.0.1:65432";
     chatproto_client *client;
     chatproto_result result =
-        chatproto_client_connect(chatproto_str_of(address), chatproto_str_of(name), -1, &client);
+        chatproto_client_connect(chatproto_str_of(address), chatproto_str_of(name), 10000, &client);
     if (result == CHATPROTO_OK) result = talk(client);
     if (result == CHATPROTO_OK) result = chatproto_client_close(client);
     else chatproto_client_free(client);

@@ -5,6 +5,8 @@
  * In every function: each out-parameter is written on every path, whatever the result; a NULL where
  * there must be none is answered by CHATPROTO_NULL_POINTER; no panic or exception ever unwinds into
  * the caller. What a function gives is read-only unless its documentation says otherwise.
+ *
+ * Structs with a member `size` may get more members in later versions. The other structs never change.
  */
 
 #ifndef CHATPROTO_H
@@ -21,11 +23,19 @@
 #define CHATPROTO_VERSION_MINOR 1
 #define CHATPROTO_VERSION_PATCH 0
 
+/* The encoding of all text. */
+#define CHATPROTO_ENCODING "utf-8"
+
 
 /**
  * The port of the protocol.
  */
 #define CHATPROTO_PORT 65432
+
+/**
+ * The most bytes that the name of a user has.
+ */
+#define CHATPROTO_NAME_MAX 64
 
 /**
  * An event loop is to wait until the socket can be read.
@@ -203,8 +213,8 @@ typedef struct chatproto_answer chatproto_answer;
  *
  * Memory: a server cannot make a client grow. It reads the socket only when no message lies there,
  * and holds the messages of one read (16 KiB, or 48 KiB with TLS), one incomplete message of at most
- * 64 KiB, and what was queued and not written (see `chatproto_client_queue`). The messages that were
- * given out are the caller's.
+ * `max_frame` bytes, and what was queued and not written (see `chatproto_client_queue`). The messages
+ * that were given out are the caller's.
  */
 typedef struct chatproto_client chatproto_client;
 
@@ -251,9 +261,9 @@ typedef struct chatproto_str {
 } chatproto_str;
 
 /**
- * How a client is to connect. Take `chatproto_client_options_default` and change what is to be
- * different: everything that is 0 or empty is the default. Only read by
- * `chatproto_client_connect_with`.
+ * How a client is to connect. Take `chatproto_client_options_default`, which sets the defaults, and
+ * change what is to be different. Only read by `chatproto_client_connect_with`. Later versions may
+ * have more members, whose zero is the default.
  */
 typedef struct chatproto_client_options {
     /**
@@ -261,7 +271,8 @@ typedef struct chatproto_client_options {
      */
     size_t size;
     /**
-     * How long connecting and registering may take. Default 10 s.
+     * How long connecting and registering may take: 0 does not wait, and a negative one waits for
+     * ever. Default 10,000.
      */
     int timeout_ms;
     /**
@@ -289,10 +300,26 @@ typedef struct chatproto_client_options {
      * Its private key, a PEM file without a password.
      */
     struct chatproto_str tls_key_file;
+    /**
+     * The longest message in bytes, in either direction, from 128 to 1 GiB; 0 is 64 KiB. Default 0.
+     */
+    size_t max_frame;
+    /**
+     * The connection is lost (`CHATPROTO_IO`) when the server's system was silent for so long: TCP
+     * keep-alive, and on Linux the TCP user time-out. 0 or less leaves both as the system has them.
+     * Default 90,000.
+     */
+    int keep_alive_ms;
+    /**
+     * The client asks a server with `/ping` when nothing came for so long, while it waits for messages
+     * or is processed. The connection is lost (`CHATPROTO_IO`) if nothing comes for as long again. 0
+     * or less: no `/ping`s. Default 0.
+     */
+    int ping_interval_ms;
 } chatproto_client_options;
 
 /**
- * The four strings of a message.
+ * The four strings of a message. The protocol has no others, so this struct never changes.
  */
 typedef struct chatproto_fields {
     /**
@@ -312,10 +339,6 @@ typedef struct chatproto_fields {
      */
     struct chatproto_str msg;
 } chatproto_fields;
-/**
- * Four empty strings.
- */
-#define chatproto_fields_EMPTY (chatproto_fields){ .name = chatproto_str_EMPTY, .ip = chatproto_str_EMPTY, .to = chatproto_str_EMPTY, .msg = chatproto_str_EMPTY }
 
 /**
  * A JSON string token, as it stands between its quotes.
@@ -355,9 +378,14 @@ typedef struct chatproto_message_ref {
 } chatproto_message_ref;
 
 /**
- * Details of the last error: see `chatproto_last_error_detail`.
+ * Details of the last error: see `chatproto_last_error_detail`. Later versions may have more members.
  */
 typedef struct chatproto_error_detail {
+    /**
+     * `sizeof (chatproto_error_detail)`, to be set by the caller, so that the library writes no more
+     * than the caller's header has.
+     */
+    size_t size;
     /**
      * The result that the call gave.
      */
@@ -444,7 +472,8 @@ typedef struct chatproto_server_options {
      */
     size_t size;
     /**
-     * Where to listen. Default `127.0.0.1:65432`; port 0 takes any free one.
+     * Where to listen: a host, whose name is looked up, and a port from 0 to 65535. Port 0 takes any
+     * free one. Default `127.0.0.1:65432`.
      */
     struct chatproto_str address;
     /**
@@ -527,16 +556,17 @@ const char *chatproto_version(void);
 
 /**
  * Connects to a server, registers under a name, and waits for the welcome. `address` is a host and a
- * port, such as `127.0.0.1:65432` or `[::1]:65432`; a host that has to be looked up is, for as long
- * as the system takes. All else takes `timeout_ms` at most; a negative one is the default, 10 s.
- * `*client` is the caller's, to be given up with `chatproto_client_close` or
+ * port, such as `chat.example:65432`, `127.0.0.1:65432` or `[::1]:65432`. The name of a host is looked
+ * up, for as long as the system takes, and its addresses are tried one after the other. All else takes
+ * `timeout_ms` at most: 0 does not wait, and a negative one waits for ever. Everything else is as in
+ * `chatproto_client_options_default`. `*client` is the caller's, to be given up with `chatproto_client_close` or
  * `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
  *
  * Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing
  * was sent; `CHATPROTO_REFUSED` if the server did not, and the last error is its reason;
  * `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`; those from 20 to 59 if what answered is
- * no chat server; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_INVALID_ARGUMENT`,
- * `CHATPROTO_PANICKED`.
+ * no chat server; `CHATPROTO_INVALID_ARGUMENT` if the address is no host and port;
+ * `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_PANICKED`.
  *
  * Threads: any. No function of this library ever unwinds into its caller.
  *
@@ -703,18 +733,25 @@ enum chatproto_result chatproto_client_next(const struct chatproto_client *clien
                                             struct chatproto_message **message);
 
 /**
- * The name that was registered, normalised. It lives as long as the client, and is empty unless the
- * result is `CHATPROTO_OK`.
+ * Writes the name under which the server knows the client into `buffer`, normalised and without a NUL.
+ * It follows the server, as the messages with which it tells a new name are taken: after `/nick`, after
+ * `/login`, and for a guest from the beginning. `*length` is how many bytes it has, at most
+ * `CHATPROTO_NAME_MAX`; it is written on `CHATPROTO_BUFFER_TOO_SMALL` too, and is 0 after other errors.
+ * With a `capacity` of 0, `buffer` may be NULL: that asks for the length.
  *
- * Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+ * Results: `CHATPROTO_OK`; `CHATPROTO_BUFFER_TOO_SMALL`; `CHATPROTO_NULL_POINTER`,
+ * `CHATPROTO_POISONED`.
  *
  * Threads: any, also several at once. No function of this library ever unwinds into its caller.
  *
  * What the caller promises:
- * `client` is NULL or a client that was not given up; `name` is NULL or may be written.
+ * `client` is NULL or a client that was not given up; `buffer` is NULL or points to `capacity` bytes
+ * that may be written; `length` is NULL or may be written.
  */
 enum chatproto_result chatproto_client_name(const struct chatproto_client *client,
-                                            struct chatproto_str *name);
+                                            char *buffer,
+                                            size_t capacity,
+                                            size_t *length);
 
 /**
  * The server's welcome. Its strings live as long as the client, and are empty unless the result is
@@ -1004,14 +1041,16 @@ struct chatproto_str chatproto_last_error(void);
 
 /**
  * Writes the details of the last error of this thread, which live as long as
- * `chatproto_last_error` says. Before the first failure `result` is `CHATPROTO_OK`.
+ * `chatproto_last_error` says. Set `detail->size` first. Before the first failure `result` is
+ * `CHATPROTO_OK`. Nothing is written unless the result is `CHATPROTO_OK`.
  *
- * Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`.
+ * Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_ARGUMENT` if `size` was not set;
+ * `CHATPROTO_NULL_POINTER`.
  *
  * Threads: any; each has its own.
  *
  * What the caller promises:
- * `detail` is NULL or points to a `chatproto_error_detail` that may be written.
+ * `detail` is NULL or points to a `chatproto_error_detail` of `size` bytes that may be written.
  */
 enum chatproto_result chatproto_last_error_detail(struct chatproto_error_detail *detail);
 
@@ -1115,7 +1154,8 @@ enum chatproto_result chatproto_users_name(const struct chatproto_users *users,
 void chatproto_users_free(struct chatproto_users *users);
 
 /**
- * Waits until the server has ended, for `timeout_ms` at most; a negative one waits for ever.
+ * Waits until the server has ended, for `timeout_ms` at most: 0 does not wait, and a negative one
+ * waits for ever.
  *
  * Results: `CHATPROTO_OK` if it was stopped; `CHATPROTO_TIMEOUT` if it still runs;
  * `CHATPROTO_SERVER_FAILED` and `CHATPROTO_IO` if it failed; `CHATPROTO_NULL_POINTER`,
@@ -1233,11 +1273,71 @@ enum chatproto_result chatproto_as_argument(struct chatproto_str name,
                                             size_t capacity,
                                             size_t *length);
 
+/**
+ * Writes the IPv4 address of this machine in its network, or `127.0.0.1` if it has none. Nothing is
+ * sent. `*length` is how many bytes it has, at most 15, without a NUL; it is written on
+ * `CHATPROTO_BUFFER_TOO_SMALL` too, and is 0 after other errors.
+ *
+ * Results: `CHATPROTO_OK`; `CHATPROTO_BUFFER_TOO_SMALL`; `CHATPROTO_NULL_POINTER`,
+ * `CHATPROTO_PANICKED`.
+ *
+ * Threads: any. No function of this library ever unwinds into its caller.
+ *
+ * What the caller promises:
+ * `buffer` is NULL or points to `capacity` bytes that may be written; `length` is NULL or may be
+ * written.
+ */
+enum chatproto_result chatproto_get_local_ip(char *buffer, size_t capacity, size_t *length);
+
+/**
+ * Writes a message as text, in the form of Python's `json.dumps`, without a line feed:
+ * `chatproto_encode_python` with four strings. `*length` is as there.
+ *
+ * Results: as for `chatproto_encode`.
+ *
+ * Threads: any. No function of this library ever unwinds into its caller.
+ *
+ * What the caller promises:
+ * The strings are as `chatproto_str` describes; `buffer` is NULL or points to `capacity` bytes that may
+ * be written; `length` is NULL or may be written.
+ */
+enum chatproto_result chatproto_create_json_msg(struct chatproto_str sender_name,
+                                                struct chatproto_str sender_ip,
+                                                struct chatproto_str target,
+                                                struct chatproto_str text,
+                                                char *buffer,
+                                                size_t capacity,
+                                                size_t *length);
+
+/**
+ * Finds the JSON value of a text, of any shape, as Python's `json.loads` does. C has no type for such
+ * values: `*value` is the text of the value, without white space around it. It points into `data` and
+ * lives as long as those bytes stay there unchanged. It is empty if the text is not JSON, which is no
+ * error. `NaN` and `Infinity`, which Python takes, are not JSON. `chatproto_decode` reads a message.
+ *
+ * Results: `CHATPROTO_OK`; `CHATPROTO_NOT_UTF8` if the bytes are not UTF-8; `CHATPROTO_NULL_POINTER`,
+ * `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.
+ *
+ * Threads: any. No function of this library ever unwinds into its caller.
+ *
+ * What the caller promises:
+ * `data` is NULL or points to `len` bytes that may be read; `value` is NULL or may be written.
+ */
+enum chatproto_result chatproto_decode_json_msg(const void *data,
+                                                size_t len,
+                                                struct chatproto_str *value);
+
+/**
+ * The shape of a message as text: what a server answers to `/standard`. Static and NUL-terminated: not
+ * to be freed.
+ *
+ * Threads: any. It cannot fail.
+ */
+const char *chatproto_get_standard_json(void);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
-
-#endif  /* CHATPROTO_H */
 
 #ifdef __cplusplus
 extern "C" {
@@ -1255,12 +1355,14 @@ static inline chatproto_str chatproto_str_of(const char *text) {
 }
 
 /**
- * The options of a client with nothing set, which means the defaults.
+ * The options of a client with the defaults.
  */
 static inline chatproto_client_options chatproto_client_options_default(void) {
     chatproto_client_options options;
     memset(&options, 0, sizeof options);
     options.size = sizeof options;
+    options.timeout_ms = 10000;
+    options.keep_alive_ms = 90000;
     return options;
 }
 
@@ -1277,3 +1379,5 @@ static inline chatproto_server_options chatproto_server_options_default(void) {
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* CHATPROTO_H */

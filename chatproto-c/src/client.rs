@@ -1,23 +1,29 @@
 //! A connection to a server, for threads that block and for event loops: the core's session and
 //! one non-blocking socket. What is between them is in `connection`; the functions of C are below.
 
+mod address;
 mod connection;
+mod options;
 
-use std::ffi::{c_int, c_uint};
+use std::ffi::{c_char, c_int, c_uint};
 use std::time::{Duration, Instant};
 
 use chatproto::UserName;
 
-use crate::ffi::{Handle, at, boundary, give_away, out, quietly, take_back};
+use crate::ffi::{Handle, at, boundary, give_away, out, quietly, read_growing, take_back};
 use crate::message::chatproto_message;
 use crate::result::{chatproto_result, client_error, fail};
-use crate::text::{chatproto_fields, chatproto_str};
+use crate::text::{chatproto_fields, chatproto_str, give};
 use crate::tls;
 
 use connection::Connection;
+pub use options::chatproto_client_options;
 
 /// The port of the protocol.
 pub const CHATPROTO_PORT: u16 = 65432;
+
+/// The most bytes that the name of a user has.
+pub const CHATPROTO_NAME_MAX: usize = 64;
 
 /// An event loop is to wait until the socket can be read.
 pub const CHATPROTO_READABLE: c_uint = 1;
@@ -25,55 +31,28 @@ pub const CHATPROTO_READABLE: c_uint = 1;
 /// An event loop is to wait until the socket can be written.
 pub const CHATPROTO_WRITABLE: c_uint = 2;
 
-/// How long connecting and registering may take if it is not said.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// How a client is to connect. Take `chatproto_client_options_default` and change what is to be
-/// different: everything that is 0 or empty is the default. Only read by
-/// `chatproto_client_connect_with`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct chatproto_client_options {
-    /// `sizeof (chatproto_client_options)`, so that the library knows the header it was compiled with.
-    pub size: usize,
-    /// How long connecting and registering may take. Default 10 s.
-    pub timeout_ms: c_int,
-    /// TLS, with a server whose certificate is from an authority that the system trusts.
-    pub tls: bool,
-    /// TLS, with a server whose certificate is from an authority in this PEM file, or is in it itself.
-    pub tls_ca_file: chatproto_str,
-    /// TLS, with the server whose certificate has this SHA-256, in hexadecimal digits with or without
-    /// colons, whatever its names and dates.
-    pub tls_fingerprint: chatproto_str,
-    /// The name that the certificate must be for. Default: the host of the address.
-    pub tls_server_name: chatproto_str,
-    /// The client's own certificate, a PEM file, for a server that asks for one.
-    pub tls_certificate_file: chatproto_str,
-    /// Its private key, a PEM file without a password.
-    pub tls_key_file: chatproto_str,
-}
-
 /// A connection to a server, registered under a name. Several threads may use it, for instance one
 /// that sends and one that receives; it is given up once, with `chatproto_client_close` or
 /// `chatproto_client_free`, when no other thread uses it any more.
 ///
 /// Memory: a server cannot make a client grow. It reads the socket only when no message lies there,
 /// and holds the messages of one read (16 KiB, or 48 KiB with TLS), one incomplete message of at most
-/// 64 KiB, and what was queued and not written (see `chatproto_client_queue`). The messages that were
-/// given out are the caller's.
+/// `max_frame` bytes, and what was queued and not written (see `chatproto_client_queue`). The messages
+/// that were given out are the caller's.
 pub struct chatproto_client(Handle<Connection>);
 
 /// Connects to a server, registers under a name, and waits for the welcome. `address` is a host and a
-/// port, such as `127.0.0.1:65432` or `[::1]:65432`; a host that has to be looked up is, for as long
-/// as the system takes. All else takes `timeout_ms` at most; a negative one is the default, 10 s.
-/// `*client` is the caller's, to be given up with `chatproto_client_close` or
+/// port, such as `chat.example:65432`, `127.0.0.1:65432` or `[::1]:65432`. The name of a host is looked
+/// up, for as long as the system takes, and its addresses are tried one after the other. All else takes
+/// `timeout_ms` at most: 0 does not wait, and a negative one waits for ever. Everything else is as in
+/// `chatproto_client_options_default`. `*client` is the caller's, to be given up with `chatproto_client_close` or
 /// `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
 ///
 /// Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing
 /// was sent; `CHATPROTO_REFUSED` if the server did not, and the last error is its reason;
 /// `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`; those from 20 to 59 if what answered is
-/// no chat server; `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_INVALID_ARGUMENT`,
-/// `CHATPROTO_PANICKED`.
+/// no chat server; `CHATPROTO_INVALID_ARGUMENT` if the address is no host and port;
+/// `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_PANICKED`.
 ///
 /// Threads: any. No function of this library ever unwinds into its caller.
 ///
@@ -96,8 +75,8 @@ pub unsafe extern "C" fn chatproto_client_connect(
                 name.text("name")?,
             )
         };
-        let timeout = milliseconds(timeout_ms).unwrap_or(CONNECT);
-        *client = connect(address, name, timeout, None)?;
+        let options = chatproto_client_options { timeout_ms, ..chatproto_client_options::DEFAULT };
+        *client = connect(address, name, &options, None)?;
         Ok(())
     })
 }
@@ -132,25 +111,14 @@ pub unsafe extern "C" fn chatproto_client_connect_with(
                 name.text("name")?,
             )
         };
-        let (mut timeout, mut tls) = (CONNECT, None);
+        let mut chosen = chatproto_client_options::DEFAULT;
         if !options.is_null() {
-            // SAFETY: whatever the size is, it stands there
-            let size = unsafe { (&raw const (*options).size).read() };
-            if size != size_of::<chatproto_client_options>() {
-                return Err(fail(
-                    chatproto_result::InvalidArgument,
-                    format_args!("`options` has the size {size}: take the default options"),
-                ));
-            }
             // SAFETY: the caller's promise
-            let options = unsafe { &*options };
-            if options.timeout_ms > 0 {
-                timeout = milliseconds(options.timeout_ms).unwrap_or(CONNECT);
-            }
-            // SAFETY: the caller's promise
-            tls = unsafe { tls::of_client(options)? };
+            chosen = unsafe { read_growing(options, chosen, "options")? };
         }
-        *client = connect(address, name, timeout, tls)?;
+        // SAFETY: the caller's promise
+        let tls = unsafe { tls::of_client(&chosen)? };
+        *client = connect(address, name, &chosen, tls)?;
         Ok(())
     })
 }
@@ -158,11 +126,12 @@ pub unsafe extern "C" fn chatproto_client_connect_with(
 fn connect(
     address: &str,
     name: &str,
-    timeout: Duration,
+    options: &chatproto_client_options,
     tls: Option<tls::ClientTls>,
 ) -> Result<*mut chatproto_client, chatproto_result> {
     let name = UserName::new(name).map_err(|error| client_error(&error.into()))?;
-    let connection = Connection::open(address, name, timeout, tls)?;
+    let settings = options.settings()?;
+    let connection = Connection::open(address, name, settings, tls)?;
     Ok(give_away(chatproto_client(Handle::new(connection))))
 }
 
@@ -387,27 +356,34 @@ pub unsafe extern "C" fn chatproto_client_next(
     })
 }
 
-/// The name that was registered, normalised. It lives as long as the client, and is empty unless the
-/// result is `CHATPROTO_OK`.
+/// Writes the name under which the server knows the client into `buffer`, normalised and without a NUL.
+/// It follows the server, as the messages with which it tells a new name are taken: after `/nick`, after
+/// `/login`, and for a guest from the beginning. `*length` is how many bytes it has, at most
+/// `CHATPROTO_NAME_MAX`; it is written on `CHATPROTO_BUFFER_TOO_SMALL` too, and is 0 after other errors.
+/// With a `capacity` of 0, `buffer` may be NULL: that asks for the length.
 ///
-/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`.
+/// Results: `CHATPROTO_OK`; `CHATPROTO_BUFFER_TOO_SMALL`; `CHATPROTO_NULL_POINTER`,
+/// `CHATPROTO_POISONED`.
 ///
 /// Threads: any, also several at once. No function of this library ever unwinds into its caller.
 ///
 /// # Safety
-/// `client` is NULL or a client that was not given up; `name` is NULL or may be written.
+/// `client` is NULL or a client that was not given up; `buffer` is NULL or points to `capacity` bytes
+/// that may be written; `length` is NULL or may be written.
 // SAFETY: no other symbol of that name: ours begin with `chatproto_`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chatproto_client_name(
     client: *const chatproto_client,
-    name: *mut chatproto_str,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
 ) -> chatproto_result {
     boundary(|| {
         // SAFETY: the caller's promises
-        let (name, client) =
-            unsafe { (out(name, chatproto_str::EMPTY, "name")?, at(client, "client")?) };
-        *name = client.0.shared(|connection| Ok(connection.name().into()))?;
-        Ok(())
+        let (length, client) = unsafe { (out(length, 0, "length")?, at(client, "client")?) };
+        let name = client.0.shared(|connection| Ok(connection.name()))?;
+        // SAFETY: the caller's promise
+        unsafe { give(name.as_bytes(), buffer, capacity, length) }
     })
 }
 

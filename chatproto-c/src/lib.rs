@@ -13,6 +13,7 @@
 //! | [`encode`] | into the caller's buffer |
 //! | [`client`] | a connection, blocking or in an event loop |
 //! | [`server`] | a server, with endpoints that are callbacks |
+//! | [`utils`] | the contract module of existing programs |
 //!
 //! Every function has the same order: out-parameters are written first, then pointers are checked,
 //! then one thing of the core is called. All of it is inside the boundary, so that no panic
@@ -33,6 +34,7 @@ pub mod result;
 pub mod server;
 pub mod text;
 mod tls;
+pub mod utils;
 
 use std::ffi::{CStr, c_char};
 

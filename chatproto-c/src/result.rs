@@ -4,9 +4,11 @@
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_uint};
 use std::fmt;
+use std::mem::size_of;
 
 use chatproto::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
 
+use crate::ffi::{Growing, write_growing};
 use crate::text::chatproto_str;
 
 /// Defines the codes, each with its number and the sentence of `chatproto_result_str`.
@@ -171,10 +173,13 @@ impl From<DecodeErrorKind> for chatproto_result {
     }
 }
 
-/// Details of the last error: see `chatproto_last_error_detail`.
+/// Details of the last error: see `chatproto_last_error_detail`. Later versions may have more members.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chatproto_error_detail {
+    /// `sizeof (chatproto_error_detail)`, to be set by the caller, so that the library writes no more
+    /// than the caller's header has.
+    pub size: usize,
     /// The result that the call gave.
     pub result: chatproto_result,
     /// For framing and schema errors: the offset of what was wrong, in bytes from the first one of
@@ -186,6 +191,11 @@ pub struct chatproto_error_detail {
     pub field: chatproto_str,
     /// The sentence, as `chatproto_last_error` gives it.
     pub sentence: chatproto_str,
+}
+
+// SAFETY: `repr(C)`, with the size first
+unsafe impl Growing for chatproto_error_detail {
+    const FIRST: usize = size_of::<chatproto_error_detail>();
 }
 
 /// What a result means, in general: a static sentence, NUL-terminated, not to be freed. Any number
@@ -216,14 +226,16 @@ pub extern "C" fn chatproto_last_error() -> chatproto_str {
 }
 
 /// Writes the details of the last error of this thread, which live as long as
-/// `chatproto_last_error` says. Before the first failure `result` is `CHATPROTO_OK`.
+/// `chatproto_last_error` says. Set `detail->size` first. Before the first failure `result` is
+/// `CHATPROTO_OK`. Nothing is written unless the result is `CHATPROTO_OK`.
 ///
-/// Results: `CHATPROTO_OK`; `CHATPROTO_NULL_POINTER`.
+/// Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_ARGUMENT` if `size` was not set;
+/// `CHATPROTO_NULL_POINTER`.
 ///
 /// Threads: any; each has its own.
 ///
 /// # Safety
-/// `detail` is NULL or points to a `chatproto_error_detail` that may be written.
+/// `detail` is NULL or points to a `chatproto_error_detail` of `size` bytes that may be written.
 // SAFETY: no other symbol of that name: ours begin with `chatproto_`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn chatproto_last_error_detail(
@@ -231,13 +243,13 @@ pub unsafe extern "C" fn chatproto_last_error_detail(
 ) -> chatproto_result {
     let last = LAST.try_with(|last| last.try_borrow().map(|last| last.detail()).ok());
     let found = last.ok().flatten().unwrap_or(LastError::NONE.detail());
+    if detail.is_null() {
+        return fail(chatproto_result::NullPointer, format_args!("`detail` is NULL"));
+    }
     // SAFETY: the caller's promise
-    match unsafe { detail.as_mut() } {
-        Some(detail) => {
-            *detail = found;
-            chatproto_result::Ok
-        }
-        None => fail(chatproto_result::NullPointer, format_args!("`detail` is NULL")),
+    match unsafe { write_growing(detail, found, "detail") } {
+        Ok(()) => chatproto_result::Ok,
+        Err(result) => result,
     }
 }
 
@@ -276,6 +288,7 @@ impl LastError {
 
     fn detail(&self) -> chatproto_error_detail {
         chatproto_error_detail {
+            size: size_of::<chatproto_error_detail>(),
             result: self.result,
             offset: self.offset,
             offset_in_frame: self.within,
@@ -351,7 +364,11 @@ pub(crate) fn client_error(error: &ClientError) -> chatproto_result {
         #[cfg(feature = "tls")]
         ClientError::Tls(error) => return tls_error(error),
         ClientError::FrameTooLong { .. } => chatproto_result::FrameTooLong,
-        ClientError::Decode(error) => return decode_error(error),
+        ClientError::Decode(decode) => {
+            let (offset, within) = (decode.offset(), decode.offset_in_frame());
+            let result = decode.kind().into();
+            return note(result, offset, within, decode.field(), format_args!("{error}"));
+        }
         _ => chatproto_result::Io,
     };
     fail(result, format_args!("{error}"))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use chatproto::{Limits, PORT, Rate, Server, ServerBuilder, ServerError, ServerHandle};
 
-use crate::ffi::{Handle, at, boundary, give_away, out, quietly, take_back};
+use crate::ffi::{Growing, Handle, at, boundary, give_away, out, quietly, read_growing, take_back};
 use crate::result::{chatproto_result, fail, server_error};
 use crate::text::chatproto_str;
 use crate::tls;
@@ -28,7 +28,8 @@ pub const CHATPROTO_UNLIMITED: u32 = 0xFFFF_FFFF;
 pub struct chatproto_server_options {
     /// `sizeof (chatproto_server_options)`, so that the library knows the header it was compiled with.
     pub size: usize,
-    /// Where to listen. Default `127.0.0.1:65432`; port 0 takes any free one.
+    /// Where to listen: a host, whose name is looked up, and a port from 0 to 65535. Port 0 takes any
+    /// free one. Default `127.0.0.1:65432`.
     pub address: chatproto_str,
     /// Endpoints of the application's own.
     pub endpoints: *const chatproto_endpoint,
@@ -64,6 +65,34 @@ pub struct chatproto_server_options {
     pub tls_certificate_file: chatproto_str,
     /// Its private key, a PEM file without a password.
     pub tls_key_file: chatproto_str,
+}
+
+impl chatproto_server_options {
+    /// What `chatproto_server_options_default` of the header gives.
+    const DEFAULT: chatproto_server_options = chatproto_server_options {
+        size: size_of::<chatproto_server_options>(),
+        address: chatproto_str::EMPTY,
+        endpoints: std::ptr::null(),
+        endpoint_count: 0,
+        admin_token: chatproto_str::EMPTY,
+        max_frame: 0,
+        max_connections: 0,
+        max_per_address: 0,
+        rate_per_second: 0,
+        rate_burst: 0,
+        threads: 0,
+        worker_threads: 0,
+        drop_oldest: false,
+        announce: false,
+        tls_only: false,
+        tls_certificate_file: chatproto_str::EMPTY,
+        tls_key_file: chatproto_str::EMPTY,
+    };
+}
+
+// SAFETY: `repr(C)`, with the size first
+unsafe impl Growing for chatproto_server_options {
+    const FIRST: usize = size_of::<chatproto_server_options>();
 }
 
 /// A server that runs. Any number of threads may use it; it is freed once, with
@@ -191,16 +220,8 @@ unsafe fn configure(
     options: *const chatproto_server_options,
     gate: &Arc<Gate>,
 ) -> Result<(ServerBuilder, SocketAddr), chatproto_result> {
-    // SAFETY: whatever the size is, it stands there
-    let size = unsafe { (&raw const (*options).size).read() };
-    if size != size_of::<chatproto_server_options>() {
-        return Err(fail(
-            chatproto_result::InvalidArgument,
-            format_args!("`options` has the size {size}: take the default options"),
-        ));
-    }
     // SAFETY: the caller's promise
-    let options = unsafe { &*options };
+    let options = &unsafe { read_growing(options, chatproto_server_options::DEFAULT, "options")? };
     // SAFETY: the caller's promise
     let address = match unsafe { options.address.text("address")? } {
         "" => SocketAddr::from(([127, 0, 0, 1], PORT)),
@@ -403,7 +424,8 @@ pub unsafe extern "C" fn chatproto_users_free(users: *mut chatproto_users) {
     quietly(|| drop(unsafe { take_back(users) }));
 }
 
-/// Waits until the server has ended, for `timeout_ms` at most; a negative one waits for ever.
+/// Waits until the server has ended, for `timeout_ms` at most: 0 does not wait, and a negative one
+/// waits for ever.
 ///
 /// Results: `CHATPROTO_OK` if it was stopped; `CHATPROTO_TIMEOUT` if it still runs;
 /// `CHATPROTO_SERVER_FAILED` and `CHATPROTO_IO` if it failed; `CHATPROTO_NULL_POINTER`,

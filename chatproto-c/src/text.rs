@@ -19,7 +19,7 @@ pub struct chatproto_str {
     pub len: usize,
 }
 
-/// The four strings of a message.
+/// The four strings of a message. The protocol has no others, so this struct never changes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct chatproto_fields {
@@ -59,6 +59,8 @@ impl From<&str> for chatproto_str {
 
 impl chatproto_fields {
     /// Four empty strings.
+    ///
+    /// cbindgen:ignore
     pub const EMPTY: chatproto_fields = chatproto_fields {
         name: chatproto_str::EMPTY,
         ip: chatproto_str::EMPTY,

@@ -32,6 +32,40 @@ fn vectors() {
 }
 
 #[test]
+fn utils() {
+    everywhere("utils", &[]);
+}
+
+/// The header twice, and every macro of it in an expression.
+#[test]
+fn the_header_stands_twice_and_every_macro_compiles() {
+    let header = fs::read_to_string(header_dir().join("chatproto.h")).unwrap();
+    let macros: Vec<&str> = header
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define "))
+        .map(|definition| definition.split([' ', '(']).next().unwrap())
+        .filter(|&name| name != "CHATPROTO_H")
+        .collect();
+    assert!(macros.len() > 8, "{macros:?}");
+    let (comment, _) = header.split_once("#ifndef CHATPROTO_H").unwrap();
+    let is_comment = comment.matches("*/").count() == 1 && comment.trim_end().ends_with("*/");
+    assert!(is_comment, "no declaration is before the include guard");
+    assert!(header.trim_end().ends_with("#endif /* CHATPROTO_H */"), "none is behind it");
+    let mut program =
+        "#include <chatproto.h>\n#include <chatproto.h>\n\nint main(void) {\n".to_owned();
+    for name in macros {
+        writeln!(program, "    (void)({name});").unwrap();
+    }
+    program.push_str("    return chatproto_str_of(\"x\").len == 1 ? 0 : 1;\n}\n");
+    let source = scratch().join("twice.c");
+    fs::write(&source, program).unwrap();
+    for language in languages() {
+        let path = source.with_extension("");
+        run(&mut Command::new(compile(path.to_str().unwrap(), language, Link::Shared, false)));
+    }
+}
+
+#[test]
 fn network() {
     everywhere("network", &[]);
 }

@@ -39,6 +39,7 @@ static void versions_and_results(void) {
 static void the_last_error_is_a_sentence(void) {
     CHECK(chatproto_last_error().len == 0 && chatproto_last_error().ptr != NULL);
     chatproto_error_detail detail;
+    detail.size = sizeof detail;
     WORKS(chatproto_last_error_detail(&detail));
     CHECK(detail.result == CHATPROTO_OK && detail.sentence.len == 0);
 
@@ -57,6 +58,38 @@ static void the_last_error_is_a_sentence(void) {
     CHECK(is(chatproto_last_error(), "`detail` is NULL"));
     WORKS(chatproto_decode(FRAME, strlen(FRAME), &message));
     CHECK(is(chatproto_last_error(), "`detail` is NULL"));
+}
+
+/* A program that was compiled with the header of a later version has a larger struct. */
+static void the_details_of_an_error_can_grow(void) {
+    struct {
+        chatproto_error_detail detail;
+        uint64_t later;
+        uint64_t behind;
+    } newer;
+    chatproto_message_ref message;
+    GIVES(CHATPROTO_MISSING_KEY, chatproto_decode("{}", 2, &message));
+    memset(&newer, 0x55, sizeof newer);
+    newer.detail.size = sizeof newer.detail + sizeof newer.later;
+    WORKS(chatproto_last_error_detail(&newer.detail));
+    CHECK(newer.detail.result == CHATPROTO_MISSING_KEY && newer.later == 0);
+    CHECK(newer.detail.size == sizeof newer.detail + sizeof newer.later);
+    CHECK(newer.behind == UINT64_C(0x5555555555555555));
+    newer.detail.size = 0;
+    GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_last_error_detail(&newer.detail));
+    CHECK(is(chatproto_last_error(),
+             "`detail` has the size 0: set it to `sizeof`, or take the default options"));
+    CHECK(newer.detail.result == CHATPROTO_MISSING_KEY);
+}
+
+static void two_objects_are_not_one(void) {
+    chatproto_message_ref ref;
+    chatproto_message *message;
+    GIVES(CHATPROTO_UNEXPECTED_BYTE, chatproto_decode(FRAME FRAME, 2 * strlen(FRAME), &ref));
+    CHECK(contains(chatproto_last_error(), "a second object begins at byte 65, but exactly one"));
+    GIVES(CHATPROTO_UNEXPECTED_BYTE,
+          chatproto_message_decode(FRAME "\n" FRAME, 2 * strlen(FRAME) + 1, &message));
+    CHECK(contains(chatproto_last_error(), "a second object begins at byte 66, but exactly one"));
 }
 
 static void a_frame_is_decoded_in_place(void) {
@@ -243,6 +276,8 @@ static void a_defect_stays_inside(void) {
 int main(void) {
     versions_and_results();
     the_last_error_is_a_sentence();
+    the_details_of_an_error_can_grow();
+    two_objects_are_not_one();
     a_frame_is_decoded_in_place();
     a_message_is_made_read_and_freed();
     encoding_takes_two_calls();

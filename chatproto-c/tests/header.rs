@@ -67,6 +67,9 @@ fn versions() -> String {
          #define CHATPROTO_VERSION \"{version}\"\n\
          #define CHATPROTO_VERSION_MAJOR {major}\n\
          #define CHATPROTO_VERSION_MINOR {minor}\n\
-         #define CHATPROTO_VERSION_PATCH {patch}\n"
+         #define CHATPROTO_VERSION_PATCH {patch}\n\
+         \n/* The encoding of all text. */\n\
+         #define CHATPROTO_ENCODING \"{encoding}\"\n",
+        encoding = chatproto::utils::ENCODING
     )
 }

@@ -51,7 +51,7 @@ for static in OFF ON; do
 done
 
 vectors="$(find "${CARGO_TARGET_DIR:-../target}/tmp" -name vectors.txt 2>/dev/null | head -n 1)"
-for test in core network strange_servers vectors; do
+for test in core utils network strange_servers vectors; do
     "$cc" "${warnings[@]}" -DIS_SANITIZED=1 "tests/$test.c" "${flags[@]}" -o "$build/test-$test"
     arguments=()
     if [ "$test" = vectors ]; then

@@ -49,7 +49,7 @@ static chatproto_str address_of(const chatproto_server *server) {
 
 static chatproto_client *join(const chatproto_server *server, const char *name) {
     chatproto_client *client = NULL;
-    WORKS(chatproto_client_connect(address_of(server), str(name), -1, &client));
+    WORKS(chatproto_client_connect(address_of(server), str(name), 10000, &client));
     return client;
 }
 
@@ -82,6 +82,76 @@ static void *leave(void *argument) {
     return NULL;
 }
 
+static void check_name(const chatproto_client *client, const char *expected) {
+    char name[CHATPROTO_NAME_MAX];
+    size_t length = 0;
+    WORKS(chatproto_client_name(client, name, sizeof name, &length));
+    CHECK(length == strlen(expected) && memcmp(name, expected, length) == 0);
+}
+
+static void the_name_follows_the_server(void) {
+    chatproto_server *server = start(NULL, 0);
+    chatproto_client *client = join(server, "alice");
+    check_name(client, "alice");
+    WORKS(chatproto_client_send(client, str("/nick"), str("alice smith")));
+    expect(client, "SERVER", "alice smith");
+    check_name(client, "alice smith");
+    char name[4];
+    size_t length = 0;
+    GIVES(CHATPROTO_BUFFER_TOO_SMALL, chatproto_client_name(client, NULL, 0, &length));
+    CHECK(length == strlen("alice smith"));
+    GIVES(CHATPROTO_BUFFER_TOO_SMALL, chatproto_client_name(client, name, sizeof name, &length));
+    chatproto_client_free(client);
+    chatproto_server_free(server);
+}
+
+/* 0 does not wait, a negative time waits for ever, and the defaults are in the options. */
+static void times_are_what_they_say(void) {
+    chatproto_server *server = start(NULL, 0);
+    chatproto_client *client = NULL;
+    chatproto_message *message = NULL;
+    chatproto_client_options options = chatproto_client_options_default();
+    CHECK(options.timeout_ms == 10000 && options.keep_alive_ms == 90000);
+    CHECK(options.ping_interval_ms == 0 && options.max_frame == 0);
+    GIVES(CHATPROTO_TIMEOUT, chatproto_client_connect(address_of(server), str("alice"), 0, &client));
+    options.timeout_ms = 0;
+    GIVES(CHATPROTO_TIMEOUT,
+          chatproto_client_connect_with(address_of(server), str("alice"), &options, &client));
+    options.timeout_ms = -1;
+    WORKS(chatproto_client_connect_with(address_of(server), str("alice"), &options, &client));
+    GIVES(CHATPROTO_TIMEOUT, chatproto_client_recv(client, 0, &message));
+    GIVES(CHATPROTO_TIMEOUT, chatproto_server_wait(server, 0));
+    WORKS(chatproto_client_close(client));
+    WORKS(chatproto_client_connect_with(address_of(server), str("bob"), NULL, &client));
+    WORKS(chatproto_client_close(client));
+    chatproto_server_free(server);
+}
+
+static void a_host_is_looked_up(void) {
+    chatproto_server *server = start(NULL, 0);
+    chatproto_client *client = NULL;
+    uint16_t port = 0;
+    char address[32];
+    WORKS(chatproto_server_port(server, &port));
+    snprintf(address, sizeof address, "localhost:%d", port);
+    WORKS(chatproto_client_connect(str(address), str("alice"), 10000, &client));
+    WORKS(chatproto_client_close(client));
+    chatproto_server_free(server);
+}
+
+static void an_address_has_a_host_and_a_port(void) {
+    static const char *const wrong[] = {
+        "",       "nowhere",         "127.0.0.1",      "127.0.0.1:",       ":65432",
+        "[::1]:", "127.0.0.1:65536", "127.0.0.1:130968", "127.0.0.1:-1",   "127.0.0.1:0",
+        "65432",  "localhost:http",  "localhost:70000", "127.0.0.1: 65432"};
+    chatproto_client *client = NULL;
+    for (size_t at = 0; at < sizeof wrong / sizeof wrong[0]; at++) {
+        GIVES(CHATPROTO_INVALID_ARGUMENT,
+              chatproto_client_connect(str(wrong[at]), str("alice"), 10000, &client));
+        CHECK(client == NULL && contains(chatproto_last_error(), "a port from 1 to 65535"));
+    }
+}
+
 static void a_conversation(void) {
     int calls = 0;
     chatproto_endpoint endpoint = {str("/dice"), str("Rolls a die."), dice, &calls};
@@ -92,9 +162,7 @@ static void a_conversation(void) {
     GIVES(CHATPROTO_TIMEOUT, chatproto_server_wait(server, 0));
 
     chatproto_client *alice = join(server, " alice "), *bob = join(server, "bob");
-    chatproto_str name;
-    WORKS(chatproto_client_name(alice, &name));
-    CHECK(is(name, "alice"));
+    check_name(alice, "alice");
     chatproto_fields welcome;
     WORKS(chatproto_client_welcome(bob, &welcome));
     CHECK(is(welcome.name, "SERVER") && contains(welcome.msg, "Welcome"));
@@ -122,6 +190,7 @@ static void a_conversation(void) {
     WORKS(chatproto_users_count(users, &count));
     CHECK(count == 2);
     bool seen[2] = {false, false};
+    chatproto_str name;
     for (size_t at = 0; at < count; at++) {
         WORKS(chatproto_users_name(users, at, &name));
         seen[is(name, "bob")] = true;
@@ -131,10 +200,10 @@ static void a_conversation(void) {
     CHECK(name.len == 0);
 
     chatproto_client *other = NULL;
-    GIVES(CHATPROTO_REFUSED, chatproto_client_connect(address_of(server), str("bob"), -1, &other));
+    GIVES(CHATPROTO_REFUSED, chatproto_client_connect(address_of(server), str("bob"), 10000, &other));
     CHECK(other == NULL && contains(chatproto_last_error(), "bob"));
     GIVES(CHATPROTO_INVALID_NAME,
-          chatproto_client_connect(address_of(server), str("/bob"), -1, &other));
+          chatproto_client_connect(address_of(server), str("/bob"), 10000, &other));
     CHECK(other == NULL);
 
     /* what was sent last arrives before the connection is closed */
@@ -360,10 +429,9 @@ static void what_cannot_be_started(void) {
     chatproto_server_free(server);
 
     chatproto_client *client = NULL;
-    GIVES(CHATPROTO_IO, chatproto_client_connect(str("127.0.0.1:1"), str("alice"), -1, &client));
-    GIVES(CHATPROTO_IO, chatproto_client_connect(str("nowhere"), str("alice"), -1, &client));
+    GIVES(CHATPROTO_IO, chatproto_client_connect(str("127.0.0.1:1"), str("alice"), 10000, &client));
     GIVES(CHATPROTO_TIMEOUT, chatproto_client_connect(str("127.0.0.1:1"), str("alice"), 0, &client));
-    GIVES(CHATPROTO_NOT_UTF8, chatproto_client_connect(str("\xff"), str("alice"), -1, &client));
+    GIVES(CHATPROTO_NOT_UTF8, chatproto_client_connect(str("\xff"), str("alice"), 10000, &client));
     CHECK(client == NULL);
 }
 
@@ -389,8 +457,9 @@ static void null_is_answered(void) {
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_timeout_ms(NULL, &number));
     CHECK(number == -1);
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_process(NULL));
-    GIVES(CHATPROTO_NULL_POINTER, chatproto_client_name(NULL, &text));
-    CHECK(text.ptr != NULL && text.len == 0);
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_client_name(NULL, NULL, 0, &count));
+    CHECK(count == 0);
+    count = 9;
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_welcome(NULL, &fields));
     CHECK(fields.msg.ptr != NULL && fields.msg.len == 0);
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_shutdown(NULL));
@@ -434,7 +503,8 @@ static void null_is_answered(void) {
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_fd(client, NULL));
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_events(client, NULL));
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_timeout_ms(client, NULL));
-    GIVES(CHATPROTO_NULL_POINTER, chatproto_client_name(client, NULL));
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_client_name(client, NULL, 0, NULL));
+    GIVES(CHATPROTO_NULL_POINTER, chatproto_client_name(client, NULL, 5, &count));
     GIVES(CHATPROTO_NULL_POINTER, chatproto_client_welcome(client, NULL));
     GIVES(CHATPROTO_NULL_POINTER, chatproto_server_address(server, NULL));
     GIVES(CHATPROTO_NULL_POINTER, chatproto_server_port(server, NULL));
@@ -449,6 +519,10 @@ static void null_is_answered(void) {
 
 int main(void) {
     a_conversation();
+    the_name_follows_the_server();
+    times_are_what_they_say();
+    a_host_is_looked_up();
+    an_address_has_a_host_and_a_port();
     an_event_loop();
     arguments_are_read_and_written_by_one_grammar();
     another_thread_ends_the_waiting();

@@ -3,6 +3,8 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -31,6 +33,7 @@ typedef struct {
     int listener;
     int connection;
     const char *first_words;
+    const chatproto_client_options *options;
     char address[32];
     pthread_t thread;
 } server;
@@ -47,14 +50,17 @@ static void *accept_one(void *argument) {
     return NULL;
 }
 
-/* Starts a server that says this to whoever comes, and a client of it. */
-static chatproto_result begin(server *at, const char *first_words, chatproto_client **client) {
+/* Starts a server that says this to its first client, and that client. */
+static chatproto_result begin_with(server *at, const char *first_words,
+                                   const chatproto_client_options *options,
+                                   chatproto_client **client) {
     struct sockaddr_in address;
     socklen_t size = sizeof address;
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     at->first_words = first_words;
+    at->options = options;
     at->listener = socket(AF_INET, SOCK_STREAM, 0);
     CHECK(at->listener >= 0);
     CHECK(bind(at->listener, (struct sockaddr *)&address, size) == 0);
@@ -62,9 +68,14 @@ static chatproto_result begin(server *at, const char *first_words, chatproto_cli
     CHECK(getsockname(at->listener, (struct sockaddr *)&address, &size) == 0);
     snprintf(at->address, sizeof at->address, "127.0.0.1:%d", ntohs(address.sin_port));
     CHECK(pthread_create(&at->thread, NULL, accept_one, at) == 0);
-    chatproto_result result = chatproto_client_connect(str(at->address), str("alice"), 10000, client);
+    chatproto_result result =
+        chatproto_client_connect_with(str(at->address), str("alice"), at->options, client);
     CHECK(pthread_join(at->thread, NULL) == 0);
     return result;
+}
+
+static chatproto_result begin(server *at, const char *first_words, chatproto_client **client) {
+    return begin_with(at, first_words, NULL, client);
 }
 
 static void end(server *at, chatproto_client *client) {
@@ -189,6 +200,150 @@ static void what_is_no_message_is_told(void) {
     end(&strange, NULL);
 }
 
+/* One turn of an event loop, without taking messages. */
+static chatproto_result turn_of_loop(chatproto_client *client) {
+    unsigned events = 0;
+    int timeout_ms = 0;
+    struct pollfd wanted;
+    WORKS(chatproto_client_fd(client, &wanted.fd));
+    WORKS(chatproto_client_events(client, &events));
+    WORKS(chatproto_client_timeout_ms(client, &timeout_ms));
+    CHECK(timeout_ms >= 0 && timeout_ms <= 100); /* the interval for pings */
+    wanted.events = (short)(((events & CHATPROTO_READABLE) ? POLLIN : 0) |
+                            ((events & CHATPROTO_WRITABLE) ? POLLOUT : 0));
+    CHECK(poll(&wanted, 1, timeout_ms) >= 0);
+    return chatproto_client_process(client);
+}
+
+static void a_server_that_hangs_is_noticed(void) {
+    chatproto_client_options options = chatproto_client_options_default();
+    options.ping_interval_ms = 100;
+    for (int in_loop = 0; in_loop < 2; in_loop++) {
+        server hangs;
+        chatproto_client *client = NULL;
+        chatproto_message *message = NULL;
+        WORKS(begin_with(&hangs, WELCOME "\n" MESSAGE, &options, &client));
+        WORKS(chatproto_client_recv(client, 10000, &message));
+        chatproto_message_free(message);
+        GIVES(CHATPROTO_TIMEOUT, chatproto_client_recv(client, 20, &message));
+        if (in_loop) {
+            while (chatproto_client_next(client, &message) == CHATPROTO_NEED_MORE) {
+                turn_of_loop(client);
+            }
+        }
+        GIVES(CHATPROTO_IO, chatproto_client_recv(client, -1, &message));
+        CHECK(is(chatproto_last_error(),
+                 "the connection was lost: the server did not answer /ping within 100 ms"));
+        char object[256];
+        ssize_t length = recv(hangs.connection, object, sizeof object - 1, 0);
+        CHECK(length > 0);
+        object[length] = '\0';
+        CHECK(strstr(object, "\"to\":\"/ping\"") != NULL);
+        end(&hangs, client);
+    }
+}
+
+static void *answer_pings(void *argument) {
+    const server *at = (const server *)argument;
+    for (int ping = 0; ping < 4; ping++) {
+        char object[256], answer[256];
+        ssize_t length = recv(at->connection, object, sizeof object - 1, 0);
+        CHECK(length > 0);
+        object[length] = '\0';
+        const char *nonce = strstr(object, "keep-alive-");
+        CHECK(nonce != NULL);
+        length = snprintf(answer, sizeof answer,
+                          "{\"from\":{\"name\":\"SERVER\",\"ip\":\"\"},\"to\":\"alice\",\"msg\":\"%s",
+                          nonce);
+        CHECK(send(at->connection, answer, (size_t)length, 0) == length);
+    }
+    CHECK(send(at->connection, MESSAGE, strlen(MESSAGE), 0) > 0);
+    return NULL;
+}
+
+static void a_server_that_answers_pings_stays(void) {
+    chatproto_client_options options = chatproto_client_options_default();
+    options.ping_interval_ms = 50;
+    server lives;
+    chatproto_client *client = NULL;
+    chatproto_message *message = NULL;
+    chatproto_fields fields;
+    WORKS(begin_with(&lives, WELCOME "\n", &options, &client));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, answer_pings, &lives) == 0);
+    WORKS(chatproto_client_recv(client, -1, &message));
+    WORKS(chatproto_message_read(message, &fields));
+    CHECK(is(fields.msg, "hi")); /* the answers to the pings are no messages */
+    chatproto_message_free(message);
+    CHECK(pthread_join(thread, NULL) == 0);
+    end(&lives, client);
+}
+
+static void a_dead_link_is_noticed_by_default(void) {
+#ifdef TCP_USER_TIMEOUT
+    static const int given[] = {90000, 12000, 0}, kept_alive[] = {1, 1, 0};
+    for (int at = 0; at < 3; at++) {
+        chatproto_client_options options = chatproto_client_options_default();
+        if (at > 0) options.keep_alive_ms = given[at];
+        server quiet;
+        chatproto_client *client = NULL;
+        int fd = -1, value = -1;
+        socklen_t size = sizeof value;
+        WORKS(begin_with(&quiet, WELCOME "\n", &options, &client));
+        WORKS(chatproto_client_fd(client, &fd));
+        CHECK(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, &size) == 0);
+        CHECK(value == kept_alive[at]);
+        CHECK(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &size) == 0);
+        CHECK(value == given[at]);
+        end(&quiet, client);
+    }
+#endif
+}
+
+static void an_error_above_a_limit_names_the_option(void) {
+    chatproto_client_options options = chatproto_client_options_default();
+    options.max_frame = 128;
+    server loud;
+    chatproto_client *client = NULL;
+    chatproto_message *message = NULL;
+    char long_text[256];
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    WORKS(begin_with(&loud, WELCOME "\n", &options, &client));
+    GIVES(CHATPROTO_FRAME_TOO_LONG, chatproto_client_send(client, str("bob"), str(long_text)));
+    CHECK(contains(chatproto_last_error(), "the limit of 129 bytes (`max_frame`)"));
+    CHECK(send(loud.connection, "{\"msg\":\"", 8, 0) == 8);
+    CHECK(send(loud.connection, long_text, strlen(long_text), 0) > 0);
+    GIVES(CHATPROTO_TOO_LONG, chatproto_client_recv(client, 10000, &message));
+    CHECK(contains(chatproto_last_error(),
+                   "more than 128 bytes, the limit of this client: raise `max_frame`"));
+    end(&loud, client);
+    options.max_frame = 127;
+    GIVES(CHATPROTO_INVALID_ARGUMENT,
+          chatproto_client_connect_with(str("127.0.0.1:1"), str("alice"), &options, &client));
+    CHECK(is(chatproto_last_error(),
+             "`max_frame` is a number of bytes from 128 to 1073741824, not 127"));
+}
+
+static void the_last_words_are_received_behind_a_send_that_failed(void) {
+    server kicks;
+    chatproto_client *client = NULL;
+    chatproto_message *message = NULL;
+    WORKS(begin(&kicks, WELCOME "\n", &client));
+    CHECK(send(kicks.connection, MESSAGE MESSAGE, 2 * strlen(MESSAGE), 0) > 0);
+    close(kicks.connection);
+    for (int turn = 0; chatproto_client_send(client, str("bob"), str("?")) == CHATPROTO_OK; turn++) {
+        CHECK(turn < 10000);
+    }
+    for (int turn = 0; turn < 2; turn++) {
+        WORKS(chatproto_client_recv(client, 10000, &message));
+        chatproto_message_free(message);
+    }
+    CHECK(chatproto_client_recv(client, 10000, &message) != CHATPROTO_OK);
+    chatproto_client_free(client);
+    close(kicks.listener);
+}
+
 typedef struct {
     int connection;
     const char *object;
@@ -261,6 +416,11 @@ int main(void) {
     an_object_whose_time_has_come_is_not_waited_for();
     a_server_that_does_not_read_fills_the_queue();
     what_is_no_message_is_told();
+    a_server_that_hangs_is_noticed();
+    a_server_that_answers_pings_stays();
+    a_dead_link_is_noticed_by_default();
+    an_error_above_a_limit_names_the_option();
+    the_last_words_are_received_behind_a_send_that_failed();
     a_flood_takes_bounded_memory_and_time();
     return 0;
 }

@@ -8,7 +8,7 @@ int main(int argc, char **argv) {
     chatproto_client *client = NULL;
     chatproto_message *message = NULL;
     chatproto_fields fields;
-    WORKS(chatproto_client_connect(str(argv[1]), str(argv[2]), -1, &client));
+    WORKS(chatproto_client_connect(str(argv[1]), str(argv[2]), 10000, &client));
     WORKS(chatproto_client_recv(client, 30000, &message));
     WORKS(chatproto_message_read(message, &fields));
     char text[256];

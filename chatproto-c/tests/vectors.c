@@ -94,6 +94,7 @@ static void check(chatproto_result result, const chatproto_message_ref *message,
         return;
     }
     chatproto_error_detail detail;
+    detail.size = sizeof detail;
     WORKS(chatproto_last_error_detail(&detail));
     HOLDS(strcmp(kind_of(result), expected->kind) == 0);
     HOLDS(detail.result == result && detail.offset == expected->offset);

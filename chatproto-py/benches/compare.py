@@ -2,7 +2,7 @@
 
 Each candidate turns the same bytes into an object and reads its four strings, or the other way
 round. Rounds alternate between the candidates; the table shows medians in nanoseconds and their
-ratio to ours. ``pip install chatproto[bench]``, then ``python benches/compare.py``.
+ratio to ours. ``pip install './chatproto-py[bench]'``, then ``python benches/compare.py``.
 """
 
 import json

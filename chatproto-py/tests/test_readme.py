@@ -24,6 +24,23 @@ def programs(readme: Path) -> list[str]:
 PROGRAMS = programs(PACKAGE / "README.md") + programs(PACKAGE.parent / "README.md")
 
 
+READMES = [PACKAGE.parent / name for name in ("README.md", "chatproto/README.md")]
+READMES += [PACKAGE / "README.md", PACKAGE.parent / "chatproto-c" / "README.md"]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nobody_is_sent_to_the_package_of_another_project(readme: Path) -> None:
+    """What is installed by its name alone is somebody else's. Ours is installed from a path."""
+    text = readme.read_text(encoding="utf-8")
+    installed = re.findall(r"\b(?:pip3? install|cargo add|cargo install)((?: +[^\s`]+)+)", text)
+    paths = 0
+    for arguments in installed:
+        if "chatproto" in arguments or "server-example" in arguments:
+            assert re.search(r" '?\./| --path | dist/", arguments), arguments
+            paths += 1
+    assert paths > 0 or readme.parent.name == "chatproto-c"
+
+
 def test_there_are_programs() -> None:
     assert len(PROGRAMS) == 6
 

@@ -7,14 +7,17 @@ mod builder;
 mod wire;
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use crate::error::{ClientError, ErrorClass};
 use crate::handshake::PeerKind;
+use crate::keep_alive;
 use crate::message::Message;
 use crate::session::{Session, SessionEvent};
 
@@ -398,6 +401,15 @@ impl Iterator for ClientReceiver {
     }
 }
 
+/// Sets what [`ClientBuilder::keep_alive`] sets, for programs that have a [`Session`] and a socket of
+/// their own.
+///
+/// # Errors
+/// What the system said.
+pub fn set_keep_alive(stream: &TcpStream, silence: Duration) -> io::Result<()> {
+    keep_alive::set(&SockRef::from(stream), silence)
+}
+
 fn silent(after: Duration) -> ClientError {
     let source = format!("the server did not answer /ping within {} ms", after.as_millis());
     let source = io::Error::new(ErrorKind::TimedOut, source);
@@ -408,7 +420,6 @@ fn silent(after: Duration) -> ClientError {
 mod tests {
     use super::*;
     use crate::server::Server;
-    use socket2::SockRef;
 
     #[test]
     fn a_dead_link_is_noticed_by_default() {

@@ -70,6 +70,7 @@
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
 //! | `tls` | TLS for both, with the feature `tls` |
+//! | [`utils`] | the six names of the contract module that existing programs import |
 
 #![forbid(unsafe_code)]
 
@@ -106,6 +107,7 @@ mod sync;
 mod text;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod utils;
 mod workers;
 
 pub use accounts::{

@@ -3,18 +3,22 @@
 
 use std::ffi::c_int;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::encode::compact;
-use chatproto::{ClientError, ErrorClass, Message, PeerKind, Session, SessionEvent, UserName};
+use chatproto::{
+    ClientError, ErrorClass, Limits, Message, PeerKind, Session, SessionEvent, UserName,
+};
 
 use crate::result::{chatproto_result, client_error, fail};
 #[cfg(feature = "tls")]
 use crate::tls::ClientStream;
 use crate::tls::ClientTls;
+
+use super::address::connect;
 
 /// How many bytes may wait to be written when another message is queued without waiting.
 pub(super) const QUEUE: usize = 1024 * 1024;
@@ -29,9 +33,17 @@ const READ: usize = 16 * 1024;
 /// object: white space may come as fast as it is read.
 const READS: usize = 16;
 
+/// What a client was told, beside its name and the server's address.
+pub(super) struct Settings {
+    /// For connecting and registering; `None` for ever.
+    pub(super) timeout: Option<Duration>,
+    pub(super) limits: Limits,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) ping_interval: Option<Duration>,
+}
+
 pub(super) struct Connection {
     stream: TcpStream,
-    name: String,
     welcome: Message,
     state: Mutex<State>,
 }
@@ -95,20 +107,25 @@ impl Connection {
     pub(super) fn open(
         address: &str,
         name: UserName,
-        timeout: Duration,
+        settings: Settings,
         tls: Option<ClientTls>,
     ) -> Result<Self, chatproto_result> {
+        let Settings { timeout, limits, keep_alive, ping_interval } = settings;
         let late = || {
-            let what = "connecting and registering";
-            client_error(&ClientError::Timeout { what, after: timeout })
+            let (what, after) = ("connecting and registering", timeout.unwrap_or_default());
+            client_error(&ClientError::Timeout { what, after })
         };
-        let until = Instant::now() + timeout;
+        let until = timeout.map(|timeout| Instant::now() + timeout);
         let stream = connect(address, until, &late)?;
         let io = |doing: &'static str| {
             move |source| client_error(&ClientError::Io { doing: doing.to_owned(), source })
         };
         stream.set_nodelay(true).map_err(io("cannot configure the connection"))?;
         stream.set_nonblocking(true).map_err(io("cannot configure the connection"))?;
+        if let Some(silence) = keep_alive {
+            let set = chatproto::client::set_keep_alive(&stream, silence);
+            set.map_err(io("cannot configure the connection"))?;
+        }
         let local = stream.local_addr().map_err(io("the connection was lost"))?;
         let ip = local.ip().to_canonical().to_string();
         #[cfg(feature = "tls")]
@@ -128,12 +145,16 @@ impl Connection {
             None => READ,
             Some(never) => match never {},
         };
+        let session = Session::with_limits(name, ip, limits);
+        let session = match ping_interval {
+            Some(interval) => session.ping_interval(interval),
+            None => session,
+        };
         let mut connection = Connection {
             stream,
-            name: name.to_string(),
             welcome: Message::new("", "", "", ""),
             state: Mutex::new(State {
-                session: Session::new(name, ip),
+                session,
                 #[cfg(feature = "tls")]
                 tls,
                 buffer: vec![0; size].into(),
@@ -149,7 +170,7 @@ impl Connection {
 
     fn register(
         &self,
-        until: Instant,
+        until: Option<Instant>,
         late: &impl Fn() -> chatproto_result,
     ) -> Result<Message, chatproto_result> {
         let mut welcome = None;
@@ -180,11 +201,11 @@ impl Connection {
             }
             let wanted = state.wanted(Instant::now());
             drop(state);
-            if Instant::now() >= until {
+            if until.is_some_and(|until| until <= Instant::now()) {
                 return Err(late());
             }
             // (a message behind the welcome is no reason not to wait for the decision)
-            self.wait(&wanted, Some(until));
+            self.wait(&wanted, until);
         }
     }
 
@@ -192,8 +213,8 @@ impl Connection {
         self.stream.as_raw_fd()
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    pub(super) fn name(&self) -> String {
+        self.state().session.name().to_string()
     }
 
     pub(super) fn welcome(&self) -> &Message {
@@ -390,7 +411,10 @@ impl Connection {
                     state.session.handle_input(&state.buffer[..count], Instant::now());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    state.session.handle_silence(Instant::now());
+                    return;
+                }
                 Err(error) => state.read_end = Some(Lost::new("cannot receive", &error)),
             }
         }
@@ -420,6 +444,13 @@ impl State {
                     }
                     return Err(client_error(&error.into()));
                 }
+                SessionEvent::Silent(after) => {
+                    let ms = after.as_millis();
+                    let sentence = format!(
+                        "the connection was lost: the server did not answer /ping within {ms} ms"
+                    );
+                    self.read_end = Some(Lost::Io(sentence));
+                }
                 _ => {}
             }
         }
@@ -430,9 +461,11 @@ impl State {
         let mut wanted = self.wanted_to_write(now);
         let (has_events, over) = (self.session.has_events(), self.read_end.is_some());
         wanted.readable = !over && !has_events;
-        if has_events || over {
-            wanted.until = Some(now);
-        }
+        wanted.until = if has_events || over {
+            Some(now)
+        } else {
+            [wanted.until, self.session.poll_silence()].into_iter().flatten().min()
+        };
         wanted
     }
 
@@ -474,7 +507,7 @@ impl State {
             compact(&mut object, self.session.name().as_str(), "", to, msg);
             object.len() + 1
         } else {
-            chatproto::Limits::default().one_read
+            Limits::default().one_read
         }
     }
 }
@@ -485,29 +518,4 @@ pub(super) fn poll_timeout(until: Option<Instant>, now: Instant) -> c_int {
         let left = until.saturating_duration_since(now);
         c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX)
     })
-}
-
-/// Tries the addresses one after the other.
-fn connect(
-    address: &str,
-    until: Instant,
-    late: &impl Fn() -> chatproto_result,
-) -> Result<TcpStream, chatproto_result> {
-    let io = |doing: String, source| client_error(&ClientError::Io { doing, source });
-    let unknown = || "cannot find the server's address".to_owned();
-    let addresses = address.to_socket_addrs().map_err(|source| io(unknown(), source))?;
-    let mut failure = None;
-    for address in addresses {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(late());
-        }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(stream) => return Ok(stream),
-            Err(source) if source.kind() == ErrorKind::TimedOut => return Err(late()),
-            Err(source) => failure = Some(io(format!("cannot connect to {address}"), source)),
-        }
-    }
-    let none = || std::io::Error::new(ErrorKind::NotFound, "the name has no address");
-    Err(failure.unwrap_or_else(|| io(unknown(), none())))
 }

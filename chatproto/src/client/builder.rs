@@ -5,8 +5,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use socket2::SockRef;
-
 use crate::error::ClientError;
 use crate::keep_alive;
 use crate::limits::Limits;
@@ -18,7 +16,7 @@ use crate::tls::{Channel, ClientStream, ClientTls};
 #[cfg(feature = "tls")]
 use super::wire::shake_hands;
 use super::wire::{Deadline, Wire, connect};
-use super::{Client, ClientReceiver, ClientSender, Connection};
+use super::{Client, ClientReceiver, ClientSender, Connection, set_keep_alive};
 
 /// Where a server is: an address, or a host and a port, in each of the forms that the standard
 /// library has for them.
@@ -162,7 +160,7 @@ impl ClientBuilder {
         };
         stream.set_nodelay(true).map_err(io("cannot configure the connection"))?;
         if let Some(silence) = self.keep_alive {
-            let set = keep_alive::set(&SockRef::from(&stream), silence);
+            let set = set_keep_alive(&stream, silence);
             set.map_err(io("cannot configure the connection"))?;
         }
         let peer = stream.peer_addr().map_err(io("the connection was lost"))?;

@@ -103,6 +103,7 @@ fn gives(result: R, expected: R) -> chatproto_error_detail {
     }
     let nothing = chatproto_str::EMPTY;
     let mut detail = chatproto_error_detail {
+        size: size_of::<chatproto_error_detail>(),
         result: R::Panicked,
         offset: 1,
         offset_in_frame: 1,
