@@ -422,6 +422,9 @@ static void what_cannot_be_started(void) {
     options.endpoint_count = SIZE_MAX;
     GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_server_start(&options, &other));
     options.endpoint_count = 0;
+    options.address = str("127.0.0.1:65536");
+    GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_server_start(&options, &other));
+    options.address = address_of(server);
     options.size -= 1;
     GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_server_start(&options, &other));
     CHECK(other == NULL);

@@ -167,7 +167,8 @@ fn origin() -> Instant {
 
 fn instant(seconds: f64) -> Instant {
     // what is no time of a clock's is the beginning of time
-    origin() + Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    origin().checked_add(since).unwrap_or_else(origin)
 }
 
 fn seconds(at: Instant) -> f64 {

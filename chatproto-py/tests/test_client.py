@@ -522,6 +522,17 @@ def test_a_send_waits_no_longer_than_it_is_told(stuck: Address, connect: Connect
     assert time.monotonic() - begun < 5, "what is left is given up"
 
 
+@pytest.mark.parametrize("timeout", [1e10, 1e300, float("inf"), None])
+def test_a_timeout_may_be_longer_than_the_system_knows(
+    server: Server, connect: Connect, timeout: float | None
+) -> None:
+    client = connect("alice", server.address, timeout=timeout)
+    client.send("/time", "", timeout=timeout)
+    assert client.recv(timeout).msg.startswith("Server time")
+    assert len(client.request("/time", timeout=timeout)) == 1
+    client.close(timeout=timeout)
+
+
 def test_abort_waits_for_nothing(stuck: Address, connect: Connect) -> None:
     client = connect("alice", stuck)
     with pytest.raises(Timeout):

@@ -12,6 +12,7 @@ import pytest
 from conftest import LIMIT, Address, Connect, Peer, Script, python
 
 import chatproto._inbox
+from chatproto._chatproto import Session
 from chatproto import (
     ChatProtoError,
     Client,
@@ -256,3 +257,13 @@ def test_bytes_behind_an_error_are_bounded() -> None:
     assert sum(1 for _ in decoder) == 20_000
     decoder.push(line)
     assert json.loads(line)["msg"] == next(iter(decoder)).msg
+
+
+@pytest.mark.parametrize("now", [-1.0, 1e18, 1.5e19, 1e300, float("inf"), float("nan")])
+def test_no_time_of_a_clock_is_too_much_for_a_session(now: float) -> None:
+    session = Session("alice", ping_interval=1e18)
+    session.receive(encode(Message("SERVER", "alice", "Welcome")), now)
+    session.handle_timeout(now)
+    session.handle_silence(now)
+    assert session.next_event() is not None
+    assert session.transmit(now) == b"alice\n"

@@ -359,6 +359,15 @@ fn the_last_words_are_received_behind_a_send_that_failed() {
 }
 
 #[test]
+fn a_port_above_65535_is_an_error() {
+    for address in ["127.0.0.1:65536", "127.0.0.1:130968", "localhost:70000", "[::1]:99999"] {
+        let error = Client::connect(address, "alice").unwrap_err();
+        assert!(matches!(error, ClientError::Io { .. }), "{error}");
+        assert!(error.to_string().contains("invalid port"), "{error}");
+    }
+}
+
+#[test]
 fn an_error_above_a_limit_names_the_option() {
     let (address, serving) = welcoming_server(|stream| say(&stream, &"x".repeat(1000)));
     let mut alice = Client::builder("alice").max_frame(1000).connect(address).unwrap();

@@ -37,8 +37,10 @@ struct Client {
     came: Vec<u8>,
     heard: Vec<Outcome>,
     has_ended: bool,
-    /// What is to be written, and what of the front one was.
-    queued: VecDeque<(String, String)>,
+    /// The name by the messages so far: that to which the server answers.
+    name: String,
+    /// What is to be written: sender, recipient, text; and what of the front one was.
+    queued: VecDeque<[String; 3]>,
     written: Vec<u8>,
     /// When the last object, or the name, was written.
     last_write: Option<Instant>,
@@ -53,6 +55,7 @@ impl Client {
             came: Vec::new(),
             heard: Vec::new(),
             has_ended: false,
+            name: "alice".to_owned(),
             queued: VecDeque::new(),
             written: Vec::new(),
             last_write: None,
@@ -69,11 +72,11 @@ impl Client {
             1 => {
                 let text = "a\u{e9}\"".repeat(usize::from(more) * usize::from(more));
                 let is_stream = self.session.server_kind() == Some(PeerKind::Stream);
-                let message = Message::new("alice", "192.0.2.7", "bob", &*text);
+                let message = Message::new(&*self.name, "192.0.2.7", "bob", &*text);
                 let fits = is_stream || message.to_python_json().len() < ONE_READ;
                 assert_eq!(self.session.send("bob", &text).is_ok(), fits);
                 if fits {
-                    self.queued.push_back(("bob".to_owned(), text));
+                    self.queued.push_back([self.name.clone(), "bob".to_owned(), text]);
                 }
             }
             2 => self.write(usize::from(more) + 1),
@@ -109,10 +112,11 @@ impl Client {
             assert_eq!(object, b"alice\n");
             return;
         }
-        let (to, msg) = self.queued.pop_front().expect("nothing is written that was not sent");
+        let [name, to, msg] =
+            self.queued.pop_front().expect("nothing is written that was not sent");
         assert_eq!(object.last(), Some(&b'\n'));
         let message = Message::decode(&object).expect("what is written is a message");
-        assert_eq!(message, Message::new("alice", "192.0.2.7", to, msg));
+        assert_eq!(message, Message::new(name, "192.0.2.7", to, msg));
     }
 
     fn hear(&mut self, bytes: &[u8]) {
@@ -140,6 +144,13 @@ impl Client {
                 }
                 other => panic!("{other:?} is not known here"),
             };
+            if let Ok(message) = &outcome
+                && was_registered
+                && names_the_client(message)
+            {
+                self.name = UserName::new(&message.to).expect("just checked").to_string();
+            }
+            assert_eq!(self.session.name().as_str(), self.name);
             self.heard.push(outcome);
         }
         assert_eq!(self.session.is_registered(), was_registered);
@@ -155,6 +166,13 @@ impl Client {
         }
         assert_eq!(self.heard, expected);
     }
+}
+
+/// Whether the server answers to a name, and not to a room, to all users or to a guest without one.
+fn names_the_client(message: &Message) -> bool {
+    message.from.name == "SERVER"
+        && !message.to.starts_with('#')
+        && UserName::new(&message.to).is_ok()
 }
 
 fn is_refusal(message: &Message) -> bool {

@@ -125,6 +125,7 @@ def _chat(options: argparse.Namespace) -> int:
             tls_ca=options.tls_ca,
             tls_fingerprint=options.tls_fingerprint,
             tls_name=options.tls_name,
+            max_frame=options.max_frame,
         )
     except ValueError as error:
         if isinstance(error, ChatProtoError):
@@ -377,6 +378,13 @@ def _parser() -> argparse.ArgumentParser:
     add("name", metavar="NAME", help="your name")
     add("--host", default="127.0.0.1", help="the server's host")
     add("--port", type=_number(1, 65535), default=PORT, help="the server's port")
+    add(
+        "--max-frame",
+        type=_number(128, 1 << 30),
+        default=65536,
+        metavar="BYTES",
+        help="longest message, in either direction",
+    )
     add("--tls", action="store_true", help="speak TLS, and trust what the system trusts")
     add("--tls-ca", metavar="FILE", help="speak TLS, and trust the authority in a PEM file")
     add("--tls-fingerprint", metavar="HEX", help="speak TLS, and trust this certificate (SHA-256)")

@@ -599,7 +599,7 @@ def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) ->
         connection = socket.socket(family, kind, protocol)
         try:
             left = deadline.left()
-            connection.settimeout(None if left is None else max(left, 0.001))
+            connection.settimeout(None if left is None else min(max(left, 0.001), _LONGEST))
             connection.connect(address)
             return connection
         except TimeoutError as error:
@@ -627,7 +627,7 @@ def _secured(
     """The same connection with TLS over it."""
     assert isinstance(connection, socket.socket)
     left = deadline.left()
-    connection.settimeout(None if left is None else max(left, 0.001))
+    connection.settimeout(None if left is None else min(max(left, 0.001), _LONGEST))
     try:
         return Channel(connection, trust, host)
     except TimeoutError:
