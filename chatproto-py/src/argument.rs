@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 
 /// Reads a text as arguments.
 ///
-/// White space separates them. An argument with white space is in double quotes, inside which ``""``
-/// stands for one. Raises ValueError if a quote is not closed or text follows a closing quote.
+/// White space separates them. An argument with white space is in double quotes, inside which
+/// ``""`` stands for one. Raises ValueError if a quote is not closed or text follows a closing
+/// quote.
 #[pyfunction]
 pub(crate) fn arguments(text: &str) -> PyResult<Vec<String>> {
     read(text).map_err(|error| PyValueError::new_err(error.to_string()))

@@ -25,8 +25,10 @@ pub(crate) struct Request {
 
 #[pymethods]
 impl Request {
-    /// The text as arguments. White space separates them; an argument with white space is in double quotes,
-    /// inside which "" stands for one. Raises Refuse if the quotes are wrong.
+    /// The text as arguments.
+    ///
+    /// White space separates them. An argument with white space is in double quotes, inside which
+    /// ``""`` stands for one. Raises Refuse if the quotes are wrong.
     #[getter]
     fn arguments(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         argument::read(&self.msg).map_err(|error| refuse(py, error))
