@@ -39,7 +39,7 @@ fn the_package_works_in_a_fresh_environment() {
     let wheel = std::fs::read_dir(&wheels).unwrap().next().expect("a wheel").unwrap().path();
     run(pip().arg(wheel), "the wheel must install");
     let mut maturin = Command::new(in_environment(&environment, "maturin"));
-    maturin.args(["sdist", "--quiet", "--out"]).arg(&wheels);
+    maturin.args(["sdist", "--out"]).arg(&wheels);
     run(maturin.current_dir(package), "the source distribution must build");
 
     // from another directory, so that what is installed is what is imported

@@ -38,7 +38,7 @@ const CLOSE: Duration = Duration::from_secs(2);
 ///
 /// * what one read brought: 16 KiB, or 48 KiB with TLS, as messages or errors (of the shortest
 ///   objects, `{}`, about 1 MiB);
-/// * one incomplete message of at most [`Limits::frame`] bytes, and the welcome;
+/// * one incomplete message of at most [`Limits::frame`](crate::Limits::frame) bytes, and the welcome;
 /// * the message that each thread is sending: [`Client::send`] waits until the system has taken it.
 ///
 /// ```no_run
