@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::ptr::{null, null_mut};
 
+use chatproto::endpoint::Arguments;
 use chatproto::{Frame, Message};
 use chatproto_c::chatproto_version;
 use chatproto_c::decode::{chatproto_decode, chatproto_json_str, chatproto_message_ref};
@@ -254,35 +255,38 @@ fn free_message(message: Option<(*mut chatproto_message, Message)>) {
     unsafe { chatproto_message_free(message.map_or(null_mut(), |(handle, _)| handle)) };
 }
 
-/// Takes all arguments from a text: each is text that is no longer, and there is an end.
+/// Takes all arguments from a text: what the core takes, and there is an end.
 fn argument(bytes: &[u8]) {
     let mut rest = chatproto_str { ptr: bytes.as_ptr().cast(), len: bytes.len() };
-    let is_text = std::str::from_utf8(bytes).is_ok();
-    let mut buffer = vec![0_u8; bytes.len()];
+    let Ok(expected) = std::str::from_utf8(bytes) else {
+        let mut length = 9;
+        // SAFETY: the text and the length are there, and NULL is allowed
+        let result = unsafe { chatproto_argument(&mut rest, null_mut(), 0, &mut length) };
+        gives(result, R::NotUtf8);
+        assert_eq!(length, 0);
+        return;
+    };
+    let mut expected = Arguments::new(expected);
     loop {
-        let (before, mut length) = (rest, usize::MAX);
-        // SAFETY: all of it is there, and so is the text
-        let result = unsafe {
-            chatproto_argument(&mut rest, buffer.as_mut_ptr().cast(), buffer.len(), &mut length)
-        };
-        gives(result, result);
-        if result != R::Ok {
-            assert_eq!(result == R::NotUtf8, !is_text, "{result:?}");
-            assert!([R::NeedMore, R::InvalidArgument, R::NotUtf8].contains(&result), "{result:?}");
-            assert_eq!((length, rest.len), (0, before.len));
-            break;
+        let before = rest.len;
+        let (mut buffer, mut length) = (vec![0; before], 9);
+        // SAFETY: the text and the length are there, and the buffer has so many bytes
+        let result =
+            unsafe { chatproto_argument(&mut rest, buffer.as_mut_ptr(), before, &mut length) };
+        match expected.next() {
+            Some(Ok(argument)) => {
+                gives(result, R::Ok);
+                assert!(rest.len < before, "it goes on");
+                let taken = chatproto_str { ptr: buffer.as_ptr(), len: length };
+                assert_eq!(text(&taken), argument.to_string());
+                assert_eq!(text(&rest), expected.rest());
+            }
+            wrong => {
+                gives(result, if wrong.is_some() { R::InvalidArgument } else { R::NeedMore });
+                assert_eq!((length, rest.len), (0, before));
+                return;
+            }
         }
-        assert!(is_text && rest.len < before.len && length <= before.len, "it goes on");
-        assert!(std::str::from_utf8(&buffer[..length]).is_ok(), "an argument is text");
-        let range = bytes.as_ptr_range();
-        let begin: *const u8 = rest.ptr.cast();
-        assert!(text(&rest).is_empty() || range.contains(&begin));
-        assert!(text(&rest).is_empty() || begin.wrapping_add(rest.len) <= range.end);
-        let (mut again, mut needed) = (before, 0);
-        // SAFETY: there is no buffer, and the rest is there
-        let result = unsafe { chatproto_argument(&mut again, null_mut(), 0, &mut needed) };
-        gives(result, if length > 0 { R::BufferTooSmall } else { R::Ok });
-        assert_eq!(needed, length);
     }
 }
 
