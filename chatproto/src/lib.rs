@@ -41,7 +41,8 @@
 //!                   │                  brought by the application, if at all:
 //!                   ├─ Effect ────────► Directory, Handler, Accounts  ┐
 //!                   ├─ records, Effect ► Inbox ─► History             ├─► Completion ─► Hub
-//!                   └─ Event ─────────► Observer                      ┘
+//!                   ├─ Event ─────────► Observer                      ┘
+//!                   └─ Change ────────► ChangeReceiver
 //! ```
 //!
 //! Who owns a name and what was said are kept by the application: the hub knows the rules and asks
@@ -67,6 +68,7 @@
 //! | [`accounts`] | [`Accounts`]: names that belong to somebody, kept by the application |
 //! | [`directory`] | [`Directory`]: names beyond one server, decided by the application |
 //! | [`history`] | [`History`] and its inbox: what is said, kept by the application |
+//! | [`changes`] | the ordered stream of changes of users, rooms and sanctions |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
 //! | `tls` | TLS for both, with the feature `tls` |
@@ -76,6 +78,7 @@
 
 pub mod accounts;
 mod argument;
+pub mod changes;
 mod chunk;
 #[cfg(test)]
 mod chunk_tests;
@@ -113,6 +116,7 @@ mod workers;
 pub use accounts::{
     AccountOrder, AccountPolicy, AccountReply, Accounts, Credentials, Granted, Password,
 };
+pub use changes::{ChangeReceiver, ReceiveError};
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 pub use decode::{Decoder, Frame};
 pub use directory::{
@@ -124,10 +128,10 @@ pub use extension::Observer;
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
 pub use history::History;
 pub use hub::{
-    AccountChange, Act, Action, Actor, Ban, BanTarget, BanTargetError, Completion, ConnId,
-    Conversation, Departure, Done, Effect, Event, Forgotten, HistoryOrder, Hub, HubBuilder, Left,
-    MailboxBound, Mute, Now, Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection, Token,
-    UnknownRank, Usage, Used,
+    AccountChange, Act, Action, Actor, Ban, BanTarget, BanTargetError, Change, Completion, ConnId,
+    Conversation, Departure, Done, Effect, Event, Forgotten, Gap, HistoryOrder, Hub, HubBuilder,
+    Left, MailboxBound, Mute, Now, Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection,
+    Snapshot, StateChange, Token, UnknownRank, Usage, Used, UserState,
 };
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};

@@ -265,6 +265,12 @@ impl RoomName {
         Ok(RoomName(format!("#{name}").into()))
     }
 
+    /// A name that was made from one before.
+    pub(crate) fn from_normalised(name: &str) -> Self {
+        debug_assert_eq!(RoomName::with_limit(name, usize::MAX).unwrap().as_str(), name);
+        RoomName(name.into())
+    }
+
     /// The name as text, with its `#`.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use crate::accounts::{AccountPolicy, Accounts};
+use crate::changes::{ChangeReceiver, Source};
 use crate::directory::Directory;
 use crate::endpoint::Handler;
 use crate::error::ServerError;
@@ -16,7 +17,7 @@ use crate::extension::Observer;
 use crate::history::{History, Inbox};
 use crate::hub::{
     AccountChange, Action, Actor, Ban, BanTarget, Done, Hub, HubBuilder, Mute, Now, Refusal, Role,
-    Usage,
+    Snapshot, Usage,
 };
 use crate::limits::Limits;
 use crate::name::UserName;
@@ -250,6 +251,7 @@ impl ServerBuilder {
             local_addrs,
             #[cfg(feature = "tls")]
             tls_addrs,
+            _end_of_changes: CloseOnDrop(Arc::clone(&shared)),
             shared,
             reactors,
             history: self.history,
@@ -323,6 +325,8 @@ pub struct Server {
     shared: Arc<Shared>,
     reactors: Vec<Reactor>,
     history: Option<Box<dyn History>>,
+    /// Nothing changes after the end of the server.
+    _end_of_changes: CloseOnDrop,
 }
 
 impl Server {
@@ -441,6 +445,15 @@ fn keep(
         let doing = "cannot start the thread of the history";
         ServerError::Io { doing, source }
     })
+}
+
+/// Tells those who follow the changes when there will be no more.
+struct CloseOnDrop(Arc<Shared>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close_feed();
+    }
 }
 
 /// One loop that ends, for whatever reason, ends the others.
@@ -566,7 +579,7 @@ impl ServerHandle {
 
     /// Lifts a ban that is not configured any more. Whether there was one.
     pub fn withdraw_ban(&self, target: &BanTarget) -> bool {
-        self.shared.hub().withdraw_ban(target, Now::system())
+        self.shared.control(|hub, now, _| hub.withdraw_ban(target, now))
     }
 
     /// The bans that hold now, in the order of their targets.
@@ -595,6 +608,33 @@ impl ServerHandle {
     /// How many connections there are, registered or not.
     pub fn connections(&self) -> usize {
         self.shared.hub().connections()
+    }
+
+    /// Follows all changes of users, rooms and sanctions: returns the state as it is now, and receives each
+    /// change from now on, in the order in which the hub decided. At most `capacity` changes wait to be
+    /// received: see [`ReceiveError::Lagged`].
+    ///
+    /// ```
+    /// use chatproto::{Client, StateChange};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0))?;
+    /// # let (address, handle) = (server.local_addr(), server.handle());
+    /// # let running = std::thread::spawn(move || server.run());
+    /// let (mut state, mut changes) = handle.changes(1024);
+    /// let alice = Client::connect(address, "alice")?;
+    /// let change = changes.recv()?;
+    /// state.apply(&change)?;
+    /// assert!(state.users.keys().any(|name| name.as_str() == "alice"));
+    /// # handle.stop();
+    /// # running.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`ReceiveError::Lagged`]: crate::ReceiveError::Lagged
+    pub fn changes(&self, capacity: usize) -> (Snapshot, ChangeReceiver) {
+        ChangeReceiver::new(Arc::clone(&self.shared) as Arc<dyn Source>, capacity)
     }
 }
 

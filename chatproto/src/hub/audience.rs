@@ -1,8 +1,11 @@
 //! Telling many: a room, or everybody. Who comes and goes is told here, at once or counted.
 
+use std::sync::Arc;
+
 use crate::message::MessageRef;
 use crate::name::EVERYONE;
 
+use super::changes::{self, StateChange};
 use super::output::DELIVERY;
 use super::presence::{self, Change, Telling};
 use super::rooms::RoomId;
@@ -30,8 +33,20 @@ impl Hub {
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else {
             return;
         };
-        match self.rooms.leave(&mut self.users, conn, room) {
-            Some(gone) => self.forget_count(Audience::Room(room), gone.presence.due()),
+        let Some(room_name) = self.rooms.get(room).map(|room| Arc::clone(&room.name)) else {
+            return;
+        };
+        let gone = self.rooms.leave(&mut self.users, conn, room);
+        self.changes.note(|| StateChange::RoomLeft {
+            room: changes::room_name(&room_name),
+            name: name.clone(),
+        });
+        match gone {
+            Some(gone) => {
+                self.changes
+                    .note(|| StateChange::RoomClosed { room: changes::room_name(&room_name) });
+                self.forget_count(Audience::Room(room), gone.presence.due());
+            }
             None => self.notify(Audience::Room(room), conn, change, name.as_str(), now, out),
         }
     }
@@ -47,6 +62,7 @@ impl Hub {
     /// Closes a room and tells its members. Returns how many there were.
     pub(super) fn close_room(&mut self, room: RoomId, text: &str, out: &mut Output) -> usize {
         let Some(gone) = self.rooms.close(&mut self.users, room) else { return 0 };
+        self.changes.note(|| StateChange::RoomClosed { room: changes::room_name(&gone.name) });
         self.forget_count(Audience::Room(room), gone.presence.due());
         self.say_to(&gone.members, &gone.name, text, out);
         gone.members.len()

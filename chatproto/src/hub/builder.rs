@@ -9,6 +9,7 @@ use crate::limits::Limits;
 
 use super::Hub;
 use super::archive::Archive;
+use super::changes::Changes;
 use super::claims::Claims;
 use super::commands::{self, Command};
 use super::guesses::Guesses;
@@ -158,6 +159,7 @@ impl HubBuilder {
             waiting: Waiting::new(self.seed),
             orders: Orders::new(self.seed),
             claims: Claims::new(self.seed, self.has_directory),
+            changes: Changes::default(),
         }
     }
 }

@@ -93,6 +93,18 @@ impl Ban {
         let (rank, age, remaining) = (Rank::Operator, Duration::ZERO, None);
         Ban { target, by, rank, reason, age, remaining }
     }
+
+    /// A ban that holds.
+    pub(super) fn of(target: &Target, ban: &Sanction, now: Now) -> Self {
+        Ban {
+            target: BanTarget::shown(&ban.shown, target),
+            by: ban.by.clone(),
+            rank: ban.rank,
+            reason: ban.reason.clone(),
+            age: ban.since.age(now.monotonic),
+            remaining: ban.until.remaining(now.monotonic),
+        }
+    }
 }
 
 /// A mute of a name, as it is kept to be put in force again after a restart: see [`Hub::restore_mute`].
@@ -120,6 +132,18 @@ impl Mute {
         let (rank, age, remaining) = (Rank::Operator, Duration::ZERO, None);
         Mute { user, by, rank, reason, age, remaining }
     }
+
+    /// A mute that holds.
+    pub(super) fn of(user: &UserName, mute: &Sanction, now: Now) -> Self {
+        Mute {
+            user: user.clone(),
+            by: mute.by.clone(),
+            rank: mute.rank,
+            reason: mute.reason.clone(),
+            age: mute.since.age(now.monotonic),
+            remaining: mute.until.remaining(now.monotonic),
+        }
+    }
 }
 
 impl BanTarget {
@@ -146,7 +170,7 @@ impl BanTarget {
     }
 
     /// The text of a target that was shown, which is one.
-    fn shown(text: &str, key: &Target) -> Self {
+    pub(super) fn shown(text: &str, key: &Target) -> Self {
         let quoted = Arguments::new(text).next().and_then(Result::ok).filter(Argument::is_quoted);
         let name = quoted.as_deref().filter(|_| matches!(key, Target::Name(_)));
         BanTarget { text: name.unwrap_or(text).into(), key: key.clone() }
@@ -297,7 +321,7 @@ impl Hub {
             self.expel(victim, &what, &ban.by, &ban.reason, now, out);
         }
         // it was within the bound when it was imposed
-        let added = self.sanctions.add_ban(target.key, ban, None, now.monotonic);
+        let added = self.add_ban(target.key, ban, None, now);
         debug_assert_eq!(added, Ok(()));
         concerned.len()
     }
@@ -305,19 +329,12 @@ impl Hub {
     /// The configuration has a ban no longer: it is lifted, and nothing is reported. Whether there was
     /// one.
     pub fn withdraw_ban(&mut self, target: &BanTarget, now: Now) -> bool {
-        self.sanctions.remove_ban(&target.key, now.monotonic).is_some()
+        self.remove_ban(&target.key, now)
     }
 
     /// The bans that hold now, in the order of their targets.
     pub fn bans(&self, now: Now) -> impl Iterator<Item = Ban> {
-        self.sanctions.bans(now.monotonic).map(move |(target, ban)| Ban {
-            target: BanTarget::shown(&ban.shown, target),
-            by: ban.by.clone(),
-            rank: ban.rank,
-            reason: ban.reason.clone(),
-            age: ban.since.age(now.monotonic),
-            remaining: ban.until.remaining(now.monotonic),
-        })
+        self.sanctions.bans(now.monotonic).map(move |(target, ban)| Ban::of(target, ban, now))
     }
 
     /// Puts a mute in force that was kept, in place of a mute of the same name that there may be. Nothing
@@ -327,7 +344,7 @@ impl Hub {
         let mute = restored(user.to_string(), &by, rank, &reason, age, remaining, now);
         let of_session = mute.of_session();
         // it was within the bound when it was imposed
-        let added = self.sanctions.add_mute(&user, mute, None, now.monotonic);
+        let added = self.add_mute(&user, mute, None, now);
         debug_assert_eq!(added, Ok(()));
         let Some((conn, _)) = self.users.find(user.as_str()) else { return };
         if let Some(session) = self.users.get_mut(conn) {
@@ -339,14 +356,7 @@ impl Hub {
     /// The mutes of names that hold now, in the order of the names. A mute of a temporary name is its
     /// connection's and is not among them.
     pub fn mutes(&self, now: Now) -> impl Iterator<Item = Mute> {
-        self.sanctions.mutes(now.monotonic).map(move |(user, mute)| Mute {
-            user: user.clone(),
-            by: mute.by.clone(),
-            rank: mute.rank,
-            reason: mute.reason.clone(),
-            age: mute.since.age(now.monotonic),
-            remaining: mute.until.remaining(now.monotonic),
-        })
+        self.sanctions.mutes(now.monotonic).map(move |(user, mute)| Mute::of(user, mute, now))
     }
 
     /// The users that a ban of this target shuts out.

@@ -132,8 +132,7 @@ impl Hub {
         let Some(session) = self.users.get_mut(conn) else { return };
         let kind = session.kind;
         let extras = session.extras_mut();
-        (extras.wanted, extras.is_logged_in) = (None, true);
-        (extras.role, extras.revision) = (granted.role, granted.revision);
+        (extras.wanted, extras.revision) = (None, granted.revision);
         // the mute of a guest stays, unless it was imposed by somebody who could not mute the owner
         let of_guest = extras
             .mute
@@ -142,6 +141,7 @@ impl Hub {
             .into_iter()
             .chain(of_guest)
             .max_by_key(|mute| (mute.rank, mute.until.0.is_none(), mute.until.0));
+        self.set_rights(conn, granted.role, true);
         let role = match granted.role {
             super::Role::User => String::new(),
             role => format!(", {}", role.one()),
@@ -152,6 +152,7 @@ impl Hub {
         }
         if phase == Phase::Visitor {
             self.users.register(conn);
+            self.note_joined(conn);
             self.compact_visits();
             let online = self.users.online();
             self.tell(conn, &text, now, out);
@@ -268,9 +269,9 @@ impl Hub {
             (AccountChange::Added(_), false) => self.displace(conn, name, now, out),
             (AccountChange::Role(role), true) => {
                 if let Some(session) = self.users.get_mut(conn) {
-                    let extras = session.extras_mut();
-                    (extras.role, extras.revision) = (role, revision);
+                    session.extras_mut().revision = revision;
                 }
+                self.set_rights(conn, role, true);
                 self.tell(conn, &format!("You are {} now.", role.one()), now, out);
             }
             (AccountChange::Password | AccountChange::Removed, true) => {
@@ -344,10 +345,10 @@ impl Hub {
         let Some(session) = self.users.get_mut(conn) else { return };
         let address = session.address;
         let Some(name) = session.user_name() else { return };
-        let extras = session.extras_mut();
-        (extras.is_logged_in, extras.revision) = (true, granted.revision);
+        session.extras_mut().revision = granted.revision;
         // who is an admin by the token, or was made a moderator, stays that
-        extras.role = extras.role.max(granted.role);
+        let role = session.role().max(granted.role);
+        self.set_rights(conn, role, true);
         let notice = granted.notice.map_or(String::new(), |notice| format!(" {notice}"));
         let text = format!(
             "The name {name} is yours: from the next time on it needs /login with the password.{notice}"
@@ -378,9 +379,7 @@ impl Hub {
             self.tell(conn, text, now, out);
             return self.handle_eviction(conn, Departure::Unregistered, now, out);
         }
-        let Some(session) = self.users.get_mut(conn) else { return };
-        let extras = session.extras_mut();
-        (extras.is_logged_in, extras.role) = (false, super::Role::User);
+        self.set_rights(conn, super::Role::User, false);
         self.tell(conn, "The account is gone. The name is free when you leave.", now, out);
     }
 }

@@ -33,6 +33,7 @@ mod answer;
 mod archive;
 mod audience;
 mod builder;
+mod changes;
 mod claimants;
 mod claims;
 mod commands;
@@ -54,6 +55,7 @@ mod rights;
 mod rooms;
 mod route;
 mod sanctions;
+mod snapshot;
 mod usage;
 mod users;
 mod waiting;
@@ -78,6 +80,7 @@ pub use archive::{
     Conversation, Forgotten, HistoryOrder, Left, MailboxBound, Page, Place, Selection,
 };
 pub use builder::HubBuilder;
+pub use changes::{Change, StateChange, UserState};
 pub use control::{Ban, BanTarget, BanTargetError, Mute};
 pub use event::{Act, Departure, Event};
 pub use login::AccountChange;
@@ -85,11 +88,13 @@ pub use moderation::Role;
 pub(crate) use output::Action as LaneAction;
 pub use output::{Completion, Effect, Outgoing, Output, Token};
 pub use rights::{Rank, UnknownRank};
+pub use snapshot::{Gap, Snapshot};
 pub use usage::{Usage, Used};
 
 use answer::quoted;
 use archive::Archive;
 use audience::Audience;
+use changes::Changes;
 use claims::Claims;
 use commands::Command;
 use guesses::Guesses;
@@ -198,6 +203,8 @@ pub struct Hub {
     orders: Orders,
     /// Names that are claimed from the directory or given back.
     claims: Claims,
+    /// The stream of changes.
+    changes: Changes,
 }
 
 impl Hub {
@@ -380,12 +387,13 @@ impl Hub {
     /// When [`Hub::handle_timeout`] is to be called, if nothing else happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let count = self.counts_due.first().map(|&(due, _)| due);
-        count.into_iter().chain(self.login_due()).chain(self.claim_due()).min()
+        let due = [count, self.login_due(), self.lift_due(), self.claim_due()];
+        due.into_iter().flatten().min()
     }
 
     /// The time has come that [`Hub::poll_timeout`] gave: tells what was counted, refuses those who had
-    /// to log in and did not, and ends the wait for claims that the directory does not answer. One call does a bounded amount of this; for the rest,
-    /// [`Hub::poll_timeout`] gives a time that has passed.
+    /// to log in and did not, and ends the wait for claims that the directory does not answer. One call
+    /// does a bounded amount of this; for the rest, [`Hub::poll_timeout`] gives a time that has passed.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Output) {
         let mut done = 0;
         while done < DUE_AT_ONCE
@@ -397,7 +405,7 @@ impl Hub {
         }
         self.refuse_overdue_visitors(DUE_AT_ONCE, now, out);
         self.end_overdue_claims(DUE_AT_ONCE, now, out);
-        self.sanctions.expire(now.monotonic);
+        self.expire_sanctions(now);
         self.guesses.expire(now.monotonic);
     }
 

@@ -97,7 +97,7 @@ impl Hub {
                 };
                 standing.check(Act::Unban, Object::Sanction(ban.rank), &ban.shown)?;
                 let shown = ban.shown.clone();
-                self.sanctions.remove_ban(&target.key, now.monotonic);
+                self.remove_ban(&target.key, now);
                 // as the ban had it, so that it is found again by those who keep bans
                 standing.report(actor, Act::Unban, shown, None, "", true, out);
                 Ok(Done::Unbanned)
@@ -109,9 +109,8 @@ impl Hub {
             Action::Role { user, role } => {
                 let act = Act::Role(role);
                 let (conn, name) = self.find_object(&standing, actor, act, &user)?;
-                if let Some(session) = self.users.get_mut(conn) {
-                    session.extras_mut().role = role;
-                }
+                let is_logged_in = self.users.get(conn).is_some_and(Session::is_logged_in);
+                self.set_rights(conn, role, is_logged_in);
                 standing.report(actor, act, name.to_string(), None, "", false, out);
                 if actor.conn() != Some(conn) {
                     let by = match actor.name() {
@@ -247,7 +246,7 @@ impl Hub {
         }
         let ban = standing.sanction(target.to_string(), actor, duration, reason, now);
         let total = self.limits.sanctions_total;
-        let added = self.sanctions.add_ban(target.key.clone(), ban, Some(total), now.monotonic);
+        let added = self.add_ban(target.key.clone(), ban, Some(total), now);
         added.map_err(Why::Full)?;
         standing.report(actor, Act::Ban, target.to_string(), duration, reason, true, out);
         let what = format!("banned{}", for_so_long(duration));
@@ -309,7 +308,7 @@ impl Hub {
         let of_session = SessionMute { is_own: is_temporary, ..mute.of_session() };
         if !is_temporary {
             let total = self.limits.sanctions_total;
-            let added = self.sanctions.add_mute(&name, mute, Some(total), now.monotonic);
+            let added = self.add_mute(&name, mute, Some(total), now);
             added.map_err(Why::Full)?;
         }
         standing.report(actor, Act::Mute, name.to_string(), duration, reason, !is_temporary, out);
@@ -345,7 +344,7 @@ impl Hub {
             return Err(Why::NotMuted(name.to_string()));
         };
         standing.check(Act::Unmute, Object::Sanction(rank), name.as_str())?;
-        self.sanctions.remove_mute(&name, now.monotonic);
+        self.remove_mute(&name, now);
         standing.report(actor, Act::Unmute, name.to_string(), None, "", true, out);
         // guests who want the name have the mute of the name, too
         let wants = |(_, session): &(ConnId, &Session)| session.wanted() == Some(&name);

@@ -14,7 +14,7 @@ use super::users::{Phase, Session};
 use super::waiting::Busy;
 use super::{
     AccountChange, Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
-    Token,
+    StateChange, Token,
 };
 
 impl Hub {
@@ -310,7 +310,7 @@ impl Hub {
         lease: Option<u64>,
         out: &mut Output,
     ) -> Option<(UserName, IpAddr)> {
-        let old = self.users.rename(conn, name)?;
+        let old = self.rename_to(conn, name)?;
         let lease = lease.filter(|_| self.has_directory());
         let session = self.users.get_mut(conn)?;
         let address = session.address;
@@ -342,6 +342,7 @@ impl Hub {
         if let Some(mute) = self.sanctions.mute_of(&name, now.monotonic) {
             session.extras_mut().mute = Some(mute.of_session());
         }
+        self.note_joined(conn);
         Call { hub: self, conn, now, out }.welcome();
         if self.announces {
             self.notify(Audience::Everyone, conn, Change::Joined, name.as_str(), now, out);
@@ -394,6 +395,7 @@ impl Hub {
         if !was_user {
             return;
         }
+        self.changes.note(|| StateChange::Left { name: name.clone(), reason });
         if self.announces {
             self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
         }

@@ -40,6 +40,18 @@ pub(super) struct Sanctions {
     /// Of the last entry.
     number: u64,
     bytes: usize,
+    /// Those that do not hold any more and were not [taken](Sanctions::take_lifted), if that is asked
+    /// for.
+    lifted: Vec<Lifted>,
+    keeps_lifted: bool,
+}
+
+/// A ban or a mute that holds no longer.
+#[derive(Debug)]
+pub(super) enum Lifted {
+    /// With the target as it was given.
+    Ban(Target, String),
+    Mute(UserName),
 }
 
 /// A ban or a mute, and what it takes.
@@ -240,7 +252,7 @@ impl Sanctions {
 
     /// Returns the one that there was.
     pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Sanction> {
-        self.take_ban(target).filter(|ban| !ban.until.is_over(now))
+        self.lift_ban(target).filter(|ban| !ban.until.is_over(now))
     }
 
     /// The bans behind a target, in order.
@@ -299,20 +311,36 @@ impl Sanctions {
 
     /// Returns the one that there was.
     pub(super) fn remove_mute(&mut self, name: &UserName, now: Instant) -> Option<Sanction> {
-        self.take_mute(name).filter(|mute| !mute.until.is_over(now))
+        self.lift_mute(name).filter(|mute| !mute.until.is_over(now))
     }
 
-    /// Removes entries that are over, but not all at once.
-    pub(super) fn expire(&mut self, now: Instant) {
+    /// Removes entries that are over, but not all at once. Whether there may be more.
+    pub(super) fn expire(&mut self, now: Instant) -> bool {
         for _ in 0..REMOVED_AT_ONCE {
             let Some(first) = self.ends.first_entry().filter(|first| first.key().0 <= now) else {
-                return;
+                return false;
             };
             match first.remove() {
-                Key::Ban(target) => drop(self.take_ban(&target)),
-                Key::Mute(name) => drop(self.take_mute(&name)),
+                Key::Ban(target) => drop(self.lift_ban(&target)),
+                Key::Mute(name) => drop(self.lift_mute(&name)),
             }
         }
+        true
+    }
+
+    /// When the next entry ends.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.ends.first_key_value().map(|(&(end, _), _)| end)
+    }
+
+    /// Whether entries that do not hold any more are remembered for [`Sanctions::take_lifted`].
+    pub(super) fn set_keeps_lifted(&mut self, keeps_lifted: bool) {
+        (self.keeps_lifted, self.lifted) = (keeps_lifted, Vec::new());
+    }
+
+    /// Takes the entries that do not hold any more, in the order in which they were removed.
+    pub(super) fn take_lifted(&mut self) -> Vec<Lifted> {
+        std::mem::take(&mut self.lifted)
     }
 
     /// Checks the counters against what is there.
@@ -363,6 +391,22 @@ impl Sanctions {
         }
         entry.number = self.number;
         Box::new(entry)
+    }
+
+    fn lift_ban(&mut self, target: &Target) -> Option<Sanction> {
+        let ban = self.take_ban(target)?;
+        if self.keeps_lifted {
+            self.lifted.push(Lifted::Ban(target.clone(), ban.shown.clone()));
+        }
+        Some(ban)
+    }
+
+    fn lift_mute(&mut self, name: &UserName) -> Option<Sanction> {
+        let mute = self.take_mute(name)?;
+        if self.keeps_lifted {
+            self.lifted.push(Lifted::Mute(name.clone()));
+        }
+        Some(mute)
     }
 
     fn take_ban(&mut self, target: &Target) -> Option<Sanction> {

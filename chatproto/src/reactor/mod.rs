@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token as PollToken, Waker};
 
+use crate::changes::Feed;
 use crate::history::Queue;
 use crate::hub::{Completion, ConnId, Departure, Now, Output, Token};
 use crate::limits::Limits;
@@ -96,6 +97,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         budget: Arc::default(),
         needs_room_for_pages: AtomicBool::new(false),
         observer: setup.observer,
+        feed: Feed::default(),
         calls: setup.calls,
         directory: setup.directory,
         accounts: setup.accounts,

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::accounts::{AccountReply, Accounts};
+use crate::changes::{self, Feed, Source};
 use crate::chunk::Budget;
 use crate::directory::{ClaimPurpose, ClaimReply, Directory, ReleaseReply};
 use crate::error::ServerError;
 use crate::extension::Observer;
 use crate::history::Queue;
-use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Token, Usage};
+use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Snapshot, Token, Usage};
 use crate::limits::Limits;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// Pages of history wait until long answers hold less.
     pub(super) needs_room_for_pages: AtomicBool,
     pub(super) observer: Option<Arc<dyn Observer>>,
+    /// Who follows the changes of the hub. Used under the hub's lock only.
+    pub(super) feed: Feed,
     pub(super) calls: Option<Pool<Call>>,
     pub(super) directory: Option<Arc<dyn Directory>>,
     pub(super) accounts: Option<Arc<dyn Accounts>>,
@@ -181,11 +184,9 @@ impl Shared {
         let mut hub = self.hub();
         let done = act(&mut hub, now, &mut out);
         self.end_batch(&mut hub, now, &mut out);
+        self.feed.publish(&mut hub);
         post(self, &mut out, |_| true);
-        if let Some(due) = hub.poll_timeout() {
-            // a loop that cannot be woken is gone
-            let _ = self.lanes[0].send(Mail::HubDue(due));
-        }
+        self.note_due(&hub);
         drop(hub);
         while let Some(effect) = out.next_effect() {
             match self.decide(&effect) {
@@ -197,6 +198,14 @@ impl Shared {
             self.observe(&event);
         }
         done
+    }
+
+    /// One of the loops is to know when the hub has something to do.
+    fn note_due(&self, hub: &Hub) {
+        if let Some(due) = hub.poll_timeout() {
+            // a loop that cannot be woken is gone
+            let _ = self.lanes[0].send(Mail::HubDue(due));
+        }
     }
 
     /// The end of a batch of input: to be called before its output is handed out.
@@ -224,6 +233,11 @@ impl Shared {
         for lane in &self.lanes {
             let _ = lane.send(Mail::Policy(policy));
         }
+    }
+
+    /// Nothing changes any more.
+    pub(crate) fn close_feed(&self) {
+        self.feed.close(&mut self.hub());
     }
 
     pub(crate) fn observe(&self, event: &Event) {
@@ -277,6 +291,20 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
+    }
+}
+
+impl Source for Shared {
+    fn follow(&self, queue: &Arc<changes::Queue>) -> Snapshot {
+        let mut hub = self.hub();
+        let snapshot = self.feed.follow(&mut hub, queue);
+        // those who follow are told when a ban or mute ends
+        self.note_due(&hub);
+        snapshot
+    }
+
+    fn unfollow(&self, queue: &Arc<changes::Queue>) {
+        self.feed.unfollow(&mut self.hub(), queue);
     }
 }
 

@@ -31,9 +31,10 @@ const ACTIONS_KEPT: usize = 16 * 1024;
 impl Reactor {
     /// Posts the hub's output to the loops that own the receivers, in the hub's order; unlocks;
     /// writes what is for the own connections. The lock was taken at `since`.
-    pub(super) fn hand_out(&mut self, hub: MutexGuard<'_, Hub>, since: Instant) {
+    pub(super) fn hand_out(&mut self, mut hub: MutexGuard<'_, Hub>, since: Instant) {
         let shared = Arc::clone(&self.shared);
         let own = self.lane;
+        shared.feed.publish(&mut hub);
         let (chunk, aside_at) = post(&shared, &mut self.out, |lane| lane != own);
         // what others put through the hub before comes first
         let before = shared.lanes[own].take();
@@ -340,6 +341,7 @@ impl Reactor {
         hub.handle_eviction(conn.id, reason, clock::now(), &mut self.out);
         conn.outbox.push_last(object, &shared.budget);
         self.hub_due = hub.poll_timeout();
+        shared.feed.publish(&mut hub);
         // by mail to the own connections too: this may be in the middle of writing to them
         post(&shared, &mut self.out, |_| true);
         drop(hub);

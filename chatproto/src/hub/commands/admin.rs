@@ -34,9 +34,8 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
         return call.deny(COMMAND.name, "That is not the token");
     }
     call.hub.guesses.add_right(address);
-    if let Some(session) = call.hub.users.get_mut(call.conn) {
-        session.extras_mut().role = Role::Admin;
-    }
+    let is_logged_in = call.session().is_logged_in();
+    call.hub.set_rights(call.conn, Role::Admin, is_logged_in);
     call.report(Act::Admin, call.user().to_owned());
     call.answer("You are an admin now.");
 }

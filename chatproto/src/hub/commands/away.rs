@@ -4,7 +4,7 @@ use crate::message::MessageRef;
 
 use super::super::answer::clipped;
 use super::super::route::text_of;
-use super::super::{Call, Role};
+use super::super::{Call, Role, StateChange};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {
@@ -39,7 +39,13 @@ impl Call<'_> {
     /// Whether the user was away before.
     fn set_away(&mut self, text: Option<&str>) -> bool {
         let Some(session) = self.hub.users.get_mut(self.conn) else { return false };
-        let text = text.map(Box::from);
-        std::mem::replace(&mut session.extras_mut().away, text).is_some()
+        let away = &mut session.extras_mut().away;
+        if away.as_deref() == text {
+            return text.is_some();
+        }
+        let was_away = std::mem::replace(away, text.map(Box::from)).is_some();
+        let away = || text.map(str::to_owned);
+        self.hub.note_of_user(self.conn, |name| StateChange::Away { name, text: away() });
+        was_away
     }
 }

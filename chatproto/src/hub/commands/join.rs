@@ -9,7 +9,7 @@ use super::super::audience::Audience;
 use super::super::presence::Change;
 use super::super::route::{only_argument, text_of};
 use super::super::usage::share;
-use super::super::{Call, Role};
+use super::super::{Call, Role, StateChange};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {
@@ -42,8 +42,13 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
     }
     call.check_room_for(&name)?;
     let (conn, now, user) = (call.conn, call.now, call.user_name());
+    let is_new = call.hub.rooms.find(name.as_str()).is_none();
     let room = call.hub.rooms.open(&name);
+    if is_new {
+        call.hub.changes.note(|| StateChange::RoomOpened { room: name.clone() });
+    }
     call.hub.rooms.join(&mut call.hub.users, conn, room);
+    call.hub.note_of_user(conn, |user| StateChange::RoomJoined { room: name.clone(), name: user });
     let members = call.hub.rooms.get(room).map_or(&[][..], |room| &room.members);
     let count = members.len() - 1;
     let text = if count == 0 {

@@ -104,7 +104,11 @@ impl Model {
     /// When the hub has something to say that nobody asked for.
     pub(crate) fn count_due(&self) -> Option<u64> {
         let rooms = self.rooms.values().filter_map(|room| room.presence.due());
-        rooms.chain(self.everybody.due()).chain(self.claim_due()).min()
+        // those who follow the changes are told when a ban or mute ends
+        let bans = self.bans.values().filter_map(|(_, until, _)| *until);
+        let ends = bans.chain(self.mutes.values().filter_map(|(until, _)| *until));
+        let ends = ends.filter(|&end| end > self.now);
+        rooms.chain(self.everybody.due()).chain(ends).chain(self.claim_due()).min()
     }
 
     pub(super) fn wait(&mut self, millis: u64) {

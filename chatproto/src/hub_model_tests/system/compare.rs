@@ -1,12 +1,13 @@
 //! What must be so after every step, and at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
-use crate::hub::{Departure, Outgoing};
+use crate::hub::{Departure, Outgoing, Snapshot};
 
 use super::super::names::{Peer, quoted};
-use super::super::reference::{GAP, MESSAGES, Model, Phase};
+use super::super::reference::{GAP, MESSAGES, Model, Phase, Until, is_over};
 use super::super::steps::{Input, Window};
 use super::super::texts::{Said, Text};
 use super::{Link, System};
@@ -31,6 +32,7 @@ impl System {
     pub(crate) fn compare(&mut self, model: &Model) {
         self.compare_output(model);
         self.compare_connections(model);
+        self.compare_changes(model);
         if self.asked_at != model.changes {
             self.asked_at = model.changes;
             self.compare_rooms(model);
@@ -97,6 +99,35 @@ impl System {
         }
     }
 
+    /// The changes lead to the state as it is now, and that is the model's.
+    fn compare_changes(&mut self, model: &Model) {
+        let now = self.hub.snapshot(self.time());
+        while let Some(change) = self.hub.next_change() {
+            self.state.apply(&change).expect("no change is missing");
+        }
+        assert_eq!(without_times(&self.state), without_times(&now));
+        let users = self.state.users.values().map(|user| (user.name.as_str(), user));
+        let mut users: BTreeMap<&str, _> = users.collect();
+        for (name, peer) in &model.users {
+            let (conn, user) = (&model.conns[peer], users.remove(name).expect("a user"));
+            assert_eq!(user.address.to_string(), conn.address.shown);
+            assert_eq!(user.away.is_some(), conn.is_away, "{name}");
+            assert_eq!(format!("{:?}", user.role), format!("{:?}", conn.role), "{name}");
+        }
+        assert!(users.is_empty(), "no users: {users:?}");
+        assert_eq!(self.state.rooms.len(), model.rooms.len());
+        for (room, members) in &self.state.rooms {
+            let names = members.iter().map(|name| name.as_str().to_owned());
+            let expected = model.member_names(room.as_str()).unwrap_or_default();
+            let expected: BTreeSet<String> = expected.into_iter().collect();
+            assert_eq!(names.collect::<BTreeSet<_>>(), expected, "{room}");
+        }
+        let hold = |until: &Until| !is_over(*until, model.now);
+        let bans = model.bans.values().filter(|(_, until, _)| hold(until)).count();
+        let mutes = model.mutes.values().filter(|(until, _)| hold(until)).count();
+        assert_eq!((self.state.bans.len(), self.state.mutes.len()), (bans, mutes));
+    }
+
     /// Who is who and in which room, by all that the hub says of it.
     fn compare_rooms(&mut self, model: &Model) {
         let rooms = self.ask(Peer::OBSERVER, "/rooms", "");
@@ -149,6 +180,18 @@ impl System {
     }
 }
 
+/// The times of bans and mutes count from different points.
+fn without_times(state: &Snapshot) -> Snapshot {
+    let mut state = state.clone();
+    for ban in state.bans.values_mut() {
+        (ban.age, ban.remaining) = (Duration::ZERO, None);
+    }
+    for mute in state.mutes.values_mut() {
+        (mute.age, mute.remaining) = (Duration::ZERO, None);
+    }
+    state
+}
+
 impl Heard {
     fn is(&self, said: &Said) -> bool {
         (&*self.from.name, &*self.from.ip, &*self.to) == (said.from, said.ip, said.to)
@@ -166,6 +209,7 @@ impl System {
     /// is left.
     pub(crate) fn finish(mut self, model: &Model) {
         self.compare_rooms(model);
+        self.hub.set_watched(false);
         for link in self.links.values_mut() {
             link.window = Window::OPEN;
             link.outbox.handle_writable();

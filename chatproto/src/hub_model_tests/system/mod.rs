@@ -14,7 +14,7 @@ use crate::chunk::Budget;
 use crate::decode::Decoder;
 use crate::error::DecodeError;
 use crate::handshake::PeerKind;
-use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Token};
+use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Snapshot, Token};
 use crate::limits::Limits;
 use crate::outbox::{Outbox, SlowReader};
 
@@ -53,6 +53,8 @@ pub(crate) struct System {
     framing_error: DecodeError,
     /// How many changes of the model there were when all was asked the last time.
     asked_at: usize,
+    /// The state at the beginning, with all changes since then.
+    state: Snapshot,
 }
 
 /// One connection.
@@ -132,6 +134,7 @@ impl System {
             schema_error: wrong(b"{}"),
             framing_error: wrong(b"x"),
             asked_at: 0,
+            state: Snapshot::default(),
         };
         for (peer, name, address, kind) in setup.people() {
             system.connect(peer, address);
@@ -157,6 +160,8 @@ impl System {
             link.outbox.set_kind(link.kind);
             link.registered_by = None;
         }
+        system.hub.set_watched(true);
+        system.state = system.hub.snapshot(system.time());
         system
     }
 
