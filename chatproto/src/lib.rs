@@ -69,6 +69,7 @@
 //! | [`directory`] | [`Directory`]: names beyond one server, decided by the application |
 //! | [`history`] | [`History`] and its inbox: what is said, kept by the application |
 //! | [`changes`] | the ordered stream of changes of users, rooms and sanctions |
+//! | [`pairs`] | lines of the server for programs: quoting, and strict reading |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
 //! | `tls` | TLS for both, with the feature `tls` |
@@ -99,6 +100,7 @@ pub mod limits;
 pub mod message;
 pub mod name;
 mod outbox;
+pub mod pairs;
 mod reactor;
 mod reply;
 pub mod server;

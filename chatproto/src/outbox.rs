@@ -327,13 +327,15 @@ impl Outbox {
         }
     }
 
-    /// Queues the final message of a connection, which is not counted among its messages.
+    /// Queues the final objects of a connection, each with its line feed. They are not counted among its
+    /// messages.
     pub(crate) fn push_last(&mut self, bytes: Vec<u8>, budget: &Arc<Budget>) {
-        let end = bytes.len() as u32;
+        let (end, objects) =
+            (bytes.len() as u32, memchr::memchr_iter(b'\n', &bytes).count() as u32);
         self.bytes += end;
-        self.objects += 1;
+        self.objects += objects;
         let chunk = Arc::new(Chunk::last(bytes, budget));
-        self.queue.push_back(Segment { chunk, start: 0, end, objects: 1 });
+        self.queue.push_back(Segment { chunk, start: 0, end, objects });
     }
 
     /// What may be written now.

@@ -146,9 +146,9 @@ fn who_is_banned_by_the_application_is_told_and_closed_and_the_others_see_it() {
     }
     assert_eq!(server.handle.users(), ["alice"]);
     assert_eq!(server.handle.bans().len(), 4);
-    let kicked =
-        |event: &&Event| matches!(event, Event::Departed { reason: Departure::Kicked, .. });
-    assert_eq!(events.lock().unwrap().iter().filter(kicked).count(), 4);
+    let banned =
+        |event: &&Event| matches!(event, Event::Departed { reason: Departure::Banned, .. });
+    assert_eq!(events.lock().unwrap().iter().filter(banned).count(), 4);
 
     let mut again = Raw::connect(server.address);
     again.write(b"spammer 1\n");

@@ -13,7 +13,7 @@ use chatproto::{
 use common::{HOME, House, Sent, listed};
 
 const COMMANDS: &str = "Commands: /admin, /away, /ban, /bans, /close, /help, /join, /kick, /leave, \
-    /list, /mute, /mutes, /nick, /notice, /ping, /role, /roll, /rooms, /shout, /standard, /time, /unban, \
+    /list, /mute, /mutes, /nick, /notice, /ping, /role, /roll, /rooms, /shout, /standard, /state, /time, /unban, \
     /unmute, /who, /whoami";
 
 /// Registers so many users, whose names `name` makes.

@@ -63,7 +63,7 @@ fn an_application_shuts_out_whoever_a_ban_is_for() {
     // the application knows what it did: it is told of what came of that
     let events = house.events();
     assert!(
-        matches!(&events[..], [Event::Departed { name, reason: Departure::Kicked, .. }]
+        matches!(&events[..], [Event::Departed { name, reason: Departure::Banned, .. }]
             if name.as_str() == "bob"),
         "{events:?}"
     );

@@ -158,9 +158,14 @@ impl Part {
 impl Call<'_> {
     /// Says something to the one who asked, in as many objects as it takes.
     pub(super) fn answer(&mut self, text: &str) {
+        self.answer_line(&unlike_line(text));
+    }
+
+    /// The same with a line for programs, or a text that must be what it is.
+    pub(super) fn answer_line(&mut self, text: &str) {
         let layout = self.layout();
         if layout.fits(text) {
-            return self.say(text);
+            return self.say_line(text);
         }
         self.answer_parts(layout.text(text));
     }
@@ -221,6 +226,11 @@ impl Call<'_> {
 
     /// Says something in one object, whatever its length.
     pub(super) fn say(&mut self, text: &str) {
+        self.say_line(&unlike_line(text));
+    }
+
+    /// The same with a line for programs.
+    pub(super) fn say_line(&mut self, text: &str) {
         if let Some(object) = self.write(text) {
             self.out.deliver(self.conn, object);
         }
@@ -267,6 +277,31 @@ impl<'a> Iterator for Chunks<'a> {
         let (piece, rest) = self.rest.split_at(floor_char_boundary(self.rest, self.most));
         self.rest = rest;
         Some(piece)
+    }
+}
+
+/// How the lines for programs begin. No other text of the server does, but for the answer to `/ping`:
+/// a user's name at the beginning of a text can be made to read like one of them.
+const LINES: [&str; 8] = [
+    "State ",
+    "Reporting ",
+    "Bounced ",
+    "Resume",
+    "history ",
+    "end of history ",
+    "cursor ",
+    "synced ",
+];
+
+/// A text that is no line for programs, so that it does not begin like one.
+pub(super) fn unlike_line(text: &str) -> Cow<'_, str> {
+    match text.as_bytes().first() {
+        Some(b'S' | b'R' | b'B' | b'h' | b'e' | b'c' | b's')
+            if LINES.iter().any(|line| text.starts_with(line)) =>
+        {
+            Cow::Owned(format!("- {text}"))
+        }
+        _ => Cow::Borrowed(text),
     }
 }
 

@@ -65,6 +65,7 @@ impl Hub {
         self.changes.note(|| StateChange::RoomClosed { room: changes::room_name(&gone.name) });
         self.forget_count(Audience::Room(room), gone.presence.due());
         self.say_to(&gone.members, &gone.name, text, out);
+        self.state_room_closed(&gone.name, &gone.members, out);
         gone.members.len()
     }
 
@@ -117,6 +118,7 @@ impl Hub {
         match telling {
             Telling::AtOnce => {
                 self.say_to_others(audience, Some(conn), &presence::text(change, name), out);
+                self.state_change(audience, conn, change, name, out);
             }
             Telling::At(due) => {
                 self.counts_due.insert((due, audience));
@@ -145,7 +147,9 @@ impl Hub {
             write_notice(out, limits, kind, name, &text)
                 .or_else(|_| write_notice(out, limits, kind, name, &short))
         });
-        members.len()
+        let told = members.len();
+        self.state_count(audience, out);
+        told
     }
 
     /// The server says something to all of an audience but one.

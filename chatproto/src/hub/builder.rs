@@ -160,6 +160,7 @@ impl HubBuilder {
             orders: Orders::new(self.seed),
             claims: Claims::new(self.seed, self.has_directory),
             changes: Changes::default(),
+            state_readers: 0,
         }
     }
 }

@@ -20,7 +20,7 @@ use super::moderation::{REASON, Secret, for_so_long};
 use super::rights::Rank;
 use super::sanctions::{Sanction, Since, Target, Until};
 use super::users::origin;
-use super::{ConnId, Hub, Now, Output};
+use super::{ConnId, Departure, Hub, Now, Output};
 
 /// Longest name that a limit can allow, in bytes.
 pub(super) const LONGEST_NAME: usize = 1024;
@@ -314,11 +314,11 @@ impl Hub {
     pub fn restore_ban(&mut self, ban: Ban, now: Now, out: &mut Output) -> usize {
         let Ban { target, by, rank, reason, age, remaining } = ban;
         let concerned = self.concerned(&target.key);
-        let what = format!("banned{}", for_so_long(remaining));
+        let how_long = for_so_long(remaining);
         let shown = target.to_string();
         let ban = restored(shown, &by, rank, &reason, age, remaining, now);
         for &victim in &concerned {
-            self.expel(victim, &what, &ban.by, &ban.reason, now, out);
+            self.expel(victim, Departure::Banned, &how_long, &ban.by, &ban.reason, now, out);
         }
         // it was within the bound when it was imposed
         let added = self.add_ban(target.key, ban, None, now);

@@ -170,8 +170,12 @@ pub enum Departure {
     Unfinished,
     /// A moderator ended it.
     Kicked,
+    /// Its user or address was banned.
+    Banned,
     /// Its user has logged in elsewhere.
     Replaced,
+    /// The account of its user has another password, or is gone.
+    AccountChanged,
     /// Its user gave up the account, on a server that requires one.
     Unregistered,
     /// The server stops.
@@ -188,7 +192,9 @@ impl std::fmt::Display for Departure {
             Departure::TooSlow { missed } => write!(f, "too slow, missed {missed} messages"),
             Departure::Unfinished => f.write_str("sent too much unfinished input"),
             Departure::Kicked => f.write_str("kicked"),
+            Departure::Banned => f.write_str("banned"),
             Departure::Replaced => f.write_str("logged in elsewhere"),
+            Departure::AccountChanged => f.write_str("account changed"),
             Departure::Unregistered => f.write_str("gave up its account"),
             Departure::Shutdown => f.write_str("server stopped"),
         }

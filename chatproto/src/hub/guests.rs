@@ -253,6 +253,7 @@ impl Hub {
              to be {wanted}."
         );
         self.tell(conn, &text, now, out);
+        self.state_renamed(conn, &old, out);
         let text = renamed(from.as_str(), name.as_str());
         self.notify_rooms(conn, Change::Renamed, &text, now, out);
         out.events.push(Event::Renamed { conn, address, old, name: name.clone() });

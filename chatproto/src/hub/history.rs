@@ -46,7 +46,7 @@ impl Hub {
             let watchers = self.users.sessions(&room.members).filter(|(_, s)| wants(s));
             let watchers: Vec<_> = watchers.map(|(conn, _)| conn).collect();
             for conn in watchers {
-                self.tell(conn, &text, now, out);
+                Call { hub: self, conn, now, out }.say_line(&text);
             }
         }
     }
@@ -184,7 +184,7 @@ impl Call<'_> {
             Ok(()) => format!("synced id={id} epoch={}", self.hub.epoch()),
             Err(reason) => format!("❌ Not everything that you sent is stored: {reason}"),
         };
-        self.answer(&text);
+        self.answer_line(&text);
     }
 
     pub(super) fn complete_replay(&mut self, at: &Conversation, page: Result<Page, String>) {
@@ -226,14 +226,14 @@ impl Call<'_> {
         if !is_short {
             return self.begin_answer(LongAnswer::Page(page));
         }
-        self.answer(&std::mem::take(&mut page.head));
+        self.answer_line(&std::mem::take(&mut page.head));
         for (_, object) in &page.messages {
             match self.again(object) {
                 Some(object) => self.out.deliver(self.conn, object),
                 None => page.left_out += 1,
             }
         }
-        self.answer(&page.tail());
+        self.answer_line(&page.tail());
     }
 
     fn wants_times(&self) -> bool {

@@ -33,7 +33,7 @@ pub enum AccountChange {
 const FEW_VISITS: usize = 64;
 
 /// What a visitor may ask.
-const FOR_VISITORS: [&str; 5] = ["/help", "/login", "/ping", "/standard", "/time"];
+const FOR_VISITORS: [&str; 6] = ["/help", "/login", "/ping", "/standard", "/state", "/time"];
 
 impl Hub {
     /// Whether a user may send something to `to` now. Where accounts are required, a user who has not
@@ -141,7 +141,7 @@ impl Hub {
             .into_iter()
             .chain(of_guest)
             .max_by_key(|mute| (mute.rank, mute.until.0.is_none(), mute.until.0));
-        self.set_rights(conn, granted.role, true);
+        let has_other_rights = self.set_rights(conn, granted.role, true);
         let role = match granted.role {
             super::Role::User => String::new(),
             role => format!(", {}", role.one()),
@@ -157,6 +157,8 @@ impl Hub {
             let online = self.users.online();
             self.tell(conn, &text, now, out);
             Call { hub: self, conn, now, out }.welcome();
+            self.owe_everyone(conn);
+            self.state_login(conn, &old, has_other_rights, out);
             if self.announces {
                 let change = Change::Joined;
                 self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
@@ -165,6 +167,7 @@ impl Hub {
             out.events.push(Event::Registered { conn, address, name, kind, online });
         } else {
             self.tell(conn, &text, now, out);
+            self.state_login(conn, &old, has_other_rights, out);
             if old != *name {
                 let text = renamed(old.as_str(), name.as_str());
                 self.notify_rooms(conn, Change::Renamed, &text, now, out);
@@ -175,6 +178,22 @@ impl Hub {
         out.events.push(Event::LoggedIn { conn, address, name: name.clone() });
         if self.archive.is_some() {
             Call { hub: self, conn, now, out }.hand_over_mail(name.clone());
+        }
+    }
+
+    /// A login gave a user another name or other rights.
+    fn state_login(
+        &mut self,
+        conn: ConnId,
+        old: &UserName,
+        has_other_rights: bool,
+        out: &mut Output,
+    ) {
+        if self.users.get(conn).and_then(Session::name) != Some(old.as_str()) {
+            self.state_renamed(conn, old, out);
+        }
+        if has_other_rights {
+            self.state_rights(conn, out);
         }
     }
 
@@ -271,13 +290,16 @@ impl Hub {
                 if let Some(session) = self.users.get_mut(conn) {
                     session.extras_mut().revision = revision;
                 }
-                self.set_rights(conn, role, true);
+                let has_other_rights = self.set_rights(conn, role, true);
                 self.tell(conn, &format!("You are {} now.", role.one()), now, out);
+                if has_other_rights {
+                    self.state_rights(conn, out);
+                }
             }
             (AccountChange::Password | AccountChange::Removed, true) => {
                 let text = "⛔ Your account was changed. Connect again and log in.";
                 self.tell(conn, text, now, out);
-                self.handle_eviction(conn, Departure::Replaced, now, out);
+                self.handle_eviction(conn, Departure::AccountChanged, now, out);
             }
             _ => {}
         }
@@ -354,6 +376,7 @@ impl Hub {
             "The name {name} is yours: from the next time on it needs /login with the password.{notice}"
         );
         self.tell(conn, &text, now, out);
+        self.state_rights(conn, out);
         out.events.push(Event::LoggedIn { conn, address, name });
     }
 
@@ -381,6 +404,7 @@ impl Hub {
         }
         self.set_rights(conn, super::Role::User, false);
         self.tell(conn, "The account is gone. The name is free when you leave.", now, out);
+        self.state_rights(conn, out);
     }
 }
 

@@ -5,10 +5,11 @@
 //! While an answer is produced, the connection's input waits, and what others send to it is queued
 //! behind the answer (see [`Outgoing::Begin`](super::Outgoing::Begin)).
 
+use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::answer::{Layout, Part};
+use super::answer::{Layout, Part, unlike_line};
 use super::history::PagePart;
 
 use super::rooms::RoomId;
@@ -57,8 +58,9 @@ pub(super) struct Mail {
 #[derive(Debug)]
 pub(super) struct List {
     layout: Layout,
-    /// The text before the first entry.
+    /// The text before the first entry, or of each line.
     head: String,
+    style: Style,
     entries: Entries,
     /// How many entries there were when the list was asked for.
     count: usize,
@@ -70,12 +72,30 @@ pub(super) struct List {
     listed: usize,
 }
 
+/// What the parts of a list look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// `HEAD: a, b (1/2)`.
+    Answer,
+    /// `HEAD part=1/2 names="a,b"`.
+    Line,
+}
+
+impl Style {
+    fn separator(self) -> &'static str {
+        match self {
+            Style::Answer => ", ",
+            Style::Line => ",",
+        }
+    }
+}
+
 /// The entries of a list, from some place on. Entries that come or go meanwhile may be in it or not;
 /// each of the others is in it once.
 #[derive(Debug)]
 pub(super) enum Entries {
-    /// Users, in the order of their connections, but one.
-    Users { except: ConnId, after: Option<ConnId> },
+    /// Users, in the order of their connections, but perhaps one.
+    Users { except: Option<ConnId>, after: Option<ConnId> },
     /// Rooms behind that name.
     Rooms { after: Option<Arc<str>> },
     /// Those who were members when the list was asked for.
@@ -109,7 +129,7 @@ impl Entries {
         match self {
             Entries::Users { except, after } => {
                 let take = |conn, session: &Session| {
-                    conn == *except || session.name().is_none_or(&mut take)
+                    Some(conn) == *except || session.name().is_none_or(&mut take)
                 };
                 (is_over, *after, looked_at) = hub.users.walk(*after, take);
             }
@@ -166,11 +186,9 @@ impl Entries {
     }
 }
 
-/// Separates two entries of a list.
-const SEPARATOR: &str = ", ";
-
 /// A part of a list that is being filled.
 struct Filling {
+    style: Style,
     part: Part,
     text: String,
     listed: usize,
@@ -179,17 +197,30 @@ struct Filling {
 impl Filling {
     #[inline(always)]
     fn take<const WRITES: bool>(&mut self, entry: &str) -> bool {
-        if !self.part.takes(entry, SEPARATOR) {
+        let separator = self.style.separator();
+        let entry = match self.style {
+            Style::Answer => Cow::Borrowed(entry),
+            Style::Line => doubled(entry),
+        };
+        if !self.part.takes(&entry, separator) {
             return false;
         }
         if WRITES {
             if self.listed > 0 {
-                self.text.push_str(SEPARATOR);
+                self.text.push_str(separator);
             }
-            self.text.push_str(entry);
+            self.text.push_str(&entry);
         }
         self.listed += 1;
         true
+    }
+}
+
+/// A name inside of quotes.
+fn doubled(name: &str) -> Cow<'_, str> {
+    match name.contains('"') {
+        true => name.replace('"', "\"\"").into(),
+        false => Cow::Borrowed(name),
     }
 }
 
@@ -203,9 +234,19 @@ impl List {
         out: &mut Output,
     ) -> (bool, String) {
         let is_first = if WRITES { self.said == 0 } else { self.parts == 0 };
-        let head = if is_first { &*self.head } else { "" };
+        let (style, line);
+        let (head, measured) = match self.style {
+            Style::Answer if is_first => (&*self.head, &*self.head),
+            Style::Answer => ("", ""),
+            Style::Line => {
+                // the quote at the end is in the room that is left for the number of the rest
+                line = format!("{} part=16/16 names=\"", self.head);
+                ("", &*line)
+            }
+        };
+        style = self.style;
         let text = if WRITES { head.to_owned() } else { String::new() };
-        let mut filling = Filling { part: self.layout.part(head), text, listed: 0 };
+        let mut filling = Filling { style, part: self.layout.part(measured), text, listed: 0 };
         let take = |entry: &str| filling.take::<WRITES>(entry);
         let (is_over, looked_at) = self.entries.walk(hub, now, take);
         self.listed += filling.listed;
@@ -230,11 +271,22 @@ impl List {
         let (is_over, mut text) = self.fill::<true>(hub, now, out);
         self.said += 1;
         let is_last = self.said == self.parts;
-        if is_last && !is_over {
-            let more = self.count.saturating_sub(self.listed).max(1);
-            text.push_str(&format!("{SEPARATOR}and {more} more"));
-        }
-        (format!("{} ({}/{})", text.trim_end(), self.said, self.parts), is_last)
+        let more = (is_last && !is_over).then(|| self.count.saturating_sub(self.listed).max(1));
+        let (head, said, parts) = (&self.head, self.said, self.parts);
+        let text = match self.style {
+            Style::Answer => {
+                if let Some(more) = more {
+                    text.push_str(&format!("{}and {more} more", self.style.separator()));
+                }
+                if parts == 1 { text } else { format!("{} ({said}/{parts})", text.trim_end()) }
+            }
+            Style::Line => {
+                let more = more.map_or(String::new(), |more| format!(" more={more}"));
+                let part = if parts == 1 { String::new() } else { format!(" part={said}/{parts}") };
+                return (format!("{head}{part} names=\"{text}\"{more}"), is_last);
+            }
+        };
+        (unlike_line(&text).into_owned(), is_last)
     }
 }
 
@@ -311,11 +363,12 @@ impl Hub {
         };
         if is_over {
             call.out.end_answer(conn);
+            self.send_owed(conn, now, out);
         } else {
             call.hub.put_answer(conn, answer);
         }
         self.read_pages(out);
-        !is_over && !self.is_waiting_for_effect(conn)
+        self.is_answering(conn) && !self.is_waiting_for_effect(conn)
     }
 
     /// The rest of a long answer was dropped: its reader is too slow, or gone. The connection's input
@@ -325,6 +378,7 @@ impl Hub {
             // messages that were not handed over are at the next login
             self.abandon(conn, None);
         }
+        self.forget_owed(conn);
         self.read_pages(out);
     }
 }
@@ -333,13 +387,26 @@ impl Call<'_> {
     /// Answers with a list: at once if it fits one object, or if the reader takes so little that all of
     /// it is little.
     pub(super) fn answer_list(&mut self, head: String, entries: Entries, count: usize) {
+        self.list(Style::Answer, head, entries, count);
+    }
+
+    /// Sends a list of names as lines for programs: otherwise as [`Call::answer_list`].
+    pub(super) fn list_state(&mut self, head: String, entries: Entries, count: usize) {
+        self.list(Style::Line, head, entries, count);
+    }
+
+    fn list(&mut self, style: Style, head: String, entries: Entries, count: usize) {
         let layout = self.layout();
         let (parts, said, listed) = (0, 0, 0);
         let is_measured = false;
-        let mut list = List { layout, head, entries, count, parts, is_measured, said, listed };
+        let mut list =
+            List { layout, head, style, entries, count, parts, is_measured, said, listed };
         let (is_over, text) = list.fill::<true>(self.hub, self.now, self.out);
         if is_over {
-            return self.say(&text);
+            return match style {
+                Style::Answer => self.say(&text),
+                Style::Line => self.say_line(&format!("{} names=\"{text}\"", list.head)),
+            };
         }
         list.entries.start_again();
         list.listed = 0;
@@ -347,8 +414,7 @@ impl Call<'_> {
             while !list.measure(self.hub, self.now, self.out) {}
             loop {
                 let (text, is_last) = list.next(self.hub, self.now, self.out);
-                let text = if list.parts == 1 { text.trim_end_matches(" (1/1)") } else { &text };
-                self.say(text);
+                self.say_line(&text);
                 if is_last {
                     return;
                 }

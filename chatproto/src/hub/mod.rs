@@ -56,6 +56,7 @@ mod rooms;
 mod route;
 mod sanctions;
 mod snapshot;
+mod state;
 mod usage;
 mod users;
 mod waiting;
@@ -205,6 +206,8 @@ pub struct Hub {
     claims: Claims,
     /// The stream of changes.
     changes: Changes,
+    /// How many connections want state lines.
+    state_readers: usize,
 }
 
 impl Hub {
@@ -338,6 +341,7 @@ impl Hub {
     /// The peer is not to be listened to any more, whether it waits for something or not: else as
     /// [`Hub::handle_end`].
     pub fn handle_eviction(&mut self, conn: ConnId, reason: Departure, now: Now, out: &mut Output) {
+        self.state_closed(conn, reason, out);
         self.depart(conn, reason, now, out);
         out.close(conn);
     }
@@ -433,7 +437,8 @@ impl Hub {
         self.users.get(conn).is_some_and(|session| session.waits_for != 0)
     }
 
-    /// Appends the object that tells a reader how many messages it missed (B9).
+    /// Appends the object that tells a reader how many messages it missed (B9). If its connection is being
+    /// closed for that, it may be two objects: the second one is a state line.
     pub fn write_missed(&self, conn: ConnId, missed: u64, closing: bool, object: &mut Vec<u8>) {
         let Some(session) = self.users.get(conn) else { return };
         let plural = if missed == 1 { "message was" } else { "messages were" };
@@ -446,6 +451,10 @@ impl Hub {
         };
         answer::write(object, session, &text);
         object.push(b'\n');
+        if closing && session.wants_state() {
+            answer::write(object, session, state::CLOSED_SLOW);
+            object.push(b'\n');
+        }
     }
 
     /// The names of the registered users, in no particular order.

@@ -84,7 +84,7 @@ impl Hub {
             Action::Kick { user, reason } => {
                 let (victim, name) = self.find_object(&standing, actor, Act::Kick, &user)?;
                 standing.report(actor, Act::Kick, name.to_string(), None, &reason, false, out);
-                self.expel(victim, "kicked", actor.name(), &reason, now, out);
+                self.expel(victim, Departure::Kicked, "", actor.name(), &reason, now, out);
                 Ok(Done::Kicked(name))
             }
             Action::Ban { target, duration, reason } => {
@@ -110,7 +110,7 @@ impl Hub {
                 let act = Act::Role(role);
                 let (conn, name) = self.find_object(&standing, actor, act, &user)?;
                 let is_logged_in = self.users.get(conn).is_some_and(Session::is_logged_in);
-                self.set_rights(conn, role, is_logged_in);
+                let has_other_rights = self.set_rights(conn, role, is_logged_in);
                 standing.report(actor, act, name.to_string(), None, "", false, out);
                 if actor.conn() != Some(conn) {
                     let by = match actor.name() {
@@ -118,6 +118,9 @@ impl Hub {
                         by => format!(": {by} made you one"),
                     };
                     self.tell(conn, &format!("You are {} now{by}.", role.one()), now, out);
+                }
+                if has_other_rights {
+                    self.state_rights(conn, out);
                 }
                 Ok(Done::Role(name))
             }
@@ -249,9 +252,9 @@ impl Hub {
         let added = self.add_ban(target.key.clone(), ban, Some(total), now);
         added.map_err(Why::Full)?;
         standing.report(actor, Act::Ban, target.to_string(), duration, reason, true, out);
-        let what = format!("banned{}", for_so_long(duration));
+        let how_long = for_so_long(duration);
         for &victim in &concerned {
-            self.expel(victim, &what, actor.name(), reason, now, out);
+            self.expel(victim, Departure::Banned, &how_long, actor.name(), reason, now, out);
         }
         Ok(Done::Banned { target, closed: concerned.len() })
     }
@@ -364,18 +367,21 @@ impl Hub {
     }
 
     /// Ends a user's connection, and tells the user what was done, by whom and why.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one sentence, and the call's")]
     pub(super) fn expel(
         &mut self,
         victim: ConnId,
-        what: &str,
+        departure: Departure,
+        how_long: &str,
         by: &str,
         reason: &str,
         now: Now,
         out: &mut Output,
     ) {
         let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
-        self.tell(victim, &format!("⛔ You were {what}{by}{}.", because(reason)), now, out);
-        self.handle_eviction(victim, Departure::Kicked, now, out);
+        let why = because(reason);
+        self.tell(victim, &format!("⛔ You were {departure}{how_long}{by}{why}."), now, out);
+        self.handle_eviction(victim, departure, now, out);
     }
 }
 

@@ -150,7 +150,7 @@ fn interval(members: usize) -> Duration {
 
 /// A change that is told by itself. `name` is who, or who became whom.
 pub(super) fn text(change: Change, name: &str) -> String {
-    match (change, name.split_once(RENAMED)) {
+    match (change, old_and_new(name)) {
         (Change::Renamed, Some((old, new))) => format!("{old} {} {new}.", change.of_one()),
         _ => format!("{name} {}.", change.of_one()),
     }
@@ -159,6 +159,11 @@ pub(super) fn text(change: Change, name: &str) -> String {
 /// Who became whom, as one text. (No name contains a tab.)
 pub(super) fn renamed(old: &str, new: &str) -> String {
     format!("{old}{RENAMED}{new}")
+}
+
+/// The two names in such a text.
+pub(super) fn old_and_new(text: &str) -> Option<(&str, &str)> {
+    text.split_once(RENAMED)
 }
 
 const RENAMED: &str = "\t";

@@ -10,6 +10,7 @@ use super::answer::{self, quoted};
 use super::claimants::CHANGED;
 use super::claims::Pending;
 use super::presence::{Change, renamed};
+use super::state;
 use super::users::{Phase, Session};
 use super::waiting::Busy;
 use super::{
@@ -235,6 +236,7 @@ impl Hub {
             }
             completion => self.complete(conn, completion, now, out),
         }
+        self.send_owed(conn, now, out);
         (!self.is_waiting(conn)).then_some(conn)
     }
 
@@ -298,6 +300,7 @@ impl Hub {
             session.extras_mut().wanted = None;
         }
         self.tell(conn, &format!("You are now {name}."), now, out);
+        self.state_renamed(conn, &old, out);
         self.notify_rooms(conn, Change::Renamed, &renamed(old.as_str(), name.as_str()), now, out);
         out.events.push(Event::Renamed { conn, address, old, name: name.clone() });
     }
@@ -359,12 +362,16 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
+        let wants_state = self.users.get(conn).is_some_and(Session::wants_state);
         self.depart(conn, Departure::Left, now, out);
         // who is refused and slow to go, or comes again and again, keeps nobody else out
         self.users.release_place(conn);
         let Some(session) = self.users.get(conn) else { return };
         let address = session.address;
         self.tell(conn, &format!("⛔ Error: {reason}"), now, out);
+        if wants_state {
+            self.send_last_state(conn, state::CLOSED_REFUSED, out);
+        }
         let (name, reason) = (answer::shortened(name).into_owned(), reason.to_owned());
         out.events.push(Event::Refused { conn, address, name, reason });
         out.close(conn);
@@ -375,10 +382,14 @@ impl Hub {
         let Some(session) = self.users.get(conn) else { return };
         let name = session.user_name();
         self.abandon_effect(conn);
-        let change =
-            if reason == Departure::Kicked { Change::Kicked } else { Change::Disconnected };
+        let change = if matches!(reason, Departure::Kicked | Departure::Banned) {
+            Change::Kicked
+        } else {
+            Change::Disconnected
+        };
         self.leave_rooms(conn, change, now, out);
         self.set_watching(conn, false);
+        self.set_wants_state(conn, false);
         self.take_answer(conn);
         self.read_pages(out);
         let was_user = self.users.release_name(conn);

@@ -29,6 +29,8 @@ pub(super) struct Membership {
     pub(super) room: RoomId,
     /// The user's place among the room's members.
     place: u32,
+    /// The user is to be told who is in the room.
+    pub(super) is_owed: bool,
 }
 
 #[derive(Debug)]
@@ -174,7 +176,7 @@ impl Rooms {
         self.bytes -= bytes_of_members(room);
         room.members.push(conn);
         self.bytes += bytes_of_members(room) + MEMBERSHIP;
-        session.extras_mut().rooms.push(Membership { room: id, place });
+        session.extras_mut().rooms.push(Membership { room: id, place, is_owed: false });
     }
 
     /// Makes a user a member no longer. Returns the room if it was its last member: the room is

@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::{SERVER, UserName, normalise};
 
-use super::answer::{SERVER_IP, quoted};
+use super::answer::{SERVER_IP, quoted, unlike_line};
 use super::archive::Conversation;
 use super::output::Range;
 use super::rooms::RoomId;
@@ -280,6 +280,17 @@ pub(super) fn write_notice(
     to: &str,
     text: &str,
 ) -> Result<Range, usize> {
+    write_line(out, limits, kind, to, &unlike_line(text))
+}
+
+/// The same for a line for programs.
+pub(super) fn write_line(
+    out: &mut Output,
+    limits: &Limits,
+    kind: PeerKind,
+    to: &str,
+    text: &str,
+) -> Result<Range, usize> {
     let object = match kind {
         PeerKind::Stream => out.object(|log| encode::compact(log, SERVER, SERVER_IP, to, text)),
         PeerKind::OneRead => {
@@ -289,7 +300,8 @@ pub(super) fn write_notice(
     within_limit(out, limits, kind, object)
 }
 
-fn within_limit(
+/// Takes an object back that a reader of that kind cannot take, and says the limit.
+pub(super) fn within_limit(
     out: &mut Output,
     limits: &Limits,
     kind: PeerKind,

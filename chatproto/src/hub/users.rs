@@ -105,6 +105,10 @@ pub(super) struct Extras {
     pub(super) wants_cursors: bool,
     /// It wants to be told when earlier messages were kept.
     pub(super) wants_times: bool,
+    /// It wants state lines.
+    pub(super) wants_state: bool,
+    /// It is to be told who is connected. (Of rooms, its memberships say so.)
+    pub(super) is_owed_everyone: bool,
     /// The last effect by which it asked for a page of history.
     pub(super) page_serial: u32,
     /// The rest of a long answer.

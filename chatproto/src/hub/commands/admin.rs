@@ -35,7 +35,10 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     }
     call.hub.guesses.add_right(address);
     let is_logged_in = call.session().is_logged_in();
-    call.hub.set_rights(call.conn, Role::Admin, is_logged_in);
+    let has_other_rights = call.hub.set_rights(call.conn, Role::Admin, is_logged_in);
     call.report(Act::Admin, call.user().to_owned());
     call.answer("You are an admin now.");
+    if has_other_rights {
+        call.hub.state_rights(call.conn, call.out);
+    }
 }

@@ -21,9 +21,16 @@ pub(super) const COMMAND: Command = Command {
 };
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
-    if let Err(reason) = join(call, &text_of(message, COMMAND.name)) {
+    let text = text_of(message, COMMAND.name);
+    if let Err(reason) = join(call, &text) {
         call.answer(&format!("❌ Not joined: {reason}"));
+        let (asked, _) = room_and_number(&text);
+        let asked = only_argument(asked).ok().flatten();
+        let room = asked.and_then(|name| RoomName::with_limit(&name, call.hub.limits.name).ok());
+        let room = room.as_ref().map(RoomName::as_str);
+        call.hub.state_moved(call.conn, room, false, "refused", call.out);
     }
+    call.hub.send_owed(call.conn, call.now, call.out);
 }
 
 fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
@@ -35,6 +42,7 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
     let name = RoomName::with_limit(&name, limit).map_err(|error| format!("{error}."))?;
     if call.own_room(name.as_str()).is_some() {
         call.answer(&format!("You are in {name} already."));
+        call.hub.state_moved(call.conn, Some(name.as_str()), true, "already", call.out);
         return Ok(());
     }
     if call.session().rooms().len() >= most {
@@ -49,6 +57,8 @@ fn join(call: &mut Call<'_>, text: &str) -> Result<(), String> {
     }
     call.hub.rooms.join(&mut call.hub.users, conn, room);
     call.hub.note_of_user(conn, |user| StateChange::RoomJoined { room: name.clone(), name: user });
+    call.hub.owe_members(conn, room);
+    call.hub.state_moved(conn, Some(name.as_str()), true, "joined", call.out);
     let members = call.hub.rooms.get(room).map_or(&[][..], |room| &room.members);
     let count = members.len() - 1;
     let text = if count == 0 {

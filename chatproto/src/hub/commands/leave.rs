@@ -28,5 +28,6 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     };
     let name = call.hub.rooms.get(room).map(|room| std::sync::Arc::clone(&room.name));
     call.answer(&format!("Left {}.", name.as_deref().unwrap_or_default()));
+    call.hub.state_moved(call.conn, name.as_deref(), false, "left", call.out);
     call.hub.leave_room(call.conn, room, Change::Left, call.now, call.out);
 }

@@ -20,6 +20,6 @@ fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     if count == 0 {
         return call.answer("No other users are connected.");
     }
-    let entries = Entries::Users { except: call.conn, after: None };
+    let entries = Entries::Users { except: Some(call.conn), after: None };
     call.answer_list(format!("Connected users ({count}): "), entries, count);
 }

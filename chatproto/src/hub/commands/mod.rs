@@ -34,7 +34,7 @@ macro_rules! commands {
 
 commands! {
     ALWAYS: admin away ban bans close help join kick leave list mute mutes nick notice ping role roll rooms
-        shout standard time unban unmute who whoami;
+        shout standard state time unban unmute who whoami;
     WITH_ACCOUNTS: login passwd register unregister;
     WITH_HISTORY: cursors forget history sync times;
 }
