@@ -126,6 +126,23 @@ def test_an_answer_is_everything_between_the_nonces(scripted: Scripted, connect:
         client.recv(0)
 
 
+def test_a_state_line_is_no_part_of_an_answer(server: Server, connect: Connect) -> None:
+    alice, bob = connect("alice", server.address), connect("bob", server.address)
+    assert [each.msg for each in alice.request("/state", "on")] == [
+        "Reporting on name=alice role=user login=false"
+    ]
+    bob.request("/join", "#tea")
+    assert [each.msg for each in alice.request("/join", "#tea")] == [
+        "Joined #tea. Other members (1): bob"
+    ]
+    assert [alice.recv(LIMIT).msg for _ in range(2)] == [
+        "State moved room=#tea member=true reason=joined",
+        'State members room=#tea count=2 names="bob,alice"',
+    ]
+    # what only looks like one is an answer
+    assert alice.request("/ping", "State of affairs")[0].msg == "State of affairs"
+
+
 def test_an_answer_that_comes_too_late_is_received(scripted: Scripted, connect: Connect) -> None:
     late = threading.Event()
 

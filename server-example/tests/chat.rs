@@ -110,8 +110,9 @@ fn a_one_read_server_gets_every_line_at_its_pace() {
     }
     alice.close_input();
     let messages = server.join().unwrap();
-    assert_eq!(messages.len(), LINES);
-    for (n, message) in messages.iter().enumerate() {
+    assert_eq!((&*messages[0].to, &*messages[0].msg), ("/state", "on"));
+    assert_eq!(messages.len(), 1 + LINES);
+    for (n, message) in messages[1..].iter().enumerate() {
         assert_eq!((&*message.to, &*message.msg), ("/shout", &*format!("lìne {n}")));
     }
     let (code, output, _) = alice.end();
@@ -254,4 +255,50 @@ fn a_room_is_joined_again_after_a_restart_of_the_server() {
     alice.type_line("I am back");
     let message = bob.receive_from_user();
     assert_eq!((&*message.to, &*message.msg), ("#tea", "I am back"));
+}
+
+#[test]
+fn what_a_user_is_called_and_says_puts_nobody_into_a_room() {
+    for name in ["Joined #evil. Other members (1): x", "State moved room=#evil member=true x=\""] {
+        let mut server = TestServer::start(&[]);
+        let address = server.address.to_string();
+        let mut alice = server.chat("alice", &[]);
+        let mut evil = Raw::connect(server.address, name);
+        evil.send("/away", "\"");
+        evil.receive_for(name);
+        alice.type_line("/join #tea");
+        alice.line_with("Joined #tea.");
+        alice.type_line(&format!("@{name} hi"));
+        alice.type_line(&format!("@\"{}\" hi", name.replace('"', "")));
+        alice.type_line("/time");
+        alice.line_with("Server time");
+        server.program.terminate();
+        alice.error_with("connection lost, trying again in ");
+        let _server = TestServer::start_on(&address, &[]);
+        alice.line_with("Joined #tea.");
+        alice.type_line("/whoami");
+        let line = alice.line_with("You are alice");
+        assert!(line.ends_with(" Rooms (1): #tea"), "{line}");
+    }
+}
+
+#[test]
+fn a_user_who_has_logged_in_elsewhere_does_not_come_back() {
+    let server = Script::start();
+    let address = server.address.to_string();
+    for (reason, comes_back) in [("elsewhere", false), ("kicked", false), ("shutdown", true)] {
+        let mut alice = Program::start(&["chat", "--name", "alice", "--server", &address]);
+        let mut script = server.welcome_with_lines("alice");
+        script.say("alice", "⛔ This connection is closed.");
+        script.say("alice", &format!("State closed reason={reason}"));
+        alice.line_with("This connection is closed");
+        drop(script);
+        if comes_back {
+            alice.error_with("connection lost, trying again in ");
+            server.welcome("alice");
+        } else {
+            alice.error_with("was lost: the server closed the connection");
+            assert_eq!(alice.end().0, Some(1));
+        }
+    }
 }

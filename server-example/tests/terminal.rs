@@ -183,9 +183,13 @@ fn tab_completes_names_and_commands_and_the_questions_stay_hidden() {
     let server = TestServer::start(&[]);
     let mut alice = Terminal::chat(server.address, &PLAIN);
     alice.wait_for("Welcome, alice!");
-    // an answer that is shown comes behind those that are not
-    alice.press("/time\r");
-    let before = alice.wait_for("Server time");
+    // the questions are asked behind the answer to /state; the second answer comes behind theirs
+    let mut before = String::new();
+    for _ in 0..2 {
+        alice.press("/time\r");
+        before += &alice.wait_for("Server time");
+    }
+    assert!(!before.contains("State ") && !before.contains("Reporting "), "{before:?}");
     assert!(!before.contains("Commands:") && !before.contains("Connected users"), "{before:?}");
     // somebody who came later and has not written
     let mut bob = Raw::connect(server.address, "bob b");
@@ -396,13 +400,14 @@ fn lines_that_are_pasted_behind_a_join_go_to_the_room() {
 fn after_a_refused_join_the_next_prompt_is_the_one_before() {
     let server = Script::start();
     let mut alice = Terminal::chat(server.address, &PLAIN);
-    let mut script = server.welcome("alice");
+    let mut script = server.welcome_with_lines("alice");
     alice.press("/join #tea\r");
     script.expect("/join", "#tea");
     alice.wait_for("alice #tea> ");
     alice.press("half");
     alice.wait_for("half");
     script.say("alice", "❌ Not joined: no.");
+    script.say("alice", "State moved room=#tea member=false reason=refused");
     alice.wait_for("SERVER: ❌ Not joined: no.");
     alice.wait_for("* you are not in #tea: after this line, plain text goes to everybody");
     alice.press(" a line\r");
@@ -416,13 +421,15 @@ fn after_a_refused_join_the_next_prompt_is_the_one_before() {
 fn a_closed_room_is_left_for_everybody() {
     let server = Script::start();
     let mut alice = Terminal::chat(server.address, &PLAIN);
-    let mut script = server.welcome("alice");
+    let mut script = server.welcome_with_lines("alice");
     alice.press("/join #tea\r");
     script.expect("/join", "#tea");
+    script.say("alice", "State moved room=#tea member=true reason=joined");
     script.say("alice", "Joined #tea. Other members (1): bob");
     alice.wait_for("Joined #tea");
     alice.wait_for("alice #tea> ");
     script.say("#tea", "bob closed the room: it is late.");
+    script.say("alice", "State moved room=#tea member=false reason=closed");
     alice.wait_for("SERVER #tea: bob closed the room: it is late.");
     alice.wait_for("* you are not in #tea: after this line, plain text goes to everybody");
     alice.press("\r");
@@ -462,7 +469,7 @@ fn another_name_is_in_the_prompt_and_is_you() {
     alice.wait_for("alice> ");
     alice.press("/nick carol jones\r");
     alice.wait_for("SERVER: You are now carol jones.");
-    alice.press("\r");
+    // at once
     alice.wait_for("carol jones> ");
     bob.send("carol jones", "hi");
     alice.wait_for("bob → you: hi");
@@ -476,9 +483,9 @@ fn tab_completes_rooms_and_the_question_stays_hidden() {
     let mut bob = Raw::connect(server.address, "bob");
     bob.join("#green tea");
     let mut alice = Terminal::chat(server.address, &PLAIN);
-    // behind the answer to the first one, the rooms are asked for; the second comes behind that
+    // the commands are asked for behind the answer to /state, and the rooms behind that
     let mut shown = String::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         alice.press("/time\r");
         shown += &alice.wait_for("Server time");
     }

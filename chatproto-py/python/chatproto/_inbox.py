@@ -4,7 +4,8 @@ errors.
 
 An answer is fenced (B15): before and behind its command a client sends ``/ping`` with a nonce.
 What the server itself writes to the user between the two nonces is the answer. What comes before
-the first nonce answers earlier messages, so it is queued like everything else.
+the first nonce answers earlier messages, so it is queued like everything else. So are state lines
+(B21), wherever they come.
 
 ``KeyboardInterrupt`` can come between any two bytecodes. What happened is therefore moved to where
 it belongs within one call into C, or removed when it was dealt with; to deal with it twice is like
@@ -76,6 +77,9 @@ _LOGGED = 10
 _PING = "/ping"
 _REFUSAL = "❌"
 _NONCE = "fence-"
+
+_STATE = re.compile(r'State [a-z]+(?: [a-z0-9-]+=(?:[^\s"=]+|"(?:[^"]|"")*"))*')
+"""A state line, which is no part of an answer (B21)."""
 
 _WHAT = itemgetter(1)
 _POP_LEFT = methodcaller("popleft")
@@ -330,7 +334,7 @@ class Inbox:
         if self._refused_pings and is_refused_ping:
             self._events.popleft()
             self._refused_pings -= 1
-        elif not self._fences:
+        elif not self._fences or _STATE.fullmatch(msg):
             self._queue()
         elif msg.startswith(_NONCE) and any(fence.nonce == msg for fence in self._fences):
             self._pass(msg)

@@ -95,7 +95,7 @@ fn verdict(by: u8) -> Verdict {
 fn talk(how: u8, x: u8, y: u8) -> Act {
     let (times, long) = (usize::from(y % 8) + 1, y & 0x80 != 0);
     let nobody = ["nobody", "Everyone", "SERVER", "BOB", "/nothing", "#nothing"];
-    match how % 20 {
+    match how % 21 {
         0 | 1 => Act::Write { to: name(x), times, long },
         2 | 3 => Act::Say { room: room(x), times, long },
         4 => Act::WriteToNobody(pick(&nobody, x)),
@@ -113,6 +113,7 @@ fn talk(how: u8, x: u8, y: u8) -> Act {
         16 => Act::Ask(Question::Ping),
         17 => Act::Ask(pick(&[Question::List, Question::Rooms], x)),
         18 => Act::Ask(Question::Who(room(x))),
+        19 => Act::State(x & 3 != 0),
         _ => Act::Ask(Question::WhoAmI),
     }
 }

@@ -220,6 +220,11 @@ pub(super) const ROOMS: [&str; 3] = [TEA, "#Tea", "#green tea"];
 /// No name of a room.
 pub(super) const NO_ROOM: &str = "tea";
 
+/// As the value of a pair in a state line.
+pub(super) fn value(text: &str) -> String {
+    quoted(text)
+}
+
 /// In the quotes that an argument with a space needs.
 pub(super) fn quoted(text: &str) -> String {
     if text.contains([' ', '"']) || begins_like_number(text) {

@@ -104,6 +104,8 @@ pub(super) enum Act {
     Roll(&'static str),
     Nick(Name, Verdict),
     Away(bool),
+    /// Asks for state lines, or for none.
+    State(bool),
     Ask(Question),
     Admin {
         token: &'static str,
@@ -177,6 +179,7 @@ impl Act {
             Act::Roll(room) => command("/roll", &quoted(room)),
             Act::Nick(name, _) => command("/nick", name.typed),
             Act::Away(is_away) => command("/away", if *is_away { AWAY } else { "" }),
+            Act::State(wants) => command("/state", if *wants { "on" } else { "off" }),
             Act::Ask(Question::Ping) => command("/ping", &text(step, 0, false)),
             Act::Ask(Question::List) => command("/list", "/list"),
             Act::Ask(Question::Rooms) => command("/rooms", ""),

@@ -135,6 +135,7 @@ fn talk() -> BoxedStrategy<Act> {
     let rest = prop_oneof![
         2 => question.prop_map(Act::Ask),
         1 => any::<bool>().prop_map(Act::Away),
+        2 => mostly(4, true, false).prop_map(Act::State),
         1 => any_room().prop_map(Act::Roll),
         1 => mostly(2, TOKEN, "guess").prop_map(|token| Act::Admin { token }),
         2 => prop_oneof![1..19_usize, 19..21_usize].prop_map(Act::SchemaErrors),

@@ -24,6 +24,8 @@ pub(super) enum Text {
     /// One of these: several things happened at once, in an order that is nobody's business.
     AnyOf(Rc<[String]>),
     Counts(Counts),
+    /// One of the lists of members: what comes before the names, and the names in any order.
+    Members(Rc<[(String, Vec<String>)]>),
 }
 
 /// What was counted: how many did it, and who may be named.
@@ -78,8 +80,20 @@ impl Text {
                 said.strip_prefix(&**head).is_some_and(|list| is_list(list, items.len(), items, 20))
             }
             Text::Counts(counts) => is_counts(said, counts),
+            Text::Members(lists) => lists.iter().any(|(head, names)| is_members(said, head, names)),
         }
     }
+}
+
+/// Whether a state line has exactly these names, and their number.
+fn is_members(said: &str, head: &str, names: &[String]) -> bool {
+    let head = format!("{head} count={} names=\"", names.len());
+    let list = said.strip_prefix(&*head).and_then(|list| list.strip_suffix('"'));
+    let mut listed: Vec<&str> = list.map_or(Vec::new(), |list| list.split(',').collect());
+    listed.sort_unstable();
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    listed == names
 }
 
 /// Whether a list names `count` of the items, or at least `most` and the number of the rest.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chatproto::Message;
 use chatproto::endpoint::as_argument;
@@ -36,7 +36,7 @@ impl SharedRoster {
 
     /// See [`Roster::learn`].
     pub(super) fn learn(&self, message: &Message, me: &str) -> bool {
-        let is_hidden = self.lock().learn(message, me, Instant::now());
+        let is_hidden = self.lock().learn(message, me);
         self.learned.notify_all();
         is_hidden
     }
@@ -76,7 +76,7 @@ impl Completer for Completion {
         let Some(word) = Word::at_end_of(&line[..pos]) else { return Ok((pos, Vec::new())) };
         let question = word.kind.question();
         if let Some(question) = question {
-            self.roster.lock().refresh(question, Instant::now());
+            self.roster.lock().refresh(question);
             (self.ask)(&self.roster);
         }
         let roster = self.roster.wait_for(question);
@@ -252,14 +252,18 @@ mod tests {
 
     fn complete(before: &str) -> (usize, Vec<String>) {
         let mut roster = Roster::default();
-        let text = "Welcome, me! Online (5): Bob, alice, alice smith, alina, ölaf";
-        let now = Instant::now();
-        roster.connected(&Message::new("SERVER", "0.0.0.0", "me", text), now);
-        for answer in [
-            "Commands: /help, /list, /rooms, /shout",
-            "Rooms (3): #den (1), #Tea (3), #tea time (2)",
-        ] {
-            roster.learn(&Message::new("SERVER", "0.0.0.0", "me", answer), "me", now);
+        roster.confirmed();
+        // the rooms are asked for behind the answer to /help
+        for _ in 0..2 {
+            for (to, msg) in roster.take_questions() {
+                let answer = match to {
+                    "/help" => "Commands: /help, /list, /rooms, /shout",
+                    "/list" => "Connected users (5): Bob, alice, alice smith, alina, ölaf",
+                    "/rooms" => "Rooms (3): #den (1), #Tea (3), #tea time (2)",
+                    _ => &msg,
+                };
+                assert!(roster.learn(&Message::new("SERVER", "0.0.0.0", "me", answer), "me"));
+            }
         }
         let Some(word) = Word::at_end_of(before) else { return (0, Vec::new()) };
         let pairs = word.candidates(&roster, &["#Tea", "#green tea"]);

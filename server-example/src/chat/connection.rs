@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::endpoint::as_argument;
+use chatproto::pairs::StateLine;
 use chatproto::tls::{ClientTls, TlsError};
 use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
 use zeroize::Zeroizing;
@@ -20,9 +21,10 @@ use crate::units::Address;
 
 use super::backoff::Backoff;
 use super::line;
-use super::place::{Moved, Place};
+use super::place::{Learned, Moved, Place};
 use super::replay;
 use super::secrecy::{Secrecy, Unencrypted};
+use super::state;
 
 /// A connection that lasted so long was a good one: the next attempts begin quickly again.
 const GOOD: Duration = Duration::from_secs(10);
@@ -30,8 +32,9 @@ const GOOD: Duration = Duration::from_secs(10);
 const NAME_HELD: Duration = Duration::from_secs(60);
 /// Of so many objects that are no messages, each is noted; then fewer and fewer.
 const ALL_NOTED: u64 = 10;
-/// How the server begins what it says to somebody who is kicked or banned.
-const EXPELLED: &str = "⛔ You were ";
+/// The reasons of a close after which the user does not come again by itself: it is not wanted, or is
+/// there already.
+const FINAL: [&str; 3] = ["kicked", "banned", "elsewhere"];
 
 /// Who connects to what.
 #[derive(Debug)]
@@ -59,6 +62,10 @@ pub(super) trait View {
     fn message(&mut self, message: &Message) -> io::Result<()>;
     /// By the last message the server put the user elsewhere.
     fn moved(&mut self, moved: &Moved) -> io::Result<()>;
+    /// The server sends state lines.
+    fn confirmed(&mut self);
+    /// One of them is about others; it was sent to this user or to an audience.
+    fn line(&mut self, line: &StateLine<'_>);
     /// The client itself has something to say.
     fn note(&mut self, text: &str) -> io::Result<()>;
 }
@@ -282,6 +289,20 @@ impl Connection {
         }
     }
 
+    /// Waits until the user has another name than this, or an answer has come since then, or for so long.
+    pub(super) fn wait_for_name(&self, name: &str, since: Instant, patience: Duration) {
+        let mut state = self.lock();
+        let until = since + patience;
+        while state.phase == Phase::Open && state.answered <= since && self.place().name() == name {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Ends the connection after everything was sent: waits for answers, half-closes, and waits
     /// for the server to close.
     pub(super) fn leave(&self, patience: Patience) {
@@ -331,8 +352,8 @@ impl Connection {
         }
     }
 
-    /// Receives until the connection is lost or closed; returns how, and whether the last word was
-    /// that a moderator ended it: who is not wanted does not come again by itself.
+    /// Receives until the connection is lost or closed; returns how, and whether the server has said that
+    /// the user is not to come again by itself.
     fn listen(
         &self,
         receiver: &mut ClientReceiver,
@@ -343,15 +364,17 @@ impl Connection {
         loop {
             match receiver.recv() {
                 Ok(message) => {
-                    is_expelled = message.is_from_server() && message.msg.starts_with(EXPELLED);
-                    let (moved, is_for_me) = {
+                    let (learned, is_for_me) = {
                         let mut place = self.place();
                         (place.learn(&message), message.to == place.name())
                     };
-                    self.heard(is_for_me);
-                    view.message(&message).map_err(Ended::View)?;
-                    if let Some(moved) = moved {
-                        view.moved(&moved).map_err(Ended::View)?;
+                    self.heard(is_for_me && learned == Learned::Message);
+                    match learned {
+                        Learned::Message => view.message(&message).map_err(Ended::View)?,
+                        Learned::Hidden(line) => line.iter().for_each(|line| view.line(line)),
+                        Learned::Moved(moved) => view.moved(&moved).map_err(Ended::View)?,
+                        Learned::Confirmed => view.confirmed(),
+                        Learned::Closed(reason) => is_expelled = FINAL.contains(&&*reason),
                     }
                 }
                 Err(ClientError::Decode(error)) if error.class() == ErrorClass::Schema => {
@@ -422,9 +445,10 @@ impl Connection {
         welcome: &Message,
     ) -> Result<(), Failure> {
         let is_guest = self.place().welcomed(asked, welcome);
+        // errors will be found by receiving
+        let _ = sender.send(state::COMMAND.0, state::COMMAND.1);
         // before a login, whose answer may have earlier messages behind it
         if self.target.shows_times && replay::is_asked(welcome) {
-            // an error will be found by receiving
             let _ = sender.send(replay::TIMES, "on");
         }
         if let Some(password) = self.target.password.as_ref().filter(|_| is_guest) {
@@ -433,7 +457,7 @@ impl Connection {
             }
             let msg = Zeroizing::new(as_argument(password.as_str()).into_owned());
             self.place().sending("/login", &msg);
-            // an error will be found by receiving
+            // as above
             let _ = sender.send("/login", &msg);
         }
         Ok(())
@@ -484,6 +508,7 @@ impl Connection {
         if is_for_me {
             state.answered = state.heard;
         }
+        self.changed.notify_all();
     }
 
     /// Waits until receiving has ended, or the time has come that `until` gives, which may move,

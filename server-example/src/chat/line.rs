@@ -57,6 +57,11 @@ pub(super) fn takes_secret(to: &str) -> bool {
     SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(to.trim()))
 }
 
+/// Whether the answer to this command may give the user another name.
+pub(super) fn gives_name(to: &str) -> bool {
+    matches!(to, "/nick" | "/login")
+}
+
 /// Whether there is a secret in what was typed or pasted.
 pub(super) fn has_secret(text: &str) -> bool {
     text.lines().any(|line| secret_at(line).is_some())

@@ -1,6 +1,7 @@
 //! `chat`: the command-line client. Here it connects for the first time and chooses its face:
 //! [`terminal`] for a person, [`pipe`] for a script. Both stand over one [`connection`], which is
-//! made again when it is lost, and knows the [`place`] where the user is.
+//! made again when it is lost, and knows the [`place`] where the user is. What the server decides comes
+//! from its [`state`] lines.
 
 mod backoff;
 mod complete;
@@ -12,6 +13,7 @@ mod place;
 mod replay;
 mod roster;
 mod secrecy;
+mod state;
 mod terminal;
 
 use std::env;

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use chatproto::Message;
+use chatproto::pairs::StateLine;
 
 use crate::failure::{Failure, reason};
 use crate::input::{Broken, Lines};
@@ -124,6 +125,10 @@ impl View for Output {
     fn moved(&mut self, _: &Moved) -> io::Result<()> {
         Ok(())
     }
+
+    fn confirmed(&mut self) {}
+
+    fn line(&mut self, _: &StateLine<'_>) {}
 
     fn note(&mut self, text: &str) -> io::Result<()> {
         complain(text);

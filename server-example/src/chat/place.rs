@@ -1,29 +1,25 @@
 //! Where the user is, as far as the client knows: under which name, in which rooms, and where plain
-//! text goes. It follows what the user types and what the server answers, and does no I/O.
+//! text goes. It follows what the user types and the server's [state lines](super::state), and does no I/O.
 //!
 //! A `/join` counts at once, so that the lines behind it go to the room, and never by mistake to
 //! everybody. For the same reason a line goes where the user was told that it would: what the
 //! server changes, such as a refused `/join` or a closed room, counts from [`Place::turn`] on.
+//!
+//! A server without state lines changes nothing but the name, when it addresses the user by one that the
+//! user asked for. Its sentences are for the user.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
-use chatproto::Message;
-use chatproto::endpoint::as_argument;
+use chatproto::endpoint::{Argument, Arguments, as_argument};
 use chatproto::name::normalise;
+use chatproto::pairs::StateLine;
+use chatproto::{EVERYONE, GUEST, Message};
 
 use crate::text::visible;
 
 use super::line::{self, Line};
-
-/// How the server's texts begin and end that can be read.
-const JOINED: &str = "Joined ";
-const JOINED_ALONE: &str = ". You are its only member.";
-const JOINED_OTHERS: &str = ". Other members (";
-const JOINED_BEFORE: (&str, &str) = ("You are in ", " already.");
-const LEFT: (&str, &str) = ("Left ", ".");
-const REFUSED: [&str; 2] = ["❌ Not joined: ", "❌ Unknown command \"/join\""];
-const CLOSED: &str = " closed the room";
+use super::state::{self, Knowledge, Seen};
 
 /// The server gives the user no longer name. Those with default limits have at most 64 bytes.
 const LONGEST_NAME: usize = 1024;
@@ -42,10 +38,10 @@ pub(super) struct Place {
     /// The rooms of each `/join` that was sent and not answered, in order; `None` is one without a
     /// room's name.
     joining: VecDeque<Option<String>>,
-    /// Whether the user has sent a `/nick`.
-    has_sent_nick: bool,
-    /// Whether the user has sent a `/login`.
-    has_sent_login: bool,
+    /// Whether the server sends state lines.
+    knowledge: Knowledge,
+    /// The name that the last `/nick` or `/login` asked for.
+    asked: Option<String>,
     /// The name that the user asked for, if the server has given a temporary one instead.
     wanted: Option<String>,
 }
@@ -65,6 +61,21 @@ pub(super) enum Deed {
     Mistake(String),
 }
 
+/// What was learned from a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Learned<'m> {
+    /// The message is for people.
+    Message,
+    /// The message is not for people. With what it says of others, if it does.
+    Hidden(Option<StateLine<'m>>),
+    /// The same, and the user is to be told this.
+    Moved(Moved),
+    /// The same, and the server sends state lines from here on.
+    Confirmed,
+    /// The same, and the server closes the connection for this reason.
+    Closed(String),
+}
+
 /// That the server put the user out of the room to which plain text goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Moved {
@@ -81,8 +92,8 @@ impl Place {
             path: Vec::new(),
             rooms: BTreeSet::new(),
             joining: VecDeque::new(),
-            has_sent_nick: false,
-            has_sent_login: false,
+            knowledge: Knowledge::default(),
+            asked: None,
             wanted: None,
         }
     }
@@ -179,8 +190,19 @@ impl Place {
     pub(super) fn sending(&mut self, to: &str, msg: &str) {
         match to {
             "/join" => self.joining.push_back(line::room(msg).as_deref().map(normal)),
-            "/nick" => self.has_sent_nick = true,
-            "/login" => self.has_sent_login = true,
+            "/nick" => {
+                let quoted = Arguments::new(msg).next().and_then(Result::ok);
+                let quoted = quoted.filter(Argument::is_quoted).map(Argument::into_text);
+                let name = quoted.unwrap_or(msg.into());
+                self.asked = Some(normalise(name.trim()).into_owned());
+            }
+            "/login" => {
+                let mut arguments = Arguments::new(msg);
+                let first = arguments.next().and_then(Result::ok);
+                let name = first.as_deref().filter(|_| arguments.next().is_some());
+                let name = name.or(self.wanted.as_deref()).unwrap_or(&self.name);
+                self.asked = Some(normalise(name.trim()).into_owned());
+            }
             _ => {}
         }
     }
@@ -197,6 +219,7 @@ impl Place {
     /// What was sent and not answered will not be answered any more.
     pub(super) fn disconnected(&mut self) {
         self.joining.clear();
+        (self.knowledge, self.asked) = (Knowledge::default(), None);
     }
 
     /// What to send to be in the same rooms on another connection.
@@ -205,31 +228,82 @@ impl Place {
     }
 
     /// Learns from a message.
-    pub(super) fn learn(&mut self, message: &Message) -> Option<Moved> {
-        let Message { to, msg, .. } = message;
-        if !message.is_from_server() || to.len() > LONGEST_NAME {
-            None
-        } else if to.starts_with('#') {
-            let is_joining = self.joining.iter().flatten().any(|room| room == to);
-            if says_closed(msg) && !is_joining { self.lose(to) } else { None }
-        } else if self.has_sent_nick && between(msg, ("You are now ", ".")) == Some(to.as_str())
-            || self.has_sent_login && says_logged_in(msg, to)
-        {
-            self.name.clone_from(to);
-            self.wanted = None;
-            None
-        } else if *to != self.name {
-            None
-        } else if REFUSED.iter().any(|refused| msg.starts_with(refused)) {
-            let room = self.joining.pop_front()??;
-            self.lose(&room)
-        } else {
-            if let Some(room) = joined(msg) {
-                self.joined(room);
-            } else if let Some(room) = between(msg, LEFT) {
-                self.rooms.remove(room);
+    pub(super) fn learn<'m>(&mut self, message: &'m Message) -> Learned<'m> {
+        if message.to.len() > LONGEST_NAME {
+            return Learned::Message;
+        }
+        match self.knowledge.see(message, &self.name) {
+            Seen::Message => {
+                self.learn_name(message);
+                Learned::Message
             }
-            None
+            Seen::Confirmed(name) => {
+                self.knowledge = Knowledge::Lines;
+                self.take_name(name);
+                Learned::Confirmed
+            }
+            Seen::Unknown => {
+                self.knowledge = Knowledge::None;
+                Learned::Hidden(None)
+            }
+            Seen::Other => Learned::Hidden(None),
+            Seen::Line(line) => self.follow(line),
+        }
+    }
+
+    /// Follows a change.
+    fn follow<'m>(&mut self, line: state::Line<'m>) -> Learned<'m> {
+        let moved = match line {
+            state::Line::Name(name) => {
+                self.take_name(name);
+                None
+            }
+            state::Line::In(room) => {
+                self.joined(&room);
+                None
+            }
+            state::Line::Refused => {
+                self.joining.pop_front().flatten().and_then(|room| self.lose(&room))
+            }
+            state::Line::Out { room, is_closed } => {
+                // it may be joined again already
+                let is_joining = self.joining.iter().flatten().any(|other| *other == room);
+                match is_closed {
+                    _ if is_joining => None,
+                    true => self.lose(&room),
+                    false => {
+                        self.rooms.remove(&room);
+                        None
+                    }
+                }
+            }
+            state::Line::Closed(reason) => return Learned::Closed(reason),
+            state::Line::Others(line) => return Learned::Hidden(Some(line)),
+        };
+        moved.map_or(Learned::Hidden(None), Learned::Moved)
+    }
+
+    /// The server addresses the user by the name that it has given: with or without state lines, the
+    /// answer to `/nick` and `/login` is the first message to that name.
+    fn learn_name(&mut self, message: &Message) {
+        if message.is_from_server() && self.asked.as_ref() == Some(&message.to) {
+            let name = message.to.clone();
+            if ![EVERYONE, GUEST].contains(&name.as_str()) && !name.starts_with('#') {
+                self.take_name(name);
+            }
+        }
+    }
+
+    /// The user has this name. If it is a temporary one, the user still wants the one before.
+    fn take_name(&mut self, name: String) {
+        if self.name == name {
+            return;
+        }
+        let old = std::mem::replace(&mut self.name, name);
+        if is_temporary(&self.name) {
+            self.wanted.get_or_insert(old);
+        } else {
+            self.wanted = None;
         }
     }
 
@@ -247,13 +321,11 @@ impl Place {
         }
     }
 
-    /// The server says that the user is in a room. That counts only as the answer to a `/join`: other
-    /// texts of the server begin with a user's name, which can be made to read like this.
+    /// The user is in a room: the answer to a `/join`.
     fn joined(&mut self, room: &str) {
-        let Some(at) = self.joining.iter().position(|other| other.as_deref() == Some(room)) else {
-            return;
-        };
-        self.joining.drain(..=at);
+        if let Some(at) = self.joining.iter().position(|other| other.as_deref() == Some(room)) {
+            self.joining.drain(..=at);
+        }
         if let Some(at) = self.path.iter().position(|other| other == room) {
             self.path.drain(..at);
         }
@@ -288,37 +360,11 @@ fn normal(room: &str) -> String {
     format!("#{}", normalise(name.trim()))
 }
 
-/// The room that the user is in, if this says so.
-fn joined(text: &str) -> Option<&str> {
-    let room = between(text, JOINED_BEFORE).or_else(|| {
-        let rest = text.strip_prefix(JOINED)?;
-        rest.strip_suffix(JOINED_ALONE).or_else(|| Some(rest.split_once(JOINED_OTHERS)?.0))
-    });
-    room.filter(|room| room.starts_with('#'))
-}
-
-/// Whether a notice says that its room was closed. A name can be made to read like that, so what
-/// can be understood in another way does not count.
-fn says_closed(notice: &str) -> bool {
-    let Some((who, why)) = notice.split_once(CLOSED) else { return false };
-    let is_other = [" joined.", " left.", " disconnected.", " was kicked."]
-        .iter()
-        .any(|end| notice.ends_with(end))
-        || [" is now ", " rolled "].iter().any(|verb| notice.contains(verb))
-        || [": ", ", "].iter().any(|of_count| who.contains(of_count));
-    !who.is_empty() && (why == "." || why.starts_with(": ")) && !is_other
-}
-
-/// What stands between the two.
-fn between<'a>(text: &'a str, (head, tail): (&str, &str)) -> Option<&'a str> {
-    text.strip_prefix(head)?.strip_suffix(tail)
-}
-
-/// Whether this says that the user has become the owner of the name.
-fn says_logged_in(text: &str, name: &str) -> bool {
-    let behind =
-        text.strip_prefix("You are logged in as ").and_then(|rest| rest.strip_prefix(name));
-    behind.is_some_and(|behind| behind.starts_with(['.', ',']))
+/// Whether the server made the name, which ends in `~` and a number.
+fn is_temporary(name: &str) -> bool {
+    name.rsplit_once('~').is_some_and(|(_, number)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
@@ -326,8 +372,24 @@ mod tests {
     use super::*;
     use crate::chat::line::Known;
 
+    /// With a server that sends state lines.
     fn place() -> Place {
-        Place::new("alice".to_owned())
+        let mut place = Place::new("alice".to_owned());
+        let confirmed = "Reporting on name=alice role=user login=false";
+        assert_eq!(learn(&mut place, "alice", confirmed), "Confirmed");
+        place
+    }
+
+    /// With a server that does not.
+    fn simple_place() -> Place {
+        let mut place = Place::new("alice".to_owned());
+        let unknown = "❌ Unknown command \"/state\". Send /help to see the commands.";
+        assert_eq!(learn(&mut place, "alice", unknown), "Hidden(None)");
+        place
+    }
+
+    fn learn(place: &mut Place, to: &str, text: &str) -> String {
+        format!("{:?}", place.learn(&Message::new("SERVER", "0.0.0.0", to, text)))
     }
 
     /// Types a line, which is then on its way to the server if it is one for it.
@@ -349,16 +411,26 @@ mod tests {
         type_line(place, line).expect("it is sent").0
     }
 
-    fn hear(place: &mut Place, to: &str, text: &str) -> Option<String> {
-        let moved = place.learn(&Message::new("SERVER", "0.0.0.0", to, text));
-        moved.map(|moved| moved.to_string())
+    /// The server sends a line; returns the note for the user.
+    fn hear(place: &mut Place, to: &str, line: &str) -> Option<String> {
+        match place.learn(&Message::new("SERVER", "0.0.0.0", to, line)) {
+            Learned::Moved(moved) => Some(moved.to_string()),
+            Learned::Hidden(_) => None,
+            learned => panic!("{learned:?}"),
+        }
+    }
+
+    fn joins(place: &mut Place, room: &str) {
+        let room = chatproto::pairs::as_value(room);
+        let line = format!("State moved room={room} member=true reason=joined");
+        assert_eq!(hear(place, "alice", &line), None);
     }
 
     fn rooms(place: &Place) -> Vec<&str> {
         place.rooms().collect()
     }
 
-    const REFUSED: &str = "❌ Not joined: no.";
+    const REFUSED: &str = "State moved member=false reason=refused";
 
     #[test]
     fn plain_text_follows_the_room() {
@@ -368,7 +440,7 @@ mod tests {
         assert_eq!(to(&mut place, "/join #tea"), "/join");
         assert_eq!(place.prompt(), "alice #tea> ");
         assert_eq!(to(&mut place, "hi"), "#tea");
-        assert_eq!(hear(&mut place, "alice", "Joined #tea. You are its only member."), None);
+        joins(&mut place, "#tea");
         place.turn();
         assert_eq!(to(&mut place, "hi"), "#tea");
         let leave = Some(("/leave".to_owned(), "#tea".to_owned()));
@@ -405,7 +477,7 @@ mod tests {
         let mut place = place();
         let join = type_line(&mut place, "/join # cafe\u{301} noir");
         assert_eq!(join, Some(("/join".to_owned(), "\"#caf\u{e9} noir\"".to_owned())));
-        hear(&mut place, "alice", "Joined #caf\u{e9} noir. Other members (2): bob, carol");
+        joins(&mut place, "#caf\u{e9} noir");
         assert_eq!(rooms(&place), ["#caf\u{e9} noir"]);
         assert_eq!(place.joins(), ["\"#caf\u{e9} noir\""]);
         assert_eq!(to(&mut place, "hi"), "#caf\u{e9} noir");
@@ -417,7 +489,7 @@ mod tests {
     fn a_refused_room_counts_until_the_next_turn() {
         let mut place = place();
         type_line(&mut place, "/join #tea");
-        hear(&mut place, "alice", "You are in #tea already.");
+        hear(&mut place, "alice", "State moved room=#tea member=true reason=already");
         type_line(&mut place, "/join #attic");
         let note = hear(&mut place, "alice", REFUSED);
         let said = "you are not in #attic: after this line, plain text goes to #tea";
@@ -436,7 +508,7 @@ mod tests {
         }
         assert_eq!(hear(&mut place, "alice", REFUSED), None, "#a, where the user is no longer");
         assert_eq!(hear(&mut place, "alice", REFUSED), None, "the one without a room");
-        hear(&mut place, "alice", "Joined #b. You are its only member.");
+        joins(&mut place, "#b");
         let note = hear(&mut place, "alice", REFUSED).unwrap();
         assert!(note.ends_with("goes to #b"), "{note}");
         assert_eq!(hear(&mut place, "alice", REFUSED), None, "nothing was asked");
@@ -444,71 +516,94 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_rooms_refuses() {
+    fn a_closed_room_is_left() {
         let mut place = place();
+        type_line(&mut place, "/join #attic");
+        joins(&mut place, "#attic");
         type_line(&mut place, "/join #tea");
-        let text = "❌ Unknown command \"/join\". Send /help to see the commands.";
-        assert!(hear(&mut place, "alice", text).is_some());
+        joins(&mut place, "#tea");
+        let closed = "State moved room=#tea member=false reason=closed";
+        // joined again before the server said so
+        type_line(&mut place, "/join #tea");
+        assert_eq!(hear(&mut place, "alice", closed), None);
+        assert_eq!(rooms(&place), ["#attic", "#tea"]);
+        joins(&mut place, "#tea");
+        let note = hear(&mut place, "alice", closed).unwrap();
+        assert_eq!(note, "you are not in #tea: after this line, plain text goes to everybody");
         place.turn();
         assert_eq!(to(&mut place, "hi"), "/shout");
+        assert_eq!(rooms(&place), ["#attic"]);
     }
 
     #[test]
-    fn a_closed_room_is_left() {
-        for text in ["bob closed the room.", "bob b closed the room: it is late."] {
-            let mut place = place();
-            type_line(&mut place, "/join #attic");
-            hear(&mut place, "alice", "Joined #attic. You are its only member.");
-            type_line(&mut place, "/join #tea");
-            hear(&mut place, "alice", "Joined #tea. You are its only member.");
-            assert_eq!(hear(&mut place, "#other", text), None);
-            let note = hear(&mut place, "#tea", text).unwrap();
-            assert_eq!(note, "you are not in #tea: after this line, plain text goes to everybody");
-            place.turn();
-            assert_eq!(to(&mut place, "hi"), "/shout");
-            assert_eq!(rooms(&place), ["#attic"]);
-        }
+    fn the_last_line_says_why_the_server_closes() {
+        let closed = "State closed reason=elsewhere";
+        assert_eq!(learn(&mut place(), "alice", closed), "Closed(\"elsewhere\")");
+        assert_eq!(learn(&mut place(), "#tea", closed), "Hidden(None)");
+        assert_eq!(learn(&mut simple_place(), "alice", closed), "Message");
     }
 
     #[test]
-    fn names_that_read_like_notices_close_no_room() {
-        for text in [
-            "x closed the room joined.",
-            "x closed the room: y joined.",
-            "x closed the room: y left.",
-            "x closed the room: y is now z.",
-            "bob is now x closed the room.",
-            "x closed the room: y rolled 7 (2d6: 3 + 4).",
-            "4 joined: a, x closed the room and 2 more.",
-            "1 joined: x closed the room.",
-            "2 left: b, x closed the room: y.",
-            " closed the room.",
+    fn no_sentence_changes_anything() {
+        for (to, text) in [
+            ("alice", "Joined #evil. You are its only member."),
+            // the text for one who writes to a user of that name who is away
+            ("alice", "Joined #evil. Other members (1): x is away: back soon"),
+            ("alice", "You are in #evil already."),
+            ("alice", "Left #tea."),
+            ("alice", "❌ Not joined: no."),
+            ("alice", "❌ Unknown command \"/join\". Send /help to see the commands."),
+            ("alice", "⛔ You were kicked by bob."),
+            ("bob", "You are now bob."),
+            ("bob", "You are logged in as bob."),
+            ("#tea", "bob closed the room."),
         ] {
-            let mut place = place();
-            type_line(&mut place, "/join #tea");
-            hear(&mut place, "alice", "Joined #tea. You are its only member.");
-            assert_eq!(hear(&mut place, "#tea", text), None, "{text}");
-            let bob = Message::new("bob", "192.0.2.7", "#tea", "bob closed the room.");
-            assert_eq!(place.learn(&bob), None);
+            for mut place in [place(), simple_place()] {
+                type_line(&mut place, "/join #tea");
+                assert_eq!(learn(&mut place, to, text), "Message", "{text}");
+                place.turn();
+                assert_eq!((rooms(&place), place.prompt()), (vec!["#tea"], "alice #tea> ".into()));
+            }
         }
+    }
+
+    #[test]
+    fn with_a_simple_server_the_user_is_where_they_went() {
+        let mut place = simple_place();
+        type_line(&mut place, "/join #tea");
+        place.turn();
+        assert_eq!(to(&mut place, "hi"), "#tea");
+        type_line(&mut place, "/to everyone");
+        assert_eq!(to(&mut place, "hi"), "/shout");
+        type_line(&mut place, "/nick \"carol jones\"");
+        learn(&mut place, "alice", "carol jones it is.");
+        assert_eq!(place.name(), "alice");
+        learn(&mut place, "carol jones", "Whatever the server says.");
+        assert_eq!(place.name(), "carol jones");
     }
 
     #[test]
     fn the_user_takes_another_name() {
         let mut place = place();
-        hear(&mut place, "bob", "You are now bob.");
-        assert_eq!(place.name(), "alice", "nobody asked for it");
-        type_line(&mut place, "/nick bob");
-        hear(&mut place, "alice", "❌ Your name stays alice: it is in use.");
-        hear(&mut place, "alice", "You are now bob.");
-        assert_eq!(place.name(), "alice");
-        type_line(&mut place, "/nick carol jones");
-        hear(&mut place, "carol jones", "You are now carol jones.");
-        assert_eq!(place.name(), "carol jones");
+        let named =
+            |old: &str, name: &str| format!("State renamed old={old} name={name} self=true");
+        hear(&mut place, "bob", &named("carol", "bob"));
+        assert_eq!(place.name(), "alice", "that is somebody else");
+        hear(&mut place, "bob", &named("alice", "bob"));
+        assert_eq!((place.name(), place.name_to_ask_for()), ("bob", "bob"));
+        // the name is an account's from now on
+        hear(&mut place, "bob~3", &named("bob", "bob~3"));
+        assert_eq!((place.name(), place.name_to_ask_for()), ("bob~3", "bob"));
+        hear(&mut place, "dave", &named("bob~3", "dave"));
+        assert_eq!((place.name(), place.name_to_ask_for()), ("dave", "dave"));
         type_line(&mut place, "/join #tea");
-        assert_eq!(place.prompt(), "carol jones #tea> ");
-        hear(&mut place, "carol jones", "Left #tea.");
-        assert_eq!(rooms(&place), [""; 0]);
+        assert_eq!(place.prompt(), "dave #tea> ");
+        // the answer to what the user asked for counts as soon as it is there
+        type_line(&mut place, "/nick carol jones");
+        learn(&mut place, "carol jones", "You are now carol jones.");
+        assert_eq!(place.name(), "carol jones");
+        hear(&mut place, "carol jones", "State moved room=#tea member=false reason=left");
+        assert_eq!(rooms(&place), ["#tea"], "it is about to be joined");
     }
 
     #[test]
@@ -523,9 +618,10 @@ mod tests {
         }
         place.turn();
         assert_eq!(to(&mut place, "hi"), "#green tea");
+        learn(&mut place, "alice", "Reporting on name=alice role=user login=false");
         let note = hear(&mut place, "alice", REFUSED).unwrap();
         assert!(note.ends_with("goes to #tea"), "{note}");
-        hear(&mut place, "alice", "Joined #tea. You are its only member.");
+        joins(&mut place, "#tea");
         assert_eq!(rooms(&place), ["#tea"]);
     }
 
@@ -540,34 +636,11 @@ mod tests {
     }
 
     #[test]
-    fn neither_the_server_nor_a_users_name_puts_the_user_into_a_room() {
-        let mut place = place();
-        let texts = [
-            "Joined #evil. You are its only member.",
-            // the text for one who writes to a user of that name who is away
-            "Joined #evil. Other members (1): x is away: back soon",
-            "You are in #evil already.",
-        ];
-        for text in texts {
-            hear(&mut place, "alice", text);
-            assert_eq!(rooms(&place), [""; 0], "{text}");
-        }
-        // nor while another room is joined
-        assert_eq!(to(&mut place, "/join #tea"), "/join");
-        for text in texts {
-            hear(&mut place, "alice", text);
-            assert_eq!(rooms(&place), ["#tea"], "{text}");
-        }
-        hear(&mut place, "alice", "Joined #tea. You are its only member.");
-        assert_eq!(rooms(&place), ["#tea"]);
-    }
-
-    #[test]
     fn a_server_cannot_give_the_user_a_name_without_end() {
         let mut place = place();
         place.sending("/nick", "bob");
         let endless = "y".repeat(LONGEST_NAME + 1);
-        hear(&mut place, &endless, &format!("You are now {endless}."));
+        learn(&mut place, &endless, &format!("State renamed old=alice name={endless} self=true"));
         assert_eq!(place.name(), "alice");
     }
 
@@ -589,14 +662,16 @@ mod tests {
         assert_eq!((place.name(), place.name_to_ask_for()), ("alice", "alice"));
         assert!(place.welcomed(" alice ", &welcome("alice~7")));
         assert_eq!((place.name(), place.name_to_ask_for()), ("alice~7", "alice"));
-        hear(&mut place, "alice", "You are logged in as alice.");
+        learn(&mut place, "alice", "You are logged in as alice.");
         assert_eq!(place.name(), "alice~7", "nobody has asked for that");
         place.sending("/login", "secret");
-        hear(&mut place, "alice~7", "❌ Wrong password, or no account of that name.");
-        hear(&mut place, "bob", "You are logged in as alice.");
+        learn(&mut place, "alice~7", "❌ Wrong password, or no account of that name.");
         assert_eq!(place.name(), "alice~7");
-        hear(&mut place, "alice", "You are logged in as alice, a moderator. And so on.");
+        learn(&mut place, "alice", "You are logged in as alice, a moderator. And so on.");
         assert_eq!((place.name(), place.name_to_ask_for()), ("alice", "alice"));
+        place.sending("/login", "\"bob b\" secret");
+        learn(&mut place, "bob b", "You are logged in as bob b.");
+        assert_eq!(place.name(), "bob b");
         assert!(place.welcomed("alice", &welcome("alice~8")));
         assert!(!place.welcomed("alice", &welcome("alice")), "the account is gone");
         assert_eq!((place.name(), place.name_to_ask_for()), ("alice", "alice"));

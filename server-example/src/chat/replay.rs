@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use chatproto::Message;
 use chatproto::endpoint::{Arguments, as_argument};
+use chatproto::pairs::Pairs;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -151,16 +152,16 @@ fn shown(time: Timestamp, zone: &TimeZone) -> String {
 /// What the first line is about, and what it says, if it is one.
 fn head<'a>(line: &'a str, zone: &TimeZone) -> Option<(&'a str, String)> {
     let line = line.strip_prefix("history ")?;
-    let as_written = &line[..line.rfind(" count=")?];
     let mut words = Arguments::new(line);
-    let what = &*words.next()?.ok()?;
-    let words = words.collect::<Result<Vec<_>, _>>().ok()?;
-    let fields: Vec<(&str, &str)> = words.iter().filter_map(|word| word.split_once('=')).collect();
-    let field = |key| fields.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
-    let count: u64 = field("count")?.parse().ok()?;
+    let what = words.next()?.ok()?;
+    let as_written = line[..line.len() - words.rest().len()].trim_end();
+    // a text with anything else in it is no such line, but one that begins with a user's name
+    let pairs = Pairs::parse(words.rest())?;
+    let field = |key| pairs.get(key);
+    let count = pairs.number("count")?;
     let epoch = field("epoch")?;
 
-    let shown = visible(what);
+    let shown = visible(&what);
     let mut note = match count {
         0 => format!("{shown}: no messages"),
         1 => format!("{shown}: one message"),
@@ -297,6 +298,9 @@ mod tests {
         assert_eq!(see(&mut replay, "bob", "alice", line), Shown::Now);
         assert_eq!(see(&mut replay, "SERVER", "#tea", line), Shown::Now);
         assert_eq!(see(&mut replay, "SERVER", "alice", "history of tea: long"), Shown::Now);
+        // the text for one who writes to a user of that name who is away
+        let away = "history #tea count=1 epoch=ab is away: back soon";
+        assert_eq!(see(&mut replay, "SERVER", "alice", away), Shown::Now);
         assert_eq!(see(&mut replay, "bob", "alice", "hi"), Shown::Now);
     }
 

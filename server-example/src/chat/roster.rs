@@ -1,10 +1,15 @@
 //! Who is there, which rooms and which commands there are, as far as the client has seen: learned
-//! from the welcome, from what comes, and from the answers to `/list`, `/rooms` and `/help`, which
+//! from state lines, from what comes, and from the answers to `/list`, `/rooms` and `/help`, which
 //! it may ask for quietly. It is there for completion only, so what it does not know does no harm.
+//!
+//! A quiet question stands between two fences, which are `/ping`s with texts that nobody can guess. Only
+//! what the server says between their answers can be its answer, so that no other text is taken for one.
+//! A server without state lines is not asked.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 
+use chatproto::pairs::StateLine;
 use chatproto::{Message, is_invisible};
 
 /// The bytes that the names, the rooms and the commands may take each: a server cannot have the client
@@ -14,17 +19,11 @@ const MOST_BYTES: usize = 1024 * 1024;
 const ENTRY: usize = 48;
 /// Longer names are not completed. A server with default limits has names of at most 64 bytes.
 const LONGEST: usize = 256;
-/// An answer that takes longer is shown: it will have been asked for by the user.
-const ANSWER: Duration = Duration::from_secs(10);
 
-/// How the answers begin that can be read.
-const USERS: &str = "Connected users (";
-const NO_USERS: &str = "No other users are connected";
-const ROOMS: &str = "Rooms (";
-const NO_ROOMS: &str = "There are no rooms";
-const HELP: &str = "Commands: ";
-const WELCOME_USERS: &str = " Online (";
-const WELCOME_NOBODY: &str = "Nobody else is online";
+/// How the answers begin.
+const USERS: [&str; 2] = ["Connected users (", "No other users are connected"];
+const ROOMS: [&str; 2] = ["Rooms (", "There are no rooms"];
+const HELP: [&str; 1] = ["Commands: "];
 
 /// See the [module's documentation](self).
 #[derive(Debug, Default)]
@@ -32,15 +31,14 @@ pub(super) struct Roster {
     names: Texts,
     rooms: Texts,
     commands: Texts,
-    /// Whether the server's answers are of the kind that can be read.
-    is_understood: bool,
-    /// When each question was asked whose answer has not begun to come.
-    asked: [Vec<Instant>; 3],
+    /// Whether the server sends state lines, and so can be asked.
+    is_asked: bool,
+    /// The questions that were not answered to their second fences.
+    asked: VecDeque<Asked>,
     /// Whether the rooms were asked for on this connection.
     has_asked_rooms: bool,
-    /// What is to be asked.
-    to_ask: Vec<Question>,
-    part: Option<Part>,
+    /// What is to be sent, and to which command.
+    to_send: Vec<(&'static str, String)>,
 }
 
 /// Texts in order, of at most [`MOST_BYTES`]. What does not fit is not completed.
@@ -62,6 +60,12 @@ impl Texts {
 
     fn clear(&mut self) {
         *self = Texts::default();
+    }
+
+    fn remove(&mut self, text: &str) {
+        if self.texts.remove(text) {
+            self.bytes -= text.len() + ENTRY;
+        }
     }
 
     fn insert(&mut self, text: &str) {
@@ -91,15 +95,26 @@ impl Question {
             Question::Rooms => "/rooms",
         }
     }
+
+    /// How its answer can begin.
+    fn heads(self) -> &'static [&'static str] {
+        match self {
+            Question::Help => &HELP,
+            Question::Users => &USERS,
+            Question::Rooms => &ROOMS,
+        }
+    }
 }
 
-/// An answer in several messages, of which some have come.
+/// A question and its fences.
 #[derive(Debug)]
-struct Part {
+struct Asked {
     question: Question,
-    is_quiet: bool,
-    next: u32,
-    total: u32,
+    fences: [String; 2],
+    /// Whether the first fence has been answered.
+    is_open: bool,
+    /// Whether the answer has begun.
+    has_begun: bool,
 }
 
 impl Roster {
@@ -123,47 +138,65 @@ impl Roster {
         self.commands.iter()
     }
 
-    /// What to ask now; the answers will be hidden.
-    pub(super) fn take_questions(&mut self) -> Vec<Question> {
-        std::mem::take(&mut self.to_ask)
+    /// What to send now; the answers will be hidden.
+    pub(super) fn take_questions(&mut self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.to_send)
     }
 
-    /// A connection was made. Nothing will be asked if the welcome does not look as if the answers
-    /// could be read.
-    pub(super) fn connected(&mut self, welcome: &Message, now: Instant) {
+    /// A connection was made: nothing is known of who is there.
+    pub(super) fn connected(&mut self) {
         *self = Roster { commands: std::mem::take(&mut self.commands), ..Roster::default() };
-        let text = &welcome.msg;
-        if let Some((_, list)) = text.split_once(WELCOME_USERS) {
-            self.add_names(items(list), &welcome.to);
-            self.is_understood = true;
-        } else {
-            self.is_understood = text.contains(WELCOME_NOBODY);
-        }
-        if self.is_understood {
-            self.ask(Question::Help, now);
-            self.ask(Question::Users, now);
-        }
     }
 
-    /// Asks again, because somebody looks at it: unless an answer is under way, or could not be
-    /// read.
-    pub(super) fn refresh(&mut self, question: Question, now: Instant) {
-        self.asked[question as usize].retain(|&at| now.duration_since(at) < ANSWER);
+    /// The server sends state lines.
+    pub(super) fn confirmed(&mut self) {
+        self.is_asked = true;
+        self.ask(Question::Help);
+        self.ask(Question::Users);
+    }
+
+    /// Asks again, because somebody looks at it: unless an answer is under way, or the server cannot be
+    /// asked.
+    pub(super) fn refresh(&mut self, question: Question) {
         let is_there = question != Question::Rooms || self.commands.contains(question.command());
-        if self.is_understood && is_there && !self.awaits(question) {
-            self.ask(question, now);
+        if self.is_asked && is_there && !self.awaits(question) {
+            self.ask(question);
         }
     }
 
     /// Whether the answer that was asked for has not come yet.
     pub(super) fn awaits(&self, question: Question) -> bool {
-        let has_begun = self.part.as_ref().is_some_and(|part| part.question == question);
-        has_begun || !self.asked[question as usize].is_empty()
+        self.asked.iter().any(|asked| asked.question == question)
+    }
+
+    /// Learns from a state line about others.
+    pub(super) fn follow(&mut self, line: &StateLine<'_>, me: &str) {
+        let pairs = &line.pairs;
+        let (name, room) = (pairs.get("name"), pairs.get("room"));
+        if let Some(room) = room {
+            self.add_room(room);
+        }
+        match line.kind {
+            "joined" => name.into_iter().for_each(|name| self.add_name(name, me)),
+            "renamed" => {
+                pairs.get("old").into_iter().for_each(|old| self.names.remove(old));
+                name.into_iter().for_each(|name| self.add_name(name, me));
+            }
+            // who leaves a room is still there
+            "left" if room.is_none() || pairs.get("reason") != Some("left") => {
+                name.into_iter().for_each(|name| self.names.remove(name));
+            }
+            "members" => {
+                let names = pairs.get("names").unwrap_or_default();
+                names.split(',').for_each(|name| self.add_name(name, me));
+            }
+            _ => {}
+        }
     }
 
     /// Learns from a message to the user called `me`. True if it answers a question that the user
-    /// did not ask.
-    pub(super) fn learn(&mut self, message: &Message, me: &str, now: Instant) -> bool {
+    /// did not ask, or one of its fences.
+    pub(super) fn learn(&mut self, message: &Message, me: &str) -> bool {
         if message.to.starts_with('#') {
             self.add_room(&message.to);
         }
@@ -171,68 +204,56 @@ impl Roster {
             self.add_name(&message.from.name, me);
             return false;
         }
-        if message.to != me {
-            return false;
-        }
-        let (text, numbers) = split_numbers(&message.msg);
-        if let (Some(mut part), Some((k, total))) = (self.part.take(), numbers)
-            && (part.next, part.total) == (k, total)
-        {
-            self.add(part.question, text, me);
-            let is_quiet = part.is_quiet;
-            part.next += 1;
-            if k < total {
-                self.part = Some(part);
-            } else {
-                self.answered(part.question, now);
-            }
-            return is_quiet;
-        }
-        let (question, list) = if let Some(list) = text.strip_prefix(USERS) {
-            (Question::Users, items(list))
-        } else if text.starts_with(NO_USERS) {
-            (Question::Users, "")
-        } else if let Some(list) = text.strip_prefix(ROOMS) {
-            (Question::Rooms, items(list))
-        } else if text.starts_with(NO_ROOMS) {
-            (Question::Rooms, "")
-        } else if let Some(commands) = text.strip_prefix(HELP) {
-            (Question::Help, commands)
-        } else {
+        let Some(asked) = self.asked.front_mut().filter(|_| message.to == me) else {
             return false;
         };
-        match question {
-            Question::Users => self.names.clear(),
-            Question::Rooms => self.rooms.clear(),
-            Question::Help => {}
+        let question = asked.question;
+        if !asked.is_open {
+            asked.is_open = message.msg == asked.fences[0];
+            return asked.is_open;
         }
-        let asked = &mut self.asked[question as usize];
-        asked.retain(|&at| now.duration_since(at) < ANSWER);
-        let is_quiet = !asked.is_empty();
-        if is_quiet {
-            asked.remove(0);
+        if message.msg == asked.fences[1] {
+            self.asked.pop_front();
+            self.answered(question);
+            return true;
         }
-        self.add(question, list, me);
-        match numbers.filter(|&(k, total)| k < total) {
-            Some((k, total)) => {
-                self.part = Some(Part { question, is_quiet, next: k + 1, total });
+        let (text, numbers) = split_numbers(&message.msg);
+        let head = question.heads().iter().find(|head| text.starts_with(**head));
+        let list = match head {
+            // something else that the server has to say, such as that the user is muted
+            None if !asked.has_begun || numbers.is_none() => return false,
+            None => text,
+            Some(head) => {
+                asked.has_begun = true;
+                match question {
+                    Question::Users => self.names.clear(),
+                    Question::Rooms => self.rooms.clear(),
+                    Question::Help => {}
+                }
+                match question {
+                    Question::Help => &text[head.len()..],
+                    Question::Users | Question::Rooms => items(text),
+                }
             }
-            None => self.answered(question, now),
-        }
-        is_quiet
+        };
+        self.add(question, list, me);
+        true
     }
 
     /// The whole answer has come.
-    fn answered(&mut self, question: Question, now: Instant) {
+    fn answered(&mut self, question: Question) {
         if question == Question::Help && !self.has_asked_rooms {
-            self.refresh(Question::Rooms, now);
+            self.refresh(Question::Rooms);
         }
     }
 
-    fn ask(&mut self, question: Question, now: Instant) {
+    fn ask(&mut self, question: Question) {
         self.has_asked_rooms |= question == Question::Rooms;
-        self.asked[question as usize].push(now);
-        self.to_ask.push(question);
+        let fences = [fence(), fence()];
+        self.to_send.push(("/ping", fences[0].clone()));
+        self.to_send.push((question.command(), String::new()));
+        self.to_send.push(("/ping", fences[1].clone()));
+        self.asked.push_back(Asked { question, fences, is_open: false, has_begun: false });
     }
 
     fn add(&mut self, question: Question, list: &str, me: &str) {
@@ -268,6 +289,12 @@ impl Roster {
             self.rooms.insert(room);
         }
     }
+}
+
+/// A text that nobody can guess: the standard library's hashers are seeded by the system.
+fn fence() -> String {
+    let random = || RandomState::new().hash_one(0);
+    format!("{:016x}{:016x}", random(), random())
 }
 
 fn is_usable(name: &str) -> bool {
@@ -310,18 +337,39 @@ mod tests {
         Message::new("SERVER", "0.0.0.0", "alice", text)
     }
 
-    const ALONE: &str = "Welcome, alice! Nobody else is online.";
-
-    /// Has asked its first questions.
-    fn roster(welcome: &str) -> Roster {
+    /// Has asked its first questions, with their fences.
+    fn roster() -> Roster {
         let mut roster = Roster::default();
-        roster.connected(&server(welcome), Instant::now());
-        roster.take_questions();
+        roster.connected();
+        roster.confirmed();
         roster
     }
 
     fn learn(roster: &mut Roster, text: &str) -> bool {
-        roster.learn(&server(text), "alice", Instant::now())
+        roster.learn(&server(text), "alice")
+    }
+
+    /// The server answers the oldest question of this kind with these texts.
+    fn answer(roster: &mut Roster, question: Question, texts: &[&str]) {
+        while let Some(asked) = roster.asked.front() {
+            let (other, [begin, end]) = (asked.question, asked.fences.clone());
+            assert!(learn(roster, &begin));
+            if other == question {
+                for text in texts {
+                    assert!(learn(roster, text), "{text}");
+                }
+                assert!(roster.awaits(question));
+            }
+            assert!(learn(roster, &end));
+            if other == question {
+                return;
+            }
+        }
+        panic!("{question:?} was not asked");
+    }
+
+    fn follow(roster: &mut Roster, line: &str) {
+        roster.follow(&StateLine::parse(line).unwrap(), "alice");
     }
 
     fn names(roster: &Roster) -> Vec<&str> {
@@ -339,29 +387,24 @@ mod tests {
         let running = std::thread::spawn(move || server.run());
         let bob = chatproto::Client::connect(address, "bob b").unwrap();
         let mut alice = chatproto::Client::connect(address, "alice").unwrap();
-        let mut roster = Roster::default();
-
-        let now = Instant::now();
-        roster.connected(alice.welcome(), now);
-        assert_eq!(names(&roster), ["bob b"]);
-        let questions = roster.take_questions();
-        assert_eq!(questions, [Question::Help, Question::Users]);
-        for question in questions {
-            alice.send(question.command(), "").unwrap();
-            assert!(roster.learn(&alice.recv().unwrap(), "alice", now), "{question:?}");
-        }
+        let mut roster = roster();
+        let mut ask = |roster: &mut Roster| {
+            for (to, msg) in roster.take_questions() {
+                alice.send(to, &msg).unwrap();
+                assert!(roster.learn(&alice.recv().unwrap(), "alice"), "{to}");
+            }
+        };
+        ask(&mut roster);
         assert_eq!(names(&roster), ["bob b"]);
         assert!(roster.commands().any(|command| command == "/shout"));
+        // behind the answer to /help
+        ask(&mut roster);
+        assert_eq!(rooms(&roster), [""; 0]);
 
         bob.close().unwrap();
-        // `bob` is gone when a message to him finds nobody
-        loop {
-            alice.send("/list", "").unwrap();
-            let answer = alice.recv().unwrap();
-            assert!(!roster.learn(&answer, "alice", now), "the user asked");
-            if names(&roster).is_empty() {
-                break;
-            }
+        while !names(&roster).is_empty() {
+            roster.refresh(Question::Users);
+            ask(&mut roster);
         }
         drop(alice);
         handle.stop();
@@ -371,105 +414,130 @@ mod tests {
     #[test]
     fn other_servers_are_not_asked() {
         let mut roster = Roster::default();
-        let now = Instant::now();
-        roster.connected(&server("Welcome alice"), now);
-        roster.refresh(Question::Users, now);
+        roster.connected();
+        roster.refresh(Question::Users);
         assert_eq!(roster.take_questions(), []);
     }
 
     #[test]
-    fn names_come_from_the_welcome_and_from_messages() {
-        let mut roster = roster("Welcome, alice! Online (4): bob, carol jones and 2 more");
-        assert_eq!(names(&roster), ["bob", "carol jones"]);
+    fn names_come_from_lines_and_from_messages() {
+        let mut roster = roster();
+        follow(
+            &mut roster,
+            "State members room=#tea count=3 names=\"bob,carol \"\"jones\"\",alice\"",
+        );
+        assert_eq!(names(&roster), ["bob", "carol \"jones\""]);
         let message = Message::new("dave", "192.0.2.7", "Everyone", "hi");
-        assert!(!roster.learn(&message, "alice", Instant::now()));
+        assert!(!roster.learn(&message, "alice"));
         let eve = Message::new("e\u{1b}ve", "192.0.2.7", "alice", "hi");
-        roster.learn(&eve, "alice", Instant::now());
-        assert_eq!(names(&roster), ["bob", "carol jones", "dave"]);
+        roster.learn(&eve, "alice");
+        follow(&mut roster, "State joined room=#den name=frank");
+        follow(&mut roster, "State renamed room=#tea old=bob name=rob");
+        follow(&mut roster, "State left room=#tea name=rob reason=left");
+        assert_eq!(names(&roster), ["carol \"jones\"", "dave", "frank", "rob"]);
+        follow(&mut roster, "State left room=#tea name=rob reason=disconnected");
+        follow(&mut roster, "State left name=frank reason=kicked");
+        assert_eq!(names(&roster), ["carol \"jones\"", "dave"]);
+        assert_eq!(rooms(&roster), ["#den", "#tea"]);
     }
 
     #[test]
     fn an_answer_in_parts_is_hidden_as_a_whole() {
-        let mut roster = roster(ALONE);
-        assert!(learn(&mut roster, "Connected users (5): a, b (1/3)"));
-        assert!(learn(&mut roster, "c, d (2/3)"));
-        assert!(roster.awaits(Question::Users));
-        assert!(learn(&mut roster, "e, and 2 more (3/3)"));
+        let mut roster = roster();
+        let parts = ["Connected users (5): a, b (1/3)", "c, d (2/3)", "e, and 2 more (3/3)"];
+        answer(&mut roster, Question::Users, &parts);
         assert!(!roster.awaits(Question::Users));
-        assert!(!learn(&mut roster, "Connected users (1): f"));
-        assert_eq!(names(&roster), ["f"]);
+        assert_eq!(names(&roster), ["a", "b", "c", "d", "e"]);
+        assert!(!learn(&mut roster, "Connected users (1): f"), "the user asked");
+        assert_eq!(names(&roster), ["a", "b", "c", "d", "e"]);
     }
 
     #[test]
-    fn what_the_user_asked_for_is_shown() {
-        let mut roster = roster(ALONE);
-        assert!(!learn(&mut roster, "❌ There is no user \"x\"."));
-        let late = Instant::now() + ANSWER;
-        assert!(!roster.learn(&server("Commands: /help, /list (1/2)"), "alice", late));
-        assert!(!roster.learn(&server("/shout (2/2)"), "alice", late));
-        assert_eq!(roster.commands().collect::<Vec<_>>(), ["/help", "/list", "/shout"]);
+    fn what_the_server_says_beside_an_answer_is_shown() {
+        let mut roster = roster();
+        let [begin, end] = roster.asked[0].fences.clone();
+        // such as the text for one who writes to a user of that name who is away
+        assert!(!learn(&mut roster, "Commands: /evil is away: back soon"));
+        assert!(learn(&mut roster, &begin));
+        assert!(!learn(&mut roster, "❌ You are muted."));
+        assert!(!learn(&mut roster, "Rooms (1): #tea (1)"), "that was not asked");
+        assert!(learn(&mut roster, "Commands: /help, /list"));
+        assert!(!learn(&mut roster, "You may speak again."));
+        assert!(learn(&mut roster, &end));
+        assert!(!learn(&mut roster, &end), "it is over");
+        assert_eq!(roster.commands().collect::<Vec<_>>(), ["/help", "/list"]);
     }
 
     #[test]
     fn the_list_is_asked_for_once_at_a_time() {
-        let now = Instant::now();
-        let mut roster = roster(ALONE);
-        let refresh = |roster: &mut Roster, now| {
-            roster.refresh(Question::Users, now);
-            roster.take_questions().len()
-        };
-        assert_eq!(refresh(&mut roster, now), 0, "it was asked for at the beginning");
-        assert!(learn(&mut roster, "No other users are connected."));
-        assert_eq!(refresh(&mut roster, now), 1);
-        assert_eq!(refresh(&mut roster, now), 0);
-        assert_eq!(refresh(&mut roster, now + ANSWER), 1, "it will not come any more");
+        let mut roster = roster();
+        roster.take_questions();
+        roster.refresh(Question::Users);
+        assert_eq!(roster.take_questions(), [], "it was asked for at the beginning");
+        answer(&mut roster, Question::Users, &["No other users are connected."]);
+        roster.take_questions();
+        roster.refresh(Question::Users);
+        let asked = roster.take_questions();
+        assert_eq!(
+            asked.iter().map(|(to, _)| *to).collect::<Vec<_>>(),
+            ["/ping", "/list", "/ping"]
+        );
+        assert_ne!(asked[0].1, asked[2].1);
+        roster.refresh(Question::Users);
+        assert_eq!(roster.take_questions(), []);
     }
 
     #[test]
     fn rooms_are_asked_for_where_there_are_any() {
-        let mut roster = roster(ALONE);
-        assert!(learn(&mut roster, "Commands: /help, /list"));
-        roster.refresh(Question::Rooms, Instant::now());
-        assert_eq!(roster.take_questions(), []);
+        let asks_rooms = |roster: &mut Roster| {
+            let questions = roster.take_questions();
+            questions.iter().any(|(to, _)| *to == "/rooms")
+        };
+        let mut without = roster();
+        answer(&mut without, Question::Help, &["Commands: /help, /list"]);
+        without.refresh(Question::Rooms);
+        assert!(!asks_rooms(&mut without));
 
-        assert!(!learn(&mut roster, "Commands: /help, /join, (1/2)"));
-        assert_eq!(roster.take_questions(), []);
-        assert!(!learn(&mut roster, "/list, /rooms (2/2)"));
-        assert_eq!(roster.take_questions(), [Question::Rooms]);
-        assert!(learn(&mut roster, "There are no rooms. Send /join #NAME to make one."));
-        learn(&mut roster, "Commands: /help, /rooms");
-        assert_eq!(roster.take_questions(), [], "once a connection is enough");
-        roster.refresh(Question::Rooms, Instant::now());
-        assert_eq!(roster.take_questions(), [Question::Rooms]);
+        let mut roster = roster();
+        let parts = ["Commands: /help, /join, (1/2)", "/list, /rooms (2/2)"];
+        answer(&mut roster, Question::Help, &parts);
+        assert!(asks_rooms(&mut roster));
+        let alone = "There are no rooms. Send /join #NAME to make one.";
+        answer(&mut roster, Question::Rooms, &[alone]);
+        assert!(!asks_rooms(&mut roster), "once a connection is enough");
+        roster.refresh(Question::Rooms);
+        assert!(asks_rooms(&mut roster));
     }
 
     #[test]
     fn rooms_come_from_their_list_and_from_messages() {
-        let mut roster = roster(ALONE);
-        learn(&mut roster, "Commands: /rooms");
-        assert!(learn(&mut roster, "Rooms (4): #green tea (3), #tea (of bob) (1), (1/2)"));
-        assert!(learn(&mut roster, "#work (12), and 1 more (2/2)"));
+        let mut roster = roster();
+        answer(&mut roster, Question::Help, &["Commands: /rooms"]);
+        let parts =
+            ["Rooms (4): #green tea (3), #tea (of bob) (1), (1/2)", "#work (12), and 1 more (2/2)"];
+        answer(&mut roster, Question::Rooms, &parts);
         assert_eq!(rooms(&roster), ["#green tea", "#tea (of bob)", "#work"]);
         let message = Message::new("dave", "192.0.2.7", "#den", "hi");
-        roster.learn(&message, "alice", Instant::now());
+        roster.learn(&message, "alice");
         assert_eq!(rooms(&roster), ["#den", "#green tea", "#tea (of bob)", "#work"]);
         assert_eq!(names(&roster), ["dave"]);
-        assert!(!learn(&mut roster, "Rooms (1): #tea (2)"), "the user asked");
-        assert_eq!(rooms(&roster), ["#tea"]);
     }
 
     #[test]
     fn a_server_cannot_have_more_than_the_limit_remembered() {
-        let mut roster = roster(ALONE);
+        let mut roster = roster();
         let long = "x".repeat(200);
         let list = |sign: &str, number: usize| -> String {
             let item = |at| format!("{sign}{number}.{at}{long}");
             (0..50).map(item).collect::<Vec<_>>().join(", ")
         };
+        answer(&mut roster, Question::Help, &["Commands: /rooms"]);
         for number in 0..300 {
-            learn(&mut roster, &format!("Connected users (50): {}", list("", number)));
-            learn(&mut roster, &format!("Rooms (50): {}", list("#", number)));
-            learn(&mut roster, &format!("Commands: {}", list("/", number)));
+            roster.refresh(Question::Help);
+            let commands = format!("Commands: {}", list("/", number));
+            answer(&mut roster, Question::Help, &[&commands]);
+            let names = list("", number).replace(", ", ",");
+            follow(&mut roster, &format!("State members room=#tea count=50 names=\"{names}\""));
             for at in 0..50 {
                 let from = Message::new(
                     format!("{number}.{at}{long}"),
@@ -477,7 +545,7 @@ mod tests {
                     format!("#{number}.{at}{long}"),
                     "",
                 );
-                roster.learn(&from, "alice", Instant::now());
+                roster.learn(&from, "alice");
             }
         }
         for texts in [&roster.names, &roster.rooms, &roster.commands] {
@@ -488,17 +556,16 @@ mod tests {
         assert!(roster.commands.bytes > MOST_BYTES - 1000, "as much as fits");
         let before = roster.names.bytes;
         let endless = Message::new("y".repeat(LONGEST + 1), "", "alice", "");
-        roster.learn(&endless, "alice", Instant::now());
+        roster.learn(&endless, "alice");
         assert_eq!(roster.names.bytes, before, "too long for a name");
     }
 
     #[test]
     fn a_new_name_of_the_users_own_is_not_completed() {
-        let mut roster = roster("Welcome, alice! Online (1): bob");
-        let answer = Message::new("SERVER", "0.0.0.0", "carol", "Connected users (1): bob");
-        assert!(roster.learn(&answer, "carol", Instant::now()));
+        let mut roster = roster();
+        follow(&mut roster, "State members count=2 names=\"alice,bob\"");
         let echo = Message::new("carol", "192.0.2.7", "Everyone", "hi");
-        roster.learn(&echo, "carol", Instant::now());
+        roster.learn(&echo, "carol");
         assert_eq!(names(&roster), ["bob"]);
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use chatproto::Message;
 use chatproto::endpoint::as_argument;
+use chatproto::pairs::StateLine;
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
 use rustyline::{
@@ -36,6 +37,9 @@ use super::replay::{Replay, Shown, TIMES};
 
 /// How long leaving takes at most, with lines unsent or a server that does not close.
 const LEAVING: Duration = Duration::from_secs(5);
+
+/// How long the next prompt waits for the answer to a command that may give the user another name.
+const NAMING: Duration = Duration::from_secs(1);
 
 /// What the sending thread is to do.
 #[derive(Debug)]
@@ -234,8 +238,14 @@ fn edit(
                     if !connection.is_connected() {
                         println!("{}", style.note("this is sent when there is a connection again"));
                     }
+                    let (asked, name) = (Instant::now(), connection.place().name().to_owned());
+                    let gives_name = line::gives_name(&to);
                     if orders.send(Order::Send { to, msg }).is_err() {
                         return Ok(());
+                    }
+                    // so that the next prompt has it
+                    if gives_name && connection.is_connected() {
+                        connection.wait_for_name(&name, asked, NAMING);
                     }
                 }
             }
@@ -356,12 +366,11 @@ fn send(
     Ok(())
 }
 
-/// Sends the questions that the user did not ask.
+/// Sends the questions that the user did not ask, each between its fences.
 fn ask(orders: &mpsc::Sender<Order>, roster: &SharedRoster) {
-    for question in roster.lock().take_questions() {
-        let to = question.command().to_owned();
+    for (to, msg) in roster.lock().take_questions() {
         // an error means that the user leaves
-        let _ = orders.send(Order::Send { to, msg: String::new() });
+        let _ = orders.send(Order::Send { to: to.to_owned(), msg });
     }
 }
 
@@ -392,10 +401,19 @@ struct Screen {
 
 impl View for Screen {
     fn connected(&mut self, welcome: &Message) -> io::Result<()> {
-        self.roster.lock().connected(welcome, Instant::now());
+        self.roster.lock().connected();
         self.replay = Replay::new(welcome);
-        ask(&self.orders, &self.roster);
         self.show(welcome, &welcome.to)
+    }
+
+    fn confirmed(&mut self) {
+        self.roster.lock().confirmed();
+        ask(&self.orders, &self.roster);
+    }
+
+    fn line(&mut self, line: &StateLine<'_>) {
+        let me = self.connection.place().name().to_owned();
+        self.roster.lock().follow(line, &me);
     }
 
     fn message(&mut self, message: &Message) -> io::Result<()> {

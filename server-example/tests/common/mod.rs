@@ -324,8 +324,7 @@ impl Raw {
     }
 }
 
-/// A server that says what the test tells it to, and when. Its welcome is one after which nothing
-/// is asked that the user did not.
+/// A server that says what the test tells it to, and when.
 pub struct Script {
     listener: TcpListener,
     pub address: SocketAddr,
@@ -348,20 +347,38 @@ impl Script {
         Ok(self.listener.accept()?.0)
     }
 
-    /// Welcomes the next client, which must have that name.
+    /// Welcomes the next client, which must have that name. The server does not know `/state`, so that
+    /// nothing is asked that the user did not.
     pub fn welcome(&self, name: &str) -> Scripted {
         self.welcome_as(name, name)
     }
 
+    /// Welcomes the next client, which must have that name, and promises state lines. What the client
+    /// asks by itself is not answered.
+    pub fn welcome_with_lines(&self, name: &str) -> Scripted {
+        let mut client = self.greet(name, name);
+        client.say(name, &format!("Reporting on name={name} role=user login=false"));
+        client.has_lines = true;
+        client
+    }
+
     /// Welcomes the next client, which must ask for that name, under another one.
     pub fn welcome_as(&self, name: &str, given: &str) -> Scripted {
+        let mut client = self.greet(name, given);
+        client.say(given, "❌ Unknown command \"/state\". Send /help to see the commands.");
+        client
+    }
+
+    fn greet(&self, name: &str, given: &str) -> Scripted {
         let (mut stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut line = vec![0; name.len() + 1];
         stream.read_exact(&mut line).unwrap();
         assert_eq!(line, format!("{name}\n").as_bytes());
-        let mut client = Scripted { stream, input: Vec::new(), decoder: Decoder::new(65_536) };
+        let (input, decoder, has_lines) = (Vec::new(), Decoder::new(65_536), false);
+        let mut client = Scripted { stream, input, decoder, has_lines };
         client.say(given, "Welcome");
+        client.expect("/state", "on");
         client
     }
 }
@@ -372,6 +389,8 @@ pub struct Scripted {
     /// What was read and not decoded.
     input: Vec<u8>,
     decoder: Decoder,
+    /// Whether the client was promised state lines, so that it asks questions by itself.
+    has_lines: bool,
 }
 
 impl Scripted {
@@ -389,6 +408,9 @@ impl Scripted {
                 let message = frame.message().to_owned();
                 let used = self.input.len() - bytes.len();
                 self.input.drain(..used);
+                if self.has_lines && ["/help", "/list", "/ping", "/rooms"].contains(&&*message.to) {
+                    continue;
+                }
                 return (message.to, message.msg);
             }
             self.input.clear();

@@ -112,6 +112,7 @@ impl Model {
             Act::Roll(room) => self.roll(me, room),
             Act::Nick(name, verdict) => self.nick(me, name, verdict),
             Act::Away(is_away) => self.set_away(me, is_away),
+            Act::State(wants) => self.set_wants_state(me, wants),
             Act::Ask(question) => self.answer(me, step, question),
             Act::Admin { token } => self.prove(me, token),
             Act::Role(name, role) => self.give_role(me, name, Role::of(role)),
@@ -128,9 +129,9 @@ impl Model {
             }
             Act::FramingError => {
                 self.tell(me, Text::begins("⛔ Error: "));
-                self.evict(me, Change::Disconnected, None);
+                self.evict(me, Change::Disconnected, Some("errors"), None);
             }
-            Act::EndOfFile => self.evict(me, Change::Disconnected, None),
+            Act::EndOfFile => self.evict(me, Change::Disconnected, None, None),
         }
     }
 
@@ -288,11 +289,15 @@ impl Model {
     fn join(&mut self, me: Peer, room: &'static str) {
         let mine = self.rooms_of(me);
         if mine.contains(&room) {
-            return self.tell(me, Text::Is(format!("You are in {room} already.")));
+            self.tell(me, Text::Is(format!("You are in {room} already.")));
+            return self.line_of_move(me, Some(room), true, "already");
         }
         if room == NO_ROOM || mine.len() >= MOST_ROOMS {
-            return self.tell(me, Text::begins("❌ Not joined: "));
+            self.tell(me, Text::begins("❌ Not joined: "));
+            let named = Some(room).filter(|room| *room != NO_ROOM);
+            return self.line_of_move(me, named, false, "refused");
         }
+        self.line_of_move(me, Some(room), true, "joined");
         let text = match self.member_names(room) {
             None => Text::Is(format!("Joined {room}. You are its only member.")),
             Some(others) => list(&format!("Joined {room}. Other members"), others),
@@ -300,6 +305,7 @@ impl Model {
         self.tell(me, text);
         self.rooms.entry(room).or_default().members.insert(me);
         self.changes += 1;
+        self.lists(me, &[Some(room)]);
         self.change(Some(room), Change::Joined, self.conns[&me].name, me, None);
     }
 
@@ -308,6 +314,7 @@ impl Model {
             return self.tell(me, Text::begins("❌ You are not in "));
         }
         self.tell(me, Text::Is(format!("Left {room}.")));
+        self.line_of_move(me, Some(room), false, "left");
         self.leave(me, room, Change::Left, None);
     }
 
@@ -344,10 +351,10 @@ impl Model {
 
     // order
 
-    fn set_role(&mut self, peer: Peer, role: Role) {
-        if let Some(conn) = self.conns.get_mut(&peer) {
-            conn.role = role;
-        }
+    /// Whether the user had another role.
+    fn set_role(&mut self, peer: Peer, role: Role) -> bool {
+        let conn = self.conns.get_mut(&peer);
+        conn.is_some_and(|conn| std::mem::replace(&mut conn.role, role) != role)
     }
 
     /// The user of that name; if there is none, the one who asks is told.
@@ -371,9 +378,12 @@ impl Model {
 
     fn give_role(&mut self, me: Peer, name: Name, role: Role) {
         let Some(peer) = self.find(me, name) else { return };
-        self.set_role(peer, role);
+        let has_changed = self.set_role(peer, role);
         if peer != me {
             self.tell(peer, Text::Begins(format!("You are {} now", role.one())));
+        }
+        if has_changed {
+            self.line_of_role(peer);
         }
         self.tell(me, Text::Is(format!("{} is {} now.", name.plain(), role.one())));
     }
@@ -382,7 +392,7 @@ impl Model {
         let Some(victim) = self.find_lower(me, name) else { return };
         let by = self.conns[&me].name;
         self.tell(victim, Text::Is(format!("⛔ You were kicked by {by}: {REASON}.")));
-        self.evict(victim, Change::Kicked, None);
+        self.evict(victim, Change::Kicked, Some("kicked"), None);
         self.tell(me, Text::Is(format!("Kicked {}.", name.plain())));
     }
 
@@ -405,7 +415,7 @@ impl Model {
         let group = (victims.len() > 1).then(|| self.group(victims.clone()));
         for victim in victims {
             self.tell(victim, Text::begins("⛔ You were banned"));
-            self.evict(victim, Change::Kicked, group.as_ref());
+            self.evict(victim, Change::Kicked, Some("banned"), group.as_ref());
         }
         let text = format!("Banned {}{}", target.described(), for_so_long(lasts, "/unban"));
         self.tell(me, Text::Begins(text));
@@ -482,6 +492,9 @@ impl Model {
         }
         let text = format!("{} closed the room: {REASON}.", self.conns[&me].name);
         self.tell_all(Some(room), Text::Is(text));
+        for member in self.members(Some(room)) {
+            self.line_of_move(member, Some(room), false, "closed");
+        }
         self.rooms.remove(room);
         self.changes += 1;
         self.tell(me, Text::Is(format!("Closed {room}.")));
@@ -497,8 +510,11 @@ impl Model {
             self.err(me, "❌ Too many wrong tokens. Try again in ");
         } else if token == TOKEN {
             self.guesses.remove(address);
-            self.set_role(me, Role::Admin);
+            let has_changed = self.set_role(me, Role::Admin);
             self.tell(me, Text::is("You are an admin now."));
+            if has_changed {
+                self.line_of_role(me);
+            }
         } else {
             let wait = if wrong + 1 < FREE { 0 } else { HOUR.min(12_000 << (wrong + 1 - FREE)) };
             self.guesses.insert(address, (wrong + 1, now + wait));
@@ -526,7 +542,7 @@ impl Model {
             return self.tell(me, Text::begins(text));
         }
         self.tell(me, Text::begins("⛔ Error: "));
-        self.evict(me, Change::Disconnected, None);
+        self.evict(me, Change::Disconnected, Some("errors"), None);
     }
 }
 

@@ -38,7 +38,7 @@ impl Model {
         }
     }
 
-    fn members(&self, audience: Audience) -> Vec<Peer> {
+    pub(super) fn members(&self, audience: Audience) -> Vec<Peer> {
         match audience {
             None => self.users.values().copied().collect(),
             Some(room) => self.rooms[room].members.iter().copied().collect(),
@@ -78,6 +78,7 @@ impl Model {
         for &peer in together.map_or(&BTreeSet::new(), |(group, _)| &group.victims) {
             self.expected.may_be_told.push((peer, Rc::clone(&said)));
         }
+        self.line_of_change(audience, change, names, except, group);
     }
 
     /// Something that the server says to an audience.
@@ -131,7 +132,7 @@ impl Model {
             let Some(conn) = self.conns.get(&peer) else { continue };
             let (now, phase, connected_at) = (self.now, conn.phase, conn.connected_at);
             if phase == Phase::User && conn.full_at.is_some_and(|at| at + DRAIN <= now) {
-                self.evict(peer, Change::Disconnected, None);
+                self.evict(peer, Change::Disconnected, None, None);
                 self.settle();
             } else if matches!(phase, Phase::Guest | Phase::Claiming)
                 && connected_at + REGISTRATION <= now
@@ -141,11 +142,13 @@ impl Model {
         }
         if let Some(counts) = self.everybody.take(self.now) {
             self.tell_all(None, Text::Counts(counts));
+            self.line_of_members(None);
         }
         for name in self.rooms.keys().copied().collect::<Vec<_>>() {
             let counts = self.rooms.get_mut(name).and_then(|room| room.presence.take(self.now));
             if let Some(counts) = counts {
                 self.tell_all(Some(name), Text::Counts(counts));
+                self.line_of_members(Some(name));
             }
         }
         self.end_overdue_claims();
@@ -183,7 +186,7 @@ impl Model {
                 }
             }
             let Some(peer) = drained else { return };
-            self.evict(peer, Change::Disconnected, None);
+            self.evict(peer, Change::Disconnected, None, None);
         }
     }
 }

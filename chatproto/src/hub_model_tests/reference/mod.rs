@@ -10,6 +10,7 @@ mod audiences;
 mod mailbox;
 mod presence;
 mod sessions;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -109,6 +110,8 @@ pub(crate) struct Conn {
     pub(crate) name: &'static str,
     pub(crate) role: Role,
     pub(crate) is_away: bool,
+    /// It wants state lines.
+    pub(crate) wants_state: bool,
     pub(crate) mute: Option<(Until, Role)>,
     /// When its last errors were.
     pub(crate) errors: Vec<u64>,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::handshake::PeerKind;
 
-use super::super::names::{self, Address, Name, Peer, Target};
+use super::super::names::{self, Address, Name, Peer, Target, value};
 use super::super::steps::{Act, Verdict, Window};
 use super::super::texts::{Change, Text};
 use super::acts::Role;
@@ -23,6 +23,7 @@ impl Conn {
             name: "",
             role: Role::User,
             is_away: false,
+            wants_state: false,
             mute: None,
             errors: Vec::new(),
             waits_for: None,
@@ -228,6 +229,7 @@ impl Model {
         self.users.insert(name, peer);
         self.changes += 1;
         self.tell(peer, Text::Is(format!("You are now {name}.")));
+        self.line(peer, format!("State renamed old={} name={} self=true", value(old), value(name)));
         let who = format!("{old} → {name}");
         for room in self.rooms_of(peer) {
             self.change(Some(room), Change::Renamed, &who, peer, None);
@@ -273,7 +275,16 @@ impl Model {
     }
 
     /// The same, and it is told to close.
-    pub(crate) fn evict(&mut self, peer: Peer, change: Change, group: Option<&Group>) {
+    pub(crate) fn evict(
+        &mut self,
+        peer: Peer,
+        change: Change,
+        why: Option<&str>,
+        group: Option<&Group>,
+    ) {
+        if let Some(why) = why {
+            self.line(peer, format!("State closed reason={why}"));
+        }
         self.depart(peer, change, group);
         self.expected.closed.push(peer);
     }
@@ -288,7 +299,7 @@ impl Model {
             _ if conn.is_waiting() => conn.later.push_back((step, act.clone())),
             Phase::User => self.perform(peer, step, act),
             Phase::Guest if matches!(act, Act::EndOfFile) => {
-                self.evict(peer, Change::Disconnected, None);
+                self.evict(peer, Change::Disconnected, None, None);
             }
             Phase::Guest | Phase::Claiming | Phase::Closing => {}
         }
