@@ -274,6 +274,7 @@ fn what_a_user_is_called_and_says_puts_nobody_into_a_room() {
         alice.line_with("Server time");
         server.program.terminate();
         alice.error_with("connection lost, trying again in ");
+        assert_eq!(server.program.end().0, Some(0));
         let _server = TestServer::start_on(&address, &[]);
         alice.line_with("Joined #tea.");
         alice.type_line("/whoami");

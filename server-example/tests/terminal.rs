@@ -195,7 +195,7 @@ fn tab_completes_names_and_commands_and_the_questions_stay_hidden() {
     let mut bob = Raw::connect(server.address, "bob b");
     alice.press("@B\thi\r");
     assert_eq!(bob.receive_from_user().msg, "hi");
-    alice.press("/sta\t\r");
+    alice.press("/stan\t\r");
     alice.wait_for("SERVER: {\"from\"");
     alice.press("/help\r");
     alice.wait_for("/quit leaves");
