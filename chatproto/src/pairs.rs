@@ -27,7 +27,7 @@ pub fn as_value(text: &str) -> Cow<'_, str> {
 /// ```
 /// use chatproto::pairs::Pairs;
 ///
-/// let pairs = Pairs::parse(r#"room="#green tea" name=bob reason=left"#).unwrap();
+/// let pairs = Pairs::parse("room=\"#green tea\" name=bob reason=left").unwrap();
 /// assert_eq!(pairs.get("room"), Some("#green tea"));
 /// assert_eq!(pairs.get("address"), None);
 /// assert!(Pairs::parse("name=bob is away").is_none());
