@@ -1,5 +1,5 @@
 //! Users who ask for what is cheap to ask and expensive to answer, as often as they may: lists, pages of
-//! history, and long texts back. They stand beside the clients, of whom nobody is to notice them. What
+//! history, state lines, and long texts back. They stand beside the clients, of whom nobody is to notice them. What
 //! they are told is not looked at. And the history that answers them, in time or late.
 
 use std::net::IpAddr;
@@ -52,13 +52,16 @@ impl Asker {
     /// Some questions.
     fn questions(rng: &mut Rng) -> Vec<u8> {
         let long = "y".repeat(rng.usize(..3000));
-        let (to, msg) = match rng.u8(..8) {
+        let (to, msg) = match rng.u8(..12) {
             0 => ("/list", ""),
             1 => ("/rooms", ""),
             2 => ("/who", ROOM),
             3 => ("/ping", &*long),
             4 => (ROOM, &*long),
             5 => ("/help", ""),
+            6 => ("/state", "on"),
+            7 => ("/join", "#askers 256"),
+            8 => ("/leave", ROOM),
             _ => ("/history", "#askers 256"),
         };
         object(to, msg).repeat(rng.usize(1..=BURST))
