@@ -30,6 +30,38 @@ fn what_was_sent_before_an_abrupt_close_is_delivered() {
     }
 }
 
+/// The loop that has the old connection need not have seen its end when another loop gets the name.
+#[test]
+fn a_name_is_free_as_soon_as_its_connection_is_closed() {
+    let server = TestServer::with(limits(), |builder| builder.threads(4));
+    let reconnect = &|client: usize| {
+        let name = format!("user{client}");
+        for round in 0..200 {
+            // `join` panics if the name is refused
+            let mut peer = Raw::join(server.address, &name);
+            if round % 2 == 0 {
+                // an answer that is not read makes the close a reset
+                peer.send("/time", "");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|client| drop(scope.spawn(move || reconnect(client))))
+    });
+}
+
+#[test]
+fn a_name_in_use_is_refused_by_every_loop() {
+    let server = TestServer::with(limits(), |builder| builder.threads(3));
+    let _holder = Raw::join(server.address, "alice");
+    for _ in 0..6 {
+        let mut other = Raw::connect(server.address);
+        other.write(b"alice\n");
+        let refusal = other.read().msg;
+        assert!(refusal.contains("already in use"), "{refusal}");
+    }
+}
+
 /// An outcome may reach an event loop at any moment of its turn.
 #[test]
 fn the_answer_of_an_endpoint_comes_in_the_midst_of_traffic() {

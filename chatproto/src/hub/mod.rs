@@ -467,6 +467,12 @@ impl Hub {
         self.users.online()
     }
 
+    /// The connection of the user with the name that these bytes spell, if there is one.
+    pub(crate) fn holder_of(&self, name: &[u8]) -> Option<ConnId> {
+        let name = UserName::from_bytes(name, self.limits.name).ok()?;
+        self.users.find(name.as_str()).map(|(conn, _)| conn)
+    }
+
     /// How many connections there are, registered or not.
     pub fn connections(&self) -> usize {
         self.users.connected()

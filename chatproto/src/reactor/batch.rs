@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::hub::{ConnId, Departure, Hub, Now, Output};
 
 use super::conn::{Input, Op};
+use super::holders;
 use super::read::HEAVY_FOR;
 use super::ready::Class;
 use super::write::note_length;
@@ -95,6 +96,17 @@ impl Reactor {
             }
             self.again.push(slot);
         }
+        for id in self.checked.drain(..) {
+            let Some((name, kind)) = holders::take(&mut self.asking, id) else { continue };
+            let Some(conn) = find(&mut self.conns, id.slot, id.generation) else { continue };
+            hub.handle_name(id, &name, kind, now, &mut self.out);
+            conn.go_on();
+            if hub.is_waiting(id) {
+                self.holds = self.holds.checked_add(1).unwrap_or(1);
+                conn.wait_for(self.holds, hub.is_answering(id), hub.is_waiting_for_effect(id));
+            }
+            self.again.push(id.slot);
+        }
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
@@ -146,6 +158,16 @@ impl Reactor {
                 conn.keep_all(op, frame, &self.limits);
                 conn.heavy = HEAVY_FOR;
                 conn.has_yielded = true;
+                self.again.push(slot);
+                continue;
+            }
+            if let Input::Name(name, kind) = &op.input
+                && holders::ask(&shared, &mut self.asking, &hub, op.conn, name, *kind)
+            {
+                self.holds = self.holds.checked_add(1).unwrap_or(1);
+                conn.keep_rest(op, &self.limits);
+                conn.wait_for(self.holds, false, true);
+                self.lose_patience(slot);
                 self.again.push(slot);
                 continue;
             }

@@ -8,10 +8,11 @@ use std::time::Instant;
 use mio::Waker;
 
 use crate::chunk::Chunk;
-use crate::hub::{Completion, LaneAction, Token};
+use crate::hub::{Completion, ConnId, LaneAction, Token};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 
+use super::holders::Check;
 use super::mailbox::{Mailbox, Wake};
 use super::stream::Stream;
 
@@ -36,6 +37,10 @@ pub(super) enum Mail {
     /// Other bounds, a copy for each loop, and what happens to slow readers.
     Limits(Box<Limits>),
     Policy(SlowReader),
+    /// Another loop has a connection that asks for the name of one of this loop's.
+    Check(Check),
+    /// The holder of the name that this connection asks for was checked.
+    Checked(ConnId),
     /// The hub is to be told then what time it is.
     HubDue(Instant),
 }

@@ -18,6 +18,7 @@ mod allowance;
 mod batch;
 mod clock;
 mod conn;
+mod holders;
 mod mail;
 mod mailbox;
 mod opening;
@@ -51,6 +52,7 @@ use crate::outbox::SlowReader;
 
 use accept::Acceptor;
 use conn::Conn;
+use holders::{Asking, Check};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
 pub(crate) use ready::QUANTUM;
@@ -68,6 +70,8 @@ pub(crate) use stream::Entrance;
 const ACCEPTING: usize = 0;
 const LISTENER: PollToken = PollToken(usize::MAX);
 const WAKER: PollToken = PollToken(usize::MAX - 1);
+/// How many events one poll returns at most.
+const EVENTS: usize = 1024;
 /// What is read at most before it goes through the hub.
 const ARENA: usize = 256 * 1024;
 /// How many of those who are no users, or no longer, one turn accepts at most, reads at most, and
@@ -128,6 +132,10 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         deaf: Vec::new(),
         again: Vec::new(),
         deadlines: Vec::new(),
+        asking: Vec::new(),
+        checked: Vec::new(),
+        checks: Vec::new(),
+        has_polled_all: true,
         ready: Ready::new(setup.quantum),
         dirty: Vec::new(),
         overdue_writes: VecDeque::new(),
@@ -172,6 +180,14 @@ pub(crate) struct Reactor {
     /// They have more to do after the batch: what they sent is not to be in a batch twice.
     again: Vec<u32>,
     deadlines: Vec<ConnId>,
+    /// Their names are in use, and the loops of the holders are asked about these.
+    asking: Vec<Asking>,
+    /// Of those: the question is answered.
+    checked: Vec<ConnId>,
+    /// What other loops ask about this loop's connections.
+    checks: Vec<Check>,
+    /// The last poll returned all the events that there were.
+    has_polled_all: bool,
     /// To be sent nothing more: they only wait for their peer's end.
     drained: Vec<ConnId>,
     /// Their peers have ended, and an effect that they wait for has had its time.
@@ -204,7 +220,7 @@ pub(crate) struct Reactor {
 impl Reactor {
     /// Runs until the server is stopped.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(1024);
+        let mut events = Events::with_capacity(EVENTS);
         let mut arena = vec![0; ARENA].into_boxed_slice();
         loop {
             self.wait(&mut events)?;
@@ -232,6 +248,7 @@ impl Reactor {
         self.relieve(now.monotonic);
         self.relieve_of_input(now);
         self.shrink(now.monotonic);
+        self.answer_checks(now.monotonic);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
             self.handle(now, Class::Other, &[]);
@@ -256,6 +273,7 @@ impl Reactor {
             || !self.dirty.is_empty()
             || !self.overdue_writes.is_empty()
             || !self.late.is_empty()
+            || self.has_fresh_check()
             || self.has_hub_work()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_more);
         let mailbox = &self.shared.lanes[self.lane];
@@ -263,7 +281,8 @@ impl Reactor {
             return Some(Duration::ZERO);
         }
         let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
-        let next = [self.timers.next(), self.hub_due, self.shrink_at, paused, self.stop_at];
+        let checks = self.next_check();
+        let next = [self.timers.next(), self.hub_due, self.shrink_at, paused, checks, self.stop_at];
         let next = next.into_iter().flatten().min();
         next.map(|at| at.saturating_duration_since(clock::instant()))
     }
@@ -279,6 +298,7 @@ impl Reactor {
             && self.cancelled.is_empty()
             && self.deaf.is_empty()
             && self.deadlines.is_empty()
+            && self.checked.is_empty()
             && self.out.events.is_empty())
     }
 
@@ -289,6 +309,7 @@ impl Reactor {
     }
 
     fn take_events(&mut self, events: &Events) {
+        self.has_polled_all = events.iter().count() < EVENTS;
         for event in events {
             match event.token() {
                 WAKER => {}
@@ -346,6 +367,8 @@ impl Reactor {
             }
             // what there is to do then, every turn looks for
             Mail::Relieve => {}
+            Mail::Check(check) => self.checks.push(check),
+            Mail::Checked(conn) => self.checked.push(conn),
             Mail::GaveWay => {
                 if let Some(acceptor) = &mut self.acceptor {
                     acceptor.handle_room();

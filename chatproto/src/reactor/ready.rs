@@ -83,6 +83,12 @@ impl Ready {
         }
     }
 
+    /// Whether the connection waits for its share of a round among the heavy users.
+    #[cfg(test)]
+    pub(super) fn has_heavy(&self, conn: ConnId) -> bool {
+        self.heavy.heap.iter().any(|Reverse((_, _, queued))| *queued == conn)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         [Class::Light, Class::Other, Class::Heavy].iter().all(|&class| self.len(class) == 0)
     }

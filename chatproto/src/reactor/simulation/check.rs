@@ -111,7 +111,9 @@ impl World {
         let round = reactor.ready.round();
         let seen = |conn: &Conn| {
             let class = conn.class(round);
-            let may_be_read = conn.wants_bytes() && !conn.has_yielded;
+            // a user that has used up its share stays among the heavy users until its next turn
+            let is_heavy = reactor.ready.has_heavy(conn.id);
+            let may_be_read = conn.wants_bytes() && !conn.has_yielded && !is_heavy;
             let unread = if may_be_read { conn.stream.unread() } else { 0 };
             (conn.id, Seen { class, share: conn.share, unread })
         };
