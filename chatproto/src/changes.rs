@@ -263,7 +263,7 @@ mod tests {
                 hub.handle_name(conn, name.as_bytes(), PeerKind::Stream, now, out);
                 while let Some(effect) = out.next_effect() {
                     if let Effect::Claim { token, .. } = effect {
-                        hub.handle_completion(token, Completion::Claimed, now, out);
+                        hub.handle_completion(token, Completion::Claimed(0), now, out);
                     }
                 }
                 conn

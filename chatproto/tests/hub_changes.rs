@@ -49,7 +49,7 @@ impl Followed {
     fn log_in(&mut self, conn: ConnId, account: &str, role: Role) {
         self.house.send(conn, "/login", &format!("{account} secret"));
         let (token, _) = order(&mut self.house);
-        let granted = Granted { role, notice: None };
+        let granted = Granted::new(role, 1);
         self.house.complete(token, Completion::LoggedIn(name(account), Ok(granted)));
     }
 }
@@ -87,18 +87,18 @@ fn changes_of_an_account_are_changes_of_its_user() {
     followed.changes();
     assert!(followed.state.users[&name("alice")].is_logged_in);
     let House { hub, out, now } = &mut followed.house;
-    hub.handle_account_change(&name("alice"), AccountChange::Role(Role::Admin), *now, out);
+    hub.handle_account_change(&name("alice"), AccountChange::Role(Role::Admin), 2, *now, out);
     followed.changes();
     assert_eq!(followed.state.users[&name("alice")].role, Role::Admin);
     followed.house.send(alice, "/unregister", "\"correct horse\"");
     let (token, _) = order(&mut followed.house);
-    followed.house.complete(token, Completion::Unregistered(Ok(())));
+    followed.house.complete(token, Completion::Unregistered(Ok(3)));
     followed.changes();
     let user = &followed.state.users[&name("alice")];
     assert_eq!((user.is_logged_in, user.role), (false, Role::User));
     // an account takes the name from a user who does not own it
     let House { hub, out, now } = &mut followed.house;
-    hub.handle_account_change(&name("alice"), AccountChange::Added(Role::User), *now, out);
+    hub.handle_account_change(&name("alice"), AccountChange::Added(Role::User), 4, *now, out);
     let changes = followed.changes();
     assert!(matches!(&changes[..], [StateChange::Renamed { old, .. }] if *old == name("alice")));
 }

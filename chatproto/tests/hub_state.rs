@@ -40,7 +40,7 @@ fn reader(house: &mut House, name: &str) -> ConnId {
 fn log_in(house: &mut House, conn: ConnId, account: &str, role: Role) {
     house.send(conn, "/login", &format!("{account} secret"));
     let (token, _) = order(house);
-    house.complete(token, Completion::LoggedIn(name(account), Ok(Granted { role, notice: None })));
+    house.complete(token, Completion::LoggedIn(name(account), Ok(Granted::new(role, 1))));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn rename(house: &mut House, conn: ConnId, to: &str) {
     house.send(conn, "/nick", to);
     while let Some(effect) = house.out.next_effect() {
         if let chatproto::Effect::Claim { token, .. } = effect {
-            house.complete(token, Completion::Claimed);
+            house.complete(token, Completion::Claimed(0));
         }
     }
 }
@@ -302,7 +302,7 @@ fn the_last_line_says_why_the_server_closes() {
         log_in(house, conn, "alice", Role::User);
         house.forget();
         let House { hub, out, now } = house;
-        hub.handle_account_change(&name("alice"), AccountChange::Password, *now, out);
+        hub.handle_account_change(&name("alice"), AccountChange::Password, 2, *now, out);
     };
     assert_eq!(closed(&change), line("refused"));
     // the peer itself closes
@@ -375,14 +375,14 @@ fn names_and_rights_that_others_change_are_told() {
     house.complete(token, Completion::Registered(Ok(granted())));
     assert_eq!(texts(&house.mail(), alice), role("user", true));
     let House { hub, out, now } = &mut house;
-    hub.handle_account_change(&name("alice"), AccountChange::Role(Role::Moderator), *now, out);
+    hub.handle_account_change(&name("alice"), AccountChange::Role(Role::Moderator), 2, *now, out);
     assert_eq!(texts(&house.mail(), alice), role("moderator", true));
     house.send(alice, "/unregister", "\"correct horse\"");
     let (token, _) = order(&mut house);
-    house.complete(token, Completion::Unregistered(Ok(())));
+    house.complete(token, Completion::Unregistered(Ok(3)));
     assert_eq!(texts(&house.mail(), alice), role("user", false));
     let House { hub, out, now } = &mut house;
-    hub.handle_account_change(&name("alice"), AccountChange::Added(Role::User), *now, out);
+    hub.handle_account_change(&name("alice"), AccountChange::Added(Role::User), 4, *now, out);
     let renamed = "State renamed old=alice name=alice~1 self=true";
     assert_eq!(texts(&house.mail(), alice), [renamed]);
     log_in(&mut house, alice, "alice", Role::User);

@@ -557,7 +557,7 @@ fn what_another_program_changes_is_noticed() {
 #[test]
 fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
     let directory = crate::accounts::test_dir::TestDir::new();
-    let connect = || connect_beside(directory.path()).unwrap();
+    let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
     let now = |account: &str| accounts.book.revision(&name(account));
