@@ -170,7 +170,7 @@ impl Hub {
             displaced.from
         );
         self.tell(displaced.conn, &text, now, out);
-        self.handle_eviction(displaced.conn, Departure::Replaced, now, out);
+        self.handle_eviction(displaced.conn, Departure::AccountChanged, now, out);
     }
 
     /// Whether a user still has the name that it has to give up.

@@ -150,7 +150,7 @@ impl Target {
     /// As it is written without spaces: a name that begins like an address is in quotes.
     pub(super) fn shown(self) -> String {
         match self {
-            Target::Name(name) if begins_like_number(name.plain()) => name.quoted(),
+            Target::Name(name) if begins_like_number(name.plain()) => in_quotes(name.plain()),
             Target::Name(name) => name.plain().to_owned(),
             Target::Net(text, _) => text.to_owned(),
         }
@@ -159,7 +159,7 @@ impl Target {
     /// As the argument of a command.
     pub(super) fn quoted(self) -> String {
         match self {
-            Target::Name(name) => name.quoted(),
+            Target::Name(name) => in_quotes(name.plain()),
             Target::Net(text, _) => text.to_owned(),
         }
     }
@@ -227,11 +227,11 @@ pub(super) fn value(text: &str) -> String {
 
 /// In the quotes that an argument with a space needs.
 pub(super) fn quoted(text: &str) -> String {
-    if text.contains([' ', '"']) || begins_like_number(text) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    if text.contains([' ', '"']) { in_quotes(text) } else { text.to_owned() }
+}
+
+fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 fn begins_like_number(text: &str) -> bool {

@@ -89,7 +89,10 @@ impl Text {
 fn is_members(said: &str, head: &str, names: &[String]) -> bool {
     let head = format!("{head} count={} names=\"", names.len());
     let list = said.strip_prefix(&*head).and_then(|list| list.strip_suffix('"'));
-    let mut listed: Vec<&str> = list.map_or(Vec::new(), |list| list.split(',').collect());
+    // inside the quotes, a quote is doubled
+    let list = list.map(|list| list.replace("\"\"", "\""));
+    let mut listed: Vec<&str> =
+        list.as_deref().map_or(Vec::new(), |list| list.split(',').collect());
     listed.sort_unstable();
     let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
     names.sort_unstable();
