@@ -46,7 +46,7 @@ fn a_name_is_free_as_soon_as_its_connection_is_closed() {
         }
     };
     std::thread::scope(|scope| {
-        (0..4).for_each(|client| drop(scope.spawn(move || reconnect(client))))
+        (0..4).for_each(|client| drop(scope.spawn(move || reconnect(client))));
     });
 }
 

@@ -245,7 +245,7 @@ mod tests {
         let path = super::super::files::database(directory.path());
         let db = Connection::open(&path).unwrap();
         db.execute_batch(
-            "PRAGMA user_version = 4;
+            "PRAGMA user_version = 5;
              DROP TABLE search;
              CREATE VIRTUAL TABLE search USING fts5(
                 text, content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\"
