@@ -160,6 +160,8 @@ impl Limits {
             (self.answer_parts > 0, "`answer_parts` must be at least 1"),
             ((1..=1024).contains(&self.name), "`name` must be from 1 to 1024 bytes"),
             (self.unregistered > self.name, "`unregistered` must be more than `name`"),
+            (!self.registration.is_zero(), "`registration` must be longer than zero"),
+            (!self.login.is_zero(), "`login` must be longer than zero"),
             (self.errors > 0, "`errors` must be at least 1"),
             (self.queue_messages > 0, "`queue_messages` must be at least 1"),
         ];

@@ -19,7 +19,7 @@ use crate::history::HistoryCommand;
 use crate::load::LoadOptions;
 use crate::tls::cert::CertOptions;
 use crate::tls::{ClientTlsOptions, TlsOptions};
-use crate::units::{Address, PerSecond, Size, SizeOrOff, Span};
+use crate::units::{Address, PerSecond, Size, SizeOrOff, Span, Threads};
 
 /// What the program was asked to do.
 #[derive(Debug, Subcommand)]
@@ -73,9 +73,9 @@ pub(crate) struct ServeOptions {
     #[arg(long, value_name = "ADDR:PORT", default_values_t = [default_address()])]
     pub(crate) listen: Vec<Address>,
 
-    /// Threads that serve connections [default: one a core, at most 4]
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=256))]
-    pub(crate) threads: Option<usize>,
+    /// Threads that serve connections, at most 256; auto is one a core, and at most 4
+    #[arg(long, value_name = "N", default_value_t = Threads(None))]
+    pub(crate) threads: Threads,
 
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
@@ -272,7 +272,8 @@ pub(crate) struct MemoryOptions {
 /// before it alone: if a room cannot be joined, what is for it goes to nobody. Everything else goes
 /// to standard error. Input is UTF-8, with or without a byte order mark. Other input is refused with the
 /// number of its line: of a file nothing is sent, and of a pipe nothing from there on. At the end of input
-/// it sends what is left, waits for answers, and exits with 0; with 1 if a line could not be sent.
+/// it sends what is left, waits for answers, and exits with 0. It exits with 1 if a line could not be
+/// sent, or if the server answered with an error.
 #[derive(Args, Debug)]
 pub(crate) struct ChatOptions {
     /// Your name; in a terminal you are asked for it if it is missing

@@ -319,7 +319,7 @@ impl Plan<'_> {
         if let Some(tls) = &self.tls {
             builder = tls.apply(&self.options.tls, builder)?;
         }
-        Ok(match self.options.threads {
+        Ok(match self.options.threads.0 {
             Some(threads) => builder.threads(threads),
             None => builder,
         })

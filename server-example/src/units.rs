@@ -17,6 +17,33 @@ pub(crate) struct Size(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
+/// A number of threads; `None` is one that suits the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Threads(pub(crate) Option<usize>);
+
+impl FromStr for Threads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Threads(None));
+        }
+        let threads = text.parse().ok().filter(|threads| (1..=256).contains(threads));
+        threads
+            .map(|threads| Threads(Some(threads)))
+            .ok_or("write a number from 1 to 256, or auto".to_owned())
+    }
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(threads) => threads.fmt(f),
+            None => f.write_str("auto"),
+        }
+    }
+}
+
 /// How long something is kept: at least a second, in units up to years of 365 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Age(pub(crate) Duration);

@@ -74,7 +74,7 @@ fn an_account_from_beginning_to_end() {
         .map(|row| (row["name"].as_str().unwrap(), row["role"].as_str().unwrap()))
         .collect();
     assert_eq!(names, [("alice", "moderator"), ("carol jones", "user")]);
-    assert!(list.iter().all(|row| row["last_seen"].is_null() && row["created"].is_string()));
+    assert!(list.iter().all(|row| row["last_login"].is_null() && row["created"].is_string()));
     let table = accounts.done(&["list"], None);
     assert!(table[0].starts_with("NAME         ROLE       CREATED"), "{table:?}");
     assert!(table[1].starts_with("alice        moderator  20"), "{table:?}");

@@ -47,8 +47,6 @@ fn commands_go_to_the_server() {
     assert!(alice.line().contains("/shout"));
     alice.type_line("/help time");
     assert!(alice.line().contains("/time:"));
-    alice.type_line("/nonsense");
-    assert!(alice.line().starts_with("SERVER → alice: ❌"));
     alice.type_line("/quit");
     alice.type_line("this is never sent");
     let (code, output, errors) = alice.end();
@@ -150,6 +148,20 @@ fn a_line_that_cannot_be_sent_is_named_and_counts() {
 }
 
 #[test]
+fn an_error_that_the_server_answers_is_in_the_exit_code() {
+    let server = TestServer::start(&[]);
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line("@nobody hi");
+    alice.type_line("//list is a command");
+    alice.type_line("/nosuch");
+    alice.close_input();
+    let (code, output, errors) = alice.end();
+    assert_eq!(code, Some(1));
+    assert_eq!(output.iter().filter(|line| line.contains('❌')).count(), 2, "{output:?}");
+    assert_eq!(errors, ["server-example: the server answered 2 lines with an error"]);
+}
+
+#[test]
 fn no_input_at_all_ends_well() {
     let server = TestServer::start(&[]);
     let mut alice = server.chat("alice", &[]);
@@ -213,7 +225,9 @@ fn a_refused_join_sends_no_line_of_a_script_to_everybody() {
     alice.type_line("nor this");
     alice.line_with("❌ You are not in");
     alice.close_input();
-    assert_eq!(alice.end().0, Some(0));
+    let (code, _, errors) = alice.end();
+    assert_eq!(code, Some(1));
+    assert_eq!(errors, ["server-example: the server answered 4 lines with an error"]);
 }
 
 #[test]

@@ -61,6 +61,23 @@ fn options_that_make_no_sense() {
         "--queue-bytes 1KiB has no room for a message of --max-frame 64KiB: ask for more of the \
          one or less of the other",
     );
+    fails(
+        &["--threads", "0"],
+        2,
+        "invalid value '0' for '--threads <N>': write a number from 1 to 256, or auto (see \
+         server-example serve --help)",
+    );
+    fails(
+        &["--registration-deadline", "0s", "--threads", "auto"],
+        2,
+        "the limits cannot be used: `registration` must be longer than zero",
+    );
+    fails(
+        &["cert", "new", "--host", ""],
+        2,
+        "--host \"\" is not a host name or an address: write one like chat.example.org, in ASCII, or \
+         192.0.2.1",
+    );
     fails(&["chat"], 2, "say who you are with --name NAME");
     fails(
         &["chat", "--name", "/list", "--server", "127.0.0.1:1"],

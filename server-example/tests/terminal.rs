@@ -304,9 +304,20 @@ fn the_prompt_says_where_plain_text_goes() {
     check(&mut alice, "hi", "Everyone");
     alice.press("/to #tea\r");
     alice.wait_for("* you are not in #tea: /join #tea");
+    alice.wait_for("alice> ");
+    check(&mut alice, "hi", "Everyone");
+}
+
+#[test]
+fn a_room_where_one_is_not_is_no_place_to_go() {
+    let server = TestServer::start(&[]);
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    alice.wait_for("alice> ");
+    alice.press("/join #tea\r");
     alice.wait_for("alice #tea> ");
-    alice.press("hi\r");
-    alice.wait_for("❌ You are not in");
+    alice.press("/to #nosuch\r");
+    alice.wait_for("you are not in #nosuch: /join #nosuch");
+    alice.wait_for("alice #tea> ");
 }
 
 #[test]

@@ -71,7 +71,7 @@ struct AddOptions {
 
 #[derive(Args, Debug)]
 struct ListOptions {
-    /// Print a JSON array: name, role, created, last_seen (RFC 3339, or null), and reserved: true if
+    /// Print a JSON array: name, role, created, last_login (RFC 3339, or null), and reserved: true if
     /// nobody can use it, because its name is the server's
     #[arg(long)]
     json: bool,
@@ -333,7 +333,7 @@ fn is_meant(name: &str) -> Result<bool, Failure> {
 fn as_table(accounts: &[StoredAccount]) -> String {
     let width = accounts.iter().map(|account| account.name.width()).max().unwrap_or(0).max(4);
     let mut text =
-        format!("NAME{}  ROLE       CREATED           LAST SEEN\n", " ".repeat(width - 4));
+        format!("NAME{}  ROLE       CREATED           LAST LOGIN\n", " ".repeat(width - 4));
     for account in accounts {
         let fill = " ".repeat(width - account.name.width());
         let (name, role) = (visible(&account.name), account.role.to_string());
@@ -351,7 +351,7 @@ fn as_json(accounts: &[StoredAccount]) -> String {
             "name": account.name,
             "role": account.role.to_string(),
             "created": utc(account.created_ms),
-            "last_seen": account.seen_ms.map(utc),
+            "last_login": account.seen_ms.map(utc),
         });
         if !is_usable(&account.name) {
             row["reserved"] = true.into();
@@ -427,7 +427,7 @@ mod tests {
         ];
         let table = as_table(&accounts);
         let lines: Vec<_> = table.lines().collect();
-        assert_eq!(lines[0], "NAME   ROLE       CREATED           LAST SEEN");
+        assert_eq!(lines[0], "NAME   ROLE       CREATED           LAST LOGIN");
         assert!(lines[1].starts_with("alice  admin      2025-11-2"), "{table}");
         assert!(lines[1].ends_with("  never"), "{table}");
         assert!(lines[2].starts_with("你好   user       2025-11-2"), "{table}");
@@ -439,13 +439,13 @@ mod tests {
                     "name": "alice",
                     "role": "admin",
                     "created": "2025-11-27T09:43:27.25Z",
-                    "last_seen": null,
+                    "last_login": null,
                 },
                 {
                     "name": "你好",
                     "role": "user",
                     "created": "2025-11-27T09:43:27.25Z",
-                    "last_seen": "2025-11-27T09:45:00Z",
+                    "last_login": "2025-11-27T09:45:00Z",
                 },
             ])
         );

@@ -128,6 +128,8 @@ struct State {
     heard: Instant,
     /// When the last message came that was for this user alone.
     answered: Instant,
+    /// When the server last sent this user an error.
+    refused: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +216,7 @@ impl Connection {
             losses: 0,
             heard: now,
             answered: now,
+            refused: now,
         });
         let connection = Connection { target, place, state, changed: Condvar::new() };
         connection.welcomed(&asked, &sender, secrecy, &incoming.welcome)?;
@@ -289,11 +292,11 @@ impl Connection {
         }
     }
 
-    /// Waits until the user has another name than this, or an answer has come since then, or for so long.
+    /// Waits until the user has another name than this, or an error has come since then, or for so long.
     pub(super) fn wait_for_name(&self, name: &str, since: Instant, patience: Duration) {
         let mut state = self.lock();
         let until = since + patience;
-        while state.phase == Phase::Open && state.answered <= since && self.place().name() == name {
+        while state.phase == Phase::Open && state.refused <= since && self.place().name() == name {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -368,7 +371,9 @@ impl Connection {
                         let mut place = self.place();
                         (place.learn(&message), message.to == place.name())
                     };
-                    self.heard(is_for_me && learned == Learned::Message);
+                    let is_error =
+                        message.is_from_server() && message.msg.starts_with(['❌', '⛔']);
+                    self.heard(is_for_me && learned == Learned::Message, is_for_me && is_error);
                     match learned {
                         Learned::Message => view.message(&message).map_err(Ended::View)?,
                         Learned::Hidden(line) => line.iter().for_each(|line| view.line(line)),
@@ -502,11 +507,14 @@ impl Connection {
         state.phase
     }
 
-    fn heard(&self, is_for_me: bool) {
+    fn heard(&self, is_for_me: bool, is_error: bool) {
         let mut state = self.lock();
         state.heard = Instant::now();
         if is_for_me {
             state.answered = state.heard;
+        }
+        if is_error {
+            state.refused = state.heard;
         }
         self.changed.notify_all();
     }

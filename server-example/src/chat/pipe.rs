@@ -43,11 +43,20 @@ pub(super) fn run(
         .spawn(input)
         .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))?;
     // the input thread may wait for standard input for ever: the process ends without it
-    match connection.run(incoming, &mut Output { out: io::stdout().lock() }) {
-        Ok(()) => match failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            None => Ok(()),
-            Some(sentence) => Err(Failure::Run(sentence)),
-        },
+    let mut output = Output { out: io::stdout().lock(), refused: 0 };
+    match connection.run(incoming, &mut output) {
+        Ok(()) => {
+            match (failed.lock().unwrap_or_else(PoisonError::into_inner).take(), output.refused) {
+                (Some(sentence), _) => Err(Failure::Run(sentence)),
+                (None, 0) => Ok(()),
+                (None, 1) => {
+                    Err(Failure::Run("the server answered one line with an error".to_owned()))
+                }
+                (None, lines) => {
+                    Err(Failure::Run(format!("the server answered {lines} lines with an error")))
+                }
+            }
+        }
         // whoever read the output has seen enough
         Err(Ended::View(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(Ended::View(error)) => {
@@ -110,6 +119,8 @@ fn deed(text: &str, place: &mut Place) -> Deed {
 
 struct Output {
     out: StdoutLock<'static>,
+    /// How many messages of the server begin with the sign of an error.
+    refused: u64,
 }
 
 impl View for Output {
@@ -118,6 +129,8 @@ impl View for Output {
     }
 
     fn message(&mut self, message: &Message) -> io::Result<()> {
+        let is_error = message.msg.starts_with(['❌', '⛔']);
+        self.refused += u64::from(is_error && message.is_from_server());
         writeln!(self.out, "{}", plain(message))
     }
 

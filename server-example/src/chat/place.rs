@@ -174,16 +174,19 @@ impl Place {
             },
             Line::To(room) => {
                 self.go(room.as_deref().map(normal));
-                match &self.here {
-                    // the lines behind it are for nobody else all the same
-                    Some(room) if !self.rooms.contains(room) => {
-                        let room = visible(room);
-                        Deed::Doubt(format!("you are not in {room}: /join {room}"))
-                    }
-                    _ => Deed::Nothing,
-                }
+                // the lines behind it are for nobody else all the same
+                let doubt = self.here.as_deref().and_then(|room| self.doubt(room));
+                doubt.map_or(Deed::Nothing, Deed::Doubt)
             }
         }
+    }
+
+    /// What the user is told about going to a room where it is not.
+    pub(super) fn doubt(&self, room: &str) -> Option<String> {
+        let room = normal(room);
+        let shown = visible(&room);
+        let is_out = !self.rooms.contains(&room);
+        is_out.then(|| format!("you are not in {shown}: /join {}", as_argument(&shown)))
     }
 
     /// A message is about to be sent.

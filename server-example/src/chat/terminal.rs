@@ -31,7 +31,7 @@ use crate::secret;
 use super::complete::{Completion, SharedRoster};
 use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::Style;
-use super::line::{self, Known};
+use super::line::{self, Known, Line};
 use super::place::{Deed, Moved};
 use super::replay::{Replay, Shown, TIMES};
 
@@ -39,7 +39,7 @@ use super::replay::{Replay, Shown, TIMES};
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// How long the next prompt waits for the answer to a command that may give the user another name.
-const NAMING: Duration = Duration::from_secs(1);
+const NAMING: Duration = Duration::from_secs(5);
 
 /// What the sending thread is to do.
 #[derive(Debug)]
@@ -308,6 +308,11 @@ fn deed(typed: &str, roster: &SharedRoster, connection: &Connection) -> Deed {
     let users = roster.names().collect();
     let rooms = roster.rooms().chain(place.rooms()).collect();
     let line = line::parse(typed, &Known { users, rooms });
+    if let Line::To(Some(room)) = &line
+        && let Some(doubt) = place.doubt(room)
+    {
+        return Deed::Doubt(doubt);
+    }
     place.typed(line)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::data::StoredDataOptions;
 use crate::failure::{Failure, reason};
@@ -17,9 +17,10 @@ use super::{ConversationOptions, Progress, say};
 /// Says how many there are and asks before it begins. Clients that come back are told that they have
 /// missed something. What was taken away is overwritten in the file, and stays in backups.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("messages").args(["older_than", "room", "with"]).required(true).multiple(true))]
 pub(crate) struct PurgeOptions {
     /// Messages older than this, such as 90d
-    #[arg(long, value_name = "AGE", required_unless_present_any = ["room", "with"])]
+    #[arg(long, value_name = "AGE")]
     older_than: Option<Age>,
 
     #[command(flatten)]

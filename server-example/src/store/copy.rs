@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::{ErrorKind, Result, StoreError};
 use super::exchange::exchange;
@@ -141,11 +141,16 @@ fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>
         copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
         Ok(Some(copy))
     };
-    let Some(mut copy) = run().map_err(|error| StoreError::of_sqlite(to, &error))? else {
-        return Ok(false);
+    // the copy has the damage of its original
+    let original = from.path().map_or(to, Path::new);
+    let failed = |error: rusqlite::Error| {
+        let code = error.sqlite_error_code();
+        let is_damage = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        StoreError::of_sqlite(if is_damage { original } else { to }, &error)
     };
-    begin_incarnation(&mut copy).map_err(|error| StoreError::of_sqlite(to, &error))?;
-    check(&copy, to)?;
+    let Some(mut copy) = run().map_err(failed)? else { return Ok(false) };
+    begin_incarnation(&mut copy).map_err(failed)?;
+    check(&copy, original)?;
     copy.close().map_err(|(_, error)| StoreError::of_sqlite(to, &error))?;
     Ok(true)
 }
@@ -157,6 +162,26 @@ mod tests {
     use super::*;
 
     fn quietly(_: u64, _: u64) {}
+
+    #[test]
+    fn a_backup_of_a_damaged_file_names_that_file() {
+        let directory = TempDir::new();
+        let mut store = open(&directory);
+        let mut writer = store.writer().unwrap();
+        fill_with_long(&mut writer, 1..=200);
+        writer.close(200).unwrap();
+        drop(store);
+        let path = files::database(directory.path());
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 40_000].fill(0xa5);
+        fs::write(&path, bytes).unwrap();
+        let to = directory.path().join("copy.db");
+        let error = backup(directory.path(), &to, Existing::Refuse, &mut quietly).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Corrupt);
+        assert!(error.sentence.contains(&path.display().to_string()), "{}", error.sentence);
+        assert!(!to.exists());
+    }
 
     /// Stores messages of 4,000 bytes.
     fn fill_with_long(writer: &mut Writer, ids: std::ops::RangeInclusive<u64>) {

@@ -216,19 +216,37 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
+/// Whether a certificate can be for it: an address, or a DNS name with or without a wildcard in front.
+fn is_host(host: &str) -> bool {
+    let name = host.strip_prefix("*.").unwrap_or(host);
+    let is_label = |label: &str| {
+        let is_of = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (1..=63).contains(&label.len()) && label.chars().all(is_of)
+    };
+    host.parse::<IpAddr>().is_ok() || name.len() <= 253 && name.split('.').all(is_label)
+}
+
+fn unbracketed(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 fn self_signed(hosts: &[String], days: u32) -> Result<(rcgen::Certificate, KeyPair), Failure> {
+    if let Some(wrong) = hosts.iter().find(|host| !is_host(unbracketed(host))) {
+        return Err(Failure::Usage(format!(
+            "--host {wrong:?} is not a host name or an address: write one like chat.example.org, in ASCII, \
+             or 192.0.2.1"
+        )));
+    }
     let mut names: Vec<String> = Vec::new();
     for host in hosts.iter().map(String::as_str).chain(["localhost", "127.0.0.1", "::1"]) {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = unbracketed(host);
         if !names.iter().any(|name| name == host) {
             names.push(host.to_owned());
         }
     }
     let common_name = names[0].clone();
-    let mut params = CertificateParams::new(names).map_err(|_| {
-        let wrong = hosts.iter().find(|host| !host.is_ascii()).map_or("", String::as_str);
-        Failure::Usage(format!("--host {wrong:?} is no name: write it in ASCII, or as an address"))
-    })?;
+    let mut params = CertificateParams::new(names)
+        .map_err(|error| Failure::Usage(format!("--host cannot be in a certificate: {error}")))?;
     let mut subject = DistinguishedName::new();
     subject.push(DnType::CommonName, common_name);
     params.distinguished_name = subject;
