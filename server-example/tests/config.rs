@@ -300,7 +300,7 @@ fn a_value_that_is_none_is_refused_with_its_line_and_what_is_expected() {
             "max-frame = 1979-05-27",
             "max-frame = 1979-05-27: expected a text or a number, not a date or time",
         ),
-        ("threads = 1000", "threads = 1000: 1000 is not in 1..=256"),
+        ("threads = 1000", "threads = 1000: write a number from 1 to 256, or auto"),
         ("log = \"\"", "log = \"\": expected one of off, error, warn, info, debug, trace"),
         (
             "drain = 10",

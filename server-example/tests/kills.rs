@@ -1,5 +1,6 @@
 //! `kill -9` in the middle of everything, again and again: what was acknowledged by `/sync` is there
-//! after each restart, once and in order. 25 times, or as often as `CHATPROTO_KILLS` says.
+//! after each restart, once and in order. 25 times, or as often as `CHATPROTO_KILLS` says. Commands that
+//! write files are killed, or get an error, at each of their calls that change files.
 
 mod common;
 
@@ -11,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use chatproto::Message;
 
-use common::kept::{KeptServer, Page, next_page, page, parse_synced};
+use common::kept::{KeptServer, Page, next_page, page, parse_synced, sync};
 use common::{PATIENCE, Program, Raw};
 
 const ROOM: &str = "#tea";
@@ -242,20 +243,76 @@ fn check(
 const FILE_CALLS: &str = "?rename,?renameat,?renameat2,?link,?linkat,?unlink,?unlinkat,?mkdir,?mkdirat,?rmdir,\
      ftruncate,fsync,fdatasync";
 
-/// Needs `strace`, which kills the command before its first such call, then before its second one,
-/// and so on. Skipped without it; the unit tests of the store cover the steps one by one.
+/// Runs a command under `strace`, with this fault at its call number `when` of those above. Returns its exit
+/// code, none if it was killed, and what it said on standard error.
+#[cfg(target_os = "linux")]
+fn with_fault(fault: &str, when: u32, arguments: &[&str]) -> (Option<i32>, String) {
+    use std::process::Command;
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={FILE_CALLS}"), "-e"]);
+    command.arg(format!("inject={FILE_CALLS}:{fault}:when={when}"));
+    let output =
+        command.arg(env!("CARGO_BIN_EXE_server-example")).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Whether there is a `strace` that may trace.
+#[cfg(target_os = "linux")]
+fn can_trace() -> bool {
+    let traced = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    traced.is_ok_and(|output| output.status.success())
+}
+
+const KILL: &str = "signal=SIGKILL";
+const FULL: &str = "error=ENOSPC";
+
+/// Runs a command with a fault at its first such call, then at its second one, and so on, and calls `check`
+/// with the outcome of each. A command that is killed ends with no code, until it has fewer calls. Of errors
+/// it may have ignored some, so there are as many runs as there were kills.
+#[cfg(target_os = "linux")]
+fn with_faults(arguments: &[&str], mut check: impl FnMut(&str, u32)) {
+    let mut when = 1;
+    loop {
+        let (code, errors) = with_fault(KILL, when, arguments);
+        check("killed", when);
+        if code == Some(0) {
+            break;
+        }
+        // 128 and the signal's number, from a shell in between
+        assert!(code.is_none_or(|code| code > 128), "{code:?} {errors}");
+        when += 1;
+        assert!(when < 1_000, "the command does not end");
+    }
+    assert!(when > 3, "only {when} calls");
+    for call in 1..when {
+        let (code, errors) = with_fault(FULL, call, arguments);
+        assert!(matches!(code, Some(0 | 1)), "call {call}: {code:?} {errors}");
+        let is_sentence =
+            errors.lines().all(|line| !line.contains("panicked") && !line.contains("Err("));
+        assert!(
+            is_sentence && (code == Some(0) || errors.contains("server-example: ")),
+            "{errors}"
+        );
+        check("full", call);
+    }
+}
+
+/// The accounts of a data directory.
+fn accounts(data: &str) -> Vec<String> {
+    let (code, names, errors) = Program::start(&["account", "list", "--data", data]).end();
+    assert_eq!(code, Some(0), "{errors:?}");
+    names
+}
+
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|line| line.contains(name))
+}
+
+/// The unit tests of the store cover the steps one by one.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_restore_that_is_killed_leaves_the_previous_or_the_restored_data() {
-    use std::process::{Command, Stdio};
-    let traced = |when: u32, arguments: &[&str]| {
-        let mut command = Command::new("strace");
-        command.args(["-f", "-o", "/dev/null", "-e", &format!("trace={FILE_CALLS}"), "-e"]);
-        command.arg(format!("inject={FILE_CALLS}:signal=SIGKILL:when={when}"));
-        command.arg(env!("CARGO_BIN_EXE_server-example")).args(arguments);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).status()
-    };
-    if !traced(1, &["--version"]).is_ok_and(|status| status.success()) {
+    if !can_trace() {
         return common::skip("strace is not installed, or may not trace");
     }
     let mut server = KeptServer::start(&[]);
@@ -265,17 +322,69 @@ fn a_restore_that_is_killed_leaves_the_previous_or_the_restored_data() {
     assert_eq!(code, Some(0), "{errors:?}");
     server.register("bob");
     server.kill();
-    let mut when = 1;
-    while !traced(when, &["restore", &backup, "--data", &server.data]).unwrap().success() {
-        let (code, names, errors) =
-            Program::start(&["account", "list", "--data", &server.data]).end();
-        assert_eq!(code, Some(0), "{errors:?}");
-        let has = |name: &str| names.iter().any(|line| line.contains(name));
-        assert!(has("alice"), "killed before call {when}: {names:?}");
-        when += 1;
-        assert!(when < 1_000, "the command does not end");
+    let data = server.data.clone();
+    with_faults(&["restore", &backup, "--data", &data], |fault, call| {
+        assert!(has(&accounts(&data), "alice"), "{fault} at call {call}");
+    });
+    server.begin();
+    assert!(server.join("alice").hear().contains("belongs to an account"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_backup_that_is_killed_leaves_the_data_and_no_half_file() {
+    if !can_trace() {
+        return common::skip("strace is not installed, or may not trace");
     }
-    assert!(when > 5, "only {when} calls");
+    let mut server = KeptServer::start(&[]);
+    server.register("alice");
+    server.kill();
+    let (data, backup) = (server.data.clone(), server.dir.path("backup.db"));
+    let mut number = 0;
+    with_faults(&["backup", &backup, "--force", "--data", &data], |fault, call| {
+        assert!(has(&accounts(&data), "alice"), "{fault} at call {call}");
+        if !std::path::Path::new(&backup).exists() {
+            return;
+        }
+        number += 1;
+        let restored = server.dir.path(&format!("restored-{number}"));
+        let (code, _, errors) = Program::start(&["restore", &backup, "--data", &restored]).end();
+        assert_eq!(code, Some(0), "{fault} at call {call}: {errors:?}");
+        assert!(has(&accounts(&restored), "alice"), "{fault} at call {call}");
+        std::fs::remove_file(&backup).unwrap();
+    });
+    assert!(number > 0, "a backup is made at last");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_removal_that_is_killed_leaves_sound_data() {
+    if !can_trace() {
+        return common::skip("strace is not installed, or may not trace");
+    }
+    let mut server = KeptServer::start(&[]);
+    let mut alice = server.register("alice");
+    alice.join(ROOM);
+    alice.join("#work");
+    for number in 0..50 {
+        alice.send(ROOM, &format!("{number}"));
+        alice.send("#work", &format!("{number}"));
+    }
+    sync(&mut alice);
+    drop(alice);
+    server.kill();
+    let data = server.data.clone();
+    let left = |room: &str| {
+        let export = ["history", "export", "--room", room, "--data", &data];
+        let (code, lines, errors) = Program::start(&export).end();
+        assert_eq!(code, Some(0), "{errors:?}");
+        lines.len()
+    };
+    with_faults(&["history", "purge", "--room", ROOM, "--yes", "--data", &data], |fault, call| {
+        assert_eq!(left("#work"), 50, "{fault} at call {call}");
+        assert!([0, 50].contains(&left(ROOM)), "{fault} at call {call}");
+    });
+    assert_eq!(left(ROOM), 0);
     server.begin();
     assert!(server.join("alice").hear().contains("belongs to an account"));
 }
