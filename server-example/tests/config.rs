@@ -72,7 +72,7 @@ fn a_flag_goes_before_the_environment_that_before_the_file_that_before_the_defau
                 ("localhost:0", r#""localhost:0""#),
             ],
         ),
-        ("threads", "N", [("1", "1"), ("2", "2"), ("3", "3")]),
+        ("threads", r#""auto""#, [("1", "1"), ("2", "2"), ("3", "3")]),
         (
             "log",
             r#""info""#,

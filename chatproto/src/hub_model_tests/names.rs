@@ -71,6 +71,7 @@ impl fmt::Debug for Name {
 }
 
 pub(super) const OBSERVER: &str = "Olga";
+pub(super) const OBSERVER_NAME: Name = Name::new(OBSERVER, OBSERVER, OBSERVER);
 /// The first of them is an admin, the second and the fourth are moderators.
 pub(super) const PRESENT: [Name; 4] =
     [NAMES[0], Name::new("anna", "anna", "anna"), NAMES[1], NAMES[4]];

@@ -35,6 +35,9 @@ pub(super) enum Step {
     Read(Peer, Window),
     /// So many milliseconds pass.
     Wait(u64),
+    /// The server is killed, and another one begins with the bans and mutes that were kept. The observer
+    /// comes back at once.
+    Restart,
 }
 
 /// One line each, as a list of them is what a failure prints.
@@ -53,6 +56,7 @@ impl fmt::Debug for Step {
             Step::Vanish(peer) => write!(f, "{peer:?} vanishes"),
             Step::Read(peer, window) => write!(f, "{peer:?} reads {window:?}"),
             Step::Wait(millis) => write!(f, "{millis} ms pass"),
+            Step::Restart => f.write_str("the server is killed and begins again"),
         }
     }
 }

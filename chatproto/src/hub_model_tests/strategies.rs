@@ -39,7 +39,8 @@ thread_local! {
 
 /// What can happen next.
 pub(super) fn next(model: &Model) -> BoxedStrategy<Step> {
-    let mut all: Vec<(u32, BoxedStrategy<Step>)> = vec![(3, TIMES.with(Clone::clone))];
+    let mut all: Vec<(u32, BoxedStrategy<Step>)> =
+        vec![(3, TIMES.with(Clone::clone)), (1, Just(Step::Restart).boxed())];
     let mut add = |weight, peers: Vec<Peer>, step: fn(Select<Peer>) -> BoxedStrategy<Step>| {
         if !peers.is_empty() {
             all.push((weight, step(select(peers))));

@@ -19,7 +19,7 @@ use std::rc::Rc;
 use crate::handshake::PeerKind;
 
 use super::names::{self, Address, PRESENT, Peer, TEA, Target};
-use super::steps::{Act, Setup, Step, Window};
+use super::steps::{Act, Setup, Step, Verdict, Window};
 use super::texts::{Change, Said};
 
 use acts::Role;
@@ -225,7 +225,7 @@ impl Model {
             Step::Register(peer, ..) => phase(peer) == Some(Phase::Guest),
             Step::Decide { claim, .. } => *claim < self.claims.len(),
             Step::Vanish(peer) | Step::Read(peer, _) => phase(peer).is_some(),
-            Step::Send(..) | Step::Wait(_) => true,
+            Step::Send(..) | Step::Wait(_) | Step::Restart => true,
         }
     }
 
@@ -249,8 +249,30 @@ impl Model {
                 }
             }
             Step::Wait(millis) => self.wait(*millis),
+            Step::Restart => self.restart(),
         }
         self.settle();
+    }
+
+    /// Only bans and mutes of names are left.
+    fn restart(&mut self) {
+        let now = self.now;
+        self.bans.retain(|_, (_, until, _)| !is_over(*until, now));
+        self.mutes.retain(|_, (until, _)| !is_over(*until, now));
+        self.conns.clear();
+        self.users.clear();
+        self.held.clear();
+        self.rooms.clear();
+        self.guesses.clear();
+        self.claims.clear();
+        self.queued.clear();
+        self.granted.clear();
+        self.batch.clear();
+        self.everybody = Presence::default();
+        self.changes += 1;
+        let (observer, _, address, kind) = self.setup.people()[0];
+        self.connect(observer, address);
+        self.register(observer, names::OBSERVER_NAME, kind, Verdict::Grants);
     }
 }
 

@@ -212,7 +212,11 @@ impl Model {
         let others = self.users.keys().map(|&name| name.to_owned()).collect();
         self.users.insert(name, peer);
         self.changes += 1;
-        self.tell(peer, Text::List(format!("{welcome} Online ({online}): "), others));
+        let text = match online {
+            0 => Text::Is(format!("{welcome} Nobody else is online.")),
+            _ => Text::List(format!("{welcome} Online ({online}): "), others),
+        };
+        self.tell(peer, text);
         if self.setup.announces {
             self.change(None, Change::Joined, name, peer, None);
         }

@@ -1,5 +1,6 @@
 //! State lines, by the model: who is sent which line, beside the notices.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::super::names::{Peer, value};
@@ -104,11 +105,13 @@ impl Model {
         let is_victim = |peer: &Peer| group.is_some_and(|group| group.victims.contains(peer));
         let wants: Vec<Peer> =
             self.members(audience).into_iter().filter(|peer| self.wants_state(*peer)).collect();
-        for peer in wants {
-            if is_victim(&peer) {
+        for peer in wants.into_iter().filter(|peer| *peer != except && !is_victim(peer)) {
+            self.deliver(peer, &said);
+        }
+        // (one of them who is gone here may be the last one there)
+        for &peer in group.map_or(&BTreeSet::new(), |group| &group.victims) {
+            if self.conns.get(&peer).is_some_and(|conn| conn.wants_state) {
                 self.expected.may_be_told.push((peer, Rc::clone(&said)));
-            } else if peer != except {
-                self.deliver(peer, &said);
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::hub::{Completion, ConnId, Departure, Effect, Hub, Now, Output, Snapsh
 use crate::limits::Limits;
 use crate::outbox::{Outbox, SlowReader};
 
-use super::names::{Address, PRESENT, Peer, TEA};
+use super::names::{APART, Address, OBSERVER, PRESENT, Peer, TEA};
 use super::reference::{GAP, MESSAGES, MOST_ROOMS, Model, PER_ADDRESS, REGISTRATION, Wish};
 use super::steps::{Act, Input, Step, TOKEN, Verdict, Window};
 
@@ -29,6 +29,7 @@ pub(crate) struct System {
     out: Output,
     limits: Limits,
     policy: SlowReader,
+    announces: bool,
     budget: Arc<Budget>,
     /// The time is `began` and so many milliseconds.
     began: Instant,
@@ -95,6 +96,11 @@ impl Link {
     }
 }
 
+fn hub(limits: &Limits, announces: bool) -> Hub {
+    let builder = Hub::builder().directory().limits(limits.clone());
+    builder.admin_token(TOKEN).announce(announces).build()
+}
+
 impl System {
     pub(crate) fn new(model: &Model) -> Self {
         let setup = &model.setup;
@@ -105,18 +111,14 @@ impl System {
             rooms: MOST_ROOMS,
             ..Limits::default()
         };
-        let hub = Hub::builder()
-            .directory()
-            .limits(limits.clone())
-            .admin_token(TOKEN)
-            .announce(setup.announces);
         let wrong =
             |mut bytes: &[u8]| Decoder::new(1024).decode(&mut bytes).expect_err("no message");
         let mut system = System {
-            hub: hub.build(),
+            hub: hub(&limits, setup.announces),
             out: Output::new(),
             limits,
             policy: setup.policy,
+            announces: setup.announces,
             budget: Arc::default(),
             began: Instant::now(),
             now: 0,
@@ -189,8 +191,34 @@ impl System {
                 }
             }
             Step::Wait(millis) => self.wait(*millis),
+            Step::Restart => self.restart(),
         }
         self.settle();
+    }
+
+    /// Puts another hub in the place of this one, with the bans and mutes that a store would have kept.
+    fn restart(&mut self) {
+        let now = self.time();
+        let (bans, mutes): (Vec<_>, Vec<_>) =
+            (self.hub.bans(now).collect(), self.hub.mutes(now).collect());
+        self.hub = hub(&self.limits, self.announces);
+        self.out = Output::new();
+        for ban in bans {
+            self.hub.restore_ban(ban, now, &mut self.out);
+        }
+        for mute in mutes {
+            self.hub.restore_mute(mute, now, &mut self.out);
+        }
+        self.links.clear();
+        self.ids.clear();
+        self.peers.clear();
+        self.claims.clear();
+        self.granted.clear();
+        self.hub.set_watched(true);
+        self.state = self.hub.snapshot(now);
+        self.verdict = Verdict::Grants;
+        self.connect(Peer::OBSERVER, APART);
+        self.register(Peer::OBSERVER, OBSERVER, PeerKind::Stream);
     }
 
     fn time(&self) -> Now {
