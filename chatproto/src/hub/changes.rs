@@ -156,11 +156,11 @@ impl Changes {
 }
 
 impl Hub {
-    /// Whether changes are recorded from now on: by default they are not, and cost nothing. Whoever
-    /// watches takes a [`Hub::snapshot`], and then [`Hub::next_change`] after every call.
+    /// Whether changes are recorded from now on: by default they are not, and cost nothing. After
+    /// that, take a [`Hub::snapshot`], and call [`Hub::next_change`] after every call.
     ///
     /// ```
-    /// use chatproto::{Completion, Effect, Hub, Now, Output, PeerKind, StateChange};
+    /// use chatproto::{Hub, Now, Output, PeerKind, StateChange};
     ///
     /// let (mut hub, mut out, now) = (Hub::builder().build(), Output::new(), Now::system());
     /// hub.set_watched(true);
@@ -169,9 +169,6 @@ impl Hub {
     ///
     /// let conn = hub.handle_connect(0, [127, 0, 0, 1].into(), now, &mut out);
     /// hub.handle_name(conn, b"alice", PeerKind::Stream, now, &mut out);
-    /// while let Some(Effect::Claim { token, .. }) = out.next_effect() {
-    ///     hub.handle_completion(token, Completion::Claimed, now, &mut out);
-    /// }
     /// let change = hub.next_change().unwrap();
     /// assert!(matches!(&change.change, StateChange::Joined(user) if user.name.as_str() == "alice"));
     /// state.apply(&change).unwrap();
