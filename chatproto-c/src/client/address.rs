@@ -44,8 +44,10 @@ fn check_address(address: &str) -> Result<(), chatproto_result> {
     if parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
         return Ok(());
     }
-    let sentence = format_args!(
-        "`address` is a host and a port from 1 to 65535, such as \"127.0.0.1:65432\", not {address:?}"
-    );
-    Err(fail(chatproto_result::InvalidArgument, sentence))
+    Err(fail(
+        chatproto_result::InvalidArgument,
+        format_args!(
+            "`address` is a host and a port from 1 to 65535, such as \"127.0.0.1:65432\", not {address:?}"
+        ),
+    ))
 }

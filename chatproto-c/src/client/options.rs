@@ -72,11 +72,13 @@ impl chatproto_client_options {
         }
         limits.check().map_err(|_| {
             let most = 1 << 30;
-            let sentence = format_args!(
-                "`max_frame` is a number of bytes from 128 to {most}, not {}",
-                self.max_frame
-            );
-            fail(chatproto_result::InvalidArgument, sentence)
+            fail(
+                chatproto_result::InvalidArgument,
+                format_args!(
+                    "`max_frame` is a number of bytes from 128 to {most}, not {}",
+                    self.max_frame
+                ),
+            )
         })?;
         let above_zero = |ms: c_int| milliseconds(ms).filter(|time| !time.is_zero());
         Ok(Settings {
