@@ -152,7 +152,11 @@ pub(super) fn until(duration: Option<Duration>, lift: &str, now: Now) -> String 
     let end =
         jiff::SignedDuration::try_from(duration).and_then(|length| now.local.checked_add(length));
     match end {
-        Ok(end) => format!(" for {length}, until {}", end.strftime("%Y-%m-%d %H:%M:%S")),
+        Ok(end) => {
+            let (date, time) = (end.date(), end.time());
+            let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+            format!(" for {length}, until {date} {hour:02}:{minute:02}:{second:02}")
+        }
         Err(_) => format!(" for {length}"),
     }
 }
