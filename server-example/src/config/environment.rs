@@ -15,6 +15,9 @@ use super::option::Definition;
 /// What the names of all variables begin with.
 const PREFIX: &str = "CHATPROTO_";
 
+/// Names the program for scripts that start it. The program does not read it.
+const PROGRAM: &str = "CHATPROTO_BIN";
+
 /// The variables of the program and their values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment(Vec<(OsString, OsString)>);
@@ -37,7 +40,7 @@ impl Environment {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut known = vec![chat::PASSWORD_VARIABLE.to_owned()];
+        let mut known = vec![chat::PASSWORD_VARIABLE.to_owned(), PROGRAM.to_owned()];
         add_names(command, &mut known);
         let mut names: Vec<_> = self.0.iter().map(|(name, _)| name.to_string_lossy()).collect();
         names.sort();

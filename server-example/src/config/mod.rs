@@ -418,6 +418,7 @@ mod tests {
         let refused = settings_of(&[], &[("CHATPROTO_PID", "7")]).unwrap_err();
         let said = "there is no variable CHATPROTO_PID (a similar one exists: CHATPROTO_PID_FILE)";
         assert_eq!(refused, said);
+        assert!(settings_of(&["--one", "1"], &[("CHATPROTO_BIN", "/bin/server-example")]).is_ok());
     }
 
     #[test]
