@@ -152,11 +152,16 @@ impl Model {
     }
 
     pub(super) fn end_overdue_claims(&mut self) {
+        let mut ended = Vec::new();
         while let Some(Claim { peer, name, .. }) = self.overdue_claim() {
             let Some(conn) = self.conns.get_mut(&peer) else { return };
             conn.waits_for = None;
             self.held.remove(name);
             self.rename(peer, name, false);
+            ended.push(peer);
+        }
+        // before the first of them goes on, all have been told
+        while let Some(peer) = ended.pop() {
             self.send_what_waited(peer);
         }
     }
