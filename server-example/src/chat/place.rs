@@ -470,7 +470,7 @@ mod tests {
         type_line(&mut place, "/to everyone");
         assert_eq!(to(&mut place, "hi"), "/shout");
         let elsewhere = place.typed(Line::To(Some("#green tea".into())));
-        let why = "you are not in #green tea: /join #green tea";
+        let why = "you are not in #green tea: /join \"#green tea\"";
         assert_eq!(elsewhere, Deed::Doubt(why.to_owned()));
         assert_eq!(to(&mut place, "hi"), "#green tea", "it is for nobody else");
     }
