@@ -1,5 +1,6 @@
 //! The store against a model in memory: whatever is added, forgotten, purged, given up and reopened,
-//! a page holds what the model says.
+//! a page holds what the model says. To the new owner of a name, messages of its former owner do not
+//! exist.
 
 use std::collections::BTreeMap;
 
@@ -64,6 +65,8 @@ impl Model {
                 && query.before.is_none_or(|before| **id < before)
                 && query.since.is_none_or(|since| **id > since)
                 && **id <= query.up_to
+                // a message is as old as its id says
+                && **id as i64 >= query.from_ms
         });
         let mut matching: Vec<_> =
             matching.map(|(id, message)| (*id, message.1.as_str())).collect();
@@ -87,14 +90,14 @@ impl Model {
 
 fn any_query(random: &mut Rng, next: u64) -> Query {
     let mut id = |chance| (random.u8(..100) < chance).then(|| random.u64(..next + 2));
-    let (before, since, up_to) = (id(40), id(50), id(40));
+    let (before, since, up_to, owned_from) = (id(40), id(50), id(40), id(30));
     Query {
         most: random.usize(..30),
         max_bytes: if random.bool() { usize::MAX } else { random.usize(..2_000) },
         before,
         since,
         up_to: up_to.unwrap_or(u64::MAX),
-        from_ms: i64::MIN,
+        from_ms: owned_from.map_or(i64::MIN, |id| id as i64),
     }
 }
 
