@@ -1,6 +1,6 @@
 //! The table of rights, every combination: who acts, whether the actor is muted, what the act is, and on
 //! whom. Users act by commands; the operator and users of other nodes by [`Hub::act`]. The expected
-//! table is written here a second time, from the texts of the decision.
+//! table is in `common/rights.rs`.
 
 mod common;
 
@@ -12,65 +12,8 @@ use chatproto::{
     Event, Granted, HistoryOrder, Hub, Mute, Now, Output, PeerKind, Rank, Role, UserName,
 };
 
+use common::rights::{On, Who, action, every_combination, is_allowed, remote, target, text};
 use common::{AWAY, HOME, House};
-
-const ROLES: [Role; 3] = [Role::User, Role::Moderator, Role::Admin];
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Who {
-    User(Role),
-    Remote(Role),
-    Operator,
-}
-
-/// What an act is on.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum On {
-    Nobody,
-    Oneself,
-    Connected(Role),
-    /// The owner of an account who is not connected.
-    Away(Role),
-    /// A mute or ban that this rank imposed.
-    By(Rank),
-}
-
-const ACTS: [&str; 8] = ["kick", "mute", "ban", "unmute", "unban", "role", "close", "notice"];
-
-fn objects(act: &str) -> Vec<On> {
-    let connected = ROLES.map(On::Connected).into_iter();
-    let users = || connected.clone().chain([On::Oneself]);
-    let by = [Rank::Moderator, Rank::Admin, Rank::Operator].map(On::By);
-    match act {
-        "kick" | "role" => users().collect(),
-        "mute" => users().chain(by).collect(),
-        "ban" => users().chain(ROLES.map(On::Away)).chain(by).collect(),
-        "unmute" | "unban" => by.to_vec(),
-        _ => vec![On::Nobody],
-    }
-}
-
-fn is_allowed(who: Who, is_muted: bool, act: &str, on: On) -> bool {
-    let role = match who {
-        // a user of another node cannot be oneself here
-        Who::Operator => return true,
-        Who::User(role) | Who::Remote(role) => role,
-    };
-    if is_muted {
-        return false;
-    }
-    match (act, role, on) {
-        (_, Role::User, _) => false,
-        ("close" | "notice", ..) => true,
-        ("role", Role::Admin, _) => true,
-        ("role", ..) | (_, _, On::Oneself) => false,
-        (_, Role::Moderator, On::Connected(Role::User) | On::Away(Role::User)) => true,
-        (_, Role::Moderator, On::By(Rank::Moderator)) => true,
-        (_, Role::Admin, On::Connected(_) | On::Away(_)) => true,
-        (_, Role::Admin, On::By(Rank::Moderator | Rank::Admin)) => true,
-        _ => false,
-    }
-}
 
 fn operator(house: &mut House, action: Action) {
     let operator = Actor::operator("the operator");
@@ -101,40 +44,12 @@ fn sanction(house: &mut House, rank: Rank, act: &str) {
     house.hub.act(&by, action, house.now, &mut house.out).expect("the sheriff may");
 }
 
-fn target(text: &str) -> BanTarget {
-    text.parse().expect("a target")
-}
-
 /// What is seen of the hub from outside, which an act that is denied must not change.
 fn state(house: &House) -> String {
     let mut users: Vec<&str> = house.hub.users().collect();
     users.sort_unstable();
     let (bans, mutes) = (house.hub.bans(house.now), house.hub.mutes(house.now));
     format!("{users:?} {:?} {:?}", bans.collect::<Vec<_>>(), mutes.collect::<Vec<_>>())
-}
-
-fn action(act: &str, user: &str) -> Action {
-    let (user, reason, duration) = (user.to_owned(), "a reason".to_owned(), None);
-    match act {
-        "kick" => Action::Kick { user, reason },
-        "mute" => Action::Mute { user, duration, reason },
-        "ban" => Action::Ban { target: target(&user), duration, reason },
-        "unmute" => Action::Unmute { user },
-        "unban" => Action::Unban { target: target(&user) },
-        "role" => Action::Role { user, role: Role::Moderator },
-        "close" => Action::Close { room: "#tea".to_owned(), reason },
-        _ => Action::Notice { text: "a text".to_owned() },
-    }
-}
-
-fn text(act: &str, user: &str) -> String {
-    match act {
-        "role" => format!("{user} moderator"),
-        "close" => "#tea a reason".to_owned(),
-        "notice" => "a text".to_owned(),
-        "unmute" | "unban" => user.to_owned(),
-        _ => format!("{user} a reason"),
-    }
 }
 
 fn check(who: Who, is_muted: bool, act: &str, on: On) {
@@ -199,34 +114,9 @@ fn check(who: Who, is_muted: bool, act: &str, on: On) {
     }
 }
 
-/// As another node makes one.
-fn remote(role: Role) -> Actor {
-    let name = UserName::new("remote").unwrap();
-    Actor::remote("node-b", name, role)
-}
-
 #[test]
 fn every_combination_of_actor_act_and_object_is_as_decided() {
-    let users = ROLES.map(Who::User).into_iter();
-    let everybody: Vec<Who> = users.chain(ROLES.map(Who::Remote)).chain([Who::Operator]).collect();
-    let mut cases = 0;
-    for &who in &everybody {
-        for act in ACTS {
-            for on in objects(act) {
-                if on == On::Oneself && !matches!(who, Who::User(_)) {
-                    continue;
-                }
-                for is_muted in [false, true] {
-                    if is_muted && who == Who::Operator {
-                        continue;
-                    }
-                    check(who, is_muted, act, on);
-                    cases += 1;
-                }
-            }
-        }
-    }
-    assert!(cases > 300, "{cases}");
+    every_combination(check);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each of the test files uses a part of it")]
 
 pub(crate) mod accounts;
+pub(crate) mod rights;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
