@@ -33,7 +33,7 @@ const READ: usize = 16 * 1024;
 /// object: white space may come as fast as it is read.
 const READS: usize = 16;
 
-/// What a client was told, beside its name and the server's address.
+/// The settings of a client, without its name and the address of the server.
 pub(super) struct Settings {
     /// For connecting and registering; `None` for ever.
     pub(super) timeout: Option<Duration>,

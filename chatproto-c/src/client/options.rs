@@ -64,7 +64,7 @@ impl chatproto_client_options {
         ping_interval_ms: 0,
     };
 
-    /// What the numbers say.
+    /// Converts the numbers of the options to settings.
     pub(super) fn settings(&self) -> Result<Settings, chatproto_result> {
         let mut limits = Limits::default();
         if self.max_frame > 0 {
