@@ -21,6 +21,7 @@ use crate::units::Address;
 
 use super::backoff::Backoff;
 use super::line;
+use super::login::Permission;
 use super::place::{Learned, Moved, Place};
 use super::replay;
 use super::secrecy::{Secrecy, Unencrypted};
@@ -258,8 +259,11 @@ impl Connection {
         }
     }
 
-    /// Sends a message; while there is no connection it waits for one.
-    pub(super) fn send(&self, to: &str, msg: &str) -> Result<(), Unsent> {
+    /// Sends a message; while there is no connection it waits for one. `typed` is the number of
+    /// [`login_losses`](Place::login_losses) when the user typed it, or `None` if the client itself sends it.
+    ///
+    /// What was typed for a login is not sent as a guest.
+    pub(super) fn send(&self, to: &str, msg: &str, typed: Option<u64>) -> Result<(), Unsent> {
         let mut state = self.lock();
         loop {
             if state.phase == Phase::Over {
@@ -272,6 +276,14 @@ impl Connection {
             };
             if state.secrecy == Secrecy::Refused && line::takes_secret(to) {
                 return Err(Unsent::Refused(Unencrypted.to_string()));
+            }
+            match typed.filter(|_| to != "/login").map(|typed| self.place().permission(typed)) {
+                None | Some(Permission::Granted) => {}
+                Some(Permission::Later) => {
+                    state = self.wait(state);
+                    continue;
+                }
+                Some(Permission::Lost(account)) => return Err(Unsent::Refused(self.guest(&account))),
             }
             // before the lock is gone, so that it counts for the connection that it is sent on
             self.place().sending(to, msg);
@@ -290,6 +302,15 @@ impl Connection {
                 state = self.wait(state);
             }
         }
+    }
+
+    /// Why a line is not sent that was typed for the login of this account.
+    fn guest(&self, account: &str) -> String {
+        let place = self.place();
+        let (account, name) = (visible(account), visible(place.name()));
+        format!(
+            "the login as {account} was not restored, and you are {name}: use /login, then send it again"
+        )
     }
 
     /// Waits until the user has another name than this, or an error has come since then, or for so long.
@@ -461,9 +482,15 @@ impl Connection {
                 return Err(Failure::Run(format!("not logged in: {Unencrypted}")));
             }
             let msg = Zeroizing::new(as_argument(password.as_str()).into_owned());
-            self.place().sending("/login", &msg);
+            {
+                let mut place = self.place();
+                place.logs_in();
+                place.sending("/login", &msg);
+            }
             // as above
             let _ = sender.send("/login", &msg);
+            // the answer to this one says whether the login was granted
+            let _ = sender.send(state::COMMAND.0, state::COMMAND.1);
         }
         Ok(())
     }

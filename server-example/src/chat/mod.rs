@@ -8,6 +8,7 @@ mod complete;
 mod connection;
 mod display;
 mod line;
+mod login;
 mod pipe;
 mod place;
 mod replay;

@@ -92,7 +92,8 @@ fn send_lines(connection: &Connection) -> Result<(), String> {
                 Deed::Nothing | Deed::Doubt(_) => continue,
                 Deed::Quit => break 'input,
                 Deed::Mistake(why) => why,
-                Deed::Send { to, msg } => match connection.send(&to, &msg) {
+                // a script cannot know of a login that was lost: its lines are for the first one
+                Deed::Send { to, msg } => match connection.send(&to, &msg, Some(0)) {
                     Ok(()) => continue,
                     Err(Unsent::Refused(why)) => why,
                     Err(Unsent::Over) => break 'input,

@@ -19,6 +19,7 @@ use chatproto::{EVERYONE, GUEST, Message};
 use crate::text::visible;
 
 use super::line::{self, Line};
+use super::login::{Login, Permission};
 use super::state::{self, Knowledge, Seen};
 
 /// The server gives the user no longer name. Those with default limits have at most 64 bytes.
@@ -44,6 +45,7 @@ pub(super) struct Place {
     asked: Option<String>,
     /// The name that the user asked for, if the server has given a temporary one instead.
     wanted: Option<String>,
+    login: Login,
 }
 
 /// What comes of a line.
@@ -95,6 +97,7 @@ impl Place {
             knowledge: Knowledge::default(),
             asked: None,
             wanted: None,
+            login: Login::default(),
         }
     }
 
@@ -223,6 +226,23 @@ impl Place {
     pub(super) fn disconnected(&mut self) {
         self.joining.clear();
         (self.knowledge, self.asked) = (Knowledge::default(), None);
+        self.login.disconnected();
+    }
+
+    /// The client is about to log in with the password that it was started with.
+    pub(super) fn logs_in(&mut self) {
+        let account = self.name_to_ask_for().to_owned();
+        self.login.begins(&account);
+    }
+
+    /// How many logins had to be restored so far; see [`Place::permission`].
+    pub(super) fn login_losses(&self) -> u64 {
+        self.login.losses()
+    }
+
+    /// Whether a line may be sent that was typed after so many [`login_losses`](Place::login_losses).
+    pub(super) fn permission(&self, typed: u64) -> Permission {
+        self.login.permission(typed)
     }
 
     /// What to send to be in the same rooms on another connection.
@@ -240,13 +260,18 @@ impl Place {
                 self.learn_name(message);
                 Learned::Message
             }
-            Seen::Confirmed(name) => {
-                self.knowledge = Knowledge::Lines;
+            Seen::Confirmed { name, is_logged_in } => {
+                let was_known = std::mem::replace(&mut self.knowledge, Knowledge::Lines);
+                self.login.answered(&name, is_logged_in);
                 self.take_name(name);
-                Learned::Confirmed
+                match was_known {
+                    Knowledge::Lines => Learned::Hidden(None),
+                    Knowledge::Asked | Knowledge::None => Learned::Confirmed,
+                }
             }
             Seen::Unknown => {
                 self.knowledge = Knowledge::None;
+                self.login.is_unknown();
                 Learned::Hidden(None)
             }
             Seen::Other => Learned::Hidden(None),
@@ -259,6 +284,10 @@ impl Place {
         let moved = match line {
             state::Line::Name(name) => {
                 self.take_name(name);
+                None
+            }
+            state::Line::LoggedIn(is_in) => {
+                self.login.changed(&self.name, is_in);
                 None
             }
             state::Line::In(room) => {
@@ -302,6 +331,7 @@ impl Place {
         if self.name == name {
             return;
         }
+        self.login.renamed(&name);
         let old = std::mem::replace(&mut self.name, name);
         if is_temporary(&self.name) {
             self.wanted.get_or_insert(old);

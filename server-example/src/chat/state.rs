@@ -24,8 +24,8 @@ pub(super) enum Knowledge {
 pub(super) enum Seen<'m> {
     /// One for people.
     Message,
-    /// The answer to [`COMMAND`]: the server knows it, and the user has this name.
-    Confirmed(String),
+    /// The answer to [`COMMAND`]: the server knows it, and the user has this name and is logged in or not.
+    Confirmed { name: String, is_logged_in: bool },
     /// The answer to [`COMMAND`]: the server does not know it.
     Unknown,
     /// Something has changed.
@@ -39,6 +39,8 @@ pub(super) enum Seen<'m> {
 pub(super) enum Line<'m> {
     /// The user has another name.
     Name(String),
+    /// The user has logged in, or its account is gone.
+    LoggedIn(bool),
     /// The user is in a room.
     In(String),
     /// A `/join` was refused.
@@ -60,19 +62,30 @@ impl Knowledge {
         }
         match self {
             Knowledge::Asked if *to != me => Seen::Message,
-            Knowledge::Asked => match msg.strip_prefix("Reporting on ").and_then(Pairs::parse) {
-                Some(pairs) => Seen::Confirmed(pairs.get("name").unwrap_or(me).to_owned()),
+            Knowledge::Asked => match confirmation(msg) {
+                Some(pairs) => confirmed(&pairs, me),
                 // the form of every answer to an unknown command
                 None if msg.starts_with('❌') && msg.contains("/help") => Seen::Unknown,
                 None => Seen::Message,
             },
-            Knowledge::Lines => match StateLine::parse(msg) {
-                Some(line) => understand(line, to, me),
-                None => Seen::Message,
+            Knowledge::Lines => match (StateLine::parse(msg), confirmation(msg)) {
+                (Some(line), _) => understand(line, to, me),
+                (None, Some(pairs)) if *to == me => confirmed(&pairs, me),
+                (None, _) => Seen::Message,
             },
             Knowledge::None => Seen::Message,
         }
     }
+}
+
+/// The pairs of the answer to [`COMMAND`].
+fn confirmation(msg: &str) -> Option<Pairs<'_>> {
+    msg.strip_prefix("Reporting on ").and_then(Pairs::parse)
+}
+
+fn confirmed<'m>(pairs: &Pairs<'_>, me: &str) -> Seen<'m> {
+    let name = pairs.get("name").unwrap_or(me).to_owned();
+    Seen::Confirmed { name, is_logged_in: pairs.get("login") == Some("true") }
 }
 
 /// What a line means. It counts only with the `to` that it has to have.
@@ -85,6 +98,9 @@ fn understand<'m>(line: StateLine<'m>, to: &str, me: &str) -> Seen<'m> {
         "renamed" if pairs.get("self") == Some("true") => {
             let is_ours = pairs.get("old") == Some(me) && pairs.get("name") == Some(to);
             is_ours.then(|| Line::Name(to.to_owned()))
+        }
+        "role" if is_own => {
+            pairs.get("login").map(|is_logged_in| Line::LoggedIn(is_logged_in == "true"))
         }
         "moved" if is_own => match (pairs.get("member"), pairs.get("reason")) {
             (Some("true"), _) => text("room").map(Line::In),
@@ -115,7 +131,7 @@ mod tests {
     fn only_the_answer_to_the_question_decides() {
         let see = |to, text| see(Knowledge::Asked, to, text);
         let confirmed = "Reporting on name=alice~7 role=user login=false";
-        assert_eq!(see("alice", confirmed), "Confirmed(\"alice~7\")");
+        assert_eq!(see("alice", confirmed), "Confirmed { name: \"alice~7\", is_logged_in: false }");
         let unknown = "❌ Unknown command \"/state\". Send /help to see the commands.";
         assert_eq!(see("alice", unknown), "Unknown");
         for (to, text) in [

@@ -44,7 +44,8 @@ const NAMING: Duration = Duration::from_secs(5);
 /// What the sending thread is to do.
 #[derive(Debug)]
 enum Order {
-    Send { to: String, msg: String },
+    /// See [`Connection::send`].
+    Send { to: String, msg: String, typed: Option<u64> },
     Leave,
 }
 
@@ -196,10 +197,10 @@ fn edit(
 ) -> Result<(), Failure> {
     while !is_interrupted.load(Ordering::Relaxed) && !connection.is_over() {
         // the editor keeps the prompt that a line began with, so the line goes where that says
-        let prompt = {
+        let (prompt, typed_at) = {
             let mut place = connection.place();
             place.turn();
-            place.prompt()
+            (place.prompt(), place.login_losses())
         };
         let text = match editor.readline(&prompt) {
             Ok(text) => text,
@@ -240,7 +241,7 @@ fn edit(
                     }
                     let (asked, name) = (Instant::now(), connection.place().name().to_owned());
                     let gives_name = line::gives_name(&to);
-                    if orders.send(Order::Send { to, msg }).is_err() {
+                    if orders.send(Order::Send { to, msg, typed: Some(typed_at) }).is_err() {
                         return Ok(());
                     }
                     // so that the next prompt has it
@@ -349,7 +350,7 @@ fn send(
     let work = move || {
         for order in orders {
             match order {
-                Order::Send { to, msg } => match connection.send(&to, &msg) {
+                Order::Send { to, msg, typed } => match connection.send(&to, &msg, typed) {
                     Ok(()) => {}
                     Err(Unsent::Refused(why)) => {
                         // an error means that there is no terminal any more
@@ -375,7 +376,7 @@ fn send(
 fn ask(orders: &mpsc::Sender<Order>, roster: &SharedRoster) {
     for (to, msg) in roster.lock().take_questions() {
         // an error means that the user leaves
-        let _ = orders.send(Order::Send { to: to.to_owned(), msg });
+        let _ = orders.send(Order::Send { to: to.to_owned(), msg, typed: None });
     }
 }
 
@@ -448,7 +449,8 @@ impl Screen {
         };
         if self.replay.take_question() {
             // an error means that the user leaves
-            let _ = self.orders.send(Order::Send { to: TIMES.to_owned(), msg: "on".to_owned() });
+            let (to, msg) = (TIMES.to_owned(), "on".to_owned());
+            let _ = self.orders.send(Order::Send { to, msg, typed: None });
         }
         print(&mut self.printer, self.style.message(message, me, &time))
     }
