@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use chatproto::Message;
+use common::kept::{KeptServer, PASSWORD};
 use common::{Program, Raw, TestServer};
 
 #[test]
@@ -61,4 +62,79 @@ fn a_name_that_the_lost_connection_still_holds_is_asked_for_again() {
     alice.error_with("the server refused: the name is in use\\u{7}, trying again in");
     assert_eq!(alice.line(), "SERVER → alice: Welcome back");
     server.join().unwrap();
+}
+
+/// A server where these names have had accounts from its start.
+fn with_accounts(names: &[&str], options: &[&str]) -> KeptServer {
+    let mut server = KeptServer::start(options);
+    for name in names {
+        server.account(&["add", name], PASSWORD);
+    }
+    server.restart();
+    server
+}
+
+/// The text that says so.
+const NOT_RESTORED: &str = "the login as alice was not restored, and you are alice~";
+
+#[test]
+fn a_line_typed_under_a_login_by_hand_is_not_sent_as_a_guest() {
+    let mut server = with_accounts(&["alice"], &[]);
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line(&format!("/login {PASSWORD}"));
+    alice.line_with("You are logged in as alice");
+    server.kill();
+    alice.error_with("connection lost, trying again in ");
+    alice.type_line("for my friends");
+    server.begin_again();
+    let mut bob = server.join("bob");
+    alice.error_with(NOT_RESTORED);
+    alice.type_line("neither is this");
+    alice.error_with(NOT_RESTORED);
+    alice.type_line(&format!("/login {PASSWORD}"));
+    alice.line_with("You are logged in as alice");
+    alice.type_line("here I am");
+    let message = bob.receive_from_user();
+    assert_eq!((&*message.from.name, &*message.msg), ("alice", "here I am"));
+    alice.close_input();
+    assert_eq!(alice.end().0, Some(1), "two lines were not sent");
+}
+
+#[test]
+fn a_line_typed_while_disconnected_waits_for_the_login_with_a_password_file() {
+    for options in [&[][..], &["--accounts", "required"]] {
+        let mut server = with_accounts(&["alice", "bob"], options);
+        let file = server.dir.file("password", PASSWORD);
+        let mut alice = server.chat("alice", &["--password-file", &file]);
+        alice.type_line("first");
+        alice.line_with("You are logged in as alice");
+        server.kill();
+        alice.error_with("connection lost, trying again in ");
+        alice.type_line("/shout for my friends");
+        server.begin_again();
+        alice.line_with("Delivered to 0 users.");
+        let mut bob = server.login("bob");
+        alice.type_line("@bob hello");
+        assert_eq!(bob.receive_from_user().msg, "hello");
+        alice.close_input();
+        let (code, _, errors) = alice.end();
+        assert_eq!(code, Some(0), "{errors:?}");
+        let export = server.export();
+        let names = export.iter().map(|line| line["message"]["from"]["name"].as_str().unwrap());
+        assert!(names.eq(["alice"; 1]), "{export:?}");
+    }
+}
+
+#[test]
+fn a_script_whose_password_is_wrong_says_nothing_as_a_guest() {
+    for options in [&[][..], &["--accounts", "required"]] {
+        let server = with_accounts(&["alice"], options);
+        let file = server.dir.file("password", "not-that-one-7");
+        let mut alice = server.chat("alice", &["--password-file", &file]);
+        alice.type_line("for my friends");
+        alice.error_with(NOT_RESTORED);
+        alice.close_input();
+        assert_eq!(alice.end().0, Some(1));
+        assert!(server.export().is_empty());
+    }
 }

@@ -647,7 +647,7 @@ fn a_password_from_a_file_logs_in_again_after_a_lost_connection() {
     let options = [&PLAIN[..], &["--password-file", &file]].concat();
     let mut alice = Terminal::chat(server.address, &options);
     let mut script = server.welcome_as("alice", "alice~7");
-    script.expect("/login", "\"correct horse\"");
+    script.expect_login("\"correct horse\"");
     script.say("alice", "You are logged in as alice.");
     alice.wait_for("You are logged in as alice.");
     alice.press("\r");
@@ -659,13 +659,39 @@ fn a_password_from_a_file_logs_in_again_after_a_lost_connection() {
     drop(script);
     alice.wait_for("connection lost, trying again in ");
     let mut script = server.welcome_as("alice", "alice~8");
-    script.expect("/login", "\"correct horse\"");
+    script.expect_login("\"correct horse\"");
     script.expect("/join", "#tea");
     script.say("alice", "You are logged in as alice.");
     alice.wait_for("You are logged in as alice.");
     alice.press("hi\r");
     script.expect("#tea", "hi");
     check_hidden(&mut alice, "correct horse");
+}
+
+#[test]
+fn a_line_begun_under_a_login_is_not_sent_as_a_guest() {
+    let server = Script::start();
+    let mut alice = Terminal::chat(server.address, &PLAIN);
+    let mut script = server.welcome_with_lines("alice");
+    script.say("alice", "State role name=alice role=user login=true");
+    script.say("alice", "You are logged in as alice.");
+    alice.wait_for("You are logged in as alice.");
+    alice.press("\r");
+    alice.wait_for("alice> ");
+    alice.press("for my ");
+    alice.wait_for("for my ");
+    drop(script);
+    alice.wait_for("connection lost, trying again in ");
+    let mut script = server.greet("alice", "alice~7");
+    script.say("alice~7", "Reporting on name=alice~7 role=user login=false");
+    script.say("alice~7", "so there");
+    alice.wait_for("so there");
+    alice.press("friends\r");
+    alice.wait_for("the login as alice was not restored, and you are alice~7: use /login");
+    // what is typed at the guest's own prompt is the guest's
+    alice.wait_for("alice~7> ");
+    alice.press("hello\r");
+    while script.hear() != ("/shout".to_owned(), "hello".to_owned()) {}
 }
 
 #[test]

@@ -16,6 +16,7 @@ use rustyline::{Context, Helper};
 
 use super::connection::Connection;
 use super::line::{self, Argument, QUIT, TO};
+use super::prompt::LivePrompt;
 use super::roster::{Question, Roster};
 use crate::secret::masked;
 
@@ -57,6 +58,8 @@ pub(super) struct Completion {
     pub(super) is_asking: Cell<bool>,
     /// Has the questions asked that the roster has.
     pub(super) ask: Box<dyn Fn(&SharedRoster)>,
+    /// The prompt of the line that is edited.
+    pub(super) prompt: LivePrompt,
     /// Is told whenever the editor draws its line.
     pub(super) drawn: Option<mpsc::Sender<()>>,
 }
@@ -93,11 +96,13 @@ impl Highlighter for Completion {
             // an error means that it was told often enough
             let _ = drawn.send(());
         }
-        prompt.into()
+        self.prompt.draw(prompt, || self.connection.place().prompt())
     }
 
-    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
-        if self.is_asking.get() {
+    fn highlight<'l>(&self, line: &'l str, pos: usize) -> Cow<'l, str> {
+        if let Some(drawn) = self.prompt.draw_line(line, pos) {
+            drawn.into()
+        } else if self.is_asking.get() {
             masked(line).into()
         } else if line::has_secret(line) {
             line.split_inclusive('\n').map(without_secret).collect::<String>().into()
@@ -107,7 +112,7 @@ impl Highlighter for Completion {
     }
 
     fn highlight_char(&self, line: &str, _: usize, _: CmdKind) -> bool {
-        self.is_asking.get() || line::has_secret(line)
+        self.is_asking.get() || self.prompt.is_stale() || line::has_secret(line)
     }
 }
 

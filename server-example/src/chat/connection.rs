@@ -31,6 +31,8 @@ use super::state;
 const GOOD: Duration = Duration::from_secs(10);
 /// After a loss, the server may hold our name for the lost connection for some time.
 const NAME_HELD: Duration = Duration::from_secs(60);
+/// So long a line waits for the server to say whether a login is restored.
+const LOGIN: Duration = Duration::from_secs(10);
 /// Of so many objects that are no messages, each is noted; then fewer and fewer.
 const ALL_NOTED: u64 = 10;
 /// The reasons of a close after which the user does not come again by itself: it is not wanted, or is
@@ -67,6 +69,8 @@ pub(super) trait View {
     fn confirmed(&mut self);
     /// One of them is about others; it was sent to this user or to an audience.
     fn line(&mut self, line: &StateLine<'_>);
+    /// The user has another name than the last message was for.
+    fn renamed(&mut self) {}
     /// The client itself has something to say.
     fn note(&mut self, text: &str) -> io::Result<()>;
 }
@@ -264,6 +268,7 @@ impl Connection {
     ///
     /// What was typed for a login is not sent as a guest.
     pub(super) fn send(&self, to: &str, msg: &str, typed: Option<u64>) -> Result<(), Unsent> {
+        let mut decided = None;
         let mut state = self.lock();
         loop {
             if state.phase == Phase::Over {
@@ -280,10 +285,18 @@ impl Connection {
             match typed.filter(|_| to != "/login").map(|typed| self.place().permission(typed)) {
                 None | Some(Permission::Granted) => {}
                 Some(Permission::Later) => {
-                    state = self.wait(state);
+                    let until = *decided.get_or_insert_with(|| Instant::now() + LOGIN);
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        self.place().login_is_undecided();
+                    } else {
+                        state = self.wait_for(state, left);
+                    }
                     continue;
                 }
-                Some(Permission::Lost(account)) => return Err(Unsent::Refused(self.guest(&account))),
+                Some(Permission::Lost(account)) => {
+                    return Err(Unsent::Refused(self.guest(&account)));
+                }
             }
             // before the lock is gone, so that it counts for the connection that it is sent on
             self.place().sending(to, msg);
@@ -322,8 +335,7 @@ impl Connection {
             if left.is_zero() {
                 return;
             }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait_for(state, left);
         }
     }
 
@@ -388,9 +400,11 @@ impl Connection {
         loop {
             match receiver.recv() {
                 Ok(message) => {
-                    let (learned, is_for_me) = {
+                    let (learned, is_for_me, is_renamed) = {
                         let mut place = self.place();
-                        (place.learn(&message), message.to == place.name())
+                        let old = place.name().to_owned();
+                        let learned = place.learn(&message);
+                        (learned, message.to == place.name(), place.name() != old)
                     };
                     let is_error =
                         message.is_from_server() && message.msg.starts_with(['❌', '⛔']);
@@ -401,6 +415,9 @@ impl Connection {
                         Learned::Moved(moved) => view.moved(&moved).map_err(Ended::View)?,
                         Learned::Confirmed => view.confirmed(),
                         Learned::Closed(reason) => is_expelled = FINAL.contains(&&*reason),
+                    }
+                    if is_renamed {
+                        view.renamed();
                     }
                 }
                 Err(ClientError::Decode(error)) if error.class() == ErrorClass::Schema => {
@@ -560,9 +577,17 @@ impl Connection {
             if left.is_zero() || state.phase != phase || phase == Phase::Over {
                 return state;
             }
-            let waited = self.changed.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait_for(state, left);
         }
+    }
+
+    fn wait_for<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        patience: Duration,
+    ) -> MutexGuard<'a, State> {
+        let waited = self.changed.wait_timeout(state, patience);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {

@@ -31,10 +31,11 @@ pub(super) enum Permission {
 }
 
 impl Login {
-    /// A number that rises with each login that has to be restored. A line that was typed under an
+    /// The number of a line that is typed now. It rises with each login that is not restored: a line of an
     /// earlier number was typed for the login.
     pub(super) fn losses(&self) -> u64 {
-        self.losses
+        let is_undecided = self.wanted.as_ref().is_some_and(|wanted| wanted.unanswered > 0);
+        self.losses - u64::from(is_undecided)
     }
 
     /// A new connection is a guest's, and logs in with a password.
@@ -97,6 +98,13 @@ impl Login {
         self.wanted = None;
     }
 
+    /// The server has not answered in good time.
+    pub(super) fn is_undecided(&mut self) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.unanswered = 0;
+        }
+    }
+
     /// Whether a line may be sent that was typed when [`losses`](Login::losses) was `typed`.
     pub(super) fn permission(&self, typed: u64) -> Permission {
         match &self.wanted {
@@ -141,8 +149,10 @@ mod tests {
         assert_eq!(login.permission(typed), Permission::Later);
         // another loss before the server has answered
         login.disconnected();
+        let meanwhile = login.losses();
         login.answered("alice~7", false);
         assert_eq!(login.permission(typed), lost());
+        assert_eq!(login.permission(meanwhile), lost(), "the client still shows the login");
         assert_eq!(login.permission(login.losses()), Permission::Granted);
         login.changed("alice", true);
         assert_eq!(login.permission(typed), Permission::Granted);
@@ -154,8 +164,10 @@ mod tests {
         let typed = login.losses();
         login.begins("alice");
         login.answered("alice~7", false);
+        let meanwhile = login.losses();
         login.answered("alice~7", false);
         assert_eq!(login.permission(typed), lost());
+        assert_eq!(login.permission(meanwhile), lost(), "the client still shows the login");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod line;
 mod login;
 mod pipe;
 mod place;
+mod prompt;
 mod replay;
 mod roster;
 mod secrecy;

@@ -41,6 +41,8 @@ pub(super) struct Place {
     joining: VecDeque<Option<String>>,
     /// Whether the server sends state lines.
     knowledge: Knowledge,
+    /// Whether the server is asked for state lines again, behind a login.
+    asks_again: bool,
     /// The name that the last `/nick` or `/login` asked for.
     asked: Option<String>,
     /// The name that the user asked for, if the server has given a temporary one instead.
@@ -95,6 +97,7 @@ impl Place {
             rooms: BTreeSet::new(),
             joining: VecDeque::new(),
             knowledge: Knowledge::default(),
+            asks_again: false,
             asked: None,
             wanted: None,
             login: Login::default(),
@@ -225,17 +228,24 @@ impl Place {
     /// What was sent and not answered will not be answered any more.
     pub(super) fn disconnected(&mut self) {
         self.joining.clear();
-        (self.knowledge, self.asked) = (Knowledge::default(), None);
+        (self.knowledge, self.asked, self.asks_again) = (Knowledge::default(), None, false);
         self.login.disconnected();
     }
 
-    /// The client is about to log in with the password that it was started with.
+    /// The client is about to log in with the password that it was started with, and to ask again
+    /// whether the server sends state lines: the answer shows what came of the login.
     pub(super) fn logs_in(&mut self) {
         let account = self.name_to_ask_for().to_owned();
         self.login.begins(&account);
+        self.asks_again = true;
     }
 
-    /// How many logins had to be restored so far; see [`Place::permission`].
+    /// The server has not said in good time whether a login is restored: it is not.
+    pub(super) fn login_is_undecided(&mut self) {
+        self.login.is_undecided();
+    }
+
+    /// How many logins were lost when a line was typed that is typed now; see [`Place::permission`].
     pub(super) fn login_losses(&self) -> u64 {
         self.login.losses()
     }
@@ -254,6 +264,10 @@ impl Place {
     pub(super) fn learn<'m>(&mut self, message: &'m Message) -> Learned<'m> {
         if message.to.len() > LONGEST_NAME {
             return Learned::Message;
+        }
+        if self.asks_again && self.knowledge.is_asked_in_vain(message) {
+            self.asks_again = false;
+            return Learned::Hidden(None);
         }
         match self.knowledge.see(message, &self.name) {
             Seen::Message => {

@@ -64,8 +64,7 @@ impl Knowledge {
             Knowledge::Asked if *to != me => Seen::Message,
             Knowledge::Asked => match confirmation(msg) {
                 Some(pairs) => confirmed(&pairs, me),
-                // the form of every answer to an unknown command
-                None if msg.starts_with('❌') && msg.contains("/help") => Seen::Unknown,
+                None if is_unknown(msg) => Seen::Unknown,
                 None => Seen::Message,
             },
             Knowledge::Lines => match (StateLine::parse(msg), confirmation(msg)) {
@@ -76,6 +75,20 @@ impl Knowledge {
             Knowledge::None => Seen::Message,
         }
     }
+
+    /// Whether a server that does not know [`COMMAND`] answers it another time.
+    pub(super) fn is_asked_in_vain(self, message: &Message) -> bool {
+        let Message { msg, .. } = message;
+        self == Knowledge::None
+            && message.is_from_server()
+            && is_unknown(msg)
+            && msg.contains(COMMAND.0)
+    }
+}
+
+/// Whether this is the form of every answer to an unknown command.
+fn is_unknown(msg: &str) -> bool {
+    msg.starts_with('❌') && msg.contains("/help")
 }
 
 /// The pairs of the answer to [`COMMAND`].

@@ -27,12 +27,14 @@ use crate::cli::Color;
 use crate::failure::{Failure, reason};
 use crate::log::no_color;
 use crate::secret;
+use crate::text::visible;
 
 use super::complete::{Completion, SharedRoster};
 use super::connection::{Connection, Ended, Incoming, Patience, Unsent, View};
 use super::display::Style;
 use super::line::{self, Known, Line};
 use super::place::{Deed, Moved};
+use super::prompt::{Draft, LivePrompt};
 use super::replay::{Replay, Shown, TIMES};
 
 /// How long leaving takes at most, with lines unsent or a server that does not close.
@@ -45,7 +47,11 @@ const NAMING: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 enum Order {
     /// See [`Connection::send`].
-    Send { to: String, msg: String, typed: Option<u64> },
+    Send {
+        to: String,
+        msg: String,
+        typed: Option<u64>,
+    },
     Leave,
 }
 
@@ -53,7 +59,7 @@ enum Order {
 pub(super) fn ask_for_name() -> Result<Option<String>, Failure> {
     let login = std::env::var("USER").ok().filter(|login| !login.is_empty());
     let prompt = match &login {
-        Some(login) => format!("Your name [{}]: ", crate::text::visible(login)),
+        Some(login) => format!("Your name [{}]: ", visible(login)),
         None => "Your name: ".to_owned(),
     };
     let mut editor = rustyline::DefaultEditor::new()?;
@@ -104,6 +110,7 @@ pub(super) fn run(connection: Connection, incoming: Incoming, color: Color) -> R
         roster: Arc::clone(&roster),
         connection: Arc::clone(&connection),
         is_asking: Cell::new(false),
+        prompt: LivePrompt::default(),
         ask: Box::new(move |roster| ask(&asking, roster)),
         drawn: None,
     }));
@@ -196,18 +203,7 @@ fn edit(
     is_interrupted: &AtomicBool,
 ) -> Result<(), Failure> {
     while !is_interrupted.load(Ordering::Relaxed) && !connection.is_over() {
-        // the editor keeps the prompt that a line began with, so the line goes where that says
-        let (prompt, typed_at) = {
-            let mut place = connection.place();
-            place.turn();
-            (place.prompt(), place.login_losses())
-        };
-        let text = match editor.readline(&prompt) {
-            Ok(text) => text,
-            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let text = Zeroizing::new(text);
+        let Some((text, typed_at)) = edit_line(editor, connection)? else { return Ok(()) };
         if !line::has_secret(&text) {
             // a full history is no reason to stop
             let _ = editor.add_history_entry(&*text);
@@ -253,6 +249,41 @@ fn edit(
         }
     }
     Ok(())
+}
+
+/// Reads a line: the text, and the number of lost logins when it was begun. `None` if the user leaves.
+fn edit_line(
+    editor: &mut Editor<Completion, MemHistory>,
+    connection: &Connection,
+) -> Result<Option<(Zeroizing<String>, u64)>, Failure> {
+    // a line goes where the prompt says that it began with
+    connection.place().turn();
+    let mut begun: Option<(Draft, u64)> = None;
+    loop {
+        let (prompt, now) = {
+            let place = connection.place();
+            (place.prompt(), place.login_losses())
+        };
+        let (draft, typed_at) = begun.unwrap_or((Draft::default(), now));
+        let columns = editor.dimensions().map_or(usize::MAX, |(columns, _)| columns.into());
+        if let Some(helper) = editor.helper() {
+            helper.prompt.begin(&prompt, columns);
+        }
+        let (left, right) = draft.text.split_at(draft.cursor);
+        let typed = editor.readline_with_initial(&prompt, (left, right));
+        let is_interrupted = matches!(typed, Err(ReadlineError::Interrupted));
+        let draft = editor.helper().and_then(|helper| helper.prompt.end(is_interrupted));
+        match (typed, draft) {
+            (Ok(text), _) => return Ok(Some((Zeroizing::new(text), typed_at))),
+            (Err(_), Some(draft)) => {
+                // an empty line is the new name's
+                let typed_at = if draft.text.is_empty() { None } else { Some(typed_at) };
+                begun = typed_at.map(|typed_at| (draft, typed_at));
+            }
+            (Err(ReadlineError::Eof | ReadlineError::Interrupted), None) => return Ok(None),
+            (Err(error), None) => return Err(error.into()),
+        }
+    }
 }
 
 /// Asks for the arguments of a command, which are not shown, and puts them in quotes where they need
@@ -353,8 +384,10 @@ fn send(
                 Order::Send { to, msg, typed } => match connection.send(&to, &msg, typed) {
                     Ok(()) => {}
                     Err(Unsent::Refused(why)) => {
+                        let what =
+                            if line::takes_secret(&to) { String::new() } else { excerpt(&msg) };
                         // an error means that there is no terminal any more
-                        let _ = notes.show(&format!("not sent: {why}"));
+                        let _ = notes.show(&format!("not sent{what}: {why}"));
                     }
                     Err(Unsent::Over) => return,
                 },
@@ -370,6 +403,17 @@ fn send(
     };
     thread::Builder::new().name("sender".to_owned()).spawn(work)?;
     Ok(())
+}
+
+/// Which line it was, if it has a text.
+fn excerpt(msg: &str) -> String {
+    const LONGEST: usize = 40;
+    let text: String = visible(msg).chars().take(LONGEST).collect();
+    match msg.chars().count() {
+        0 => text,
+        1..=LONGEST => format!(" (\"{text}\")"),
+        _ => format!(" (\"{text}…\")"),
+    }
 }
 
 /// Sends the questions that the user did not ask, each between its fences.
@@ -427,6 +471,13 @@ impl View for Screen {
         let is_hidden = self.roster.learn(message, &me);
         ask(&self.orders, &self.roster);
         if is_hidden { Ok(()) } else { self.show(message, &me) }
+    }
+
+    fn renamed(&mut self) {
+        // the editor draws its line, and sees that the prompt is another one; an error is that of the next text
+        if let Some(printer) = &mut self.printer {
+            let _ = printer.print(NOTHING.to_owned());
+        }
     }
 
     fn moved(&mut self, moved: &Moved) -> io::Result<()> {

@@ -28,7 +28,7 @@ impl KeptServer {
     /// Its data is in a directory that has been made ready.
     pub fn start_in(dir: TempDir, data: String, options: &[&str]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>();
-        let server = TestServer::of(serve(&data, &options));
+        let server = TestServer::of(serve("127.0.0.1:0", &data, &options));
         KeptServer { server, options, data, dir }
     }
 
@@ -47,7 +47,16 @@ impl KeptServer {
 
     /// Starts it again on the same data, after it has ended.
     pub fn begin(&mut self) {
-        self.server = TestServer::of(serve(&self.data, &self.options));
+        self.begin_on("127.0.0.1:0");
+    }
+
+    /// The same, where its clients find it again.
+    pub fn begin_again(&mut self) {
+        self.begin_on(&self.server.address.to_string());
+    }
+
+    fn begin_on(&mut self, listen: &str) {
+        self.server = TestServer::of(serve(listen, &self.data, &self.options));
     }
 
     /// Connects under a name that may be an account's.
@@ -110,9 +119,9 @@ impl DerefMut for KeptServer {
     }
 }
 
-fn serve(data: &str, options: &[String]) -> Program {
+fn serve(listen: &str, data: &str, options: &[String]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data", data]).args(options);
+    command.args(["serve", "--listen", listen, "--data", data]).args(options);
     Program::spawn(command)
 }
 

@@ -369,7 +369,8 @@ impl Script {
         client
     }
 
-    fn greet(&self, name: &str, given: &str) -> Scripted {
+    /// Welcomes the next client under that name, and hears that it asks for state lines.
+    pub fn greet(&self, name: &str, given: &str) -> Scripted {
         let (mut stream, _) = self.listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut line = vec![0; name.len() + 1];
@@ -426,6 +427,13 @@ impl Scripted {
         self.stream.shutdown(Shutdown::Write).unwrap();
         // an error means that the client has closed too
         let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
+    }
+
+    /// Waits for a login with the password that the client was started with. It asks behind it whether it
+    /// was granted.
+    pub fn expect_login(&mut self, argument: &str) {
+        self.expect("/login", argument);
+        self.expect("/state", "on");
     }
 
     /// Waits for a message to `to` with that text.
