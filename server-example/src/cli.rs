@@ -265,6 +265,7 @@ pub(crate) struct MemoryOptions {
 /// "/leave" leaves it and goes back to everybody. You can be in several: "/to #work" goes to another
 /// of them, "/to everyone" back to everybody, and "@#work text" writes to one of them once. In a
 /// terminal the prompt says where you are. After a lost connection you are in the same rooms again.
+/// A line that was typed under a login is sent only under that login.
 ///
 /// If standard input or output is not a terminal, it reads lines and prints one line for each
 /// message, "FROM → TO: TEXT"; TO is your name, a room, or Everyone. Control characters in it are
@@ -304,6 +305,10 @@ pub(crate) struct ChatOptions {
     /// End when the connection is lost, instead of trying again
     #[arg(long)]
     pub(crate) no_reconnect: bool,
+
+    /// Longest message that the server may send, in bytes; needed if the server's own --max-frame is larger
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().frame))]
+    pub(crate) max_frame: Size,
 
     /// At the end of piped input: how long to wait for answers after the last one that came
     #[arg(long, value_name = "TIME", default_value_t = Span(std::time::Duration::from_millis(500)))]

@@ -231,6 +231,51 @@ fn a_refused_join_sends_no_line_of_a_script_to_everybody() {
 }
 
 #[test]
+fn a_place_that_a_script_mistypes_sends_nothing_to_everybody() {
+    let server = TestServer::start(&[]);
+    let mut bob = Raw::connect(server.address, "bob");
+    for line in [
+        "/join tea",
+        "/join \"#a b",
+        "/join #",
+        "/join # a",
+        "/join",
+        "/to tea",
+        "/to \"#tea",
+        "/JOIN #tea",
+        "/jion #tea",
+        "/join \"#a\" \"#b\"",
+        "/join #a #b",
+        "/join #a 5x",
+    ] {
+        let mut alice = server.chat("alice", &[]);
+        alice.type_line(line);
+        alice.type_line("secret");
+        alice.error_with("was not sent: it is not clear where it is to go");
+        alice.type_line("/to everyone");
+        alice.type_line("for everybody");
+        assert_eq!(bob.receive_from_user().msg, "for everybody", "{line}");
+        alice.close_input();
+        assert_eq!(alice.end().0, Some(1), "{line}");
+    }
+}
+
+#[test]
+fn a_message_above_the_limit_is_named_with_the_option() {
+    let server = TestServer::start(&["--max-frame", "1MiB"]);
+    let mut alice = server.chat("alice", &["--no-reconnect"]);
+    let mut carol = server.chat("carol", &["--max-frame", "1MiB"]);
+    let mut bob = server.chat("bob", &["--max-frame", "1MiB"]);
+    bob.type_line(&"x".repeat(100_000));
+    carol.line_with(&"x".repeat(100_000));
+    alice.error_with("the server sent a message of more than 65536 bytes: raise --max-frame");
+    assert_eq!(alice.end().0, Some(1));
+    let mut dave = server.chat("dave", &[]);
+    dave.type_line(&"x".repeat(100_000));
+    dave.error_with("is longer than the limit of 65536 bytes (--max-frame): send less text");
+}
+
+#[test]
 fn a_script_comes_back_under_its_new_name_and_into_its_rooms() {
     let server = Script::start();
     let address = server.address.to_string();

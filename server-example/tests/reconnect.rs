@@ -8,7 +8,7 @@ use std::thread;
 
 use chatproto::Message;
 use common::kept::{KeptServer, PASSWORD};
-use common::{Program, Raw, TestServer};
+use common::{Program, Raw, Script, TestServer};
 
 #[test]
 fn a_client_comes_back_after_a_restart_of_its_server() {
@@ -101,6 +101,46 @@ fn a_line_typed_under_a_login_by_hand_is_not_sent_as_a_guest() {
 }
 
 #[test]
+fn a_login_that_was_sent_and_not_answered_is_a_login() {
+    let server = Script::start();
+    let address = server.address.to_string();
+    let mut alice = Program::start(&["chat", "--name", "alice", "--server", &address]);
+    let mut script = server.greet("alice", "alice~7");
+    script.say("alice~7", "Reporting on name=alice~7 role=user login=false");
+    alice.type_line(&format!("/login {PASSWORD}"));
+    script.expect("/login", PASSWORD);
+    drop(script);
+    alice.error_with("connection lost, trying again in ");
+    alice.type_line("for my friends");
+    let mut script = server.greet("alice", "alice~8");
+    script.say("alice~8", "Reporting on name=alice~8 role=user login=false");
+    alice.error_with(NOT_RESTORED);
+}
+
+#[test]
+fn where_accounts_are_required_a_login_by_hand_brings_the_rooms_back() {
+    let mut server = with_accounts(&["alice"], &["--accounts", "required"]);
+    let mut alice = server.chat("alice", &[]);
+    alice.type_line(&format!("/login {PASSWORD}"));
+    alice.line_with("Nobody else is online.");
+    alice.type_line("/join #tea");
+    alice.line_with("Joined #tea.");
+    server.kill();
+    alice.error_with("connection lost, trying again in ");
+    server.begin_again();
+    alice.line_with("Welcome, alice~");
+    alice.type_line(&format!("/login {PASSWORD}"));
+    alice.line_with("Joined #tea.");
+    alice.type_line("hello again");
+    alice.close_input();
+    // it asked nothing that a visitor may not
+    let (code, _, errors) = alice.end();
+    assert_eq!(code, Some(0), "{errors:?}");
+    let export = server.export();
+    assert_eq!(export.last().unwrap()["message"]["msg"], "hello again");
+}
+
+#[test]
 fn a_line_typed_while_disconnected_waits_for_the_login_with_a_password_file() {
     for options in [&[][..], &["--accounts", "required"]] {
         let mut server = with_accounts(&["alice", "bob"], options);
@@ -113,15 +153,20 @@ fn a_line_typed_while_disconnected_waits_for_the_login_with_a_password_file() {
         alice.type_line("/shout for my friends");
         server.begin_again();
         alice.line_with("Delivered to 0 users.");
-        let mut bob = server.login("bob");
+        let mut bob = server.join("bob");
+        bob.command_until("/login", PASSWORD, "You are logged in as bob");
         alice.type_line("@bob hello");
         assert_eq!(bob.receive_from_user().msg, "hello");
         alice.close_input();
         let (code, _, errors) = alice.end();
         assert_eq!(code, Some(0), "{errors:?}");
         let export = server.export();
-        let names = export.iter().map(|line| line["message"]["from"]["name"].as_str().unwrap());
-        assert!(names.eq(["alice"; 1]), "{export:?}");
+        let last = &export.last().unwrap()["message"];
+        assert_eq!(
+            (&last["from"]["name"], &last["to"]),
+            (&"alice".into(), &"bob".into()),
+            "{last}"
+        );
     }
 }
 

@@ -684,11 +684,14 @@ fn a_line_begun_under_a_login_is_not_sent_as_a_guest() {
     alice.wait_for("connection lost, trying again in ");
     let mut script = server.greet("alice", "alice~7");
     script.say("alice~7", "Reporting on name=alice~7 role=user login=false");
-    script.say("alice~7", "so there");
-    alice.wait_for("so there");
+    // the line goes on behind the new name
+    alice.wait_for("alice~7> ");
+    alice.wait_for("for my ");
     alice.press("friends\r");
-    alice.wait_for("the login as alice was not restored, and you are alice~7: use /login");
-    // what is typed at the guest's own prompt is the guest's
+    let why =
+        "not sent (\"for my friends\"): the login as alice was not restored, and you are alice~7";
+    alice.wait_for(why);
+    // a line that is begun at the guest's own prompt is the guest's
     alice.wait_for("alice~7> ");
     alice.press("hello\r");
     while script.hear() != ("/shout".to_owned(), "hello".to_owned()) {}

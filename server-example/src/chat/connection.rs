@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use chatproto::endpoint::as_argument;
 use chatproto::pairs::StateLine;
 use chatproto::tls::{ClientTls, TlsError};
-use chatproto::{Client, ClientError, ClientReceiver, ClientSender, ErrorClass, Message};
+use chatproto::{
+    Client, ClientError, ClientReceiver, ClientSender, DecodeErrorKind, ErrorClass, Message,
+};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, reason};
@@ -55,6 +57,8 @@ pub(super) struct Target {
     pub(super) insecure_password: bool,
     /// Earlier messages are shown with their times.
     pub(super) shows_times: bool,
+    /// The longest message that the server may send, in bytes.
+    pub(super) max_frame: usize,
 }
 
 /// Where what comes is shown.
@@ -79,6 +83,7 @@ pub(super) trait View {
 #[derive(Debug)]
 pub(super) struct Incoming {
     welcome: Message,
+    sender: ClientSender,
     receiver: ClientReceiver,
 }
 
@@ -189,7 +194,7 @@ impl Target {
             doing: "cannot find the server's address".to_owned(),
             source: io::Error::new(io::ErrorKind::NotFound, why),
         })?;
-        let builder = Client::builder(name);
+        let builder = Client::builder(name).max_frame(self.max_frame);
         match &self.tls {
             Some(tls) => builder.tls(tls.clone()).connect(&*addresses),
             None => builder.connect(&*addresses),
@@ -201,7 +206,7 @@ impl Incoming {
     fn split(client: Client) -> (ClientSender, Self) {
         let welcome = client.welcome().clone();
         let (sender, receiver) = client.split();
-        (sender, Incoming { welcome, receiver })
+        (sender.clone(), Incoming { welcome, sender, receiver })
     }
 }
 
@@ -289,6 +294,7 @@ impl Connection {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         self.place().login_is_undecided();
+                        self.join_again(&sender);
                     } else {
                         state = self.wait_for(state, left);
                     }
@@ -305,7 +311,7 @@ impl Connection {
                 Ok(()) => return Ok(()),
                 Err(error @ ClientError::FrameTooLong { .. }) => {
                     self.place().unsent(to);
-                    return Err(Unsent::Refused(error.to_string()));
+                    return Err(Unsent::Refused(why(&error)));
                 }
                 // the receiving thread is to notice as well, and to make another connection
                 Err(_) => sender.close(),
@@ -374,7 +380,8 @@ impl Connection {
         loop {
             let since = Instant::now();
             view.connected(&incoming.welcome).map_err(Ended::View)?;
-            let (loss, is_expelled) = self.listen(&mut incoming.receiver, view)?;
+            let (loss, is_expelled) =
+                self.listen(&mut incoming.receiver, &incoming.sender, view)?;
             match self.mark_lost() {
                 Phase::Finished if matches!(loss, ClientError::Closed) => return Ok(()),
                 Phase::Open if self.target.reconnect && !is_expelled => {}
@@ -384,7 +391,7 @@ impl Connection {
             if since.elapsed() >= GOOD {
                 backoff = Backoff::new();
             }
-            incoming = self.reconnect(&mut backoff, view)?;
+            incoming = self.reconnect(&loss, &mut backoff, view)?;
         }
     }
 
@@ -393,6 +400,7 @@ impl Connection {
     fn listen(
         &self,
         receiver: &mut ClientReceiver,
+        sender: &ClientSender,
         view: &mut impl View,
     ) -> Result<(ClientError, bool), Ended> {
         let mut is_expelled = false;
@@ -408,6 +416,10 @@ impl Connection {
                     };
                     let is_error =
                         message.is_from_server() && message.msg.starts_with(['❌', '⛔']);
+                    if is_for_me && is_error {
+                        self.place().refused();
+                    }
+                    self.join_again(sender);
                     self.heard(is_for_me && learned == Learned::Message, is_for_me && is_error);
                     match learned {
                         Learned::Message => view.message(&message).map_err(Ended::View)?,
@@ -435,8 +447,16 @@ impl Connection {
         }
     }
 
-    fn reconnect(&self, backoff: &mut Backoff, view: &mut impl View) -> Result<Incoming, Ended> {
-        let mut what = "connection lost".to_owned();
+    fn reconnect(
+        &self,
+        loss: &ClientError,
+        backoff: &mut Backoff,
+        view: &mut impl View,
+    ) -> Result<Incoming, Ended> {
+        let mut what = match loss {
+            ClientError::Decode(_) => format!("connection lost: {}", why(loss)),
+            _ => "connection lost".to_owned(),
+        };
         let mut refused_since = None;
         loop {
             let delay = backoff.next();
@@ -512,9 +532,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Joins the user's rooms, before anything else is sent that may be for them.
+    /// Joins the user's rooms if it is time for that, before anything else is sent that may be for them.
     fn join_again(&self, sender: &ClientSender) {
-        let joins = self.place().joins();
+        let joins = self.place().take_joins();
         for msg in joins {
             self.place().sending("/join", &msg);
             if sender.send("/join", &msg).is_err() {
@@ -628,6 +648,16 @@ fn why(error: &ClientError) -> String {
             format!("the server refused: {}", visible(text))
         }
         ClientError::Closed => "the server closed the connection".to_owned(),
+        // both without the line feed, as --max-frame counts
+        ClientError::FrameTooLong { length, limit, is_max_frame: true } => format!(
+            "a message of {} bytes is longer than the limit of {} bytes (--max-frame): send less text, or \
+             raise it here and at the server",
+            length - 1,
+            limit - 1
+        ),
+        ClientError::Decode(error) if let DecodeErrorKind::TooLong(limit) = error.kind() => {
+            format!("the server sent a message of more than {limit} bytes: raise --max-frame")
+        }
         ClientError::Io { doing, source } => format!("{doing} ({})", reason(source)),
         error => visible(&error.to_string()).into_owned(),
     }

@@ -23,6 +23,9 @@ pub(super) enum Line<'a> {
     Leave(Option<Cow<'a, str>>),
     /// Go to a room, or back to everybody.
     To(Option<Cow<'a, str>>),
+    /// It is meant to choose where the next lines go, and does not say where. If the server might know
+    /// what is meant, it is sent: `msg` to `to`.
+    Astray(Option<(&'a str, &'a str)>),
     /// It cannot be sent; the sentence says what is missing.
     Mistake(&'static str),
 }
@@ -130,7 +133,21 @@ pub(super) fn room(text: &str) -> Option<Cow<'_, str>> {
     } else {
         text.trim().into()
     };
-    Some(name).filter(|name| name.starts_with('#') && name.len() > 1)
+    Some(name).filter(|name| is_room(name))
+}
+
+/// Whether the server knows it as the name of a room: one character at least, and no space, behind `#`.
+fn is_room(name: &str) -> bool {
+    name.strip_prefix('#')
+        .and_then(|name| name.chars().next())
+        .is_some_and(|first| !first.is_whitespace())
+}
+
+/// Whether this may be several arguments of a `/join`, and not one name with spaces. Then a word behind the
+/// first begins as a room or a number does.
+fn may_be_several(text: &str) -> bool {
+    let begins = |word: &str| word.starts_with(|first: char| first == '#' || first.is_numeric());
+    !text.starts_with('"') && text.split_whitespace().skip(1).any(begins)
 }
 
 /// What stands before a number at the end, and that number.
@@ -151,12 +168,16 @@ fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
         TO if msg.is_empty() || msg.eq_ignore_ascii_case(EVERYONE) => Line::To(None),
         TO => match room(msg) {
             Some(room) => Line::To(Some(room)),
-            None => Line::Mistake("there is no such place: /to #ROOM or /to everyone"),
+            None => Line::Astray(None),
         },
         "/join" => {
             let (name, number) = without_number(msg);
-            room(name).map_or(as_it_is, |name| Line::Join(name, number))
+            match room(name).filter(|_| !may_be_several(name)) {
+                Some(name) => Line::Join(name, number),
+                None => Line::Astray(Some((to, msg))),
+            }
         }
+        "/state" => Line::Mistake(STATE),
         "/leave" if msg.is_empty() => Line::Leave(None),
         "/leave" => match room(msg) {
             Some(room)
@@ -169,6 +190,7 @@ fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
         to => match Argument::of(to) {
             Some(Argument::User) => send(with_quotes(msg, &known.users)),
             Some(_) => send(with_quotes(msg, &known.rooms)),
+            None if is_like_a_choice(to) => Line::Astray(Some((to, msg))),
             None => as_it_is,
         },
     }
@@ -198,6 +220,16 @@ fn addressed<'a>(rest: &'a str, known: &Known<'_>) -> Line<'a> {
         Line::Send { to, msg: msg.into() }
     }
 }
+
+/// Whether a command was meant for `/join` or `/to`. It is written in another case, or `/join` has one wrong
+/// letter. Two letters that have changed places count as one.
+fn is_like_a_choice(command: &str) -> bool {
+    let command = command.to_lowercase();
+    command == TO || strsim::osa_distance(&command, "/join") <= 1
+}
+
+/// Why `/state` is not sent.
+const STATE: &str = "chat follows the server by /state itself, and shows none of its lines";
 
 /// The mistakes with quotes around a name.
 const NAME_QUOTES: &str = "the name is not in one pair of double quotes: @\"alice smith\" TEXT; inside them, \
@@ -325,9 +357,19 @@ mod tests {
             ("/join \"#a b", "\"#a b"),
             ("/join \"#a\"b\"", "\"#a\"b\""),
             ("/join #a \"b\"", "#a \"b\""),
+            ("/join # a", "# a"),
+            ("/join #a #b", "#a #b"),
+            ("/join #a 5x", "#a 5x"),
+            ("/join #a 5x 20", "#a 5x 20"),
         ] {
-            assert_eq!(parse_unknowing(line), send("/join", msg), "{line}");
+            assert_eq!(parse_unknowing(line), Line::Astray(Some(("/join", msg))), "{line}");
         }
+        for (line, command, msg) in
+            [("/JOIN #a", "/JOIN", "#a"), ("/jion #a", "/jion", "#a"), ("/To #a", "/To", "#a")]
+        {
+            assert_eq!(parse_unknowing(line), Line::Astray(Some((command, msg))), "{line}");
+        }
+        assert_eq!(parse_unknowing("/shout #a"), send("/shout", "#a"));
     }
 
     #[test]
@@ -349,7 +391,10 @@ mod tests {
         assert_eq!(parse("/to #tea"), Line::To(Some("#tea".into())));
         assert_eq!(parse("/to #green tea"), Line::To(Some("#green tea".into())));
         assert_eq!(parse("/to \"#green tea\""), Line::To(Some("#green tea".into())));
-        assert!(matches!(parse("/to bob"), Line::Mistake(_)));
+        for line in ["/to bob", "/to # tea", "/to \"#tea"] {
+            assert_eq!(parse(line), Line::Astray(None), "{line}");
+        }
+        assert!(matches!(parse("/state off"), Line::Mistake(_)));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 pub(super) struct Login {
     /// The account of this connection.
     account: Option<String>,
+    /// The account of a `/login` by hand that the server has not granted.
+    asked: Option<String>,
     /// The account of an earlier connection, or the one that the program was started for.
     wanted: Option<Wanted>,
     /// How many logins were wanted in a new connection.
@@ -34,8 +36,7 @@ impl Login {
     /// The number of a line that is typed now. It rises with each login that is not restored: a line of an
     /// earlier number was typed for the login.
     pub(super) fn losses(&self) -> u64 {
-        let is_undecided = self.wanted.as_ref().is_some_and(|wanted| wanted.unanswered > 0);
-        self.losses - u64::from(is_undecided)
+        self.losses - u64::from(!self.is_decided())
     }
 
     /// A new connection is a guest's, and logs in with a password.
@@ -49,9 +50,20 @@ impl Login {
         }
     }
 
+    /// The user has sent a `/login` for this account. The lines behind it are for that account.
+    pub(super) fn asked(&mut self, account: &str) {
+        self.asked = Some(account.to_owned());
+    }
+
+    /// The server has answered this user with an error.
+    pub(super) fn refused(&mut self) {
+        self.asked = None;
+    }
+
     /// The connection is lost.
     pub(super) fn disconnected(&mut self) {
-        if let Some(account) = self.account.take() {
+        let asked = self.asked.take();
+        if let Some(account) = self.account.take().or(asked) {
             self.want(account);
         }
         if let Some(wanted) = &mut self.wanted {
@@ -80,7 +92,7 @@ impl Login {
     pub(super) fn changed(&mut self, name: &str, is_in: bool) {
         self.account = is_in.then(|| name.to_owned());
         if is_in {
-            self.wanted = None;
+            (self.wanted, self.asked) = (None, None);
         }
     }
 
@@ -103,6 +115,11 @@ impl Login {
         if let Some(wanted) = &mut self.wanted {
             wanted.unanswered = 0;
         }
+    }
+
+    /// Whether no login is on its way that the client itself repeats.
+    pub(super) fn is_decided(&self) -> bool {
+        self.wanted.as_ref().is_none_or(|wanted| wanted.unanswered == 0)
     }
 
     /// Whether a line may be sent that was typed when [`losses`](Login::losses) was `typed`.
@@ -137,6 +154,22 @@ mod tests {
         login.answered("alice~8", false);
         assert_eq!(login.permission(typed), Permission::Later, "before the answer to /login");
         login.changed("alice", true);
+        assert_eq!(login.permission(typed), Permission::Granted);
+    }
+
+    #[test]
+    fn a_login_that_was_not_answered_may_have_been_granted() {
+        let mut login = Login::default();
+        login.answered("alice~7", false);
+        let typed = login.losses();
+        login.asked("alice");
+        login.disconnected();
+        login.answered("alice~8", false);
+        assert_eq!(login.permission(typed), lost());
+        let mut login = Login::default();
+        login.asked("alice");
+        login.refused();
+        login.disconnected();
         assert_eq!(login.permission(typed), Permission::Granted);
     }
 

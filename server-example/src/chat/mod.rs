@@ -52,6 +52,7 @@ pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {
         password,
         insecure_password: options.insecure_password,
         shows_times: is_terminal,
+        max_frame: options.max_frame.0,
     };
     let (connection, incoming) = Connection::open(target)?;
     if is_terminal {

@@ -31,6 +31,12 @@ pub(super) struct Place {
     name: String,
     /// Where plain text goes; `None` is everybody.
     here: Option<String>,
+    /// The last line that was to choose where it goes did not say where.
+    is_astray: bool,
+    /// Whether the rooms have to be joined again, on this connection.
+    joins_again: bool,
+    /// Whether the user has to log in before anything else.
+    is_visitor: bool,
     /// Where it will go from the next turn on: to the last of these, or to everybody. The rooms
     /// before it are where the user was when joining the next one, which may be refused.
     path: Vec<String>,
@@ -93,6 +99,9 @@ impl Place {
         Place {
             name,
             here: None,
+            is_astray: false,
+            joins_again: false,
+            is_visitor: false,
             path: Vec::new(),
             rooms: BTreeSet::new(),
             joining: VecDeque::new(),
@@ -150,6 +159,7 @@ impl Place {
     /// The user is to see the prompt: from here on, plain text goes where the server left it.
     pub(super) fn turn(&mut self) {
         self.here = self.path.last().cloned();
+        self.is_astray = false;
     }
 
     /// Takes a line that the user has typed.
@@ -159,8 +169,14 @@ impl Place {
             Line::Quit => Deed::Quit,
             Line::Mistake(why) => Deed::Mistake(why.to_owned()),
             Line::Send { to, msg } => send(&to, &msg),
+            Line::Text(_) if self.is_astray => Deed::Mistake(ASTRAY.to_owned()),
             Line::Text(text) => send(self.here.as_deref().unwrap_or("/shout"), text),
+            Line::Astray(sent) => {
+                self.is_astray = true;
+                sent.map_or_else(|| Deed::Mistake(NO_PLACE.to_owned()), |(to, msg)| send(to, msg))
+            }
             Line::Join(room, number) => {
+                self.is_astray = false;
                 let room = normal(&room);
                 let number = number.map_or(String::new(), |number| format!(" {number}"));
                 let deed = send("/join", &format!("{}{number}", as_argument(&room)));
@@ -173,12 +189,14 @@ impl Place {
             Line::Leave(room) => match room.as_deref().map(normal).or_else(|| self.here.clone()) {
                 Some(room) => {
                     let deed = send("/leave", &as_argument(&room));
+                    self.is_astray = false;
                     self.leave(&room);
                     deed
                 }
                 None => send("/leave", ""),
             },
             Line::To(room) => {
+                self.is_astray = false;
                 self.go(room.as_deref().map(normal));
                 // the lines behind it are for nobody else all the same
                 let doubt = self.here.as_deref().and_then(|room| self.doubt(room));
@@ -210,7 +228,9 @@ impl Place {
                 let first = arguments.next().and_then(Result::ok);
                 let name = first.as_deref().filter(|_| arguments.next().is_some());
                 let name = name.or(self.wanted.as_deref()).unwrap_or(&self.name);
-                self.asked = Some(normalise(name.trim()).into_owned());
+                let name = normalise(name.trim()).into_owned();
+                self.login.asked(&name);
+                self.asked = Some(name);
             }
             _ => {}
         }
@@ -229,7 +249,9 @@ impl Place {
     pub(super) fn disconnected(&mut self) {
         self.joining.clear();
         (self.knowledge, self.asked, self.asks_again) = (Knowledge::default(), None, false);
+        self.is_visitor = false;
         self.login.disconnected();
+        self.joins_again = true;
     }
 
     /// The client is about to log in with the password that it was started with, and to ask again
@@ -238,6 +260,11 @@ impl Place {
         let account = self.name_to_ask_for().to_owned();
         self.login.begins(&account);
         self.asks_again = true;
+    }
+
+    /// The server has answered the user with an error.
+    pub(super) fn refused(&mut self) {
+        self.login.refused();
     }
 
     /// The server has not said in good time whether a login is restored: it is not.
@@ -255,8 +282,14 @@ impl Place {
         self.login.permission(typed)
     }
 
-    /// What to send to be in the same rooms on another connection.
-    pub(super) fn joins(&self) -> Vec<String> {
+    /// The arguments of each `/join` to send now, for the same rooms on another connection. There is none
+    /// before the login is decided, and none while the user has to log in.
+    pub(super) fn take_joins(&mut self) -> Vec<String> {
+        let is_due = self.joins_again && !self.is_visitor && self.login.is_decided();
+        if !is_due {
+            return Vec::new();
+        }
+        self.joins_again = false;
         self.rooms().map(|room| as_argument(room).into_owned()).collect()
     }
 
@@ -274,13 +307,15 @@ impl Place {
                 self.learn_name(message);
                 Learned::Message
             }
-            Seen::Confirmed { name, is_logged_in } => {
+            Seen::Confirmed { name, is_logged_in, is_visitor } => {
                 let was_known = std::mem::replace(&mut self.knowledge, Knowledge::Lines);
+                let was_visitor = std::mem::replace(&mut self.is_visitor, is_visitor);
                 self.login.answered(&name, is_logged_in);
                 self.take_name(name);
                 match was_known {
-                    Knowledge::Lines => Learned::Hidden(None),
-                    Knowledge::Asked | Knowledge::None => Learned::Confirmed,
+                    _ if is_visitor => Learned::Hidden(None),
+                    Knowledge::Lines if !was_visitor => Learned::Hidden(None),
+                    _ => Learned::Confirmed,
                 }
             }
             Seen::Unknown => {
@@ -302,6 +337,9 @@ impl Place {
             }
             state::Line::LoggedIn(is_in) => {
                 self.login.changed(&self.name, is_in);
+                if is_in && std::mem::take(&mut self.is_visitor) {
+                    return Learned::Confirmed;
+                }
                 None
             }
             state::Line::In(room) => {
@@ -400,6 +438,11 @@ impl fmt::Display for Moved {
 fn send(to: &str, msg: &str) -> Deed {
     Deed::Send { to: to.to_owned(), msg: msg.to_owned() }
 }
+
+/// Why a line is not sent that is for nobody in particular.
+const ASTRAY: &str = "it is not clear where it is to go, since no room was chosen before it: /join #ROOM, \
+     /to #ROOM or /to everyone";
+const NO_PLACE: &str = "there is no such place: /to #ROOM or /to everyone";
 
 /// A room's name as the server spells it.
 fn normal(room: &str) -> String {
@@ -522,11 +565,12 @@ mod tests {
     #[test]
     fn names_are_sent_in_quotes_if_they_need_them() {
         let mut place = place();
-        let join = type_line(&mut place, "/join # cafe\u{301} noir");
+        let join = type_line(&mut place, "/join #cafe\u{301} noir");
         assert_eq!(join, Some(("/join".to_owned(), "\"#caf\u{e9} noir\"".to_owned())));
         joins(&mut place, "#caf\u{e9} noir");
         assert_eq!(rooms(&place), ["#caf\u{e9} noir"]);
-        assert_eq!(place.joins(), ["\"#caf\u{e9} noir\""]);
+        place.disconnected();
+        assert_eq!(place.take_joins(), ["\"#caf\u{e9} noir\""]);
         assert_eq!(to(&mut place, "hi"), "#caf\u{e9} noir");
         let leave = type_line(&mut place, "/leave");
         assert_eq!(leave.unwrap().1, "\"#caf\u{e9} noir\"");
@@ -659,10 +703,12 @@ mod tests {
         type_line(&mut place, "/join #tea");
         type_line(&mut place, "/join #green tea");
         place.disconnected();
-        assert_eq!(place.joins(), ["\"#green tea\"", "#tea"]);
-        for msg in place.joins() {
+        let joins_again = place.take_joins();
+        assert_eq!(joins_again, ["\"#green tea\"", "#tea"]);
+        for msg in joins_again {
             place.sending("/join", &msg);
         }
+        assert_eq!(place.take_joins(), [""; 0], "once");
         place.turn();
         assert_eq!(to(&mut place, "hi"), "#green tea");
         learn(&mut place, "alice", "Reporting on name=alice role=user login=false");
@@ -670,6 +716,39 @@ mod tests {
         assert!(note.ends_with("goes to #tea"), "{note}");
         joins(&mut place, "#tea");
         assert_eq!(rooms(&place), ["#tea"]);
+    }
+
+    #[test]
+    fn a_user_who_has_to_log_in_joins_after_that() {
+        let mut place = place();
+        hear(&mut place, "alice", "State role name=alice role=user login=true");
+        type_line(&mut place, "/join #tea");
+        joins(&mut place, "#tea");
+        place.disconnected();
+        assert_eq!(place.take_joins(), [""; 0], "it is not known whether the login is restored");
+        let visitor = "Reporting on name=alice~7 role=user login=false visitor=true";
+        assert_eq!(learn(&mut place, "alice", visitor), "Hidden(None)");
+        assert_eq!(place.take_joins(), [""; 0]);
+        hear(&mut place, "alice", "State renamed old=alice~7 name=alice self=true");
+        let role = "State role name=alice role=user login=true";
+        assert_eq!(learn(&mut place, "alice", role), "Confirmed", "now it may ask");
+        assert_eq!(place.take_joins(), ["#tea"]);
+    }
+
+    #[test]
+    fn a_place_that_is_not_clear_is_no_place() {
+        for line in
+            ["/join tea", "/join \"#a b", "/to tea", "/JOIN #tea", "/jion #tea", "/join #tea #b"]
+        {
+            let mut place = place();
+            type_line(&mut place, "/join #cake");
+            let _ = place.typed(line::parse(line, &Known::default()));
+            let text = place.typed(line::parse("hi", &Known::default()));
+            assert_eq!(text, Deed::Mistake(ASTRAY.to_owned()), "{line}");
+            assert_eq!(to(&mut place, "@bob hi"), "bob", "this has its own");
+            assert_eq!(type_line(&mut place, "/to #cake"), None);
+            assert_eq!(to(&mut place, "hi"), "#cake");
+        }
     }
 
     #[test]

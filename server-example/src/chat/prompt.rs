@@ -20,8 +20,8 @@ pub(super) struct Draft {
 /// What the editor shows before the line, and whether it is still right.
 #[derive(Debug, Default)]
 pub(super) struct LivePrompt {
-    /// Empty while no line is edited.
-    shown: RefCell<String>,
+    /// `None` while no line is edited.
+    shown: RefCell<Option<String>>,
     columns: Cell<usize>,
     is_stale: Cell<bool>,
     draft: RefCell<Draft>,
@@ -32,7 +32,7 @@ impl LivePrompt {
     pub(super) fn begin(&self, prompt: &str, columns: usize) {
         self.is_stale.set(false);
         self.columns.set(columns);
-        prompt.clone_into(&mut self.shown.borrow_mut());
+        self.shown.replace(Some(prompt.to_owned()));
     }
 
     /// The editor draws its line, with that prompt: that of a line, or of a question. `current` is what the
@@ -42,7 +42,10 @@ impl LivePrompt {
         prompt: &'p str,
         current: impl FnOnce() -> String,
     ) -> Cow<'p, str> {
-        if !self.is_stale.get() && *self.shown.borrow() == prompt && current() != prompt {
+        if !self.is_stale.get()
+            && self.shown.borrow().as_deref() == Some(prompt)
+            && current() != prompt
+        {
             self.is_stale.set(true);
             // the editor sees it before it reads another key; an error means that the prompt stays
             let _ = raise(SIGINT);
@@ -55,7 +58,8 @@ impl LivePrompt {
     pub(super) fn draw_line(&self, text: &str, cursor: usize) -> Option<String> {
         self.is_stale.get().then(|| {
             self.draft.replace(Draft { text: text.to_owned().into(), cursor });
-            let rows = rows(&self.shown.borrow(), text, self.columns.get());
+            let shown = self.shown.borrow();
+            let rows = rows(shown.as_deref().unwrap_or_default(), text, self.columns.get());
             blank(text) + &"\x1b[A".repeat(rows)
         })
     }
@@ -67,7 +71,7 @@ impl LivePrompt {
 
     /// The editor has ended. If this has interrupted it, the line to go on with.
     pub(super) fn end(&self, is_interrupted: bool) -> Option<Draft> {
-        self.shown.borrow_mut().clear();
+        self.shown.replace(None);
         let draft = self.draft.take();
         (self.is_stale.replace(false) && is_interrupted).then_some(draft)
     }
@@ -110,7 +114,7 @@ mod tests {
 
     #[test]
     fn rows_are_those_of_the_screen() {
-        for (text, columns, rows) in [
+        for (text, columns, expected) in [
             ("", 80, 1),
             ("hello", 80, 1),
             ("0123456789", 10, 2),
@@ -118,7 +122,7 @@ mod tests {
             ("01", 10, 1),
             ("a\nb", 10, 2),
         ] {
-            assert_eq!(rows("alice> ", text, columns), rows, "{text:?}");
+            assert_eq!(rows("alice> ", text, columns), expected, "{text:?}");
         }
     }
 

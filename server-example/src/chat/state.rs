@@ -24,8 +24,8 @@ pub(super) enum Knowledge {
 pub(super) enum Seen<'m> {
     /// One for people.
     Message,
-    /// The answer to [`COMMAND`]: the server knows it, and the user has this name and is logged in or not.
-    Confirmed { name: String, is_logged_in: bool },
+    /// The answer to [`COMMAND`] of a server that knows it, with what it says of this user.
+    Confirmed { name: String, is_logged_in: bool, is_visitor: bool },
     /// The answer to [`COMMAND`]: the server does not know it.
     Unknown,
     /// Something has changed.
@@ -98,7 +98,8 @@ fn confirmation(msg: &str) -> Option<Pairs<'_>> {
 
 fn confirmed<'m>(pairs: &Pairs<'_>, me: &str) -> Seen<'m> {
     let name = pairs.get("name").unwrap_or(me).to_owned();
-    Seen::Confirmed { name, is_logged_in: pairs.get("login") == Some("true") }
+    let is_true = |key| pairs.get(key) == Some("true");
+    Seen::Confirmed { name, is_logged_in: is_true("login"), is_visitor: is_true("visitor") }
 }
 
 /// What a line means. It counts only with the `to` that it has to have.
@@ -144,7 +145,10 @@ mod tests {
     fn only_the_answer_to_the_question_decides() {
         let see = |to, text| see(Knowledge::Asked, to, text);
         let confirmed = "Reporting on name=alice~7 role=user login=false";
-        assert_eq!(see("alice", confirmed), "Confirmed { name: \"alice~7\", is_logged_in: false }");
+        assert_eq!(
+            see("alice", confirmed),
+            "Confirmed { name: \"alice~7\", is_logged_in: false, is_visitor: false }"
+        );
         let unknown = "❌ Unknown command \"/state\". Send /help to see the commands.";
         assert_eq!(see("alice", unknown), "Unknown");
         for (to, text) in [

@@ -102,7 +102,9 @@ impl Program {
 
     /// The next line of standard output that contains the text.
     pub fn line_with(&mut self, text: &str) -> String {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "no line with {text:?}");
             let line = self.line();
             if line.contains(text) {
                 return line;
@@ -112,7 +114,9 @@ impl Program {
 
     /// The next line of standard error that contains the text.
     pub fn error_with(&mut self, text: &str) -> String {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < PATIENCE, "no error with {text:?}");
             let line = self.errors.next().unwrap_or_else(|| panic!("no error with {text:?}"));
             if line.contains(text) {
                 return line;

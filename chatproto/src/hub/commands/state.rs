@@ -4,6 +4,7 @@ use crate::message::MessageRef;
 
 use super::super::route::text_of;
 use super::super::state::rights;
+use super::super::users::Phase;
 use super::super::{Call, Role};
 use super::Command;
 
@@ -25,6 +26,9 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     if !wants_state {
         return call.say_line("Reporting off");
     }
-    call.say_line(&format!("Reporting on {}", rights(call.session())));
+    let session = call.session();
+    // a program that would ask more has to log in before
+    let visitor = if session.phase == Phase::Visitor { " visitor=true" } else { "" };
+    call.say_line(&format!("Reporting on {}{visitor}", rights(session)));
     call.hub.send_owed(call.conn, call.now, call.out);
 }
