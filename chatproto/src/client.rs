@@ -64,22 +64,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects and registers with the defaults: see [`ClientBuilder::connect`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn connect(
-        address: impl ServerAddress,
-        name: impl Into<String>,
-    ) -> Result<Self, ClientError> {
-        Client::builder(name).connect(address)
-    }
-
-    /// A client that is to register `name`.
-    pub fn builder(name: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(name.into())
-    }
-
     /// The name under which the server knows the client: see [`ClientSender::name`].
     pub fn name(&self) -> String {
         self.sender.name()

@@ -78,8 +78,26 @@ pub struct ClientBuilder {
     tls: Option<ClientTls>,
 }
 
+impl Client {
+    /// Connects and registers with the defaults: see [`ClientBuilder::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn connect(
+        address: impl ServerAddress,
+        name: impl Into<String>,
+    ) -> Result<Self, ClientError> {
+        Client::builder(name).connect(address)
+    }
+
+    /// A client that is to register `name`.
+    pub fn builder(name: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(name.into())
+    }
+}
+
 impl ClientBuilder {
-    pub(super) fn new(name: String) -> Self {
+    fn new(name: String) -> Self {
         ClientBuilder {
             name,
             timeout: Duration::from_secs(10),

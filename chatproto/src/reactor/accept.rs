@@ -16,7 +16,8 @@ use crate::keep_alive;
 use crate::name::{GUEST, SERVER};
 
 use super::mail::Mail;
-use super::stream::{Entrance, Socket, Stream};
+use super::socket::Socket;
+use super::stream::{Entrance, Stream};
 use super::{LISTENER, Reactor, Shared};
 
 /// The first pause after the system refused, doubled each time up to the last.

@@ -30,6 +30,7 @@ mod secure;
 mod shared;
 #[cfg(test)]
 mod simulation;
+mod socket;
 mod stash;
 mod stream;
 mod timer;

@@ -10,7 +10,7 @@ use rustls::{Error, ServerConfig, ServerConnection};
 
 use crate::tls::{ServerTls, feed, handshake_failure, take};
 
-use super::stream::Socket;
+use super::socket::Socket;
 
 /// What a client may send before the handshake is done: a hello has a few hundred bytes, one with a
 /// chain of certificates some thousands.

@@ -1,19 +1,16 @@
 //! The byte stream of one connection: a socket, and TLS over it if the peer speaks that. The first
-//! byte tells. In tests there is another socket, whose network is a simulation.
+//! byte tells.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
 
 use mio::event::Event;
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use socket2::SockRef;
+use mio::{Registry, Token};
 
 #[cfg(feature = "tls")]
 use super::secure::{Door, Secure};
 #[cfg(test)]
 use super::simulation;
+use super::socket::Socket;
 
 /// A socket, and what is between it and the protocol.
 #[derive(Debug)]
@@ -43,13 +40,6 @@ impl Entrance {
     }
 }
 
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    #[cfg(test)]
-    Simulated(simulation::Socket),
-}
-
 #[cfg(feature = "tls")]
 #[derive(Debug)]
 enum Layer {
@@ -74,33 +64,16 @@ impl Stream {
     /// The socket, if it is one of a simulation.
     #[cfg(test)]
     pub(super) fn simulated(&self) -> Option<&simulation::Socket> {
-        match &self.socket {
-            Socket::Tcp(_) => None,
-            Socket::Simulated(socket) => Some(socket),
-        }
+        self.socket.simulated()
     }
 
     /// From now on the registry tells what happens to it, once whenever it happens.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => {
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
-            }
-            #[cfg(test)]
-            Socket::Simulated(socket) => {
-                socket.register(token.0);
-                Ok(())
-            }
-        }
+        self.socket.register(registry, token)
     }
 
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => registry.deregister(stream),
-            // it ends with the socket
-            #[cfg(test)]
-            Socket::Simulated(_) => Ok(()),
-        }
+        self.socket.deregister(registry)
     }
 
     /// Ends the writing half: the peer reads to the end of what was written. With TLS that takes
@@ -111,11 +84,7 @@ impl Stream {
         if let Layer::Tls(tls) = &mut self.layer {
             tls.finish(&mut self.socket)?;
         }
-        match &self.socket {
-            Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            #[cfg(test)]
-            Socket::Simulated(socket) => socket.shut_down_writing(),
-        }
+        self.socket.shut_down_writing()
     }
 }
 
@@ -257,46 +226,6 @@ impl Write for Stream {
         if let Layer::Tls(tls) = &mut self.layer {
             return tls.flush(&mut self.socket);
         }
-        Ok(())
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.read(buffer),
-            #[cfg(test)]
-            Socket::Simulated(socket) => socket.read(buffer),
-        }
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Socket::Tcp(stream) => stream.write(bytes),
-            #[cfg(test)]
-            Socket::Simulated(socket) => socket.write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            // what the standard library does for one slice and not for several: a peer that is gone
-            // must not be the end of a program that does not ignore SIGPIPE, as one in C
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            Socket::Tcp(stream) => {
-                const MSG_NOSIGNAL: i32 = 0x4000;
-                SockRef::from(&*stream).send_vectored_with_flags(slices, MSG_NOSIGNAL)
-            }
-            #[cfg(not(any(target_os = "linux", target_os = "android")))]
-            Socket::Tcp(stream) => stream.write_vectored(slices),
-            #[cfg(test)]
-            Socket::Simulated(socket) => socket.write_vectored(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

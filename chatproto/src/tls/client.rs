@@ -17,7 +17,8 @@ use rustls::{
 };
 
 use super::pem::{Pem, Roots, certified};
-use super::{Fingerprint, TlsError, provider};
+use super::provider::provider;
+use super::{Fingerprint, TlsError};
 
 /// Whom a client trusts to be its server, and who it is itself. Cheap to clone.
 #[derive(Clone)]

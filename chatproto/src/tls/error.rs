@@ -6,7 +6,7 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 
-use super::Fingerprint;
+use super::fingerprint::{Fingerprint, InvalidFingerprint};
 
 /// Why TLS cannot be had: each says which check failed and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +76,8 @@ pub enum TlsError {
         reason: String,
     },
     /// Text that is not the SHA-256 of a certificate.
-    #[error("{0:?} is no fingerprint: it must be 64 hexadecimal digits, with or without colons")]
-    InvalidFingerprint(String),
+    #[error(transparent)]
+    InvalidFingerprint(#[from] InvalidFingerprint),
     /// Text that can be no server's name.
     #[error("{0:?} is no server name: it must be a DNS name or an IP address")]
     InvalidName(String),

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::TlsError;
-
 /// The SHA-256 of a certificate. Shown as 32 pairs of hexadecimal digits with colons between them;
 /// read with or without colons or spaces, in either case.
 ///
@@ -14,10 +12,15 @@ use super::TlsError;
 /// let fingerprint: Fingerprint = "aa".repeat(32).parse()?;
 /// assert!(fingerprint.to_string().starts_with("AA:AA:AA:"));
 /// assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
-/// # Ok::<(), chatproto::tls::TlsError>(())
+/// # Ok::<(), chatproto::tls::InvalidFingerprint>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
+
+/// Text that is not the SHA-256 of a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no fingerprint: it must be 64 hexadecimal digits, with or without colons")]
+pub struct InvalidFingerprint(String);
 
 impl Fingerprint {
     /// The fingerprint of a certificate in DER.
@@ -33,10 +36,10 @@ impl Fingerprint {
 }
 
 impl FromStr for Fingerprint {
-    type Err = TlsError;
+    type Err = InvalidFingerprint;
 
-    fn from_str(text: &str) -> Result<Self, TlsError> {
-        let wrong = || TlsError::InvalidFingerprint(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let wrong = || InvalidFingerprint(text.to_owned());
         let digits = text.trim();
         // as `openssl x509 -fingerprint -sha256` prints it, and as others write it
         let digits = digits.rsplit_once('=').map_or(digits, |(_, digits)| digits);

@@ -37,25 +37,17 @@ mod client;
 mod error;
 mod fingerprint;
 mod pem;
+mod provider;
 mod server;
 mod stream;
 mod wire;
 
-use std::sync::Arc;
-
-use rustls::crypto::CryptoProvider;
-
 pub use client::ClientTls;
 pub use error::TlsError;
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, InvalidFingerprint};
 pub use server::{ClientCertificates, ServerTls};
 pub use stream::ClientStream;
 
 pub(crate) use error::handshake_failure;
 pub(crate) use stream::Channel;
 pub(crate) use wire::{feed, take};
-
-/// The cryptography: ring's, given explicitly wherever it is needed.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}

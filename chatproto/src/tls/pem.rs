@@ -95,7 +95,7 @@ impl Roots {
 pub(super) fn certified(certificate: &Pem, key: &Pem) -> Result<CertifiedKey, TlsError> {
     let chain = certificate.certificates()?;
     let der = key.key()?;
-    let signing = super::provider().key_provider.load_private_key(der);
+    let signing = super::provider::provider().key_provider.load_private_key(der);
     let signing = signing.map_err(|_| TlsError::Unusable {
         from: key.from.clone(),
         reason: "its kind is not supported: use an ECDSA key (P-256 or P-384), Ed25519, or RSA of \

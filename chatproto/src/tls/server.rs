@@ -12,7 +12,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
 use super::pem::{Pem, Roots, certified};
-use super::{Fingerprint, TlsError, provider};
+use super::provider::provider;
+use super::{Fingerprint, TlsError};
 
 /// What a server asks of its clients' certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::reply::Reply;
 use crate::workers::{Call, Jobs, Pool};
 
 use super::super::mail::Mail;
-use super::super::stream;
+use super::super::socket;
 use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
 use super::askers::{Asker, Pages, any_page};
 use super::client::{Client, Ending, Kind, Phase, Reading};
@@ -495,7 +495,7 @@ impl World {
     pub(super) fn accept(&mut self, wire: usize, lane: usize, address: IpAddr, entrance: Entrance) {
         let socket = Socket::new(&self.network, wire);
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let stream = entrance.stream(stream::Socket::Simulated(socket));
+        let stream = entrance.stream(socket::Socket::Simulated(socket));
         let mail = Mail::Accepted(stream, address);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
     }
