@@ -152,7 +152,7 @@ static void an_address_has_a_host_and_a_port(void) {
     }
 }
 
-/* What the system would read as another IPv4 address. */
+/* The system would read each as another IPv4 address. */
 static const char *const incomplete[] = {"0:7000",     "1.2:7000",       "127.1:7000",
                                          "0x7f.1:7000", "0x7f000001:7000", "010.0.0.1:7000",
                                          "1.2.3.4.5:7000"};

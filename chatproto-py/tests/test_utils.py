@@ -32,7 +32,7 @@ def outcome(function: Any, data: Any) -> object:
 
 
 def loads(data: Any) -> Any:
-    """What A12 says: ``json.loads`` of the text, None for malformed JSON, an error for bad UTF-8."""
+    """The rule of A12: ``json.loads`` of the text, None for malformed JSON, an error for bad UTF-8."""
     text = data if isinstance(data, str) else bytes(data).decode("utf-8")
     try:
         return json.loads(text)

@@ -1,5 +1,5 @@
-//! [`Address`]: a host and a port as people write them. What becomes of the addresses of a host is
-//! decided by the callers.
+//! [`Address`]: a host and a port as people write them. The callers decide how they use the addresses
+//! of a host.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -191,7 +191,7 @@ fn ends_in_number(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What systems would read as another IPv4 address.
+    /// Systems would read each as another IPv4 address.
     const INCOMPLETE: [&str; 8] =
         ["0", "1.2", "127.1", "0x7f.1", "0x7f000001", "010.0.0.1", "1.2.3.4.5", "0."];
 

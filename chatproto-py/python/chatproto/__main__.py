@@ -291,7 +291,7 @@ class _Place:
 
 
 _MISTYPED = re.compile(r"/\s*(join|to)(?![a-z0-9_-])", re.IGNORECASE)
-"""What no server has, and is to be a command that says where plain text goes."""
+"""A mistyped command that was to choose where plain text goes. No server has one of these."""
 
 _NUMBERED = re.compile(r"(.*\S)\s+(\+?[0-9]+)", re.DOTALL)
 """A room, and how many of its last messages are to be shown."""
@@ -311,7 +311,7 @@ def _room(text: str) -> str | None:
 
 
 def _first_word(text: str) -> tuple[str, str]:
-    """What is before the first white space, and what is behind it."""
+    """The text before the first white space, and the text behind it."""
     word = text[:1].strip() and text.split(None, 1)[0]
     return word, text[len(word) :].strip()
 
@@ -331,9 +331,9 @@ def _quoted_name(text: str) -> tuple[str, str]:
 def _lines() -> Iterator[str]:
     """The lines of standard input, without their ends, and without a byte order mark before them.
 
-    Bytes that are not UTF-8 are another encoding, of which a part would mean something else: nothing
-    is given of the batch that they are in. The first batch is all that comes without a pause, so that
-    of a file either all lines are given or none. Raises _Mistake, with the number of the line.
+    The lines come in batches. The first batch is all that comes without a pause, such as a file. A
+    batch with bytes that are not UTF-8 is dropped: a part of it would mean something else. Raises
+    _Mistake then, with the number of the line.
     """
     chunks: queue.Queue[bytes | OSError] = queue.Queue(_CHUNKS)
     threading.Thread(target=_read, args=(chunks,), daemon=True).start()
@@ -426,7 +426,7 @@ def _escaped(c: str) -> str:
 
 
 def _sentence(error: BaseException) -> str:
-    """What an error says, without its number, and with the options as they are named here."""
+    """The text of an error, without its number, and with the options as they are named here."""
     text = (isinstance(error, OSError) and error.strerror) or str(error)
     if isinstance(error, NameRefused):
         # the server's own words

@@ -260,8 +260,8 @@ class Request:
 class Server:
     """A chat server on its own threads. Any thread may call its methods.
 
-    ``host`` is a name or an IP address. Of the addresses of a name, the server listens on the first
-    one that it can. ``port`` 0 takes any free port. ``threads`` is the number of event loops, by
+    ``host`` is a name or an IP address. If a name has several addresses, the server listens on the
+    first usable one. ``port`` 0 takes any free port. ``threads`` is the number of event loops, by
     default one a core and at most four. ``rate`` is the number of messages a second that one
     connection may send. Above it, the server reads more slowly. ``None`` turns off this limit and
     the limit of bytes (192 KiB a second). ``slow_reader`` is the policy for connections that do not

@@ -73,7 +73,7 @@ def read_rest(descriptor: int) -> bytes:
 
 
 def reason(error: OSError) -> str:
-    """What the system said, without its number."""
+    """The words of the system, without its number."""
     if error.errno and not isinstance(error, socket.gaierror):
         return os.strerror(error.errno).lower()
     return (error.strerror or str(error)).lower()

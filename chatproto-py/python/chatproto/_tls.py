@@ -190,7 +190,7 @@ def refused(error: ssl.SSLError) -> TlsError:
 
 
 def _versions(context: ssl.SSLContext) -> str:
-    """What is wrong with the server's versions of TLS."""
+    """Why the server has no version of TLS that suits the client."""
     oldest = {ssl.TLSVersion.TLSv1_2: "TLS 1.2", ssl.TLSVersion.TLSv1_3: "TLS 1.3"}.get(
         context.minimum_version
     )
