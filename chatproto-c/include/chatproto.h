@@ -472,8 +472,10 @@ typedef struct chatproto_server_options {
      */
     size_t size;
     /**
-     * Where to listen: a host, whose name is looked up, and a port from 0 to 65535. Port 0 takes any
-     * free one. Default `127.0.0.1:65432`.
+     * Where to listen: a host and a port from 0 to 65535. Port 0 takes any free one. A port alone, such
+     * as `7000`, is one of 127.0.0.1; the port of a host alone is 65432. The name of a host is looked
+     * up, and the first of its addresses that can be listened on is taken. An incomplete IPv4 address,
+     * such as `0:7000`, is refused. Default `127.0.0.1:65432`.
      */
     struct chatproto_str address;
     /**
@@ -1313,7 +1315,8 @@ enum chatproto_result chatproto_create_json_msg(struct chatproto_str sender_name
  * Finds the JSON value of a text, of any shape, as Python's `json.loads` does. C has no type for such
  * values: `*value` is the text of the value, without white space around it. It points into `data` and
  * lives as long as those bytes stay there unchanged. It is empty if the text is not JSON, which is no
- * error. `NaN` and `Infinity`, which Python takes, are not JSON. `chatproto_decode` reads a message.
+ * error. `NaN` and `Infinity`, which Python takes, are not JSON, and no text with a byte order mark is.
+ * `chatproto_decode` reads a message.
  *
  * Results: `CHATPROTO_OK`; `CHATPROTO_NOT_UTF8` if the bytes are not UTF-8; `CHATPROTO_NULL_POINTER`,
  * `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.

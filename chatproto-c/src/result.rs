@@ -350,7 +350,7 @@ pub(crate) fn decode_error(error: &DecodeError) -> chatproto_result {
 
 /// The result for TLS that cannot be had.
 #[cfg(feature = "tls")]
-pub(crate) fn tls_error(error: &chatproto::tls::TlsError) -> chatproto_result {
+pub(crate) fn tls_error(error: &dyn fmt::Display) -> chatproto_result {
     fail(chatproto_result::Tls, format_args!("{error}"))
 }
 

@@ -3,12 +3,14 @@
 pub mod endpoint;
 
 use std::ffi::c_int;
+use std::fmt::Display;
 use std::mem::size_of;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use chatproto::address::{Address, AddressError};
 use chatproto::{Limits, PORT, Rate, Server, ServerBuilder, ServerError, ServerHandle};
 
 use crate::ffi::{Growing, Handle, at, boundary, give_away, out, quietly, read_growing, take_back};
@@ -17,6 +19,9 @@ use crate::text::chatproto_str;
 use crate::tls;
 
 use endpoint::{Gate, chatproto_endpoint};
+
+/// Where a server listens if nothing else is asked for.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, PORT));
 
 /// No bound, for `rate_per_second` of `chatproto_server_options`.
 pub const CHATPROTO_UNLIMITED: u32 = 0xFFFF_FFFF;
@@ -28,8 +33,10 @@ pub const CHATPROTO_UNLIMITED: u32 = 0xFFFF_FFFF;
 pub struct chatproto_server_options {
     /// `sizeof (chatproto_server_options)`, so that the library knows the header it was compiled with.
     pub size: usize,
-    /// Where to listen: a host, whose name is looked up, and a port from 0 to 65535. Port 0 takes any
-    /// free one. Default `127.0.0.1:65432`.
+    /// Where to listen: a host and a port from 0 to 65535. Port 0 takes any free one. A port alone, such
+    /// as `7000`, is one of 127.0.0.1; the port of a host alone is 65432. The name of a host is looked
+    /// up, and the first of its addresses that can be listened on is taken. An incomplete IPv4 address,
+    /// such as `0:7000`, is refused. Default `127.0.0.1:65432`.
     pub address: chatproto_str,
     /// Endpoints of the application's own.
     pub endpoints: *const chatproto_endpoint,
@@ -122,10 +129,10 @@ struct Outcome {
 impl Running {
     fn start(
         builder: ServerBuilder,
-        address: SocketAddr,
+        addresses: &[SocketAddr],
         gate: Arc<Gate>,
     ) -> Result<Self, ServerError> {
-        let server = builder.bind(address)?;
+        let server = builder.bind_first(addresses)?;
         let (handle, address) = (server.handle(), server.local_addr());
         let outcome = Arc::new(Outcome::default());
         let ended = Arc::clone(&outcome);
@@ -201,14 +208,14 @@ pub unsafe extern "C" fn chatproto_server_start(
         // SAFETY: the caller's promise
         let server = unsafe { out(server, std::ptr::null_mut(), "server")? };
         let gate = Arc::new(Gate::default());
-        let (builder, address) = if options.is_null() {
-            (Server::builder(), SocketAddr::from(([127, 0, 0, 1], PORT)))
+        let (builder, addresses) = if options.is_null() {
+            (Server::builder(), vec![DEFAULT_ADDRESS])
         } else {
             // SAFETY: the caller's promise
             unsafe { configure(options, &gate)? }
         };
         let running =
-            Running::start(builder, address, gate).map_err(|error| server_error(&error))?;
+            Running::start(builder, &addresses, gate).map_err(|error| server_error(&error))?;
         *server = give_away(chatproto_server(Handle::new(running)));
         Ok(())
     })
@@ -219,18 +226,13 @@ pub unsafe extern "C" fn chatproto_server_start(
 unsafe fn configure(
     options: *const chatproto_server_options,
     gate: &Arc<Gate>,
-) -> Result<(ServerBuilder, SocketAddr), chatproto_result> {
+) -> Result<(ServerBuilder, Vec<SocketAddr>), chatproto_result> {
     // SAFETY: the caller's promise
     let options = &unsafe { read_growing(options, chatproto_server_options::DEFAULT, "options")? };
     // SAFETY: the caller's promise
-    let address = match unsafe { options.address.text("address")? } {
-        "" => SocketAddr::from(([127, 0, 0, 1], PORT)),
-        text => text.to_socket_addrs().ok().and_then(|mut all| all.next()).ok_or_else(|| {
-            fail(
-                chatproto_result::InvalidArgument,
-                format_args!("{text:?} is not an address such as \"127.0.0.1:65432\""),
-            )
-        })?,
+    let addresses = match unsafe { options.address.text("address")? } {
+        "" => vec![DEFAULT_ADDRESS],
+        text => resolve(text)?,
     };
     let mut builder = Server::builder().limits(limits(options));
     if options.threads > 0 {
@@ -258,7 +260,19 @@ unsafe fn configure(
     }
     // SAFETY: the caller's promise
     unsafe { endpoint::add(builder, options.endpoints, options.endpoint_count, gate) }
-        .map(|builder| (builder, address))
+        .map(|builder| (builder, addresses))
+}
+
+/// The addresses of a host and a port.
+fn resolve(text: &str) -> Result<Vec<SocketAddr>, chatproto_result> {
+    let refuse = |why: &dyn Display| {
+        fail(
+            chatproto_result::InvalidArgument,
+            format_args!("`address`: cannot listen on {text:?}: {why}"),
+        )
+    };
+    let address: Address = text.parse().map_err(|error: AddressError| refuse(&error))?;
+    address.resolve().map_err(|unknown| refuse(&unknown))
 }
 
 fn limits(options: &chatproto_server_options) -> Limits {

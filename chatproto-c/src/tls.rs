@@ -9,6 +9,8 @@ use crate::server::chatproto_server_options;
 use crate::text::chatproto_str;
 
 #[cfg(feature = "tls")]
+use chatproto::tls::TlsError;
+#[cfg(feature = "tls")]
 pub(crate) use chatproto::tls::{ClientStream, ClientTls, ServerTls};
 
 /// What a connection has of TLS in a library that has none: there is no value of it.
@@ -88,23 +90,49 @@ fn client(
     certificate: &str,
     key: &str,
 ) -> Result<ClientTls, chatproto_result> {
-    let build = || {
-        let mut tls = match (ca, fingerprint) {
-            ("", "") => ClientTls::system()?,
-            ("", fingerprint) => ClientTls::fingerprint(fingerprint.parse()?),
-            (ca, _) => ClientTls::ca_file(ca)?,
-        };
-        if !name.is_empty() {
-            tls = tls.server_name(name)?;
-        }
-        if certificate.is_empty() { Ok(tls) } else { tls.certificate_files(certificate, key) }
+    let trust = || match (ca, fingerprint) {
+        ("", "") => ClientTls::system(),
+        ("", fingerprint) => Ok(ClientTls::fingerprint(fingerprint.parse()?)),
+        (ca, _) => ClientTls::ca_file(ca),
     };
-    build().map_err(|error| crate::result::tls_error(&error))
+    let mut tls = trust().map_err(|error| refuse(&error, "`tls_ca_file`"))?;
+    if !name.is_empty() {
+        tls = tls.server_name(name).map_err(|error| crate::result::tls_error(&error))?;
+    }
+    if certificate.is_empty() {
+        return Ok(tls);
+    }
+    let own = tls.certificate_files(certificate, key);
+    own.map_err(|error| refuse(&error, certificate_or_key(&error, Path::new(certificate))))
 }
 
 #[cfg(feature = "tls")]
 fn server(certificate: &Path, key: &Path) -> Result<ServerTls, chatproto_result> {
-    ServerTls::from_files(certificate, key).map_err(|error| crate::result::tls_error(&error))
+    ServerTls::from_files(certificate, key)
+        .map_err(|error| refuse(&error, certificate_or_key(&error, certificate)))
+}
+
+/// The result for files that cannot be used, with the option that names them.
+#[cfg(feature = "tls")]
+fn refuse(error: &TlsError, option: &str) -> chatproto_result {
+    if error.file().is_some() || matches!(error, TlsError::KeyMismatch { .. }) {
+        crate::result::tls_error(&format_args!("{option}: {error}"))
+    } else {
+        crate::result::tls_error(error)
+    }
+}
+
+/// The options that an error is about. One file may have both, certificate and key.
+#[cfg(feature = "tls")]
+fn certificate_or_key(error: &TlsError, certificate: &Path) -> &'static str {
+    match error {
+        TlsError::KeyMismatch { .. } => "`tls_certificate_file` and `tls_key_file`",
+        TlsError::NoKey { .. } | TlsError::EncryptedKey { .. } => "`tls_key_file`",
+        error if error.file() == Some(&*certificate.display().to_string()) => {
+            "`tls_certificate_file`"
+        }
+        _ => "`tls_key_file`",
+    }
 }
 
 #[cfg(not(feature = "tls"))]

@@ -80,7 +80,8 @@ pub unsafe extern "C" fn chatproto_create_json_msg(
 /// Finds the JSON value of a text, of any shape, as Python's `json.loads` does. C has no type for such
 /// values: `*value` is the text of the value, without white space around it. It points into `data` and
 /// lives as long as those bytes stay there unchanged. It is empty if the text is not JSON, which is no
-/// error. `NaN` and `Infinity`, which Python takes, are not JSON. `chatproto_decode` reads a message.
+/// error. `NaN` and `Infinity`, which Python takes, are not JSON, and no text with a byte order mark is.
+/// `chatproto_decode` reads a message.
 ///
 /// Results: `CHATPROTO_OK`; `CHATPROTO_NOT_UTF8` if the bytes are not UTF-8; `CHATPROTO_NULL_POINTER`,
 /// `CHATPROTO_INVALID_ARGUMENT`, `CHATPROTO_PANICKED`.

@@ -152,6 +152,62 @@ static void an_address_has_a_host_and_a_port(void) {
     }
 }
 
+/* The system would read each as another IPv4 address. */
+static const char *const incomplete[] = {"0:7000",     "1.2:7000",       "127.1:7000",
+                                         "0x7f.1:7000", "0x7f000001:7000", "010.0.0.1:7000",
+                                         "1.2.3.4.5:7000"};
+
+static void an_incomplete_address_is_refused(void) {
+    for (size_t at = 0; at < sizeof incomplete / sizeof incomplete[0]; at++) {
+        chatproto_client *client = NULL;
+        chatproto_server *server = NULL;
+        chatproto_server_options options = chatproto_server_options_default();
+        GIVES(CHATPROTO_INVALID_ARGUMENT,
+              chatproto_client_connect(str(incomplete[at]), str("alice"), 10000, &client));
+        CHECK(contains(chatproto_last_error(), "expected an IPv4 address of four numbers"));
+        options.address = str(incomplete[at]);
+        GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_server_start(&options, &server));
+        CHECK(contains(chatproto_last_error(), "expected an IPv4 address of four numbers"));
+        CHECK(client == NULL && server == NULL);
+    }
+}
+
+static void a_server_listens_where_it_is_told(void) {
+    static const char *const loopback[] = {"0", ":0", "127.0.0.1:0"};
+    chatproto_server *server = NULL;
+    chatproto_server_options options = chatproto_server_options_default();
+    for (size_t at = 0; at < sizeof loopback / sizeof loopback[0]; at++) {
+        options.address = str(loopback[at]);
+        WORKS(chatproto_server_start(&options, &server));
+        CHECK(contains(address_of(server), "127.0.0.1:"));
+        chatproto_server_free(server);
+    }
+    options.address = str("localhost:0");
+    WORKS(chatproto_server_start(&options, &server));
+    chatproto_server_free(server);
+    options.address = str("no-such-host.invalid:0");
+    GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_server_start(&options, &server));
+    CHECK(contains(chatproto_last_error(), "unknown host no-such-host.invalid"));
+}
+
+/* Sentences are for people: the number of a system error is not. */
+static void no_sentence_has_the_number_of_a_system_error(void) {
+    chatproto_client *client = NULL;
+    chatproto_server *server = start(NULL, 0), *other = NULL;
+    chatproto_server_options options = chatproto_server_options_default();
+    GIVES(CHATPROTO_IO, chatproto_client_connect(str("127.0.0.1:1"), str("alice"), 10000, &client));
+    CHECK(contains(chatproto_last_error(), "cannot connect to 127.0.0.1:1: connection refused"));
+    CHECK(!contains(chatproto_last_error(), "os error"));
+    options.address = address_of(server);
+    GIVES(CHATPROTO_LISTEN, chatproto_server_start(&options, &other));
+    CHECK(contains(chatproto_last_error(), ": address already in use"));
+    CHECK(!contains(chatproto_last_error(), "os error"));
+    GIVES(CHATPROTO_IO,
+          chatproto_client_connect(str("no-such-host.invalid:1"), str("alice"), 10000, &client));
+    CHECK(contains(chatproto_last_error(), "unknown host no-such-host.invalid ("));
+    chatproto_server_free(server);
+}
+
 static void a_conversation(void) {
     int calls = 0;
     chatproto_endpoint endpoint = {str("/dice"), str("Rolls a die."), dice, &calls};
@@ -526,6 +582,9 @@ int main(void) {
     times_are_what_they_say();
     a_host_is_looked_up();
     an_address_has_a_host_and_a_port();
+    an_incomplete_address_is_refused();
+    a_server_listens_where_it_is_told();
+    no_sentence_has_the_number_of_a_system_error();
     an_event_loop();
     arguments_are_read_and_written_by_one_grammar();
     another_thread_ends_the_waiting();

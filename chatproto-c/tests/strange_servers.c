@@ -311,7 +311,7 @@ static void an_error_above_a_limit_names_the_option(void) {
     long_text[sizeof long_text - 1] = '\0';
     WORKS(begin_with(&loud, WELCOME "\n", &options, &client));
     GIVES(CHATPROTO_FRAME_TOO_LONG, chatproto_client_send(client, str("bob"), str(long_text)));
-    CHECK(contains(chatproto_last_error(), "the limit of 129 bytes (`max_frame`)"));
+    CHECK(contains(chatproto_last_error(), "the limit of 128 bytes (`max_frame`)"));
     CHECK(send(loud.connection, "{\"msg\":\"", 8, 0) == 8);
     CHECK(send(loud.connection, long_text, strlen(long_text), 0) > 0);
     GIVES(CHATPROTO_TOO_LONG, chatproto_client_recv(client, 10000, &message));

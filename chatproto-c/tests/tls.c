@@ -109,7 +109,19 @@ int main(int argc, char **argv) {
     fails(server, &wrong, CHATPROTO_TLS, "is not for \"127.0.0.1\" but for chat.test");
     wrong = by_file;
     wrong.tls_ca_file = str("/nowhere");
-    fails(server, &wrong, CHATPROTO_TLS, "cannot read /nowhere");
+    fails(server, &wrong, CHATPROTO_TLS, "`tls_ca_file`: cannot read /nowhere: no such file");
+    CHECK(!contains(chatproto_last_error(), "os error"));
+    wrong.tls_ca_file = str(key);
+    fails(server, &wrong, CHATPROTO_TLS, "`tls_ca_file`: there is no certificate in ");
+    wrong = by_file;
+    wrong.tls_certificate_file = str("/nowhere");
+    wrong.tls_key_file = str(key);
+    fails(server, &wrong, CHATPROTO_TLS, "`tls_certificate_file`: cannot read /nowhere");
+    wrong.tls_certificate_file = str(certificate);
+    wrong.tls_key_file = str(certificate);
+    fails(server, &wrong, CHATPROTO_TLS, "`tls_key_file`: there is no private key in ");
+    wrong.tls_key_file = str(other_key);
+    fails(server, &wrong, CHATPROTO_TLS, "`tls_certificate_file` and `tls_key_file`: ");
     wrong = by_file;
     wrong.tls_fingerprint = str(fingerprint);
     fails(server, &wrong, CHATPROTO_INVALID_ARGUMENT, "exclude each other");
@@ -138,6 +150,13 @@ int main(int argc, char **argv) {
     GIVES(CHATPROTO_INVALID_ARGUMENT, chatproto_server_start(&options, &server));
     options.tls_key_file = str(other_key);
     GIVES(CHATPROTO_TLS, chatproto_server_start(&options, &server));
+    CHECK(contains(chatproto_last_error(), "`tls_certificate_file` and `tls_key_file`: "));
     CHECK(contains(chatproto_last_error(), "does not belong to the certificate"));
+    options.tls_key_file = str("/nowhere");
+    GIVES(CHATPROTO_TLS, chatproto_server_start(&options, &server));
+    CHECK(contains(chatproto_last_error(), "`tls_key_file`: cannot read /nowhere: no such file"));
+    options.tls_certificate_file = str("/nowhere");
+    GIVES(CHATPROTO_TLS, chatproto_server_start(&options, &server));
+    CHECK(contains(chatproto_last_error(), "`tls_certificate_file`: cannot read /nowhere"));
     return 0;
 }

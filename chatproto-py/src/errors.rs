@@ -91,13 +91,17 @@ pub(crate) fn server_error(py: Python<'_>, error: &chatproto::ServerError) -> Py
                 std::io::ErrorKind::PermissionDenied => " (choose a port above 1023)",
                 _ => "",
             };
-            let text = format!("{error}{advice}");
-            match source.raw_os_error() {
-                Some(number) => PyOSError::new_err((number, text)),
-                None => PyOSError::new_err(text),
-            }
+            os_error(source, format!("{error}{advice}"))
         }
         error => misuse(py, &error.to_string()),
+    }
+}
+
+/// An OSError with a sentence of its own. Python makes the subclass of the number.
+pub(crate) fn os_error(source: &std::io::Error, text: String) -> PyErr {
+    match source.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, text)),
+        None => PyOSError::new_err(text),
     }
 }
 

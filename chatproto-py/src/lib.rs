@@ -1,6 +1,7 @@
 //! The compiled part of the Python package `chatproto`: the module `_chatproto`, a thin layer over
 //! the crate. What is public of it, the package says; its types stand in `_chatproto.pyi`.
 
+mod address;
 mod argument;
 mod data;
 mod decoder;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 mod _chatproto {
     use super::*;
 
+    #[pymodule_export]
+    use crate::address::check_host;
     #[pymodule_export]
     use crate::argument::{arguments, as_argument};
     #[pymodule_export]

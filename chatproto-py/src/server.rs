@@ -1,26 +1,30 @@
 //! `Server`: the crate's server on its own threads. Its endpoints are in `endpoint`.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use chatproto::address::Address;
+use chatproto::error::reason;
 use chatproto::tls::{ServerTls, TlsError};
 use chatproto::{Limits, Rate, ServerBuilder, ServerError, ServerHandle, SlowReader};
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::address::address;
 use crate::endpoint::{self, Endpoint};
-use crate::errors::{misuse, server_error};
+use crate::errors::{misuse, os_error, server_error};
 
 /// A chat server on its own threads. Any thread may call its methods.
 ///
-/// ``port`` 0 takes any free port. ``threads`` is the number of event loops, by default one a core
-/// and at most four. ``rate`` is the number of messages a second that one connection may send.
-/// Above it, the server reads more slowly. ``None`` turns off this limit and the limit of bytes
-/// (192 KiB a second). ``slow_reader`` is the policy for connections that do not read:
-/// ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is the token for ``/admin``. With
+/// ``host`` is a name or an IP address. If a name has several addresses, the server listens on the
+/// first usable one. ``port`` 0 takes any free port. ``threads`` is the number of event loops, by
+/// default one a core and at most four. ``rate`` is the number of messages a second that one
+/// connection may send. Above it, the server reads more slowly. ``None`` turns off this limit and
+/// the limit of bytes (192 KiB a second). ``slow_reader`` is the policy for connections that do not
+/// read: ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is the token for ``/admin``. With
 /// ``announce``, all users are told about users who join and leave. ``registration`` is the time
 /// limit for a client's name, in seconds. ``tls_cert`` and ``tls_key`` are PEM files of a
 /// certificate and its key. With them, the server also speaks TLS, on the same port. With
@@ -31,7 +35,7 @@ use crate::errors::{misuse, server_error};
 /// ``start()`` starts another server.
 #[pyclass(frozen, module = "chatproto")]
 pub(crate) struct Server {
-    address: (String, u16),
+    address: Address,
     options: Options,
     /// Locked only by threads that are attached to the interpreter, and never around Python code.
     endpoints: Mutex<Vec<(String, String, Py<PyAny>)>>,
@@ -140,7 +144,7 @@ impl Server {
             }
         };
         let options = Options { limits, threads, slow_reader, admin_token, announce, tls };
-        let address = (host.to_owned(), port.0);
+        let address = address(host, port.0)?;
         let owner = Owner { process: std::process::id(), run: Arc::default() };
         Ok(Server { address, options, endpoints: Mutex::default(), owner: Mutex::new(owner) })
     }
@@ -219,7 +223,7 @@ impl Server {
     fn address(&self) -> (String, u16) {
         match self.live() {
             Some(live) => (live.address.ip().to_string(), live.address.port()),
-            None => self.address.clone(),
+            None => (self.address.host().to_owned(), self.address.port()),
         }
     }
 
@@ -227,7 +231,7 @@ impl Server {
     #[getter]
     fn tls_fingerprint(&self, py: Python<'_>) -> PyResult<Option<String>> {
         let Some(files) = &self.options.tls else { return Ok(None) };
-        let tls = files.read().map_err(|error| NotStarted::Tls(error).raise(py))?;
+        let tls = files.read().map_err(|error| error.raise(py))?;
         Ok(Some(tls.fingerprint().to_string()))
     }
 
@@ -376,7 +380,7 @@ impl Options {
             builder = builder.endpoint(&name, help, endpoint).map_err(NotStarted::Server)?;
         }
         if let Some(files) = &self.tls {
-            let tls = files.read().map_err(NotStarted::Tls)?;
+            let tls = files.read()?;
             builder = builder.tls(tls).tls_only(files.only);
         }
         Ok(builder)
@@ -384,15 +388,27 @@ impl Options {
 }
 
 impl TlsFiles {
-    fn read(&self) -> Result<ServerTls, TlsError> {
+    fn read(&self) -> Result<ServerTls, NotStarted> {
         ServerTls::from_files(&self.certificate, &self.key)
+            .map_err(|error| NotStarted::Tls(self.option(&error), error))
+    }
+
+    /// The options that an error is about. One file may have both, certificate and key.
+    fn option(&self, error: &TlsError) -> &'static str {
+        match error {
+            TlsError::KeyMismatch { .. } => "tls_cert and tls_key",
+            TlsError::NoKey { .. } | TlsError::EncryptedKey { .. } => "tls_key",
+            error if error.file() == Some(&*self.certificate.display().to_string()) => "tls_cert",
+            _ => "tls_key",
+        }
     }
 }
 
 /// Why a server did not start.
 enum NotStarted {
     Running,
-    Tls(TlsError),
+    /// The options that name the files, and the error.
+    Tls(&'static str, TlsError),
     Address(String),
     Server(ServerError),
     Thread(std::io::Error),
@@ -402,23 +418,24 @@ impl NotStarted {
     fn raise(self, py: Python<'_>) -> PyErr {
         match self {
             NotStarted::Running => misuse(py, "the server is running already: stop() it first"),
-            NotStarted::Tls(error @ TlsError::Read { .. }) => PyOSError::new_err(error.to_string()),
-            NotStarted::Tls(error) => misuse(py, &error.to_string()),
+            NotStarted::Tls(option, ref error @ TlsError::Read { ref source, .. }) => {
+                os_error(source, format!("{option}: {error}"))
+            }
+            NotStarted::Tls(option, error) => misuse(py, &format!("{option}: {error}")),
             NotStarted::Address(why) => PyOSError::new_err(why),
             NotStarted::Server(error) => server_error(py, &error),
             NotStarted::Thread(error) => {
-                PyOSError::new_err(format!("cannot start a thread: {error}"))
+                PyOSError::new_err(format!("cannot start a thread: {}", reason(&error)))
             }
         }
     }
 }
 
-fn start(builder: ServerBuilder, (host, port): &(String, u16)) -> Result<Running, NotStarted> {
-    let resolved = (host.as_str(), *port).to_socket_addrs().ok().and_then(|mut all| all.next());
-    let address = resolved.ok_or_else(|| {
-        NotStarted::Address(format!("cannot listen on {host}: there is no such host"))
-    })?;
-    let server = builder.bind(address).map_err(NotStarted::Server)?;
+fn start(builder: ServerBuilder, address: &Address) -> Result<Running, NotStarted> {
+    let addresses = address
+        .resolve()
+        .map_err(|unknown| NotStarted::Address(format!("cannot listen on {address}: {unknown}")))?;
+    let server = builder.bind_first(&addresses).map_err(NotStarted::Server)?;
     let (address, handle) = (server.local_addr(), server.handle());
     let thread = std::thread::Builder::new()
         .name("chatproto-server".to_owned())

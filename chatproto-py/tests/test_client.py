@@ -243,7 +243,7 @@ def test_what_is_too_long_is_not_sent(server: Server, connect: Connect) -> None:
     client = connect("alice", server.address)
     with pytest.raises(FrameTooLong) as caught:
         client.send("alice", "x" * 65536)
-    assert caught.value.length > caught.value.limit == 65537
+    assert caught.value.length > caught.value.limit == 65536
     assert "send less text" in str(caught.value)
     with pytest.raises(FrameTooLong):
         client.request("/shout", "x" * 65536)
@@ -579,6 +579,18 @@ def test_a_port_that_is_none_is_an_error(connect: Connect, port: int) -> None:
         connect("alice", ("127.0.0.1", port))
 
 
+@pytest.mark.parametrize("host", ["0", "1.2", "127.1", "0x7f000001", "010.0.0.1", "1.2.3.4.5"])
+def test_an_incomplete_address_is_an_error(connect: Connect, host: str) -> None:
+    with pytest.raises(ValueError, match=f"host \"{host}\" .*an IPv4 address of four numbers"):
+        connect("alice", (host, 65432))
+
+
+@pytest.mark.parametrize("host", ["", "a b", "*", "[::1]", "127.0.0.1:7000"])
+def test_a_host_that_is_none_is_an_error(connect: Connect, host: str) -> None:
+    with pytest.raises(ValueError, match="cannot be used"):
+        connect("alice", (host, 65432))
+
+
 def test_a_port_is_a_number(connect: Connect) -> None:
     for port in ("65432", 1.5, None, True):
         with pytest.raises(TypeError, match="port is a number"):
@@ -690,7 +702,7 @@ def test_a_message_above_the_limit_names_the_option(scripted: Scripted, connect:
 
 def test_max_frame_is_the_limit_of_what_is_sent_too(server: Server, connect: Connect) -> None:
     client = connect("alice", server.address, max_frame=1000)
-    with pytest.raises(FrameTooLong, match=r"limit of 1001 bytes \(`max_frame`\)"):
+    with pytest.raises(FrameTooLong, match=r"limit of 1000 bytes \(`max_frame`\)"):
         client.send("alice", "x" * 1000)
     client.send("alice", "x" * 900)
     assert len(client.recv(LIMIT).msg) == 900

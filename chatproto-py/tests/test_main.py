@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import LIMIT, Address, Peer, Script, is_waiting, python, wait_until
 
-from chatproto import Client, Server
-from chatproto.__main__ import _Mistake, _Place, _visible
+from chatproto import Client, Server, Timeout
+from chatproto.__main__ import _Mistake, _Place, _read_token, _visible
 
 
 def run(*arguments: str, typed: str = "") -> tuple[int, str, str]:
@@ -39,7 +39,7 @@ def test_a_script_chats(server: Server) -> None:
             typed="hello\n\n@bob hi there\r\n/ping pong\n/join #tea\nfor the room\n/who #tea\n"
             "/leave\nfor all\n@#tea x\n@alice \x1b[2J\n/quit\nunread\n",
         )
-        assert (code, err) == (0, "")
+        assert (code, err) == (1, "chatproto: the server answered one line with an error\n")
         assert out.splitlines() == [
             "SERVER → alice: Welcome, alice! Send /help to see the commands. Online (1): bob",
             "SERVER → alice: Delivered to 1 user.",
@@ -68,21 +68,143 @@ def test_what_cannot_be_sent_is_told(server: Server) -> None:
     lines = err.splitlines()
     assert lines[0].startswith("chatproto: line 2 was not sent: a message to one user or room has")
     assert lines[1].startswith("chatproto: line 3 was not sent: a message of 70")
+    assert lines[1].endswith(
+        "is longer than the limit of 65536 bytes (--max-frame): send less text, or raise "
+        "--max-frame on both sides"
+    )
     assert len(lines) == 2
 
 
-def test_bytes_that_are_no_text_harm_nothing(server: Server) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "chatproto", "chat", "alice", "--port", str(server.address[1])],
-        input="@alice 👩\u200d💻 ".encode() + b"caf\xc3",
-        capture_output=True,
-        timeout=LIMIT,
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
-    )
+def test_a_terminal_of_another_encoding(server: Server) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = pipe(server, "@alice 👩\u200d💻 café".encode(), ascii_only)
     assert (done.returncode, done.stderr) == (0, b"")
     # a terminal that can show nothing but ASCII
     last = done.stdout.splitlines()[-1]
-    assert last == rb"alice \u2192 alice: \U0001f469\u200d\U0001f4bb caf\ufffd"
+    assert last == rb"alice \u2192 alice: \U0001f469\u200d\U0001f4bb caf\xe9"
+
+
+def pipe(
+    server: Server, typed: bytes, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-m", "chatproto", "chat", "alice", "--port", str(server.address[1])],
+        input=typed,
+        capture_output=True,
+        timeout=LIMIT,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **(environment or {})},
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (b"hello\r\nsecond\r\n@bob gr\xfc\xdfe\r\n", "line 3 is not UTF-8"),
+        (b"\xff\n" + b"x\n" * 100_000, "line 1 is not UTF-8"),
+        (b"x\n" * 100_000 + b"caf\xc3", "line 100001 is not UTF-8"),
+        (b"\xef\xbb\xbf\n\xed\xa0\x80", "line 2 is not UTF-8"),
+        (
+            "@bob hi\n".encode("utf-16"),
+            "line 1 is not UTF-8 (it looks like UTF-16: save it as UTF-8)",
+        ),
+    ],
+    ids=range(5),
+)
+def test_a_file_in_another_encoding_is_not_sent(server: Server, typed: bytes, said: str) -> None:
+    with Client("bob", *server.address) as bob:
+        done = pipe(server, typed)
+        expected = f"chatproto: standard input was not sent from here on: {said}\n"
+        assert (done.returncode, done.stderr.decode()) == (1, expected)
+        assert done.stdout.count(b"\n") == 1, "the welcome"
+        with pytest.raises(Timeout):
+            bob.recv(timeout=0)
+
+
+def test_what_was_sent_before_bytes_that_are_not_utf_8_is_answered(server: Server) -> None:
+    with python("-m", "chatproto", "chat", "alice", "--port", str(server.address[1])) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stderr is not None
+        assert first_line(process).startswith("SERVER → alice: Welcome")
+        process.stdin.write("/ping one\n")
+        process.stdin.flush()
+        assert first_line(process) == "SERVER → alice: one\n"
+        os.write(process.stdin.fileno(), b"/ping two\n/ping \xff\n")
+        process.stdin.close()
+        assert process.wait(LIMIT) == 1
+        assert process.stdout.read() == ""
+        assert process.stderr.read() == (
+            "chatproto: standard input was not sent from here on: line 3 is not UTF-8\n"
+        )
+
+
+def test_a_byte_order_mark_is_no_text(server: Server) -> None:
+    with Client("bob", *server.address) as bob:
+        done = pipe(server, "\ufeff@bob private\n\ufeff@bob is text\n".encode())
+        assert (done.returncode, done.stderr) == (0, b"")
+        received = [(message.to, message.msg) for message in (bob.recv(LIMIT), bob.recv(LIMIT))]
+        assert received == [("bob", "private"), ("Everyone", "\ufeff@bob is text")]
+
+
+def test_input_that_cannot_be_read_is_an_error(server: Server, tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    done = subprocess.run(
+        [sys.executable, "-m", "chatproto", "chat", "alice", "--port", str(server.address[1])],
+        stdin=folder,
+        capture_output=True,
+        timeout=LIMIT,
+        text=True,
+    )
+    os.close(folder)
+    # the interpreter itself may refuse to start
+    assert done.returncode != 0
+    assert "is a directory" in done.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        "/join tea",
+        "/join",
+        "/JOIN #tea",
+        '/join "#a b',
+        '/join "#a" b',
+        '/join #a "b"',
+        "/join #",
+        "/join#tea",
+        "/ join #tea",
+        "/to bob",
+        "/TO #tea",
+    ],
+)
+def test_what_is_for_a_place_that_cannot_be_had_goes_to_nobody(server: Server, join: str) -> None:
+    with Client("bob", *server.address) as bob:
+        code, _, err = chat(
+            server, "alice", typed=f"{join}\nsecret\n//secret\n@bob seen\n/to everyone\nhello\n"
+        )
+        received = [(message.to, message.msg) for message in (bob.recv(LIMIT), bob.recv(LIMIT))]
+        assert received == [("bob", "seen"), ("Everyone", "hello")]
+    assert code == 1
+    for line in (2, 3):
+        assert f"line {line} was not sent: where it goes is not known" in err
+    assert "line 5 was not sent" not in err
+
+
+@pytest.mark.parametrize("join", ["/join\t#tea", "/join #tea 20", "/join #tea", '/join "#tea"\t+5'])
+def test_what_is_for_a_room_goes_there(server: Server, join: str) -> None:
+    with Client("bob", *server.address) as bob:
+        bob.request("/join", "#tea")
+        chat(server, "alice", typed=f"{join}\nhello\n")
+        texts = [bob.recv(LIMIT) for _ in range(3)]
+        assert [(each.to, each.msg) for each in texts][1] == ("#tea", "hello")
+
+
+def test_a_room_that_the_server_refuses(server: Server) -> None:
+    with Client("bob", *server.address) as bob:
+        code, out, err = chat(server, "alice", typed="/join #a,b\nsecret\n")
+        assert (code, err) == (1, "chatproto: the server answered 2 lines with an error\n")
+        assert "❌ Not joined" in out
+        with pytest.raises(Timeout):
+            bob.recv(timeout=0)
 
 
 def test_ctrl_c_leaves_quietly(server: Server) -> None:
@@ -133,6 +255,15 @@ def test_a_server_that_closes_is_told() -> None:
         (["serve", "--max-frame", "1"], 2, "1 is not from 128"),
         (["serve", "--registration", "-1"], 2, "a number of seconds"),
         (["serve", "--admin-token-file", "missing"], 2, "cannot read the admin token in missing"),
+        (["chat", "alice", "--host", "1.2"], 2, "expected an IPv4 address of four numbers"),
+        (["serve", "--host", "0", "--port", "0"], 2, "expected an IPv4 address of four numbers"),
+        (["chat", "alice", "--tls-ca", "missing"], 1, "--tls-ca: cannot read missing: no such file"),
+        (
+            ["serve", "--tls-cert", "tls_cert.pem", "--tls-key", "x"],
+            1,
+            "--tls-cert: cannot read tls_cert.pem: no such file",
+        ),
+        (["chat", "alice", "--tls-ca", "a", "--tls-fingerprint", "b"], 2, "--tls-ca and --tls-fing"),
         (["serve", "--host", "192.0.2.1", "--port", "0"], 1, "cannot listen on 192.0.2.1"),
     ],
 )
@@ -149,6 +280,15 @@ def test_an_empty_admin_token_is_a_mistake(tmp_path: Path) -> None:
     code, _, err = run("serve", "--port", "0", "--admin-token-file", str(tmp_path / "token"))
     assert code == 2
     assert "there is no admin token in" in err
+
+
+def test_an_admin_token_is_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(b"\xef\xbb\xbflet me in\r\n")
+    assert _read_token(str(path)) == "let me in"
+    path.write_bytes(b"\xff\xfel\0")
+    with pytest.raises(_Mistake, match=f"--admin-token-file: .* in {path} is not UTF-8"):
+        _read_token(str(path))
 
 
 def test_nobody_listens() -> None:
@@ -203,9 +343,24 @@ def test_where_lines_go() -> None:
         ("@#tea hi", ("#tea", "hi")),
         ("/list", ("/list", "")),
         ("/kick bob  too loud", ("/kick", "bob  too loud")),
-        ("/join", ("/join", "")),
-        ("/join tea", ("/join", "tea")),
+        ("/leave tea", ("/leave", "tea")),
         ("hello", ("/shout", "hello")),
+        ('/shout "hi', ("/shout", '"hi')),
+        ("@bob\thi", ("bob", "hi")),
+        ("/to #tea", None),
+        ("hello", ("#tea", "hello")),
+        ("/to", None),
+        ("hello", ("/shout", "hello")),
+        ("/joinery", ("/joinery", "")),
+        ("/to-do x", ("/to-do", "x")),
+        ("hello", ("/shout", "hello")),
+        ("/join #tea 20", ("/join", "#tea 20")),
+        ("hello", ("#tea", "hello")),
+        ("/join #tea 99999999999999999999999", ("/join", "#tea 99999999999999999999999")),
+        ("hello", ("#tea", "hello")),
+        ('/join "#tea 20"', ("/join", '"#tea 20"')),
+        ("hello", ("#tea 20", "hello")),
+        ("/join tea", ("/join", "tea")),
         ("/join #green tea", ("/join", '"#green tea"')),
         ("hello", ("#green tea", "hello")),
         ("/leave #other", ("/leave", "#other")),
@@ -221,7 +376,7 @@ def test_where_lines_go() -> None:
         ("hello", ("/shout", "hello")),
     ]:
         assert place.typed(line) == sent, line
-    for line in ("@", "@bob", "@ hi", '@"bob', '@"a" b" x', '@"a"b x', "/ list"):
+    for line in ("@", "@bob", "@ hi", "@# hi", "/", '@"bob', '@"a" b" x', '@"a"b x', "/ list"):
         with pytest.raises(_Mistake):
             place.typed(line)
 

@@ -1,5 +1,6 @@
 """The server: endpoints written in Python, its life, and what goes wrong."""
 
+import errno
 import logging
 import os
 import socket
@@ -244,8 +245,14 @@ def test_what_it_cannot_listen_on() -> None:
     with Server(port=0) as server:
         with pytest.raises(OSError, match="choose another port"):
             Server(port=server.address[1]).start()
-    with pytest.raises(OSError, match="no such host"):
+    with pytest.raises(OSError, match="cannot listen on no-such-host.invalid:0: unknown host"):
         Server("no-such-host.invalid", 0).start()
+    for host in ("0", "1.2", "127.1", "0x7f000001", "010.0.0.1", "1.2.3.4.5"):
+        with pytest.raises(ValueError, match=f"host \"{host}\" .*an IPv4 address of four numbers"):
+            Server(host, 0)
+    for host in ("", " ", "*", "[::1]", "127.0.0.1:7000"):
+        with pytest.raises(ValueError, match="cannot be used"):
+            Server(host, 0)
     with pytest.raises(ChatProtoError, match="limits"):
         Server(port=0, max_frame=1).start()
     for port in (-1, 65536, 10**20):
@@ -255,6 +262,20 @@ def test_what_it_cannot_listen_on() -> None:
         Server(slow_reader="wait")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seconds"):
         Server(registration=-1.0)
+
+
+def test_errors_of_the_system_have_no_number_of_rust() -> None:
+    with Server(port=0) as server, pytest.raises(OSError) as caught:
+        Server(port=server.address[1]).start()
+    assert caught.value.errno == errno.EADDRINUSE
+    assert "os error" not in str(caught.value)
+
+
+def test_a_name_stands_for_all_its_addresses() -> None:
+    with Server("localhost", 0) as server:
+        assert server.address[0] in ("127.0.0.1", "::1")
+        with Client("alice", "localhost", server.address[1]) as alice:
+            assert alice.welcome
 
 
 def test_its_options() -> None:

@@ -11,6 +11,7 @@ import pytest
 from conftest import LIMIT, Address, Connect, python
 
 from chatproto import ChatProtoError, Client, NameRefused, Server, TlsError
+from chatproto._tls import Trust
 
 
 class Certificate:
@@ -152,16 +153,86 @@ def test_text_is_refused_where_there_is_tls_only(connect: Connect, own: Certific
 def test_what_does_not_fit_together(own: Certificate, other: Certificate) -> None:
     with pytest.raises(ValueError, match="both tls_cert and tls_key"):
         Server(port=0, tls_cert=own.cert)
-    with pytest.raises(ChatProtoError, match="does not belong to the certificate"):
+    with pytest.raises(ChatProtoError, match="^tls_cert and tls_key: .* not belong to the cert"):
         Server(port=0, tls_cert=own.cert, tls_key=other.key).start()
-    with pytest.raises(OSError, match="cannot read /nowhere"):
-        Server(port=0, tls_cert="/nowhere", tls_key=other.key).start()
+    for cert, key, said in [
+        ("/nowhere", own.key, "tls_cert: cannot read /nowhere: no such file or directory"),
+        (own.cert, "/nowhere", "tls_key: cannot read /nowhere: no such file or directory"),
+    ]:
+        server = Server(port=0, tls_cert=cert, tls_key=key)
+        with pytest.raises(FileNotFoundError) as caught:
+            server.start()
+        assert caught.value.strerror == said
+        with pytest.raises(FileNotFoundError) as caught:
+            _ = server.tls_fingerprint
+        assert caught.value.strerror == said
+    for cert, key, said in [
+        (own.key, own.key, f"tls_cert: there is no certificate in {own.key}"),
+        (own.cert, own.cert, f"tls_key: there is no private key in {own.cert}"),
+    ]:
+        with pytest.raises(ChatProtoError, match=said):
+            Server(port=0, tls_cert=cert, tls_key=key).start()
     with pytest.raises(ValueError, match="is no fingerprint"):
         Client("alice", tls_fingerprint="aa")
     with pytest.raises(ValueError, match="exclude each other"):
         Client("alice", tls_fingerprint="aa" * 32, tls_ca=own.cert)
-    with pytest.raises(ValueError, match="there is no certificate in"):
+    with pytest.raises(ValueError, match=f"^tls_ca: there is no certificate in {own.key}"):
         Client("alice", tls_ca=own.key)
+
+
+def test_the_file_of_an_authority_is_named(
+    connect: Connect, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        connect("alice", server.address, tls_ca="nope")
+    assert caught.value.strerror == "tls_ca: cannot read nope: no such file or directory"
+    with pytest.raises(IsADirectoryError, match=f"tls_ca: cannot read {tmp_path}: is a directory"):
+        connect("alice", server.address, tls_ca=tmp_path)
+    empty = tmp_path / "empty.pem"
+    empty.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"tls_ca: there is no certificate in {empty}"):
+        connect("alice", server.address, tls_ca=empty)
+
+
+def test_a_mark_before_an_authority_and_comments_are_no_part_of_it(
+    secure: Server, connect: Connect, own: Certificate, other: Certificate, tmp_path: Path
+) -> None:
+    path = tmp_path / "authorities.pem"
+    both = Path(other.cert).read_bytes() + "# für uns\n".encode() + Path(own.cert).read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + both)
+    assert connect("alice", at(secure), tls_ca=path).welcome
+    context = Trust.of(None, path, None, None)
+    assert context is not None and len(context.context.get_ca_certs()) == 2
+
+
+ALERT = bytes.fromhex("15 0301 0002 02 46")
+"""The alert ``protocol_version``."""
+HELLO = bytes.fromhex("16 0301 002a 02 000026 0301" + "00" * 32 + "00 002f 00")
+"""A hello of a server that speaks TLS 1.0."""
+
+
+@pytest.mark.parametrize("answer", [ALERT, HELLO], ids=["alert", "hello"])
+def test_versions_that_are_too_old_are_named(connect: Connect, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(LIMIT)
+
+        def speak() -> None:
+            for _ in range(2):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(65536)
+                    peer.sendall(answer)
+                    peer.recv(65536)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(TlsError, match="it speaks only versions older than TLS 1.2"):
+            connect("alice", listener.getsockname(), tls_fingerprint="aa" * 32)
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        with pytest.raises(TlsError, match="it speaks only versions older than TLS 1.3"):
+            connect("alice", listener.getsockname(), tls=context)
+        thread.join(LIMIT)
 
 
 def test_the_command_line(own: Certificate) -> None:

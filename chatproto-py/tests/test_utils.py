@@ -32,7 +32,7 @@ def outcome(function: Any, data: Any) -> object:
 
 
 def loads(data: Any) -> Any:
-    """What A12 says: ``json.loads``, None for malformed JSON, an error for bad UTF-8."""
+    """The rule of A12: ``json.loads`` of the text, None for malformed JSON, an error for bad UTF-8."""
     text = data if isinstance(data, str) else bytes(data).decode("utf-8")
     try:
         return json.loads(text)
@@ -62,6 +62,10 @@ def test_any_value_is_read(value: object) -> None:
 @given(st.binary())
 @example(b"\xff")
 @example(b"\xff\xfe")
+@example(b"\xef\xbb\xbf{}")
+@example("{}".encode("utf-16"))
+@example("{}".encode("utf-16-le"))
+@example("{}".encode("utf-32-be"))
 @example(b"\xed\xa0\x80")
 @example(b'"caf\xc3"')
 def test_bytes_are_read_as_json_reads_them(data: bytes) -> None:
@@ -124,7 +128,10 @@ def test_any_json_is_a_value(data: bytes, value: object) -> None:
     assert utils.decode_json_msg(b" \t\r\n" + data + b" \t\r\n") == value
 
 
-@pytest.mark.parametrize("data", [b"\xff", b'{"msg":"caf\xc3"}', b"\xed\xa0\x80", b"{}\xc0\x80"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff", b'{"msg":"caf\xc3"}', b"\xed\xa0\x80", b"{}\xc0\x80", "{}".encode("utf-16")],
+)
 def test_bytes_that_are_not_utf_8_are_an_error(data: bytes) -> None:
     with pytest.raises(UnicodeDecodeError):
         utils.decode_json_msg(data)

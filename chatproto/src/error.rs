@@ -246,7 +246,7 @@ pub enum ClientError {
         if *.is_max_frame { ", or raise `max_frame` on both sides" } else { "" }
     )]
     FrameTooLong {
-        /// Encoded length in bytes, the line feed included.
+        /// Encoded length in bytes. The line feed counts only towards a one-read server.
         length: usize,
         /// The limit that applies to this server.
         limit: usize,
@@ -261,7 +261,7 @@ pub enum ClientError {
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
     /// The operating system refused.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", reason(.source))]
     Io {
         /// What was being done.
         doing: String,
@@ -291,7 +291,7 @@ impl fmt::Display for NotAMessage<'_> {
 #[non_exhaustive]
 pub enum ServerError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {}", reason(.source))]
     Listen {
         /// The address asked for.
         address: String,
@@ -310,7 +310,7 @@ pub enum ServerError {
         reason: &'static str,
     },
     /// The operating system refused something that the event loop needs.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", reason(.source))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -322,10 +322,47 @@ pub enum ServerError {
     Panicked(String),
 }
 
+/// What the operating system said, without its error number.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// let error = std::io::Error::from_raw_os_error(111);
+/// assert_eq!(error.to_string(), "Connection refused (os error 111)");
+/// assert_eq!(chatproto::error::reason(&error), "connection refused");
+/// # }
+/// ```
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::{Decoder, Frame};
+
+    #[test]
+    fn no_sentence_has_the_number_of_a_system_error() {
+        let source = || io::Error::from_raw_os_error(2);
+        let no_file = reason(&source());
+        assert!(!no_file.contains("os error"), "{no_file}");
+        let doing = "cannot do it";
+        let (client, server) = (
+            ClientError::Io { doing: doing.to_owned(), source: source() },
+            ServerError::Io { doing, source: source() },
+        );
+        let listen = ServerError::Listen { address: "x".to_owned(), source: source() };
+        assert_eq!(client.to_string(), format!("cannot do it: {no_file}"));
+        assert_eq!(server.to_string(), format!("cannot do it: {no_file}"));
+        assert_eq!(listen.to_string(), format!("cannot listen on x: {no_file}"));
+        #[cfg(feature = "tls")]
+        {
+            let read = crate::tls::TlsError::Read { path: "x".to_owned(), source: source() };
+            assert_eq!(read.to_string(), format!("cannot read x: {no_file}"));
+        }
+    }
 
     #[test]
     fn two_objects_are_not_one() {

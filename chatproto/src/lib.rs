@@ -72,12 +72,14 @@
 //! | [`pairs`] | lines of the server for programs: quoting, and strict reading |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
+//! | [`address`] | hosts and ports as people write them |
 //! | `tls` | TLS for both, with the feature `tls` |
 //! | [`utils`] | the six names of the contract module that existing programs import |
 
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod address;
 mod argument;
 pub mod changes;
 mod chunk;

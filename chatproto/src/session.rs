@@ -253,19 +253,18 @@ impl Session {
     pub fn send(&mut self, to: &str, msg: &str) -> Result<(), ClientError> {
         let mut object = Vec::new();
         let is_max_frame = self.server_kind() == Some(PeerKind::Stream);
-        let limit = if is_max_frame {
+        let (limit, length) = if is_max_frame {
             encode::compact(&mut object, self.name.as_str(), &self.ip, to, msg);
-            // the line feed does not count
-            self.limits.frame + 1
+            // a reader of a stream counts the object alone
+            (self.limits.frame, object.len())
         } else {
             encode::python(&mut object, self.name.as_str(), &self.ip, to, msg);
-            self.limits.one_read
+            (self.limits.one_read, object.len() + 1)
         };
-        object.push(b'\n');
-        if object.len() > limit {
-            let length = object.len();
+        if length > limit {
             return Err(ClientError::FrameTooLong { length, limit, is_max_frame });
         }
+        object.push(b'\n');
         self.outgoing.push_back(object);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::decode::Decoder;
 use crate::error::ClientError;
 use crate::handshake::PeerKind;
 use crate::message::Message;
@@ -35,6 +36,34 @@ fn a_line_feed_within_the_grace_makes_a_stream_server() {
         let length = session.poll_transmit(late).len();
         assert!(length > 0, "no pacing");
         session.handle_transmitted(length, late);
+    }
+}
+
+#[test]
+fn a_message_is_as_long_as_a_decoder_takes_it() {
+    let now = Instant::now();
+    for (kind, end) in [(PeerKind::Stream, "\n"), (PeerKind::OneRead, "")] {
+        let mut session = session(now);
+        session.handle_input(WELCOME.as_bytes(), now);
+        session.handle_input(end.as_bytes(), now);
+        session.handle_timeout(now + Duration::from_millis(10));
+        assert_eq!(session.server_kind(), Some(kind));
+        let Err(ClientError::FrameTooLong { length, limit, .. }) =
+            session.send("bob", &"x".repeat(70_000))
+        else {
+            panic!("it is too long");
+        };
+        let most = 70_000 - (length - limit);
+        session.send("bob", &"x".repeat(most)).unwrap();
+        let later = now + PACE;
+        let mut object = session.poll_transmit(later);
+        match kind {
+            PeerKind::Stream => assert_eq!((limit, object.len()), (65_536, 65_537), "LF behind it"),
+            PeerKind::OneRead => assert_eq!((limit, object.len()), (1024, 1024)),
+        }
+        assert!(Decoder::new(limit).decode(&mut object).unwrap().is_some());
+        let longer = session.send("bob", &"x".repeat(most + 1)).unwrap_err();
+        assert!(longer.to_string().contains(&format!("the limit of {limit} bytes")), "{longer}");
     }
 }
 

@@ -41,7 +41,8 @@ pub fn create_json_msg(sender_name: &str, sender_ip: &str, target: &str, text: &
 }
 
 /// The JSON value of the text, of any shape, as Python's `json.loads` reads it; `None` if the text is
-/// not JSON. Of a key that stands twice, the last value counts. No limits of the protocol apply.
+/// not JSON. Of a key that stands twice, the last value counts. No limits of the protocol apply. The
+/// bytes are UTF-8 without a byte order mark: text with one is not JSON.
 ///
 /// [`Value`] cannot hold all that Python's values can. Integers above 64 bits become floating-point
 /// numbers. The result is `None` for `NaN` and `Infinity` (which are no JSON), for numbers above the

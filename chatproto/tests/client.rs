@@ -99,7 +99,7 @@ fn errors_say_whose_fault_it_was() {
     let refused = Client::connect(server.address, "alice").unwrap_err();
     assert!(matches!(&refused, ClientError::Refused(reason) if reason.msg.starts_with('⛔')));
     let long = alice.send("bob", &"x".repeat(70_000)).unwrap_err();
-    assert!(matches!(long, ClientError::FrameTooLong { limit, .. } if limit == 65_537), "{long}");
+    assert!(matches!(long, ClientError::FrameTooLong { limit, .. } if limit == 65_536), "{long}");
 
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = nobody.local_addr().unwrap();
@@ -374,7 +374,7 @@ fn an_error_above_a_limit_names_the_option() {
     let (address, serving) = welcoming_server(|stream| say(&stream, &"x".repeat(1000)));
     let mut alice = Client::builder("alice").max_frame(1000).connect(address).unwrap();
     let long = alice.send("bob", &"x".repeat(1000)).unwrap_err().to_string();
-    assert!(long.contains("the limit of 1001 bytes (`max_frame`)"), "{long}");
+    assert!(long.contains("the limit of 1000 bytes (`max_frame`)"), "{long}");
     let longer = alice.recv().unwrap_err().to_string();
     assert!(longer.ends_with("more than 1000 bytes, the limit of this client: raise `max_frame`"));
     serving.join().unwrap();

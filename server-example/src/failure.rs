@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use rustyline::error::ReadlineError;
 
+pub(crate) use chatproto::error::reason;
+
 /// Why the program ends before its time.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -38,25 +40,5 @@ impl fmt::Display for Failure {
 impl From<ReadlineError> for Failure {
     fn from(error: ReadlineError) -> Self {
         Failure::Run(format!("cannot use the terminal: {error}"))
-    }
-}
-
-/// What the operating system said, without its error number.
-pub(crate) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_reason_has_no_error_number() {
-        let error = std::io::Error::from_raw_os_error(111);
-        assert_eq!(reason(&error), "connection refused");
     }
 }

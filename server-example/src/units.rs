@@ -1,13 +1,13 @@
 //! What numbers on the command line mean: sizes (`64KiB`), durations (`10ms`), a rate (`100`,
-//! `off`) and addresses with or without a port. Each prints in the form in which it is read, so
+//! `off`) and the addresses to listen on. Each prints in the form in which it is read, so
 //! that the help shows defaults as one would type them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::failure::reason;
+pub(crate) use chatproto::address::Address;
 
 /// A number of bytes, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,15 +60,6 @@ pub(crate) struct Moment(pub(crate) jiff::Timestamp);
 /// Messages a second, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PerSecond(pub(crate) Option<u32>);
-
-/// A host and a port. The port is the protocol's unless given, and the host this machine's loopback if
-/// a port alone is given. Nothing is guessed: what looks like an address and is none is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Address {
-    /// A name or an address, without the brackets of IPv6.
-    host: String,
-    port: u16,
-}
 
 /// The units of [`Size`]. `k` alone is binary, as in most tools; `kB` is what it says.
 const SIZE_UNITS: [(&str, usize); 11] = [
@@ -248,31 +239,6 @@ impl fmt::Display for PerSecond {
     }
 }
 
-impl Address {
-    /// The name or the address, without the brackets of IPv6.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Asks the system what the host's addresses are: one at least.
-    ///
-    /// # Errors
-    /// The sentence that says so.
-    pub(crate) fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
-        if let Ok(address) = self.host.parse::<IpAddr>() {
-            return Ok(vec![(address, self.port).into()]);
-        }
-        let unknown = |why: &str| format!("unknown host {} ({why})", self.host);
-        let found = (self.host.as_str(), self.port).to_socket_addrs().map_err(|error| {
-            let why = reason(&error);
-            // the standard library says first that looking up failed
-            unknown(&why.rsplit(": ").next().unwrap_or(&why).to_lowercase())
-        })?;
-        let found: Vec<_> = found.collect();
-        if found.is_empty() { Err(unknown("it has no address")) } else { Ok(found) }
-    }
-}
-
 /// The addresses to listen on. A name stands for all its addresses that this machine has; with port 0,
 /// for the first of them, as each would get a port of its own.
 ///
@@ -289,97 +255,12 @@ pub(crate) fn resolve_to_listen(all: &[Address]) -> Result<Vec<SocketAddr>, Stri
             let ours: Vec<_> = found.iter().copied().filter(is_ours).collect();
             found = if ours.is_empty() { found } else { ours };
         }
-        if listen.port == 0 {
+        if listen.port() == 0 {
             found.truncate(1);
         }
         addresses.extend(found);
     }
     Ok(addresses)
-}
-
-impl FromStr for Address {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an address and a port, such as 127.0.0.1:65432, \
-             [::1]:65432, localhost or :7000";
-        if let Some(port) = text.strip_prefix(':').or(Some(text)).filter(|text| is_number(text)) {
-            return Ok(Address { host: Ipv4Addr::LOCALHOST.to_string(), port: parse_port(port)? });
-        }
-        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or(EXPECTED)?;
-            if !is_ipv6(host) {
-                return Err("expected an IPv6 address in the brackets, such as [::1]:65432");
-            }
-            match rest.strip_prefix(':') {
-                Some(port) => (host, Some(port)),
-                None if rest.is_empty() => (host, None),
-                None => return Err(EXPECTED),
-            }
-        } else {
-            match text.split_once(':') {
-                // several colons without brackets: an IPv6 address and no port
-                Some((_, rest)) if rest.contains(':') => (text, None),
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            }
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(EXPECTED);
-        }
-        if host.contains('*') {
-            return Err(
-                "expected an address: 0.0.0.0 and [::] stand for all that this machine has",
-            );
-        }
-        if host.contains(':') && !is_ipv6(host) {
-            return Err("expected an IPv6 address, in brackets if a port follows: [::1]:65432");
-        }
-        // the system takes 1, 0x7f.1 and 010.0.0.1 for addresses that hardly anybody means
-        if ends_in_number(host) && host.parse::<Ipv4Addr>().is_err() {
-            return Err("expected an IPv4 address of four numbers, such as 127.0.0.1 (0.0.0.0 \
-                        stands for all that this machine has), or a port alone, such as 7000");
-        }
-        let port = port.map_or(Ok(chatproto::PORT), parse_port)?;
-        Ok(Address { host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-fn parse_port(text: &str) -> Result<u16, &'static str> {
-    let port = if is_number(text) { text.parse().ok() } else { None };
-    port.ok_or("a port is a number from 0 to 65535")
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Whether it is an IPv6 address, with or without a zone.
-fn is_ipv6(host: &str) -> bool {
-    let bare = host.split_once('%').map_or(host, |(bare, _)| bare);
-    bare.parse::<Ipv6Addr>().is_ok()
-}
-
-/// Whether the last label is a number in one of the forms that systems read as a part of an IPv4
-/// address. No top-level domain is one.
-fn ends_in_number(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let last = host.rsplit('.').next().unwrap_or(host);
-    let digits = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
-    match digits {
-        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
-        None => is_number(last),
-    }
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -495,46 +376,6 @@ mod tests {
         assert_eq!("4294967295".parse(), Ok(PerSecond(Some(u32::MAX))));
         for text in ["0", "-1", "1.5", "4294967296", "on", ""] {
             assert!(text.parse::<PerSecond>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        for (text, shown) in [
-            ("127.0.0.1:65432", "127.0.0.1:65432"),
-            ("0.0.0.0:0", "0.0.0.0:0"),
-            ("localhost", "localhost:65432"),
-            ("chat.example.org:7000", "chat.example.org:7000"),
-            ("[::1]:0", "[::1]:0"),
-            ("[::1]", "[::1]:65432"),
-            ("::1", "[::1]:65432"),
-            ("7000", "127.0.0.1:7000"),
-            (":7000", "127.0.0.1:7000"),
-            ("0", "127.0.0.1:0"),
-            (":0", "127.0.0.1:0"),
-            ("65432", "127.0.0.1:65432"),
-            ("1.example:1", "1.example:1"),
-            ("[fe80::1%lo]:1", "[fe80::1%lo]:1"),
-        ] {
-            assert_eq!(text.parse::<Address>().map(|a| a.to_string()).as_deref(), Ok(shown));
-        }
-        for text in ["", ":", "host:", "host:x", "host:+1", "[::1", "[::1]x", "a b:1", "*:7000"] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
-        }
-        for text in ["65536", ":65536", "host:65536", "127.0.0.1:165432", "[::1]:70000", "99999999"]
-        {
-            let refused = text.parse::<Address>().unwrap_err();
-            assert_eq!(refused, "a port is a number from 0 to 65535", "{text}");
-        }
-        // what the system would read as another address
-        for text in
-            ["0:7000", "1.2", "127.1", "0x7f.1", "0x7f000001:1", "010.0.0.1", "1.2.3.4.5", "0."]
-        {
-            let refused = text.parse::<Address>().unwrap_err();
-            assert!(refused.starts_with("expected an IPv4 address"), "{text}: {refused}");
-        }
-        for text in ["[127.0.0.1]:1", "[host]:1", "::1:65432", "1:2:3", "[]:1"] {
-            assert!(text.parse::<Address>().unwrap_err().contains("IPv6"), "{text}");
         }
     }
 

@@ -1,10 +1,12 @@
 //! From an address to a socket: checked, looked up, connected.
 
-use std::io::ErrorKind;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::fmt::Display;
+use std::io::{Error, ErrorKind};
+use std::net::TcpStream;
 use std::time::Instant;
 
 use chatproto::ClientError;
+use chatproto::address::{Address, AddressError};
 
 use crate::result::{chatproto_result, client_error, fail};
 
@@ -14,12 +16,12 @@ pub(super) fn connect(
     until: Option<Instant>,
     late: &impl Fn() -> chatproto_result,
 ) -> Result<TcpStream, chatproto_result> {
-    check_address(address)?;
     let io = |doing: String, source| client_error(&ClientError::Io { doing, source });
-    let unknown = || "cannot find the server's address".to_owned();
-    let addresses = address.to_socket_addrs().map_err(|source| io(unknown(), source))?;
+    let unknown = |host| {
+        io("cannot find the server's address".to_owned(), Error::new(ErrorKind::NotFound, host))
+    };
     let mut failure = None;
-    for address in addresses {
+    for address in checked(address)?.resolve().map_err(unknown)? {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let connected = match left {
             Some(left) if left.is_zero() => return Err(late()),
@@ -34,20 +36,23 @@ pub(super) fn connect(
             Err(source) => failure = Some(io(format!("cannot connect to {address}"), source)),
         }
     }
-    let none = || std::io::Error::new(ErrorKind::NotFound, "the name has no address");
-    Err(failure.unwrap_or_else(|| io(unknown(), none())))
+    Err(failure.expect("a host has one address at least"))
 }
 
 /// Checks that the address has a host and a port.
-fn check_address(address: &str) -> Result<(), chatproto_result> {
-    let parts = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    if parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
-        return Ok(());
+fn checked(text: &str) -> Result<Address, chatproto_result> {
+    let refuse = |why: &dyn Display| {
+        fail(
+            chatproto_result::InvalidArgument,
+            format_args!(
+                "`address` is a host and a port from 1 to 65535, such as \"127.0.0.1:65432\", not \
+                 {text:?}{why}"
+            ),
+        )
+    };
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    if !parts.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Err(refuse(&""));
     }
-    Err(fail(
-        chatproto_result::InvalidArgument,
-        format_args!(
-            "`address` is a host and a port from 1 to 65535, such as \"127.0.0.1:65432\", not {address:?}"
-        ),
-    ))
+    text.parse().map_err(|error: AddressError| refuse(&format_args!(": {error}")))
 }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::encode::compact;
+use chatproto::error::reason;
 use chatproto::{
     ClientError, ErrorClass, Limits, Message, PeerKind, Session, SessionEvent, UserName,
 };
@@ -81,7 +82,7 @@ impl Lost {
         }
         match error.kind() {
             ErrorKind::BrokenPipe | ErrorKind::NotConnected => Lost::Closed,
-            _ => Lost::Io(format!("{doing}: {error}")),
+            _ => Lost::Io(format!("{doing}: {}", reason(error))),
         }
     }
 

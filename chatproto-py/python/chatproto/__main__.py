@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
+import errno
 import logging
 import os
+import queue
+import re
 import signal
 import sys
 import threading
@@ -25,10 +28,13 @@ from . import (
     ConnectionClosed,
     FrameTooLong,
     Message,
+    NameRefused,
     Server,
     __version__,
+    arguments,
     as_argument,
 )
+from ._socket import reason
 
 _ANSWERS = 600.0
 """Seconds that the end of input waits for the answers to what was sent."""
@@ -86,20 +92,26 @@ def _serve(options: argparse.Namespace) -> int:
             print(f"listening on {f'[{host}]' if ':' in host else host}:{port}", flush=True)
             threading.Event().wait()
     except (ChatProtoError, ValueError, OverflowError) as error:
-        raise _Mistake(str(error)) from None
+        raise _Mistake(_sentence(error)) from None
     return 0
 
 
 def _read_token(path: str | None) -> str | None:
     if path is None:
         return None
+    option = "--admin-token-file"
     try:
-        with open(path, encoding="utf-8") as file:
+        # some editors begin a text with a byte order mark, which is no part of it
+        with open(path, encoding="utf-8-sig") as file:
             token = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _Mistake(f"cannot read the admin token in {path}: {_sentence(error)}") from None
+    except OSError as error:
+        raise _Mistake(
+            f"{option}: cannot read the admin token in {path}: {reason(error)}"
+        ) from None
+    except UnicodeDecodeError:
+        raise _Mistake(f"{option}: the admin token in {path} is not UTF-8") from None
     if not token:
-        raise _Mistake(f"there is no admin token in {path}: write one into it")
+        raise _Mistake(f"{option}: there is no admin token in {path}: write one into it")
     return token
 
 
@@ -130,16 +142,21 @@ def _chat(options: argparse.Namespace) -> int:
     except ValueError as error:
         if isinstance(error, ChatProtoError):
             raise
-        raise _Mistake(str(error)) from None
+        raise _Mistake(_sentence(error)) from None
+    refused = 0
     with client:
         print(_line(client.welcome), flush=True)
         typing = _Typing(client)
         # it may wait for standard input for ever: the process ends without it
         threading.Thread(target=typing.run, daemon=True).start()
         for message in client:
+            refused += message.is_from_server and message.msg.startswith(("❌", "⛔"))
             print(_line(message), flush=True)
         if not typing.has_left:
             return _complain("the server has closed the connection: start again to go on", 1)
+    if refused:
+        lines = "one line" if refused == 1 else f"{refused} lines"
+        return _complain(f"the server answered {lines} with an error", 1)
     return 1 if typing.is_unsent else 0
 
 
@@ -155,21 +172,27 @@ class _Typing:
     def run(self) -> None:
         """Sends line by line; then waits for the answers, and closes."""
         try:
-            for number, line in enumerate(_lines(), start=1):
-                if line.strip() == "/quit":
-                    break
-                try:
-                    self._send(line)
-                except (_Mistake, FrameTooLong) as error:
-                    self.is_unsent = True
-                    _complain(f"line {number} was not sent: {error}", 1)
+            self._send_lines()
         except ConnectionClosed:
             # the main thread says why
             return
+        except _Mistake as error:
+            self.is_unsent = True
+            _complain(str(error), 1)
         self.has_left = True
         with contextlib.suppress(ChatProtoError):
             self._client.request("/ping", timeout=_ANSWERS)
         self._client.close()
+
+    def _send_lines(self) -> None:
+        for number, line in enumerate(_lines(), start=1):
+            if line.strip() == "/quit":
+                break
+            try:
+                self._send(line)
+            except (_Mistake, FrameTooLong) as error:
+                self.is_unsent = True
+                _complain(f"line {number} was not sent: {_sentence(error)}", 1)
 
     def _send(self, line: str) -> None:
         message = self._place.typed(line)
@@ -178,50 +201,119 @@ class _Typing:
 
 
 class _Place:
-    """Where plain text goes: to a room from ``/join`` to ``/leave``, else to everybody.
+    """Where plain text goes: to a room from ``/join`` to ``/leave``, to where ``/to`` says, and else
+    to everybody.
 
-    The typed lines alone decide it: if a room cannot be joined, what is for it goes to nobody else.
+    The typed lines alone decide it. Text for a place that cannot be had goes to nobody else. After a
+    ``/join`` of a room that the server refuses, plain text goes to that room, and is refused too.
+    After a ``/join`` or ``/to`` that names no place, or is mistyped, plain text is not sent until one
+    of them names a place.
     """
 
     def __init__(self) -> None:
         self._room: str | None = None
+        self._is_known = True
 
     def typed(self, line: str) -> tuple[str, str] | None:
-        """To whom the line goes, and what; None if there is nothing in it."""
+        """To whom the line goes, and what; None if there is nothing to send."""
         text = line.strip()
         if not text:
             return None
         if text.startswith("@"):
             return self._addressed(text[1:])
         if text.startswith("//"):
-            return self._room or "/shout", text[1:]
+            return self._here(), text[1:]
         if text.startswith("/"):
             return self._command(text)
-        return self._room or "/shout", line
+        return self._here(), line
+
+    def _here(self) -> str:
+        if not self._is_known:
+            raise _Mistake(
+                "where it goes is not known, because a /join or /to before it was refused: choose "
+                "with /join #ROOM or /to everyone"
+            )
+        return self._room or "/shout"
 
     def _addressed(self, text: str) -> tuple[str, str]:
         if text.startswith('"'):
             to, msg = _quoted_name(text)
         else:
-            to, _, msg = text.partition(" ")
-        if not to.strip() or not msg.strip():
+            to, msg = _first_word(text)
+        if to.strip() in ("", "#") or not msg.strip():
             raise _Mistake("a message to one user or room has a name and a text: @NAME TEXT")
         return to.strip(), msg.strip()
 
-    def _command(self, text: str) -> tuple[str, str]:
-        command, _, msg = text.partition(" ")
-        msg = msg.strip()
-        room, behind = _quoted_name(msg) if msg.startswith('"') else (msg, "")
+    def _command(self, text: str) -> tuple[str, str] | None:
+        command, msg = _first_word(text)
+        if command == "/join":
+            return command, self._join(msg)
+        if command == "/to":
+            self._go(msg)
+            return None
+        if chosen := _MISTYPED.match(text):
+            self._lose()
+            raise _Mistake(f"write /{chosen[1].lower()}, in lower case and with a space behind it")
         if command == "/":
             raise _Mistake("a command has a name: /help lists them")
-        if command == "/join" and room.startswith("#"):
-            self._room, msg = room, as_argument(room) + behind
-        elif command == "/leave":
-            room = room or self._room or ""
-            msg = as_argument(room) if room else ""
-            if room == self._room:
-                self._room = None
+        if command == "/leave":
+            return command, self._leave(msg)
         return command, msg
+
+    def _join(self, msg: str) -> str:
+        numbered = _NUMBERED.fullmatch(msg)
+        name, number = (numbered[1], f" {numbered[2]}") if numbered else (msg, "")
+        room = _room(name)
+        if room is None:
+            self._lose()
+            # the server says what is wrong with it
+            return msg
+        self._room, self._is_known = room, True
+        return as_argument(room) + number
+
+    def _go(self, msg: str) -> None:
+        is_everybody = not msg or msg.lower() == "everyone"
+        room = None if is_everybody else _room(msg)
+        if room is None and not is_everybody:
+            self._lose()
+            raise _Mistake("there is no such place: /to #ROOM or /to everyone")
+        self._room, self._is_known = room, True
+
+    def _leave(self, msg: str) -> str:
+        room, behind = _quoted_name(msg) if msg.startswith('"') else (msg, "")
+        room = room or self._room or ""
+        if room == self._room:
+            self._room = None
+        return as_argument(room) + behind if room else ""
+
+    def _lose(self) -> None:
+        self._room, self._is_known = None, False
+
+
+_MISTYPED = re.compile(r"/\s*(join|to)(?![a-z0-9_-])", re.IGNORECASE)
+"""A mistyped command that was to choose where plain text goes. No server has one of these."""
+
+_NUMBERED = re.compile(r"(.*\S)\s+(\+?[0-9]+)", re.DOTALL)
+"""A room, and how many of its last messages are to be shown."""
+
+
+def _room(text: str) -> str | None:
+    """The room that is the one argument of a command. A name with spaces may stand without quotes."""
+    if text.startswith('"'):
+        try:
+            names = arguments(text)
+        except ValueError:
+            return None
+        text = names[0] if len(names) == 1 else ""
+    elif '"' in text and len(text.split()) > 1:
+        return None
+    return text if text.startswith("#") and len(text) > 1 else None
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """The text before the first white space, and the text behind it."""
+    word = text[:1].strip() and text.split(None, 1)[0]
+    return word, text[len(word) :].strip()
 
 
 def _quoted_name(text: str) -> tuple[str, str]:
@@ -237,28 +329,69 @@ def _quoted_name(text: str) -> tuple[str, str]:
 
 
 def _lines() -> Iterator[str]:
-    """The lines of standard input, without their ends.
+    """The lines of standard input, without their ends, and without a byte order mark before them.
 
-    Read past ``sys.stdin``, whose lock a thread that waits would hold when the process ends.
+    The lines come in batches. The first batch is all that comes without a pause, such as a file. A
+    batch with bytes that are not UTF-8 is dropped: a part of it would mean something else. Raises
+    _Mistake then, with the number of the line.
     """
-    if sys.stdin is None:
-        return
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
-    while data := _read(sys.stdin.fileno()):
-        *lines, rest = (rest + decoder.decode(data)).split("\n")
+    chunks: queue.Queue[bytes | OSError] = queue.Queue(_CHUNKS)
+    threading.Thread(target=_read, args=(chunks,), daemon=True).start()
+    rest, given, is_begun, is_over = b"", 0, False, False
+    while not is_over:
+        data = [_taken(chunks.get())]
+        with contextlib.suppress(queue.Empty):
+            while not is_begun and data[-1] and sum(map(len, data)) < _CHECKED:
+                data.append(_taken(chunks.get(timeout=_PAUSE)))
+        is_over = not data[-1]
+        rest += b"".join(data)
+        if not is_begun:
+            is_begun, rest = True, rest.removeprefix(codecs.BOM_UTF8)
+        end = len(rest) if is_over else rest.rfind(b"\n") + 1
+        batch, rest = rest[:end], rest[end:]
+        try:
+            lines = batch.decode().split("\n")
+        except UnicodeDecodeError as error:
+            number = given + batch.count(b"\n", 0, error.start) + 1
+            is_utf16 = given == 0 and batch.startswith(_UTF_16)
+            advice = " (it looks like UTF-16: save it as UTF-8)" if is_utf16 else ""
+            raise _Mistake(
+                f"standard input was not sent from here on: line {number} is not UTF-8{advice}"
+            ) from None
+        if not lines[-1]:
+            lines.pop()
+        given += len(lines)
         yield from (line.removesuffix("\r") for line in lines)
-    rest += decoder.decode(b"", final=True)
-    if rest:
-        yield rest
 
 
-def _read(descriptor: int) -> bytes:
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CHUNKS = 4
+"""Chunks of standard input that were read and wait."""
+_PAUSE = 0.1
+"""Seconds without input after which the first lines are sent."""
+_CHECKED = 64 << 20
+"""Bytes of the first lines that are checked together, at most."""
+
+
+def _read(chunks: queue.Queue[bytes | OSError]) -> None:
+    """Reads standard input to the end, which is no bytes.
+
+    Past ``sys.stdin``, whose lock a thread that waits would hold when the process ends.
+    """
+    data = b""
     try:
-        return os.read(descriptor, 64 * 1024)
-    except OSError:
-        # the terminal is gone
-        return b""
+        while sys.stdin is not None and (data := os.read(sys.stdin.fileno(), 64 * 1024)):
+            chunks.put(data)
+        chunks.put(b"")
+    except OSError as error:
+        # a terminal that is gone is an end
+        chunks.put(b"" if error.errno == errno.EIO else error)
+
+
+def _taken(chunk: bytes | OSError) -> bytes:
+    if isinstance(chunk, OSError):
+        raise _Mistake(f"cannot read standard input: {reason(chunk)}")
+    return chunk
 
 
 def _line(message: Message) -> str:
@@ -293,8 +426,17 @@ def _escaped(c: str) -> str:
 
 
 def _sentence(error: BaseException) -> str:
-    """What an error says, without its number."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    """The text of an error, without its number, and with the options as they are named here."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    if isinstance(error, NameRefused):
+        # the server's own words
+        return text
+    return _OPTION.sub(lambda option: "--" + option[1].replace("_", "-"), text)
+
+
+_OPTION = re.compile(
+    r"(?<![^\s(`])`?(max_frame|tls_(?:ca|cert|fingerprint|key|name|only))\b`?(?!\.?[\w/-])"
+)
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -370,7 +512,9 @@ def _parser() -> argparse.ArgumentParser:
         'text` is for bob (`@"alice smith" text` if the name has spaces), `/list` and the like '
         "are commands to the server (`/help` lists them), `//text` says a text that begins with a "
         "slash, `/quit` or the end of input leaves. "
-        "Everything else goes to everybody, or to a room from `/join #tea` to `/leave`.",
+        "Everything else goes to everybody, or to a room from `/join #tea` to `/leave`; `/to #tea` "
+        "and `/to everyone` change that. The exit code is 1 if a line was not sent, or if the server "
+        "answered one with an error.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     chat.set_defaults(run=_chat)

@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "arguments",
     "as_argument",
+    "check_host",
     "decode",
     "encode",
 ]
@@ -79,6 +80,12 @@ def arguments(text: str) -> list[str]:
     White space separates them. An argument with white space is in double quotes, inside which
     ``""`` stands for one. Raises ValueError if a quote is not closed or text follows a closing
     quote.
+    """
+
+def check_host(host: str) -> None:
+    """Checks a host, which is a name or an IP address without brackets.
+
+    Raises ValueError if it cannot be one, or is an incomplete IP address.
     """
 
 def as_argument(name: str) -> str:
@@ -253,11 +260,12 @@ class Request:
 class Server:
     """A chat server on its own threads. Any thread may call its methods.
 
-    ``port`` 0 takes any free port. ``threads`` is the number of event loops, by default one a core
-    and at most four. ``rate`` is the number of messages a second that one connection may send.
-    Above it, the server reads more slowly. ``None`` turns off this limit and the limit of bytes
-    (192 KiB a second). ``slow_reader`` is the policy for connections that do not read:
-    ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is the token for ``/admin``. With
+    ``host`` is a name or an IP address. If a name has several addresses, the server listens on the
+    first usable one. ``port`` 0 takes any free port. ``threads`` is the number of event loops, by
+    default one a core and at most four. ``rate`` is the number of messages a second that one
+    connection may send. Above it, the server reads more slowly. ``None`` turns off this limit and
+    the limit of bytes (192 KiB a second). ``slow_reader`` is the policy for connections that do not
+    read: ``"disconnect"`` or ``"drop-oldest"``. ``admin_token`` is the token for ``/admin``. With
     ``announce``, all users are told about users who join and leave. ``registration`` is the time
     limit for a client's name, in seconds. ``tls_cert`` and ``tls_key`` are PEM files of a
     certificate and its key. With them, the server also speaks TLS, on the same port. With

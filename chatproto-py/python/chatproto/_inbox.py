@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import re
 import secrets
 import socket
@@ -29,6 +28,7 @@ from operator import itemgetter, methodcaller
 from typing import Protocol, TypeVar
 
 from ._chatproto import Message, Queue, Session
+from ._socket import reason
 from .exceptions import (
     ChatProtoError,
     ConnectionClosed,
@@ -461,7 +461,7 @@ def closed_by_client() -> ConnectionClosed:
 
 def lost(error: OSError) -> ConnectionClosed:
     """The connection broke."""
-    return ConnectionClosed(f"the connection was lost ({_reason(error)}): make a new Client")
+    return ConnectionClosed(f"the connection was lost ({reason(error)}): make a new Client")
 
 
 def not_welcomed(host: str, port: int) -> ConnectionClosed:
@@ -511,7 +511,7 @@ def cannot_connect(host: str, port: int, error: OSError | UnicodeError) -> OSErr
         advice = "is the host's name right?"
     else:
         advice = "are host and port right, and is there a network?"
-    text = f"cannot connect to {host}:{port} ({_reason(error)}): {advice}"
+    text = f"cannot connect to {host}:{port} ({reason(error)}): {advice}"
     if isinstance(error, socket.gaierror):
         return socket.gaierror(error.errno, text)
     return OSError(error.errno, text) if error.errno else OSError(text)
@@ -519,12 +519,6 @@ def cannot_connect(host: str, port: int, error: OSError | UnicodeError) -> OSErr
 
 def _seconds(timeout: float | None) -> str:
     return "any time" if timeout is None else f"{timeout:g} s"
-
-
-def _reason(error: OSError) -> str:
-    if error.errno and not isinstance(error, socket.gaierror):
-        return os.strerror(error.errno).lower()
-    return (error.strerror or str(error)).lower()
 
 
 class Deadline:

@@ -1,4 +1,4 @@
-"""Sockets for both clients: the port, and how a dead link is noticed."""
+"""Sockets for both clients: the address, and how a dead link is noticed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import socket
 from typing import Protocol
 
-__all__ = ["KEEP_ALIVE", "check_port", "configure", "read_rest"]
+from ._chatproto import check_host
+
+__all__ = ["KEEP_ALIVE", "check_address", "configure", "read_rest", "reason"]
 
 KEEP_ALIVE = 90.0
 """Seconds after which a silent link is lost, by default. The server has the same limit."""
@@ -18,8 +20,10 @@ class _Options(Protocol):
     def setsockopt(self, level: int, name: int, value: int, /) -> None: ...
 
 
-def check_port(port: int) -> None:
-    """Raises ValueError if this is no port to connect to. (The system takes it modulo 65536.)"""
+def check_address(host: str, port: int) -> None:
+    """Raises ValueError if this is no address to connect to. (The system takes ports modulo 65536, and
+    hosts such as ``1.2`` for addresses.)"""
+    check_host(host)
     if isinstance(port, bool) or not isinstance(port, int):
         raise TypeError(f"port is a number from 1 to 65535, not {port!r}")
     if not 0 < port <= 65535:
@@ -66,3 +70,10 @@ def read_rest(descriptor: int) -> bytes:
             # nothing more, or the reset behind it
             pass
     return b"".join(pieces)
+
+
+def reason(error: OSError) -> str:
+    """The words of the system, without its number."""
+    if error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno).lower()
+    return (error.strerror or str(error)).lower()

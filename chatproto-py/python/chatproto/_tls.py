@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from ._socket import reason
 from .exceptions import TlsError
 
 __all__ = ["BLOCKED", "ENDED", "Channel", "Trust", "refused", "sentence"]
@@ -42,12 +43,7 @@ class Trust:
             self.context.check_hostname = False
             self.context.verify_mode = ssl.CERT_NONE
         else:
-            try:
-                self.context = ssl.create_default_context(cafile=ca)
-            except ssl.SSLError:
-                raise ValueError(
-                    f"there is no certificate in {ca}: it must be PEM, with a line BEGIN CERTIFICATE"
-                ) from None
+            self.context = _trusting(ca)
         self.name = name
         self._fingerprint = None if fingerprint is None else _digits(fingerprint)
 
@@ -76,6 +72,27 @@ class Trust:
                 f"{_colons(self._fingerprint)}, got {_colons(shown)}: ask the operator whether it "
                 "was renewed; if not, somebody is in between"
             )
+
+
+def _trusting(ca: str | os.PathLike[str] | None) -> ssl.SSLContext:
+    """A context that trusts the authorities in a file, or else those of the system."""
+    if ca is None:
+        return ssl.create_default_context()
+    try:
+        with open(ca, "rb") as file:
+            # PEM is ASCII; what some editors put before it, and comments, are not
+            pem = file.read().decode("ascii", "ignore")
+    except OSError as error:
+        text = f"tls_ca: cannot read {os.fspath(ca)}: {reason(error)}"
+        raise (OSError(error.errno, text) if error.errno else OSError(text)) from None
+    try:
+        # without data, it would trust the system
+        return ssl.create_default_context(cadata=pem or "nothing")
+    except ssl.SSLError:
+        raise ValueError(
+            f"tls_ca: there is no certificate in {os.fspath(ca)}: it must be PEM, with a line BEGIN "
+            "CERTIFICATE"
+        ) from None
 
 
 class Channel:
@@ -134,42 +151,56 @@ class Channel:
         self._socket.close()
 
 
-def sentence(error: OSError, host: str) -> TlsError:
+def sentence(error: OSError, trust: Trust, host: str) -> TlsError:
     """The error of the handshake, with what to do."""
     if isinstance(error, TlsError):
         return error
     if isinstance(error, ssl.SSLCertVerificationError):
-        return TlsError(_certificate(error, host))
+        return TlsError(_certificate(error, trust.name or host))
     if isinstance(error, (ssl.SSLEOFError, ConnectionError)):
         return TlsError(
             "the server closed the connection during the TLS handshake: it may not speak TLS on "
             "this port"
         )
-    reason = getattr(error, "reason", None) or ""
-    if reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
+    what = getattr(error, "reason", None) or ""
+    if what in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
         return TlsError(
             "the server does not speak TLS on this port: connect without TLS, or ask its operator "
             "for the port"
         )
-    if "HANDSHAKE_FAILURE" in reason:
+    if "HANDSHAKE_FAILURE" in what:
         return TlsError(
             "the server refused TLS (handshake failure): it offers none on this port, or nothing "
             "in common with us"
         )
-    if "PROTOCOL_VERSION" in reason or reason == "UNSUPPORTED_PROTOCOL":
-        return TlsError("the server has no version of TLS in common with us")
-    return TlsError(f"TLS failed ({reason.replace('_', ' ').lower() or error})")
+    if "PROTOCOL_VERSION" in what or what == "UNSUPPORTED_PROTOCOL":
+        return TlsError(_versions(trust.context))
+    return TlsError(f"TLS failed ({what.replace('_', ' ').lower() or error})")
 
 
 def refused(error: ssl.SSLError) -> TlsError:
     """What the server said of the client, after the handshake."""
-    reason = (error.reason or "").replace("_", " ").lower()
-    if "certificate required" in reason:
+    what = (error.reason or "").replace("_", " ").lower()
+    if "certificate required" in what:
         return TlsError(
             "the server asks for a client certificate: give an SSLContext that has one "
             "(load_cert_chain)"
         )
-    return TlsError(f"the server does not accept the client certificate ({reason})")
+    return TlsError(f"the server does not accept the client certificate ({what})")
+
+
+def _versions(context: ssl.SSLContext) -> str:
+    """Why the server has no version of TLS that suits the client."""
+    oldest = {ssl.TLSVersion.TLSv1_2: "TLS 1.2", ssl.TLSVersion.TLSv1_3: "TLS 1.3"}.get(
+        context.minimum_version
+    )
+    newest = (ssl.TLSVersion.MAXIMUM_SUPPORTED, ssl.TLSVersion.TLSv1_3)
+    if oldest is None or context.maximum_version not in newest:
+        return "the server has no version of TLS in common with the SSLContext"
+    return (
+        "the server has no version of TLS in common with us: it speaks only versions older than "
+        f"{oldest}"
+    )
 
 
 def _certificate(error: ssl.SSLCertVerificationError, host: str) -> str:

@@ -33,7 +33,7 @@ from ._inbox import (
     Limits,
     Request,
 )
-from ._socket import KEEP_ALIVE, check_keep_alive, check_port, configure, read_rest
+from ._socket import KEEP_ALIVE, check_keep_alive, check_address, configure, read_rest
 from ._tls import Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, TlsError
 
@@ -100,7 +100,7 @@ class Client:
         keep_alive: float | None = KEEP_ALIVE,
         ping_interval: float | None = None,
     ) -> None:
-        check_port(port)
+        check_address(host, port)
         check_keep_alive(keep_alive)
         self._options = _Options(
             Limits(max_queue, max_queue_bytes, max_answer),
@@ -647,7 +647,7 @@ async def _connect(
             if limit.expired():
                 raise _inbox.not_registered_in_time(host, port, timeout) from None
             if trust is not None and isinstance(error, (ssl.SSLError, ConnectionResetError)):
-                raise sentence(error, trust.name or host) from error
+                raise sentence(error, trust, host) from error
             failure = _inbox.cannot_connect(host, port, error)
             continue
         try:

@@ -44,7 +44,7 @@ from ._inbox import (
     exhaust,
     taken,
 )
-from ._socket import KEEP_ALIVE, check_keep_alive, check_port, configure
+from ._socket import KEEP_ALIVE, check_keep_alive, check_address, configure
 from ._tls import BLOCKED, ENDED, Channel, Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, Timeout
 
@@ -115,7 +115,7 @@ class Client:
         keep_alive: float | None = KEEP_ALIVE,
         ping_interval: float | None = None,
     ) -> None:
-        check_port(port)
+        check_address(host, port)
         check_keep_alive(keep_alive)
         limits = Limits(max_queue, max_queue_bytes, max_answer)
         trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
@@ -633,7 +633,7 @@ def _secured(
     except TimeoutError:
         raise _inbox.not_registered_in_time(host, port, timeout) from None
     except OSError as error:
-        raise sentence(error, trust.name or host) from error
+        raise sentence(error, trust, host) from error
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

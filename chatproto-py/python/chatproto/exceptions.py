@@ -101,7 +101,7 @@ class FrameTooLong(ChatProtoError, ValueError):
     """A message is longer than the server can take. It was not sent.
 
     Attributes:
-        length: the encoded length in bytes, the line feed included.
+        length: the encoded length in bytes. The line feed counts only towards a one-read server.
         limit: the most bytes that this server can take.
     """
 

@@ -49,7 +49,9 @@ def decode_json_msg(data: bytes | bytearray | memoryview | str) -> Any:
     """The JSON value of the data, of any shape, as ``json.loads`` reads it; None if the data is not
     JSON.
 
-    Raises UnicodeDecodeError if bytes are not UTF-8. Like ``json.loads``, it raises RecursionError for
+    Bytes are decoded as UTF-8, and a byte order mark is an error in the JSON: the result is None.
+    (``json.loads`` of bytes also takes the mark, UTF-16 and UTF-32.) Raises UnicodeDecodeError if
+    bytes are not UTF-8. Like ``json.loads``, it raises RecursionError for
     values that are nested too deeply, and ValueError for integers of too many digits.
     """
     text = data if isinstance(data, str) else str(data, ENCODING)

@@ -15,6 +15,9 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
     SignatureScheme,
 };
+use rustls_native_certs::ErrorKind;
+
+use crate::error::reason;
 
 use super::pem::{Pem, Roots, certified};
 use super::provider::provider;
@@ -45,8 +48,7 @@ impl ClientTls {
         // some that cannot be read are no harm while there are others
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            let reason =
-                found.errors.first().map_or("there is none".to_owned(), ToString::to_string);
+            let reason = found.errors.first().map_or("there is none".to_owned(), why_unread);
             return Err(TlsError::NoSystemRoots { reason });
         }
         Ok(ClientTls::new(Trust::Roots(Roots::of_system(roots))))
@@ -152,6 +154,16 @@ impl ClientTls {
             Trust::Pinned(fingerprint) => Some(fingerprint),
             Trust::Roots(_) => None,
         }
+    }
+}
+
+/// Why the system's authorities cannot be read.
+fn why_unread(error: &rustls_native_certs::Error) -> String {
+    match &error.kind {
+        ErrorKind::Io { inner, path } => {
+            format!("{}: {}: {}", error.context, path.display(), reason(inner))
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -6,6 +6,8 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 
+use crate::error::reason;
+
 use super::fingerprint::{Fingerprint, InvalidFingerprint};
 
 /// Why TLS cannot be had: each says which check failed and what to do.
@@ -13,7 +15,7 @@ use super::fingerprint::{Fingerprint, InvalidFingerprint};
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {}", reason(.source))]
     Read {
         /// The file.
         path: String,
@@ -171,6 +173,19 @@ impl PartialEq for TlsError {
 }
 
 impl TlsError {
+    /// The file that cannot be used, as the sentence names it. `None` if the error is not about a file
+    /// or is about two.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            TlsError::Read { path: file, .. }
+            | TlsError::NoCertificate { from: file }
+            | TlsError::NoKey { from: file }
+            | TlsError::EncryptedKey { from: file }
+            | TlsError::Unusable { from: file, .. } => Some(file),
+            _ => None,
+        }
+    }
+
     /// What an error means to a client.
     pub(super) fn of_client(
         error: &Error,

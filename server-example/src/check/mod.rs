@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return Ok(());
     }
     if let Some(address) = &options.server {
-        let addresses = address.resolve().map_err(Failure::Usage)?;
+        let addresses = address.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;
         server::run(&addresses, options, &mut report)?;
     } else if options.client {
         client::run(options, &mut report)?;

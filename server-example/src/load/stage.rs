@@ -66,7 +66,8 @@ impl Target {
     /// # Errors
     /// No such host, or no such process.
     pub(crate) fn new(options: &CommonOptions) -> Result<Self, Failure> {
-        let addresses = options.server.resolve().map_err(Failure::Usage)?;
+        let addresses =
+            options.server.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;
         if let Some(pid) = options.pid.filter(|&pid| usage::of(pid).is_none()) {
             return Err(Failure::Usage(usage::why_unknown(pid)));
         }

@@ -138,7 +138,8 @@ pub(super) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     let cannot = |error: &io::Error| {
         Failure::Usage(format!("cannot listen on {}: {}", options.listen, reason(error)))
     };
-    let addresses = options.listen.resolve().map_err(Failure::Usage)?;
+    let addresses =
+        options.listen.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;
     let listener = TcpListener::bind(&addresses[..]).map_err(|error| cannot(&error))?;
     listener.set_nonblocking(true).map_err(|error| cannot(&error))?;
     let address = listener.local_addr().map_err(|error| cannot(&error))?;
