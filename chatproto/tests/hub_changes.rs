@@ -155,7 +155,7 @@ fn bans_and_mutes_come_and_go_by_whatever_way() {
     covering.is_configured = true;
     hub.restore_ban(covering.clone(), *now, out);
     followed.changes();
-    let House { hub, out, now } = &mut followed.house;
+    let House { hub, now, .. } = &mut followed.house;
     assert!(hub.withdraw_ban(&covering.target, *now));
     let changes = followed.changes();
     assert!(

@@ -2,7 +2,7 @@
 //! is written to the store, and the next start of the server puts them in force again. (Those of the configuration are the configuration's: see [`reload`](crate::reload).)
 //!
 //! A thread writes them, and changes that wait for it are bounded in bytes, in total and for each
-//! moderator. Of several changes of one ban or mute, the last one is written alone. Event loops hand in
+//! moderator. Only the last of several changes of one ban or mute is written. Event loops hand in
 //! their changes without a common order, so the last one is the one that the hub decided last. The same
 //! thread removes bans and mutes from the store when they have run out.
 
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hub_s_order_counts_in_whatever_order_changes_come() {
+    fn the_order_of_the_hub_counts_in_whatever_order_changes_come() {
         let act = |act| Change::of(&moderated(act, "bob", None, "")).unwrap();
         // whether the later one was written or waits
         for is_written in [true, false] {

@@ -296,7 +296,7 @@ impl Hub {
         removed.is_some()
     }
 
-    /// Removes the ban of the configuration. Whether there was one that held.
+    /// Removes the ban of the configuration. Whether there was one in force.
     pub(super) fn remove_configured_ban(&mut self, target: &Target, now: Now) -> bool {
         let removed = self.sanctions.withdraw_ban(target, now.monotonic);
         self.note_lifted(now);

@@ -85,8 +85,8 @@ pub struct Ban {
     pub age: Duration,
     /// How long it holds from now on; `None`, which is the default, as long as the hub lives.
     pub remaining: Option<Duration>,
-    /// Whether it is one of the configuration. It holds in place of a ban of the same target that is not,
-    /// until it ends or [`Hub::withdraw_ban`] removes it; then the other one holds. By default it is not.
+    /// Whether it is one of the configuration. It covers another ban of the same target, until it ends or
+    /// [`Hub::withdraw_ban`] removes it. Then the other one holds. By default it is not.
     pub is_configured: bool,
 }
 
@@ -314,8 +314,7 @@ impl Hub {
         self.announces = announces;
     }
 
-    /// Puts a ban in force that was kept, or that the configuration has, in place of a ban of the same
-    /// target that there may be. A ban of the configuration covers one that is not: see
+    /// Puts a stored ban or one of the configuration in force. It replaces a ban of the same target. A ban of the configuration covers one that is not: see
     /// [`Ban::is_configured`]. Nothing is reported: it is no act, for which see [`Hub::act`]. Users
     /// whom it concerns, whatever their role, are told and closed. Returns how many these were.
     pub fn restore_ban(&mut self, ban: Ban, now: Now, out: &mut Output) -> usize {

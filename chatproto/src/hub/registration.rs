@@ -293,7 +293,7 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
-        // who was muted since it asked for the name stays so
+        // a user that was muted since it asked for the name stays muted
         let mute = self.users.get(conn).and_then(|session| self.mute_of(session, now.monotonic));
         let Some((old, address)) = self.replace_name(conn, name, lease, out) else { return };
         if let Some(session) = self.users.get_mut(conn) {

@@ -41,7 +41,7 @@ pub(super) struct Sanctions {
     makers: BTreeMap<Box<str>, usize>,
     /// Of the last entry.
     number: u64,
-    /// Of the last act that is to be kept.
+    /// The number of the last act that is to be stored.
     acts: u64,
     bytes: usize,
     /// Those that do not hold any more and were not [taken](Sanctions::take_lifted), if that is asked
@@ -219,7 +219,7 @@ impl Sanctions {
         self.bytes
     }
 
-    /// The number of an act that is to be kept: those who keep it learn of acts in another order.
+    /// The number of an act that is to be stored: the store learns of acts in another order.
     pub(super) fn number_act(&mut self) -> u64 {
         self.acts += 1;
         self.acts
@@ -288,7 +288,7 @@ impl Sanctions {
         Ok(true)
     }
 
-    /// Removes the bans of a target, a covered one too. Returns the one that held.
+    /// Removes the bans of a target, a covered one too. Returns the one that was in force.
     pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Sanction> {
         self.take_covered(target);
         self.lift_ban(target, now).filter(|ban| !ban.until.is_over(now))

@@ -122,8 +122,8 @@ impl Moderation {
         self.write(|act| act.prepare_cached(&sql)?.execute([key])).map(|n| n > 0)
     }
 
-    /// Gives a ban the key and the spelling of its target, if it has another key. Of two bans with one key,
-    /// the one stays that had it before.
+    /// Gives a ban the key and the spelling of its target, if it has another key. A ban that
+    /// has this key already stays.
     pub(crate) fn correct_ban(&self, key: &str, target: &BanTarget, now_ms: i64) -> Result<()> {
         self.write(|act| {
             remove_expired(act, now_ms)?;
