@@ -5,7 +5,7 @@
 //! goes through the same normalisation ([`normalise`]), so that a name typed on another keyboard
 //! still finds its owner.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use caseless::Caseless as _;
@@ -225,6 +225,12 @@ impl std::str::FromStr for UserName {
     type Err = NameError;
     fn from_str(text: &str) -> Result<Self, NameError> {
         UserName::new(text)
+    }
+}
+
+impl Borrow<str> for UserName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -151,7 +151,19 @@ fn bans_and_mutes_come_and_go_by_whatever_way() {
     assert_eq!((followed.state.bans.len(), followed.state.mutes.len()), (3, 2));
     assert!(followed.state.bans.values().any(|ban| ban.target.to_string() == "ZED"));
     let House { hub, out, now } = &mut followed.house;
-    assert!(hub.withdraw_ban(&"192.0.2.9/24".parse().unwrap(), *now));
+    let mut covering = Ban::new("192.0.2.9/24".parse().unwrap());
+    covering.is_configured = true;
+    hub.restore_ban(covering.clone(), *now, out);
+    followed.changes();
+    let House { hub, now, .. } = &mut followed.house;
+    assert!(hub.withdraw_ban(&covering.target, *now));
+    let changes = followed.changes();
+    assert!(
+        matches!(&changes[..], [StateChange::Banned(ban)] if !ban.is_configured),
+        "the covered one holds again: {changes:?}"
+    );
+    let House { hub, out, now } = &mut followed.house;
+    hub.act(&operator, Action::Unban { target: covering.target }, *now, out).unwrap();
     hub.act(&operator, Action::Unmute { user: "carol".to_owned() }, *now, out).unwrap();
     followed.changes();
     assert_eq!((followed.state.bans.len(), followed.state.mutes.len()), (2, 1));

@@ -85,9 +85,95 @@ fn an_application_shuts_out_whoever_a_ban_is_for() {
         ("B0B".to_owned(), "the operator".to_owned(), Rank::Operator)
     );
     let bob = "bob".parse().unwrap();
+    assert!(!house.hub.withdraw_ban(&bob, house.now), "it is not the configuration's");
+    impose(&mut house, configured("bob"));
     assert!(house.hub.withdraw_ban(&bob, house.now));
     assert!(!house.hub.withdraw_ban(&bob, house.now));
-    assert_eq!(refusal(&mut house, "bob"), None);
+    assert!(refusal(&mut house, "bob").is_some(), "the other one holds");
+}
+
+fn configured(target: &str) -> Ban {
+    let mut ban = ban(target);
+    ban.is_configured = true;
+    ban
+}
+
+#[test]
+fn a_ban_of_the_configuration_covers_another_one_and_each_goes_without_the_other() {
+    let zed: BanTarget = "zed".parse().unwrap();
+    let mut kept = ban("ZED");
+    (kept.rank, kept.by) = (Rank::Moderator, "alice".to_owned());
+    let mut hour = kept.clone();
+    hour.remaining = Some(HOUR);
+    let shown = |house: &House| -> Vec<String> {
+        house.hub.bans(house.now).map(|ban| ban.target.to_string()).collect()
+    };
+    // whichever of the two comes first, and whether or not the kept one has an end
+    for (first, second, kept) in [
+        (&kept, &configured("zed"), &kept),
+        (&configured("zed"), &kept, &kept),
+        (&hour, &configured("zed"), &hour),
+    ] {
+        let mut house = House::of(Hub::builder().admin_token(TOKEN));
+        let admin = house.stream("admin");
+        house.send(admin, "/admin", TOKEN);
+        house.forget();
+        impose(&mut house, first.clone());
+        impose(&mut house, second.clone());
+        assert_eq!(shown(&house), ["zed"]);
+        let answer = house.ask(admin, "/unban", "zed");
+        assert!(answer.ends_with("was banned by the operator: ask the operator."), "{answer}");
+        assert!(house.hub.withdraw_ban(&zed, house.now));
+        assert_eq!(house.hub.bans(house.now).collect::<Vec<_>>(), std::slice::from_ref(kept));
+        assert!(refusal(&mut house, "zed").is_some());
+        // it is covered again, and ends meanwhile
+        impose(&mut house, configured("zed"));
+        house.now.monotonic += HOUR;
+        assert!(house.hub.withdraw_ban(&zed, house.now));
+        assert_eq!(shown(&house).len(), usize::from(kept.remaining.is_none()));
+    }
+    // one of the configuration can have an end, too
+    let mut house = House::new();
+    let mut short = configured("zed");
+    short.remaining = Some(HOUR);
+    impose(&mut house, kept);
+    impose(&mut house, short);
+    house.now.monotonic += HOUR;
+    house.hub.handle_timeout(house.now, &mut house.out);
+    impose(&mut house, ban("another"));
+    assert_eq!(shown(&house), ["another", "ZED"]);
+    // an operator who lifts a ban lifts both
+    impose(&mut house, configured("zed"));
+    let operator = Actor::operator("");
+    let unban = Action::Unban { target: zed };
+    house.hub.act(&operator, unban, house.now, &mut house.out).unwrap();
+    assert_eq!(shown(&house), ["another"]);
+}
+
+#[test]
+fn a_target_is_kept_as_what_it_is() {
+    let mut house = House::of(Hub::builder().admin_token(TOKEN));
+    let admin = house.stream("admin");
+    house.send(admin, "/admin", TOKEN);
+    let names =
+        ["bob", "0.0.0.0/0", "192.0.2.7", "2001:db8::1", "::", "a b", "\"q\"", "10/8", "[::1]"];
+    for name in names {
+        for (before, behind) in [("", ""), (" ", " "), ("\u{a0}", "\t"), ("\u{2003}\n", "")] {
+            let quoted = format!("\"{before}{}{behind}\"", name.replace('"', "\"\""));
+            house.events();
+            house.send(admin, "/ban", &quoted);
+            let events = house.events();
+            let [Event::Moderated { target, .. }] = &events[..] else { panic!("{events:?}") };
+            let kept: BanTarget = target.parse().expect(target);
+            assert!(kept.is_name(), "{quoted} is kept as {target}");
+            assert_eq!(kept, BanTarget::from(&UserName::new(name).unwrap()), "{quoted}");
+            let listed: Vec<BanTarget> = house.hub.bans(house.now).map(|ban| ban.target).collect();
+            assert_eq!(listed, [kept]);
+            house.forget();
+            let answer = house.ask(admin, "/unban", &format!("\"{}\"", name.replace('"', "\"\"")));
+            assert!(answer.ends_with("is banned no longer."), "{answer}");
+        }
+    }
 }
 
 #[test]
@@ -138,19 +224,19 @@ fn targets_are_what_they_stand_for() {
 /// What an application would write down of what moderators do.
 #[derive(Default)]
 struct Store {
+    acts: u64,
     bans: Vec<Ban>,
     mutes: Vec<Mute>,
 }
 
 impl Store {
     fn observe(&mut self, event: &Event) {
-        let Event::Moderated { actor, rank, act, target, duration, reason, is_lasting } = event
-        else {
+        let Event::Moderated { actor, rank, act, target, duration, reason, lasting } = event else {
             return;
         };
-        if !is_lasting {
-            return;
-        }
+        let Some(number) = *lasting else { return };
+        assert_eq!(number, self.acts + 1, "the numbers have no gaps");
+        self.acts = number;
         match act {
             Act::Ban => {
                 let mut ban = ban(target);

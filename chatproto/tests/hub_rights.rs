@@ -182,7 +182,7 @@ fn the_mute_of_a_temporary_name_is_its_connections() {
     assert_eq!(house.hub.mutes(house.now).count(), 0);
     let events = house.events();
     assert!(
-        matches!(&events[..], [Event::Moderated { act: Act::Mute, is_lasting: false, .. }]),
+        matches!(&events[..], [Event::Moderated { act: Act::Mute, lasting: None, .. }]),
         "{events:?}"
     );
     house.forget();
@@ -261,6 +261,121 @@ fn of_the_mutes_of_a_name_and_of_its_guest_the_one_of_higher_rank_stays() {
     log_in(&mut house, conn, Role::User);
     house.now.monotonic += Duration::from_secs(7);
     assert!(is_muted(&mut house, conn));
+}
+
+/// Lets this time pass.
+fn wait(house: &mut House, seconds: u64) {
+    house.now.monotonic += Duration::from_secs(seconds);
+    house.hub.handle_timeout(house.now, &mut house.out);
+    house.forget();
+}
+
+#[test]
+fn a_mute_of_a_name_and_one_of_its_guest_hold_until_both_are_over() {
+    let own = |name: &str, duration: &str| (format!("{name} {duration}"), false);
+    let of_name = |duration: &str| (format!("alice {duration}"), true);
+    for is_name_first in [true, false] {
+        for (of_guest, of_account) in [("3s", ""), ("", "3s"), ("3s", "6s"), ("6s", "3s")] {
+            for logs_in in [true, false] {
+                let case = format!("{is_name_first} {of_guest:?} {of_account:?} {logs_in}");
+                let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+                let mods = ["mod", "another"].map(|name| join(&mut house, name, Role::Moderator));
+                let (conn, name) = guest(&mut house, HOME);
+                let mut acts = [own(&name, of_guest), of_name(of_account)];
+                if is_name_first {
+                    acts.reverse();
+                }
+                for ((text, is_of_name), by) in acts.into_iter().zip(mods) {
+                    match is_of_name {
+                        true => {
+                            // the account's owner need not be connected
+                            let mut mute = Mute::new(UserName::new("alice").unwrap());
+                            mute.rank = Rank::Moderator;
+                            let seconds = of_account.trim_end_matches('s').parse();
+                            mute.remaining = seconds.ok().map(Duration::from_secs);
+                            house.hub.restore_mute(mute, house.now, &mut house.out);
+                        }
+                        false => drop(house.send(by, "/mute", &text)),
+                    }
+                }
+                house.forget();
+                if logs_in {
+                    log_in(&mut house, conn, Role::User);
+                }
+                wait(&mut house, 4);
+                assert!(is_muted(&mut house, conn), "{case}");
+                assert!(house.ask(conn, "/shout", "hi").contains("You are muted"), "{case}");
+                wait(&mut house, 4);
+                let is_for_good = of_guest.is_empty() || of_account.is_empty();
+                assert_eq!(is_muted(&mut house, conn), is_for_good, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_guest_is_unmuted_when_its_own_mute_and_that_of_the_name_are_lifted() {
+    let mut house = House::of(Hub::builder().accounts(AccountPolicy::Optional));
+    let moderator = join(&mut house, "mod", Role::Moderator);
+    let (owner, _) = guest(&mut house, HOME);
+    log_in(&mut house, owner, Role::User);
+    let (conn, name) = guest(&mut house, HOME);
+    house.send(moderator, "/mute", "alice");
+    house.forget();
+    assert!(is_muted(&mut house, owner) && is_muted(&mut house, conn), "a guest is muted, too");
+    let answer = house.ask(moderator, "/unmute", &name);
+    assert_eq!(answer, format!("❌ {name} is muted because alice is. Send /unmute alice."));
+    house.send(moderator, "/mute", &name);
+    house.send(moderator, "/unmute", &name);
+    let mail = house.mail();
+    let still =
+        format!("That mute is lifted, but {name} is muted because alice is. Send /unmute alice.");
+    assert_eq!(mail.said(moderator, "mod").last(), Some(&still));
+    assert!(!mail.said(conn, &name).contains(&"You may speak again.".to_owned()));
+    assert!(is_muted(&mut house, conn));
+    house.send(moderator, "/unmute", "alice");
+    let mail = house.mail();
+    assert_eq!(mail.said(conn, &name), ["You may speak again."]);
+    assert_eq!(mail.said(owner, "alice"), ["You may speak again."]);
+    assert!(!is_muted(&mut house, owner) && !is_muted(&mut house, conn));
+}
+
+#[test]
+fn white_space_around_a_quoted_name_is_no_part_of_it() {
+    let mut house = House::new();
+    let (root, moderator) =
+        (join(&mut house, "root", Role::Admin), join(&mut house, "mod", Role::Moderator));
+    house.hub.set_stored_role(&UserName::new("boss").unwrap(), Role::Admin, 1);
+    house.send(root, "/ban", "evil");
+    house.forget();
+    let before = state(&house);
+    for (before, behind) in [(" ", " "), ("\u{a0}", ""), ("", "\t"), ("\n", "\u{2003}")] {
+        let quoted = |name: &str| format!("\"{before}{name}{behind}\"");
+        for (command, text, reason) in [
+            ("/ban", quoted("boss"), "boss is an admin: ask an admin."),
+            ("/ban", quoted("r00t"), "root is an admin: ask an admin."),
+            ("/kick", quoted("root"), "root is an admin: ask an admin."),
+            ("/mute", quoted("root"), "root is an admin: ask an admin."),
+            (
+                "/ban",
+                format!("{} 1s", quoted("evil")),
+                "evil was banned by an admin: ask an admin.",
+            ),
+            ("/unban", quoted("evil"), "evil was banned by an admin: ask an admin."),
+        ] {
+            let answer = house.ask(moderator, command, &text);
+            assert!(answer.ends_with(reason), "{command} {text:?}: {answer}");
+        }
+    }
+    assert_eq!(state(&house), before);
+    join(&mut house, "user", Role::User);
+    house.send(moderator, "/join", "#tea");
+    house.forget();
+    house.send(moderator, "/mute", "\" user \"");
+    assert_eq!(house.mail().said(moderator, "mod"), ["Muted user until /unmute."]);
+    house.send(moderator, "/close", "\" #tea \"");
+    let told = house.mail().messages(moderator);
+    assert_eq!(told.last().map(|message| &*message.msg), Some("Closed #tea."));
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //! is written to the store, and the next start of the server puts them in force again. (Those of the configuration are the configuration's: see [`reload`](crate::reload).)
 //!
 //! A thread writes them, and changes that wait for it are bounded in bytes, in total and for each
-//! moderator. Of several changes of one ban or mute, the last one is written alone. The same thread
-//! removes bans and mutes from the store when they have run out.
+//! moderator. Only the last of several changes of one ban or mute is written. Event loops hand in
+//! their changes without a common order, so the last one is the one that the hub decided last. The same
+//! thread removes bans and mutes from the store when they have run out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +30,8 @@ const MOST: usize = 1 << 20;
 const OWNER_SHARE: usize = 4;
 /// Bytes that a change takes besides its texts.
 const CHANGE_BYTES: usize = 3 * size_of::<(Key, Waiting)>() + size_of::<Sanction>();
+/// At most this many changes are remembered that came before others with lower numbers.
+const MOST_EARLY: usize = 4_096;
 /// How long the end of the server waits for the store.
 const LAST_CHANGES: Duration = Duration::from_secs(5);
 /// How often bans and mutes that have run out are removed from the store.
@@ -55,8 +59,19 @@ struct State {
     usage: Usage,
     /// Bytes by moderator.
     owners: HashMap<String, usize>,
+    arrivals: Arrivals,
     is_writing: bool,
     is_closed: bool,
+}
+
+/// Finds changes that come late: the hub decided a later one of the same ban or mute, which came before.
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// All changes up to this number have come.
+    all_until: u64,
+    /// Those that came beyond it: their numbers, and hashes of what they change.
+    early: BTreeMap<u64, u64>,
+    hasher: RandomState,
 }
 
 /// A change, its moderator and its cost.
@@ -73,6 +88,8 @@ type Key = (Kind, String);
 /// A ban or a mute that is imposed, or lifted if there is none.
 #[derive(Debug)]
 struct Change {
+    /// Its place in the order of the hub's decisions.
+    number: u64,
     kind: Kind,
     key: String,
     target: String,
@@ -173,16 +190,20 @@ impl Queue {
             changes: HashMap::new(),
             usage: Usage::of(MOST),
             owners: HashMap::new(),
+            arrivals: Arrivals::default(),
             is_writing: false,
             is_closed: false,
         };
         Queue { state: Mutex::new(state), filled: Condvar::new(), written: Condvar::new() }
     }
 
-    /// Queues a change, or hands it back if there is no room.
+    /// Queues a change, unless a later one of the same has come. Hands it back if there is no room.
     fn push(&self, by: &str, change: Change) -> Result<(), Change> {
         let key = change.key();
         let mut state = self.state();
+        if state.arrivals.is_late(change.number, &key) {
+            return Ok(());
+        }
         let before = state.take(&key);
         let bytes = CHANGE_BYTES + 2 * by.len() + change.text_bytes();
         let owned = state.owners.get(by).copied().unwrap_or(0);
@@ -255,6 +276,27 @@ impl State {
     }
 }
 
+impl Arrivals {
+    /// Notes that a change has come. Whether a later one of the same came before it.
+    fn is_late(&mut self, number: u64, key: &Key) -> bool {
+        let key = self.hasher.hash_one(key);
+        let is_late = self.early.range(number..).any(|(_, later)| *later == key);
+        self.early.insert(number, key);
+        // one that never comes would keep all behind it here
+        if self.early.len() > MOST_EARLY
+            && let Some((&first, _)) = self.early.first_key_value()
+        {
+            self.all_until = self.all_until.max(first - 1);
+        }
+        while let Some(first) = self.early.first_entry()
+            && *first.key() <= self.all_until + 1
+        {
+            self.all_until = self.all_until.max(first.remove_entry().0);
+        }
+        is_late
+    }
+}
+
 /// Puts the stored bans and mutes in force. Those with a target that is no longer valid are left out.
 pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<(), StoreError> {
     let now_ms = store::now_ms();
@@ -262,6 +304,10 @@ pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<
     for kept in moderation.all(Kind::Ban, now_ms)? {
         match target_of(&kept) {
             Ok(target) => {
+                if target.key() != kept.key {
+                    // so that it is found when it is lifted
+                    moderation.correct_ban(&kept.key, &target, now_ms)?;
+                }
                 let mut ban = Ban::new(target);
                 (ban.rank, ban.age, ban.remaining) = what_is_left(&kept, now_ms);
                 (ban.by, ban.reason) = (kept.by, kept.reason);
@@ -284,13 +330,16 @@ pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<
     Ok(())
 }
 
-/// The target of a stored ban. Older versions stored some names without the double quotes that these need
-/// now; the key says that they are names.
+/// The target of a stored ban. The key says whether it is a name, also one that looks like an address.
+/// Older versions stored some names without the double quotes that these need now. Names with white space
+/// around them they took for what stands between, be it a network; no network was stored with white space.
 fn target_of(kept: &Sanction) -> Result<BanTarget, BanTargetError> {
-    kept.target.parse().or_else(|error| match kept.key.starts_with("name ") {
+    let target = kept.target.parse::<BanTarget>();
+    let is_name = kept.key.starts_with("name ") || kept.target.trim() != kept.target;
+    match is_name && !target.as_ref().is_ok_and(BanTarget::is_name) {
         true => Ok(BanTarget::from(&UserName::from_bytes(kept.target.as_bytes(), usize::MAX)?)),
-        false => Err(error),
-    })
+        false => target,
+    }
 }
 
 /// The rank of the actor, how long it has held, and how long it holds yet.
@@ -305,11 +354,10 @@ fn what_is_left(kept: &Sanction, now_ms: i64) -> (Rank, Duration, Option<Duratio
 
 impl Change {
     fn of(event: &Event) -> Option<Self> {
-        let Event::Moderated { actor, rank, act, target, duration, reason, is_lasting: true } =
-            event
-        else {
+        let Event::Moderated { actor, rank, act, target, duration, reason, lasting } = event else {
             return None;
         };
+        let number = (*lasting)?;
         let (kind, is_imposed) = match act {
             Act::Ban => (Kind::Ban, true),
             Act::Unban => (Kind::Ban, false),
@@ -338,7 +386,7 @@ impl Change {
                 until_ms: duration.as_ref().map(until),
             })
         });
-        Some(Change { kind, key, target, sanction })
+        Some(Change { number, kind, key, target, sanction })
     }
 
     fn write(&self, moderation: &Moderation, now_ms: i64) -> Result<(), StoreError> {
@@ -408,6 +456,72 @@ mod tests {
         assert!(next(&queue).is_none());
         let state = queue.state();
         assert_eq!((state.usage.bytes, state.owners.len(), state.order.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn the_order_of_the_hub_counts_in_whatever_order_changes_come() {
+        let act = |act| Change::of(&moderated(act, "bob", None, "")).unwrap();
+        // whether the later one was written or waits
+        for is_written in [true, false] {
+            let queue = Queue::new();
+            let (first, lifted, other) = (act(Act::Ban), act(Act::Unban), ban("carol", ""));
+            assert!(first.number < lifted.number && lifted.number < other.number);
+            queue.push("alice", other).unwrap();
+            queue.push("alice", lifted).unwrap();
+            let written = if is_written { vec![next(&queue), next(&queue)] } else { Vec::new() };
+            queue.push("bob", first).unwrap();
+            let rest: Vec<_> = std::iter::from_fn(|| next(&queue)).map(Some).collect();
+            let all: Vec<Change> = written.into_iter().chain(rest).flatten().collect();
+            let all: Vec<_> = all.iter().map(|c| (&*c.target, c.sanction.is_some())).collect();
+            assert_eq!(all, [("carol", true), ("bob", false)], "{is_written}");
+            queue.push("alice", act(Act::Ban)).unwrap();
+            assert!(next(&queue).is_some(), "a later one is written");
+        }
+    }
+
+    #[test]
+    fn changes_that_came_early_are_remembered_until_those_before_them_came() {
+        let (mut arrivals, key) = (Arrivals::default(), (Kind::Ban, "name bob".to_owned()));
+        let other = (Kind::Ban, "name carol".to_owned());
+        for number in (2..1_000).rev() {
+            assert_eq!(arrivals.is_late(number, &key), number < 999);
+        }
+        assert!(!arrivals.is_late(1, &other) && arrivals.early.is_empty());
+        // numbers that never come
+        for number in (2_000..40_000).step_by(2) {
+            assert!(!arrivals.is_late(number, &key));
+        }
+        assert!(arrivals.early.len() <= MOST_EARLY);
+        assert!(arrivals.is_late(39_997, &key));
+    }
+
+    #[test]
+    fn a_row_is_read_as_what_its_key_says_and_one_that_was_misread_is_corrected() {
+        let directory = TempDir::new();
+        let moderation = open(&directory).moderation().unwrap();
+        for (key, target) in [
+            ("name bob", "bob"),
+            ("name l92.0.2.7", "192.0.2.7"),
+            ("net 0.0.0.0/0", " 0.0.0.0/0 "),
+            ("net 192.0.2.0/24", "192.0.2.0/24"),
+            ("name an older key", "zed"),
+        ] {
+            let kept = Sanction { key: key.to_owned(), ..sanction(target, None) };
+            moderation.set(Kind::Ban, &kept, 0).unwrap();
+        }
+        let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
+        restore(&moderation, &server.handle()).unwrap();
+        let shown: Vec<_> =
+            server.handle().bans().iter().map(|ban| ban.target.to_string()).collect();
+        let expected = ["\"0.0.0.0/0\"", "bob", "\"192.0.2.7\"", "zed", "192.0.2.0/24"];
+        assert_eq!(shown.len(), expected.len(), "{shown:?}");
+        assert!(expected.iter().all(|target| shown.iter().any(|s| s == target)), "{shown:?}");
+        // the keys are those of the targets, by which they are lifted
+        let rows = moderation.all(Kind::Ban, 0).unwrap();
+        assert!(
+            rows.iter().all(|row| row.target.parse::<BanTarget>().unwrap().key() == row.key),
+            "{rows:?}"
+        );
     }
 
     #[test]

@@ -240,6 +240,23 @@ fn a_ban_has_one_key_in_memory_and_on_the_disk() {
 }
 
 #[test]
+fn a_quoted_target_is_the_same_after_a_restart() {
+    let mut server = KeptServer::start(&[]);
+    server.account(&["add", "boss", "--role", "admin"], PASSWORD);
+    server.account(&["add", "mod", "--role", "moderator"], PASSWORD);
+    server.restart();
+    let mut moderator = server.login("mod");
+    let answer = moderator.command("/ban", "\" boss \"");
+    assert_eq!(answer, "❌ Not banned: boss is an admin: ask an admin.");
+    let answer = moderator.command("/ban", "\" 0.0.0.0/0 \" 2d");
+    assert!(answer.starts_with("Banned \"0.0.0.0/0\" and its look-alikes for 2 d"), "{answer}");
+    drop(moderator);
+    server.restart();
+    let bans = server.login("boss").command("/bans", "");
+    assert!(bans.starts_with("Bans (1): \"0.0.0.0/0\" (for 2 d, by mod"), "{bans}");
+}
+
+#[test]
 fn the_mute_of_a_guest_is_not_the_owners_after_a_restart() {
     let mut server = KeptServer::start(&[]);
     server.account(&["add", "boss", "--role", "admin"], PASSWORD);

@@ -109,6 +109,19 @@ fn limits_change_for_who_is_there_and_for_who_comes() {
 }
 
 #[test]
+fn a_ban_of_the_configuration_leaves_an_admins_ban_of_the_same_name() {
+    let mut chat = Configured::start("ban = []\nadmin-token = \"token\"");
+    let mut alice = chat.join("alice");
+    alice.ask("/admin", TOKEN);
+    alice.ask("/ban", "bob spam");
+    chat.reload("ban = [\"B0B\"]\nadmin-token = \"token\"");
+    assert_eq!(alice.ask("/bans", ""), "Bans (1): B0B (by the operator)");
+    chat.reload("ban = []\nadmin-token = \"token\"");
+    assert_eq!(alice.ask("/bans", ""), "Bans (1): bob (by alice: spam)");
+    assert!(refusal(chat.server.address, "bob").contains("you are banned: spam"));
+}
+
+#[test]
 fn bans_are_added_and_lifted() {
     let mut chat = Configured::start("ban = [\"eve\"]\nadmin-token = \"token\"\nmax-rooms = 7");
     let address = chat.server.address;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::argument::as_argument;
 use crate::name::UserName;
 
 use super::answer::shortened;
@@ -215,6 +216,8 @@ pub(super) enum Why {
     NobodyHas(String),
     NotBanned(String),
     NotMuted(String),
+    /// A guest is muted because the name is that it asked for.
+    MutedAs(String, String),
     TooLong,
     Full(Full),
     /// Whom the act was on, and why not.
@@ -247,6 +250,7 @@ impl fmt::Display for Refusal {
                 write!(f, "{} is not banned. Send /bans to see who is.", shortened(target))
             }
             Why::NotMuted(name) => write!(f, "{name} is not muted."),
+            Why::MutedAs(guest, name) => f.write_str(&muted_as(guest, name)),
             Why::TooLong => f.write_str("Nobody was told: the text is too long."),
             Why::Full(full) => full.fmt(f),
             Why::Denied(target, denial) => denied(f, self.act, target, *denial),
@@ -255,6 +259,11 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// The sentence about a guest who is muted because the name is that it asked for.
+pub(super) fn muted_as(guest: &str, name: &str) -> String {
+    format!("{guest} is muted because {name} is. Send /unmute {}.", as_argument(name))
+}
 
 fn denied(f: &mut fmt::Formatter<'_>, act: Act, target: &str, denial: Denial) -> fmt::Result {
     let target = shortened(target);

@@ -203,7 +203,7 @@ impl Hub {
     pub fn snapshot(&mut self, now: Now) -> Snapshot {
         // so that what is over is over in both
         while self.sanctions.expire(now.monotonic) {}
-        self.note_lifted();
+        self.note_lifted(now);
         let sessions = self.users.sessions(self.users.roster());
         let users = sessions.filter_map(|(_, session)| UserState::of(session));
         let rooms = self.rooms.after(None).map(|room| {
@@ -282,18 +282,25 @@ impl Hub {
     ) -> Result<(), Full> {
         let noted = self.changes.is_watched.then(|| Ban::of(&target, &ban, now));
         let added = self.sanctions.add_ban(target, ban, total, now.monotonic);
-        self.note_lifted();
-        if let Some(ban) = noted.filter(|_| added.is_ok()) {
+        self.note_lifted(now);
+        if let Some(ban) = noted.filter(|_| added == Ok(true)) {
             self.changes.note(|| StateChange::Banned(ban));
         }
-        added
+        added.map(drop)
     }
 
     /// Removes a ban. Whether there was one that held.
     pub(super) fn remove_ban(&mut self, target: &Target, now: Now) -> bool {
         let removed = self.sanctions.remove_ban(target, now.monotonic);
-        self.note_lifted();
+        self.note_lifted(now);
         removed.is_some()
+    }
+
+    /// Removes the ban of the configuration. Whether there was one in force.
+    pub(super) fn remove_configured_ban(&mut self, target: &Target, now: Now) -> bool {
+        let removed = self.sanctions.withdraw_ban(target, now.monotonic);
+        self.note_lifted(now);
+        removed
     }
 
     /// Adds a mute of a name: see [`Sanctions::add_mute`](super::sanctions::Sanctions::add_mute).
@@ -306,7 +313,7 @@ impl Hub {
     ) -> Result<(), Full> {
         let noted = self.changes.is_watched.then(|| Mute::of(name, &mute, now));
         let added = self.sanctions.add_mute(name, mute, total, now.monotonic);
-        self.note_lifted();
+        self.note_lifted(now);
         if let Some(mute) = noted.filter(|_| added.is_ok()) {
             self.changes.note(|| StateChange::Muted(mute));
         }
@@ -316,24 +323,31 @@ impl Hub {
     /// Removes the mute of a name. Whether there was one that held.
     pub(super) fn remove_mute(&mut self, name: &UserName, now: Now) -> bool {
         let removed = self.sanctions.remove_mute(name, now.monotonic);
-        self.note_lifted();
+        self.note_lifted(now);
         removed.is_some()
     }
 
     /// Removes some of the sanctions that are over.
     pub(super) fn expire_sanctions(&mut self, now: Now) {
         self.sanctions.expire(now.monotonic);
-        self.note_lifted();
+        self.note_lifted(now);
     }
 
-    fn note_lifted(&mut self) {
+    fn note_lifted(&mut self, now: Now) {
         for lifted in self.sanctions.take_lifted() {
-            self.changes.note(|| match lifted {
+            match lifted {
                 Lifted::Ban(target, shown) => {
-                    StateChange::Unbanned(BanTarget::shown(&shown, &target))
+                    let target = BanTarget::shown(&shown, &target);
+                    self.changes.note(|| StateChange::Unbanned(target));
                 }
-                Lifted::Mute(name) => StateChange::Unmuted(name),
-            });
+                // one that is gone again has its own entry behind this one
+                Lifted::Cover(target) => {
+                    if let Some(ban) = self.sanctions.ban(&target, now.monotonic) {
+                        self.changes.note(|| StateChange::Banned(Ban::of(&target, ban, now)));
+                    }
+                }
+                Lifted::Mute(name) => self.changes.note(|| StateChange::Unmuted(name)),
+            }
         }
     }
 }

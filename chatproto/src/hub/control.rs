@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use crate::argument::in_quotes;
 use crate::endpoint::{Argument, ArgumentError, Arguments};
 use crate::limits::Limits;
-use crate::name::{NameError, UserName};
+use crate::name::{NameError, UserName, normalise};
 
 use super::answer::{clipped, quoted, shortened};
 use super::moderation::{REASON, Secret, for_so_long};
@@ -45,7 +45,8 @@ pub(super) const LONGEST_NAME: usize = 1024;
 /// ```
 #[derive(Clone, Debug)]
 pub struct BanTarget {
-    /// The name, or the address or network as it was written.
+    /// The name in the spelling of [`UserName`], or the address or network as it was written. White space
+    /// at its ends would be lost where it is read again.
     text: Box<str>,
     pub(super) key: Target,
 }
@@ -84,6 +85,9 @@ pub struct Ban {
     pub age: Duration,
     /// How long it holds from now on; `None`, which is the default, as long as the hub lives.
     pub remaining: Option<Duration>,
+    /// Whether it is one of the configuration. It covers another ban of the same target, until it ends or
+    /// [`Hub::withdraw_ban`] removes it. Then the other one holds. By default it is not.
+    pub is_configured: bool,
 }
 
 impl Ban {
@@ -91,7 +95,7 @@ impl Ban {
     pub fn new(target: BanTarget) -> Self {
         let (by, reason) = Default::default();
         let (rank, age, remaining) = (Rank::Operator, Duration::ZERO, None);
-        Ban { target, by, rank, reason, age, remaining }
+        Ban { target, by, rank, reason, age, remaining, is_configured: false }
     }
 
     /// A ban that holds.
@@ -103,6 +107,7 @@ impl Ban {
             reason: ban.reason.clone(),
             age: ban.since.age(now.monotonic),
             remaining: ban.until.remaining(now.monotonic),
+            is_configured: ban.is_configured,
         }
     }
 }
@@ -149,7 +154,8 @@ impl Mute {
 impl BanTarget {
     /// A name and its look-alikes, whatever the name looks like. No user need be able to have it.
     pub(super) fn name(name: &str) -> Self {
-        BanTarget { key: Target::name(name), text: name.into() }
+        let name = normalise(name.trim());
+        BanTarget { key: Target::name(&name), text: name.into() }
     }
 
     /// The target that an argument names. No user need be able to have it.
@@ -191,7 +197,7 @@ impl BanTarget {
     }
 
     /// Whether it is a name; else it is an address or a network.
-    pub(super) fn is_name(&self) -> bool {
+    pub fn is_name(&self) -> bool {
         matches!(self.key, Target::Name(_))
     }
 
@@ -308,15 +314,16 @@ impl Hub {
         self.announces = announces;
     }
 
-    /// Puts a ban in force that was kept, or that the configuration has, in place of a ban of the same
-    /// target that there may be. Nothing is reported: it is no act, for which see [`Hub::act`]. Users
+    /// Puts a stored ban or one of the configuration in force. It replaces a ban of the same target. A ban of the configuration covers one that is not: see
+    /// [`Ban::is_configured`]. Nothing is reported: it is no act, for which see [`Hub::act`]. Users
     /// whom it concerns, whatever their role, are told and closed. Returns how many these were.
     pub fn restore_ban(&mut self, ban: Ban, now: Now, out: &mut Output) -> usize {
-        let Ban { target, by, rank, reason, age, remaining } = ban;
+        let Ban { target, by, rank, reason, age, remaining, is_configured } = ban;
         let concerned = self.concerned(&target.key);
         let how_long = for_so_long(remaining);
         let shown = target.to_string();
         let ban = restored(shown, &by, rank, &reason, age, remaining, now);
+        let ban = Sanction { is_configured, ..ban };
         for &victim in &concerned {
             self.expel(victim, Departure::Banned, &how_long, &ban.by, &ban.reason, now, out);
         }
@@ -326,10 +333,11 @@ impl Hub {
         concerned.len()
     }
 
-    /// The configuration has a ban no longer: it is lifted, and nothing is reported. Whether there was
-    /// one.
+    /// The configuration has a ban no longer: it is lifted, and nothing is reported. A ban of the same
+    /// target that is not the configuration's stays, and holds. Whether there was one of the
+    /// configuration.
     pub fn withdraw_ban(&mut self, target: &BanTarget, now: Now) -> bool {
-        self.remove_ban(&target.key, now)
+        self.remove_configured_ban(&target.key, now)
     }
 
     /// The bans that hold now, in the order of their targets.
@@ -342,15 +350,14 @@ impl Hub {
     pub fn restore_mute(&mut self, mute: Mute, now: Now, out: &mut Output) {
         let Mute { user, by, rank, reason, age, remaining } = mute;
         let mute = restored(user.to_string(), &by, rank, &reason, age, remaining, now);
-        let of_session = mute.of_session();
         // it was within the bound when it was imposed
         let added = self.add_mute(&user, mute, None, now);
         debug_assert_eq!(added, Ok(()));
-        let Some((conn, _)) = self.users.find(user.as_str()) else { return };
-        if let Some(session) = self.users.get_mut(conn) {
-            session.extras_mut().mute = Some(of_session);
+        let found = self.users.find(user.as_str()).map(|(conn, _)| conn);
+        let told = format!("❌ You are muted{}.", for_so_long(remaining));
+        for conn in found.into_iter().chain(self.guests_of(&user, out)) {
+            self.tell(conn, &told, now, out);
         }
-        self.tell(conn, &format!("❌ You are muted{}.", for_so_long(remaining)), now, out);
     }
 
     /// The mutes of names that hold now, in the order of the names. A mute of a temporary name is its
@@ -418,7 +425,9 @@ fn restored(
     Sanction {
         shown,
         by: clipped(by, REASON).into_owned(),
+        maker: None,
         rank,
+        is_configured: false,
         reason: clipped(reason, REASON).into_owned(),
         since: Since::ago(age, now.monotonic),
         until: Until::after(remaining, now.monotonic),

@@ -119,9 +119,11 @@ pub enum Event {
         duration: Option<Duration>,
         /// Why, in the words of the one who did it; may be empty.
         reason: String,
-        /// Whether a ban or mute was imposed or lifted that outlives connections, so that it is to be
-        /// kept. The mute of a temporary name does not.
-        is_lasting: bool,
+        /// The number of an act that imposes or lifts a ban or mute which outlives connections, so that
+        /// it is to be stored. The mute of a temporary name does not. The hub numbers these acts from 1 on,
+        /// without gaps, in the order in which they took effect. Events of two event loops can come in
+        /// another order. The act with the highest number for a target holds.
+        lasting: Option<u64>,
     },
     /// A user tried what it has not the role for, or gave a wrong token.
     Denied {

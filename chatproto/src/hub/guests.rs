@@ -11,7 +11,6 @@ use super::claimants::reason_of;
 use super::claims::{CLAIM, Pending};
 use super::presence::{Change, renamed};
 use super::registration::UNCHECKED;
-use super::sanctions::Sanction;
 use super::usage::in_tree;
 use super::users::Session;
 use super::{Completion, ConnId, Departure, Event, Hub, Now, Output, Token};
@@ -65,13 +64,8 @@ impl Hub {
     ) {
         self.users.claim(conn, name);
         self.set_lease(conn, lease);
-        let mute = self.sanctions.mute_of(wanted, now.monotonic).map(Sanction::of_session);
         let Some(session) = self.users.get_mut(conn) else { return };
-        let extras = session.extras_mut();
-        extras.wanted = Some(wanted.clone());
-        if mute.is_some() {
-            extras.mute = mute;
-        }
+        session.extras_mut().wanted = Some(wanted.clone());
         let how = "Send /login with your password";
         if self.accounts == Some(AccountPolicy::Required) {
             self.users.admit_visitor(conn);

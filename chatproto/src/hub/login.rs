@@ -9,7 +9,6 @@ use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
 use super::rights::{self, Rank};
-use super::sanctions::Sanction;
 use super::users::{Phase, Session};
 use super::{
     Act, Actor, Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
@@ -128,19 +127,14 @@ impl Hub {
         if old != *name {
             self.replace_name(conn, name, lease.or(taken_over), out);
         }
-        let mute = self.sanctions.mute_of(name, now.monotonic).map(Sanction::of_session);
         let Some(session) = self.users.get_mut(conn) else { return };
         let kind = session.kind;
         let extras = session.extras_mut();
-        (extras.wanted, extras.revision) = (None, granted.revision);
-        // the mute of a guest stays, unless it was imposed by somebody who could not mute the owner
-        let of_guest = extras
-            .mute
-            .filter(|mute| mute.is_own && rights::may_mute(mute.rank, granted.role.into()));
-        extras.mute = mute
-            .into_iter()
-            .chain(of_guest)
-            .max_by_key(|mute| (mute.rank, mute.until.0.is_none(), mute.until.0));
+        (extras.wanted, extras.revision, extras.maker) = (None, granted.revision, None);
+        // the mute of a guest stays beside that of the name, unless it was imposed by somebody who could
+        // not mute the owner
+        let of_guest = extras.mute.take();
+        extras.mute = of_guest.filter(|mute| rights::may_mute(mute.rank, granted.role.into()));
         let has_other_rights = self.set_rights(conn, granted.role, true);
         let role = match granted.role {
             super::Role::User => String::new(),
@@ -260,7 +254,7 @@ impl Hub {
             target: name.to_string(),
             duration: None,
             reason: String::new(),
-            is_lasting: false,
+            lasting: None,
         });
         self.apply_account_change(name, change, revision, now, out);
     }

@@ -19,6 +19,8 @@ use super::{Act, ConnId, Departure, Event, Hub, Now, Output, Role};
 /// The rights of an actor at a time.
 struct Standing {
     rank: Rank,
+    /// See [`Sanction::maker`].
+    maker: Option<Box<str>>,
     is_sanctioned: bool,
 }
 
@@ -45,8 +47,8 @@ impl Hub {
     /// Tells the observer of something that a user did beside the acts of moderation.
     pub(super) fn report(&self, conn: ConnId, act: Act, target: String, out: &mut Output) {
         let (Some(actor), Some(session)) = (self.actor(conn), self.users.get(conn)) else { return };
-        let standing = Standing { rank: session.role().into(), is_sanctioned: false };
-        standing.report(&actor, act, target, None, "", false, out);
+        let standing = Standing::of(session.role().into(), false);
+        standing.report(&actor, act, target, None, "", None, out);
     }
 
     /// An actor does something: the one way to all acts of moderation. Whom it concerns is told, and an
@@ -83,7 +85,7 @@ impl Hub {
         match action {
             Action::Kick { user, reason } => {
                 let (victim, name) = self.find_object(&standing, actor, Act::Kick, &user)?;
-                standing.report(actor, Act::Kick, name.to_string(), None, &reason, false, out);
+                standing.report(actor, Act::Kick, name.to_string(), None, &reason, None, out);
                 self.expel(victim, Departure::Kicked, "", actor.name(), &reason, now, out);
                 Ok(Done::Kicked(name))
             }
@@ -99,7 +101,8 @@ impl Hub {
                 let shown = ban.shown.clone();
                 self.remove_ban(&target.key, now);
                 // as the ban had it, so that it is found again by those who keep bans
-                standing.report(actor, Act::Unban, shown, None, "", true, out);
+                let lasting = Some(self.sanctions.number_act());
+                standing.report(actor, Act::Unban, shown, None, "", lasting, out);
                 Ok(Done::Unbanned)
             }
             Action::Mute { user, duration, reason } => {
@@ -111,7 +114,7 @@ impl Hub {
                 let (conn, name) = self.find_object(&standing, actor, act, &user)?;
                 let is_logged_in = self.users.get(conn).is_some_and(Session::is_logged_in);
                 let has_other_rights = self.set_rights(conn, role, is_logged_in);
-                standing.report(actor, act, name.to_string(), None, "", false, out);
+                standing.report(actor, act, name.to_string(), None, "", None, out);
                 if actor.conn() != Some(conn) {
                     let by = match actor.name() {
                         "" => String::new(),
@@ -128,7 +131,7 @@ impl Hub {
                 standing.check(Act::Close, Object::Nobody, "")?;
                 let Some(id) = self.find_room(&room) else { return Err(Why::NoRoom(room)) };
                 let name = self.rooms.get(id).map_or(String::new(), |room| room.name.to_string());
-                standing.report(actor, Act::Close, name.clone(), None, &reason, false, out);
+                standing.report(actor, Act::Close, name.clone(), None, &reason, None, out);
                 let by = if actor.name().is_empty() { "The operator" } else { actor.name() };
                 self.close_room(id, &format!("{by} closed the room{}.", because(&reason)), out);
                 Ok(Done::Closed(name))
@@ -140,7 +143,7 @@ impl Hub {
                 if sent.delivered == 0 && sent.too_long > 0 {
                     return Err(Why::TooLong);
                 }
-                standing.report(actor, Act::Notice, String::new(), None, &text, false, out);
+                standing.report(actor, Act::Notice, String::new(), None, &text, None, out);
                 Ok(Done::Told { delivered: sent.delivered, too_long: sent.too_long })
             }
         }
@@ -149,20 +152,21 @@ impl Hub {
     /// The rights that an actor has now.
     fn standing(&self, actor: &Actor, now: Now) -> Result<Standing, Why> {
         match actor {
-            Actor::Operator { .. } => Ok(Standing { rank: Rank::Operator, is_sanctioned: false }),
+            Actor::Operator { .. } => Ok(Standing::of(Rank::Operator, false)),
             Actor::User { conn, .. } => {
                 let session = self.users.get(*conn).filter(|session| session.is_user());
                 let Some(session) = session else { return Err(Why::Gone) };
                 let name = session.user_name();
                 let is_banned = self.ban_of(*conn, name.as_ref(), now).is_some();
-                let is_sanctioned = is_banned || session.mute(now.monotonic).is_some();
-                Ok(Standing { rank: session.role().into(), is_sanctioned })
+                let is_sanctioned = is_banned || self.mute_of(session, now.monotonic).is_some();
+                let maker = session.extras().and_then(|extras| extras.maker.clone());
+                Ok(Standing { maker, ..Standing::of(session.role().into(), is_sanctioned) })
             }
             Actor::Remote { name, role, .. } => {
                 let now = now.monotonic;
-                let is_sanctioned = self.sanctions.mute_of(name, now).is_some()
+                let is_sanctioned = self.sanctions.mute_of(name.as_str(), now).is_some()
                     || self.sanctions.ban_of_name(name.as_str(), now).is_some();
-                Ok(Standing { rank: (*role).into(), is_sanctioned })
+                Ok(Standing::of((*role).into(), is_sanctioned))
             }
         }
     }
@@ -251,7 +255,8 @@ impl Hub {
         let total = self.limits.sanctions_total;
         let added = self.add_ban(target.key.clone(), ban, Some(total), now);
         added.map_err(Why::Full)?;
-        standing.report(actor, Act::Ban, target.to_string(), duration, reason, true, out);
+        let lasting = Some(self.sanctions.number_act());
+        standing.report(actor, Act::Ban, target.to_string(), duration, reason, lasting, out);
         let how_long = for_so_long(duration);
         for &victim in &concerned {
             self.expel(victim, Departure::Banned, &how_long, actor.name(), reason, now, out);
@@ -301,26 +306,29 @@ impl Hub {
             Err(why) => return Err(why),
         };
         let session = conn.and_then(|conn| self.users.get(conn));
-        let of_session = session.and_then(|session| session.mute(now.monotonic));
-        let of_name = self.sanctions.mute_of(&name, now.monotonic).map(|mute| mute.rank);
-        for rank in of_session.map(|mute| mute.rank).into_iter().chain(of_name) {
+        let own = session.and_then(|session| session.own_mute(now.monotonic)).map(|own| own.rank);
+        let of_name = self.sanctions.mute_of(name.as_str(), now.monotonic).map(|mute| mute.rank);
+        for rank in own.into_iter().chain(of_name) {
             standing.check(Act::Mute, Object::Sanction(rank), name.as_str())?;
         }
         let is_temporary = session.is_some_and(Session::has_temporary_name);
         let mute = standing.sanction(name.to_string(), actor, duration, reason, now);
-        let of_session = SessionMute { is_own: is_temporary, ..mute.of_session() };
+        let own = SessionMute { until: mute.until, rank: mute.rank };
         if !is_temporary {
             let total = self.limits.sanctions_total;
             let added = self.add_mute(&name, mute, Some(total), now);
             added.map_err(Why::Full)?;
         }
-        standing.report(actor, Act::Mute, name.to_string(), duration, reason, !is_temporary, out);
-        if let Some(conn) = conn {
-            if let Some(session) = self.users.get_mut(conn) {
-                session.extras_mut().mute = Some(of_session);
-            }
-            let comma = if actor.name().is_empty() { "" } else { "," };
-            let how = format!("{}{comma}{}{}", for_so_long(duration), actor.by(), because(reason));
+        let lasting = (!is_temporary).then(|| self.sanctions.number_act());
+        standing.report(actor, Act::Mute, name.to_string(), duration, reason, lasting, out);
+        // one that a user has since it was a guest is replaced, as that of the name
+        if let Some(session) = conn.and_then(|conn| self.users.get_mut(conn)) {
+            session.extras_mut().mute = is_temporary.then_some(own);
+        }
+        let comma = if actor.name().is_empty() { "" } else { "," };
+        let how = format!("{}{comma}{}{}", for_so_long(duration), actor.by(), because(reason));
+        let guests = if is_temporary { Vec::new() } else { self.guests_of(&name, out) };
+        for conn in conn.into_iter().chain(guests) {
             self.tell(conn, &format!("❌ You are muted{how}."), now, out);
         }
         Ok(Done::Muted(name))
@@ -338,32 +346,51 @@ impl Hub {
         let Ok(name) = UserName::from_bytes(user.as_bytes(), LONGEST_NAME) else {
             return Err(Why::NoUser(user.to_owned()));
         };
-        let found = self
-            .find_user(name.as_str())
-            .map(|(conn, session)| (conn, session.mute(now.monotonic)));
-        let of_session = found.and_then(|(_, mute)| mute).map(|mute| mute.rank);
-        let of_name = self.sanctions.mute_of(&name, now.monotonic).map(|mute| mute.rank);
-        let Some(rank) = of_session.max(of_name) else {
-            return Err(Why::NotMuted(name.to_string()));
+        let found = self.find_user(name.as_str());
+        let own = found.and_then(|(_, session)| session.own_mute(now.monotonic));
+        let of_name = self.sanctions.mute_of(name.as_str(), now.monotonic).map(|mute| mute.rank);
+        let Some(rank) = own.map(|mute| mute.rank).max(of_name) else {
+            let wanted = self.muting_name(name.as_str(), now);
+            return Err(match wanted {
+                Some(wanted) => Why::MutedAs(name.to_string(), wanted.to_string()),
+                None => Why::NotMuted(name.to_string()),
+            });
         };
         standing.check(Act::Unmute, Object::Sanction(rank), name.as_str())?;
-        self.remove_mute(&name, now);
-        standing.report(actor, Act::Unmute, name.to_string(), None, "", true, out);
-        // guests who want the name have the mute of the name, too
-        let wants = |(_, session): &(ConnId, &Session)| session.wanted() == Some(&name);
-        let all = self.users.sessions(self.users.roster());
-        let guests: Vec<ConnId> = all.filter(wants).map(|(conn, _)| conn).collect();
-        out.examine(self.users.online());
+        let is_temporary = found.is_some_and(|(_, session)| session.has_temporary_name());
         let found = found.map(|(conn, _)| conn);
+        let was_lasting = self.remove_mute(&name, now) || !is_temporary;
+        let lasting = was_lasting.then(|| self.sanctions.number_act());
+        standing.report(actor, Act::Unmute, name.to_string(), None, "", lasting, out);
+        if let Some(session) = found.and_then(|conn| self.users.get_mut(conn)) {
+            session.extras_mut().mute = None;
+        }
+        let guests = if of_name.is_some() { self.guests_of(&name, out) } else { Vec::new() };
         for conn in found.into_iter().chain(guests) {
-            let Some(session) = self.users.get_mut(conn) else { continue };
-            let extras = session.extras_mut();
-            if Some(conn) == found || extras.mute.is_some_and(|mute| !mute.is_own) {
-                extras.mute = None;
+            let Some(session) = self.users.get(conn) else { continue };
+            // another mute may hold
+            if self.mute_of(session, now.monotonic).is_none() {
                 self.tell(conn, "You may speak again.", now, out);
             }
         }
         Ok(Done::Unmuted(name))
+    }
+
+    /// The name that a guest asked for, if the guest is muted because that name is.
+    pub(super) fn muting_name(&self, guest: &str, now: Now) -> Option<&UserName> {
+        let wanted = self.find_user(guest)?.1.wanted()?;
+        self.sanctions.mute_of(wanted.as_str(), now.monotonic).map(|_| wanted)
+    }
+
+    /// The guests who asked for this name: its mute is theirs, too.
+    pub(super) fn guests_of(&self, name: &UserName, out: &mut Output) -> Vec<ConnId> {
+        if self.accounts.is_none() {
+            return Vec::new();
+        }
+        out.examine(self.users.online());
+        let sessions = self.users.sessions(self.users.roster());
+        let guests = sessions.filter(|(_, session)| session.wanted() == Some(name));
+        guests.map(|(conn, _)| conn).collect()
     }
 
     /// Ends a user's connection, and tells the user what was done, by whom and why.
@@ -386,6 +413,10 @@ impl Hub {
 }
 
 impl Standing {
+    fn of(rank: Rank, is_sanctioned: bool) -> Self {
+        Standing { rank, maker: None, is_sanctioned }
+    }
+
     /// Tells the observer of an act.
     #[allow(clippy::too_many_arguments, reason = "the parts of one event")]
     fn report(
@@ -395,20 +426,12 @@ impl Standing {
         target: String,
         duration: Option<Duration>,
         reason: &str,
-        is_lasting: bool,
+        lasting: Option<u64>,
         out: &mut Output,
     ) {
         let (actor, rank, reason) =
             (actor.clone(), self.rank, clipped(reason, REASON).into_owned());
-        out.events.push(Event::Moderated {
-            actor,
-            rank,
-            act,
-            target,
-            duration,
-            reason,
-            is_lasting,
-        });
+        out.events.push(Event::Moderated { actor, rank, act, target, duration, reason, lasting });
     }
 
     fn check(&self, act: Act, object: Object, target: &str) -> Result<(), Why> {
@@ -427,7 +450,9 @@ impl Standing {
         Sanction {
             shown,
             by: clipped(actor.name(), REASON).into_owned(),
+            maker: self.maker.clone(),
             rank: self.rank,
+            is_configured: false,
             reason: clipped(reason, REASON).into_owned(),
             since: Since::ago(Duration::ZERO, now.monotonic),
             until: Until::after(duration, now.monotonic),

@@ -293,11 +293,19 @@ impl Hub {
         now: Now,
         out: &mut Output,
     ) {
+        // a user that was muted since it asked for the name stays muted
+        let mute = self.users.get(conn).and_then(|session| self.mute_of(session, now.monotonic));
         let Some((old, address)) = self.replace_name(conn, name, lease, out) else { return };
-        if let Some(session) = self.users.get_mut(conn)
-            && session.wanted().is_some()
-        {
-            session.extras_mut().wanted = None;
+        if let Some(session) = self.users.get_mut(conn) {
+            if mute.is_some() {
+                session.extras_mut().mute = mute;
+            }
+            if session.wanted().is_some() {
+                session.extras_mut().wanted = None;
+            }
+            if session.role() > super::Role::User {
+                session.extras_mut().maker.get_or_insert_with(|| old.as_str().into());
+            }
         }
         self.tell(conn, &format!("You are now {name}."), now, out);
         self.state_renamed(conn, &old, out);
@@ -340,11 +348,8 @@ impl Hub {
         }
         self.users.register(conn);
         let online = self.users.online();
-        let Some(session) = self.users.get_mut(conn) else { return };
+        let Some(session) = self.users.get(conn) else { return };
         let (address, kind) = (session.address, session.kind);
-        if let Some(mute) = self.sanctions.mute_of(&name, now.monotonic) {
-            session.extras_mut().mute = Some(mute.of_session());
-        }
         self.note_joined(conn);
         Call { hub: self, conn, now, out }.welcome();
         if self.announces {

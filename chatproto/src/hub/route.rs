@@ -48,7 +48,8 @@ impl Call<'_> {
 
     /// Whether the user may speak to others now; if not, it is told.
     pub(super) fn may_speak(&mut self) -> bool {
-        let Some(mute) = self.session().mute(self.now.monotonic) else { return true };
+        let mute = self.hub.mute_of(self.session(), self.now.monotonic);
+        let Some(mute) = mute else { return true };
         let left = mute.until.left(self.now.monotonic);
         self.answer(&format!("❌ You are muted{left} by a moderator."));
         false
@@ -61,7 +62,7 @@ impl Call<'_> {
             return self.leave_or_refuse(message, to);
         };
         let Some(sender) = hub.users.get(self.conn) else { return };
-        if sender.mute(self.now.monotonic).is_some() {
+        if hub.mute_of(sender, self.now.monotonic).is_some() {
             self.may_speak();
             return;
         }
@@ -140,15 +141,17 @@ impl Call<'_> {
 }
 
 impl Hub {
-    /// The registered user of that name.
+    /// The registered user of that name. White space around it counts no more than in a user's name.
     pub(super) fn find_user(&self, name: &str) -> Option<(ConnId, &Session)> {
+        let name = name.trim();
         // what is longer than any name could be is not worth normalising
         let can_be_name = name.len() <= self.longest_name.saturating_mul(3);
         can_be_name.then(|| self.users.find(&normalise(name))).flatten()
     }
 
-    /// The room of that name.
+    /// The room of that name: as for users.
     pub(super) fn find_room(&self, name: &str) -> Option<RoomId> {
+        let name = name.trim();
         let can_be_name = name.len() <= self.longest_name.saturating_mul(3) + 1;
         can_be_name.then(|| self.rooms.find(&normalise(name))).flatten()
     }

@@ -17,7 +17,6 @@ use super::answer::shortened;
 use super::moderation::{because, shown};
 use super::rights::Rank;
 use super::usage::{in_tree, share};
-use super::users::SessionMute;
 
 /// One moderator may use this part of [`Limits::sanctions_total`](crate::Limits::sanctions_total),
 /// and this part when it is nearly full (see [`share`]).
@@ -31,7 +30,10 @@ const REMOVED_AT_ONCE: usize = 256;
 /// Bans and mutes.
 #[derive(Debug, Default)]
 pub(super) struct Sanctions {
+    /// The bans that hold: of each target one.
     bans: BTreeMap<Target, Box<Entry>>,
+    /// The bans beneath those of the configuration: they hold again when those are withdrawn or over.
+    covered: BTreeMap<Target, Box<Entry>>,
     mutes: BTreeMap<UserName, Box<Entry>>,
     /// The entries that end, in the order in which they do.
     ends: BTreeMap<(Instant, u64), Key>,
@@ -39,6 +41,8 @@ pub(super) struct Sanctions {
     makers: BTreeMap<Box<str>, usize>,
     /// Of the last entry.
     number: u64,
+    /// The number of the last act that is to be stored.
+    acts: u64,
     bytes: usize,
     /// Those that do not hold any more and were not [taken](Sanctions::take_lifted), if that is asked
     /// for.
@@ -51,6 +55,8 @@ pub(super) struct Sanctions {
 pub(super) enum Lifted {
     /// With the target as it was given.
     Ban(Target, String),
+    /// A ban of the configuration, and the one beneath it holds again.
+    Cover(Target),
     Mute(UserName),
 }
 
@@ -65,13 +71,16 @@ struct Entry {
 #[derive(Debug)]
 enum Key {
     Ban(Target),
+    Covered(Target),
     Mute(UserName),
 }
 
 /// Why there is no room for another ban or mute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
+    /// The moderator has all that one may have.
     Maker,
+    /// All moderators together have nearly all, so that each may have less.
     Total,
 }
 
@@ -79,7 +88,9 @@ impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Full::Maker => "your bans and mutes take all the memory that one moderator may use.",
-            Full::Total => "the server's bans and mutes take all the memory that they may use.",
+            Full::Total => {
+                "the server's bans and mutes take nearly all the memory that they may use."
+            }
         })?;
         f.write_str(" Lift some with /unban or /unmute first.")
     }
@@ -101,8 +112,12 @@ pub(super) struct Sanction {
     pub(super) shown: String,
     /// The name of the actor who imposed it; empty if it is not said.
     pub(super) by: String,
+    /// The name by which that actor is counted, if it is another one: the first one of a session.
+    pub(super) maker: Option<Box<str>>,
     /// The rank of that actor: who may lift it.
     pub(super) rank: Rank,
+    /// It is the configuration's, and no act: it covers one of the same target.
+    pub(super) is_configured: bool,
     pub(super) reason: String,
     pub(super) since: Since,
     pub(super) until: Until,
@@ -150,9 +165,9 @@ impl Until {
 }
 
 impl Target {
-    /// A name and its look-alikes.
+    /// A name and its look-alikes: of any spelling from which [`UserName`] makes the same name.
     pub(super) fn name(name: &str) -> Self {
-        Target::Name(lookalike_key(&normalise(name)).into())
+        Target::Name(lookalike_key(&normalise(name.trim())).into())
     }
 
     /// Whether it is for a user of that name and address.
@@ -184,16 +199,17 @@ impl Entry {
             Some(_) => in_tree::<((Instant, u64), Key)>() + key,
             None => 0,
         };
-        // the name by which the maker is counted
-        let maker = sanction.by.len() + in_tree::<(Box<str>, usize)>();
+        // the name by which the maker is counted, in the sanction and in the table
+        let counted = sanction.maker.as_ref().map_or(sanction.by.len(), |maker| 2 * maker.len());
+        let maker = counted + in_tree::<(Box<str>, usize)>();
         let bytes = table + size_of::<Entry>() + texts + key + end + maker;
         Entry { sanction, number: 0, bytes }
     }
 
     /// The moderator that it counts for; none for the operator.
     fn maker(&self) -> Option<&str> {
-        let Sanction { by, rank, .. } = &self.sanction;
-        (*rank < Rank::Operator).then_some(by)
+        let Sanction { by, maker, rank, .. } = &self.sanction;
+        (*rank < Rank::Operator).then(|| maker.as_deref().unwrap_or(by))
     }
 }
 
@@ -203,12 +219,18 @@ impl Sanctions {
         self.bytes
     }
 
+    /// The number of an act that is to be stored: the store learns of acts in another order.
+    pub(super) fn number_act(&mut self) -> u64 {
+        self.acts += 1;
+        self.acts
+    }
+
     /// The ban that shuts out this name.
     pub(super) fn ban_of_name(&self, name: &str, now: Instant) -> Option<&Sanction> {
         if self.bans.is_empty() {
             return None;
         }
-        self.ban(&Target::Name(lookalike_key(name).into()), now)
+        self.ban(&Target::name(name), now)
     }
 
     /// The ban that shuts out this address: the one of the smallest network.
@@ -229,8 +251,9 @@ impl Sanctions {
         ban.filter(|ban| !ban.until.is_over(now))
     }
 
-    /// Adds a ban, in place of one of the same target. All entries may take `total` bytes, unless it is
-    /// the operator's.
+    /// Adds a ban, in place of one of the same target. One of the configuration covers one that is not.
+    /// All entries may take `total` bytes, unless it is the operator's. Whether it holds: it does not if
+    /// it is covered.
     ///
     /// # Errors
     /// [`Full`], if there is no room: nothing was changed.
@@ -240,19 +263,41 @@ impl Sanctions {
         ban: Sanction,
         total: Option<usize>,
         now: Instant,
-    ) -> Result<(), Full> {
+    ) -> Result<bool, Full> {
         self.expire(now);
+        if self.bans.get(&target).is_some_and(|entry| entry.sanction.until.is_over(now)) {
+            self.lift_ban(&target, now);
+        }
+        let is_configured = ban.is_configured;
         let entry = Entry::new(ban, target.text_len(), in_tree::<(Target, Box<Entry>)>());
+        let top = self.bans.get(&target).map(|top| top.sanction.is_configured);
+        if top == Some(true) && !is_configured {
+            self.check(self.covered.get(&target).map(Box::as_ref), &entry, total)?;
+            self.take_covered(&target);
+            let entry = self.count(entry, || Key::Covered(target.clone()));
+            self.covered.insert(target, entry);
+            return Ok(false);
+        }
+        if top == Some(false) && is_configured {
+            self.cover(&target);
+        }
         self.check(self.bans.get(&target).map(Box::as_ref), &entry, total)?;
         self.take_ban(&target);
         let entry = self.count(entry, || Key::Ban(target.clone()));
         self.bans.insert(target, entry);
-        Ok(())
+        Ok(true)
     }
 
-    /// Returns the one that there was.
+    /// Removes the bans of a target, a covered one too. Returns the one that was in force.
     pub(super) fn remove_ban(&mut self, target: &Target, now: Instant) -> Option<Sanction> {
-        self.lift_ban(target).filter(|ban| !ban.until.is_over(now))
+        self.take_covered(target);
+        self.lift_ban(target, now).filter(|ban| !ban.until.is_over(now))
+    }
+
+    /// Removes the ban of the configuration, and not one that it covers. Whether there was one.
+    pub(super) fn withdraw_ban(&mut self, target: &Target, now: Instant) -> bool {
+        let is_configured = self.bans.get(target).is_some_and(|entry| entry.sanction.is_configured);
+        is_configured && self.lift_ban(target, now).is_some_and(|ban| !ban.until.is_over(now))
     }
 
     /// The bans behind a target, in order.
@@ -272,7 +317,7 @@ impl Sanctions {
     }
 
     /// The mute of this name, if there is one.
-    pub(super) fn mute_of(&self, name: &UserName, now: Instant) -> Option<&Sanction> {
+    pub(super) fn mute_of(&self, name: &str, now: Instant) -> Option<&Sanction> {
         let mute = self.mutes.get(name).map(|entry| &entry.sanction);
         mute.filter(|mute| !mute.until.is_over(now))
     }
@@ -321,7 +366,8 @@ impl Sanctions {
                 return false;
             };
             match first.remove() {
-                Key::Ban(target) => drop(self.lift_ban(&target)),
+                Key::Ban(target) => drop(self.lift_ban(&target, now)),
+                Key::Covered(target) => drop(self.take_covered(&target)),
                 Key::Mute(name) => drop(self.lift_mute(&name)),
             }
         }
@@ -348,7 +394,8 @@ impl Sanctions {
     pub(super) fn check_counters(&self) {
         let (mut bytes, mut ends) = (0, 0);
         let mut makers = BTreeMap::<Box<str>, usize>::new();
-        for entry in self.bans.values().chain(self.mutes.values()) {
+        let bans = self.bans.values().chain(self.covered.values());
+        for entry in bans.chain(self.mutes.values()) {
             bytes += entry.bytes;
             ends += usize::from(entry.sanction.until.0.is_some());
             if let Some(maker) = entry.maker() {
@@ -370,8 +417,11 @@ impl Sanctions {
             return Err(Full::Total);
         }
         let own = self.makers.get(maker).map_or(0, |own| own - freed_of_maker);
-        if own + new.bytes > share(total / MOST, total / LEAST, used, total) {
+        if own + new.bytes > total / MOST {
             return Err(Full::Maker);
+        }
+        if own + new.bytes > share(total / MOST, total / LEAST, used, total) {
+            return Err(Full::Total);
         }
         Ok(())
     }
@@ -393,12 +443,44 @@ impl Sanctions {
         Box::new(entry)
     }
 
-    fn lift_ban(&mut self, target: &Target) -> Option<Sanction> {
+    fn lift_ban(&mut self, target: &Target, now: Instant) -> Option<Sanction> {
         let ban = self.take_ban(target)?;
+        let is_uncovered = self.uncover(target, now);
         if self.keeps_lifted {
-            self.lifted.push(Lifted::Ban(target.clone(), ban.shown.clone()));
+            self.lifted.push(match is_uncovered {
+                true => Lifted::Cover(target.clone()),
+                false => Lifted::Ban(target.clone(), ban.shown.clone()),
+            });
         }
         Some(ban)
+    }
+
+    /// The ban of a target holds no longer, but is not lifted.
+    fn cover(&mut self, target: &Target) {
+        let Some(entry) = self.bans.remove(target) else { return };
+        if let Some(until) = entry.sanction.until.0 {
+            self.ends.insert((until, entry.number), Key::Covered(target.clone()));
+        }
+        self.covered.insert(target.clone(), entry);
+    }
+
+    /// The ban of a target that was covered holds again. Whether there is one.
+    fn uncover(&mut self, target: &Target, now: Instant) -> bool {
+        let Some(entry) = self.covered.remove(target) else { return false };
+        if entry.sanction.until.is_over(now) {
+            self.uncount(*entry);
+            return false;
+        }
+        if let Some(until) = entry.sanction.until.0 {
+            self.ends.insert((until, entry.number), Key::Ban(target.clone()));
+        }
+        self.bans.insert(target.clone(), entry);
+        true
+    }
+
+    fn take_covered(&mut self, target: &Target) -> Option<Sanction> {
+        let entry = self.covered.remove(target)?;
+        Some(self.uncount(*entry))
     }
 
     fn lift_mute(&mut self, name: &UserName) -> Option<Sanction> {
@@ -437,11 +519,6 @@ impl Sanctions {
 }
 
 impl Sanction {
-    /// The part of a mute of a name that its user's session has.
-    pub(super) fn of_session(&self) -> SessionMute {
-        SessionMute { until: self.until, rank: self.rank, is_own: false }
-    }
-
     /// The text for a connection that a ban shuts out.
     pub(super) fn reason_for(&self, what: &str, now: Instant) -> String {
         format!("{what} banned{}{}.", self.until.left(now), because(&self.reason))
@@ -473,7 +550,9 @@ mod tests {
 
     fn sanction(by: &str, rank: Rank, until: Until, now: Instant) -> Sanction {
         let since = Since::ago(Duration::ZERO, now);
-        Sanction { shown: "x".into(), by: by.into(), rank, reason: "y".into(), since, until }
+        let (shown, by, reason) = ("x".to_owned(), by.to_owned(), "y".to_owned());
+        let (maker, is_configured) = (None, false);
+        Sanction { shown, by, maker, rank, is_configured, reason, since, until }
     }
 
     #[test]

@@ -75,8 +75,14 @@ pub(super) struct Session {
 pub(super) struct SessionMute {
     pub(super) until: Until,
     pub(super) rank: Rank,
-    /// It is a mute of this connection, and not of the name that its user has or wants.
-    pub(super) is_own: bool,
+}
+
+impl SessionMute {
+    /// Two mutes that both hold: until each has ended, and by the higher rank.
+    pub(super) fn and(self, other: Self) -> Self {
+        let until = self.until.0.zip(other.until.0).map(|(one, other)| one.max(other));
+        SessionMute { until: Until(until), rank: self.rank.max(other.rank) }
+    }
 }
 
 /// What most users do not have.
@@ -86,7 +92,10 @@ pub(super) struct Extras {
     pub(super) rooms: Vec<Membership>,
     /// What those who write privately are told.
     pub(super) away: Option<Box<str>>,
+    /// The mute of this connection. Those of its names are not here: see [`Hub::mute_of`].
     pub(super) mute: Option<SessionMute>,
+    /// The first name under which it had a role: its bans and mutes count by this one.
+    pub(super) maker: Option<Box<str>>,
     /// When the last schema errors came, the oldest first.
     pub(super) errors: VecDeque<Instant>,
     /// What the claim is for that it waits for, unless it is that of its first name.
@@ -173,8 +182,8 @@ impl Session {
         self.extras_mut().answer = Some(answer);
     }
 
-    /// The mute that holds for it.
-    pub(super) fn mute(&self, now: Instant) -> Option<SessionMute> {
+    /// The mute of this connection, without those of its names: see [`Hub::mute_of`].
+    pub(super) fn own_mute(&self, now: Instant) -> Option<SessionMute> {
         self.extras()?.mute.filter(|mute| !mute.until.is_over(now))
     }
 
@@ -252,6 +261,17 @@ pub(super) struct Users {
 const AWAY: usize = 3 * 256 + "…".len();
 
 impl Hub {
+    /// The mutes that hold for a user, as one: its own, that of its name, and that of the name which it
+    /// asked for. The latter two are looked up each time, so that they are lifted and end as those of the
+    /// names do.
+    pub(super) fn mute_of(&self, session: &Session, now: Instant) -> Option<SessionMute> {
+        let wanted = session.wanted().map(UserName::as_str);
+        let names = session.name().into_iter().chain(wanted);
+        let of_names = names.filter_map(|name| self.sanctions.mute_of(name, now));
+        let of_names = of_names.map(|mute| SessionMute { until: mute.until, rank: mute.rank });
+        session.own_mute(now).into_iter().chain(of_names).reduce(SessionMute::and)
+    }
+
     /// Takes the long answer that is being produced for a connection.
     pub(super) fn take_answer(&mut self, conn: ConnId) -> Option<Box<LongAnswer>> {
         let answer = self.users.get_mut(conn)?.take_answer()?;
@@ -279,7 +299,7 @@ impl Users {
             + in_table::<alike::Entry>()
             + in_deque::<ConnId>()
             + in_table::<(IpNet, u32)>();
-        let names = 3 * limits.name + size_of::<Pending>() + in_table::<(UserName, ConnId)>();
+        let names = 4 * limits.name + size_of::<Pending>() + in_table::<(UserName, ConnId)>();
         let errors = in_deque::<Instant>().saturating_mul(limits.errors.max(4));
         (tables + text + names + size_of::<Extras>() + AWAY).saturating_add(errors)
     }

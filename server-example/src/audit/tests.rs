@@ -1,5 +1,6 @@
 //! Tests of the audit log as a whole, on real files.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
 use chatproto::{Act, Actor, ConnId, Hub, Now, Output, Rank, Role, UserName};
@@ -31,6 +32,9 @@ pub(crate) fn moderated_by(
     duration: Option<Duration>,
     reason: &str,
 ) -> Event {
+    thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
+    let number = LAST.get() + 1;
+    LAST.set(number);
     Event::Moderated {
         actor: user(by),
         rank: Rank::Moderator,
@@ -38,7 +42,7 @@ pub(crate) fn moderated_by(
         target: target.to_owned(),
         duration,
         reason: reason.to_owned(),
-        is_lasting: true,
+        lasting: Some(number),
     }
 }
 

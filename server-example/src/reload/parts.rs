@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chatproto::{Ban, BanTarget, Rank, ServerHandle};
+use chatproto::{Ban, BanTarget, ServerHandle};
 use tracing::error;
 
 use crate::audit::{AuditFile, AuditLog};
@@ -150,22 +150,14 @@ impl Bans {
     }
 
     fn set(&mut self, targets: &[BanTarget]) {
-        let in_force: Vec<BanTarget> = self
-            .handle
-            .bans()
-            .into_iter()
-            .filter(|ban| ban.by == OPERATOR && ban.rank == Rank::Operator)
-            .map(|ban| ban.target)
-            .collect();
         for target in self.targets.iter().filter(|target| !targets.contains(target)) {
-            // somebody else may have banned the same since
-            if in_force.contains(target) {
-                self.handle.withdraw_ban(target);
-            }
+            self.handle.withdraw_ban(target);
         }
+        let bans = self.handle.bans().into_iter().filter(|ban| ban.is_configured);
+        let in_force: Vec<BanTarget> = bans.map(|ban| ban.target).collect();
         for target in targets.iter().filter(|target| !in_force.contains(target)) {
             let mut ban = Ban::new(target.clone());
-            ban.by = OPERATOR.to_owned();
+            (ban.by, ban.is_configured) = (OPERATOR.to_owned(), true);
             self.handle.restore_ban(ban);
         }
         self.targets = targets.to_vec();

@@ -122,6 +122,18 @@ impl Moderation {
         self.write(|act| act.prepare_cached(&sql)?.execute([key])).map(|n| n > 0)
     }
 
+    /// Gives a ban the key and the spelling of its target, if it has another key. A ban that
+    /// has this key already stays.
+    pub(crate) fn correct_ban(&self, key: &str, target: &BanTarget, now_ms: i64) -> Result<()> {
+        self.write(|act| {
+            remove_expired(act, now_ms)?;
+            act.prepare_cached("UPDATE OR IGNORE ban SET key = ?2, target = ?3 WHERE key = ?1")?
+                .execute((key, target.key(), target.to_string()))?;
+            act.prepare_cached("DELETE FROM ban WHERE key = ?1")?.execute([key])
+        })
+        .map(drop)
+    }
+
     /// Removes bans and mutes that have run out; how many. Does not write if there are none.
     pub(crate) fn expire(&self, now_ms: i64) -> Result<usize> {
         let has_expired: bool = self.with(|db| {

@@ -45,7 +45,7 @@ fn check(call: &mut Call<'_>, text: &str) -> Result<UserName, String> {
     if call.session().is_logged_in() {
         return Err("you are logged in under it.".to_owned());
     }
-    if call.session().mute(now).is_some() {
+    if call.hub.mute_of(call.session(), now).is_some() {
         return Err("you are muted.".to_owned());
     }
     if name.as_str() == call.user() {

@@ -2,7 +2,7 @@
 
 use crate::message::MessageRef;
 
-use super::super::act::{Action, Done};
+use super::super::act::{Action, Done, muted_as};
 use super::super::route::text_of;
 use super::super::{Call, Role};
 use super::Command;
@@ -19,6 +19,13 @@ fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
     let Some([user]) = call.exactly(&COMMAND, &text) else { return };
     if let Some(Done::Unmuted(name)) = call.act(Action::Unmute { user: user.to_string() }) {
-        call.answer(&format!("{name} may speak again."));
+        let text = match call.hub.muting_name(name.as_str(), call.now) {
+            Some(wanted) => {
+                let still = muted_as(name.as_str(), wanted.as_str());
+                format!("That mute is lifted, but {still}")
+            }
+            None => format!("{name} may speak again."),
+        };
+        call.answer(&text);
     }
 }

@@ -22,7 +22,7 @@ fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     if session.is_secure {
         text.push_str(", over TLS");
     }
-    if let Some(mute) = session.mute(call.now.monotonic) {
+    if let Some(mute) = call.hub.mute_of(session, call.now.monotonic) {
         text.push_str(&format!(", muted{}", mute.until.left(call.now.monotonic)));
     }
     text.push('.');

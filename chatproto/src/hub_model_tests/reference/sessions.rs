@@ -234,6 +234,12 @@ impl Model {
             return self.tell(peer, Text::Begins(format!("❌ Your name stays {old}: ")));
         }
         conn.name = name;
+        // both hold until each is over
+        let mutes = conn.mute.into_iter().chain(self.mutes.get(name).copied());
+        let mutes = mutes.filter(|(until, _)| !is_over(*until, self.now));
+        conn.mute = mutes.reduce(|(one, by), (other, and)| {
+            (one.zip(other).map(|(one, other)| one.max(other)), by.max(and))
+        });
         self.users.remove(old);
         self.users.insert(name, peer);
         self.changes += 1;
