@@ -13,7 +13,7 @@ use super::Fingerprint;
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {}", without_number(.source))]
     Read {
         /// The file.
         path: String,
@@ -347,6 +347,12 @@ fn is_about_certificate(alert: AlertDescription) -> bool {
             | A::AccessDenied
             | A::NoCertificate
     )
+}
+
+/// What the operating system said, without its error number.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// The alert as the standard names it, in words.
