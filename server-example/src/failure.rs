@@ -37,16 +37,21 @@ impl fmt::Display for Failure {
 
 impl From<ReadlineError> for Failure {
     fn from(error: ReadlineError) -> Self {
-        Failure::Run(format!("cannot use the terminal: {error}"))
+        let why = without_number(&error.to_string());
+        Failure::Run(format!("cannot use the terminal: {why}"))
     }
 }
 
 /// What the operating system said, without its error number.
 pub(crate) fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = without_number(&error.to_string());
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// A sentence without the error number of the operating system at its end.
+pub(crate) fn without_number(text: &str) -> String {
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
