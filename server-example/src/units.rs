@@ -372,7 +372,7 @@ fn is_ipv6(host: &str) -> bool {
 
 /// Whether the last label is a number in one of the forms that systems read as a part of an IPv4
 /// address. No top-level domain is one.
-fn ends_in_number(host: &str) -> bool {
+pub(crate) fn ends_in_number(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or(host);
     let digits = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
