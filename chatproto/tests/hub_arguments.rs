@@ -3,7 +3,7 @@
 
 mod common;
 
-use chatproto::{AccountPolicy, ConnId, Hub, PeerKind};
+use chatproto::{AccountPolicy, BanTarget, ConnId, Hub, PeerKind};
 
 use common::{AWAY, House};
 
@@ -69,6 +69,13 @@ fn a_duration_that_is_none_is_refused() {
         "0s",
         "3 warnings",
         "1y",
+        "\u{ff11}\u{ff10}min",
+        "\u{663}h",
+        "\u{6f5} min",
+        "\u{2460}h",
+        "\u{2212}5min",
+        "~10min",
+        "\u{200b}10min",
     ] {
         for command in ["/ban", "/mute"] {
             let answer = house.ask(admin, command, &format!("bob {text}"));
@@ -102,6 +109,16 @@ fn an_address_that_is_none_is_refused_and_not_a_name() {
         "fe80::1%eth0",
         "2001:db8::*",
         "2001:db8:",
+        "2001:db7",
+        "fd00:1/64",
+        "\u{ff11}\u{ff19}\u{ff12}.0.2.7",
+        "192\u{3002}0\u{3002}2\u{3002}7",
+        "192\u{ff0e}0\u{ff0e}2\u{ff0e}7",
+        "\u{661}\u{660}/8",
+        "2001\u{ff1a}db8\u{ff1a}\u{ff1a}1",
+        "(192.0.2.7)",
+        "'192.0.2.0/24'",
+        "*.0.2.7",
     ] {
         for command in ["/ban", "/unban"] {
             let answer = house.ask(admin, command, text);
@@ -109,9 +126,38 @@ fn an_address_that_is_none_is_refused_and_not_a_name() {
         }
     }
     assert_eq!(house.ask(admin, "/bans", ""), "Nobody is banned.");
-    for name in ["10", "1st", "v1.2", "a:b", ":-)", "10.fun", "c0ffee"] {
+    for name in ["10", "1st", "v1.2", "a:b", ":-)", "10.fun", "c0ffee", "\u{ff11}"] {
         let answer = house.ask(admin, "/ban", name);
         assert_eq!(answer, format!("Banned {name} and its look-alikes until /unban."));
+    }
+}
+
+#[test]
+fn a_target_alone_is_one_and_what_may_be_more_is_refused() {
+    let read = |text: &str| text.parse::<BanTarget>();
+    for text in [
+        "192.0.2.0/24 1h",
+        "10.0.0.1 10.0.0.2",
+        "192.0.2.1 # spammer",
+        "2001:db8:: 1h",
+        "2001:db8:: spammer",
+        "bob 10 min",
+        "bob 1h",
+        "bob 1h30min",
+        "bob 2 hours",
+        "bob 192.0.2.1",
+        "bob\u{a0}\u{ff11}\u{ff10}min",
+        "bob # spammer",
+    ] {
+        let error = read(text).expect_err(text).to_string();
+        assert!(error.contains("is not one target; write one"), "{error}");
+        let name: BanTarget = format!("\"{text}\"").parse().expect(text);
+        assert!(name.key().starts_with("name "), "{text}");
+        // it is shown as it is read
+        assert_eq!(read(&name.to_string()), Ok(name));
+    }
+    for name in ["alice smith", "bob the 3rd's dad", "user 12", "bob 5 times", "agent 007"] {
+        assert_eq!(read(name).map(|target| target.to_string()).as_deref(), Ok(name));
     }
 }
 

@@ -191,7 +191,7 @@ fn bans_are_listed_with_what_is_known_of_them() {
     }
     assert_eq!(
         house.ask(admin, "/bans", ""),
-        "Bans (4): a (for 1 h), b (by the operator), c (for 1 h: spam), d"
+        "Bans (4): a (for another 1 h, 0 s ago), b (by the operator, 0 s ago), c (for another 1 h, 0 s ago: spam), d (0 s ago)"
     );
 }
 

@@ -264,7 +264,10 @@ fn a_ban_holds_for_the_name_and_those_that_look_like_it() {
     let carol = house.stream("carol");
     let text = house.ask(carol, "/nick", "B0B");
     assert!(text.starts_with("❌ Your name stays carol: that name is banned"), "{text}");
-    assert_eq!(house.ask(admin, "/bans", ""), "Bans (1): bob (for 1 h, by admin: spam, again)");
+    assert_eq!(
+        house.ask(admin, "/bans", ""),
+        "Bans (1): bob (for another 1 h, by admin, 0 s ago: spam, again)"
+    );
     house.now.monotonic += Duration::from_secs(3_600);
     assert_eq!(house.ask(admin, "/bans", ""), "Nobody is banned.");
     assert_eq!(refusal(&mut house, "bob"), None);

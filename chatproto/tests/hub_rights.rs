@@ -435,8 +435,7 @@ fn mutes_are_listed_with_who_imposed_them_when_until_when_and_why() {
     house.send(moderator, "/mute", "carol");
     house.forget();
     house.now.monotonic += Duration::from_secs(600);
-    let list =
-        "Mutes (2): bob (for 110 min, by mod, 10 min ago: too loud), carol (by mod, 10 min ago)";
+    let list = "Mutes (2): bob (for another 110 min, by mod, 10 min ago: too loud), carol (by mod, 10 min ago)";
     assert_eq!(house.ask(moderator, "/mutes", ""), list);
     house.now.monotonic += Duration::from_secs(7_200);
     let list = house.ask(moderator, "/mutes", "");

@@ -61,8 +61,12 @@ pub(crate) struct ServeOptions {
 
     /// Check the configuration with the files that it names, and do nothing else
     ///
-    /// Nothing is made, changed or opened to clients. The exit code is 0 if a server can start with
-    /// it, and 2 with the mistake on standard error if not.
+    /// It reads every file that is named: the token, certificates, the audit log's place, the format of the
+    /// database. It binds each address for a moment, to see that this machine has it and this user may
+    /// use it, and makes a file in the data directory, or where that will be made, and removes it. The
+    /// exit code is 0 if a server can start with the configuration, and 2 with the mistake on standard
+    /// error if not. An address in use is a warning only, as the server that uses it may have the same
+    /// configuration. Accounts and messages in the database are not checked.
     #[arg(long, conflicts_with = "print_config")]
     pub(crate) check_config: bool,
 

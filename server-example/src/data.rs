@@ -2,6 +2,7 @@
 //! share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -42,12 +43,14 @@ pub(crate) struct KeepingOptions {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Sync::Full, env = "CHATPROTO_HISTORY_SYNC")]
     pub(crate) history_sync: Sync,
 
-    /// How long messages are kept, such as 90d [default: for good]
-    #[arg(long, value_name = "AGE", env = "CHATPROTO_HISTORY_KEEP")]
+    /// How long messages are kept, at least 10min, such as 90d [default: for good]
+    #[arg(long, value_name = "AGE", value_parser = history_age, env = "CHATPROTO_HISTORY_KEEP")]
     pub(crate) history_keep: Option<Age>,
 
-    /// Most bytes of all data, or off; beyond, the oldest messages of the senders that use most of it go
-    #[arg(long, value_name = "SIZE|off", default_value_t = default_size(), env = "CHATPROTO_HISTORY_MAX")]
+    /// Most bytes of all data, at least 1MiB, or off; beyond, the oldest messages of the senders that use
+    /// most of it go
+    #[arg(long, value_name = "SIZE|off", default_value_t = default_size(), value_parser = history_size,
+        env = "CHATPROTO_HISTORY_MAX")]
     pub(crate) history_max: SizeOrOff,
 }
 
@@ -75,6 +78,32 @@ pub(crate) enum AccountsMode {
     Optional,
     /// Only those who have logged in speak, read and are seen
     Required,
+}
+
+/// Less is smaller than a database with a few messages: every message would go at once.
+const SMALLEST_HISTORY: u64 = 1 << 20;
+/// Less is a number without the unit that was meant.
+const SHORTEST_HISTORY: Duration = Duration::from_secs(10 * 60);
+
+/// Reads `--history-max`.
+fn history_size(text: &str) -> Result<SizeOrOff, &'static str> {
+    match text.parse()? {
+        SizeOrOff(Some(bytes)) if bytes < SMALLEST_HISTORY => Err(
+            "the history would be erased: write at least 1MiB, a number with its unit such as 500MiB \
+             or 10GiB, or off",
+        ),
+        size => Ok(size),
+    }
+}
+
+/// Reads `--history-keep`.
+fn history_age(text: &str) -> Result<Age, &'static str> {
+    match text.parse()? {
+        Age(age) if age < SHORTEST_HISTORY => {
+            Err("the history would be erased: write at least 10min, such as 12h, 90d or 1y")
+        }
+        age => Ok(age),
+    }
 }
 
 fn default_size() -> SizeOrOff {
@@ -139,6 +168,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_history_that_would_be_erased_is_refused() {
+        for size in ["10", "100", "1k", "1MB", "1023KiB"] {
+            assert!(history_size(size).unwrap_err().contains("at least 1MiB"), "{size}");
+        }
+        for size in ["1MiB", "10GiB", "off"] {
+            assert!(history_size(size).is_ok(), "{size}");
+        }
+        for (age, is_refused) in [("90s", true), ("9min", true), ("10min", false), ("1d", false)] {
+            assert_eq!(history_age(age).is_err(), is_refused, "{age}");
+        }
+    }
+
+    #[test]
     fn a_directory_or_none() {
         let of = |data: &str| DataOptions { data: Some(data.into()) };
         assert_eq!(of("/srv/chat").directory(), Ok(Some("/srv/chat".into())));
@@ -166,7 +208,7 @@ mod tests {
         assert_eq!(options.retention, Retention { keep: None, max_bytes: Some(10 << 30) });
         let options = of("serve --history-sync normal --history-keep 90d --history-max off");
         assert_eq!(options.sync, Sync::Normal);
-        let keep = Some(std::time::Duration::from_secs(90 * 24 * 60 * 60));
+        let keep = Some(Duration::from_secs(90 * 24 * 60 * 60));
         assert_eq!(options.retention, Retention { keep, max_bytes: None });
     }
 }

@@ -39,6 +39,10 @@ impl fmt::Display for Failure {
 
 impl From<ReadlineError> for Failure {
     fn from(error: ReadlineError) -> Self {
-        Failure::Run(format!("cannot use the terminal: {error}"))
+        let why = match &error {
+            ReadlineError::Io(error) => reason(error),
+            error => error.to_string(),
+        };
+        Failure::Run(format!("cannot use the terminal: {why}"))
     }
 }

@@ -2,7 +2,9 @@
 //! Text in another encoding is refused as a whole: a part of it would mean something else.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -17,6 +19,16 @@ const CHUNKS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(100);
 /// … but no more bytes of it.
 const CHECKED: usize = 64 << 20;
+
+/// All of a file, which may be a pipe or a device, of at most so many bytes.
+pub(crate) fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it is longer than {} MiB", most >> 20)));
+    }
+    Ok(bytes)
+}
 
 /// The text without its byte order mark.
 pub(crate) fn decoded(bytes: &[u8]) -> Result<&str, NotUtf8> {

@@ -62,7 +62,11 @@ impl Kept {
     /// Checks what the options name, and makes nothing.
     pub(crate) fn check(options: &ServeOptions) -> Result<(), Failure> {
         let Some(directory) = directory(options)? else { return Ok(()) };
-        store::check_version(&directory).map_err(|error| asked_for(error.into()))
+        match store::check_usable(&directory) {
+            // as in `open`
+            Err(error) if !is_without(&directory, options, &error) => Err(asked_for(error.into())),
+            _ => Ok(()),
+        }
     }
 
     fn of(

@@ -29,6 +29,7 @@
 //! target, staging: what a command may write to, and how that is whole when it gets its name
 //! usage, fill: how much of each bound is used, and a line when it is nearly all
 //! input: text files and standard input, which are UTF-8 with or without a byte order mark
+//! hangup: whether the terminal is gone in which the program was started
 //! clock: the system's clock, and a jump of it that must not remove anything
 //! units, text: what both sides parse and print
 //! ```
@@ -50,6 +51,7 @@ mod config;
 mod data;
 mod failure;
 mod fill;
+mod hangup;
 #[cfg(test)]
 mod heap;
 mod history;

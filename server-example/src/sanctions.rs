@@ -313,7 +313,9 @@ pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<
                 (ban.by, ban.reason) = (kept.by, kept.reason);
                 handle.restore_ban(ban);
             }
-            Err(error) => warn!("the ban of {:?} cannot be put in force: {error}", kept.target),
+            Err(error) => {
+                warn!("the ban of {} cannot be put in force: {error}", Quoted(&kept.target));
+            }
         }
     }
     for kept in moderation.all(Kind::Mute, now_ms)? {
@@ -324,7 +326,9 @@ pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<
                 (mute.by, mute.reason) = (kept.by, kept.reason);
                 handle.restore_mute(mute);
             }
-            Err(error) => warn!("the mute of {:?} cannot be put in force: {error}", kept.target),
+            Err(error) => {
+                warn!("the mute of {} cannot be put in force: {error}", Quoted(&kept.target));
+            }
         }
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! `serve`: the one place where a server is put together from options, the admins' token,
 //! descriptors, the logs and signals. What of it can change later is in [`reload`](crate::reload).
 
-use std::io::{self, IsTerminal, Write};
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -14,13 +16,14 @@ use tracing::{info, warn};
 use crate::audit::{AuditFile, AuditLog};
 use crate::cli::{MemoryOptions, ServeOptions};
 use crate::failure::{Failure, reason};
+use crate::hangup::Terminal;
 use crate::kept::{self, Held, Kept};
 use crate::log::{self, Journal};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::sanctions::Sanctions;
 use crate::stderr;
 use crate::text::visible;
-use crate::tls::Material;
+use crate::tls::{Material, TlsMode};
 use crate::token::AdminToken;
 use crate::units::{Size, resolve_to_listen};
 
@@ -63,9 +66,32 @@ fn check(options: &ServeOptions) -> Result<(), Failure> {
     if let Some(tls) = Material::load(&options.tls)? {
         tls.log();
     }
-    resolve_to_listen(&options.listen).map_err(Failure::Usage)?;
+    let mut addresses = resolve_to_listen(&options.listen).map_err(Failure::Usage)?;
+    if options.tls.tls != Some(TlsMode::Off) {
+        addresses.extend(resolve_to_listen(&options.tls.tls_listen).map_err(Failure::Usage)?);
+    }
+    check_listening(&addresses)?;
     Kept::check(options)?;
     print("the configuration is valid\n")
+}
+
+/// Checks that this machine has the addresses, and that this user may listen on them. Each is bound and
+/// closed again. One that is in use may be that of the server that runs with these options.
+fn check_listening(addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    for &address in addresses {
+        if address.port() != 0 && !seen.insert(address) {
+            return Err(Failure::Usage(format!("--listen has {address} twice: name it once")));
+        }
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => warn!(
+                "{address} is in use: a server can start with this configuration when that has ended"
+            ),
+            Err(error) => return Err(Failure::Usage(cannot_listen_on(&address, &error))),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes to standard output; whoever reads may stop in the middle.
@@ -159,6 +185,16 @@ impl ServeOptions {
             )));
         }
         self.memory.check(frame)?;
+        for (option, deadline) in [
+            ("--registration-deadline", self.connections.registration_deadline),
+            ("--login-deadline", self.connections.login_deadline),
+        ] {
+            if deadline.0.is_zero() {
+                return Err(Failure::Usage(format!(
+                    "{option} must be longer than zero, such as 10s: nobody could be served"
+                )));
+            }
+        }
         let mut limits = Limits::default();
         limits.frame = frame;
         limits.rate = self
@@ -341,7 +377,13 @@ impl Plan<'_> {
 
 /// What cannot be listened on, why, and what to do about it.
 fn cannot_listen(error: &ServerError) -> String {
-    let ServerError::Listen { address, source } = error else { return error.to_string() };
+    match error {
+        ServerError::Listen { address, source } => cannot_listen_on(address, source),
+        other => other.to_string(),
+    }
+}
+
+fn cannot_listen_on(address: &dyn std::fmt::Display, source: &io::Error) -> String {
     let why = match source.kind() {
         io::ErrorKind::AddrInUse => {
             "address already in use (is another server running? choose another port with --listen)"
@@ -383,7 +425,7 @@ struct Commands {
 
 /// Signals are obeyed from the first moment on. The first signal to stop stops the server, the second
 /// one the program, and so does the first one before the server is ready. SIGHUP loads the configuration
-/// again, unless it says that the terminal is gone. Before the server is ready, it waits.
+/// again, unless the terminal is gone. Before the server is ready, it waits.
 struct Obedience(Arc<Mutex<Early>>);
 
 /// What is known before the server is ready, and then what is obeyed.
@@ -395,7 +437,7 @@ struct Early {
 
 impl Obedience {
     fn begin() -> Result<Self, Failure> {
-        let has_terminal = io::stderr().is_terminal();
+        let terminal = Terminal::at_start();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
             .map_err(|error| Failure::Run(format!("cannot handle signals: {}", reason(&error))))?;
         let state = Arc::new(Mutex::new(Early::default()));
@@ -403,7 +445,7 @@ impl Obedience {
         let wait = move || {
             let mut is_stopping = false;
             for signal in signals.forever() {
-                let is_reload = signal == SIGHUP && (!has_terminal || io::stderr().is_terminal());
+                let is_reload = signal == SIGHUP && !terminal.is_gone();
                 let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let Some(commands) = &mut state.commands else {
                     if is_reload {

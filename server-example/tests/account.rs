@@ -207,6 +207,22 @@ fn only_adding_an_account_makes_a_database() {
 }
 
 #[test]
+fn a_password_that_is_refused_makes_no_database() {
+    let accounts = Accounts::new();
+    for input in [None, Some(""), Some("short")] {
+        accounts.failed(&["add", "alice"], input, 2);
+        assert!(!std::path::Path::new(&accounts.data).exists(), "{input:?}");
+    }
+    let nowhere = format!("{}/chatproto.db/data", accounts.data);
+    accounts.done(&["add", "alice", "--generate"], None);
+    let mut program = Program::start(&["account", "add", "bob", "--data", &nowhere]);
+    program.close_input();
+    let (code, _, errors) = program.end();
+    assert_eq!(code, Some(1));
+    assert!(errors[0].contains("cannot make the data directory"), "{errors:?}");
+}
+
+#[test]
 fn without_a_data_directory_there_are_no_accounts() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
     command.args(["account", "list"]).env("CHATPROTO_DATA", "none");

@@ -307,6 +307,18 @@ fn a_value_that_is_none_is_refused_with_its_line_and_what_is_expected() {
             "drain = 10: expected a duration with its unit, such as 10s, 1.5s, 500ms or 2min",
         ),
         ("listen = \"a\\u0000\"", "listen = \"a\\u0000\": expected text without U+0000"),
+        ("listen = true", "listen = true: expected a text or a number, not true or false"),
+        ("ban = [true]", "ban = true: expected a text or a number, not true or false"),
+        (
+            "history-max = 10",
+            "history-max = 10: the history would be erased: write at least 1MiB, a number with its unit \
+             such as 500MiB or 10GiB, or off",
+        ),
+        (
+            "history-keep = \"90s\"",
+            "history-keep = \"90s\": the history would be erased: write at least 10min, such as 12h, \
+             90d or 1y",
+        ),
         ("rate = 1\nrate = 2", "duplicate key"),
     ] {
         let line_number = 3 + line.matches('\n').count();
@@ -335,6 +347,14 @@ fn options_that_contradict_each_other_are_said_with_where_they_come_from() {
              --queue-bytes is from {file}:2)"
         )
     );
+}
+
+#[test]
+fn an_empty_path_is_not_the_directory_of_the_file() {
+    for name in ["data", "audit-log", "tls-cert"] {
+        let said = mistake(&format!("{name} = \"\""));
+        assert!(said.starts_with(&format!("FILE:1: {name} = \"\": ")), "{said}");
+    }
 }
 
 #[test]
@@ -525,8 +545,16 @@ fn a_configuration_is_checked_without_a_trace() {
     assert_eq!(check(&["--config", &good, "--listen", address]).0, Some(0));
     drop(server);
 
+    // nor is another program, which may have ended when the server starts
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, errors) = check(&["--config", &good, "--listen", &address]);
+    assert_eq!(code, Some(0));
+    assert!(errors[0].contains("is in use"), "{errors:?}");
+
     let database = format!("{data}/chatproto.db");
     let (plain, nowhere) = (dir.file("plain", "text"), dir.path("no/audit.log"));
+    let below = format!("{plain}/x/y");
     for (arguments, said) in [
         (&["--rate", "fast"][..], "expected a number of messages a second"),
         (&["--queue-bytes", "1k"], "has no room for a message"),
@@ -535,6 +563,17 @@ fn a_configuration_is_checked_without_a_trace() {
         (&["--audit-log", &database], "it belongs to a server's data directory"),
         (&["--tls-cert", &plain, "--tls-key", &plain], "there is no certificate"),
         (&["--listen", "no.such.host.invalid"], "unknown host"),
+        (&["--listen", "192.0.2.1:7000"], "this machine does not have that address"),
+        (&["--listen", "127.0.0.1:7000", "--listen", "7000"], "has 127.0.0.1:7000 twice"),
+        (&["--data", &below], "cannot make the data directory"),
+        (&["--data", "/proc/x/y"], "cannot make the data directory"),
+        (&["--data="], "--data"),
+        (&["--registration-deadline", "0s"], "--registration-deadline must be longer than zero"),
+        (&["--login-deadline", "0"], "--login-deadline must be longer than zero"),
+        (&["--history-max", "10"], "the history would be erased: write at least 1MiB"),
+        (&["--tls-cert", "/dev/zero", "--tls-key", &plain], "it is longer than 16 MiB"),
+        (&["--tls-cert", &nowhere, "--tls-key", &plain], "No such file or directory"),
+        (&["--ban", "192.0.2.0/24 1h"], "is not one target"),
         (&["--data", &plain], "not a directory"),
         (&["--data", "none", "--accounts", "required"], "--accounts needs a place"),
     ] {

@@ -70,7 +70,7 @@ fn options_that_make_no_sense() {
     fails(
         &["--registration-deadline", "0s", "--threads", "auto"],
         2,
-        "the limits cannot be used: `registration` must be longer than zero",
+        "--registration-deadline must be longer than zero, such as 10s: nobody could be served",
     );
     fails(
         &["cert", "new", "--host", ""],
@@ -84,6 +84,106 @@ fn options_that_make_no_sense() {
         2,
         "the name cannot be used: a name must not begin with '/'",
     );
+}
+
+#[test]
+fn files_that_cannot_be_what_they_are_named_for() {
+    let dir = TempDir::new();
+    let (plain, database) = (dir.file("plain", "text"), dir.path("data"));
+    let damaged = dir
+        .file("damaged.pem", "-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n");
+    let backup = dir.path("backup.db");
+    let add = ["account", "add", "bob", "--generate", "--data", &database];
+    assert_eq!(Program::start(&add).end().0, Some(0));
+    assert_eq!(Program::start(&["backup", &backup, "--data", &database]).end().0, Some(0));
+    fails(
+        &["restore", &backup, "--data", &plain],
+        1,
+        &format!("cannot make the data directory {plain}: not a directory"),
+    );
+    fails(
+        &["restore", &database, "--data", &dir.path("other")],
+        1,
+        &format!("{database} is a directory: name the backup itself"),
+    );
+    fails(
+        &["cert", "show", &damaged],
+        2,
+        &format!("cannot read {damaged}: it is not a certificate, or it is damaged"),
+    );
+    fails(&["cert", "show", "/dev/zero"], 2, "cannot read /dev/zero: it is longer than 1 MiB");
+    fails(
+        &["load", "compare", "/dev/zero"],
+        2,
+        "cannot read the scenarios in /dev/zero: it is longer than 1 MiB",
+    );
+    fails(
+        &["cert", "new", "--days", "x"],
+        2,
+        "invalid value 'x' for '--days <N>': write a number of days from 1 to 36500 (see \
+         server-example cert new --help)",
+    );
+    for host in ["127.1", "1.2.3", "0", "0x7f.1"] {
+        fails(
+            &["cert", "new", "--host", host],
+            2,
+            &format!(
+                "--host \"{host}\" is not a host name or an address: write one like \
+                 chat.example.org, in ASCII, or 192.0.2.1"
+            ),
+        );
+    }
+    for option in ["--timeout", "--wait"] {
+        fails(
+            &["check", "--client", option, "0s"],
+            2,
+            &format!(
+                "invalid value '0s' for '{option} <TIME>': a time to wait is longer than zero, such \
+                 as 2s (see server-example check --help)"
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_restore_beside_a_server_says_to_stop_it() {
+    let dir = TempDir::new();
+    let (data, backup) = (dir.path("data"), dir.path("backup.db"));
+    let server = TestServer::of(Program::start(&["--listen", "127.0.0.1:0", "--data", &data]));
+    assert_eq!(Program::start(&["backup", &backup, "--data", &data]).end().0, Some(0));
+    fails(
+        &["restore", &backup, "--data", &data],
+        1,
+        &format!("a server uses the data directory {data}: stop the server first, then restore"),
+    );
+    drop(server);
+}
+
+#[test]
+fn a_load_without_a_server_leaves_no_directory() {
+    let dir = TempDir::new();
+    let (there, new) = (dir.path("there"), dir.path("new/below"));
+    std::fs::create_dir(&there).unwrap();
+    for out in [&there, &new] {
+        let mut program =
+            Program::start(&["load", "stress", "--server", "127.0.0.1:1", "--out", out]);
+        program.close_input();
+        assert_ne!(program.end().0, Some(0));
+    }
+    // one that was there stays
+    assert!(std::path::Path::new(&there).exists());
+    assert!(!std::path::Path::new(&dir.path("new")).exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_list_that_cannot_be_printed() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server-example"));
+    let out = command.args(["check", "--list"]).stdout(full).output().unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(said, "server-example: cannot write to standard output: no space left on device\n");
 }
 
 #[test]

@@ -128,7 +128,11 @@ fn bans_are_added_and_lifted() {
     assert!(refusal(address, "EVE").contains("you are banned"));
     let (mut alice, mut bob) = (chat.join("alice"), chat.join("bob"));
     assert_eq!(alice.ask("/admin", TOKEN), "You are an admin now.");
-    assert_eq!(alice.ask("/bans", ""), "Bans (1): eve (by the operator)");
+    let bans = alice.ask("/bans", "");
+    assert!(
+        bans.starts_with("Bans (1): eve (by the operator, ") && bans.ends_with(" ago)"),
+        "{bans}"
+    );
 
     let said = chat.reload("ban = [\"eve\", \"B0B\"]\nadmin-token = \"token\"\nmax-rooms = 7");
     assert_eq!(said, ["INFO changed: ban: eve → eve, B0B".to_owned(), loaded()]);
@@ -349,6 +353,48 @@ fn a_terminal_that_is_closed_ends_the_server_and_one_that_is_not_does_not() {
     drop(screen);
     server.program.signal("HUP");
     assert_eq!(server.program.end().0, Some(0));
+}
+
+/// A server whose session has a terminal, while none of its streams is one. `before` is a command of the
+/// shell that starts it.
+#[cfg(target_os = "linux")]
+fn start_in_session(before: &str) -> (TestServer, std::os::fd::OwnedFd) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let controller =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let path = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    // the first terminal that the leader of a session opens is that of the session
+    let script = format!("exec 3<>\"$0\"; exec 3>&-; {before}; exec \"$@\"");
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", &script, &path, env!("CARGO_BIN_EXE_server-example")]);
+    command.args(["--listen", "127.0.0.1:0"]);
+    (TestServer::of(Program::spawn(command)), controller)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_of_the_session_that_is_closed_ends_the_server_too() {
+    let (mut server, terminal) = start_in_session(":");
+    server.program.signal("HUP");
+    server.program.error_with(LOADED);
+    drop(Raw::connect_at_once(server.address, "alice"));
+    // the system sends SIGHUP
+    drop(terminal);
+    assert_eq!(server.program.end().0, Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_server_that_is_to_survive_its_terminal_does() {
+    let (mut server, terminal) = start_in_session("trap '' HUP");
+    drop(terminal);
+    // the one of the system, or this one, or both in one
+    server.program.signal("HUP");
+    server.program.error_with(LOADED);
+    drop(Raw::connect_at_once(server.address, "alice"));
 }
 
 /// The process that is the server: the one started, or its child.

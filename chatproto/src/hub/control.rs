@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::name::{NameError, UserName, normalise};
 
 use super::answer::{clipped, quoted, shortened};
-use super::moderation::{REASON, Secret, for_so_long};
+use super::moderation::{REASON, Secret, for_so_long, in_ascii_digits, is_like_duration};
 use super::rights::Rank;
 use super::sanctions::{Sanction, Since, Target, Until};
 use super::users::origin;
@@ -61,6 +61,12 @@ pub enum BanTargetError {
          or put a name in double quotes"
     )]
     Address(String),
+    /// It is more than one word, and not all of them are of a name.
+    #[error(
+        "{0} is not one target; write one address, network or name, such as 192.0.2.0/24, without a \
+         duration or a reason, or put a name in double quotes"
+    )]
+    Several(String),
     /// No user can have this name.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -243,7 +249,7 @@ impl FromStr for BanTarget {
     type Err = BanTargetError;
 
     /// Reads an address, a network, or a name of at most 1024 bytes. A name with spaces need not be in
-    /// double quotes.
+    /// double quotes, unless one of its words is like an address, a network, a duration or a comment.
     fn from_str(text: &str) -> Result<Self, BanTargetError> {
         let text = text.trim();
         let mut arguments = Arguments::new(text);
@@ -252,6 +258,7 @@ impl FromStr for BanTarget {
             Some(argument) if argument.is_quoted() => {
                 return Err(ArgumentError::TextAfterQuote.into());
             }
+            _ if is_like_several(text) => return Err(BanTargetError::Several(quoted(text))),
             _ => BanTarget::name(text),
         };
         target.check()
@@ -261,8 +268,9 @@ impl FromStr for BanTarget {
 impl fmt::Display for BanTarget {
     /// As one can write it: a name that would be read as something else is in double quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_ambiguous =
-            self.is_name() && (self.text.starts_with('"') || begins_like_address(&self.text));
+        let text = &*self.text;
+        let is_ambiguous = self.is_name()
+            && (text.starts_with('"') || begins_like_address(text) || is_like_several(text));
         match is_ambiguous {
             true => f.write_str(&in_quotes(&self.text)),
             false => f.write_str(&self.text),
@@ -393,9 +401,13 @@ fn canonical(net: IpNet) -> IpNet {
     of_v4.and_then(|(network, prefix)| IpNet::new(network.into(), prefix).ok()).unwrap_or(net)
 }
 
-/// Whether a text may be meant as an address or a network: `10/8`, `192.0.2.*`, `[::1]`, `fe80::1%eth0`.
+/// Whether a text may be meant as an address or a network: `10/8`, `192.0.2.*`, `[::1]`, `fe80::1%eth0`,
+/// and `2001:db8`, which is cut short. Digits of every script and width are meant as those of ASCII.
 fn begins_like_address(text: &str) -> bool {
-    let text = text.strip_prefix('[').unwrap_or(text);
+    /// No address is as long as that.
+    const LONGEST: usize = 64;
+    let is_around = |c: &char| !c.is_alphanumeric() && *c != ':';
+    let text: String = in_ascii_digits(text).skip_while(is_around).take(LONGEST).collect();
     let begins = |is_of: fn(&char) -> bool| text.split_at(text.chars().take_while(is_of).count());
     // both sets of characters are ASCII, so that a count of characters is one of bytes
     let (digits, behind) = begins(char::is_ascii_digit);
@@ -407,9 +419,30 @@ fn begins_like_address(text: &str) -> bool {
             _ => false,
         };
     let (groups, behind) = begins(|c| c.is_ascii_hexdigit() || *c == ':');
-    let is_of_v6 = groups.matches(':').count() > 1
-        && behind.chars().next().is_none_or(|c| "/%.*]".contains(c));
-    is_of_v4 || is_of_v6
+    let is_of_v6 = match groups.matches(':').count() {
+        0 => false,
+        1 => groups.contains(|c: char| c.is_ascii_digit()),
+        _ => true,
+    };
+    is_of_v4 || is_of_v6 && behind.chars().next().is_none_or(|c| "/%.*]".contains(c))
+}
+
+/// Whether several words may be meant as more than one target, or as a target with a duration or a comment.
+/// `user 12` is a name.
+fn is_like_several(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let is_first_address = words.next().is_some_and(begins_like_address);
+    let mut words = words.peekable();
+    if words.peek().is_some() && is_first_address {
+        return true;
+    }
+    while let Some(word) = words.next() {
+        let is_other = word.starts_with('#') || begins_like_address(word);
+        if is_other || is_like_duration(word, words.peek().copied()) {
+            return true;
+        }
+    }
+    false
 }
 
 /// A ban or a mute that was imposed before.

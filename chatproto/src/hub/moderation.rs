@@ -4,8 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::endpoint::{ArgumentError, Arguments};
+use crate::name::{is_ignorable, is_invisible};
 
 use super::act::{Action, Done};
 use super::answer::{clipped, quoted};
@@ -131,9 +134,43 @@ pub(super) fn duration_and_reason(
     Ok((Some(duration), arguments.text().map_err(sentence)?.into_owned()))
 }
 
-/// Whether a word may be meant as a duration: it begins with a number.
+/// Whether a word may be meant as a duration: it begins with a number, of digits of any script.
 fn begins_like_duration(word: &str) -> bool {
-    word.trim_start_matches(['+', '-', '.', ',']).starts_with(|c: char| c.is_ascii_digit())
+    let is_sign = |c: &char| {
+        "+.,~\u{b1}\u{2212}\u{2248}".contains(*c)
+            || c.general_category() == GeneralCategory::DashPunctuation
+    };
+    in_ascii_digits(word).find(|c| !is_sign(c)).is_some_and(|c| c.is_ascii_digit())
+}
+
+/// Whether a word is a number with a unit of time, which can be the `next` word.
+pub(super) fn is_like_duration(word: &str, next: Option<&str>) -> bool {
+    const WORDS: [&str; 25] = [
+        "s", "sec", "secs", "second", "seconds", "m", "min", "mins", "minute", "minutes", "h",
+        "hr", "hrs", "hour", "hours", "d", "day", "days", "w", "week", "weeks", "month", "months",
+        "year", "years",
+    ];
+    /// No number of a duration is as long as that.
+    const LONGEST: usize = 64;
+    let unit = |text: &str| -> String {
+        let shown = in_ascii_digits(text).take(LONGEST);
+        shown.skip_while(|c| !c.is_alphabetic()).take_while(|c| c.is_alphabetic()).collect()
+    };
+    let own = unit(word);
+    let unit = if own.is_empty() { next.map(unit).unwrap_or_default() } else { own };
+    begins_like_duration(word) && WORDS.contains(&&*unit.to_ascii_lowercase())
+}
+
+/// The characters of a text as they are meant where a number is expected: digits, stops and slashes of
+/// other scripts and widths are those of ASCII. This decides what a text may be meant as. It is no value
+/// of the text: each digit that has no compatible one in ASCII is `0`.
+pub(super) fn in_ascii_digits(text: &str) -> impl Iterator<Item = char> {
+    let is_shown = |c: &char| !is_invisible(*c) && !is_ignorable(*c);
+    text.nfkc().filter(is_shown).map(|c| match c {
+        '\u{3002}' => '.',
+        _ if c.general_category() == GeneralCategory::DecimalNumber && !c.is_ascii() => '0',
+        _ => c,
+    })
 }
 
 fn not_a_duration(text: &str) -> String {

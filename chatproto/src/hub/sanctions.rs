@@ -526,17 +526,12 @@ impl Sanction {
 
     /// The line that moderators see.
     pub(super) fn line(&self, now: Instant) -> String {
-        let left = self.until.remaining(now).map(|left| format!("for {}", shown(left)));
+        let left = self.until.remaining(now).map(|left| format!("for another {}", shown(left)));
         let by = Some(&self.by).filter(|by| !by.is_empty()).map(|by| format!("by {by}"));
-        let age = Some(self.since.age(now)).filter(|age| *age >= Duration::from_secs(60));
-        let age = age.map(|age| format!("{} ago", shown(age)));
-        let facts: Vec<String> = left.into_iter().chain(by).chain(age).collect();
-        let facts = format!("{}{}", facts.join(", "), because(&self.reason));
-        let shown = shortened(&self.shown);
-        match facts.trim_start_matches(": ") {
-            "" => shown.into_owned(),
-            facts => format!("{shown} ({facts})"),
-        }
+        let age = format!("{} ago", shown(self.since.age(now)));
+        let facts: Vec<String> = left.into_iter().chain(by).chain([age]).collect();
+        let (target, facts) = (shortened(&self.shown), facts.join(", "));
+        format!("{target} ({facts}{})", because(&self.reason))
     }
 }
 

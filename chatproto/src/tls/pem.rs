@@ -1,6 +1,7 @@
 //! Certificates and keys out of PEM files, with errors that say what to do about the file.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub(super) struct Pem {
 impl Pem {
     pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
         let from = path.display().to_string();
-        match fs::read(path) {
+        match read(path) {
             Ok(text) => Ok(Pem::given(&from, &text)),
             Err(source) => Err(TlsError::Read { path: from, source }),
         }
@@ -62,6 +63,18 @@ impl Pem {
         }
         Ok(Roots { roots: Arc::new(roots), files })
     }
+}
+
+/// All of a file that may be a device without an end.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    /// The authorities of a system take some 300 KiB.
+    const LONGEST: u64 = 16 << 20;
+    let mut text = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other("it is longer than 16 MiB"));
+    }
+    Ok(text)
 }
 
 /// Authorities to trust.

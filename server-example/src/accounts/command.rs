@@ -160,13 +160,19 @@ fn add(options: &AddOptions) -> Result<(), Failure> {
     name.check_account().map_err(|why| refused(&why))?;
     let directory = options.data.needed()?;
     let is_new = !store::has_database(&directory);
-    let mut table = open(&options.data, Absent::Make)?;
-    // before a password is thought of
-    if table.find(name.as_str()).map_err(|error| failed(&table, &error))?.is_some() {
-        return Err(taken(&name, name.as_str()));
+    if is_new {
+        store::check_usable(&directory)?;
+    } else {
+        // before a password is thought of
+        let table = open(&options.data, Absent::Make)?;
+        if table.find(name.as_str()).map_err(|error| failed(&table, &error))?.is_some() {
+            return Err(taken(&name, name.as_str()));
+        }
     }
     let password = new_password(options.generate, name.as_str())?;
     let hash = Hasher::new().hash(&password, &mut Memory::default());
+    // a password that is refused leaves no new database
+    let mut table = open(&options.data, Absent::Make)?;
     let role = Role::from(options.role);
     match table.add(&name, &hash, role, now_ms()) {
         Ok(_) => {}
@@ -175,12 +181,12 @@ fn add(options: &AddOptions) -> Result<(), Failure> {
         Err(TableError::Store(error)) => return Err(failed(&table, &error)),
     }
     let sentence = format!("{} is an account now, with the role {role}", Quoted(name.as_str()));
-    tell_with(options.generate.then_some(&password), &sentence)?;
+    let told = tell_with(options.generate.then_some(&password), &sentence);
     if is_new {
         let shown = directory.to_string_lossy();
         stderr::say(format_args!("there was no data in {}: it is new", visible(&shown)));
     }
-    Ok(())
+    told
 }
 
 fn list(options: &ListOptions) -> Result<(), Failure> {

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         server::list().iter().for_each(|line| report.print(line));
         report.print("Of a client (--client):");
         client::list().iter().for_each(|line| report.print(line));
-        return Ok(());
+        return report.printed();
     }
     if let Some(address) = &options.server {
         let addresses = address.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;

@@ -103,7 +103,7 @@ pub(crate) struct Options {
 #[command(next_help_heading = "Waiting")]
 pub(crate) struct Patience {
     /// How long something that is expected may take
-    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(2)))]
+    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(2)), value_parser = waiting)]
     pub(crate) timeout: Span,
 
     /// How long nothing must come where nothing is expected
@@ -111,7 +111,7 @@ pub(crate) struct Patience {
     pub(crate) quiet: Span,
 
     /// How long to wait for the client to connect, and to connect again
-    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(60)))]
+    #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(60)), value_parser = waiting)]
     pub(crate) wait: Span,
 
     /// Leave out what waits for the server's registration deadline (some 10 s)
@@ -176,6 +176,14 @@ pub(crate) enum Peer {
     OneRead,
     /// A name and compact objects that end with line feeds
     Stream,
+}
+
+/// A time within which something can happen.
+fn waiting(text: &str) -> Result<Span, &'static str> {
+    match text.parse()? {
+        Span(time) if time.is_zero() => Err("a time to wait is longer than zero, such as 2s"),
+        time => Ok(time),
+    }
 }
 
 /// A frame's longest size that can be held and sent as a whole.

@@ -129,6 +129,17 @@ impl Report {
     }
 
     /// The end of the report, and of the run: whether everything is as it must be.
+    /// Whether all lines were printed. A reader that has gone is no failure.
+    pub(super) fn printed(&self) -> Result<(), Failure> {
+        match &self.broken {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                let why = reason(error);
+                Err(Failure::Run(format!("cannot write to standard output: {why}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         let counts = self.counts();
         let failed = self.rules_with(Verdict::Fail);
@@ -141,14 +152,7 @@ impl Report {
                 "{pass} passed, {fail} failed, {note} noted, {not_applicable} not applicable, {untried} untried"
             ));
         }
-        match self.broken {
-            // whoever read it has seen enough
-            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                let why = reason(&error);
-                return Err(Failure::Run(format!("cannot write to standard output: {why}")));
-            }
-            _ => {}
-        }
+        self.printed()?;
         match (&failed[..], counts.untried) {
             ([], 0) => Ok(()),
             ([], untried) => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::failure::{Failure, reason};
-use crate::input::decoded;
+use crate::input::{decoded, read_whole};
 use crate::text::visible;
 
 use super::most_similar;
@@ -63,11 +63,7 @@ impl File {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(io::Error::other("it is longer than 1 MiB"));
-    }
+    let bytes = read_whole(path, LARGEST)?;
     let text = decoded(&bytes).map_err(|wrong| io::Error::other(wrong.to_string()))?;
     Ok(text.to_owned())
 }
@@ -118,6 +114,10 @@ fn parse(
             let value = word(item.get_ref()).map(|word| definition.beside(directory, word));
             let checked = value.and_then(|value| match definition.wrong(command, &value) {
                 Some(expected) => Err(expected),
+                // the word would be a name, which nobody means
+                None if is_misplaced(definition, item.get_ref()) => {
+                    Err(format!("expected a text or a number, not {}", what_it_is(item.get_ref())))
+                }
                 None => Ok(value),
             });
             match checked {
@@ -169,6 +169,11 @@ fn word(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Boolean(is_on) => Ok(is_on.to_string()),
         other => Err(format!("expected a text or a number, not {}", what_it_is(other))),
     }
+}
+
+/// Whether it is true or false, for an option that is not a switch.
+fn is_misplaced(definition: &Definition, value: &DeValue<'_>) -> bool {
+    definition.kind != Kind::Switch && matches!(value, DeValue::Boolean(_))
 }
 
 fn what_it_is(value: &DeValue<'_>) -> &'static str {

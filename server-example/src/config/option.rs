@@ -147,7 +147,8 @@ impl Definition {
 
     /// The path as it is found from everywhere, if this is one that is relative to `directory`.
     pub(super) fn beside(&self, directory: &Path, value: String) -> OsString {
-        if self.is_path && !self.keywords.contains(&value) {
+        // an empty path would be the directory itself
+        if self.is_path && !value.is_empty() && !self.keywords.contains(&value) {
             super::absolute(directory.join(value).as_os_str())
         } else {
             value.into()

@@ -23,7 +23,8 @@ const LEAD: usize = 40;
 /// A message is found if it has all of the words, in whatever case, with or without accents, and however
 /// its characters are composed: STRASSE finds Straße. Words in one argument have to stand together
 /// ("green tea"); a star stands for any ending (tea*). Chinese, Japanese and Korean are found by any part
-/// of a word, and emoji and other symbols are words. Punctuation is not looked for. The newest are shown,
+/// of a word. Emoji, arrows, currencies, signs of mathematics and other symbols are words; skin tones make
+/// no difference. Punctuation and vowel marks of Arabic and Hebrew are not looked for. The newest are shown,
 /// oldest first, a line each: id, time, conversation, sender and text.
 #[derive(Args, Debug)]
 pub(crate) struct SearchOptions {

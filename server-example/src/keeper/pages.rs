@@ -8,7 +8,7 @@ use chatproto::history::Reply;
 use chatproto::{Completion, Conversation, Page, Place, Selection};
 
 use super::NICENESS;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::priority;
 use crate::store::{self, Query, Reader, Store, StoreError};
 
@@ -40,7 +40,9 @@ pub(super) fn start(store: &Store) -> Result<Sender<PageOrder>, Failure> {
             }
         };
         let started = thread::Builder::new().name(format!("history-{number}")).spawn(work);
-        started.map_err(|error| Failure::Run(format!("cannot start a thread: {error}")))?;
+        started.map_err(|error| {
+            Failure::Run(format!("cannot start a thread: {}", failure::reason(&error)))
+        })?;
     }
     Ok(pages)
 }

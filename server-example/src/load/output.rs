@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, reason};
 use crate::staging::{Access, Existing, Staging};
@@ -28,12 +28,25 @@ const LATE_US: f64 = 1_000.0;
 
 /// The directory of `--out`, if there is one, and whether a report in it is replaced.
 #[derive(Debug)]
-pub(crate) struct Output(Option<(PathBuf, Existing)>);
+pub(crate) struct Output {
+    place: Option<(PathBuf, Existing)>,
+    /// Directories that were made for it, the innermost first. Those that stay empty go with it.
+    made: Vec<PathBuf>,
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // one with something in it is not removed, and is what was asked for
+        let _ = self.made.iter().try_for_each(fs::remove_dir);
+    }
+}
 
 impl Output {
     /// Makes the directory before the load runs, so that nothing is run in vain.
     pub(crate) fn new(options: &CommonOptions) -> Result<Self, Failure> {
-        let Some(directory) = &options.out else { return Ok(Output(None)) };
+        let Some(directory) = &options.out else {
+            return Ok(Output { place: None, made: Vec::new() });
+        };
         let existing = Existing::replaced_if(options.force);
         target::check_directory(directory)?;
         let fail = |error: &io::Error| {
@@ -41,6 +54,9 @@ impl Output {
             let why = reason(error);
             Failure::Usage(format!("cannot write into {} of --out: {why}", visible(&shown)))
         };
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = directory.ancestors().take_while(is_missing).map(Path::to_owned).collect();
+        let output = Output { place: Some((directory.to_owned(), existing)), made };
         fs::create_dir_all(directory).map_err(|error| fail(&error))?;
         for name in FILES {
             target::check(&directory.join(name), existing).map_err(|failure| match failure {
@@ -55,13 +71,13 @@ impl Output {
             return Err(Failure::Usage(failure.to_string()));
         }
         Staging::beside(&directory.join(FILES[0])).map_err(|error| fail(&error))?;
-        Ok(Output(Some((directory.to_owned(), existing))))
+        Ok(output)
     }
 
     /// Prints the summary, writes the files, and says whether all is well.
     pub(crate) fn write(&self, report: &Report) -> Result<(), Failure> {
         print(&summary(report))?;
-        if let Some((directory, existing)) = &self.0 {
+        if let Some((directory, existing)) = &self.place {
             let write = |path: PathBuf, content: &str| {
                 target::write(&path, content.as_bytes(), Access::Shared, *existing)
             };
@@ -87,7 +103,8 @@ impl Output {
 
 /// Prints to standard output. A reader that has gone is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             let why = reason(&error);
             Err(Failure::Run(format!("cannot write to standard output: {why}")))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::{Failure, reason};
+use crate::input::read_whole;
 use crate::text::visible;
 use crate::units::{Size, Span};
 
@@ -368,15 +369,13 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let shown = path.to_string_lossy();
     let shown = visible(&shown);
     let fail = |why: &str| Failure::Usage(format!("cannot read the scenarios in {shown}: {why}"));
-    let length = std::fs::metadata(path).map_err(|error| match ready_made(&names(&shown)) {
-        Ok(_) => fail(&format!("{}; for the ready-made ones: --scenario {shown}", reason(&error))),
-        Err(_) => fail(&reason(&error)),
-    });
-    let length = length?.len();
-    if length > LONGEST_FILE {
-        return Err(fail("the file is longer than 1 MiB"));
-    }
-    let bytes = std::fs::read(path).map_err(|error| fail(&reason(&error)))?;
+    let bytes =
+        read_whole(path, LONGEST_FILE).map_err(|error| match ready_made(&names(&shown)) {
+            Ok(_) => {
+                fail(&format!("{}; for the ready-made ones: --scenario {shown}", reason(&error)))
+            }
+            Err(_) => fail(&reason(&error)),
+        })?;
     let text = crate::input::decoded(&bytes).map_err(|wrong| fail(&wrong.to_string()))?;
     toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());

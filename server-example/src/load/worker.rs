@@ -15,7 +15,7 @@ use chatproto::{DecodeError, EVERYONE, MessageRef, PeerKind, SERVER, encode};
 use mio::{Events, Waker};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 
 use super::connect::End;
 use super::latency::Latencies;
@@ -95,7 +95,7 @@ impl Local {
         thread::Builder::new()
             .name("load".to_owned())
             .spawn(run)
-            .map_err(|error| Failure::Run(format!("cannot start a thread: {error}")))?;
+            .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))?;
         Ok(Local { orders, waker })
     }
 

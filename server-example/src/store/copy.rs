@@ -87,6 +87,14 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let shown = from.to_string_lossy();
     let shown = visible(&shown);
+    let found = fs::metadata(from).map_err(|error| StoreError::of_file("read", from, &error))?;
+    if !found.is_file() {
+        let sentence = match found.is_dir() {
+            true => format!("{shown} is a directory: name the backup itself"),
+            false => format!("{shown} is not a regular file: name the file of a backup"),
+        };
+        return Err(StoreError::new(ErrorKind::Io, sentence));
+    }
     fs::File::open(from).map_err(|error| StoreError::of_file("read", from, &error))?;
     let source = Connection::open_with_flags(from, flags)
         .map_err(|error| StoreError::of_sqlite(from, &error))?;
@@ -108,13 +116,25 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
     }
 
     files::make_directory(directory)?;
-    let _lock = files::Lock::take(directory)?;
+    let _lock = files::Lock::take(directory).map_err(|error| match error.kind {
+        ErrorKind::Busy => in_use(directory),
+        _ => error,
+    })?;
     let path = files::database(directory);
     let failed = |error| StoreError::of_file("write", &path, &error);
     let staging = Staging::beside(&path).map_err(failed)?;
     copy(&source, staging.path(), &|| true, watch)?;
     let put = || staging.place(Existing::Replace).map(|_| ()).map_err(failed);
     exchange(&path, put, &mut |_| {})
+}
+
+/// A backup cannot take the place of data that a server uses.
+fn in_use(directory: &Path) -> StoreError {
+    let directory = directory.to_string_lossy();
+    let shown = visible(&directory);
+    let sentence =
+        format!("a server uses the data directory {shown}: stop the server first, then restore");
+    StoreError::new(ErrorKind::Busy, sentence)
 }
 
 /// Copies a database to an empty file, which then needs no log, and checks the copy. The copy is a new

@@ -87,9 +87,14 @@ pub(crate) fn make_directory(directory: &Path) -> Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(directory)
-        .map_err(|error| StoreError::of_file("make the data directory", directory, &error))
+    builder.create(directory).map_err(|error| {
+        // a directory that is there is no error
+        let error = match error.kind() {
+            io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+            _ => error,
+        };
+        StoreError::of_file("make the data directory", directory, &error)
+    })
 }
 
 /// Opens a file that its owner alone can read, and follows no link.

@@ -2,6 +2,8 @@
 //! what can be looked for alone stands alone. The index has this form of the messages, and queries are
 //! brought into it too. Accents are left to SQLite's tokenizer, which drops them.
 
+use std::borrow::Cow;
+
 use caseless::Caseless as _;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
@@ -11,6 +13,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 /// that put no spaces between words are thus found by any part of a word.
 pub(crate) fn folded(text: &str) -> String {
     let mut folded = String::with_capacity(text.len() + text.len() / 4);
+    let text = emoji_as_symbols(text);
     for c in text.nfkc().default_case_fold().nfkc().filter(|c| !is_dropped(*c)) {
         if stands_alone(c) {
             folded.extend([' ', c, ' ']);
@@ -21,6 +24,30 @@ pub(crate) fn folded(text: &str) -> String {
     folded
 }
 
+/// The text with symbols in the place of emoji that are punctuation to Unicode, and that NFKC would take
+/// apart. Only the index and queries have these symbols.
+fn emoji_as_symbols(text: &str) -> Cow<'_, str> {
+    const KEYCAP: char = '\u{20e3}';
+    let is_one = |c: char| matches!(c, '\u{203c}' | '\u{2049}' | '\u{3030}' | KEYCAP);
+    if !text.contains(is_one) {
+        return Cow::Borrowed(text);
+    }
+    let mut changed = String::with_capacity(text.len());
+    let mut chars = text.chars().filter(|c| !is_dropped(*c)).peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{203c}' => changed.push_str("\u{2757}\u{2757}"),
+            '\u{2049}' => changed.push_str("\u{2757}\u{2753}"),
+            '\u{3030}' => changed.push('\u{223f}'),
+            '#' if chars.peek() == Some(&KEYCAP) => changed.push('\u{2317}'),
+            '*' if chars.peek() == Some(&KEYCAP) => changed.push('\u{2731}'),
+            KEYCAP => {}
+            _ => changed.push(c),
+        }
+    }
+    Cow::Owned(changed)
+}
+
 /// Whether a folded text has something that can be looked for.
 pub(crate) fn is_searchable(folded: &str) -> bool {
     folded.chars().any(is_token)
@@ -28,7 +55,13 @@ pub(crate) fn is_searchable(folded: &str) -> bool {
 
 /// Whether a character is a part of a word for the tokenizer, by the categories that it is given.
 pub(crate) fn is_token(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c.general_category(), GeneralCategory::OtherSymbol)
+    c.is_alphanumeric() || is_symbol(c)
+}
+
+/// Emoji, arrows, currencies, signs of mathematics and the like.
+fn is_symbol(c: char) -> bool {
+    use GeneralCategory::{CurrencySymbol, MathSymbol, OtherSymbol};
+    matches!(c.general_category(), OtherSymbol | MathSymbol | CurrencySymbol)
 }
 
 /// Joiners, variation selectors and the like, which change how other characters look.
@@ -36,10 +69,17 @@ fn is_dropped(c: char) -> bool {
     chatproto::is_ignorable(c)
         || matches!(c.general_category(), GeneralCategory::Format)
         || matches!(c, '\u{fe00}'..='\u{fe0f}')
+        || is_vowel_mark(c)
+}
+
+/// Marks of Hebrew and Arabic that texts have or have not, and the stroke that makes a word longer.
+fn is_vowel_mark(c: char) -> bool {
+    let is_of = matches!(c, '\u{591}'..='\u{5c7}' | '\u{610}'..='\u{6ed}' | '\u{8ca}'..='\u{8ff}');
+    c == '\u{640}' || is_of && c.general_category() == GeneralCategory::NonspacingMark
 }
 
 fn stands_alone(c: char) -> bool {
-    is_east_asian(c) || matches!(c.general_category(), GeneralCategory::OtherSymbol)
+    is_east_asian(c) || is_symbol(c)
 }
 
 /// Letters of Chinese, Japanese and Korean, after NFKC.
@@ -81,6 +121,11 @@ mod tests {
             ("한", "\u{1112}\u{1161}\u{11ab}"),
             ("❤\u{fe0f}", "❤"),
             ("می\u{200c}خواهم", "میخواهم"),
+            ("كِتَابٌ", "كتاب"),
+            ("كتـــاب", "كتاب"),
+            ("שָׁלוֹם", "שלום"),
+            ("#\u{fe0f}\u{20e3}", "#\u{20e3}"),
+            ("1\u{fe0f}\u{20e3}", "1"),
         ] {
             assert_eq!(folded(one), folded(other), "{one} {other}");
         }

@@ -275,6 +275,31 @@ pub(crate) fn check_version(directory: &Path) -> Result<()> {
     }
 }
 
+/// As [`check_version`], and that this user can write there. Tries it with a file that is removed again.
+///
+/// # Errors
+/// As for [`check_version`], or the file system refuses to make the directory or to write its files.
+pub(crate) fn check_usable(directory: &Path) -> Result<()> {
+    check_version(directory)?;
+    let path = files::database(directory);
+    if has_database(directory) {
+        let opened = std::fs::OpenOptions::new().write(true).open(&path);
+        opened.map_err(|error| StoreError::of_file("write", &path, &error))?;
+    }
+    let here = |path| if path == Path::new("") { Path::new(".") } else { path };
+    let mut places = directory.ancestors().map(here);
+    let nearest = places.find(|place| place.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let act = match nearest == directory {
+        true => "write into the data directory",
+        false => "make the data directory",
+    };
+    let probe = match nearest.is_dir() {
+        true => crate::staging::Staging::beside(&files::database(nearest)).map(drop),
+        false => Err(std::io::ErrorKind::NotADirectory.into()),
+    };
+    probe.map_err(|error| StoreError::of_file(act, directory, &error))
+}
+
 /// Whether there is a database in the directory.
 pub(crate) fn has_database(directory: &Path) -> bool {
     files::database(directory).exists()

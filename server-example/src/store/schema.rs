@@ -21,7 +21,7 @@ use crate::text::visible;
 const APPLICATION: i32 = 0x6368_6174;
 
 /// What each version adds to the one before.
-pub(super) const VERSIONS: [&str; 6] = [
+pub(super) const VERSIONS: [&str; 7] = [
     // 1: accounts and messages
     "CREATE TABLE state(
         key TEXT PRIMARY KEY,
@@ -221,6 +221,13 @@ pub(super) const VERSIONS: [&str; 6] = [
      CREATE VIRTUAL TABLE search USING fts5(
         text, content='', contentless_delete=1,
         tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* Co So'\"
+     );
+     UPDATE state SET value = 0 WHERE key = 'searched_to';",
+    // 7: the search knows all symbols, and words without vowel marks
+    "DROP TABLE search;
+     CREATE VIRTUAL TABLE search USING fts5(
+        text, content='', contentless_delete=1,
+        tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* Co So Sm Sc'\"
      );
      UPDATE state SET value = 0 WHERE key = 'searched_to';",
 ];

@@ -194,6 +194,10 @@ mod tests {
             (8, "un café noir"),
             (9, "ｆｕｌｌ ｗｉｄｔｈ ﬁne"),
             (10, "می\u{200c}خواهم 👩\u{200d}💻"),
+            (11, "↔\u{fe0f} ◾ ◼\u{fe0f} ⤴\u{fe0f} ‼\u{fe0f} 〰\u{fe0f} #\u{fe0f}\u{20e3}"),
+            (12, "10€ + 5£ → x=y"),
+            (13, "كِتَابٌ جديد"),
+            (14, "‼ *\u{fe0f}\u{20e3} 1 < 2"),
         ] {
             writer.append(id, "#tea", 0, &object("alice", text));
         }
@@ -228,6 +232,24 @@ mod tests {
             ("💻", &[10]),
             ("👩\u{200d}💻", &[10]),
             ("!?", &[]),
+            ("↔\u{fe0f}", &[11]),
+            ("↔", &[11]),
+            ("◾", &[11]),
+            ("◼", &[11]),
+            ("⤴\u{fe0f}", &[11]),
+            ("‼\u{fe0f}", &[11, 14]),
+            ("〰", &[11]),
+            ("#\u{fe0f}\u{20e3}", &[11]),
+            ("*\u{fe0f}\u{20e3}", &[14]),
+            ("#", &[]),
+            ("€", &[12]),
+            ("10€", &[12]),
+            ("+", &[12]),
+            ("→", &[12]),
+            ("x=y", &[12]),
+            ("<", &[14]),
+            ("كتاب", &[13]),
+            ("كِتَاب*", &[13]),
         ] {
             assert_eq!(found(&search, &[word], None), ids, "{word}");
         }
@@ -236,29 +258,39 @@ mod tests {
 
     #[test]
     fn the_index_of_an_older_file_is_made_again() {
+        for (version, tokenizer) in [
+            (5, "unicode61 remove_diacritics 2"),
+            (6, "unicode61 remove_diacritics 2 categories 'L* N* Co So'"),
+        ] {
+            assert_index_is_made_again(version, tokenizer);
+        }
+    }
+
+    fn assert_index_is_made_again(version: i32, tokenizer: &str) {
         let directory = TempDir::new();
         let mut store = open(&directory);
         let mut writer = store.writer().unwrap();
-        writer.append(1, "#tea", 0, &object("alice", "我喜欢绿茶"));
+        writer.append(1, "#tea", 0, &object("alice", "我喜欢绿茶 →"));
         writer.close(1).unwrap();
         drop(store);
         let path = super::super::files::database(directory.path());
         let db = Connection::open(&path).unwrap();
-        db.execute_batch(
-            "PRAGMA user_version = 5;
+        db.execute_batch(&format!(
+            "PRAGMA user_version = {version};
              DROP TABLE search;
              CREATE VIRTUAL TABLE search USING fts5(
-                text, content='', contentless_delete=1, tokenize=\"unicode61 remove_diacritics 2\"
+                text, content='', contentless_delete=1, tokenize=\"{tokenizer}\"
              );
-             INSERT INTO search(rowid, text) VALUES (1, '我喜欢绿茶');
+             INSERT INTO search(rowid, text) VALUES (1, '我喜欢绿茶 →');
              UPDATE state SET value = 1 WHERE key = 'searched_to';",
-        )
+        ))
         .unwrap();
         drop(db);
         drop(open(&directory));
         let mut search = Search::open(directory.path()).unwrap();
         assert_eq!(search.catch_up().unwrap(), Progress { done: 1, all: 1 });
         assert_eq!(found(&search, &["绿茶"], None), [1]);
+        assert_eq!(found(&search, &["→"], None), [1]);
     }
 
     #[test]

@@ -177,8 +177,8 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(
         refused.sentence,
         format!(
-            "{} has been written by a newer version of this program (its format is 7, and this program \
-             knows formats up to 6): run the newer version, or restore a backup that is older",
+            "{} has been written by a newer version of this program (its format is 8, and this program \
+             knows formats up to 7): run the newer version, or restore a backup that is older",
             path.display()
         )
     );

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use chatproto::address::Address;
 use chatproto::tls::Fingerprint;
 use clap::{Args, Subcommand};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::failure::{Failure, reason};
+use crate::input::read_whole;
 use crate::staging::{Access, Existing};
 use crate::target;
 use crate::text::visible;
@@ -53,7 +55,7 @@ struct NewOptions {
     host: Vec<String>,
 
     /// For how many days it is valid
-    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = days)]
     days: u32,
 
     /// Replace the files if they exist
@@ -67,6 +69,15 @@ struct ShowOptions {
     /// The certificate, a PEM file
     #[arg(value_name = "FILE")]
     file: PathBuf,
+}
+
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// Reads `--days`.
+fn days(text: &str) -> Result<u32, &'static str> {
+    let days = text.parse().ok().filter(|days| (1..=36_500).contains(days));
+    days.ok_or("write a number of days from 1 to 36500")
 }
 
 pub(crate) fn run(options: &CertOptions) -> Result<(), Failure> {
@@ -131,7 +142,7 @@ fn make(options: &NewOptions) -> Result<(), Failure> {
 fn show(path: &Path) -> Result<(), Failure> {
     let name = shown(path);
     let fail = |why: &dyn Display| Failure::Usage(format!("cannot read {name}: {why}"));
-    let text = fs::read(path).map_err(|error| fail(&reason(&error)))?;
+    let text = read_whole(path, LONGEST).map_err(|error| fail(&reason(&error)))?;
     let none = "it has no certificate: it must be PEM, with a line BEGIN CERTIFICATE";
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
     let mut found = Pem::iter_from_buffer(text).flatten().filter(|pem| pem.label == "CERTIFICATE");
@@ -171,7 +182,7 @@ impl Facts {
     /// The sentence that says why it is no certificate.
     pub(crate) fn of_der(der: &[u8]) -> Result<Self, String> {
         let (_, certificate) = X509Certificate::from_der(der)
-            .map_err(|error| format!("not a certificate: {error}"))?;
+            .map_err(|_| "it is not a certificate, or it is damaged".to_owned())?;
         let names = certificate.subject_alternative_name().ok().flatten();
         let names = names.map_or(Vec::new(), |extension| {
             extension.value.general_names.iter().filter_map(name).collect()
@@ -223,7 +234,9 @@ fn is_host(host: &str) -> bool {
         let is_of = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         (1..=63).contains(&label.len()) && label.chars().all(is_of)
     };
-    host.parse::<IpAddr>().is_ok() || name.len() <= 253 && name.split('.').all(is_label)
+    // what ends in a number is an address, and no name
+    host.parse::<IpAddr>().is_ok()
+        || name.len() <= 253 && name.split('.').all(is_label) && Address::new(name, 0).is_ok()
 }
 
 fn unbracketed(host: &str) -> &str {
@@ -233,8 +246,9 @@ fn unbracketed(host: &str) -> &str {
 fn self_signed(hosts: &[String], days: u32) -> Result<(rcgen::Certificate, KeyPair), Failure> {
     if let Some(wrong) = hosts.iter().find(|host| !is_host(unbracketed(host))) {
         return Err(Failure::Usage(format!(
-            "--host {wrong:?} is not a host name or an address: write one like chat.example.org, in ASCII, \
-             or 192.0.2.1"
+            "--host \"{}\" is not a host name or an address: write one like chat.example.org, in ASCII, or \
+             192.0.2.1",
+            visible(wrong)
         )));
     }
     let mut names: Vec<String> = Vec::new();

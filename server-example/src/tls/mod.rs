@@ -7,5 +7,5 @@ mod options;
 mod server;
 
 pub(crate) use client::ClientTlsOptions;
-pub(crate) use options::TlsOptions;
+pub(crate) use options::{TlsMode, TlsOptions};
 pub(crate) use server::{Certificates, Material};

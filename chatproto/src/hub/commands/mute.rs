@@ -10,8 +10,8 @@ use super::Command;
 
 pub(super) const COMMAND: Command = Command {
     name: "/mute",
-    arguments: "NAME [DURATION]",
-    help: "Silences a user, for a duration such as 10min or until /unmute. Commands of the user still work. The mute holds for the name after a reconnect.",
+    arguments: "NAME [DURATION] [REASON]",
+    help: "Silences a user, for a duration such as 10min or until /unmute. The user is told the reason. Commands of the user still work. The mute holds for the name after a reconnect.",
     role: Role::Moderator,
     run,
 };
