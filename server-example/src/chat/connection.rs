@@ -483,7 +483,8 @@ impl Connection {
                     if since.elapsed() > NAME_HELD {
                         return Err(self.lost(&error));
                     }
-                    what = why(&error);
+                    // the sentence goes on
+                    what = why(&error).trim_end_matches('.').to_owned();
                 }
                 // that is not the server any more, or we are not wanted
                 Err(error) if is_about_trust(&error) => return Err(self.lost(&error)),
