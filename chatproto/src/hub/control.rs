@@ -29,7 +29,9 @@ pub(super) const LONGEST_NAME: usize = 1024;
 /// all that look like it. In double quotes it is always a name; a name that begins like an address has to
 /// be.
 ///
-/// Targets are equal if a ban of the one is a ban of the other, however they are written.
+/// Targets are equal if they are the same however they are written: the same addresses, or names that
+/// look alike in small letters. A ban of a name is also for names that look like it in another case:
+/// see [`lookalike_keys`](crate::name::lookalike_keys).
 ///
 /// ```
 /// use chatproto::BanTarget;
@@ -220,11 +222,11 @@ impl BanTarget {
         Ok(self)
     }
 
-    /// The target in one spelling: equal targets have equal keys. The key is `name ` and the look-alike key
-    /// of a name, or `net ` and a network.
+    /// The target in one spelling: equal targets have equal keys. The key is `name ` and the first
+    /// look-alike key of a name, or `net ` and a network.
     pub fn key(&self) -> String {
         match &self.key {
-            Target::Name(key) => format!("name {key}"),
+            Target::Name(keys) => format!("name {}", keys.first()),
             Target::Net(net) => format!("net {net}"),
         }
     }

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
-use crate::name::{NamePolicyError, UserName, lookalike_key};
+use crate::name::{NamePolicyError, UserName, lookalike_keys};
 use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
@@ -217,7 +217,7 @@ impl Hub {
             Err(NamePolicyError::Assigned | NamePolicyError::LooksAssigned)
         );
         if is_assigned {
-            self.withheld.insert(lookalike_key(name.as_str()).into());
+            self.withheld.extend(lookalike_keys(name.as_str()).iter().map(Into::into));
         }
     }
 
