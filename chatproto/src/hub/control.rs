@@ -391,7 +391,12 @@ fn network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(origin(address.to_canonical()));
     }
-    text.parse::<IpNet>().ok().map(canonical)
+    let (address, prefix) = text.split_once('/')?;
+    // a leading zero, which makes a number octal for some programs, is refused in either part
+    let is_plain = prefix == "0" || !prefix.starts_with('0');
+    let is_number = is_plain && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let prefix = prefix.parse().ok().filter(|_| is_number)?;
+    IpNet::new(address.parse().ok()?, prefix).ok().map(canonical)
 }
 
 /// A network without the bits of its host. One of IPv4 in the form of IPv6 is one of IPv4, as the addresses
