@@ -32,7 +32,8 @@ pub enum AccountChange {
 const FEW_VISITS: usize = 64;
 
 /// What a visitor may ask.
-const FOR_VISITORS: [&str; 6] = ["/help", "/login", "/ping", "/standard", "/state", "/time"];
+const FOR_VISITORS: [&str; 7] =
+    ["/help", "/login", "/ping", "/standard", "/state", "/time", "/times"];
 
 impl Hub {
     /// Whether a user may send something to `to` now. Where accounts are required, a user who has not
