@@ -6,7 +6,9 @@
 //! still finds its owner.
 
 use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use caseless::Caseless as _;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
@@ -191,7 +193,8 @@ impl UserName {
     pub fn check_account(&self) -> Result<(), NamePolicyError> {
         self.check_request()?;
         // `m` looks like `rn`: a name of a node is not longer for it
-        match has_assigned_form(&lookalike_key(self.as_str()).replace("rn", "m")) {
+        let looks_assigned = |key: &str| has_assigned_form(&key.replace("rn", "m"));
+        match lookalike_keys(self.as_str()).iter().any(looks_assigned) {
             true => Err(NamePolicyError::LooksAssigned),
             false => Ok(()),
         }
@@ -295,31 +298,140 @@ impl fmt::Display for RoomName {
     }
 }
 
-/// A text that is the same for names that a reader could take for each other: they differ in case,
-/// in characters that look alike (UTS 39, with the feature `confusables`), or have an `i` or `1`
-/// where the other has an `l`.
+/// What a name looks like: at most four texts. Two names look alike if they have one of them in
+/// common: see [`lookalike_keys`].
 ///
-/// Coarse on purpose: it decides who a ban is for and which names an account keeps from others, and
-/// not who somebody is. It may differ between versions of this library, whose tables grow: whoever
-/// stores keys has to be able to make them again from the names.
-///
-/// ```
-/// use chatproto::name::lookalike_key;
-///
-/// assert_eq!(lookalike_key("alice"), lookalike_key("A1ice"));
-/// assert_ne!(lookalike_key("alice"), lookalike_key("alicia"));
-/// ```
-pub fn lookalike_key(name: &str) -> String {
-    let folded: String = name.nfkc().default_case_fold().collect();
-    key_of_folded(&folded)
+/// Compared with `==`, they are the same if the first keys are.
+#[derive(Clone, Debug)]
+pub struct LookalikeKeys {
+    first: Box<str>,
+    /// Those that differ from the first one, and from each other.
+    others: Box<[Box<str>]>,
 }
 
-/// The rest of [`lookalike_key`], where letters of either case are one already or shall not be yet.
-fn key_of_folded(text: &str) -> String {
-    #[cfg(feature = "confusables")]
-    let text: String = unicode_security::confusable_detection::skeleton(text).collect();
+impl LookalikeKeys {
+    /// The key of the name in small letters.
+    pub fn first(&self) -> &str {
+        &self.first
+    }
+
+    /// All keys, the first one first. They differ from each other.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.first).chain(&self.others).map(|key| &**key)
+    }
+
+    /// The keys of a name of which only the first one is known, or has to be.
+    pub(crate) fn of_first(first: &str) -> Self {
+        LookalikeKeys { first: first.into(), others: Box::default() }
+    }
+
+    /// The keys behind the first one.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &str> {
+        self.others.iter().map(|key| &**key)
+    }
+
+    /// Whether names with these keys look alike.
+    pub fn is_like(&self, other: &LookalikeKeys) -> bool {
+        self.iter().any(|key| other.iter().any(|of_other| of_other == key))
+    }
+}
+
+impl PartialEq for LookalikeKeys {
+    fn eq(&self, other: &Self) -> bool {
+        self.first == other.first
+    }
+}
+
+impl Eq for LookalikeKeys {}
+
+impl PartialOrd for LookalikeKeys {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LookalikeKeys {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first.cmp(&other.first)
+    }
+}
+
+impl Hash for LookalikeKeys {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.first.hash(state);
+    }
+}
+
+/// The keys of a name by which look-alikes are found. Two names look alike if they have a key in
+/// common. There is a key of the name as it is, one of the name in small letters and one of the name
+/// in capitals, because some letters look like others in one case only: the Cyrillic `Н` looks like
+/// `H`, and `н` does not look like `h`. The key of the name as it is is made before compatibility
+/// normalisation too, which makes another letter of some: `ϲ`, which looks like `c`, becomes `σ`. A name
+/// in ASCII has one key.
+///
+/// In each key, letters are the same that differ in case or look alike (UTS 39, with the feature
+/// `confusables`), and `i`, `1` and `l` are the same.
+///
+/// Coarse on purpose: the keys decide whose names a ban is for and which names an account keeps from
+/// others, and not who somebody is. To look alike is not transitive: `νick` with the Greek `ν`
+/// looks like `vick`, and in capitals like `NICK`.
+///
+/// The keys may differ between versions of this library, whose tables grow: a program that stores
+/// keys has to be able to make them again from the names.
+///
+/// ```
+/// use chatproto::name::lookalike_keys;
+///
+/// let alice = lookalike_keys("alice");
+/// assert!(alice.is_like(&lookalike_keys("A1ice")));
+/// assert!(!alice.is_like(&lookalike_keys("alicia")));
+/// assert!(lookalike_keys("Hans").is_like(&lookalike_keys("\u{41d}ans")));
+/// ```
+pub fn lookalike_keys(name: &str) -> LookalikeKeys {
+    let first = key_of(name).into_boxed_str();
+    if name.is_ascii() {
+        return LookalikeKeys { first, others: Box::default() };
+    }
+    let composed: String = name.nfkc().collect();
+    let capitals = composed.to_uppercase();
+    let mut others: Vec<Box<str>> = Vec::new();
+    let as_it_is = (composed != name).then_some(name);
+    for text in as_it_is.into_iter().chain([&*composed, &*capitals]) {
+        let key = key_of_composed(&skeleton(text)).into_boxed_str();
+        if key != first && !others.contains(&key) {
+            others.push(key);
+        }
+    }
+    LookalikeKeys { first, others: others.into() }
+}
+
+/// Whether a reader could take two names for each other: see [`lookalike_keys`].
+pub fn look_alike(one: &str, other: &str) -> bool {
+    lookalike_keys(one).is_like(&lookalike_keys(other))
+}
+
+/// The key of a text in small letters. In ASCII, letters of either case have the same one.
+fn key_of(text: &str) -> String {
+    let composed: String = text.nfkc().collect();
+    key_of_composed(&composed)
+}
+
+/// The same for a text in compatibility form, or a skeleton.
+fn key_of_composed(text: &str) -> String {
     let folded: String = text.chars().default_case_fold().collect();
+    let folded: String = skeleton(&folded).chars().default_case_fold().collect();
     folded.nfc().map(|c| if c == 'i' { 'l' } else { c }).collect()
+}
+
+/// The text with the same characters for all that look alike as they are.
+#[cfg(feature = "confusables")]
+fn skeleton(text: &str) -> Cow<'_, str> {
+    Cow::Owned(unicode_security::confusable_detection::skeleton(text).collect())
+}
+
+#[cfg(not(feature = "confusables"))]
+fn skeleton(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
 }
 
 /// Normalisation form C, in which names are stored and looked up. Borrows what already is.
@@ -420,12 +532,17 @@ fn has_assigned_form(name: &str) -> bool {
 
 /// The reserved name that a reader could take `name` for, if only its letters and digits count.
 fn looks_reserved(name: &str) -> Option<&'static str> {
-    let plain = |key: String| key.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
-    // some letters look like Latin ones in one case only, such as the Greek capital Epsilon
-    let capitals: String = name.nfkc().collect();
-    let keys = [lookalike_key(name), key_of_folded(&capitals)].map(plain);
-    let is_like = |reserved: &&str| keys.contains(&plain(lookalike_key(reserved)));
+    let plain = |key: &str| key.nfd().filter(|&c| is_letter_or_digit(c)).collect::<String>();
+    let keys: Vec<String> = lookalike_keys(name).iter().map(plain).collect();
+    let is_like = |reserved: &&str| keys.contains(&plain(&key_of(reserved)));
     RESERVED.into_iter().chain([OPERATOR]).find(is_like)
+}
+
+/// Unlike [`char::is_alphanumeric`], no mark is one.
+fn is_letter_or_digit(c: char) -> bool {
+    use GeneralCategory::{EnclosingMark, NonspacingMark, SpacingMark};
+    c.is_alphanumeric()
+        && !matches!(c.general_category(), EnclosingMark | NonspacingMark | SpacingMark)
 }
 
 #[cfg(test)]
@@ -526,8 +643,21 @@ mod tests {
                     "\u{ff33}ERVER!",
                 ][..],
             ),
-            (EVERYONE, &["Every one", "every-one", "(Everyone)"]),
-            (GUEST, &["guest_", "<Guest>"]),
+            (
+                SERVER,
+                &[
+                    "SE\u{154}VER",
+                    "SERV\u{c9}R",
+                    "\u{15a}erver",
+                    "\u{1e60}ERVER",
+                    "se\u{157}ver",
+                    "S\u{c8}RV\u{c8}R",
+                    "SE\u{20dd}RVER",
+                    "SE\u{345}RVER",
+                ],
+            ),
+            (EVERYONE, &["Every one", "every-one", "(Everyone)", "\u{c9}veryon\u{eb}"]),
+            (GUEST, &["guest_", "<Guest>", "G\u{fc}est", "gue\u{161}\u{165}"]),
         ] {
             for name in names {
                 assert_eq!(check(name), Err(NamePolicyError::LooksReserved(reserved)), "{name}");
@@ -571,8 +701,8 @@ mod tests {
 
     #[test]
     #[cfg(feature = "confusables")]
-    fn names_that_look_alike_have_one_key() {
-        let alike = [
+    fn names_that_look_alike_have_a_key_in_common() {
+        for [one, other] in [
             ["alice", "ALICE"],
             ["alice", "аlice"],
             ["alice", "a1ice"],
@@ -582,12 +712,91 @@ mod tests {
             ["jos\u{e9}", "JOSE\u{301}"],
             ["ａｌｉｃｅ", "alice"],
             ["straße", "STRASSE"],
-        ];
-        for [one, other] in alike {
-            assert_eq!(lookalike_key(one), lookalike_key(other), "{one} {other}");
+            // Cyrillic and Greek capitals that look like Latin ones; their small letters do not
+            ["Hans", "Нans"],
+            ["hans", "НАNS"],
+            ["Hans", "нans"],
+            ["BOB", "ВОВ"],
+            ["bob", "ВоВ"],
+            ["Tom", "Тom"],
+            ["EVE", "EVЕ"],
+            ["alice", "ali\u{3f2}e"],
+            ["Nick", "Νick"],
+            ["vick", "νick"],
+            ["NICK", "νick"],
+            ["YES", "ΥΕЅ"],
+            // both are in other letters
+            ["νίκος", "ΝΊΚΟΣ"],
+            ["Νίκος", "Nίκος"],
+            ["Νίκος", "NΊKOΣ"],
+            ["Ольга", "ОЛЬГА"],
+        ] {
+            assert!(look_alike(one, other) && look_alike(other, one), "{one} {other}");
         }
-        for [one, other] in [["alice", "alicia"], ["bob", "rob"], ["jos\u{e9}", "jose"]] {
-            assert_ne!(lookalike_key(one), lookalike_key(other), "{one} {other}");
+        for [one, other] in [
+            ["alice", "alicia"],
+            ["bob", "rob"],
+            ["jos\u{e9}", "jose"],
+            ["nick", "vick"],
+            ["hans", "nans"],
+            ["Renée", "Revée"],
+            ["yes", "ues"],
+            ["Ольга", "Олена"],
+        ] {
+            assert!(!look_alike(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn letters_look_alike_in_any_mixture_of_cases() {
+        use unicode_security::confusable_detection::skeleton;
+
+        let keys = |text: &str| lookalike_keys(&format!("x{text}y"));
+        let mut checked = 0;
+        for c in ('\u{80}'..=char::MAX).filter(|c| c.is_alphanumeric()) {
+            let mut letter = [0; 4];
+            let letter = c.encode_utf8(&mut letter);
+            let keys_of_letter = keys(letter);
+            for other in [letter.to_lowercase(), letter.to_uppercase()] {
+                assert!(keys_of_letter.is_like(&keys(&other)), "{letter} {other}");
+            }
+            let shown: String = skeleton(letter).collect();
+            if shown.is_ascii() {
+                for other in [shown.to_lowercase(), shown.to_uppercase(), shown] {
+                    assert!(keys_of_letter.is_like(&keys(&other)), "{letter} {other}");
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 1_000, "{checked}");
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn ascii_letters_look_alike_by_themselves_only() {
+        // their key as it is and that in capitals are the same: one is enough
+        let ascii: Vec<String> = (' '..='~').map(|c| format!("x{c}y")).collect();
+        for name in &ascii {
+            let key = key_of(name);
+            assert_eq!(key_of_composed(&skeleton(name)), key);
+            assert_eq!(key_of_composed(&skeleton(&name.to_uppercase())), key);
+        }
+        let is_same = |one: char, other: char| {
+            let class = |c: char| match c.to_ascii_lowercase() {
+                'i' | '1' | '|' => 'l',
+                '0' => 'o',
+                '`' => '\'',
+                '"' => '"',
+                c => c,
+            };
+            class(one) == class(other)
+        };
+        for one in ' '..='~' {
+            for other in ' '..='~' {
+                let alike = look_alike(&format!("x{one}y"), &format!("x{other}y"));
+                assert_eq!(alike, is_same(one, other), "{one} {other}");
+            }
         }
     }
 

@@ -357,6 +357,10 @@ fn a_visitor_follows_its_own_login_and_is_told_why_it_is_closed() {
     let mail = house.mail();
     assert!(mail.closes(bob));
     assert_eq!(texts(&mail, bob), ["State closed reason=refused"]);
+    // under the name that it was told
+    let last_words = mail.messages(bob);
+    assert_eq!(last_words.len(), 2);
+    assert!(last_words.iter().all(|message| message.to == "bob~2"), "{last_words:?}");
 }
 
 #[test]

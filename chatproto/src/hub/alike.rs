@@ -1,16 +1,16 @@
 //! Which users look alike: the users by their look-alike keys (see
-//! [`lookalike_key`](crate::name::lookalike_key)), so that a name finds the users that readers could
+//! [`lookalike_keys`](crate::name::lookalike_keys)), so that a name finds the users that readers could
 //! take for it. What follows from that is decided elsewhere.
 
 use hashbrown::HashTable;
 
-use crate::name::{UserName, lookalike_key};
+use crate::name::{UserName, lookalike_keys};
 use crate::spare::is_sparse;
 
 use super::ConnId;
 use super::users::{Phase, Session, Users};
 
-/// The holders of names by the hashes of their look-alike keys.
+/// The holders of names by the hashes of their look-alike keys, of which each has up to four.
 #[derive(Debug, Default)]
 pub(super) struct Alike {
     entries: HashTable<Entry>,
@@ -66,12 +66,13 @@ impl Alike {
 impl Users {
     /// Another registered user, whose name looks like that of this user and who had it first.
     pub(super) fn looks_like(&self, conn: ConnId) -> Option<UserName> {
-        let key = lookalike_key(self.get(conn)?.name()?);
-        let alike = self.alike()?.before(self.hash_of_key(&key), conn);
-        let sessions = alike.filter_map(|other| self.get(other));
-        sessions
+        let keys = lookalike_keys(self.get(conn)?.name()?);
+        let alike = self.alike()?;
+        let others = keys.iter().flat_map(|key| alike.before(self.hash_of_key(key), conn));
+        others
+            .filter_map(|other| self.get(other))
             .filter(|session| session.phase == Phase::Registered)
             .filter_map(Session::user_name)
-            .find(|name| lookalike_key(name.as_str()) == key)
+            .find(|name| lookalike_keys(name.as_str()).is_like(&keys))
     }
 }

@@ -158,14 +158,19 @@ impl Part {
 impl Call<'_> {
     /// Says something to the one who asked, in as many objects as it takes.
     pub(super) fn answer(&mut self, text: &str) {
-        self.answer_line(&unlike_line(text));
+        self.answer_as_it_is(&unlike_line(text));
     }
 
-    /// The same with a line for programs, or a text that must be what it is.
-    pub(super) fn answer_line(&mut self, text: &str) {
+    /// The same with a line for programs.
+    pub(super) fn answer_line(&mut self, line: &str) {
+        self.answer_as_it_is(listed(line));
+    }
+
+    /// The same with a text that begins as it does, whatever that is like.
+    pub(super) fn answer_as_it_is(&mut self, text: &str) {
         let layout = self.layout();
         if layout.fits(text) {
-            return self.say_line(text);
+            return self.say_as_it_is(text);
         }
         self.answer_parts(layout.text(text));
     }
@@ -226,11 +231,16 @@ impl Call<'_> {
 
     /// Says something in one object, whatever its length.
     pub(super) fn say(&mut self, text: &str) {
-        self.say_line(&unlike_line(text));
+        self.say_as_it_is(&unlike_line(text));
     }
 
     /// The same with a line for programs.
-    pub(super) fn say_line(&mut self, text: &str) {
+    pub(super) fn say_line(&mut self, line: &str) {
+        self.say_as_it_is(listed(line));
+    }
+
+    /// The same with a text that begins as it does, whatever that is like.
+    pub(super) fn say_as_it_is(&mut self, text: &str) {
         if let Some(object) = self.write(text) {
             self.out.deliver(self.conn, object);
         }
@@ -282,7 +292,8 @@ impl<'a> Iterator for Chunks<'a> {
 
 /// How the lines for programs begin. No other text of the server does, but for the answer to `/ping`:
 /// a user's name at the beginning of a text can be made to read like one of them.
-const LINES: [&str; 8] = [
+/// A line that is not among them is a bug, which [`listed`] finds.
+const LINES: [&str; 9] = [
     "State ",
     "Reporting ",
     "Bounced ",
@@ -291,14 +302,24 @@ const LINES: [&str; 8] = [
     "end of history ",
     "cursor ",
     "synced ",
+    "mail ",
 ];
+
+fn is_like_line(text: &str) -> bool {
+    LINES.iter().any(|line| text.starts_with(line))
+}
+
+/// A line for programs, which begins like one.
+pub(super) fn listed(line: &str) -> &str {
+    debug_assert!(is_like_line(line), "{line:?} begins like none of LINES");
+    line
+}
 
 /// A text that is no line for programs, so that it does not begin like one.
 pub(super) fn unlike_line(text: &str) -> Cow<'_, str> {
     match text.as_bytes().first() {
-        Some(b'S' | b'R' | b'B' | b'h' | b'e' | b'c' | b's')
-            if LINES.iter().any(|line| text.starts_with(line)) =>
-        {
+        // the first letters of LINES
+        Some(b'S' | b'R' | b'B' | b'h' | b'e' | b'c' | b's' | b'm') if is_like_line(text) => {
             Cow::Owned(format!("- {text}"))
         }
         _ => Cow::Borrowed(text),
@@ -353,6 +374,23 @@ mod tests {
         assert_eq!(list(&["ab", "cde"]), ["n: ab, cde"]);
         assert_eq!(list(&["ab", "cdef"]), ["n: ab", "cdef"]);
         assert_eq!(list(&["a", "b", "cdefghi", "j", "kl"]), ["n: a, b", "cdefghi, j, and 1 more"]);
+    }
+
+    #[test]
+    fn a_text_that_is_no_line_begins_like_none() {
+        for line in LINES {
+            let text = format!("{line}name=x");
+            assert_eq!(unlike_line(&text), format!("- {text}"));
+            assert_eq!(listed(&text), text);
+        }
+        assert_eq!(unlike_line("mailman joined."), "mailman joined.");
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "begins like none of LINES")]
+    fn a_line_that_is_not_listed_is_found() {
+        listed("news count=1");
     }
 
     #[test]

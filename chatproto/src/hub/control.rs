@@ -29,7 +29,9 @@ pub(super) const LONGEST_NAME: usize = 1024;
 /// all that look like it. In double quotes it is always a name; a name that begins like an address has to
 /// be.
 ///
-/// Targets are equal if a ban of the one is a ban of the other, however they are written.
+/// Targets are equal if they are the same however they are written: the same addresses, or names that
+/// look alike in small letters. A ban of a name is also for names that look like it in another case:
+/// see [`lookalike_keys`](crate::name::lookalike_keys).
 ///
 /// ```
 /// use chatproto::BanTarget;
@@ -220,11 +222,11 @@ impl BanTarget {
         Ok(self)
     }
 
-    /// The target in one spelling: equal targets have equal keys. The key is `name ` and the look-alike key
-    /// of a name, or `net ` and a network.
+    /// The target in one spelling: equal targets have equal keys. The key is `name ` and the first
+    /// look-alike key of a name, or `net ` and a network.
     pub fn key(&self) -> String {
         match &self.key {
-            Target::Name(key) => format!("name {key}"),
+            Target::Name(keys) => format!("name {}", keys.first()),
             Target::Net(net) => format!("net {net}"),
         }
     }
@@ -389,7 +391,12 @@ fn network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(origin(address.to_canonical()));
     }
-    text.parse::<IpNet>().ok().map(canonical)
+    let (address, prefix) = text.split_once('/')?;
+    // a leading zero, which makes a number octal for some programs, is refused in either part
+    let is_plain = prefix == "0" || !prefix.starts_with('0');
+    let is_number = is_plain && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let prefix = prefix.parse().ok().filter(|_| is_number)?;
+    IpNet::new(address.parse().ok()?, prefix).ok().map(canonical)
 }
 
 /// A network without the bits of its host. One of IPv4 in the form of IPv6 is one of IPv4, as the addresses

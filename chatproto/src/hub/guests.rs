@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::accounts::AccountPolicy;
 use crate::directory::ClaimPurpose;
-use crate::name::{UserName, lookalike_key};
+use crate::name::{UserName, lookalike_keys};
 
 use super::claimants::reason_of;
 use super::claims::{CLAIM, Pending};
@@ -100,8 +100,8 @@ impl Hub {
 
     /// Whether no guest may have this temporary name, because it is an account's or banned.
     pub(super) fn is_unfit_for_guests(&self, name: &UserName, now: Now) -> bool {
-        let is_withheld =
-            !self.withheld.is_empty() && self.withheld.contains(&*lookalike_key(name.as_str()));
+        let is_withheld = !self.withheld.is_empty()
+            && lookalike_keys(name.as_str()).iter().any(|key| self.withheld.contains(key));
         is_withheld || self.sanctions.ban_of_name(name.as_str(), now.monotonic).is_some()
     }
 

@@ -8,6 +8,7 @@ use crate::handshake::PeerKind;
 use crate::message::MessageRef;
 use crate::name::{EVERYONE, GUEST, SERVER, UserName};
 
+use super::answer::listed;
 use super::archive::{
     Archive, Conversation, Forgotten, HistoryOrder, Left, Page, Place, Record, Selection, ranges,
 };
@@ -180,11 +181,12 @@ impl Call<'_> {
 
     pub(super) fn complete_sync(&mut self, result: Result<(), String>) {
         let id = self.session().extras().map_or(0, |extras| extras.last_id);
-        let text = match result {
-            Ok(()) => format!("synced id={id} epoch={}", self.hub.epoch()),
-            Err(reason) => format!("❌ Not everything that you sent is stored: {reason}"),
-        };
-        self.answer_line(&text);
+        match result {
+            Ok(()) => self.answer_line(&format!("synced id={id} epoch={}", self.hub.epoch())),
+            Err(reason) => {
+                self.answer(&format!("❌ Not everything that you sent is stored: {reason}"));
+            }
+        }
     }
 
     pub(super) fn complete_replay(&mut self, at: &Conversation, page: Result<Page, String>) {
@@ -330,7 +332,8 @@ impl Call<'_> {
         self.say_part(&format!("{count}{more} {were} sent to you while you were away:"));
         if let Some(&first) = page.times.first().filter(|_| self.wants_times()) {
             let times = seconds_after(first, &page.times);
-            self.say_part(&format!("mail count={count} first={} times={times}", instant(first)));
+            let line = format!("mail count={count} first={} times={times}", instant(first));
+            self.say_part(listed(&line));
         }
         (mail.page, mail.said, mail.left_out) = (page.messages, 0, 0);
         self.hub.put_answer(self.conn, answer);
@@ -365,14 +368,14 @@ impl PagePart {
     /// Sends the next piece. Returns whether it was the last.
     pub(super) fn say_some(&mut self, call: &mut Call<'_>) -> bool {
         if !self.head.is_empty() {
-            call.say_part(&std::mem::take(&mut self.head));
+            call.say_part(listed(&std::mem::take(&mut self.head)));
         }
         let (said, left_out) = call.say_piece(&mut self.messages[self.said..]);
         self.said += said;
         self.left_out += left_out;
         let is_over = self.said == self.messages.len();
         if is_over {
-            call.say_part(&self.tail());
+            call.say_part(listed(&self.tail()));
         }
         is_over
     }

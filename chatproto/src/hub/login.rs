@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Password};
-use crate::name::{NamePolicyError, UserName, lookalike_key};
+use crate::name::{NamePolicyError, UserName, lookalike_keys};
 use crate::spare::GiveBack;
 
 use super::presence::{Change, renamed};
@@ -32,7 +32,8 @@ pub enum AccountChange {
 const FEW_VISITS: usize = 64;
 
 /// What a visitor may ask.
-const FOR_VISITORS: [&str; 6] = ["/help", "/login", "/ping", "/standard", "/state", "/time"];
+const FOR_VISITORS: [&str; 7] =
+    ["/help", "/login", "/ping", "/standard", "/state", "/time", "/times"];
 
 impl Hub {
     /// Whether a user may send something to `to` now. Where accounts are required, a user who has not
@@ -217,7 +218,7 @@ impl Hub {
             Err(NamePolicyError::Assigned | NamePolicyError::LooksAssigned)
         );
         if is_assigned {
-            self.withheld.insert(lookalike_key(name.as_str()).into());
+            self.withheld.extend(lookalike_keys(name.as_str()).iter().map(Into::into));
         }
     }
 

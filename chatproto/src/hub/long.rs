@@ -414,7 +414,7 @@ impl Call<'_> {
             while !list.measure(self.hub, self.now, self.out) {}
             loop {
                 let (text, is_last) = list.next(self.hub, self.now, self.out);
-                self.say_line(&text);
+                self.say_as_it_is(&text);
                 if is_last {
                     return;
                 }

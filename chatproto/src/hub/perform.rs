@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::name::{NamePolicyError, UserName, lookalike_key};
+use crate::name::{NamePolicyError, UserName, lookalike_keys};
 
 use super::act::{Action, Actor, Done, Refusal, Why};
 use super::answer::clipped;
@@ -94,12 +94,13 @@ impl Hub {
             }
             Action::Unban { target } => {
                 standing.check(Act::Unban, Object::Nobody, "")?;
-                let Some(ban) = self.sanctions.ban(&target.key, now.monotonic) else {
+                let found = self.sanctions.ban_that_holds_for(&target.key, now.monotonic);
+                let Some((key, ban)) = found else {
                     return Err(Why::NotBanned(target.to_string()));
                 };
                 standing.check(Act::Unban, Object::Sanction(ban.rank), &ban.shown)?;
                 let shown = ban.shown.clone();
-                self.remove_ban(&target.key, now);
+                self.remove_ban(&key, now);
                 // as the ban had it, so that it is found again by those who keep bans
                 let lasting = Some(self.sanctions.number_act());
                 standing.report(actor, Act::Unban, shown, None, "", lasting, out);
@@ -200,8 +201,7 @@ impl Hub {
 
     /// The role that the account of this name has.
     fn stored_role(&self, name: &UserName) -> Role {
-        let key = lookalike_key(name.as_str());
-        let names = self.staff.get(&*key);
+        let names = self.staff.get(lookalike_keys(name.as_str()).first());
         names.and_then(|names| names.get(name)).map(|&(role, _)| role).unwrap_or_default()
     }
 
@@ -210,17 +210,20 @@ impl Hub {
     /// the account's; a role of a lower revision than is known of the name changes nothing. With
     /// [`Role::User`] the name is forgotten.
     pub fn set_stored_role(&mut self, name: &UserName, role: Role, revision: u64) {
-        let key = lookalike_key(name.as_str());
-        let known = self.staff.get(&*key).and_then(|names| names.get(name));
+        let keys = lookalike_keys(name.as_str());
+        let known = self.staff.get(keys.first()).and_then(|names| names.get(name));
         if known.is_some_and(|&(_, newest)| newest > revision) {
             return;
         }
-        if role != Role::User {
-            self.staff.entry(key.into()).or_default().insert(name.clone(), (role, revision));
-        } else if let Some(names) = self.staff.get_mut(&*key) {
-            names.remove(name);
-            if names.is_empty() {
-                self.staff.remove(&*key);
+        for key in keys.iter() {
+            if role != Role::User {
+                let names = self.staff.entry(key.into()).or_default();
+                names.insert(name.clone(), (role, revision));
+            } else if let Some(names) = self.staff.get_mut(key) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.staff.remove(key);
+                }
             }
         }
     }
@@ -243,8 +246,9 @@ impl Hub {
             let Some(name) = self.users.get(conn).and_then(Session::user_name) else { continue };
             standing.check(Act::Ban, self.object(actor, conn, &name), name.as_str())?;
         }
-        if let Target::Name(key) = &target.key {
-            for (name, (role, _)) in self.staff.get(key).into_iter().flatten() {
+        if let Target::Name(keys) = &target.key {
+            let alike = keys.iter().filter_map(|key| self.staff.get(key));
+            for (name, (role, _)) in alike.flatten() {
                 standing.check(Act::Ban, Object::User((*role).into()), name.as_str())?;
             }
         }

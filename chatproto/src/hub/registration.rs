@@ -385,6 +385,7 @@ impl Hub {
     /// The connection is a user no longer and its name is free; it stays until it is closed.
     pub(super) fn depart(&mut self, conn: ConnId, reason: Departure, now: Now, out: &mut Output) {
         let Some(session) = self.users.get(conn) else { return };
+        let was_visitor = session.phase == Phase::Visitor;
         let name = session.user_name();
         self.abandon_effect(conn);
         let change = if matches!(reason, Departure::Kicked | Departure::Banned) {
@@ -402,8 +403,8 @@ impl Hub {
         let online = self.users.online();
         let Some(session) = self.users.get_mut(conn) else { return };
         let (address, lease) = (session.address, session.lease.take());
-        if !was_user {
-            // refusals and the like address the guest that it is
+        if !was_user && !was_visitor {
+            // it was told no name: refusals and the like address the guest that it is
             session.forget_name();
         }
         let Some(name) = name else { return };

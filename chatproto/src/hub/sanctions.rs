@@ -3,7 +3,7 @@
 //! Moderators are peers too: the bytes of their bans and mutes are bounded, for each moderator and in
 //! total. Those of the operator are counted, and never refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Bound;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::name::{UserName, lookalike_key, normalise};
+use crate::name::{LookalikeKeys, UserName, lookalike_keys, normalise};
 
 use super::answer::shortened;
 use super::moderation::{because, shown};
@@ -34,6 +34,8 @@ pub(super) struct Sanctions {
     bans: BTreeMap<Target, Box<Entry>>,
     /// The bans beneath those of the configuration: they hold again when those are withdrawn or over.
     covered: BTreeMap<Target, Box<Entry>>,
+    /// The other keys of banned names, each before the first key of its name.
+    other_keys: BTreeSet<(Box<str>, Box<str>)>,
     mutes: BTreeMap<UserName, Box<Entry>>,
     /// The entries that end, in the order in which they do.
     ends: BTreeMap<(Instant, u64), Key>,
@@ -99,8 +101,8 @@ impl fmt::Display for Full {
 /// Whom a ban is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Target {
-    /// Names with this key (see [`lookalike_key`]), and those that look like them.
-    Name(Box<str>),
+    /// A name and those that look like it. It is known by the first of its keys.
+    Name(LookalikeKeys),
     /// Addresses in this network; one address is a network too.
     Net(IpNet),
 }
@@ -167,24 +169,40 @@ impl Until {
 impl Target {
     /// A name and its look-alikes: of any spelling from which [`UserName`] makes the same name.
     pub(super) fn name(name: &str) -> Self {
-        Target::Name(lookalike_key(&normalise(name.trim())).into())
+        Target::Name(lookalike_keys(&normalise(name.trim())))
     }
 
     /// Whether it is for a user of that name and address.
     pub(super) fn is_for(&self, name: &str, address: IpAddr) -> bool {
         match self {
-            Target::Name(key) => **key == *lookalike_key(name),
+            Target::Name(keys) => keys.is_like(&lookalike_keys(name)),
             Target::Net(net) => net.contains(&address),
         }
     }
 }
 
 impl Target {
+    /// Bytes of its keys, behind itself.
     fn text_len(&self) -> usize {
-        match self {
-            Target::Name(key) => key.len(),
-            Target::Net(_) => 0,
-        }
+        let Target::Name(keys) = self else { return 0 };
+        let others: usize = keys.others().map(|key| size_of::<Box<str>>() + key.len()).sum();
+        keys.first().len() + others
+    }
+
+    /// Bytes by which its other keys are found.
+    fn index_len(&self) -> usize {
+        let Target::Name(keys) = self else { return 0 };
+        let entry = in_tree::<(Box<str>, Box<str>)>() + keys.first().len();
+        keys.others().map(|key| entry + key.len()).sum()
+    }
+
+    /// Each other key of a name, with the first one.
+    fn other_keys(&self) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+        let keys = match self {
+            Target::Name(keys) => Some(keys),
+            Target::Net(_) => None,
+        };
+        keys.into_iter().flat_map(|keys| keys.others().map(|key| (key.into(), keys.first().into())))
     }
 }
 
@@ -230,7 +248,37 @@ impl Sanctions {
         if self.bans.is_empty() {
             return None;
         }
-        self.ban(&Target::name(name), now)
+        self.ban_that_holds_for(&Target::name(name), now).map(|(_, ban)| ban)
+    }
+
+    /// The ban of this target. If it is a name that is not banned, a ban that shuts it out: that of a name
+    /// that looks like it.
+    pub(super) fn ban_that_holds_for(
+        &self,
+        target: &Target,
+        now: Instant,
+    ) -> Option<(Target, &Sanction)> {
+        match target {
+            Target::Name(keys) => self.ban_of_keys(keys, now),
+            Target::Net(_) => Some((target.clone(), self.ban(target, now)?)),
+        }
+    }
+
+    /// A ban of a name that has one of the keys: that of the first key before others.
+    fn ban_of_keys(&self, keys: &LookalikeKeys, now: Instant) -> Option<(Target, &Sanction)> {
+        let ban_of = |first: &str| {
+            let target = Target::Name(LookalikeKeys::of_first(first));
+            self.ban(&target, now).map(|ban| (target, ban))
+        };
+        keys.iter().find_map(|key| ban_of(key).or_else(|| self.names_with(key).find_map(&ban_of)))
+    }
+
+    /// The first keys of the banned names of which this is another key.
+    fn names_with(&self, key: &str) -> impl Iterator<Item = &str> {
+        let has_others = !self.other_keys.is_empty();
+        let from = has_others.then(|| (Box::from(key), Box::default()));
+        let found = from.into_iter().flat_map(|from| self.other_keys.range(from..));
+        found.take_while(move |(other, _)| **other == *key).map(|(_, first)| &**first)
     }
 
     /// The ban that shuts out this address: the one of the smallest network.
@@ -269,7 +317,8 @@ impl Sanctions {
             self.lift_ban(&target, now);
         }
         let is_configured = ban.is_configured;
-        let entry = Entry::new(ban, target.text_len(), in_tree::<(Target, Box<Entry>)>());
+        let table = in_tree::<(Target, Box<Entry>)>() + target.index_len();
+        let entry = Entry::new(ban, target.text_len(), table);
         let top = self.bans.get(&target).map(|top| top.sanction.is_configured);
         if top == Some(true) && !is_configured {
             self.check(self.covered.get(&target).map(Box::as_ref), &entry, total)?;
@@ -284,7 +333,7 @@ impl Sanctions {
         self.check(self.bans.get(&target).map(Box::as_ref), &entry, total)?;
         self.take_ban(&target);
         let entry = self.count(entry, || Key::Ban(target.clone()));
-        self.bans.insert(target, entry);
+        self.put_ban(target, entry);
         Ok(true)
     }
 
@@ -404,6 +453,13 @@ impl Sanctions {
         }
         assert_eq!((self.bytes, self.ends.len()), (bytes, ends));
         assert_eq!(self.makers, makers);
+        assert!(
+            self.other_keys.iter().cloned().eq(self
+                .bans
+                .keys()
+                .flat_map(Target::other_keys)
+                .collect::<BTreeSet<_>>())
+        );
     }
 
     /// Whether there is room for an entry in place of an `old` one.
@@ -457,16 +513,16 @@ impl Sanctions {
 
     /// The ban of a target holds no longer, but is not lifted.
     fn cover(&mut self, target: &Target) {
-        let Some(entry) = self.bans.remove(target) else { return };
+        let Some((target, entry)) = self.pull_ban(target) else { return };
         if let Some(until) = entry.sanction.until.0 {
             self.ends.insert((until, entry.number), Key::Covered(target.clone()));
         }
-        self.covered.insert(target.clone(), entry);
+        self.covered.insert(target, entry);
     }
 
     /// The ban of a target that was covered holds again. Whether there is one.
     fn uncover(&mut self, target: &Target, now: Instant) -> bool {
-        let Some(entry) = self.covered.remove(target) else { return false };
+        let Some((target, entry)) = self.covered.remove_entry(target) else { return false };
         if entry.sanction.until.is_over(now) {
             self.uncount(*entry);
             return false;
@@ -474,7 +530,7 @@ impl Sanctions {
         if let Some(until) = entry.sanction.until.0 {
             self.ends.insert((until, entry.number), Key::Ban(target.clone()));
         }
-        self.bans.insert(target.clone(), entry);
+        self.put_ban(target, entry);
         true
     }
 
@@ -492,8 +548,24 @@ impl Sanctions {
     }
 
     fn take_ban(&mut self, target: &Target) -> Option<Sanction> {
-        let entry = self.bans.remove(target)?;
+        let (_, entry) = self.pull_ban(target)?;
         Some(self.uncount(*entry))
+    }
+
+    /// Puts a ban among those that hold.
+    fn put_ban(&mut self, target: Target, entry: Box<Entry>) {
+        self.other_keys.extend(target.other_keys());
+        self.bans.insert(target, entry);
+    }
+
+    /// The opposite of [`Sanctions::put_ban`]. Returns the target that the ban has, of which the given one
+    /// may lack keys.
+    fn pull_ban(&mut self, target: &Target) -> Option<(Target, Box<Entry>)> {
+        let (target, entry) = self.bans.remove_entry(target)?;
+        for key in target.other_keys() {
+            self.other_keys.remove(&key);
+        }
+        Some((target, entry))
     }
 
     fn take_mute(&mut self, name: &UserName) -> Option<Sanction> {
@@ -581,6 +653,40 @@ mod tests {
         assert!(!is_for("::ffff:192.0.2.0/120", "192.0.3.9"));
         // and is lifted by any of its addresses
         assert_eq!(target("2001:db8::1"), target("2001:db8::2"));
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn a_ban_of_a_name_holds_for_look_alikes_in_capitals_and_small_letters() {
+        let (mut sanctions, now) = (Sanctions::default(), Instant::now());
+        for name in ["EVE", "Нans", "νick", "Ольга"] {
+            let ban = sanction("", Rank::Operator, Until(None), now);
+            sanctions.add_ban(Target::name(name), ban, None, now).unwrap();
+        }
+        for (name, is_banned) in [
+            ("EVЕ", true),
+            ("eve", true),
+            ("Hans", true),
+            ("нans", true),
+            ("nick", true),
+            ("VICK", true),
+            ("Νick", true),
+            ("ОЛЬГА", true),
+            ("nans", false),
+            ("Олег", false),
+        ] {
+            assert_eq!(sanctions.ban_of_name(name, now).is_some(), is_banned, "{name}");
+        }
+        sanctions.check_counters();
+        let (target, _) = sanctions.ban_that_holds_for(&Target::name("Hans"), now).unwrap();
+        assert_eq!(target, Target::name("Нans"));
+        assert!(sanctions.remove_ban(&target, now).is_some());
+        assert!(sanctions.ban_of_name("Hans", now).is_none());
+        for name in ["EVE", "νick", "Ольга"] {
+            assert!(sanctions.remove_ban(&Target::name(name), now).is_some());
+        }
+        sanctions.check_counters();
+        assert_eq!((sanctions.bytes, sanctions.other_keys.len()), (0, 0));
     }
 
     #[test]

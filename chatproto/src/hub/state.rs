@@ -133,7 +133,7 @@ impl Hub {
 
     /// Writes a line to one reader, if it can take it.
     fn line(&self, session: &Session, line: &str, out: &mut Output) -> Option<Range> {
-        let object = out.object_aside(|log| answer::write(log, session, line));
+        let object = out.object_aside(|log| answer::write(log, session, answer::listed(line)));
         within_limit(out, &self.limits, session.kind, object).ok()
     }
 
@@ -274,7 +274,7 @@ impl Hub {
             Some(*conn) != except && session.wants_state() && !session.is_owed(audience)
         });
         broadcast(out, members.len(), receivers, |out, kind| {
-            write_line(out, &self.limits, kind, name, line).or_else(|_| {
+            write_line(out, &self.limits, kind, name, answer::listed(line)).or_else(|_| {
                 write_line(out, &self.limits, kind, name, &self.count_line(audience, members))
             })
         });

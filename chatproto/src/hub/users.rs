@@ -17,7 +17,7 @@ use ipnet::{IpNet, Ipv6Net};
 use crate::encode;
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
-use crate::name::{UserName, lookalike_key};
+use crate::name::{UserName, lookalike_keys};
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
 use super::alike::{self, Alike};
@@ -296,7 +296,7 @@ impl Users {
         let tables = in_deque::<Slot>()
             + in_deque::<Reverse<u32>>()
             + in_table::<ConnId>()
-            + in_table::<alike::Entry>()
+            + 4 * in_table::<alike::Entry>()
             + in_deque::<ConnId>()
             + in_table::<(IpNet, u32)>();
         let names = 4 * limits.name + size_of::<Pending>() + in_table::<(UserName, ConnId)>();
@@ -522,10 +522,7 @@ impl Users {
         let Users { lanes, names, hasher, .. } = self;
         let hash = |&conn: &ConnId| hasher.hash_one(name_of(lanes, conn));
         names.insert_unique(hash(&conn), conn, hash);
-        if self.alike.is_some() {
-            let hash = self.hash_of_look(conn);
-            self.alike.iter_mut().for_each(|alike| alike.insert(hash, conn));
-        }
+        self.each_look(conn, Alike::insert);
     }
 
     fn unindex_name(&mut self, conn: ConnId) {
@@ -533,10 +530,7 @@ impl Users {
         if let Ok(entry) = self.names.find_entry(hash, |&holder| holder == conn) {
             entry.remove();
         }
-        if self.alike.is_some() {
-            let hash = self.hash_of_look(conn);
-            self.alike.iter_mut().for_each(|alike| alike.remove(hash, conn));
-        }
+        self.each_look(conn, Alike::remove);
     }
 
     /// The holders of names by what these look like. Only where there are accounts.
@@ -548,8 +542,12 @@ impl Users {
         self.hasher.hash_one(key)
     }
 
-    fn hash_of_look(&self, conn: ConnId) -> u64 {
-        self.hash_of_key(&lookalike_key(name_of(&self.lanes, conn)))
+    /// Does something with the hash of each look-alike key of a connection's name.
+    fn each_look(&mut self, conn: ConnId, mut act: impl FnMut(&mut Alike, u64, ConnId)) {
+        let Users { lanes, alike: Some(alike), hasher, .. } = self else { return };
+        for key in lookalike_keys(name_of(lanes, conn)).iter() {
+            act(alike, hasher.hash_one(key), conn);
+        }
     }
 
     /// Lets a claimant have its name, but nothing else.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use chatproto::name::{lookalike_key, normalise};
+use chatproto::name::{lookalike_keys, normalise};
 use chatproto::{Role, UserName};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -164,7 +164,9 @@ fn add(options: &AddOptions) -> Result<(), Failure> {
         store::check_usable(&directory)?;
     } else {
         // before a password is thought of
-        let table = open(&options.data, Absent::Make)?;
+        let mut table = open(&options.data, Absent::Make)?;
+        // this program may find look-alikes that the one which wrote the file did not
+        table.renew_keys().map_err(|error| failed(&table, &error))?;
         if table.find(name.as_str()).map_err(|error| failed(&table, &error))?.is_some() {
             return Err(taken(&name, name.as_str()));
         }
@@ -250,9 +252,9 @@ fn find(table: &mut AccountTable, typed: &str) -> Result<StoredAccount, Failure>
 
 /// The account that was probably meant.
 fn nearest<'a>(name: &str, accounts: &'a [StoredAccount]) -> Option<&'a str> {
-    let key = lookalike_key(name);
+    let keys = lookalike_keys(name);
     let similarity = |account: &'a StoredAccount| {
-        let similarity = strsim::jaro_winkler(&key, &lookalike_key(&account.name));
+        let similarity = strsim::jaro_winkler(keys.first(), lookalike_keys(&account.name).first());
         (similarity, account.name.as_str())
     };
     let nearest = accounts.iter().map(similarity).max_by(|a, b| a.0.total_cmp(&b.0));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use chatproto::name::{NamePolicyError, lookalike_key};
+use chatproto::name::{LookalikeKeys, NamePolicyError, lookalike_keys};
 use chatproto::{AccountChange, Role, UserName};
 
 use super::throttle::Origin;
@@ -47,7 +47,7 @@ pub(crate) struct Change {
 #[derive(Debug)]
 pub(crate) struct Directory {
     accounts: HashMap<Box<str>, Account>,
-    /// Each account's key before its name. The keys are made anew when the directory is loaded, as
+    /// Each of an account's keys before its name. The keys are made anew when the directory is loaded, as
     /// an update of the library may have changed what looks alike.
     keys: BTreeSet<(Box<str>, Box<str>)>,
     /// Bytes that the accounts take, at most.
@@ -80,7 +80,7 @@ impl Directory {
 
     /// Whether another account may be registered.
     pub(crate) fn has_room(&self) -> bool {
-        self.usage.has_room(cost("", ""))
+        self.usage.has_room(cost("", &lookalike_keys("")))
     }
 
     pub(crate) fn revision(&self) -> Revision {
@@ -116,20 +116,22 @@ impl Directory {
 
     pub(crate) fn put(&mut self, account: Account) {
         let name: Box<str> = account.name.as_str().into();
-        let key = lookalike_key(&name);
-        let cost = cost(&name, &key);
-        self.keys.insert((key.into(), name.clone()));
+        let keys = lookalike_keys(&name);
+        let cost = cost(&name, &keys);
+        self.keys.extend(keys.iter().map(|key| (key.into(), name.clone())));
         if self.accounts.insert(name, account).is_none() {
             self.usage.add(cost);
         }
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
-        let key = lookalike_key(name);
+        let keys = lookalike_keys(name);
         if self.accounts.remove(name).is_some() {
-            self.usage.subtract(cost(name, &key));
+            self.usage.subtract(cost(name, &keys));
         }
-        self.keys.remove(&(key.into(), name.into()));
+        for key in keys.iter() {
+            self.keys.remove(&(key.into(), name.into()));
+        }
     }
 
     /// A change of our own was made. If it does not follow the revision that this directory has, then
@@ -176,25 +178,26 @@ impl Directory {
     }
 
     fn find_alike(&self, name: &str) -> Option<&Account> {
-        let key = lookalike_key(name);
-        let (_, found) = self
-            .keys
-            .range((key.as_str().into(), "".into())..)
-            .next()
-            .filter(|(found, _)| **found == *key)?;
-        self.accounts.get(found)
+        let keys = lookalike_keys(name);
+        let with_key = |key: &str| {
+            let (found, name) = self.keys.range((key.into(), "".into())..).next()?;
+            (**found == *key).then_some(name)
+        };
+        self.accounts.get(keys.iter().find_map(with_key)?)
     }
 }
 
-/// The most that an account of this name and key takes: a hash table has room for up to 16/7 of its
+/// The most that an account of this name takes: a hash table has room for up to 16/7 of its
 /// entries, and nodes of a B-tree are half full at least. The allocator rounds each text up.
-fn cost(name: &str, key: &str) -> usize {
+fn cost(name: &str, keys: &LookalikeKeys) -> usize {
     /// The PHC string of a hash, and the addresses that are kept.
     const HASH_AND_ADDRESSES: usize = 128 + ADDRESSES * size_of::<IpAddr>();
-    const TEXTS: usize = 6 * 16;
-    // the name is in the account, in the table and in the set of keys
-    let texts = 3 * name.len() + key.len() + HASH_AND_ADDRESSES + TEXTS;
-    texts + size_of::<(Box<str>, Account)>() * 16 / 7 + 3 * size_of::<(Box<str>, Box<str>)>()
+    const TEXTS: usize = 4 * 16;
+    // the name is in the account, in the table and in the set of keys with each
+    let entry = 3 * size_of::<(Box<str>, Box<str>)>() + 2 * 16;
+    let keys: usize = keys.iter().map(|key| key.len() + name.len() + entry).sum();
+    let texts = 2 * name.len() + HASH_AND_ADDRESSES + TEXTS;
+    texts + keys + size_of::<(Box<str>, Account)>() * 16 / 7
 }
 
 impl Account {
@@ -236,12 +239,41 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_found_by_its_look_alikes_and_old_ones_by_their_names() {
+        let mut directory = Directory::load(&mut in_memory()).unwrap();
+        let found = |directory: &Directory, name: &str| {
+            let name = UserName::new(name).unwrap();
+            directory.find(&name).map(|account| account.name.to_string())
+        };
+        // older versions let both be registered
+        for name in ["Hans", "Нans", "BOB"] {
+            directory.put(account(name));
+        }
+        for name in ["Hans", "Нans"] {
+            assert_eq!(found(&directory, name).as_deref(), Some(name));
+        }
+        for (name, of) in [("ВОВ", "BOB"), ("вов", "BOB"), ("HANS", "Hans"), ("НАNS", "Нans")]
+        {
+            assert_eq!(found(&directory, name).as_deref(), Some(of), "{name}");
+        }
+        directory.remove("Hans");
+        assert_eq!(found(&directory, "Hans").as_deref(), Some("Нans"));
+        directory.remove("Нans");
+        directory.remove("BOB");
+        assert_eq!((found(&directory, "Hans"), directory.keys.len()), (None, 0));
+    }
+
+    #[test]
     fn accounts_take_the_memory_that_they_account_for() {
         // a letter that looks like eighteen
         let long_key = "\u{fdfa}".repeat(20);
-        for (text, most) in
-            [("", 20_000), ("a long name as long as names can be ", 10_000), (&long_key, 4_000)]
-        {
+        for (text, most) in [
+            ("", 20_000),
+            ("a long name as long as names can be ", 10_000),
+            (&long_key, 4_000),
+            // three keys
+            ("ΝΗνη", 10_000),
+        ] {
             let mut table = in_memory();
             let heap = Heap::now();
             let mut directory = Directory::load(&mut table).unwrap();

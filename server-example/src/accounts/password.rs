@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use chatproto::name::lookalike_key;
+use chatproto::name::look_alike;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 use zeroize::Zeroizing;
@@ -68,7 +68,7 @@ impl Password {
     /// The same for what is to be the password of an account of this name.
     pub(crate) fn new_for(text: &str, name: &str) -> Result<Self, PasswordError> {
         let password = Password::new(text)?;
-        if lookalike_key(password.as_str().trim()) == lookalike_key(name) {
+        if look_alike(password.as_str().trim(), name) {
             return Err(PasswordError::Name);
         }
         Ok(password)

@@ -4,11 +4,9 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use chatproto::name::lookalike_key;
+use chatproto::name::lookalike_keys;
 use chatproto::{Role, UserName};
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension as _, Row, Transaction, TransactionBehavior,
-};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::error::StoreError;
 use super::wal;
@@ -133,24 +131,24 @@ impl AccountTable {
         role: Role,
         now_ms: i64,
     ) -> Result<Changed, TableError> {
-        let key = lookalike_key(name.as_str());
         self.change(now_ms, |transaction, revision| {
-            let added = transaction.prepare_cached(
-                "INSERT INTO account (name, key, hash, role, created_ms, changed_ms, revision) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
-            )?;
-            let role = role.to_string();
-            let added = { added }.execute((name.as_str(), &key, hash, role, now_ms, revision));
-            match added {
-                Ok(_) => Ok(()),
-                Err(error) if is_constraint(&error) => {
-                    let sql = "SELECT name FROM account WHERE name = ?1 OR key = ?2";
-                    let other = transaction.query_row(sql, (name.as_str(), &key), |row| row.get(0));
-                    Err(TableError::Taken(other?))
-                }
-                Err(error) => Err(error.into()),
+            if let Some(other) = one_like(transaction, name.as_str())? {
+                return Err(TableError::Taken(other));
             }
+            let mut add = transaction.prepare_cached(
+                "INSERT INTO account (name, hash, role, created_ms, changed_ms, revision) \
+                 VALUES (?1, ?2, ?3, ?4, ?4, ?5)",
+            )?;
+            add.execute((name.as_str(), hash, role.to_string(), now_ms, revision))?;
+            add_keys(transaction, name.as_str())?;
+            Ok(())
         })
+    }
+
+    /// Makes the look-alike keys of the accounts again, as an update of the library may have changed what
+    /// looks alike. Accounts that look alike only since then all stay.
+    pub(crate) fn renew_keys(&mut self) -> rusqlite::Result<()> {
+        renew_keys(&mut self.connection)
     }
 
     /// Gives an account another password. If `old` is given, the hash must still be that one.
@@ -203,6 +201,7 @@ impl AccountTable {
         self.change(now_ms, |transaction, _| {
             transaction.execute("DELETE FROM account_address WHERE account = ?1", (name,))?;
             transaction.execute("DELETE FROM mailbox WHERE account = ?1", (name,))?;
+            transaction.execute("DELETE FROM account_key WHERE account = ?1", (name,))?;
             one(transaction.execute("DELETE FROM account WHERE name = ?1", (name,))?)
         })
     }
@@ -278,6 +277,72 @@ impl AccountTable {
     }
 }
 
+/// See [`AccountTable::renew_keys`].
+pub(super) fn renew_keys(connection: &mut Connection) -> rusqlite::Result<()> {
+    if has_keys_of_today(connection)? {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    give_keys(&transaction)?;
+    transaction.commit()
+}
+
+fn has_keys_of_today(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut names = connection.prepare("SELECT name FROM account ORDER BY name")?;
+    let sql = "SELECT account, key FROM account_key ORDER BY account, key";
+    let mut stored = connection.prepare(sql)?;
+    let stored = stored.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let stored = stored.collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+    let mut stored = stored.iter();
+    let mut rows = names.query(())?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let keys = lookalike_keys(&name);
+        let mut keys: Vec<&str> = keys.iter().collect();
+        keys.sort_unstable();
+        let is_same = |key: &str| stored.next().is_some_and(|(n, k)| *n == name && k == key);
+        if !keys.into_iter().all(is_same) {
+            return Ok(false);
+        }
+    }
+    Ok(stored.next().is_none())
+}
+
+/// Gives each account its look-alike keys, in place of those that it has.
+pub(super) fn give_keys(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute("DELETE FROM account_key", ())?;
+    let mut names = transaction.prepare("SELECT name FROM account")?;
+    let mut rows = names.query(())?;
+    while let Some(row) = rows.next()? {
+        add_keys(transaction, &row.get::<_, String>(0)?)?;
+    }
+    Ok(())
+}
+
+fn add_keys(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO account_key (key, account) VALUES (?1, ?2)";
+    let mut add = transaction.prepare_cached(sql)?;
+    lookalike_keys(name).iter().try_for_each(|key| add.execute((key, name)).map(drop))
+}
+
+/// An account with this name, else one that looks like it.
+fn one_like(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT name FROM account WHERE name = ?1";
+    let named = transaction.prepare_cached(sql)?.query_row((name,), |row| row.get(0)).optional()?;
+    if named.is_some() {
+        return Ok(named);
+    }
+    let sql = "SELECT account FROM account_key WHERE key = ?1 ORDER BY account LIMIT 1";
+    let mut with_key = transaction.prepare_cached(sql)?;
+    for key in lookalike_keys(name).iter() {
+        let found = with_key.query_row((key,), |row| row.get(0)).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 const COLUMNS: &str = "name, hash, role, created_ms, changed_ms, seen_ms, revision";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredAccount> {
@@ -322,10 +387,6 @@ fn newest_of_account(connection: &Connection) -> rusqlite::Result<i64> {
 
 fn one(rows: usize) -> Result<(), TableError> {
     if rows == 1 { Ok(()) } else { Err(TableError::Gone) }
-}
-
-fn is_constraint(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 impl From<rusqlite::Error> for TableError {
@@ -388,6 +449,46 @@ pub(crate) mod tests {
             assert!(matches!(taken, TableError::Taken(by) if by == "alice"), "{other}");
         }
         assert_eq!(table.revision().unwrap(), first, "nothing has changed");
+        for (name_of, others) in [("Hans", ["Нans", "нANS"]), ("BOB", ["ВОВ", "Bоb"])] {
+            table.add(&name(name_of), "hash", Role::User, 3).unwrap();
+            for other in others {
+                let taken = table.add(&name(other), "other", Role::User, 4).unwrap_err();
+                assert!(matches!(taken, TableError::Taken(by) if by == name_of), "{other}");
+            }
+        }
+        table.remove("Hans", 5).unwrap();
+        table.add(&name("Нans"), "hash", Role::User, 6).unwrap();
+    }
+
+    #[test]
+    fn keys_of_another_version_are_made_again() {
+        let mut table = in_memory();
+        for account in ["Hans", "alice"] {
+            table.add(&name(account), "hash", Role::User, 1).unwrap();
+        }
+        let made = table.revision().unwrap();
+        table.renew_keys().unwrap();
+        table
+            .connection
+            .execute_batch(
+                "UPDATE account_key SET key = 'x' WHERE account = 'Hans';
+                 INSERT INTO account SELECT 'Нans', hash, role, 2, 2, NULL, 7 FROM account
+                    WHERE name = 'Hans';
+                 INSERT INTO account_key VALUES ('y', 'nobody');",
+            )
+            .unwrap();
+        table.renew_keys().unwrap();
+        assert!(has_keys_of_today(&table.connection).unwrap());
+        // accounts that look alike now are kept, and keep others away
+        assert_eq!(table.all().unwrap().1.len(), 3);
+        table.set_hash("Нans", Some("hash"), "new", 3).unwrap();
+        for account in ["Hans", "Нans"] {
+            let taken = table.add(&name("HANS"), "hash", Role::User, 4).unwrap_err();
+            assert!(matches!(taken, TableError::Taken(by) if by == account), "{account}");
+            table.remove(account, 5).unwrap();
+        }
+        table.add(&name("HANS"), "hash", Role::User, 6).unwrap();
+        assert_ne!(table.revision().unwrap(), made);
     }
 
     #[test]

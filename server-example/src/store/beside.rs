@@ -32,6 +32,7 @@ pub(crate) fn connect_to_read(directory: &Path) -> Result<Connection> {
 /// running and has a file of another version.
 pub(crate) fn connect_beside(directory: &Path, absent: Absent) -> Result<Connection> {
     let path = files::database(directory);
+    files::refuse_link(&path)?;
     if absent == Absent::Refuse && !path.exists() {
         return Err(super::reader::no_data(directory));
     }

@@ -121,6 +121,7 @@ pub(crate) fn restore(directory: &Path, from: &Path, watch: Watch<'_>) -> Result
         _ => error,
     })?;
     let path = files::database(directory);
+    files::refuse_link(&path)?;
     let failed = |error| StoreError::of_file("write", &path, &error);
     let staging = Staging::beside(&path).map_err(failed)?;
     copy(&source, staging.path(), &|| true, watch)?;

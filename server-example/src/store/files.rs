@@ -106,19 +106,24 @@ fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File> {
     }
     options.open(path).map_err(|error| {
         // after the error, as a link may come at any time
-        if path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
-            let shown = path.to_string_lossy();
-            return StoreError::new(
-                ErrorKind::Io,
-                format!(
-                    "{} is a symbolic link, which the server does not follow: put the file itself \
-                     there, or make the whole data directory a link",
-                    visible(&shown)
-                ),
-            );
-        }
-        StoreError::of_file("write", path, &error)
+        refuse_link(path).err().unwrap_or_else(|| StoreError::of_file("write", path, &error))
     })
+}
+
+/// Checks that no link is in the place of a file, which is then not read through it either.
+pub(super) fn refuse_link(path: &Path) -> Result<()> {
+    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
+        return Ok(());
+    }
+    let shown = path.to_string_lossy();
+    Err(StoreError::new(
+        ErrorKind::Io,
+        format!(
+            "{} is a symbolic link, which is not followed: put the file itself there, or make the \
+             whole data directory a link",
+            visible(&shown)
+        ),
+    ))
 }
 
 /// Makes a file that its owner alone can read, or makes it so. What SQLite puts beside it gets the

@@ -186,6 +186,7 @@ impl Store {
             check_at_start(&db, &path)?;
         }
         schema::migrate(&mut db, &path, found)?;
+        accounts::renew_keys(&mut db).map_err(of)?;
         let epoch = begin_epoch(&mut db).map_err(of)?;
         files::sync_directory(&path)?;
         let usage = Arc::new(StoreUsage::default());
@@ -344,6 +345,7 @@ fn open_current(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// Opens a file that is there, to write to it.
 fn open_to_write(path: &Path, sync: Sync) -> Result<Connection> {
+    files::refuse_link(path)?;
     let open = || {
         let db = open_current(path, read_write())?;
         configure(&db, sync)?;

@@ -187,6 +187,7 @@ impl Reader {
     }
 
     pub(super) fn of(path: PathBuf) -> Result<Self> {
+        files::refuse_link(&path)?;
         let open = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let db = open_current(&path, flags)?;

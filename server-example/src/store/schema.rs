@@ -21,7 +21,7 @@ use crate::text::visible;
 const APPLICATION: i32 = 0x6368_6174;
 
 /// What each version adds to the one before.
-pub(super) const VERSIONS: [&str; 7] = [
+pub(super) const VERSIONS: [&str; 8] = [
     // 1: accounts and messages
     "CREATE TABLE state(
         key TEXT PRIMARY KEY,
@@ -230,12 +230,34 @@ pub(super) const VERSIONS: [&str; 7] = [
         tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* Co So Sm Sc'\"
      );
      UPDATE state SET value = 0 WHERE key = 'searched_to';",
+    // 8: look-alike keys of accounts: a name has several, and old accounts may have one in common
+    "ALTER TABLE account RENAME TO account_before;
+     CREATE TABLE account(
+        name TEXT PRIMARY KEY,
+        hash TEXT NOT NULL,
+        role TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        changed_ms INTEGER NOT NULL,
+        seen_ms INTEGER,
+        revision INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO account
+        SELECT name, hash, role, created_ms, changed_ms, seen_ms, revision FROM account_before;
+     DROP TABLE account_before;
+     CREATE TABLE account_key(
+        key TEXT NOT NULL,          -- names that look alike have one in common
+        account TEXT NOT NULL,
+        PRIMARY KEY(key, account)
+     ) STRICT, WITHOUT ROWID;
+     CREATE INDEX account_key_by_account ON account_key(account);",
 ];
 
 /// The version from which on the file knows the senders' shares.
 const SHARES: i32 = 3;
 /// The version from which on bans have keys.
 const KEYS: i32 = 4;
+/// The version from which on accounts have several keys.
+const ACCOUNT_KEYS: i32 = 8;
 
 /// The version that this program reads and writes.
 pub(crate) const VERSION: i32 = VERSIONS.len() as i32;
@@ -309,6 +331,9 @@ pub(crate) fn migrate(db: &mut Connection, path: &Path, found: Found) -> Result<
         }
         if version == KEYS {
             super::moderation::give_keys(&step).map_err(of)?;
+        }
+        if version == ACCOUNT_KEYS {
+            super::accounts::give_keys(&step).map_err(of)?;
         }
         step.pragma_update(None, "user_version", version).map_err(of)?;
         step.pragma_update(None, "application_id", APPLICATION).map_err(of)?;

@@ -277,6 +277,8 @@ mod tests {
         let db = Connection::open(&path).unwrap();
         db.execute_batch(&format!(
             "PRAGMA user_version = {version};
+             DROP TABLE account_key;
+             ALTER TABLE account ADD COLUMN key TEXT;
              DROP TABLE search;
              CREATE VIRTUAL TABLE search USING fts5(
                 text, content='', contentless_delete=1, tokenize=\"{tokenizer}\"

@@ -163,6 +163,57 @@ fn accounts_of_version_4_have_revisions_after_the_migration() {
 }
 
 #[test]
+fn accounts_of_version_6_stay_though_they_look_alike_now() {
+    let directory = TempDir::new();
+    let path = files::database(directory.path());
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(include_str!("fixtures/v1.sql")).unwrap();
+    for version in &schema::VERSIONS[1..6] {
+        db.execute_batch(version).unwrap();
+    }
+    db.execute_batch(
+        "PRAGMA user_version = 6;
+         DELETE FROM account;
+         INSERT INTO account (name, key, hash, role, created_ms, changed_ms, revision) VALUES
+            ('Hans', 'hans', 'x', 'admin', 7, 7, 5), ('Нans', 'ʜans', 'y', 'user', 8, 9, 6);",
+    )
+    .unwrap();
+    drop(db);
+    let mut table = AccountTable::new(open(&directory).connect().unwrap());
+    let (_, accounts) = table.all().unwrap();
+    let accounts: Vec<_> =
+        accounts.iter().map(|a| (&*a.name, &*a.hash, a.role, a.revision)).collect();
+    let roles = (chatproto::Role::Admin, chatproto::Role::User);
+    assert_eq!(accounts, [("Hans", "x", roles.0, 5), ("Нans", "y", roles.1, 6)]);
+    let name = chatproto::UserName::new("HANS").unwrap();
+    assert!(table.add(&name, "z", chatproto::Role::User, 9).is_err());
+    assert!(directory.path().join("chatproto.db.v6.bak").exists());
+}
+
+#[test]
+#[cfg(unix)]
+fn no_program_follows_a_link_in_the_place_of_the_database() {
+    use super::{Absent, connect_beside, connect_to_read};
+
+    let directory = TempDir::new();
+    drop(open(&directory));
+    let path = files::database(directory.path());
+    let elsewhere = directory.path().join("elsewhere.db");
+    fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    let refusals = [
+        connect_to_read(directory.path()).unwrap_err(),
+        connect_beside(directory.path(), Absent::Refuse).unwrap_err(),
+        connect_beside(directory.path(), Absent::Make).unwrap_err(),
+        check_version(directory.path()).unwrap_err(),
+        Store::open(directory.path(), StoreOptions::default()).unwrap_err(),
+    ];
+    for refusal in refusals {
+        assert!(refusal.to_string().contains("is a symbolic link"), "{refusal}");
+    }
+}
+
+#[test]
 fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let directory = TempDir::new();
     drop(open(&directory));
@@ -177,9 +228,11 @@ fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     assert_eq!(
         refused.sentence,
         format!(
-            "{} has been written by a newer version of this program (its format is 8, and this program \
-             knows formats up to 7): run the newer version, or restore a backup that is older",
-            path.display()
+            "{} has been written by a newer version of this program (its format is {}, and this program \
+             knows formats up to {}): run the newer version, or restore a backup that is older",
+            path.display(),
+            schema::VERSION + 1,
+            schema::VERSION
         )
     );
     assert_eq!(fs::read(&path).unwrap(), before);

@@ -16,5 +16,5 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, message: &MessageRef<'_>) {
     let text = text_of(message, COMMAND.name);
-    call.answer_line(if text.is_empty() { "pong" } else { &text });
+    call.answer_as_it_is(if text.is_empty() { "pong" } else { &text });
 }
