@@ -298,7 +298,7 @@ impl fmt::Display for RoomName {
     }
 }
 
-/// What a name looks like: at most four texts. Two names look alike if they have one of them in
+/// The looks of a name: at most four texts. Two names look alike if they have one of them in
 /// common: see [`lookalike_keys`].
 ///
 /// Compared with `==`, they are the same if the first keys are.
@@ -363,20 +363,19 @@ impl Hash for LookalikeKeys {
 }
 
 /// The keys of a name by which look-alikes are found. Two names look alike if they have a key in
-/// common. There is a key of the name as it is, one of the name in small letters and one of the name
-/// in capitals, because some letters look like others in one case only: the Cyrillic `Н` looks like
-/// `H`, and `н` does not look like `h`. The key of the name as it is is made before compatibility
-/// normalisation too, which makes another letter of some: `ϲ`, which looks like `c`, becomes `σ`. A name
-/// in ASCII has one key.
+/// common. One key is made of the name as it is, one of its small letters and one of its capitals.
+/// Some letters look like others in one case only: the Cyrillic `Н` looks like `H`, and `н` does not
+/// look like `h`. Another key is made before compatibility normalisation, which replaces some letters:
+/// `ϲ` looks like `c` and becomes `σ`. A name in ASCII has one key.
 ///
-/// In each key, letters are the same that differ in case or look alike (UTS 39, with the feature
-/// `confusables`), and `i`, `1` and `l` are the same.
+/// In a key, letters that differ in case are the same. So are letters that look alike (UTS 39, with the
+/// feature `confusables`), and `i`, `1` and `l`.
 ///
-/// Coarse on purpose: the keys decide whose names a ban is for and which names an account keeps from
-/// others, and not who somebody is. To look alike is not transitive: `νick` with the Greek `ν`
-/// looks like `vick`, and in capitals like `NICK`.
+/// The keys are coarse on purpose. They decide which names a ban covers and which names an account
+/// reserves, and not the identity of a user. To look alike is not transitive: `νick` with the Greek
+/// `ν` looks like `vick`, and in capitals like `NICK`.
 ///
-/// The keys may differ between versions of this library, whose tables grow: a program that stores
+/// The tables of this library grow, so the keys may differ between its versions. A program that stores
 /// keys has to be able to make them again from the names.
 ///
 /// ```

@@ -187,8 +187,8 @@ impl Directory {
     }
 }
 
-/// The most that an account of this name takes: a hash table has room for up to 16/7 of its
-/// entries, and nodes of a B-tree are half full at least. The allocator rounds each text up.
+/// The most memory that an account of this name takes. A hash table has room for up to 16/7 of its
+/// entries. Nodes of a B-tree are half full at least. The allocator rounds each text up.
 fn cost(name: &str, keys: &LookalikeKeys) -> usize {
     /// The PHC string of a hash, and the addresses that are kept.
     const HASH_AND_ADDRESSES: usize = 128 + ADDRESSES * size_of::<IpAddr>();

@@ -479,7 +479,7 @@ pub(crate) mod tests {
             .unwrap();
         table.renew_keys().unwrap();
         assert!(has_keys_of_today(&table.connection).unwrap());
-        // accounts that look alike now are kept, and keep others away
+        // accounts that look alike now remain, and reserve their names
         assert_eq!(table.all().unwrap().1.len(), 3);
         table.set_hash("Нans", Some("hash"), "new", 3).unwrap();
         for account in ["Hans", "Нans"] {
