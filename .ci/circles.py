@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Finds files that depend on each other in a circle, in the Rust code of every crate outside its tests.
 
-A file depends on another one if it names an item that is defined there: in a `use`, or by a path that begins
-with `crate`, `super`, `self` or a module. A name that another file only passes on is an item of the file that
-defines it. `--list` prints each dependency.
+A file depends on another one if it names an item that is defined there. It does so in a `use`, or by a path
+that begins with `crate`, `super`, `self` or a module. A re-exported name is an item of the file that defines
+it. `--list` prints each dependency.
 """
 
 import re

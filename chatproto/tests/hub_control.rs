@@ -101,17 +101,17 @@ fn configured(target: &str) -> Ban {
 #[test]
 fn a_ban_of_the_configuration_covers_another_one_and_each_goes_without_the_other() {
     let zed: BanTarget = "zed".parse().unwrap();
-    let mut kept = ban("ZED");
-    (kept.rank, kept.by) = (Rank::Moderator, "alice".to_owned());
-    let mut hour = kept.clone();
+    let mut lasting = ban("ZED");
+    (lasting.rank, lasting.by) = (Rank::Moderator, "alice".to_owned());
+    let mut hour = lasting.clone();
     hour.remaining = Some(HOUR);
     let shown = |house: &House| -> Vec<String> {
         house.hub.bans(house.now).map(|ban| ban.target.to_string()).collect()
     };
-    // whichever of the two comes first, and whether or not the kept one has an end
-    for (first, second, kept) in [
-        (&kept, &configured("zed"), &kept),
-        (&configured("zed"), &kept, &kept),
+    // in either order; the lasting one with an end, and without
+    for (first, second, lasting) in [
+        (&lasting, &configured("zed"), &lasting),
+        (&configured("zed"), &lasting, &lasting),
         (&hour, &configured("zed"), &hour),
     ] {
         let mut house = House::of(Hub::builder().admin_token(TOKEN));
@@ -124,19 +124,19 @@ fn a_ban_of_the_configuration_covers_another_one_and_each_goes_without_the_other
         let answer = house.ask(admin, "/unban", "zed");
         assert!(answer.ends_with("was banned by the operator: ask the operator."), "{answer}");
         assert!(house.hub.withdraw_ban(&zed, house.now));
-        assert_eq!(house.hub.bans(house.now).collect::<Vec<_>>(), std::slice::from_ref(kept));
+        assert_eq!(house.hub.bans(house.now).collect::<Vec<_>>(), std::slice::from_ref(lasting));
         assert!(refusal(&mut house, "zed").is_some());
         // it is covered again, and ends meanwhile
         impose(&mut house, configured("zed"));
         house.now.monotonic += HOUR;
         assert!(house.hub.withdraw_ban(&zed, house.now));
-        assert_eq!(shown(&house).len(), usize::from(kept.remaining.is_none()));
+        assert_eq!(shown(&house).len(), usize::from(lasting.remaining.is_none()));
     }
     // one of the configuration can have an end, too
     let mut house = House::new();
     let mut short = configured("zed");
     short.remaining = Some(HOUR);
-    impose(&mut house, kept);
+    impose(&mut house, lasting);
     impose(&mut house, short);
     house.now.monotonic += HOUR;
     house.hub.handle_timeout(house.now, &mut house.out);

@@ -62,8 +62,8 @@ pub(crate) struct ServeOptions {
     /// Check the configuration with the files that it names, and do nothing else
     ///
     /// It reads every file that is named: the token, certificates, the audit log's place, the format of the
-    /// database. It binds each address for a moment, to see that this machine has it and this user may
-    /// use it, and makes a file in the data directory, or where that will be made, and removes it. The
+    /// database. It binds each address for a moment, since another machine may have it or this user may not
+    /// use it. It makes a file in the data directory, or where that will be, and removes it. The
     /// exit code is 0 if a server can start with the configuration, and 2 with the mistake on standard
     /// error if not. An address in use is a warning only, as the server that uses it may have the same
     /// configuration. Accounts and messages in the database are not checked.

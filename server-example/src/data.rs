@@ -43,7 +43,7 @@ pub(crate) struct KeepingOptions {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Sync::Full, env = "CHATPROTO_HISTORY_SYNC")]
     pub(crate) history_sync: Sync,
 
-    /// How long messages are kept, at least 10min, such as 90d [default: for good]
+    /// How long messages are stored, at least 10min, such as 90d [default: for good]
     #[arg(long, value_name = "AGE", value_parser = history_age, env = "CHATPROTO_HISTORY_KEEP")]
     pub(crate) history_keep: Option<Age>,
 

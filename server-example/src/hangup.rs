@@ -1,5 +1,5 @@
-//! Whether SIGHUP says that the terminal is gone in which the program was started, or that somebody wants
-//! the configuration to be loaded again. What is done then is in [`serve`](crate::serve).
+//! The two meanings of SIGHUP: the terminal of the program is gone, or somebody wants the configuration to
+//! be loaded again. [`serve`](crate::serve) acts on it.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 /// The terminal of the session that this process is in.
 const TERMINAL: &str = "/dev/tty";
 
-/// What the program had of a terminal when it started.
+/// The program's terminal when it started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
     /// Which of the standard streams were one.

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// … but no more bytes of it.
 const CHECKED: usize = 64 << 20;
 
-/// All of a file, which may be a pipe or a device, of at most so many bytes.
+/// All of a file, which may be a pipe or a device, of at most `most` bytes.
 pub(crate) fn read_whole(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;

@@ -250,8 +250,8 @@ impl From<&UserName> for BanTarget {
 impl FromStr for BanTarget {
     type Err = BanTargetError;
 
-    /// Reads an address, a network, or a name of at most 1024 bytes. A name with spaces need not be in
-    /// double quotes, unless one of its words is like an address, a network, a duration or a comment.
+    /// Reads an address, a network, or a name of at most 1024 bytes. A name needs double quotes if one of
+    /// its words is like an address, a network, a duration or a comment.
     fn from_str(text: &str) -> Result<Self, BanTargetError> {
         let text = text.trim();
         let mut arguments = Arguments::new(text);
@@ -409,7 +409,7 @@ fn canonical(net: IpNet) -> IpNet {
 }
 
 /// Whether a text may be meant as an address or a network: `10/8`, `192.0.2.*`, `[::1]`, `fe80::1%eth0`,
-/// and `2001:db8`, which is cut short. Digits of every script and width are meant as those of ASCII.
+/// and `2001:db8`, which is incomplete. Digits of every script and width are meant as those of ASCII.
 fn begins_like_address(text: &str) -> bool {
     /// No address is as long as that.
     const LONGEST: usize = 64;

@@ -161,8 +161,8 @@ pub(super) fn is_like_duration(word: &str, next: Option<&str>) -> bool {
     begins_like_duration(word) && WORDS.contains(&&*unit.to_ascii_lowercase())
 }
 
-/// The characters of a text as they are meant where a number is expected: digits, stops and slashes of
-/// other scripts and widths are those of ASCII. This decides what a text may be meant as. It is no value
+/// The characters of a text where a number is expected. Digits, stops and slashes of other scripts and
+/// widths become those of ASCII. This decides what a text may be meant as. It is no value
 /// of the text: each digit that has no compatible one in ASCII is `0`.
 pub(super) fn in_ascii_digits(text: &str) -> impl Iterator<Item = char> {
     let is_shown = |c: &char| !is_invisible(*c) && !is_ignorable(*c);

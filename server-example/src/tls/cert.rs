@@ -234,7 +234,7 @@ fn is_host(host: &str) -> bool {
         let is_of = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         (1..=63).contains(&label.len()) && label.chars().all(is_of)
     };
-    // what ends in a number is an address, and no name
+    // a host that ends in a number is an address, and no name
     host.parse::<IpAddr>().is_ok()
         || name.len() <= 253 && name.split('.').all(is_label) && Address::new(name, 0).is_ok()
 }
