@@ -138,7 +138,7 @@ fn who_is_banned_by_the_application_is_told_and_closed_and_the_others_see_it() {
     }
     for (number, victim) in victims.iter_mut().enumerate() {
         let mut ban = Ban::new(format!("SPAMMER {number}").parse().unwrap());
-        ban.by = "the operator".to_owned();
+        (ban.by, ban.is_configured) = ("the operator".to_owned(), true);
         assert_eq!(server.handle.restore_ban(ban), 1);
         let last = victim.read_to_end().pop().expect("last words").msg;
         assert_eq!(last, "⛔ You were banned by the operator.");

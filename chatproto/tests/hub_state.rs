@@ -343,7 +343,7 @@ fn a_visitor_follows_its_own_login_and_is_told_why_it_is_closed() {
     let [alice, bob] = ["alice", "bob"].map(|wanted| guest(&mut house, wanted));
     house.forget();
     for (conn, name) in [(alice, "alice~1"), (bob, "bob~2")] {
-        let on = format!("Reporting on name={name} role=user login=false");
+        let on = format!("Reporting on name={name} role=user login=false visitor=true");
         assert_eq!(house.ask(conn, "/state", "on"), on);
     }
     log_in(&mut house, alice, "alice", Role::Moderator);
