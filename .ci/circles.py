@@ -22,7 +22,16 @@ CRATES = [
 ]
 
 # The circles that are still there, by one file of each. A new one fails, and so does a line that is needed no longer.
-KNOWN = set()
+KNOWN = {
+    "chatproto/src/decode/scan.rs",
+    "chatproto/src/hub/mod.rs",
+    "chatproto/benches/peers/work.rs",
+    "chatproto-c/src/text.rs",
+    "chatproto-c/src/tls.rs",
+    "chatproto-py/src/server.rs",
+    "server-example/src/check/show.rs",
+    "server-example/src/cli.rs",
+}
 
 TOKEN = re.compile(
     r"""
