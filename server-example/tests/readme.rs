@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::TestServer;
+use common::{Program, TestServer};
 
 /// The fenced blocks of that language in the project's README.
 fn blocks(language: &str) -> Vec<String> {
@@ -18,20 +18,40 @@ fn blocks(language: &str) -> Vec<String> {
 #[test]
 fn the_python_program_talks_to_the_server() {
     let server = TestServer::start(&[]);
-    // the other one needs the package, whose own tests run it
-    let [program, _] = &blocks("python")[..] else { panic!("two Python programs") };
-    assert!(program.contains("65432"));
-    let program = program.replace("65432", &server.address.port().to_string());
-    let lines = program.lines().filter(|line| !line.trim().is_empty()).count();
-    assert!(lines <= 10, "ten lines, not {lines}");
-    let ran = Command::new("python3").arg("-c").arg(program).output().expect("Python 3 is there");
-    let printed = String::from_utf8(ran.stdout).unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    // the second one needs the package, whose own tests run it
+    let [program, _, _] = &blocks("python")[..] else { panic!("three Python programs") };
+    let printed = run_ten_lines(program, server.address.port());
     let [welcome, delivered] = &printed.lines().collect::<Vec<_>>()[..] else {
         panic!("{printed}")
     };
     assert!(welcome.contains("Welcome, robot!"), "{welcome}");
     assert_eq!(*delivered, "Delivered to 0 users.");
+}
+
+/// The output of a program of at most ten lines, which connects to that port instead of its own.
+fn run_ten_lines(program: &str, port: u16) -> String {
+    assert!(program.contains("65432"));
+    let program = program.replace("65432", &port.to_string());
+    let lines = program.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(lines <= 10, "ten lines, not {lines}");
+    let ran = Command::new("python3").arg("-c").arg(program).output().expect("Python 3 is there");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn the_echo_in_python_passes_the_trials_of_a_client() {
+    let [_, _, program] = &blocks("python")[..] else { panic!("three Python programs") };
+    let mut check = Program::start(&["check", "--client", "--listen", "127.0.0.1:0"]);
+    let line = check.error_with("listening on ");
+    let port = line.rsplit(':').next().unwrap().parse().unwrap();
+    for _ in 0..3 {
+        assert_eq!(run_ten_lines(program, port), "");
+    }
+    let (code, output, errors) = check.end();
+    assert_eq!(code, Some(0), "{output:?} {errors:?}");
+    let last = output.last().unwrap();
+    assert!(last.contains(" 0 failed, 1 noted, ") && last.ends_with(" 0 untried"), "{last}");
 }
 
 #[test]

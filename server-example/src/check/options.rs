@@ -27,8 +27,10 @@ use crate::units::{Address, Size, Span};
 ///
 /// With --client it plays the server, and judges each program that connects: how it registers, what
 /// it writes, what it can read, and what it does when it is refused. The program must be an echo: to
-/// every message that a user wrote to it, it answers that user with the same text. It is to connect
-/// three times in a row, which is easy in a shell: for i in 1 2 3; do ./my-echo; done
+/// every message that a user wrote to it, it answers that user with the same text. Messages of SERVER
+/// have no answer. It is to connect three times in a row, and to end when the server closes. That is
+/// easy in a shell: for i in 1 2 3; do ./my-echo; done. With --only, it connects only for the chosen
+/// rules: once, twice or three times.
 ///
 /// With --bytes it says whether a file holds nothing but messages, and if not, where and why.
 #[derive(Args, Debug)]
@@ -110,7 +112,7 @@ pub(crate) struct Patience {
     #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_millis(250)))]
     pub(crate) quiet: Span,
 
-    /// How long to wait for the client to connect, and to connect again
+    /// How long to wait for the client to connect, and each time to connect again
     #[arg(long, value_name = "TIME", default_value_t = Span(Duration::from_secs(60)), value_parser = waiting)]
     pub(crate) wait: Span,
 

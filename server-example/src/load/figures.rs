@@ -4,7 +4,7 @@ use super::plot::{Axis, Line, Mark, Plot, Scale, Style, Unit};
 use super::report::{Kind, Ramp, Report, Run, Sample, Step};
 
 /// Colours that the style sheet has.
-const COLOURS: usize = 6;
+pub(super) const COLOURS: usize = 12;
 /// What may go wrong is always drawn in this one.
 const BAD: usize = 5;
 
@@ -34,6 +34,19 @@ pub(super) fn is_repeated(report: &Report) -> bool {
     report.runs.iter().any(|run| run.repetition > 1)
 }
 
+/// How to read the lines of scenarios that ran more than once.
+pub(super) fn caption_of_repetitions(runs: &[Run]) -> &'static str {
+    match scenarios(runs).iter().all(|(_, runs)| runs.len() % 2 == 1) {
+        true => {
+            "Strong and dashed lines are the repetition with the median p99. Thin lines are the others."
+        }
+        false => {
+            "Strong and dashed lines are the repetition with the median p99, or the lower of the two \
+             in the middle. Thin lines are the others."
+        }
+    }
+}
+
 /// The run that is neither the best nor the worst.
 fn typical<'a>(runs: &[&'a Run]) -> Option<&'a Run> {
     let mut sorted = runs.to_vec();
@@ -45,7 +58,7 @@ fn of_runs(runs: &[Run]) -> Vec<Plot> {
     let scenarios = scenarios(runs);
     let mut plots = vec![Plot {
         title: "Latency by percentile",
-        caption: "So many of the messages took at most so long; the right end is the tail."
+        caption: "The part of the messages that took at most this long. The right end is the tail."
             .to_owned(),
         x: Axis { label: "part of the messages", scale: Scale::Nines, unit: Unit::Quantile },
         y: Axis { label: "latency", scale: Scale::Log, unit: Unit::Time },
@@ -216,7 +229,7 @@ fn of_ramp(ramp: &Ramp, run: &Run) -> Vec<Plot> {
         },
         Plot {
             title: "Heartbeats by percentile",
-            caption: "So many of the answers took at most so long.".to_owned(),
+            caption: "The part of the answers that took at most this long.".to_owned(),
             x: Axis { label: "part of the answers", scale: Scale::Nines, unit: Unit::Quantile },
             y: Axis { label: "latency", scale: Scale::Log, unit: Unit::Time },
             lines: vec![line("answers", 0, Style::Solid, run.latency_curve.clone())],

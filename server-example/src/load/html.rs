@@ -33,10 +33,7 @@ pub(crate) fn page(report: &Report) -> String {
     tables(&mut page, report);
     page.push_str("<h2>Plots</h2>\n");
     if figures::is_repeated(report) {
-        page.push_str(
-            "<p class=\"about\">Strong lines are the repetition with the median p99, thin ones the \
-             others.</p>\n",
-        );
+        caption(&mut page, figures::caption_of_repetitions(&report.runs));
     }
     page.push_str("<div class=\"plots\">\n");
     figures::of(report).iter().for_each(|plot| page.push_str(&plot.render()));
@@ -44,7 +41,7 @@ pub(crate) fn page(report: &Report) -> String {
     checks(&mut page, report);
     senders(&mut page, report);
     settings(&mut page, report);
-    method(&mut page, report.kind);
+    method(&mut page, report);
     page.push_str("</body>\n</html>\n");
     page
 }
@@ -55,7 +52,7 @@ fn title(report: &Report) -> String {
         Kind::Ramp => "Ramp: how many clients".to_owned(),
         Kind::Compare => {
             let scenarios = figures::scenarios(&report.runs);
-            let names: Vec<_> = scenarios.iter().map(|(name, _)| visible(name)).collect();
+            let names: Vec<_> = scenarios.iter().map(|(name, _)| plain(name)).collect();
             match &names[..] {
                 [] => "Comparison".to_owned(),
                 [only] => format!("Scenario: {only}"),
@@ -68,7 +65,7 @@ fn title(report: &Report) -> String {
 fn about(page: &mut String, report: &Report) {
     let machine = &report.machine;
     let cpu = machine.cpu.as_deref().unwrap_or("unknown processor");
-    let command: Vec<_> = report.command.iter().map(|word| visible(word)).collect();
+    let command: Vec<_> = report.command.iter().map(|word| word_of_command(word)).collect();
     write!(
         page,
         "<p class=\"about\">Server {}, {} UTC, {}, {}, {} cores, {}</p>\n\
@@ -79,9 +76,24 @@ fn about(page: &mut String, report: &Report) {
         escape(cpu),
         machine.cpus,
         escape(&machine.os),
-        escape(&command.join(" "))
+        command.join(" ")
     )
     .expect("text");
+}
+
+/// A word of the command line. A line of the page does not end inside an option's name.
+fn word_of_command(word: &str) -> String {
+    let text = escape(&plain(word));
+    if word.starts_with('-') { format!("<span class=\"option\">{text}</span>") } else { text }
+}
+
+/// A text of others as one line, without the signs that begin a server's errors. Few fonts have
+/// them, and the words beside them say the same; report.json has the text as it came.
+fn plain(text: &str) -> String {
+    let text = visible(text);
+    ["⛔", "❌"].iter().fold(text.into_owned(), |text, sign| {
+        text.replace(&format!("{sign} "), "").replace(sign, "")
+    })
 }
 
 fn verdict(page: &mut String, report: &Report) {
@@ -100,13 +112,13 @@ fn verdict(page: &mut String, report: &Report) {
     writeln!(
         page,
         "<div class=\"verdict{class}\"><strong>{word}</strong> {}</div>",
-        escape(&visible(&text))
+        escape(&plain(&text))
     )
     .expect("text");
     if !report.warnings.is_empty() {
         page.push_str("<div class=\"notes\"><strong>To be read with care</strong><ul>\n");
         for warning in &report.warnings {
-            writeln!(page, "<li>{}</li>", escape(&visible(warning))).expect("text");
+            writeln!(page, "<li>{}</li>", escape(&plain(warning))).expect("text");
         }
         page.push_str("</ul></div>\n");
     }
@@ -144,12 +156,20 @@ fn tables(page: &mut String, report: &Report) {
         cells
     };
     table(page, &head, &scenarios, speed);
-    if figures::is_repeated(report) {
-        page.push_str(
-            "<p class=\"about\">Medians of the repetitions, and under each the smallest and the \
-             largest value; CPU time is of the server for each delivery. Next, counts of all \
-             repetitions together.</p>\n",
+    let is_repeated = figures::is_repeated(report);
+    let mut about = Vec::new();
+    if is_repeated {
+        about
+            .push("Medians of the repetitions, and under each the smallest and the largest value.");
+    }
+    if has_use {
+        about.push(
+            "Server CPU is the processor time of the server for each delivery. Memory is the most \
+             that was resident.",
         );
+    }
+    if !about.is_empty() {
+        caption(page, &about.join(" "));
     }
     let head = [
         "scenario",
@@ -179,6 +199,14 @@ fn tables(page: &mut String, report: &Report) {
         good.concat() + &bad.map(|of| fault(sum(of))).concat()
     };
     table(page, &head, &scenarios, counts);
+    if is_repeated {
+        caption(page, "Counts of all repetitions together.");
+    }
+}
+
+/// A line that says how to read the part of the page beside it.
+fn caption(page: &mut String, text: &str) {
+    writeln!(page, "<p class=\"about\">{}</p>", escape(text)).expect("text");
 }
 
 /// A table with a row for each scenario, whose cells `row` gives.
@@ -192,7 +220,7 @@ fn table(
     write!(page, "<div class=\"wide\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n")
         .expect("text");
     for (name, runs) in scenarios {
-        writeln!(page, "<tr><th>{}</th>{}</tr>", escape(&visible(name)), row(runs)).expect("text");
+        writeln!(page, "<tr><th>{}</th>{}</tr>", escape(&plain(name)), row(runs)).expect("text");
     }
     page.push_str("</tbody></table></div>\n");
 }
@@ -281,7 +309,7 @@ fn checks(page: &mut String, report: &Report) {
             "<tr><td class=\"{class}\">{word}</td><td class=\"text\">{}</td>\
              <td class=\"text\">{}</td></tr>",
             escape(&check.name),
-            escape(&visible(&check.detail))
+            escape(&plain(&check.detail))
         )
         .expect("text");
     }
@@ -318,7 +346,7 @@ fn senders(page: &mut String, report: &Report) {
             page,
             "<tr><td>{}</td><td class=\"text\">{} {}</td>{}{}</tr>",
             escape(&sender.name),
-            escape(&visible(&run.scenario)),
+            escape(&plain(&run.scenario)),
             run.repetition,
             numbers.concat(),
             faults.concat()
@@ -336,12 +364,12 @@ fn settings(page: &mut String, report: &Report) {
         let settings: Vec<_> = run
             .settings
             .iter()
-            .map(|setting| format!("{} = {}", setting.name, escape(&visible(&setting.value))))
+            .map(|setting| format!("{} = {}", setting.name, escape(&plain(&setting.value))))
             .collect();
         writeln!(
             page,
             "<tr><th>{}</th><td class=\"text\">{}; {} × {:.1} s</td></tr>",
-            escape(&visible(name)),
+            escape(&plain(name)),
             settings.join(", "),
             runs.len(),
             run.seconds
@@ -351,34 +379,154 @@ fn settings(page: &mut String, report: &Report) {
     page.push_str("</table></div>\n");
 }
 
-fn method(page: &mut String, kind: Kind) {
+fn method(page: &mut String, report: &Report) {
     page.push_str("<h2>How this was measured</h2>\n");
-    let counted = "<p>Every message carries the number that it has among those of its sender to its \
-        destination, the time, and a checksum. <em>Lost</em> is what was to come to a client and came \
-        in no form; <em>duplicated</em>, what had come before; <em>reordered</em>, what came after one \
-        with a higher number (as RFC 4737 defines it); <em>corrupted</em>, what came otherwise than it \
-        had been sent; <em>extra</em>, what came though it was owed to nobody there: it was for \
-        somebody else, or nobody had sent it. These are counts, not estimates; every delivery that was \
-        expected is delivered, lost or corrupted.</p>\n";
-    page.push_str(match kind {
-        Kind::Compare => {
-            "<p>With a rate, messages are sent when they are due, whatever the server does (open \
-             loop), and latency counts from then to when the receiver has read the message: a server \
-             that is slow cannot hide it. The scenarios ran one after the other, in alternation. \
-             Percentiles are those of an HDR histogram with three significant digits.</p>\n"
-        }
-        Kind::Stress => {
+    match report.kind {
+        Kind::Compare => method_of_comparison(page, &report.runs),
+        Kind::Stress => page.push_str(
             "<p>Each bot pauses for a time that is exponentially distributed, and then writes to a \
              random user, to its room, to everybody, to nobody, or asks a command. Latency counts \
-             from sending to when the receiver has read the message.</p>\n"
-        }
-        Kind::Ramp => {
+             from sending to when the receiver has read the message.</p>\n",
+        ),
+        Kind::Ramp => page.push_str(
             "<p>Clients register, stay, and each sends a heartbeat to Everyone at a regular interval, \
              which the server answers. A client has failed if it was refused, if no welcome or no \
-             answer came in time, or if its connection was lost.</p>\n"
-        }
+             answer came in time, or if its connection was lost.</p>\n",
+        ),
+    }
+    if report.kind != Kind::Ramp {
+        page.push_str(
+            "<p>Every message carries the number that it has among those of its sender to its \
+             destination, the time, and a checksum. <em>Lost</em> is what was to come to a client and \
+             came in no form; <em>duplicated</em>, what had come before; <em>reordered</em>, what came \
+             after one with a higher number (as RFC 4737 defines it); <em>corrupted</em>, what came \
+             otherwise than it had been sent; <em>extra</em>, what came though it was owed to nobody \
+             there: it was for somebody else, or nobody had sent it. These are counts, not estimates; \
+             every delivery that was expected is delivered, lost or corrupted.</p>\n",
+        );
+    }
+}
+
+/// Says only what holds of the scenarios that ran.
+fn method_of_comparison(page: &mut String, runs: &[Run]) {
+    let has = |name: &str| runs.iter().any(|run| run.settings.iter().any(|one| one.name == name));
+    page.push_str("<p>");
+    if has("rate") {
+        page.push_str(
+            "With a rate, messages are sent when they are due, whatever the server does (open loop), \
+             and latency counts from then to when the receiver has read the message: a server that is \
+             slow cannot hide it. ",
+        );
+    }
+    if has("in_flight") {
+        page.push_str(
+            "With in_flight, each delivery leads to the next message (closed loop), and latency \
+             counts from sending to when the receiver has read the message. ",
+        );
+    }
+    let is_repeated = runs.iter().any(|run| run.repetition > 1);
+    page.push_str(match (figures::scenarios(runs).len() > 1, is_repeated) {
+        (true, true) => "The scenarios ran one after the other, in alternation. ",
+        (true, false) => "The scenarios ran one after the other. ",
+        _ => "",
     });
-    if kind != Kind::Ramp {
-        page.push_str(counted);
+    page.push_str("Percentiles are those of an HDR histogram with three significant digits.</p>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::{Check, Machine, ServerUse, Setting};
+    use super::*;
+
+    fn report(kind: Kind, runs: Vec<Run>, detail: &str) -> Report {
+        Report {
+            format: super::super::report::FORMAT,
+            kind,
+            program: "server-example".to_owned(),
+            command: ["load", "compare", "--out", "a<b"].map(str::to_owned).to_vec(),
+            started: "2026-11-30T18:11:04Z".to_owned(),
+            server: "127.0.0.1:65432".to_owned(),
+            machine: Machine { os: "linux".to_owned(), cpus: 2, cpu: None },
+            interrupted: false,
+            passed: false,
+            checks: vec![Check::new("clients are served", false, detail)],
+            warnings: vec![detail.to_owned()],
+            runs,
+            ramp: None,
+        }
+    }
+
+    /// A run that was measured with or without the server's process.
+    fn run(scenario: &str, repetition: u32, pace: &'static str, is_watched: bool) -> Run {
+        let used = ServerUse {
+            cpu_seconds: 1.0,
+            cpu_us_per_delivery: Some(1.0),
+            memory_before: 1,
+            memory_peak: 2,
+        };
+        Run {
+            scenario: scenario.to_owned(),
+            repetition,
+            settings: vec![Setting { name: pace, value: "1".to_owned() }],
+            server_use: is_watched.then_some(used),
+            ..Run::default()
+        }
+    }
+
+    /// The page of a comparison.
+    fn compared(runs: Vec<Run>) -> String {
+        page(&report(Kind::Compare, runs, ""))
+    }
+
+    #[test]
+    fn the_captions_of_a_comparison_say_what_is_shown_and_nothing_else() {
+        let one = compared(vec![run("a", 1, "in_flight", false)]);
+        for absent in
+            ["repetition", "server CPU", "Server CPU", "alternation", "one after", "With a rate"]
+        {
+            assert!(!one.contains(absent), "{absent}: {one}");
+        }
+        assert!(one.contains("With in_flight"), "{one}");
+
+        let watched = compared(vec![run("a", 1, "rate", true), run("b", 1, "rate", true)]);
+        assert!(watched.contains("<th>server CPU</th>"), "{watched}");
+        assert!(watched.contains("Server CPU is the processor time of the server"), "{watched}");
+        assert!(watched.contains("one after the other. "), "{watched}");
+        assert!(
+            !watched.contains("repetition") && !watched.contains("With in_flight"),
+            "{watched}"
+        );
+
+        for (repetitions, is_even) in [(2, true), (3, false), (4, true)] {
+            let runs = ["a", "b"].iter().flat_map(|scenario| {
+                (1..=repetitions).map(|repetition| run(scenario, repetition, "rate", false))
+            });
+            let page = compared(runs.collect());
+            assert!(page.contains("Medians of the repetitions"), "{page}");
+            assert!(page.contains("in alternation") && !page.contains("erver CPU"), "{page}");
+            assert_eq!(page.contains("the lower of the two in the middle"), is_even, "{page}");
+            let (sums, counts) = ("Counts of all repetitions together.", "<th>duplicated</th>");
+            assert!(page.find(sums) > page.find(counts), "{page}");
+        }
+    }
+
+    #[test]
+    fn the_signs_of_a_servers_errors_are_not_on_the_page() {
+        let detail = "refused: ⛔ Error: the server is full. ❌ User \"<x>\" not found.";
+        let page = page(&report(Kind::Stress, vec![run("⛔", 1, "rate", false)], detail));
+        assert!(
+            page.contains("refused: Error: the server is full. User &quot;&lt;x&gt;"),
+            "{page}"
+        );
+        // Latin-1, dashes, ellipses and the micro sign are in every font
+        let rare = |c: &char| !matches!(c, '\0'..='\u{ff}' | '–' | '…');
+        assert_eq!(page.chars().find(rare), None);
+    }
+
+    #[test]
+    fn a_line_does_not_end_inside_an_option() {
+        let page = compared(vec![run("a", 1, "rate", false)]);
+        let command = "load compare <span class=\"option\">--out</span> a&lt;b</code>";
+        assert!(page.contains(command), "{page}");
     }
 }

@@ -9,16 +9,19 @@ use super::live;
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 100.0;
-const RIGHT: f64 = 28.0;
+/// Wide enough for half of the longest label of a tick.
+const RIGHT: f64 = 44.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 54.0;
 /// A row of the legend in a file of its own, and about what a letter takes there.
 const ROW: f64 = 24.0;
 const LETTER: f64 = 8.2;
+/// The most that a digit of a tick's label takes, in a wide font.
+const DIGIT: f64 = 9.6;
 
 const STYLE: &str = include_str!("plot.css");
 /// What the style sheet leaves open, for files of their own: neither light nor dark.
-const COLOURS: [(&str, &str); 10] = [
+const COLOURS: [(&str, &str); 16] = [
     ("--ink", "#7d8590"),
     ("--soft", "#7d8590"),
     ("--rule", "#7d859055"),
@@ -29,6 +32,12 @@ const COLOURS: [(&str, &str); 10] = [
     ("--c3", "#a862b3"),
     ("--c4", "#a68f1f"),
     ("--c5", "#d84a4a"),
+    ("--c6", "#7d8590"),
+    ("--c7", "#a4683a"),
+    ("--c8", "#d9609f"),
+    ("--c9", "#7d9a2c"),
+    ("--c10", "#7c74d6"),
+    ("--c11", "#1a97a8"),
 ];
 
 /// How values lie on an axis.
@@ -104,6 +113,8 @@ struct Span {
     scale: Scale,
     low: f64,
     high: f64,
+    /// From tick to tick of a linear scale.
+    step: f64,
     begin: f64,
     end: f64,
 }
@@ -180,8 +191,8 @@ impl Plot {
     fn draw(&self) -> String {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let xs = points().map(|point| point.0).chain(self.marks.iter().map(|mark| mark.x));
-        let x = Span::over(self.x.scale, xs, LEFT, WIDTH - RIGHT);
-        let y = Span::over(self.y.scale, points().map(|point| point.1), HEIGHT - BOTTOM, TOP);
+        let x = self.x.span(xs, LEFT, WIDTH - RIGHT);
+        let y = self.y.span(points().map(|point| point.1), HEIGHT - BOTTOM, TOP);
         let mut svg = String::new();
         self.draw_axes(&mut svg, x, y);
         for mark in &self.marks {
@@ -227,14 +238,20 @@ impl Plot {
             )
             .expect("text");
         }
+        let mut free = 0.0;
         for tick in x.ticks() {
-            let at = x.place(tick);
+            let (at, label) = (x.place(tick), self.x.unit.write(tick));
+            let half = DIGIT * label.chars().count() as f64 / 2.0;
+            // the label of this tick would stand on that of the tick before
+            if at - half < free {
+                continue;
+            }
+            free = at + half;
             writeln!(
                 svg,
                 "<path class=\"axis\" d=\"M{at:.1} {bottom}v5\"/><text class=\"tick\" x=\"{at:.1}\" \
-                 y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                 y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
                 bottom + 21.0,
-                self.x.unit.write(tick)
             )
             .expect("text");
         }
@@ -298,8 +315,10 @@ fn draw_mark(svg: &mut String, mark: &Mark, x: Span) {
     .expect("text");
 }
 
-impl Span {
-    fn over(scale: Scale, values: impl Iterator<Item = f64>, begin: f64, end: f64) -> Self {
+impl Axis {
+    /// The part of the axis that shows all values.
+    fn span(&self, values: impl Iterator<Item = f64>, begin: f64, end: f64) -> Span {
+        let (scale, mut step) = (self.scale, 0.0);
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|value| scale != Scale::Log || *value > 0.0) {
             low = low.min(value);
@@ -308,22 +327,28 @@ impl Span {
         match scale {
             Scale::Linear => {
                 low = 0.0;
-                let step = step(high.max(1e-3));
-                high = (high.max(1e-3) / step - 1e-6).ceil() * step;
+                high = high.max(1e-3);
+                step = if self.unit == Unit::Count { whole_step(high) } else { round_step(high) };
+                high = (high / step - 1e-6).ceil() * step;
             }
             Scale::Log => {
                 (low, high) = if low.is_finite() { (low, high) } else { (1.0, 10.0) };
-                low = floor_125(low);
-                high = ceil_125(high.max(low * 1.01));
+                let (least, most) = (floor_125(low), ceil_125(high.max(low * 1.01)));
+                (low, high) = match has_only_decades(least, most) {
+                    true => (decade(least), 10.0 * decade(most * 0.999)),
+                    false => (least, most),
+                };
             }
             Scale::Nines => {
                 low = 0.0;
                 high = high.clamp(0.9, 1.0 - 1e-9);
             }
         }
-        Span { scale, low, high, begin, end }
+        Span { scale, low, high, step, begin, end }
     }
+}
 
+impl Span {
     fn place(self, value: f64) -> f64 {
         let part = match self.scale {
             Scale::Linear => value / self.high,
@@ -336,15 +361,13 @@ impl Span {
     fn ticks(self) -> Vec<f64> {
         match self.scale {
             Scale::Linear => {
-                let step = step(self.high);
-                let count = (self.high / step).round() as u32;
-                (0..=count).map(|at| f64::from(at) * step).collect()
+                let count = (self.high / self.step).round() as u32;
+                (0..=count).map(|at| f64::from(at) * self.step).collect()
             }
             Scale::Log => {
-                let decades = (self.high / self.low).log10();
-                let factors: &[f64] = match decades {
-                    _ if decades <= 2.0 => &[1.0, 2.0, 5.0],
-                    _ => &[1.0],
+                let factors: &[f64] = match has_only_decades(self.low, self.high) {
+                    true => &[1.0],
+                    false => &[1.0, 2.0, 5.0],
                 };
                 let first = self.low.log10().floor() as i32;
                 let powers = (first..).map(|power| 10_f64.powi(power));
@@ -367,20 +390,40 @@ fn nines(quantile: f64) -> f64 {
 }
 
 /// A round number of which about five make the range.
-fn step(high: f64) -> f64 {
+fn round_step(high: f64) -> f64 {
     let rough = high / 5.0;
-    let power = 10_f64.powf(rough.log10().floor());
+    let power = decade(rough);
     let factor = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|f| f * power >= rough * 0.999);
     factor.unwrap_or(10.0) * power
 }
 
+/// The same for things that are counted: there is no half of a client.
+fn whole_step(high: f64) -> f64 {
+    match round_step(high) {
+        step if step < 1.0 => 1.0,
+        2.5 => 5.0,
+        step => step,
+    }
+}
+
+/// Whether a logarithmic axis is so long that only powers of ten have ticks. Such an axis begins and
+/// ends with one, so that both ends are labelled.
+fn has_only_decades(low: f64, high: f64) -> bool {
+    (high / low).log10() > 2.001
+}
+
+/// The power of ten that is not above the value.
+fn decade(value: f64) -> f64 {
+    10_f64.powf(value.log10().floor())
+}
+
 fn floor_125(value: f64) -> f64 {
-    let power = 10_f64.powf(value.log10().floor());
+    let power = decade(value);
     [5.0, 2.0].into_iter().find(|f| f * power <= value).unwrap_or(1.0) * power
 }
 
 fn ceil_125(value: f64) -> f64 {
-    let power = 10_f64.powf(value.log10().floor());
+    let power = decade(value);
     [1.0, 2.0, 5.0].into_iter().find(|f| f * power >= value * 0.999).unwrap_or(10.0) * power
 }
 
@@ -427,8 +470,28 @@ pub(super) fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn axis(scale: Scale, unit: Unit) -> Axis {
+        Axis { label: "", scale, unit }
+    }
+
     fn ticks(scale: Scale, low: f64, high: f64) -> Vec<f64> {
-        Span::over(scale, [low, high].into_iter(), 0.0, 1.0).ticks()
+        axis(scale, Unit::Cores).span([low, high].into_iter(), 0.0, 1.0).ticks()
+    }
+
+    /// The labels below the plot.
+    fn labels_below(x: Axis, values: [f64; 2]) -> Vec<(f64, String)> {
+        let (scale, unit) = (Scale::Linear, Unit::Count);
+        let points = values.map(|value| (value, 1.0)).to_vec();
+        let lines = vec![Line { name: None, colour: 0, style: Style::Solid, points }];
+        let (y, caption) = (axis(scale, unit), String::new());
+        let svg = Plot { title: "", caption, x, y, lines, marks: Vec::new() }.draw();
+        let below = svg.lines().filter(|line| line.starts_with("<path class=\"axis\""));
+        let label = |line: &str| {
+            let at = line.split("M").nth(1)?.split(' ').next()?.parse().ok()?;
+            let text = line.strip_suffix("</text>")?.rsplit('>').next()?;
+            Some((at, text.to_owned()))
+        };
+        below.filter_map(label).collect()
     }
 
     #[test]
@@ -436,14 +499,71 @@ mod tests {
         assert_eq!(ticks(Scale::Linear, 3.0, 97.0), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(ticks(Scale::Linear, 0.0, 0.0).len(), 6);
         assert_eq!(ticks(Scale::Log, 30.0, 700.0), [20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]);
-        assert_eq!(ticks(Scale::Log, 30.0, 700_000.0), [100.0, 1e3, 1e4, 1e5, 1e6]);
+        let decades = ticks(Scale::Log, 30.0, 700_000.0);
+        let expected = [10.0, 100.0, 1e3, 1e4, 1e5, 1e6];
+        let is_close = |(a, b): (&f64, f64)| (a / b - 1.0).abs() < 1e-9;
+        assert!(decades.iter().zip(expected).all(is_close), "{decades:?}");
         assert_eq!(ticks(Scale::Nines, 0.0, 0.9995), [0.0, 0.5, 0.9, 0.99, 0.999]);
+    }
+
+    #[test]
+    fn what_is_counted_has_whole_ticks_in_equal_distances() {
+        for high in (1..=130).map(f64::from) {
+            let ticks = axis(Scale::Linear, Unit::Count).span([high].into_iter(), 0.0, 1.0).ticks();
+            let labels: Vec<f64> =
+                ticks.iter().map(|tick| Unit::Count.write(*tick).parse().unwrap()).collect();
+            assert_eq!(labels, ticks, "up to {high}");
+            assert!((2..=7).contains(&ticks.len()) && ticks.last() >= Some(&high), "{ticks:?}");
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_long_logarithmic_axis_have_a_tick() {
+        for (low, high) in [(30.0, 700_000.0), (100.0, 29_000.0), (512.0, 120_000.0), (1.0, 1e6)] {
+            let span = axis(Scale::Log, Unit::Time).span([low, high].into_iter(), 0.0, 1.0);
+            let ticks = span.ticks();
+            let ends = [ticks[0], ticks[ticks.len() - 1]].map(|tick| span.place(tick));
+            assert!(ends[0] < 0.001 && ends[1] > 0.999, "{low} to {high}: {ticks:?}");
+        }
+    }
+
+    #[test]
+    fn labels_below_a_plot_are_whole_and_apart() {
+        let mut all = vec![(axis(Scale::Linear, Unit::Count), 99_999.0)];
+        for nines in 1..=6 {
+            let quantile = 1.0 - 10_f64.powi(-nines);
+            all.push((axis(Scale::Nines, Unit::Quantile), quantile));
+        }
+        for (x, high) in all {
+            let labels = labels_below(x, [0.0, high]);
+            assert!(labels.len() >= 2, "{labels:?}");
+            let ends = |(at, text): &(f64, String)| {
+                let half = DIGIT * text.chars().count() as f64 / 2.0;
+                (at - half, at + half)
+            };
+            let ends: Vec<_> = labels.iter().map(ends).collect();
+            assert!(ends.iter().all(|&(begin, end)| begin >= 0.0 && end <= WIDTH), "{labels:?}");
+            assert!(ends.windows(2).all(|two| two[0].1 <= two[1].0), "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn every_colour_is_in_both_style_sheets() {
+        let page = include_str!("page.css");
+        for colour in 0..super::super::figures::COLOURS {
+            let name = format!("--c{colour}");
+            assert!(STYLE.contains(&format!(".c{colour} {{ stroke: var({name});")), "{name}");
+            assert!(STYLE.contains(&format!(".dot.c{colour} {{ fill: var({name});")), "{name}");
+            assert!(COLOURS.iter().any(|(known, _)| *known == name), "{name}");
+            // by day, by night, on paper
+            assert_eq!(page.matches(&format!("{name}: #")).count(), 3, "{name}");
+        }
     }
 
     #[test]
     fn values_lie_between_the_ends() {
         for scale in [Scale::Linear, Scale::Log] {
-            let span = Span::over(scale, [5.0, 80.0].into_iter(), 100.0, 0.0);
+            let span = axis(scale, Unit::Time).span([5.0, 80.0].into_iter(), 100.0, 0.0);
             let places: Vec<_> = [5.0, 20.0, 80.0].map(|value| span.place(value)).into();
             assert!(places.iter().all(|place| (0.0..=100.0).contains(place)), "{places:?}");
             assert!(places[0] > places[1] && places[1] > places[2], "{places:?}");
@@ -468,7 +588,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_name_is_markup() {
-        let axis = |label| Axis { label, scale: Scale::Linear, unit: Unit::Count };
+        let axis = |label| Axis { label, ..axis(Scale::Linear, Unit::Count) };
         let name = Some("</svg><script>alert('1')</script>\"".to_owned());
         let points = vec![(0.0, 1.0), (1.0, 2.0)];
         let line = Line { name, colour: 0, style: Style::Solid, points };

@@ -18,9 +18,14 @@ const TIMES: usize = 3;
 
 /// Judges what the program does, which is given the address to connect to.
 fn judge(program: impl FnOnce(SocketAddr) + Send + 'static) -> Outcome {
+    judge_with(&[], program)
+}
+
+/// The same, with further options.
+fn judge_with(options: &[&str], program: impl FnOnce(SocketAddr) + Send + 'static) -> Outcome {
     // the pace is judged by a clock, so what was kept from running is tried again
     let arguments = ["check", "--client", "--listen", "127.0.0.1:0", "--json", "--timeout", "4s"];
-    let mut check = Program::start(&arguments);
+    let mut check = Program::start(&[&arguments[..], options].concat());
     let line = check.error_with("listening on ");
     let address = line.strip_prefix("listening on ").unwrap().parse().unwrap();
     let client = thread::spawn(move || program(address));
@@ -81,6 +86,59 @@ fn a_client_in_python_with_nothing_but_a_socket_follows_part_a() {
     assert!(name.contains("B2.lf"), "{name}");
     let skipped = outcome.with("not-applicable");
     assert!(skipped.iter().any(|case| case.contains("B2.pace")), "{skipped:?}");
+}
+
+/// The lines that say that the client is to connect again.
+fn waits(outcome: &Outcome) -> usize {
+    outcome.errors.matches("for the client to connect again").count()
+}
+
+#[test]
+fn a_client_that_connects_once_is_judged_by_that_after_one_wait() {
+    let outcome = judge_with(&["--wait", "2s"], |address| {
+        echo(Client::connect(address, "echo").unwrap());
+    });
+    assert_eq!(outcome.with("fail"), [""; 0], "{}", outcome.errors);
+    let untried = outcome.with("untried");
+    let ids: Vec<_> = untried.iter().filter_map(|one| one.split('"').nth(1)).collect();
+    assert_eq!(ids, ["A8.refused", "B2.pace", "B2.too-long"], "{untried:?}");
+    assert!(untried.iter().all(|one| one.contains("did not connect again")), "{untried:?}");
+    assert_eq!((outcome.code, waits(&outcome)), (Some(1), 1), "{}", outcome.errors);
+    assert!(outcome.errors.contains("waiting up to 2s"), "{}", outcome.errors);
+    let passed = outcome.with("pass").len();
+    assert!(passed >= 18, "{passed}");
+}
+
+#[test]
+fn a_client_need_not_connect_for_rules_that_are_not_chosen() {
+    for (only, times) in [("A2", 1), ("A8", 1), ("A3.echo,A8.refused", 2), ("B2.pace", 2)] {
+        let outcome = judge_with(&["--only", only], move |address| {
+            for _ in 0..times {
+                match Client::connect(address, "echo") {
+                    Ok(client) => echo(client),
+                    Err(error) => assert!(matches!(error, ClientError::Refused(_)), "{error}"),
+                }
+            }
+        });
+        assert_passes(&outcome);
+        assert_eq!(waits(&outcome), times - 1, "{only}: {}", outcome.errors);
+    }
+}
+
+#[test]
+fn the_end_of_a_client_that_left_early_is_not_judged() {
+    let outcome = judge(|address| {
+        for _ in 0..TIMES {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"echo\n").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            // without this, the close would be a reset
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        }
+    });
+    let untried = outcome.with("untried");
+    assert!(untried.iter().any(|one| one.contains("B16.end")), "{untried:?}");
+    assert_eq!(outcome.code, Some(1), "{}", outcome.errors);
 }
 
 #[test]

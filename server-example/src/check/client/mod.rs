@@ -105,6 +105,50 @@ pub(super) fn list() -> Vec<String> {
     cases.into_iter().map(line).collect()
 }
 
+/// The server that the client finds: another one with each connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// Its objects end with line feeds. It shows what the client can read.
+    Stream,
+    /// It writes no line feeds, and reads one object with one read.
+    OneRead,
+    /// It refuses the name.
+    Refusing,
+}
+
+impl Role {
+    const ALL: [Role; 3] = [Role::Stream, Role::OneRead, Role::Refusing];
+
+    fn name(self) -> &'static str {
+        match self {
+            Role::Stream => "to a server that ends its objects with line feeds",
+            Role::OneRead => "to a server without line feeds",
+            Role::Refusing => "to be refused",
+        }
+    }
+
+    /// Whether one of the chosen rules is tried there.
+    fn is_needed(self, only: &[String]) -> bool {
+        let is_chosen = |case: &Case| is_chosen(only, case.rule, &case.id());
+        match self {
+            Role::OneRead => [&PACED, &TOO_LONG].into_iter().any(is_chosen),
+            Role::Refusing => is_chosen(&REFUSED),
+            Role::Stream => {
+                let reading = reading::cases();
+                let mut cases: Vec<_> = reading.iter().map(|reading| &reading.case).collect();
+                cases.extend([&NAME, &LINE_FEED, &VALID, &SHAPE, &FROM, &END]);
+                // the trials of a pace need an echo, and whether the client is one shows here
+                Role::OneRead.is_needed(only) || cases.into_iter().any(is_chosen)
+            }
+        }
+    }
+}
+
+/// The servers that a client must meet for the chosen rules, at least one, in order.
+fn roles(only: &[String]) -> Vec<Role> {
+    Role::ALL.into_iter().filter(|role| role.is_needed(only)).collect()
+}
+
 /// What a run works with.
 struct Judge<'a> {
     options: &'a Options,
@@ -145,18 +189,35 @@ pub(super) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     let address = listener.local_addr().map_err(|error| cannot(&error))?;
     // a script waits for this line, so it is there with --json as well
     let _ = writeln!(io::stderr(), "listening on {address}");
-    report.begin("the client", &format!("it is to connect to {address} three times"), 0);
+    let roles = roles(&options.only);
+    let times = ["once", "twice", "three times"][roles.len() - 1];
+    report.begin("the client", &format!("it is to connect to {address} {times}"), 0);
 
     let mut judge = Judge { options, findings: Vec::new(), is_echo: false };
-    let Some(stream) = accept(&listener, options.patience.wait.0) else {
-        let wait = options.patience.wait.0;
+    let wait = options.patience.wait.0;
+    let mut stream = accept(&listener, wait);
+    if stream.is_none() {
         return Err(Failure::Usage(format!("no client connected to {address} within {wait:?}")));
-    };
-    judge.first(stream);
-    let _ = writeln!(io::stderr(), "it is to connect again, to a server without line feeds");
-    judge.second(accept(&listener, options.patience.wait.0));
-    let _ = writeln!(io::stderr(), "it is to connect once more, to be refused");
-    judge.third(accept(&listener, options.patience.wait.0));
+    }
+    for (number, role) in roles.into_iter().enumerate() {
+        if number > 0 {
+            let to = role.name();
+            let _ = writeln!(
+                io::stderr(),
+                "waiting up to {wait:?} for the client to connect again: {to}"
+            );
+            stream = accept(&listener, wait);
+        }
+        let is_there = stream.is_some();
+        judge.play(role, stream.take());
+        // the rest could not be tried either, which is known without another wait
+        if !is_there {
+            Role::ALL.into_iter().filter(|later| *later > role).for_each(|later| {
+                judge.play(later, None);
+            });
+            break;
+        }
+    }
 
     let mut findings = judge.findings;
     let place = |finding: &Finding| RULES.iter().position(|rule| rule.id == finding.rule);
@@ -208,6 +269,15 @@ impl Judge<'_> {
         }
     }
 
+    fn play(&mut self, role: Role, stream: Option<TcpStream>) {
+        match (role, stream) {
+            (Role::Stream, Some(stream)) => self.first(stream),
+            (Role::Stream, None) => {}
+            (Role::OneRead, stream) => self.second(stream),
+            (Role::Refusing, stream) => self.third(stream),
+        }
+    }
+
     /// Reads the name and welcomes the client.
     fn enter(&self, stream: TcpStream, end: &'static str) -> Result<(Client, Vec<u8>), String> {
         let log = Transcript::default();
@@ -247,13 +317,13 @@ impl Judge<'_> {
         client.welcome();
         // that the welcome and a message may share a read is tried later
         client.raw.listen(self.options.patience.quiet.0);
-        let mut is_echo = true;
+        let (mut is_echo, mut has_left) = (true, false);
         for reading in &readings {
+            // the last of them is answered by closing, if it is tried at all
+            has_left |= client.raw.end().is_some();
             let tried = match (&reading.case, is_echo) {
                 (_, false) => Err(Stop::Untried(NO_ECHO.to_owned())),
-                _ if client.raw.end().is_some() => {
-                    Err(Stop::Untried("the client has closed".to_owned()))
-                }
+                _ if client.raw.end().is_some() => Err(Stop::Untried(CLOSED.to_owned())),
                 (case, _) if !case.is_core && !client.knows_part_b => not_offered(),
                 _ => reading.run(&mut client),
             };
@@ -266,7 +336,11 @@ impl Judge<'_> {
         let (shape, from) = (judge_shape(&client), judge_from(&client));
         self.add(&SHAPE, shape, &client.log);
         self.add(&FROM, from, &client.log);
-        let ended = client.finish();
+        has_left |= !client.knows_part_b && client.raw.end().is_some();
+        let ended = match has_left {
+            true => Err(Stop::Untried(CLOSED.to_owned())),
+            false => client.finish(),
+        };
         self.add(&END, ended, &client.log);
     }
 
@@ -321,6 +395,7 @@ impl Judge<'_> {
 }
 
 const NO_ECHO: &str = "the client is no echo";
+const CLOSED: &str = "the client has closed";
 const NOT_OFFERED: &str = "part B is not offered: no line feed ends the client's name";
 
 fn not_offered() -> Tried {
@@ -397,6 +472,7 @@ fn judge_shape(client: &Client) -> Tried {
             failed(format!("what is no object: {}", show::bytes(client.raw.garbage(), 80)))
         }
         None if items.is_empty() => Err(Stop::Untried("the client wrote no objects".to_owned())),
+        None if items.len() == 1 => Ok("1 object".to_owned()),
         None => Ok(format!("{} objects", items.len())),
     }
 }
