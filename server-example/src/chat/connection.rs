@@ -649,12 +649,9 @@ fn why(error: &ClientError) -> String {
             format!("the server refused: {}", visible(text))
         }
         ClientError::Closed => "the server closed the connection".to_owned(),
-        // both without the line feed, as --max-frame counts
         ClientError::FrameTooLong { length, limit, is_max_frame: true } => format!(
-            "a message of {} bytes is longer than the limit of {} bytes (--max-frame): send less text, or \
-             raise it here and at the server",
-            length - 1,
-            limit - 1
+            "a message of {length} bytes is longer than the limit of {limit} bytes (--max-frame): send less \
+             text, or raise it here and at the server"
         ),
         ClientError::Decode(error) if let DecodeErrorKind::TooLong(limit) = error.kind() => {
             format!("the server sent a message of more than {limit} bytes: raise --max-frame")
