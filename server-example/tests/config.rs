@@ -572,7 +572,7 @@ fn a_configuration_is_checked_without_a_trace() {
         (&["--login-deadline", "0"], "--login-deadline must be longer than zero"),
         (&["--history-max", "10"], "the history would be erased: write at least 1MiB"),
         (&["--tls-cert", "/dev/zero", "--tls-key", &plain], "it is longer than 16 MiB"),
-        (&["--tls-cert", &nowhere, "--tls-key", &plain], "No such file or directory"),
+        (&["--tls-cert", &nowhere, "--tls-key", &plain], "no such file or directory"),
         (&["--ban", "192.0.2.0/24 1h"], "is not one target"),
         (&["--data", &plain], "not a directory"),
         (&["--data", "none", "--accounts", "required"], "--accounts needs a place"),
