@@ -247,6 +247,11 @@ fn a_place_that_a_script_mistypes_sends_nothing_to_everybody() {
         "/join \"#a\" \"#b\"",
         "/join #a #b",
         "/join #a 5x",
+        "/join#a",
+        "/ join #a",
+        "/to: #a",
+        "/too #a",
+        "/jo",
     ] {
         let mut alice = server.chat("alice", &[]);
         alice.type_line(line);

@@ -102,19 +102,34 @@ fn a_line_typed_under_a_login_by_hand_is_not_sent_as_a_guest() {
 
 #[test]
 fn a_login_that_was_sent_and_not_answered_is_a_login() {
-    let server = Script::start();
-    let address = server.address.to_string();
-    let mut alice = Program::start(&["chat", "--name", "alice", "--server", &address]);
-    let mut script = server.greet("alice", "alice~7");
-    script.say("alice~7", "Reporting on name=alice~7 role=user login=false");
-    alice.type_line(&format!("/login {PASSWORD}"));
-    script.expect("/login", PASSWORD);
-    drop(script);
-    alice.error_with("connection lost, trying again in ");
-    alice.type_line("for my friends");
-    let mut script = server.greet("alice", "alice~8");
-    script.say("alice~8", "Reporting on name=alice~8 role=user login=false");
-    alice.error_with(NOT_RESTORED);
+    for (command, name) in [("/login", "alice~7"), ("/register", "alice")] {
+        let server = Script::start();
+        let address = server.address.to_string();
+        let mut alice = Program::start(&["chat", "--name", "alice", "--server", &address]);
+        let mut script = server.greet("alice", name);
+        script.say(name, &format!("Reporting on name={name} role=user login=false"));
+        alice.type_line("/foo");
+        script.expect("/foo", "");
+        alice.type_line(&format!("{command} {PASSWORD}"));
+        script.expect_login(command, PASSWORD);
+        // the answer to something else
+        script.say(name, "❌ Unknown command \"/foo\". Send /help to see the commands.");
+        alice.line_with("Unknown command");
+        drop(script);
+        alice.error_with("connection lost, trying again in ");
+        alice.type_line("for my friends");
+        let mut script = server.greet("alice", "alice~8");
+        script.say("alice~8", "Reporting on name=alice~8 role=user login=false");
+        alice.error_with(NOT_RESTORED);
+        // a script that logs in itself goes on when that is granted
+        alice.type_line(&format!("/login {PASSWORD}"));
+        alice.type_line("here I am");
+        script.expect_login("/login", PASSWORD);
+        script.say("alice", "State renamed old=alice~8 name=alice self=true");
+        script.say("alice", "State role name=alice role=user login=true");
+        script.say("alice", "Reporting on name=alice role=user login=true");
+        script.expect("/shout", "here I am");
+    }
 }
 
 #[test]

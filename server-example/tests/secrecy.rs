@@ -86,7 +86,7 @@ fn the_option_permits_passwords_in_plain_text_and_the_client_warns() {
     let (mut chat, mut server) = chat(&script, "alice~1", &options);
     let warning = chat.error_with("warning");
     assert!(warning.starts_with(&format!("{WARNING}{}", script.address)), "{warning}");
-    server.expect_login(PASSWORD);
+    server.expect_login("/login", PASSWORD);
     chat.type_line("/passwd correct-horse-9 battery-staple");
     server.expect("/passwd", "correct-horse-9 battery-staple");
 }

@@ -287,7 +287,7 @@ impl Connection {
             if state.secrecy == Secrecy::Refused && line::takes_secret(to) {
                 return Err(Unsent::Refused(Unencrypted.to_string()));
             }
-            match typed.filter(|_| to != "/login").map(|typed| self.place().permission(typed)) {
+            match typed.filter(|_| !line::logs_in(to)).map(|typed| self.place().permission(typed)) {
                 None | Some(Permission::Granted) => {}
                 Some(Permission::Later) => {
                     let until = *decided.get_or_insert_with(|| Instant::now() + LOGIN);
@@ -308,7 +308,13 @@ impl Connection {
             self.place().sending(to, msg);
             drop(state);
             match sender.send(to, msg) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if line::logs_in(to) {
+                        // an error will be found by receiving
+                        let _ = sender.send(state::COMMAND.0, state::COMMAND.1);
+                    }
+                    return Ok(());
+                }
                 Err(error @ ClientError::FrameTooLong { .. }) => {
                     self.place().unsent(to);
                     return Err(Unsent::Refused(why(&error)));
@@ -416,9 +422,6 @@ impl Connection {
                     };
                     let is_error =
                         message.is_from_server() && message.msg.starts_with(['❌', '⛔']);
-                    if is_for_me && is_error {
-                        self.place().refused();
-                    }
                     self.join_again(sender);
                     self.heard(is_for_me && learned == Learned::Message, is_for_me && is_error);
                     match learned {

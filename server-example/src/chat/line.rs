@@ -65,6 +65,12 @@ pub(super) fn gives_name(to: &str) -> bool {
     matches!(to, "/nick" | "/login")
 }
 
+/// Whether the answer to this command may give the user an account. The client asks for state lines behind
+/// it: the answer to that shows the outcome.
+pub(super) fn logs_in(to: &str) -> bool {
+    matches!(to, "/login" | "/register")
+}
+
 /// Whether there is a secret in what was typed or pasted.
 pub(super) fn has_secret(text: &str) -> bool {
     text.lines().any(|line| secret_at(line).is_some())
@@ -164,6 +170,7 @@ fn command<'a>(line: &'a str, known: &Known<'_>) -> Line<'a> {
     let as_it_is = send(msg.into());
     match to {
         QUIT => Line::Quit,
+        "/" if is_like_a_choice(&format!("/{}", first_word(msg).0)) => Line::Astray(None),
         "/" => Line::Mistake("a command has a name: /help lists them"),
         TO if msg.is_empty() || msg.eq_ignore_ascii_case(EVERYONE) => Line::To(None),
         TO => match room(msg) {
@@ -221,11 +228,16 @@ fn addressed<'a>(rest: &'a str, known: &Known<'_>) -> Line<'a> {
     }
 }
 
-/// Whether a command was meant for `/join` or `/to`. It is written in another case, or `/join` has one wrong
-/// letter. Two letters that have changed places count as one.
+/// Whether a command was meant for `/join` or `/to`. It is written in another case, `/join` has at most two
+/// wrong letters, or `/to` has one. Two letters that have changed places count as one. Signs behind the
+/// letters do not count, nor does a room without a space before it.
 fn is_like_a_choice(command: &str) -> bool {
-    let command = command.to_lowercase();
-    command == TO || strsim::osa_distance(&command, "/join") <= 1
+    let letters = command.trim_start_matches('/').chars().take_while(|&c| c != '#');
+    let word: String = letters.filter(|c| c.is_alphanumeric()).collect();
+    let word = word.to_lowercase();
+    let is_near = |choice, most| strsim::osa_distance(&word, choice) <= most;
+    // `/login` is two letters away
+    !takes_secret(command) && (is_near("to", 1) || is_near("join", 2))
 }
 
 /// Why `/state` is not sent.
@@ -363,6 +375,30 @@ mod tests {
             ("/join #a 5x 20", "#a 5x 20"),
         ] {
             assert_eq!(parse_unknowing(line), Line::Astray(Some(("/join", msg))), "{line}");
+        }
+        for line in [
+            "/join#tea",
+            "/to#tea",
+            "/to: #tea",
+            "/too #tea",
+            "/tp",
+            "/jn #tea",
+            "/join\u{200b} #tea",
+        ] {
+            assert!(matches!(parse_unknowing(line), Line::Astray(Some(_))), "{line}");
+        }
+        assert_eq!(parse_unknowing("/ join #tea"), Line::Astray(None));
+        for line in [
+            "/who #tea",
+            "/time",
+            "/ping hi",
+            "/roll",
+            "/history #tea",
+            "/list",
+            "/nick x",
+            "/mutes",
+        ] {
+            assert!(matches!(parse_unknowing(line), Line::Send { .. }), "{line}");
         }
         for (line, command, msg) in
             [("/JOIN #a", "/JOIN", "#a"), ("/jion #a", "/jion", "#a"), ("/To #a", "/To", "#a")]

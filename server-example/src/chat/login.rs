@@ -2,24 +2,19 @@
 //! would read what is sent as a stranger's. The client therefore sends nothing until it knows which of
 //! the two it is.
 
-/// What is known about the user's login.
-#[derive(Debug, Default)]
+/// The state of the user's login.
+#[derive(Debug)]
 pub(super) struct Login {
     /// The account of this connection.
     account: Option<String>,
-    /// The account of a `/login` by hand that the server has not granted.
+    /// The account of a `/login` or `/register` by hand that the server has not answered.
     asked: Option<String>,
     /// The account of an earlier connection, or the one that the program was started for.
-    wanted: Option<Wanted>,
+    wanted: Option<String>,
+    /// How many answers to `/state on` are still to come on this connection.
+    unanswered: u32,
     /// How many logins were wanted in a new connection.
     losses: u64,
-}
-
-#[derive(Debug)]
-struct Wanted {
-    account: String,
-    /// How many answers to `/state on` come before the login is decided.
-    unanswered: u32,
 }
 
 /// Whether a line may be sent.
@@ -32,11 +27,18 @@ pub(super) enum Permission {
     Lost(String),
 }
 
+impl Default for Login {
+    /// For the first connection, on which the client asks for state lines at once.
+    fn default() -> Self {
+        Login { account: None, asked: None, wanted: None, unanswered: 1, losses: 0 }
+    }
+}
+
 impl Login {
     /// The number of a line that is typed now. It rises with each login that is not restored: a line of an
     /// earlier number was typed for the login.
     pub(super) fn losses(&self) -> u64 {
-        self.losses - u64::from(!self.is_decided())
+        self.losses - u64::from(self.wanted.is_some() && self.unanswered > 0)
     }
 
     /// A new connection is a guest's, and logs in with a password.
@@ -44,47 +46,45 @@ impl Login {
         if self.wanted.is_none() {
             self.want(account.to_owned());
         }
-        if let Some(wanted) = &mut self.wanted {
-            // one before the login, one after it
-            wanted.unanswered = 2;
-        }
     }
 
-    /// The user has sent a `/login` for this account. The lines behind it are for that account.
+    /// A `/login` or `/register` for this account is sent, and `/state on` behind it. The lines behind it
+    /// are for that account.
     pub(super) fn asked(&mut self, account: &str) {
         self.asked = Some(account.to_owned());
+        self.unanswered += 1;
     }
 
-    /// The server has answered this user with an error.
-    pub(super) fn refused(&mut self) {
+    /// It could not be sent.
+    pub(super) fn unasked(&mut self) {
         self.asked = None;
+        self.unanswered = self.unanswered.saturating_sub(1);
     }
 
-    /// The connection is lost.
+    /// The connection is lost. A login without an answer may have been granted.
     pub(super) fn disconnected(&mut self) {
         let asked = self.asked.take();
         if let Some(account) = self.account.take().or(asked) {
             self.want(account);
         }
-        if let Some(wanted) = &mut self.wanted {
-            wanted.unanswered = 1;
-        }
+        self.unanswered = 1;
     }
 
     fn want(&mut self, account: String) {
         self.losses += 1;
-        self.wanted = Some(Wanted { account, unanswered: 1 });
+        self.wanted = Some(account);
     }
 
     /// The server answered `/state on`: the user has this name, and is logged in or not.
     pub(super) fn answered(&mut self, name: &str, is_in: bool) {
+        self.unanswered = self.unanswered.saturating_sub(1);
         self.account = is_in.then(|| name.to_owned());
-        if let Some(wanted) = &mut self.wanted {
-            wanted.unanswered = wanted.unanswered.saturating_sub(1);
-            // a server without accounts gives the name to everybody
-            if is_in || name == wanted.account {
-                self.wanted = None;
-            }
+        // a server without accounts gives the name to everybody
+        if is_in || self.wanted.as_deref() == Some(name) {
+            self.wanted = None;
+        }
+        if is_in || self.unanswered == 0 {
+            self.asked = None;
         }
     }
 
@@ -102,33 +102,32 @@ impl Login {
             name.clone_into(account);
         }
         // nobody else is given the name of an account
-        self.wanted.take_if(|wanted| wanted.account == name);
+        self.wanted.take_if(|wanted| wanted == name);
     }
 
     /// The server does not say who is logged in.
     pub(super) fn is_unknown(&mut self) {
-        self.wanted = None;
+        (self.wanted, self.asked, self.unanswered) = (None, None, 0);
     }
 
     /// The server has not answered in good time.
     pub(super) fn is_undecided(&mut self) {
-        if let Some(wanted) = &mut self.wanted {
-            wanted.unanswered = 0;
-        }
+        self.unanswered = 0;
     }
 
     /// Whether no login is on its way that the client itself repeats.
     pub(super) fn is_decided(&self) -> bool {
-        self.wanted.as_ref().is_none_or(|wanted| wanted.unanswered == 0)
+        self.wanted.is_none() || self.unanswered == 0
     }
 
     /// Whether a line may be sent that was typed when [`losses`](Login::losses) was `typed`.
     pub(super) fn permission(&self, typed: u64) -> Permission {
         match &self.wanted {
-            None => Permission::Granted,
-            Some(wanted) if wanted.unanswered > 0 => Permission::Later,
-            Some(_) if typed >= self.losses => Permission::Granted,
-            Some(wanted) => Permission::Lost(wanted.account.clone()),
+            _ if self.unanswered > 0 && (self.wanted.is_some() || self.asked.is_some()) => {
+                Permission::Later
+            }
+            Some(account) if typed < self.losses => Permission::Lost(account.clone()),
+            _ => Permission::Granted,
         }
     }
 }
@@ -150,6 +149,7 @@ mod tests {
         assert_eq!(login.permission(typed), Permission::Granted);
         login.disconnected();
         login.begins("alice");
+        login.asked("alice");
         assert_eq!(login.permission(typed), Permission::Later);
         login.answered("alice~8", false);
         assert_eq!(login.permission(typed), Permission::Later, "before the answer to /login");
@@ -166,11 +166,15 @@ mod tests {
         login.disconnected();
         login.answered("alice~8", false);
         assert_eq!(login.permission(typed), lost());
+        // one that was refused was not
         let mut login = Login::default();
+        login.answered("alice~7", false);
         login.asked("alice");
-        login.refused();
+        assert_eq!(login.permission(0), Permission::Later);
+        login.answered("alice~7", false);
+        assert_eq!(login.permission(0), Permission::Granted);
         login.disconnected();
-        assert_eq!(login.permission(typed), Permission::Granted);
+        assert_eq!(login.permission(0), Permission::Granted);
     }
 
     #[test]
@@ -196,6 +200,7 @@ mod tests {
         let mut login = Login::default();
         let typed = login.losses();
         login.begins("alice");
+        login.asked("alice");
         login.answered("alice~7", false);
         let meanwhile = login.losses();
         login.answered("alice~7", false);

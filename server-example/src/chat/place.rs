@@ -47,8 +47,8 @@ pub(super) struct Place {
     joining: VecDeque<Option<String>>,
     /// Whether the server sends state lines.
     knowledge: Knowledge,
-    /// Whether the server is asked for state lines again, behind a login.
-    asks_again: bool,
+    /// How often the server was asked for state lines again, behind a login.
+    asks_again: u32,
     /// The name that the last `/nick` or `/login` asked for.
     asked: Option<String>,
     /// The name that the user asked for, if the server has given a temporary one instead.
@@ -106,7 +106,7 @@ impl Place {
             rooms: BTreeSet::new(),
             joining: VecDeque::new(),
             knowledge: Knowledge::default(),
-            asks_again: false,
+            asks_again: 0,
             asked: None,
             wanted: None,
             login: Login::default(),
@@ -230,7 +230,12 @@ impl Place {
                 let name = name.or(self.wanted.as_deref()).unwrap_or(&self.name);
                 let name = normalise(name.trim()).into_owned();
                 self.login.asked(&name);
+                self.asks_again += 1;
                 self.asked = Some(name);
+            }
+            "/register" => {
+                self.login.asked(&self.name);
+                self.asks_again += 1;
             }
             _ => {}
         }
@@ -238,6 +243,10 @@ impl Place {
 
     /// The message that was about to be sent is not.
     pub(super) fn unsent(&mut self, to: &str) {
+        if line::logs_in(to) {
+            self.login.unasked();
+            self.asks_again -= 1;
+        }
         if to == "/join"
             && let Some(Some(room)) = self.joining.pop_back()
         {
@@ -248,23 +257,16 @@ impl Place {
     /// What was sent and not answered will not be answered any more.
     pub(super) fn disconnected(&mut self) {
         self.joining.clear();
-        (self.knowledge, self.asked, self.asks_again) = (Knowledge::default(), None, false);
+        (self.knowledge, self.asked, self.asks_again) = (Knowledge::default(), None, 0);
         self.is_visitor = false;
         self.login.disconnected();
         self.joins_again = true;
     }
 
-    /// The client is about to log in with the password that it was started with, and to ask again
-    /// whether the server sends state lines: the answer shows what came of the login.
+    /// The client is about to log in with the password that it was started with.
     pub(super) fn logs_in(&mut self) {
         let account = self.name_to_ask_for().to_owned();
         self.login.begins(&account);
-        self.asks_again = true;
-    }
-
-    /// The server has answered the user with an error.
-    pub(super) fn refused(&mut self) {
-        self.login.refused();
     }
 
     /// The server has not said in good time whether a login is restored: it is not.
@@ -298,8 +300,8 @@ impl Place {
         if message.to.len() > LONGEST_NAME {
             return Learned::Message;
         }
-        if self.asks_again && self.knowledge.is_asked_in_vain(message) {
-            self.asks_again = false;
+        if self.asks_again > 0 && self.knowledge.is_asked_in_vain(message) {
+            self.asks_again -= 1;
             return Learned::Hidden(None);
         }
         match self.knowledge.see(message, &self.name) {

@@ -433,10 +433,9 @@ impl Scripted {
         let _ = std::io::copy(&mut self.stream, &mut std::io::sink());
     }
 
-    /// Waits for a login with the password that the client was started with. It asks behind it whether it
-    /// was granted.
-    pub fn expect_login(&mut self, argument: &str) {
-        self.expect("/login", argument);
+    /// Waits for a `/login` or `/register`. The client asks behind it for state lines, to see its outcome.
+    pub fn expect_login(&mut self, command: &str, argument: &str) {
+        self.expect(command, argument);
         self.expect("/state", "on");
     }
 
