@@ -6,9 +6,7 @@
 //! still finds its owner.
 
 use std::borrow::{Borrow, Cow};
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use caseless::Caseless as _;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
@@ -301,8 +299,9 @@ impl fmt::Display for RoomName {
 /// The looks of a name: at most four texts. Two names look alike if they have one of them in
 /// common: see [`lookalike_keys`].
 ///
-/// Compared with `==`, they are the same if the first keys are.
-#[derive(Clone, Debug)]
+/// Compared with `==`, they are the same if all keys are. So names that look alike may have keys that
+/// differ.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LookalikeKeys {
     first: Box<str>,
     /// Those that differ from the first one, and from each other.
@@ -320,7 +319,7 @@ impl LookalikeKeys {
         std::iter::once(&self.first).chain(&self.others).map(|key| &**key)
     }
 
-    /// The keys of a name of which only the first one is known, or has to be.
+    /// One key, and no others: in the order of keys before all that begin with the same one.
     pub(crate) fn of_first(first: &str) -> Self {
         LookalikeKeys { first: first.into(), others: Box::default() }
     }
@@ -333,32 +332,6 @@ impl LookalikeKeys {
     /// Whether names with these keys look alike.
     pub fn is_like(&self, other: &LookalikeKeys) -> bool {
         self.iter().any(|key| other.iter().any(|of_other| of_other == key))
-    }
-}
-
-impl PartialEq for LookalikeKeys {
-    fn eq(&self, other: &Self) -> bool {
-        self.first == other.first
-    }
-}
-
-impl Eq for LookalikeKeys {}
-
-impl PartialOrd for LookalikeKeys {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for LookalikeKeys {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.first.cmp(&other.first)
-    }
-}
-
-impl Hash for LookalikeKeys {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.first.hash(state);
     }
 }
 
@@ -743,6 +716,27 @@ mod tests {
             ["Ольга", "Олена"],
         ] {
             assert!(!look_alike(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn keys_are_the_same_if_all_are() {
+        let keys = lookalike_keys;
+        for [one, other] in [["vick", "\u{3bd}ick"], ["uuri", "\u{3a5}uri"]] {
+            assert_eq!(keys(one).first(), keys(other).first());
+            assert_ne!(keys(one), keys(other));
+            // in their order the ones with one key are the first of all that begin with it
+            assert!(LookalikeKeys::of_first(keys(other).first()) < keys(other));
+        }
+        assert_eq!(keys("\u{3bd}ick"), keys("\u{39d}ick"));
+    }
+
+    #[test]
+    fn no_key_of_a_character_that_is_shown_has_a_control_character() {
+        for c in ('\0'..=char::MAX).filter(|&c| !is_invisible(c)) {
+            let keys = lookalike_keys(c.encode_utf8(&mut [0; 4]));
+            assert!(!keys.iter().any(|key| key.contains(char::is_control)), "U+{:04X}", c as u32);
         }
     }
 

@@ -221,6 +221,16 @@ fn targets_are_what_they_stand_for() {
     assert!(target("192.0.2.7") < target("192.0.2.8"));
 }
 
+#[test]
+fn the_key_of_a_name_has_all_its_looks() {
+    let key = |text: &str| text.parse::<BanTarget>().expect(text).key();
+    assert_eq!([key("bob"), key("UURI"), key("A b")], ["name bob", "name uurl", "name a b"]);
+    assert_eq!(key("192.0.2.7"), "net 192.0.2.7/32");
+    if cfg!(feature = "confusables") {
+        assert_eq!(key("\u{3a5}uri"), "name uurl\tyurl");
+    }
+}
+
 /// What an application would write down of what moderators do.
 #[derive(Default)]
 struct Store {

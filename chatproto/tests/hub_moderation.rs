@@ -274,6 +274,47 @@ fn a_ban_holds_for_the_name_and_those_that_look_like_it() {
 }
 
 #[test]
+#[cfg(feature = "confusables")]
+fn bans_of_names_that_look_alike_and_differ_stand_side_by_side() {
+    let mut house = guarded();
+    let admin = admin(&mut house);
+    // with the Greek capital, which looks like Y; in small letters it looks like u
+    let greek = "\u{3a5}uri";
+    for (name, text) in [(greek, format!("{greek} spam")), ("uuri", "uuri 1s".to_owned())] {
+        let answer = house.ask(admin, "/ban", &text);
+        assert!(answer.starts_with(&format!("Banned {name} and its look-alikes")), "{answer}");
+    }
+    assert_eq!(
+        house.ask(admin, "/bans", ""),
+        format!(
+            "Bans (2): uuri (for another 1 s, by admin, 0 s ago), {greek} (by admin, 0 s ago: spam)"
+        )
+    );
+    house.now.monotonic += Duration::from_secs(1);
+    assert_eq!(
+        house.ask(admin, "/bans", ""),
+        format!("Bans (1): {greek} (by admin, 1 s ago: spam)")
+    );
+    for name in ["Yuri", "uuri", greek] {
+        assert!(refusal(&mut house, name).is_some(), "{name}");
+    }
+    // each is lifted by its own name, and then by one that looks like it
+    house.send(admin, "/ban", "uuri");
+    house.events();
+    house.forget();
+    for (name, lifted) in [(greek, greek), ("UURI", "uuri")] {
+        assert_eq!(house.ask(admin, "/unban", name), format!("{name} is banned no longer."));
+        assert_eq!(acts(&mut house), [act(Act::Unban, lifted, None, "")]);
+    }
+    house.send(admin, "/ban", greek);
+    house.events();
+    house.forget();
+    assert_eq!(house.ask(admin, "/unban", "yuri"), "yuri is banned no longer.");
+    assert_eq!(acts(&mut house), [act(Act::Unban, greek, None, "")]);
+    assert_eq!(refusal(&mut house, "Yuri"), None);
+}
+
+#[test]
 fn a_ban_of_an_address_holds_for_who_is_there_and_who_comes() {
     let mut house = guarded();
     let admin = admin(&mut house);

@@ -529,6 +529,32 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_a_name_with_several_looks_gets_the_key_of_all_and_none_is_lost() {
+        let directory = TempDir::new();
+        let moderation = open(&directory).moderation().unwrap();
+        // as older versions wrote them: the first look alone
+        let rows = [("name vlck", "\u{3bd}ick"), ("name uurl", "uuri"), ("name x", "\u{3a5}uri")];
+        for (key, target) in rows {
+            let kept = Sanction { key: key.to_owned(), ..sanction(target, None) };
+            moderation.set(Kind::Ban, &kept, 0).unwrap();
+        }
+        let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
+        // the second start finds what the first one wrote
+        for _ in 0..2 {
+            restore(&moderation, &server.handle()).unwrap();
+            let rows = moderation.all(Kind::Ban, 0).unwrap();
+            let rows: Vec<_> = rows.iter().map(|row| (&*row.key, &*row.target)).collect();
+            let expected = [
+                ("name uurl", "uuri"),
+                ("name uurl\tyurl", "\u{3a5}uri"),
+                ("name vlck\tnlck", "\u{3bd}ick"),
+            ];
+            assert_eq!(rows, expected);
+            assert_eq!(server.handle().bans().len(), expected.len());
+        }
+    }
+
+    #[test]
     fn waiting_changes_have_a_bound_and_a_moderator_leaves_room_for_others() {
         let queue = Queue::new();
         let reason = "x".repeat(256);

@@ -157,6 +157,30 @@ fn bans_are_added_and_lifted() {
 }
 
 #[test]
+fn a_ban_is_replaced_by_one_of_a_name_that_looks_like_it_and_differs() {
+    let mut chat = Configured::start("ban = [\"vick\"]");
+    let address = chat.server.address;
+    // with a Greek letter, whose capital looks like N
+    let greek = "\u{3bd}ick";
+    let is_banned = |name: &str| refusal(address, name).contains("you are banned");
+    assert!(is_banned("vick") && is_banned(greek));
+    drop(chat.join("NICK"));
+    let said = chat.reload(&format!("ban = [\"{greek}\"]"));
+    assert_eq!(said, [format!("INFO changed: ban: vick → {greek}"), loaded()]);
+    assert!(is_banned("vick") && is_banned(greek) && is_banned("NICK"));
+    // in either order, and each goes without the other
+    for lines in
+        [format!("ban = [\"{greek}\", \"vick\"]"), format!("ban = [\"vick\", \"{greek}\"]")]
+    {
+        chat.reload(&lines);
+        assert!(is_banned("vick") && is_banned(greek) && is_banned("NICK"), "{lines}");
+    }
+    chat.reload("ban = [\"vick\"]");
+    assert!(is_banned("vick") && is_banned(greek));
+    drop(chat.join("nick"));
+}
+
+#[test]
 fn the_log_level_changes_and_the_change_is_said() {
     let mut chat = Configured::start("log = \"warn\"");
     drop(chat.join("alice"));

@@ -222,11 +222,12 @@ impl BanTarget {
         Ok(self)
     }
 
-    /// The target in one spelling: equal targets have equal keys. The key is `name ` and the first
-    /// look-alike key of a name, or `net ` and a network.
+    /// The target in one spelling: targets have equal keys if they are equal. The key is `name ` and the
+    /// look-alike keys of a name with a tab between them, or `net ` and a network. A name in ASCII has one
+    /// look-alike key. No look-alike key has a tab.
     pub fn key(&self) -> String {
         match &self.key {
-            Target::Name(keys) => format!("name {}", keys.first()),
+            Target::Name(keys) => format!("name {}", keys.iter().collect::<Vec<_>>().join("\t")),
             Target::Net(net) => format!("net {net}"),
         }
     }

@@ -34,8 +34,8 @@ pub(super) struct Sanctions {
     bans: BTreeMap<Target, Box<Entry>>,
     /// The bans beneath those of the configuration: they hold again when those are withdrawn or over.
     covered: BTreeMap<Target, Box<Entry>>,
-    /// The other keys of banned names, each before the first key of its name.
-    other_keys: BTreeSet<(Box<str>, Box<str>)>,
+    /// The other keys of banned names, each before all keys of its name.
+    other_keys: BTreeSet<(Box<str>, LookalikeKeys)>,
     mutes: BTreeMap<UserName, Box<Entry>>,
     /// The entries that end, in the order in which they do.
     ends: BTreeMap<(Instant, u64), Key>,
@@ -101,7 +101,7 @@ impl fmt::Display for Full {
 /// Whom a ban is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Target {
-    /// A name and those that look like it. It is known by the first of its keys.
+    /// A name and those that look like it. It is known by all of its keys.
     Name(LookalikeKeys),
     /// Addresses in this network; one address is a network too.
     Net(IpNet),
@@ -192,17 +192,17 @@ impl Target {
     /// Bytes by which its other keys are found.
     fn index_len(&self) -> usize {
         let Target::Name(keys) = self else { return 0 };
-        let entry = in_tree::<(Box<str>, Box<str>)>() + keys.first().len();
+        let entry = in_tree::<(Box<str>, LookalikeKeys)>() + self.text_len();
         keys.others().map(|key| entry + key.len()).sum()
     }
 
-    /// Each other key of a name, with the first one.
-    fn other_keys(&self) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+    /// Each other key of a name, with all of them.
+    fn other_keys(&self) -> impl Iterator<Item = (Box<str>, LookalikeKeys)> {
         let keys = match self {
             Target::Name(keys) => Some(keys),
             Target::Net(_) => None,
         };
-        keys.into_iter().flat_map(|keys| keys.others().map(|key| (key.into(), keys.first().into())))
+        keys.into_iter().flat_map(|keys| keys.others().map(|key| (key.into(), keys.clone())))
     }
 }
 
@@ -259,26 +259,51 @@ impl Sanctions {
         now: Instant,
     ) -> Option<(Target, &Sanction)> {
         match target {
-            Target::Name(keys) => self.ban_of_keys(keys, now),
+            Target::Name(keys) => {
+                let own = self.ban(target, now).map(|ban| (target.clone(), ban));
+                own.or_else(|| self.ban_of_keys(keys, now))
+            }
             Target::Net(_) => Some((target.clone(), self.ban(target, now)?)),
         }
     }
 
-    /// A ban of a name that has one of the keys: that of the first key before others.
+    /// A ban of a name that has one of the keys: that of an earlier key before others, and of a name of
+    /// which it is the first key before those of which it is another.
     fn ban_of_keys(&self, keys: &LookalikeKeys, now: Instant) -> Option<(Target, &Sanction)> {
-        let ban_of = |first: &str| {
-            let target = Target::Name(LookalikeKeys::of_first(first));
-            self.ban(&target, now).map(|ban| (target, ban))
-        };
-        keys.iter().find_map(|key| ban_of(key).or_else(|| self.names_with(key).find_map(&ban_of)))
+        keys.iter().find_map(|key| {
+            let of_first = self.bans_with_first(key, now).next();
+            of_first.or_else(|| self.bans_with_other(key, now).next())
+        })
     }
 
-    /// The first keys of the banned names of which this is another key.
-    fn names_with(&self, key: &str) -> impl Iterator<Item = &str> {
+    /// The bans of the names of which this is the first key.
+    fn bans_with_first(
+        &self,
+        key: &str,
+        now: Instant,
+    ) -> impl Iterator<Item = (Target, &Sanction)> {
+        let from = Target::Name(LookalikeKeys::of_first(key));
+        let has_key =
+            move |target: &Target| matches!(target, Target::Name(keys) if keys.first() == key);
+        let found = self.bans.range(from..).take_while(move |(target, _)| has_key(target));
+        let found = found.map(|(target, entry)| (target.clone(), &entry.sanction));
+        found.filter(move |(_, ban)| !ban.until.is_over(now))
+    }
+
+    /// The bans of the names of which this is another key.
+    fn bans_with_other(
+        &self,
+        key: &str,
+        now: Instant,
+    ) -> impl Iterator<Item = (Target, &Sanction)> {
         let has_others = !self.other_keys.is_empty();
-        let from = has_others.then(|| (Box::from(key), Box::default()));
+        let from = has_others.then(|| (Box::from(key), LookalikeKeys::of_first("")));
         let found = from.into_iter().flat_map(|from| self.other_keys.range(from..));
-        found.take_while(move |(other, _)| **other == *key).map(|(_, first)| &**first)
+        let found = found.take_while(move |(other, _)| **other == *key);
+        found.filter_map(move |(_, keys)| {
+            let target = Target::Name(keys.clone());
+            self.ban(&target, now).map(|ban| (target, ban))
+        })
     }
 
     /// The ban that shuts out this address: the one of the smallest network.
@@ -558,8 +583,7 @@ impl Sanctions {
         self.bans.insert(target, entry);
     }
 
-    /// The opposite of [`Sanctions::put_ban`]. Returns the target that the ban has, of which the given one
-    /// may lack keys.
+    /// The opposite of [`Sanctions::put_ban`].
     fn pull_ban(&mut self, target: &Target) -> Option<(Target, Box<Entry>)> {
         let (target, entry) = self.bans.remove_entry(target)?;
         for key in target.other_keys() {
@@ -687,6 +711,45 @@ mod tests {
         }
         sanctions.check_counters();
         assert_eq!((sanctions.bytes, sanctions.other_keys.len()), (0, 0));
+    }
+
+    #[test]
+    #[cfg(feature = "confusables")]
+    fn bans_of_names_that_have_keys_in_common_stand_side_by_side() {
+        let now = Instant::now();
+        let second = Until::after(Some(Duration::from_secs(1)), now);
+        // the last two have three keys each, of which two are the same
+        let names = ["vick", "\u{3bd}ick", "nick", "ОльГа", "ОлЬга"];
+        for short in names {
+            let mut sanctions = Sanctions::default();
+            for name in names {
+                let until = if name == short { second } else { Until(None) };
+                let ban = sanction("", Rank::Operator, until, now);
+                sanctions.add_ban(Target::name(name), ban, None, now).unwrap();
+            }
+            assert_eq!(sanctions.bans(now).count(), names.len());
+            for name in names {
+                let (found, _) = sanctions.ban_that_holds_for(&Target::name(name), now).unwrap();
+                assert_eq!(found, Target::name(name));
+            }
+            let later = now + Duration::from_secs(1);
+            for is_removed in [false, true] {
+                if is_removed {
+                    sanctions.expire(later);
+                }
+                assert_eq!(sanctions.bans(later).count(), names.len() - 1);
+                for name in names {
+                    let is_banned = sanctions.ban_of_name(name, later).is_some();
+                    assert!(is_banned, "{name} without {short}");
+                }
+                sanctions.check_counters();
+            }
+            for name in names.iter().filter(|name| **name != short) {
+                assert!(sanctions.remove_ban(&Target::name(name), later).is_some(), "{name}");
+                sanctions.check_counters();
+            }
+            assert_eq!((sanctions.bytes, sanctions.other_keys.len()), (0, 0));
+        }
     }
 
     #[test]
