@@ -253,7 +253,7 @@ fn a_quoted_target_is_the_same_after_a_restart() {
     drop(moderator);
     server.restart();
     let bans = server.login("boss").command("/bans", "");
-    assert!(bans.starts_with("Bans (1): \"0.0.0.0/0\" (for 2 d, by mod"), "{bans}");
+    assert!(bans.starts_with("Bans (1): \"0.0.0.0/0\" (for another 2 d, by mod"), "{bans}");
 }
 
 #[test]

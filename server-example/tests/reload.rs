@@ -115,9 +115,12 @@ fn a_ban_of_the_configuration_leaves_an_admins_ban_of_the_same_name() {
     alice.ask("/admin", TOKEN);
     alice.ask("/ban", "bob spam");
     chat.reload("ban = [\"B0B\"]\nadmin-token = \"token\"");
-    assert_eq!(alice.ask("/bans", ""), "Bans (1): B0B (by the operator)");
+    // how long ago follows after the first second
+    let bans = alice.ask("/bans", "");
+    assert!(bans.starts_with("Bans (1): B0B (by the operator"), "{bans}");
     chat.reload("ban = []\nadmin-token = \"token\"");
-    assert_eq!(alice.ask("/bans", ""), "Bans (1): bob (by alice: spam)");
+    let bans = alice.ask("/bans", "");
+    assert!(bans.starts_with("Bans (1): bob (by alice") && bans.ends_with(": spam)"), "{bans}");
     assert!(refusal(chat.server.address, "bob").contains("you are banned: spam"));
 }
 
