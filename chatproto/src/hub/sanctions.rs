@@ -267,8 +267,8 @@ impl Sanctions {
         }
     }
 
-    /// A ban of a name that has one of the keys. An earlier key counts before others. Of the names with a
-    /// key, those of which it is the first one come first.
+    /// A ban of a name that has one of the keys. An earlier key counts before others. A name that has it as
+    /// its first key comes before other names.
     fn ban_of_keys(&self, keys: &LookalikeKeys, now: Instant) -> Option<(Target, &Sanction)> {
         keys.iter().find_map(|key| {
             let of_first = self.bans_with_first(key, now).next();
