@@ -316,7 +316,8 @@ fn an_account_of_a_reserved_name_of_an_older_version_is_nobodys() {
     let file = format!("{}/chatproto.db", server.data);
     let database = rusqlite::Connection::open(file).unwrap();
     for (sql, rows) in [
-        ("UPDATE account SET name = 'alice~2', key = 'allce~2' WHERE name = 'victim'", 1),
+        ("UPDATE account SET name = 'alice~2' WHERE name = 'victim'", 1),
+        ("UPDATE account_key SET account = 'alice~2', key = 'allce~2' WHERE account = 'victim'", 1),
         ("UPDATE account_address SET account = 'alice~2' WHERE account = 'victim'", 0),
     ] {
         assert!(database.execute(sql, ()).unwrap() >= rows, "{sql}");
