@@ -110,7 +110,7 @@ fn a_report_is_replaced_on_request_only() {
     let (empty, closed) = (dir.path("empty"), "127.0.0.1:1");
     let (code, _, _) = run(&["load", "stress", "--server", closed, "--out", &empty]);
     assert_eq!(code, Some(1));
-    assert!(!std::path::Path::new(&empty).exists());
+    assert!(!Path::new(&empty).exists());
     let data = data(&dir);
     let (code, _, error) = run(&["load", "stress", "--server", closed, "--out", &data]);
     assert_eq!(code, Some(2));
