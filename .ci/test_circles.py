@@ -23,7 +23,7 @@ def found(files):
 class Circles(unittest.TestCase):
     def test_two_files_that_use_each_other_are_one(self):
         a = "use crate::b::B;\npub struct A(B);"
-        for b in ["use super::a::A;\npub struct B;", "pub struct B;\nfn f() -> crate::a::A { todo!() }"]:
+        for b in ["use super::a::A;\npub struct B;", "pub struct B;\nfn f() -> crate::a::A { loop {} }"]:
             self.assertEqual(found({"lib.rs": "mod a;\nmod b;", "a.rs": a, "b.rs": b}), [["a.rs", "b.rs"]])
 
     def test_an_item_that_is_passed_on_is_its_own_files(self):

@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use chatproto::{BanTarget, Limits, SlowReader};
+use chatproto::name::NamePolicyError;
+use chatproto::{BanTarget, BanTargetError, Limits, SlowReader, UserName};
 use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -134,7 +135,7 @@ pub(crate) struct ModerationOptions {
 
     /// Name, address or network that is shut out, such as 192.0.2.0/24; a name with all that look
     /// like it. Can be given several times
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = lasting_target)]
     pub(crate) ban: Vec<BanTarget>,
 
     /// Tell everybody who comes and goes
@@ -324,6 +325,20 @@ pub(crate) struct ChatOptions {
 
     #[command(flatten)]
     pub(crate) tls: ClientTlsOptions,
+}
+
+/// Reads `--ban`. A temporary name is another user's at another time.
+fn lasting_target(text: &str) -> Result<BanTarget, String> {
+    let target: BanTarget = text.parse().map_err(|error: BanTargetError| error.to_string())?;
+    let shown = target.to_string();
+    let name = UserName::new(shown.trim_matches('"')).ok().filter(|_| target.is_name());
+    match name.map(|name| name.check_request()) {
+        Some(Err(NamePolicyError::Assigned)) => {
+            Err("only the server gives this name, for a time: write the address of its user"
+                .to_owned())
+        }
+        _ => Ok(target),
+    }
 }
 
 /// How much is logged.

@@ -574,6 +574,8 @@ fn a_configuration_is_checked_without_a_trace() {
         (&["--tls-cert", "/dev/zero", "--tls-key", &plain], "it is longer than 16 MiB"),
         (&["--tls-cert", &nowhere, "--tls-key", &plain], "no such file or directory"),
         (&["--ban", "192.0.2.0/24 1h"], "is not one target"),
+        (&["--ban", "alice~1"], "only the server gives this name"),
+        (&["--ban", "\"alice smith~1\""], "only the server gives this name"),
         (&["--data", &plain], "not a directory"),
         (&["--data", "none", "--accounts", "required"], "--accounts needs a place"),
     ] {
