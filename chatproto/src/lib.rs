@@ -49,9 +49,9 @@
 //! ([`Effect`]), an [`Accounts`] or a [`History`] answers in its own time ([`Completion`]), and the
 //! connection's next message waits for it.
 //!
-//! Everything above the line is public and needs no socket: a program that has its own event loop,
-//! or its own transport, embeds [`Decoder`], [`Handshake`] and [`Hub`] for the server's side and
-//! [`Session`] for the client's. The blocking [`Server`] and [`Client`] put sockets under them. No
+//! Everything above the line is public and needs no socket. A program with an event loop or a transport of its
+//! own embeds [`ServerConnection`] and [`Hub`] for the server's side, and [`Session`] for the client's.
+//! [`Decoder`] and [`Handshake`] are their parts. The blocking [`Server`] and [`Client`] put sockets under them. No
 //! async runtime is involved.
 //!
 //! | module | what it holds |
@@ -63,6 +63,7 @@
 //! | [`decode`] | [`Decoder`]: frames and schema in one strict, incremental pass |
 //! | [`encode`] | the compact form and that of Python's `json.dumps` |
 //! | [`handshake`] | registration, stream and one-read peers, strangers |
+//! | [`connection`] | [`ServerConnection`]: the server's side of one connection |
 //! | [`endpoint`] | endpoints of the application's own |
 //! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
 //! | [`accounts`] | [`Accounts`]: names that belong to somebody, kept by the application |
@@ -86,6 +87,7 @@ mod chunk;
 #[cfg(test)]
 mod chunk_tests;
 pub mod client;
+pub mod connection;
 pub mod decode;
 pub mod directory;
 pub mod encode;
@@ -122,6 +124,7 @@ pub use accounts::{
 };
 pub use changes::{ChangeReceiver, ReceiveError};
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
+pub use connection::ServerConnection;
 pub use decode::{Decoder, Frame};
 pub use directory::{
     BlockingDirectory, Claim, ClaimAnswer, ClaimPurpose, ClaimReply, Directory, Lease, ReleaseReply,

@@ -11,6 +11,8 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::{Bytes, BytesMut};
+
 use crate::chunk::{Budget, Chunk};
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
@@ -249,6 +251,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a long answer was dropped since [`Outbox::take_cancelled`].
+    pub(crate) fn has_cancelled(&self) -> bool {
+        self.has_cancelled
+    }
+
     /// Whether a long answer was dropped since this was last asked.
     pub(crate) fn take_cancelled(&mut self) -> bool {
         std::mem::take(&mut self.has_cancelled)
@@ -349,6 +356,27 @@ impl Outbox {
             return Writable::One(&front.bytes()[..front.first_object()]);
         }
         Writable::Nothing
+    }
+
+    /// A copy of what may be written now, at most `most` bytes: one slice is shared and not copied. An object
+    /// to a one-read peer is a whole.
+    pub(crate) fn take(&self, most: usize, now: Instant) -> Option<Bytes> {
+        match self.writable(now) {
+            Writable::Nothing => None,
+            Writable::One(bytes) => {
+                let length = if self.is_paced() { bytes.len() } else { bytes.len().min(most) };
+                let front = self.queue.first.clone()?;
+                Some(Bytes::from_owner(front).slice(..length))
+            }
+            Writable::Many => {
+                let mut bytes = BytesMut::with_capacity(most.min(self.bytes as usize));
+                for segment in self.queue.iter() {
+                    let left = most - bytes.len();
+                    bytes.extend_from_slice(&segment.bytes()[..segment.len().min(left)]);
+                }
+                Some(bytes.freeze())
+            }
+        }
     }
 
     /// Fills in the slices of a [`Writable::Many`], from the front and of at most `most` bytes; returns

@@ -82,6 +82,20 @@ pub(crate) enum Action {
     },
 }
 
+impl Action {
+    /// Its connection, which is one of this lane.
+    #[inline]
+    pub(crate) fn receiver(self, lane: usize) -> ConnId {
+        let (Action::Deliver { slot, generation, .. }
+        | Action::Broadcast { slot, generation, .. }
+        | Action::Begin { slot, generation, .. }
+        | Action::Part { slot, generation, .. }
+        | Action::End { slot, generation }
+        | Action::Close { slot, generation }) = self;
+        ConnId { lane: lane as u16, slot, generation }
+    }
+}
+
 /// One thing to do for one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

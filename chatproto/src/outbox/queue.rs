@@ -30,6 +30,12 @@ impl Segment {
     }
 }
 
+impl AsRef<[u8]> for Segment {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 /// A queue that allocates nothing for its first element.
 #[derive(Debug, Default)]
 pub(super) struct Queue {

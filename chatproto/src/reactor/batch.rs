@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::hub::{ConnId, Departure, Hub, Now, Output};
+use crate::connection::{Input, Op};
+use crate::hub::{ConnId, Now};
 
-use super::conn::{Input, Op};
 use super::holders;
 use super::read::HEAVY_FOR;
 use super::ready::Class;
@@ -64,17 +64,17 @@ impl Reactor {
             if hub.handle_reader_gone(conn, &mut self.out)
                 && let Some(conn) = find(&mut self.conns, conn.slot, conn.generation)
             {
-                conn.go_on();
-                self.again.push(conn.id.slot);
+                conn.protocol.go_on();
+                self.again.push(conn.protocol.id.slot);
             }
         }
         for conn in self.cancelled.drain(..) {
             hub.handle_answer_dropped(conn, &mut self.out);
             if let Some(conn) = find(&mut self.conns, conn.slot, conn.generation)
-                && conn.is_answering
+                && conn.protocol.is_answering()
             {
-                conn.go_on();
-                self.again.push(conn.id.slot);
+                conn.protocol.go_on();
+                self.again.push(conn.protocol.id.slot);
             }
         }
         let begin = self.out.work();
@@ -87,12 +87,11 @@ impl Reactor {
             let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
             conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
             if can_go_on {
-                conn.go_on();
+                conn.protocol.go_on();
             } else if hub.is_answering(token.conn()) {
-                conn.outbox.set_held(hub.held(token.conn()));
-                note_length(&shared.lanes[self.lane], &conn.outbox);
-                self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.wait_for(self.holds, true, hub.is_waiting_for_effect(token.conn()));
+                conn.protocol.outbox.set_held(hub.held(token.conn()));
+                note_length(&shared.lanes[self.lane], &conn.protocol.outbox);
+                conn.protocol.wait(true, hub.is_waiting_for_effect(token.conn()));
             }
             self.again.push(slot);
         }
@@ -100,10 +99,9 @@ impl Reactor {
             let Some((name, kind)) = holders::take(&mut self.asking, id) else { continue };
             let Some(conn) = find(&mut self.conns, id.slot, id.generation) else { continue };
             hub.handle_name(id, &name, kind, now, &mut self.out);
-            conn.go_on();
+            conn.protocol.go_on();
             if hub.is_waiting(id) {
-                self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.wait_for(self.holds, hub.is_answering(id), hub.is_waiting_for_effect(id));
+                conn.protocol.wait(hub.is_answering(id), hub.is_waiting_for_effect(id));
             }
             self.again.push(id.slot);
         }
@@ -135,27 +133,26 @@ impl Reactor {
                 let before = self.out.work();
                 let may_go_on = hub.handle_writable(op.conn, now, &mut self.out);
                 conn.share.charge(self.out.work() - before + OPERATION, &self.ready);
-                conn.outbox.set_held(hub.held(op.conn));
-                note_length(&shared.lanes[self.lane], &conn.outbox);
+                conn.protocol.outbox.set_held(hub.held(op.conn));
+                note_length(&shared.lanes[self.lane], &conn.protocol.outbox);
                 if hub.is_answering(op.conn) {
                     // the peer took a part, so that it has all its time for the next one
-                    self.holds = self.holds.checked_add(1).unwrap_or(1);
-                    conn.wait_for(self.holds, true, !may_go_on);
+                    conn.protocol.wait(true, !may_go_on);
                     self.lose_patience(slot);
                 } else {
-                    conn.go_on();
+                    conn.protocol.go_on();
                 }
                 self.again.push(slot);
                 continue;
             }
-            if conn.is_waiting() || conn.has_yielded {
+            if conn.protocol.is_waiting() || conn.has_yielded {
                 continue;
             }
             if class == Class::Light
                 && let Input::Frame(frame) = &op.input
                 && hub.expects_more_work_than(self.ready.quantum(), &frame.message())
             {
-                conn.keep_all(op, frame, &self.limits);
+                conn.protocol.keep_all(op, frame, &self.config.limits);
                 conn.heavy = HEAVY_FOR;
                 conn.has_yielded = true;
                 self.again.push(slot);
@@ -164,15 +161,14 @@ impl Reactor {
             if let Input::Name(name, kind) = &op.input
                 && holders::ask(&shared, &mut self.asking, &hub, op.conn, name, *kind)
             {
-                self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.keep_rest(op, &self.limits);
-                conn.wait_for(self.holds, false, true);
+                conn.protocol.keep_rest(op, &self.config.limits);
+                conn.protocol.wait(false, true);
                 self.lose_patience(slot);
                 self.again.push(slot);
                 continue;
             }
             let before = self.out.work();
-            handle_op(&mut hub, op.conn, &op.input, now, &mut self.out);
+            op.input.apply(&mut hub, op.conn, now, &mut self.out);
             let work = self.out.work() - before + OPERATION;
             conn.share.charge(work, &self.ready);
             if user.replace(op.conn) != Some(op.conn) {
@@ -180,11 +176,10 @@ impl Reactor {
             }
             user_work += work;
             if hub.is_waiting(op.conn) {
-                self.holds = self.holds.checked_add(1).unwrap_or(1);
-                conn.keep_rest(op, &self.limits);
+                conn.protocol.keep_rest(op, &self.config.limits);
                 let awaits_effect = hub.is_waiting_for_effect(op.conn);
-                conn.wait_for(self.holds, hub.is_answering(op.conn), awaits_effect);
-                if conn.outbox.is_dead() {
+                conn.protocol.wait(hub.is_answering(op.conn), awaits_effect);
+                if conn.protocol.outbox.is_dead() {
                     self.deaf.push(op.conn);
                 }
                 self.lose_patience(slot);
@@ -193,7 +188,7 @@ impl Reactor {
                 && conn.share.is_used_up(self.ready.round())
                 && ops.get(index + 1).is_some_and(|next| next.conn == op.conn)
             {
-                conn.keep_rest(op, &self.limits);
+                conn.protocol.keep_rest(op, &self.config.limits);
                 conn.has_yielded = true;
                 self.again.push(slot);
             }
@@ -215,29 +210,4 @@ impl Reactor {
 /// Whether two operations are of different connections.
 fn differ(pair: &&[Op<'_>]) -> bool {
     pair[0].conn != pair[1].conn
-}
-
-/// Puts one operation through the hub.
-fn handle_op(hub: &mut Hub, conn: ConnId, input: &Input<'_>, now: Now, out: &mut Output) {
-    match input {
-        Input::Secured => hub.handle_secured(conn),
-        Input::Insecure(name) => hub.handle_insecure_name(conn, name, now, out),
-        Input::Name(name, kind) => hub.handle_name(conn, name, *kind, now, out),
-        Input::BadName(error) => hub.handle_bad_name(conn, b"", *error, now, out),
-        Input::LateLineFeed => hub.handle_late_line_feed(conn),
-        Input::Frame(frame) => {
-            let handled = hub.handle_message(conn, &frame.message(), now, out);
-            debug_assert!(handled, "the input of a connection that waits is held back");
-        }
-        Input::Bad(error) => {
-            let handled = hub.handle_decode_error(conn, error, now, out);
-            debug_assert!(handled, "as above");
-        }
-        Input::Stranger(stranger) => hub.handle_stranger(conn, *stranger, now, out),
-        Input::End => {
-            let handled = hub.handle_end(conn, Departure::Left, now, out);
-            debug_assert!(handled, "as above");
-        }
-        Input::Part => debug_assert!(false, "it is no input of the peer's"),
-    }
 }

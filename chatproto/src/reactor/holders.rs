@@ -88,7 +88,7 @@ impl Reactor {
                 return true;
             };
             let holder = find(conns, check.holder.slot, check.holder.generation);
-            let is_ending = holder.is_some_and(|conn: &mut Conn| conn.saw_end)
+            let is_ending = holder.is_some_and(|conn: &mut Conn| conn.protocol.saw_end())
                 || gone.iter().any(|(conn, _)| *conn == check.holder);
             if is_ending && now < until {
                 return true;

@@ -14,7 +14,6 @@
 //! one piece of the application's code that does is its observer.
 
 mod accept;
-mod allowance;
 mod batch;
 mod clock;
 mod conn;
@@ -31,7 +30,6 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod socket;
-mod stash;
 mod stream;
 mod timer;
 mod write;
@@ -46,10 +44,10 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::changes::Feed;
+use crate::connection::{ConnectionConfig, ServerConnection};
 use crate::history::Queue;
 use crate::hub::{Completion, ConnId, Departure, Now, Output, Token};
 use crate::limits::Limits;
-use crate::outbox::SlowReader;
 
 use accept::Acceptor;
 use conn::Conn;
@@ -95,11 +93,13 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         Entrance::Plain => None,
         Entrance::Tls(door) => Some(door.clone()),
     });
+    let config =
+        ConnectionConfig { limits: setup.limits, slow_reader: setup.policy, ..Default::default() };
     let mut acceptor = Some(Acceptor::new(setup.listeners, polls[ACCEPTING].registry())?);
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
         lanes,
-        budget: Arc::default(),
+        queues: Arc::clone(&config.queues),
         needs_room_for_pages: AtomicBool::new(false),
         observer: setup.observer,
         feed: Feed::default(),
@@ -118,8 +118,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         poll,
         shared: Arc::clone(&shared),
         acceptor: if lane == ACCEPTING { acceptor.take() } else { None },
-        limits: setup.limits.clone(),
-        policy: setup.policy,
+        config: config.clone(),
         conns: Vec::new(),
         open: 0,
         timers: Timers::new(),
@@ -145,7 +144,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         lingering: VecDeque::new(),
         out: Output::new(),
         hub_due: None,
-        holds: 0,
         shrink_at: None,
         stop_at: None,
     };
@@ -158,9 +156,8 @@ pub(crate) struct Reactor {
     lane: usize,
     poll: Poll,
     shared: Arc<Shared>,
-    /// Its own copy, so that no loop waits for another to read them.
-    limits: Limits,
-    policy: SlowReader,
+    /// Its own copy, so that no loop waits for another to read the limits.
+    config: ConnectionConfig,
     /// Only one loop accepts, and only until the server stops.
     acceptor: Option<Acceptor>,
     /// By slot.
@@ -210,8 +207,6 @@ pub(crate) struct Reactor {
     /// When the hub is to be told what time it is, as far as this loop knows: another one may have
     /// done so by then.
     hub_due: Option<Instant>,
-    /// Of the last effect that a connection waited for.
-    holds: u32,
     /// When what a crowd needed is given back; none if nothing happened since.
     shrink_at: Option<Instant>,
     /// When a stopping loop ends, flushed or not.
@@ -326,18 +321,17 @@ impl Reactor {
 
     fn take_readiness(&mut self, slot: u32, readiness: Readiness) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if readiness.read_closed && !conn.saw_end {
-            conn.saw_end = true;
+        if readiness.read_closed && !conn.protocol.expect_end() {
             self.lose_patience(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if readiness.error && conn.is_waiting() {
+        if readiness.error && conn.protocol.is_waiting() {
             // it is not read now, so that nothing else would tell
-            conn.outbox.die();
-            self.deaf.push(conn.id);
+            conn.protocol.outbox.die();
+            self.deaf.push(conn.protocol.id);
         }
-        if readiness.writable && (conn.outbox.is_refused() || conn.stream.has_unsent()) {
-            conn.outbox.handle_writable();
+        if readiness.writable && (conn.protocol.outbox.is_refused() || conn.stream.has_unsent()) {
+            conn.protocol.outbox.handle_writable();
             self.make_dirty(slot);
         }
         if readiness.readable || readiness.read_closed || readiness.error {
@@ -349,11 +343,13 @@ impl Reactor {
     fn make_ready(&mut self, slot: u32) {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
             && !conn.is_ready
-            && (conn.wants_bytes() || conn.has_backlog() || conn.can_take_part())
+            && (conn.protocol.wants_input()
+                || conn.protocol.has_backlog()
+                || conn.protocol.can_take_part())
         {
             conn.is_ready = true;
             let class = conn.class(self.ready.round());
-            self.ready.push(class, conn.id, conn.share.from());
+            self.ready.push(class, conn.protocol.id, conn.share.from());
         }
     }
 
@@ -376,7 +372,7 @@ impl Reactor {
                 }
             }
             Mail::Limits(limits) => self.set_limits(*limits),
-            Mail::Policy(policy) => self.policy = policy,
+            Mail::Policy(policy) => self.config.slow_reader = policy,
             Mail::HubDue(due) => {
                 self.hub_due = Some(self.hub_due.map_or(due, |before| before.min(due)));
             }
@@ -386,8 +382,8 @@ impl Reactor {
     /// Other bounds from now on.
     fn set_limits(&mut self, limits: Limits) {
         let rates = |limits: &Limits| (limits.rate, limits.rate_bytes);
-        let is_other_rate = rates(&limits) != rates(&self.limits);
-        self.limits = limits;
+        let is_other_rate = rates(&limits) != rates(&self.config.limits);
+        self.config.limits = limits;
         if !is_other_rate {
             return;
         }
@@ -429,9 +425,10 @@ impl Reactor {
         if id.slot() >= self.conns.len() {
             self.conns.resize_with(id.slot() + 1, || None);
         }
-        self.conns[id.slot()] = Some(Conn::new(stream, id));
+        let protocol = ServerConnection::new(id, now, &self.config.limits);
+        self.timers.add(now + self.config.limits.registration, Due::Registration, id);
+        self.conns[id.slot()] = Some(Conn::new(stream, protocol));
         self.open += 1;
-        self.timers.add(now + self.limits.registration, Due::Registration, id);
     }
 
     fn drop_conn(&mut self, slot: u32, reason: Departure) {
@@ -441,11 +438,11 @@ impl Reactor {
         let _ = conn.stream.deregister(self.poll.registry());
         conn.discard_input();
         self.shared.recount_input(&mut conn);
-        self.gone.push((conn.id, reason));
+        self.gone.push((conn.protocol.id, reason));
         self.open -= 1;
         let lane = &self.shared.lanes[self.lane];
         lane.load.fetch_sub(1, Ordering::Relaxed);
-        if conn.is_lingering() {
+        if conn.protocol.is_lingering() {
             lane.lingering.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -467,5 +464,5 @@ impl Reactor {
 /// The connection in that slot, if it is still the one that was meant.
 fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut Conn> {
     let conn = conns.get_mut(slot as usize)?.as_mut()?;
-    (conn.id.generation == generation).then_some(conn)
+    (conn.protocol.id.generation == generation).then_some(conn)
 }

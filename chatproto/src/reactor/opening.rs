@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use crate::connection::Op;
 use crate::hub::Departure;
 
-use super::conn::Op;
 use super::timer::Due;
 use super::{Reactor, clock};
 
@@ -19,7 +19,10 @@ impl Reactor {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
             && conn.stream.settle()
         {
-            conn.outbox.handle_writable();
+            if conn.stream.is_barred() {
+                conn.protocol.require_tls();
+            }
+            conn.protocol.outbox.handle_writable();
             self.make_dirty(slot);
         }
     }
@@ -30,7 +33,7 @@ impl Reactor {
             && conn.stream.is_shut()
             && !conn.stream.is_handshaking()
         {
-            self.timers.add(clock::instant() + SETTLE, Due::Silence, conn.id);
+            self.timers.add(clock::instant() + SETTLE, Due::Silence, conn.protocol.id);
         }
     }
 
@@ -38,21 +41,21 @@ impl Reactor {
     /// now. False if that was its end.
     pub(super) fn open_up(&mut self, slot: u32, ops: &mut Vec<Op<'_>>) -> bool {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return false };
-        let id = conn.id;
+        let id = conn.protocol.id;
         if let Some(why) = conn.stream.take_failure() {
             self.failed.push((id, why));
-            if conn.is_lingering() {
+            if conn.protocol.is_lingering() {
                 self.drop_conn(slot, Departure::Lost);
                 return false;
             }
-            conn.outbox.die();
+            conn.protocol.outbox.die();
             conn.discard_input();
             // so that the peer reads the alert, which says why
             self.shut_down(slot, clock::instant());
             return false;
         }
         if conn.stream.is_handshaking() {
-            if conn.at_end {
+            if conn.protocol.is_at_end() {
                 self.failed.push((id, "the client hung up in the middle of it".to_owned()));
                 self.drop_conn(slot, Departure::Left);
                 return false;
@@ -61,9 +64,12 @@ impl Reactor {
         }
         if !conn.stream.is_shut() {
             if conn.stream.is_secure() {
-                conn.handle_secured(ops);
+                conn.protocol.handle_secured(ops);
             }
-            conn.outbox.handle_writable();
+            if conn.stream.is_barred() {
+                conn.protocol.require_tls();
+            }
+            conn.protocol.outbox.handle_writable();
             self.make_dirty(slot);
         }
         true
@@ -72,8 +78,8 @@ impl Reactor {
     /// The time for the name is over, and the handshake before it is not.
     pub(super) fn give_up_handshake(&mut self, slot: u32) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let within = self.limits.registration.as_secs_f32();
-        self.failed.push((conn.id, format!("it took longer than {within} s")));
+        let within = self.config.limits.registration.as_secs_f32();
+        self.failed.push((conn.protocol.id, format!("it took longer than {within} s")));
         self.drop_conn(slot, Departure::Lost);
     }
 }

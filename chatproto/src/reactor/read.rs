@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use zeroize::Zeroize as _;
 
+use crate::connection::Op;
 use crate::hub::{ConnId, Departure, Now};
 
-use super::conn::{Filled, Op};
+use super::conn::Filled;
 use super::ready::Class;
 use super::timer::Due;
 use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
@@ -114,29 +115,29 @@ impl Reactor {
         let slot = id.slot;
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         conn.is_ready = false;
-        if conn.is_answering {
+        if conn.protocol.is_answering() {
             // its input waits; if it has not yet taken the last part, it is ready again when it has
-            if conn.can_take_part() {
-                conn.take_part(ops);
+            if conn.protocol.can_take_part() {
+                conn.protocol.take_part(ops);
             }
             return arena;
         }
         let was_shut = conn.stream.is_shut();
         let is_little = class == Class::Light || conn.is_ahead;
         let most = if is_little { LIGHT_MOST } else { READ_MOST };
-        let filled = conn.fill(arena, most, &self.limits);
+        let filled = conn.fill(arena, most, &self.config.limits);
         if was_shut && !self.open_up(slot, ops) {
             return arena;
         }
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
-        let limits = &self.limits;
+        let limits = &self.config.limits;
         // (a read of TLS may give less than there is)
         let is_more = class == Class::Light && matches!(filled, Ok(Filled::Bytes(_, true)));
         let (length, mut again) = match filled {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
             Ok(Filled::Nothing) => {
-                conn.handle_silence(now, limits, ops);
+                conn.protocol.handle_silence(now, limits, ops);
                 return arena;
             }
             Ok(Filled::More) => {
@@ -150,21 +151,22 @@ impl Reactor {
             }
         };
         // elsewhere only a refused read makes the next event come
-        again |= conn.saw_end || !cfg!(any(target_os = "linux", target_os = "android"));
+        again |= conn.protocol.saw_end() || !cfg!(any(target_os = "linux", target_os = "android"));
         let (bytes, rest) = arena.split_at_mut(length);
-        let was_silent_at = conn.silent_at();
+        let was_silent_at = conn.protocol.silent_at();
         conn.share.charge(length as u64, &self.ready);
-        let resume_at = conn.handle_bytes(bytes, now, limits, ops);
-        let silent_at = conn.silent_at();
-        conn.is_ahead = resume_at.is_some() || conn.has_lead(now, limits);
+        conn.protocol.handle_bytes(bytes, now, limits, ops);
+        let resume_at = conn.protocol.resume_at();
+        let silent_at = conn.protocol.silent_at();
+        conn.is_ahead = resume_at.is_some() || conn.protocol.has_lead(now, limits);
         let is_heavy = is_more || length >= LIGHT_MOST || conn.is_ahead;
         conn.heavy = if is_heavy { HEAVY_FOR } else { conn.heavy.saturating_sub(1) };
         self.shared.recount_input(conn);
-        if conn.at_end && conn.is_lingering() {
+        if conn.protocol.is_at_end() && conn.protocol.is_lingering() {
             self.drop_conn(slot, Departure::Left);
             return rest;
         }
-        again &= conn.wants_bytes() || conn.has_backlog();
+        again &= conn.protocol.wants_input() || conn.protocol.has_backlog();
         if let Some(at) = resume_at {
             self.timers.add(at, Due::Resume, id);
         }

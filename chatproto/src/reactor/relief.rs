@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use crate::connection::Step;
 use crate::hub::{ConnId, Departure, Now};
 use crate::outbox::SlowReader;
 use crate::spare::GiveBack;
 
-use super::conn::{Conn, Step};
+use super::conn::Conn;
 use super::mail::{Lane, Mail};
 use super::{ACCEPTING, Reactor, clock, find};
 
@@ -19,31 +20,31 @@ impl Reactor {
     /// closed first, then the longest, whichever loop has it.
     pub(super) fn relieve(&mut self, now: Instant) {
         let shared = Arc::clone(&self.shared);
-        let is_over = |least: usize| shared.budget.used() > least;
+        let is_over = |least: usize| shared.queues.used() > least;
         let has_stalled = &shared.lanes[self.lane].has_stalled;
         if shared.needs_room_for_pages.load(Ordering::Relaxed)
             && has_stalled.load(Ordering::Relaxed)
         {
             self.relieve_of_answers(now);
         }
-        if !is_over(self.limits.queue_total) {
+        if !is_over(self.config.limits.queue_total) {
             return;
         }
         // what only waits for the loop is no sign of a slow reader
         self.write_dirty(now);
         self.write_some(now);
         // some more than is needed, so that this is not repeated for every message
-        let enough = self.limits.queue_total / 16 * 15;
+        let enough = self.config.limits.queue_total / 16 * 15;
         let mut queues: BinaryHeap<(bool, usize, u32)> = BinaryHeap::new();
         for conn in self.conns.iter().flatten() {
-            let (outbox, step) = (&conn.outbox, conn.closing_step());
+            let (outbox, step) = (&conn.protocol.outbox, conn.protocol.closing_step());
             let may_go = match step {
                 None => outbox.may_be_cut(),
                 // from the next step on there is only the final message, which is outside the bound
                 step => step == Some(Step::Draining),
             };
             if may_go && outbox.has_more_than_front() {
-                queues.push((step.is_some(), outbox.len(), conn.id.slot));
+                queues.push((step.is_some(), outbox.len(), conn.protocol.id.slot));
             }
         }
         while is_over(enough)
@@ -70,9 +71,9 @@ impl Reactor {
     /// Cuts a queue, as the policy says.
     fn cut(&mut self, slot: u32, is_closing: bool, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        match self.policy {
-            SlowReader::DropOldest if !is_closing => conn.outbox.shed(),
-            _ => conn.outbox.abandon(),
+        match self.config.slow_reader {
+            SlowReader::DropOldest if !is_closing => conn.protocol.outbox.shed(),
+            _ => conn.protocol.outbox.abandon(),
         }
         self.after_write(slot, now);
     }
@@ -81,15 +82,16 @@ impl Reactor {
     /// those with the longest queues are cut, a sixteenth of what answers may hold. If pages still wait
     /// after the next batch, more are cut.
     fn relieve_of_answers(&mut self, now: Instant) {
-        let is_stalled = |conn: &&Conn| conn.closing.is_none() && conn.outbox.has_stalled_answer();
+        let is_stalled =
+            |conn: &&Conn| !conn.protocol.is_closing() && conn.protocol.outbox.has_stalled_answer();
         let stalled = self.conns.iter().flatten().filter(is_stalled);
         let mut stalled: BinaryHeap<(usize, u32)> =
-            stalled.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
+            stalled.map(|conn| (conn.protocol.outbox.len(), conn.protocol.id.slot)).collect();
         if stalled.is_empty() {
             self.shared.lanes[self.lane].has_stalled.store(false, Ordering::Relaxed);
         }
         let mut freed = 0;
-        while freed <= self.limits.queue_total / 64
+        while freed <= self.config.limits.queue_total / 64
             && let Some((length, slot)) = stalled.pop()
         {
             self.cut(slot, false, now);
@@ -101,16 +103,17 @@ impl Reactor {
     /// connections are reset, those with the longest object first: nothing can follow half an object.
     fn relieve_of_fronts(&mut self) {
         let shared = Arc::clone(&self.shared);
-        if shared.budget.used() <= self.limits.queue_total {
+        if shared.queues.used() <= self.config.limits.queue_total {
             return;
         }
         let is_front = |conn: &&Conn| {
-            matches!(conn.closing_step(), None | Some(Step::Draining)) && conn.outbox.is_stuck()
+            matches!(conn.protocol.closing_step(), None | Some(Step::Draining))
+                && conn.protocol.outbox.is_stuck()
         };
         let fronts = self.conns.iter().flatten().filter(is_front);
         let mut fronts: BinaryHeap<(usize, u32)> =
-            fronts.map(|conn| (conn.outbox.len(), conn.id.slot)).collect();
-        while shared.budget.used() > self.limits.queue_total
+            fronts.map(|conn| (conn.protocol.outbox.len(), conn.protocol.id.slot)).collect();
+        while shared.queues.used() > self.config.limits.queue_total
             && let Some((_, slot)) = fronts.pop()
         {
             self.drop_conn(slot, Departure::Lost);
@@ -122,16 +125,16 @@ impl Reactor {
     pub(super) fn relieve_of_input(&mut self, now: Now) {
         let shared = Arc::clone(&self.shared);
         let used = |least: usize| shared.input() > least;
-        if !used(self.limits.input_total) || self.is_for_others_to_relieve_of_input() {
+        if !used(self.config.limits.input_total) || self.is_for_others_to_relieve_of_input() {
             return;
         }
-        let conns = self.conns.iter().flatten().filter(|conn| conn.input_held() > 0);
+        let conns = self.conns.iter().flatten().filter(|conn| conn.protocol.input_held() > 0);
         let mut largest: BinaryHeap<(usize, ConnId)> =
-            conns.map(|conn| (conn.input_held(), conn.id)).collect();
+            conns.map(|conn| (conn.protocol.input_held(), conn.protocol.id)).collect();
         let mut hub = shared.hub();
         let since = clock::instant();
         // some more than is needed, so that this is not repeated for every message
-        while used(self.limits.input_total / 16 * 15)
+        while used(self.config.limits.input_total / 16 * 15)
             && !self.is_for_others_to_relieve_of_input()
             && let Some((_, id)) = largest.pop()
         {
@@ -171,7 +174,7 @@ impl Reactor {
     /// and that only wait for their end. Whether that is enough.
     pub(super) fn keep_to_limit(&mut self) -> bool {
         loop {
-            let is_kept = self.shared.connections() <= self.limits.connections;
+            let is_kept = self.shared.connections() <= self.config.limits.connections;
             if is_kept || !self.close_oldest_lingering() {
                 return is_kept;
             }

@@ -35,7 +35,8 @@ pub(super) const SHRINK: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
-    pub(super) budget: Arc<Budget>,
+    /// The memory of all queues.
+    pub(super) queues: Arc<Budget>,
     /// Pages of history wait until long answers hold less.
     pub(super) needs_room_for_pages: AtomicBool,
     pub(super) observer: Option<Arc<dyn Observer>>,
@@ -104,7 +105,7 @@ impl Shared {
         drop(hub);
         self.count_held(since, clock::instant());
         // a buffer is not needed if nobody took it from one time to the next
-        self.budget.shrink().then_some(now + SHRINK)
+        self.queues.shrink().then_some(now + SHRINK)
     }
 
     /// Asks every loop to say goodbye, flush and end.
@@ -249,7 +250,7 @@ impl Shared {
     /// The memory of the tables that peers can grow, queues and input included.
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = self.hub().usage();
-        usage.queues.bytes = self.budget.used();
+        usage.queues.bytes = self.queues.used();
         usage.input.bytes = self.input();
         usage
     }
@@ -266,9 +267,9 @@ impl Shared {
 
     /// Counts what a connection keeps of its input.
     pub(super) fn recount_input(&self, conn: &mut Conn) {
-        let (before, now) = conn.recount_input();
+        let (before, now) = conn.protocol.recount_input();
         if now != before {
-            let input = &self.lanes[conn.id.lane()].input;
+            let input = &self.lanes[conn.protocol.id.lane()].input;
             input.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
         }
     }

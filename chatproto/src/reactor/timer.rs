@@ -25,8 +25,8 @@ pub(super) enum Due {
     Pace,
     /// A connection that is being closed has had its time: to drain, or to end.
     Close,
-    /// The effect of that number has had its time, if the peer has ended.
-    Patience(u32),
+    /// The effect that the hub waits for has had its time, if the peer has ended.
+    Patience,
 }
 
 /// Fewer entries than these are not swept.
@@ -158,8 +158,8 @@ impl Reactor {
                     self.give_up_handshake(slot);
                     ended += 1;
                 }
-                Due::Registration if conn.is_guest() || conn.is_waiting() => {
-                    let id = conn.id;
+                Due::Registration if conn.protocol.is_guest() || conn.protocol.is_waiting() => {
+                    let id = conn.protocol.id;
                     self.deadlines.push(id);
                     self.settle(slot);
                     ended += 1;
@@ -171,7 +171,7 @@ impl Reactor {
                     self.make_ready(slot);
                 }
                 Due::Resume => {
-                    conn.is_paused = false;
+                    conn.protocol.resume(now);
                     self.make_ready(slot);
                 }
                 Due::Pace => {
@@ -183,23 +183,22 @@ impl Reactor {
                     ended += 1;
                 }
                 // it has taken all that there was: only the server delays its answer
-                Due::Patience(_) if conn.wants_part() => self.lose_patience(slot),
-                Due::Patience(_) if conn.patience() == Some(due) => {
-                    let id = conn.id;
+                Due::Patience if conn.protocol.wants_part() => self.lose_patience(slot),
+                Due::Patience if conn.protocol.is_out_of_patience(now) => {
+                    let id = conn.protocol.id;
                     self.overdue.push(id);
                 }
-                Due::Patience(_) => {}
+                Due::Patience => {}
             }
         }
     }
 
     /// If the peer has ended and the hub waits for an effect, it is not waited for without end.
     pub(super) fn lose_patience(&mut self, slot: u32) {
-        if let Some(Some(conn)) = self.conns.get(slot as usize)
-            && let Some(due) = conn.patience()
+        if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
+            && let Some(at) = conn.protocol.lose_patience(clock::instant(), &self.config.limits)
         {
-            let at = clock::instant() + self.limits.drain;
-            self.timers.add(at, due, conn.id);
+            self.timers.add(at, Due::Patience, conn.protocol.id);
         }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::hub::{Departure, Effect, Hub, LaneAction, Output};
+use crate::connection::{Delivery, NextStep};
+use crate::hub::{ConnId, Departure, Effect, Hub, LaneAction, Output};
 use crate::outbox::{Outbox, Writable};
 
-use super::conn::{Closing, Step};
 use super::mail::{Lane, Mail};
 use super::timer::Due;
 use super::{Reactor, Shared, clock, find};
@@ -56,48 +56,29 @@ impl Reactor {
 
     /// Appends a batch to the outboxes of the connections that this loop owns.
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
-        for action in actions {
-            let (LaneAction::Deliver { slot, generation, .. }
-            | LaneAction::Broadcast { slot, generation, .. }
-            | LaneAction::Begin { slot, generation, .. }
-            | LaneAction::Part { slot, generation, .. }
-            | LaneAction::End { slot, generation }
-            | LaneAction::Close { slot, generation }) = *action;
+        for &action in actions {
+            let ConnId { slot, generation, .. } = action.receiver(self.lane);
             let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
-            match *action {
-                LaneAction::Deliver { object, .. } | LaneAction::Broadcast { object, .. } => {
-                    let was_pressing = conn.outbox.is_pressing(&self.limits);
-                    let range = object.bounds(aside_at);
-                    conn.outbox.push(chunk, range, &self.limits, self.policy);
-                    if !was_pressing && conn.outbox.is_pressing(&self.limits) {
-                        self.pressing.push(slot);
-                    }
-                    note_length(&self.shared.lanes[self.lane], &conn.outbox);
-                }
-                LaneAction::Begin { held, .. } => {
-                    conn.outbox.begin_answer(&self.shared.budget);
-                    conn.outbox.set_held(held as usize);
-                    if conn.outbox.take_cancelled() {
-                        self.cancelled.push(conn.id);
-                    }
-                    note_length(&self.shared.lanes[self.lane], &conn.outbox);
-                }
-                LaneAction::Part { object, .. } => {
-                    let range = object.bounds(aside_at);
-                    conn.outbox.push_part(chunk, range, &self.limits, self.policy);
-                    note_length(&self.shared.lanes[self.lane], &conn.outbox);
-                }
-                LaneAction::End { .. } => conn.outbox.end_answer(),
-                LaneAction::Close { .. } => {
-                    conn.discard_input();
-                    self.shared.recount_input(conn);
-                    conn.outbox.end_answer();
-                    self.begin_drain(slot);
-                    self.settle_soon(slot);
-                }
+            if let LaneAction::Close { .. } = action {
+                let until = conn.protocol.close(clock::instant(), &self.config);
+                conn.is_ahead = false;
+                self.shared.recount_input(conn);
+                self.end_by(slot, until);
+                self.settle_soon(slot);
+                self.make_dirty(slot);
+                continue;
             }
+            let was_pressing = conn.protocol.outbox.is_pressing(&self.config.limits);
+            conn.protocol.queue(Delivery { chunk, aside_at, action }, &self.config);
+            if !was_pressing && conn.protocol.outbox.is_pressing(&self.config.limits) {
+                self.pressing.push(slot);
+            }
+            note_length(&self.shared.lanes[self.lane], &conn.protocol.outbox);
             match action {
                 LaneAction::Deliver { .. } | LaneAction::Close { .. } => self.make_dirty(slot),
+                LaneAction::Begin { .. } if conn.protocol.outbox.take_cancelled() => {
+                    self.cancelled.push(conn.protocol.id);
+                }
                 LaneAction::Begin { .. } => {}
                 LaneAction::Broadcast { .. } | LaneAction::Part { .. } | LaneAction::End { .. } => {
                     self.make_late(slot);
@@ -188,10 +169,10 @@ impl Reactor {
     /// Writes as much as the socket takes and the peer's pace allows, within a visit's bound. Returns
     /// how many bytes.
     fn write(&mut self, slot: u32, now: Instant) -> usize {
-        let (shared, limits) = (&self.shared, &self.limits);
+        let (shared, limits) = (&self.shared, &self.config.limits);
         let mut total = 0;
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return 0 };
-        if conn.is_lingering() {
+        if conn.protocol.is_lingering() {
             return 0;
         }
         if conn.stream.has_unsent()
@@ -201,22 +182,19 @@ impl Reactor {
             self.stop_writing(slot);
             return 0;
         }
-        while !conn.outbox.is_refused() && total < VISIT_MOST {
+        while !conn.protocol.outbox.is_refused() && total < VISIT_MOST {
             let left = VISIT_MOST - total;
-            if conn.outbox.wants_notice() {
-                let missed = conn.outbox.take_missed();
-                let mut notice = Vec::new();
-                shared.hub().write_missed(conn.id, missed, false, &mut notice);
-                conn.outbox.insert_notice(notice, &shared.budget);
+            if conn.protocol.outbox.wants_notice() {
+                conn.protocol.insert_notice(&shared.hub(), &self.config);
             }
-            let written = match conn.outbox.writable(now) {
+            let written = match conn.protocol.outbox.writable(now) {
                 Writable::Nothing => break,
                 // each object to a one-read peer is one write
-                Writable::One(bytes) if conn.outbox.is_paced() => conn.stream.write(bytes),
+                Writable::One(bytes) if conn.protocol.outbox.is_paced() => conn.stream.write(bytes),
                 Writable::One(bytes) => conn.stream.write(&bytes[..bytes.len().min(left)]),
                 Writable::Many => {
                     let mut slices: [IoSlice<'_>; 64] = std::array::from_fn(|_| IoSlice::new(&[]));
-                    let count = conn.outbox.fill(&mut slices, left);
+                    let count = conn.protocol.outbox.fill(&mut slices, left);
                     conn.stream.write_vectored(&slices[..count])
                 }
             };
@@ -224,12 +202,12 @@ impl Reactor {
                 Ok(count) => {
                     total += count;
                     // the pace counts from the write itself, however long the turn has been
-                    let now = if conn.outbox.is_paced() { clock::instant() } else { now };
-                    conn.outbox.handle_written(count, now, limits);
+                    let now = if conn.protocol.outbox.is_paced() { clock::instant() } else { now };
+                    conn.protocol.outbox.handle_written(count, now, limits);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    conn.outbox.handle_refused(limits, self.policy);
-                    note_length(&shared.lanes[self.lane], &conn.outbox);
+                    conn.protocol.outbox.handle_refused(limits, self.config.slow_reader);
+                    note_length(&shared.lanes[self.lane], &conn.protocol.outbox);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -238,11 +216,11 @@ impl Reactor {
                 }
             }
         }
-        let has_more = !conn.outbox.is_refused()
+        let has_more = !conn.protocol.outbox.is_refused()
             && total >= VISIT_MOST
-            && !matches!(conn.outbox.writable(now), Writable::Nothing);
+            && !matches!(conn.protocol.outbox.writable(now), Writable::Nothing);
         if has_more {
-            if conn.outbox.is_pressing(limits) {
+            if conn.protocol.outbox.is_pressing(limits) {
                 self.pressing.push(slot);
             }
             self.make_late(slot);
@@ -254,14 +232,14 @@ impl Reactor {
     /// The peer reads no more, but what it sent before counts (B16).
     fn stop_writing(&mut self, slot: u32) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.closing.is_some() {
+        if conn.protocol.is_closing() {
             return self.drop_conn(slot, Departure::Lost);
         }
-        conn.outbox.die();
-        if conn.outbox.take_cancelled() {
-            self.cancelled.push(conn.id);
+        conn.protocol.outbox.die();
+        if conn.protocol.outbox.take_cancelled() {
+            self.cancelled.push(conn.protocol.id);
         }
-        if !std::mem::replace(&mut conn.saw_end, true) {
+        if !conn.protocol.expect_end() {
             self.lose_patience(slot);
         }
         self.make_ready(slot);
@@ -270,22 +248,23 @@ impl Reactor {
     /// What follows when an outbox is empty, or has to wait, or has overflown.
     pub(super) fn after_write(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let id = conn.id;
-        if conn.outbox.take_cancelled() {
+        let id = conn.id();
+        if conn.protocol.outbox.take_cancelled() {
             self.cancelled.push(id);
         }
-        if conn.outbox.is_overflown() && conn.closing.is_none() {
-            conn.discard_input();
+        if conn.protocol.next_step() == Some(NextStep::Drain) {
+            let until = conn.protocol.begin_drain(clock::instant(), &self.config);
+            conn.is_ahead = false;
             self.shared.recount_input(conn);
-            self.begin_drain(slot);
+            self.end_by(slot, until);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.can_take_part() {
+        if conn.protocol.can_take_part() {
             self.make_ready(slot);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if !conn.outbox.is_empty() {
-            if let Some(at) = conn.outbox.next_write().filter(|&at| at > now)
+        if !conn.protocol.outbox.is_empty() {
+            if let Some(at) = conn.protocol.outbox.next_write().filter(|&at| at > now)
                 && !conn.is_paced
             {
                 conn.is_paced = true;
@@ -297,36 +276,23 @@ impl Reactor {
             // it goes out when the socket can be written to
             return;
         }
-        match conn.closing_step() {
-            Some(Step::Draining) if conn.outbox.is_overflown() => self.say_last_words(slot, now),
-            Some(Step::Draining | Step::LastWords) => self.shut_down(slot, now),
-            Some(Step::Lingering) | None => {}
+        match conn.protocol.next_step() {
+            Some(NextStep::LastWords) => self.say_last_words(slot),
+            Some(NextStep::ShutDown) => self.shut_down(slot, now),
+            Some(NextStep::Drain) | None => {}
         }
     }
 
-    /// Nothing more is to come for the connection; what is queued may still go out.
-    fn begin_drain(&mut self, slot: u32) {
-        self.enter(slot, Step::Draining, clock::instant() + self.limits.drain);
-    }
-
-    /// When the present step of the connection's end is over at the latest.
-    fn closing_until(&self, slot: u32) -> Option<Instant> {
-        let conn = self.conns.get(slot as usize)?.as_ref()?;
-        conn.closing.as_deref().map(|closing| closing.until)
-    }
-
-    /// Goes on to a step of the connection's end, unless it is there or further.
-    fn enter(&mut self, slot: u32, step: Step, until: Instant) {
-        let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        if conn.closing_step().is_none_or(|present| present < step) {
-            conn.closing = Some(Box::new(Closing { step, until }));
-            self.timers.add(until, Due::Close, conn.id);
+    /// A step of the connection's end has a deadline, if it began now.
+    fn end_by(&mut self, slot: u32, until: Option<Instant>) {
+        if let (Some(until), Some(Some(conn))) = (until, self.conns.get(slot as usize)) {
+            self.timers.add(until, Due::Close, conn.id());
         }
     }
 
     /// A reader that was too slow has read what was queued, or had its time: it is told what it
     /// missed, exactly, and is a user no longer.
-    fn say_last_words(&mut self, slot: u32, now: Instant) {
+    fn say_last_words(&mut self, slot: u32) {
         let shared = Arc::clone(&self.shared);
         let mut hub = shared.hub();
         // under the lock nothing new is decided, so after this nothing more is on its way to it
@@ -334,21 +300,14 @@ impl Reactor {
             self.take_mail(mail);
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let missed = conn.outbox.take_missed();
-        let mut object = Vec::new();
-        hub.write_missed(conn.id, missed, true, &mut object);
-        let reason = Departure::TooSlow { missed };
-        hub.handle_eviction(conn.id, reason, clock::now(), &mut self.out);
-        conn.outbox.push_last(object, &shared.budget);
+        let (now, out) = (clock::now(), &mut self.out);
+        let until = conn.protocol.say_last_words(&mut hub, now, &self.config, out);
         self.hub_due = hub.poll_timeout();
         shared.feed.publish(&mut hub);
         // by mail to the own connections too: this may be in the middle of writing to them
         post(&shared, &mut self.out, |_| true);
         drop(hub);
-        // a queue that was cut leaves its reader as much time for this as to drain it
-        let drained_by = self.closing_until(slot);
-        let until = (now + self.limits.linger).max(drained_by.unwrap_or(now));
-        self.enter(slot, Step::LastWords, until);
+        self.end_by(slot, until);
         self.make_dirty(slot);
     }
 
@@ -356,17 +315,18 @@ impl Reactor {
     /// end, and waits for the peer's end.
     pub(super) fn shut_down(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let is_text_to_the_end = conn.at_end && !conn.stream.is_secure();
+        let at_end = conn.protocol.is_at_end();
+        let is_text_to_the_end = at_end && !conn.stream.is_secure();
         match if is_text_to_the_end { Ok(()) } else { conn.stream.shut_down_writing() } {
             // what ends TLS goes out when the socket can be written to
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Ok(()) if !conn.at_end => {}
+            Ok(()) if !at_end => {}
             _ => return self.drop_conn(slot, Departure::Left),
         }
-        conn.discard_input();
-        let until = now + self.limits.linger;
-        let id = conn.id;
-        self.enter(slot, Step::Lingering, until);
+        let until = conn.protocol.linger(now, &self.config);
+        conn.is_ahead = false;
+        let id = conn.id();
+        self.end_by(slot, until);
         self.lingering.push_back(id);
         self.drained.push(id);
         self.shared.lanes[self.lane].lingering.fetch_add(1, Ordering::Relaxed);
@@ -376,12 +336,11 @@ impl Reactor {
     /// The time of a step of the connection's end is over.
     pub(super) fn handle_close_due(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
-        let Some(closing) = conn.closing.as_deref().filter(|closing| closing.until <= now) else {
+        if conn.protocol.closing_until().is_none_or(|until| until > now) {
             return;
-        };
-        if closing.step == Step::Draining && conn.outbox.is_overflown() {
-            conn.outbox.abandon();
-            self.say_last_words(slot, now);
+        }
+        if conn.protocol.gives_up_draining() {
+            self.say_last_words(slot);
         } else {
             self.drop_conn(slot, Departure::Lost);
         }
@@ -432,12 +391,12 @@ pub(super) fn post(
     out: &mut Output,
     is_for: impl Fn(usize) -> bool,
 ) -> (Arc<Chunk>, u32) {
-    let (mut log, aside_at) = out.take_log(shared.budget.buffer());
+    let (mut log, aside_at) = out.take_log(shared.queues.buffer());
     if log.capacity() / 4 > log.len() && out.actions_len() > SHARED_BY {
         // many may have to keep it: what it holds is what it should cost
         log.shrink_to_fit();
     }
-    let chunk = Arc::new(Chunk::new(log, &shared.budget));
+    let chunk = Arc::new(Chunk::new(log, &shared.queues));
     // what is kept comes before what is asked about it
     if let Some(history) = shared.history.as_ref().filter(|_| !out.records.is_empty()) {
         history.keep(&chunk, aside_at, &mut out.records);

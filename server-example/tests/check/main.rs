@@ -5,6 +5,7 @@ mod bytes;
 mod clients;
 #[path = "../common/mod.rs"]
 mod common;
+mod embedded;
 mod faulty;
 #[cfg(target_os = "linux")]
 #[path = "../common/flood.rs"]

@@ -112,10 +112,10 @@ impl World {
         let seen = |conn: &Conn| {
             let class = conn.class(round);
             // a user that has used up its share stays among the heavy users until its next turn
-            let is_heavy = reactor.ready.has_heavy(conn.id);
-            let may_be_read = conn.wants_bytes() && !conn.has_yielded && !is_heavy;
+            let is_heavy = reactor.ready.has_heavy(conn.protocol.id);
+            let may_be_read = conn.protocol.wants_input() && !conn.has_yielded && !is_heavy;
             let unread = if may_be_read { conn.stream.unread() } else { 0 };
-            (conn.id, Seen { class, share: conn.share, unread })
+            (conn.protocol.id, Seen { class, share: conn.share, unread })
         };
         let conns = reactor.conns.iter().flatten().map(seen).collect();
         let leaving = reactor.gone.len() + reactor.failed.len() + reactor.overdue.len();
@@ -132,7 +132,7 @@ impl World {
         let (mut light, mut heavy, mut other) = (0, 0, before.leaving);
         for (id, seen) in &before.conns {
             let conn = reactor.conns.get(id.slot()).and_then(Option::as_ref);
-            let Some(conn) = conn.filter(|conn| conn.id == *id) else {
+            let Some(conn) = conn.filter(|conn| conn.protocol.id == *id) else {
                 other += 1;
                 continue;
             };
@@ -143,7 +143,7 @@ impl World {
                 Class::Other => other += usize::from(is_served),
             }
             let is_light = seen.class == Class::Light && conn.class(round) == Class::Light;
-            if is_light && seen.unread > 0 && conn.wants_bytes() {
+            if is_light && seen.unread > 0 && conn.protocol.wants_input() {
                 let unread = conn.stream.unread();
                 assert!(unread < seen.unread, "{id:?} is light, and was not read in a turn");
             }
@@ -169,23 +169,24 @@ impl World {
         let Some(reactor) = &self.lanes[lane].reactor else { return };
         let most = self.setup.limits.queue_bytes + QUEUE_SLACK;
         for conn in reactor.conns.iter().flatten() {
-            if conn.outbox.is_empty() || conn.is_dirty {
+            if conn.protocol.outbox.is_empty() || conn.is_dirty {
                 continue;
             }
             // the rest of a long answer is beside it, and has a bound of its own
-            let held = conn.outbox.held();
+            let held = conn.protocol.outbox.held();
             assert!(
                 held <= self.setup.limits.queue_bytes / 4 + QUEUE_SLACK,
                 "{held} bytes are held"
             );
-            let length = conn.outbox.len() - held;
-            assert!(length <= most, "{length} bytes are queued for {:?}", conn.id);
-            let is_refused = conn.outbox.is_refused() && conn.stream.is_refusing();
-            let is_produced = conn.is_answering && (conn.is_ready || conn.awaits_effect);
-            let waits = is_refused || conn.is_paced || conn.is_lingering() || is_produced;
-            assert!(waits, "what is queued for {:?} waits for nothing", conn.id);
+            let length = conn.protocol.outbox.len() - held;
+            assert!(length <= most, "{length} bytes are queued for {:?}", conn.protocol.id);
+            let is_refused = conn.protocol.outbox.is_refused() && conn.stream.is_refusing();
+            let is_produced =
+                conn.protocol.is_answering() && (conn.is_ready || conn.protocol.awaits_effect());
+            let waits = is_refused || conn.is_paced || conn.protocol.is_lingering() || is_produced;
+            assert!(waits, "what is queued for {:?} waits for nothing", conn.protocol.id);
         }
-        let (used, total) = (self.shared.budget.used(), self.setup.limits.queue_total);
+        let (used, total) = (self.shared.queues.used(), self.setup.limits.queue_total);
         assert!(used <= total + BATCH, "{used} bytes are queued for all");
         if self.turns.is_multiple_of(16) {
             let hub = self.shared.hub();
@@ -221,7 +222,7 @@ impl World {
         self.run_to(self.now + 20 * SECOND);
         let hub = self.shared.hub();
         assert_eq!((hub.connections(), hub.online(), hub.poll_timeout()), (0, 0, None));
-        assert_eq!(self.shared.budget.used(), 0, "bytes are counted that are not there");
+        assert_eq!(self.shared.queues.used(), 0, "bytes are counted that are not there");
         assert_eq!(self.shared.input(), 0, "input is counted that is not there");
         assert!(self.granted.is_empty(), "names are held for nobody: {:?}", self.granted);
         for (lane, mailbox) in self.lanes.iter().zip(&self.shared.lanes) {
@@ -247,7 +248,7 @@ impl World {
         assert!(self.now - now <= most, "the server ends after {} ms", (self.now - now) / MILLIS);
         // the clients read what is left
         self.run_to(self.now + 30 * SECOND);
-        assert_eq!(self.shared.budget.used(), 0, "bytes are counted that are not there");
+        assert_eq!(self.shared.queues.used(), 0, "bytes are counted that are not there");
     }
 }
 

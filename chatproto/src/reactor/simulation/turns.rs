@@ -118,7 +118,11 @@ impl Stage {
     /// How many were read, and have not been listened to yet.
     fn pending(&self) -> usize {
         let reactor = self.world.lanes[0].reactor.as_ref().expect("a loop that runs");
-        let pending = reactor.conns.iter().flatten().filter(|c| c.is_paused || c.has_backlog());
+        let pending = reactor
+            .conns
+            .iter()
+            .flatten()
+            .filter(|c| c.protocol.resume_at().is_some() || c.protocol.has_backlog());
         pending.count()
     }
 

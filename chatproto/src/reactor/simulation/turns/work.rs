@@ -10,11 +10,11 @@ use crate::limits::{Limits, Rate};
 use crate::outbox::SlowReader;
 
 use super::super::super::Entrance;
-use super::super::super::conn::Conn;
 use super::super::askers::full_page;
 use super::super::network::Nature;
 use super::super::world::SECOND;
 use super::Stage;
+use crate::connection::ServerConnection;
 
 /// The longest object of an answer, and how many there are of one.
 const ANSWER: usize = 2048;
@@ -59,10 +59,10 @@ impl Stage {
     }
 
     /// The connection at the server's end of a wire.
-    fn state(&self, wire: usize) -> &Conn {
+    fn state(&self, wire: usize) -> &ServerConnection {
         let slot = self.world.network().wires[wire].slot.expect("an open connection");
         let reactor = self.world.lanes[0].reactor.as_ref().expect("a loop that runs");
-        reactor.conns[slot].as_ref().expect("an open connection")
+        &reactor.conns[slot].as_ref().expect("an open connection").protocol
     }
 
     fn work(&self) -> u64 {
@@ -231,7 +231,7 @@ fn a_peer_that_has_ended_is_answered_though_it_is_paused_and_a_page_is_produced(
     stage.world.network().end(wire);
     stage.settle();
     let state = stage.state(wire);
-    assert!(state.is_paused && state.is_answering && state.saw_end, "all at once");
+    assert!(state.resume_at().is_some() && state.is_answering() && state.saw_end(), "all at once");
     let turns = stage.world.turns;
     let mut text = String::new();
     while !stage.world.network().wires[wire].closed {
@@ -253,7 +253,7 @@ fn the_memory_of_all_queues_holds_though_all_of_them_drain() {
     let queue_total = 128 * 1024;
     let mut stage = Stage::with(limits(), QUANTUM);
     stage.crowd(50, 1000);
-    let used = |stage: &Stage| stage.world.shared.budget.used();
+    let used = |stage: &Stage| stage.world.shared.queues.used();
     // 50 queues of 15,000 bytes each, of peers that do not read and have ended
     stage.all_send(&object("/ping", &"y".repeat(1500)).repeat(10));
     for &wire in &stage.crowd {
@@ -298,7 +298,7 @@ fn objects_that_were_begun_are_given_up_last() {
     while !stage.is_idle() {
         stage.world.step(0);
     }
-    let used = stage.world.shared.budget.used();
+    let used = stage.world.shared.queues.used();
     assert!(used <= queue_total, "{used} bytes");
     let here = stage.here();
     assert!((1..40).contains(&here), "{here} of them are left");

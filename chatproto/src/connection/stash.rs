@@ -39,6 +39,11 @@ impl Stash {
         length
     }
 
+    /// Adds bytes at the end.
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        *self = Stash::new(&[&self.bytes[self.at..], bytes].concat());
+    }
+
     /// Puts back the last `count` bytes of what was last taken, whatever was put back of it before.
     pub(super) fn put_back(&mut self, count: usize) {
         self.at = self.taken - count;
