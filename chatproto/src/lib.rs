@@ -73,6 +73,7 @@
 //! | [`pairs`] | lines of the server for programs: quoting, and strict reading |
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
+//! | [`metrics`] | [`Metrics`](metrics::Metrics): counters of a running server |
 //! | [`address`] | hosts and ports as people write them |
 //! | `tls` | TLS for both, with the feature `tls` |
 //! | [`utils`] | the six names of the contract module that existing programs import |
@@ -102,6 +103,7 @@ mod hub_model_tests;
 mod keep_alive;
 pub mod limits;
 pub mod message;
+pub mod metrics;
 pub mod name;
 mod outbox;
 pub mod pairs;

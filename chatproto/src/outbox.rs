@@ -261,6 +261,11 @@ impl Outbox {
         std::mem::take(&mut self.has_cancelled)
     }
 
+    /// How many messages were not queued, or dropped, since [`Outbox::take_missed`].
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed
+    }
+
     /// How many messages were not queued, or dropped, since this was last taken.
     pub(crate) fn take_missed(&mut self) -> u64 {
         std::mem::take(&mut self.missed)

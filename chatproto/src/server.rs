@@ -20,6 +20,7 @@ use crate::hub::{
     Snapshot, Usage,
 };
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
 #[cfg(feature = "tls")]
@@ -490,6 +491,11 @@ impl ServerHandle {
     /// The memory of the tables that peers can grow, each with its bound. It reads counters only.
     pub fn usage(&self) -> Usage {
         self.shared.usage()
+    }
+
+    /// The counters of the server. This reads counters only, so it can be called often.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics()
     }
 
     /// For how long the event loops have held the hub's lock so far, all together: beside the time

@@ -88,12 +88,13 @@ impl ServerConnection {
         self.outbox.handle_writable();
     }
 
-    /// Puts in front of the queue how many messages the peer missed.
-    pub(crate) fn insert_notice(&mut self, hub: &Hub, config: &ConnectionConfig) {
+    /// Puts in front of the queue how many messages the peer missed. Returns that number.
+    pub(crate) fn insert_notice(&mut self, hub: &Hub, config: &ConnectionConfig) -> u64 {
         let missed = self.outbox.take_missed();
         let mut notice = Vec::new();
         hub.write_missed(self.id, missed, false, &mut notice);
         self.outbox.insert_notice(notice, &config.queues);
+        missed
     }
 }
 

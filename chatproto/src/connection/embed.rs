@@ -35,7 +35,7 @@ pub struct Context<'a> {
 pub enum ConnectionState {
     /// Bytes go both ways.
     Open,
-    /// The connection is being closed. What is queued is still written. The peer's bytes are discarded.
+    /// The connection is being closed. The queue is still written. The peer's bytes are discarded.
     Closing,
     /// Everything was written: shut the writing side down, and read and discard until the peer's end.
     ShutDown,
@@ -174,7 +174,7 @@ impl ServerConnection {
     /// [`ServerConnection::handle_unblocked`] afterwards.
     ///
     /// The output may hold deliveries for this connection afterwards. Look at
-    /// [`ServerConnection::state`] when there is nothing left to write.
+    /// [`ServerConnection::state`] when there is nothing to write.
     pub fn poll_transmit(&mut self, most: usize, cx: &mut Context<'_>) -> Option<Bytes> {
         let now = cx.now.monotonic;
         loop {

@@ -467,6 +467,11 @@ impl Hub {
         self.users.online()
     }
 
+    /// How many rooms have members.
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// The connection of the user with the name that these bytes spell, if there is one.
     pub(crate) fn holder_of(&self, name: &[u8]) -> Option<ConnId> {
         let name = UserName::from_bytes(name, self.limits.name).ok()?;

@@ -83,6 +83,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// Whether it sends an object.
+    pub(crate) fn is_object(self) -> bool {
+        matches!(self, Action::Deliver { .. } | Action::Broadcast { .. } | Action::Part { .. })
+    }
+
     /// Its connection, which is one of this lane.
     #[inline]
     pub(crate) fn receiver(self, lane: usize) -> ConnId {

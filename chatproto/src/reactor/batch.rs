@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use crate::connection::{Input, Op};
 use crate::hub::{ConnId, Now};
 
+use super::counters::Counter;
 use super::holders;
 use super::read::HEAVY_FOR;
 use super::ready::Class;
@@ -47,6 +48,7 @@ impl Reactor {
         let shared = Arc::clone(&self.shared);
         let mut hub = shared.hub();
         let mut since = clock::instant();
+        let work_before = self.out.work();
         if shared.is_stopping() {
             // the loop that says goodbye to all may have been here before
             self.fresh.clear();
@@ -105,6 +107,7 @@ impl Reactor {
             }
             self.again.push(id.slot);
         }
+        self.tally.add(Counter::Accepted, self.fresh.len() as u64);
         for (stream, address) in std::mem::take(&mut self.fresh) {
             let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
             self.add_conn(stream, conn, now.monotonic);
@@ -169,6 +172,11 @@ impl Reactor {
             }
             let before = self.out.work();
             op.input.apply(&mut hub, op.conn, now, &mut self.out);
+            match op.input {
+                Input::Frame(_) => self.tally.add(Counter::MessagesReceived, 1),
+                Input::Bad(_) => self.tally.add(Counter::InvalidMessages, 1),
+                _ => {}
+            }
             let work = self.out.work() - before + OPERATION;
             conn.share.charge(work, &self.ready);
             if user.replace(op.conn) != Some(op.conn) {
@@ -194,6 +202,8 @@ impl Reactor {
             }
         }
         shared.end_batch(&mut hub, now, &mut self.out);
+        self.tally.add(Counter::Batches, 1);
+        self.tally.add(Counter::Work, self.out.work() - work_before);
         self.hub_due = hub.poll_timeout();
         if shared.needs_room_for_pages.load(Ordering::Relaxed) {
             shared.wake_for_stalled(self.lane);

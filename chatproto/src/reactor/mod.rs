@@ -17,6 +17,7 @@ mod accept;
 mod batch;
 mod clock;
 mod conn;
+mod counters;
 mod holders;
 mod mail;
 mod mailbox;
@@ -51,6 +52,7 @@ use crate::limits::Limits;
 
 use accept::Acceptor;
 use conn::Conn;
+use counters::{Counter, Counters, Tally};
 use holders::{Asking, Check};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
@@ -98,6 +100,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
     let mut acceptor = Some(Acceptor::new(setup.listeners, polls[ACCEPTING].registry())?);
     let shared = Arc::new(Shared {
         hub: Mutex::new(setup.hub),
+        counters: (0..setup.threads).map(|_| Counters::default()).collect(),
         lanes,
         queues: Arc::clone(&config.queues),
         needs_room_for_pages: AtomicBool::new(false),
@@ -143,6 +146,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         pressing: Vec::new(),
         lingering: VecDeque::new(),
         out: Output::new(),
+        tally: Tally::default(),
         hub_due: None,
         shrink_at: None,
         stop_at: None,
@@ -204,6 +208,8 @@ pub(crate) struct Reactor {
     lingering: VecDeque<ConnId>,
     /// What the hub wants done; empty of actions whenever the hub is not locked.
     out: Output,
+    /// The counters of this loop.
+    tally: Tally,
     /// When the hub is to be told what time it is, as far as this loop knows: another one may have
     /// done so by then.
     hub_due: Option<Instant>,
@@ -245,6 +251,8 @@ impl Reactor {
         self.relieve_of_input(now);
         self.shrink(now.monotonic);
         self.answer_checks(now.monotonic);
+        self.tally.add(Counter::Turns, 1);
+        self.shared.counters[self.lane].publish(&self.tally);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
             self.handle(now, Class::Other, &[]);
@@ -437,6 +445,7 @@ impl Reactor {
         // closing the socket takes it off the list in any case
         let _ = conn.stream.deregister(self.poll.registry());
         conn.discard_input();
+        self.tally.add(Counter::Missed, conn.protocol.outbox.missed());
         self.shared.recount_input(&mut conn);
         self.gone.push((conn.protocol.id, reason));
         self.open -= 1;

@@ -9,6 +9,7 @@ use crate::connection::Op;
 use crate::hub::{ConnId, Departure, Now};
 
 use super::conn::Filled;
+use super::counters::Counter;
 use super::ready::Class;
 use super::timer::Due;
 use super::{OTHERS_MOST, Reactor, USERS_PER_OTHER, find};
@@ -133,6 +134,7 @@ impl Reactor {
         let limits = &self.config.limits;
         // (a read of TLS may give less than there is)
         let is_more = class == Class::Light && matches!(filled, Ok(Filled::Bytes(_, true)));
+        let is_backlog = matches!(filled, Ok(Filled::Backlog(_)));
         let (length, mut again) = match filled {
             Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
             Ok(Filled::Backlog(length)) => (length, true),
@@ -158,6 +160,8 @@ impl Reactor {
         conn.protocol.handle_bytes(bytes, now, limits, ops);
         let resume_at = conn.protocol.resume_at();
         let silent_at = conn.protocol.silent_at();
+        self.tally.add(Counter::BytesReceived, if is_backlog { 0 } else { length as u64 });
+        self.tally.add(Counter::RatePauses, u64::from(resume_at.is_some()));
         conn.is_ahead = resume_at.is_some() || conn.protocol.has_lead(now, limits);
         let is_heavy = is_more || length >= LIGHT_MOST || conn.is_ahead;
         conn.heavy = if is_heavy { HEAVY_FOR } else { conn.heavy.saturating_sub(1) };

@@ -14,6 +14,7 @@ use crate::extension::Observer;
 use crate::history::Queue;
 use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Snapshot, Token, Usage};
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::reply::Reply;
@@ -21,6 +22,7 @@ use crate::workers::{Call, Pool, guarded};
 
 use super::clock;
 use super::conn::Conn;
+use super::counters::{self, Counters};
 use super::mail::{Lane, Mail};
 use super::mailbox::Stop;
 #[cfg(feature = "tls")]
@@ -35,6 +37,8 @@ pub(super) const SHRINK: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
+    /// The counters of each loop.
+    pub(super) counters: Box<[Counters]>,
     /// The memory of all queues.
     pub(super) queues: Arc<Budget>,
     /// Pages of history wait until long answers hold less.
@@ -253,6 +257,19 @@ impl Shared {
         usage.queues.bytes = self.queues.used();
         usage.input.bytes = self.input();
         usage
+    }
+
+    /// The counters of all loops.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let mut metrics = Metrics { lock_held: self.lock_held(), ..Metrics::default() };
+        counters::sum(&self.counters, &mut metrics);
+        let hub = self.hub();
+        metrics.connections = hub.connections();
+        metrics.users = hub.online();
+        metrics.rooms = hub.rooms();
+        drop(hub);
+        metrics.usage = self.usage();
+        metrics
     }
 
     /// Pages wait: the other loops with readers that take nothing are to make room.

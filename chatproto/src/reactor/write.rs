@@ -11,6 +11,7 @@ use crate::connection::{Delivery, NextStep};
 use crate::hub::{ConnId, Departure, Effect, Hub, LaneAction, Output};
 use crate::outbox::{Outbox, Writable};
 
+use super::counters::Counter;
 use super::mail::{Lane, Mail};
 use super::timer::Due;
 use super::{Reactor, Shared, clock, find};
@@ -56,6 +57,7 @@ impl Reactor {
 
     /// Appends a batch to the outboxes of the connections that this loop owns.
     pub(super) fn apply(&mut self, chunk: &Arc<Chunk>, aside_at: u32, actions: &[LaneAction]) {
+        let mut deliveries = 0;
         for &action in actions {
             let ConnId { slot, generation, .. } = action.receiver(self.lane);
             let Some(conn) = find(&mut self.conns, slot, generation) else { continue };
@@ -74,6 +76,7 @@ impl Reactor {
                 self.pressing.push(slot);
             }
             note_length(&self.shared.lanes[self.lane], &conn.protocol.outbox);
+            deliveries += u64::from(action.is_object());
             match action {
                 LaneAction::Deliver { .. } | LaneAction::Close { .. } => self.make_dirty(slot),
                 LaneAction::Begin { .. } if conn.protocol.outbox.take_cancelled() => {
@@ -85,6 +88,7 @@ impl Reactor {
                 }
             }
         }
+        self.tally.add(Counter::Deliveries, deliveries);
     }
 
     pub(super) fn make_dirty(&mut self, slot: u32) {
@@ -185,7 +189,8 @@ impl Reactor {
         while !conn.protocol.outbox.is_refused() && total < VISIT_MOST {
             let left = VISIT_MOST - total;
             if conn.protocol.outbox.wants_notice() {
-                conn.protocol.insert_notice(&shared.hub(), &self.config);
+                let missed = conn.protocol.insert_notice(&shared.hub(), &self.config);
+                self.tally.add(Counter::Missed, missed);
             }
             let written = match conn.protocol.outbox.writable(now) {
                 Writable::Nothing => break,
@@ -201,6 +206,8 @@ impl Reactor {
             match written {
                 Ok(count) => {
                     total += count;
+                    self.tally.add(Counter::Writes, 1);
+                    self.tally.add(Counter::BytesSent, count as u64);
                     // the pace counts from the write itself, however long the turn has been
                     let now = if conn.protocol.outbox.is_paced() { clock::instant() } else { now };
                     conn.protocol.outbox.handle_written(count, now, limits);
@@ -301,7 +308,10 @@ impl Reactor {
         }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         let (now, out) = (clock::now(), &mut self.out);
+        let missed = conn.protocol.outbox.missed();
         let until = conn.protocol.say_last_words(&mut hub, now, &self.config, out);
+        self.tally.add(Counter::Missed, missed);
+        self.tally.add(Counter::SlowReaders, 1);
         self.hub_due = hub.poll_timeout();
         shared.feed.publish(&mut hub);
         // by mail to the own connections too: this may be in the middle of writing to them
