@@ -29,7 +29,6 @@ KNOWN = {
     "chatproto-c/src/text.rs",
     "chatproto-c/src/tls.rs",
     "chatproto-py/src/server.rs",
-    "server-example/src/check/show.rs",
     "server-example/src/cli.rs",
 }
 

@@ -11,8 +11,8 @@ use chatproto::{
 use serde_json::{Value, json};
 
 use super::options::Options;
+use super::quote;
 use super::report::FORMAT;
-use super::show;
 use crate::failure::{Failure, reason};
 use crate::text::visible;
 
@@ -207,7 +207,7 @@ impl<'a, W: Write> Judge<'a, W> {
         match judged {
             Ok((name, kind)) => {
                 let end = if kind == PeerKind::Stream { "line-feed" } else { "none" };
-                let told = format!("name      {} (its end: {end})", show::text(name.as_str()));
+                let told = format!("name      {} (its end: {end})", quote::text(name.as_str()));
                 self.tell(
                     self.options.verbose,
                     &told,
@@ -260,7 +260,7 @@ impl<'a, W: Write> Judge<'a, W> {
         let Message { from, to, msg } = message;
         let (from, to) = (visible(&from.name), visible(to));
         let told =
-            format!("bytes {offset} to {}: {from} → {to}: {}", offset + length, show::text(msg));
+            format!("bytes {offset} to {}: {from} → {to}: {}", offset + length, quote::text(msg));
         let outcome = json!({"offset": offset, "length": length, "message": message});
         self.tell(self.options.verbose, &told, &outcome)
     }
@@ -278,7 +278,7 @@ impl<'a, W: Write> Judge<'a, W> {
             ErrorClass::Framing => "nothing behind it is read",
             ErrorClass::Schema => "what is behind it is read on",
         };
-        let (before, behind) = (show::escaped(before), show::escaped(behind));
+        let (before, behind) = (quote::escaped(before), quote::escaped(behind));
         let told = format!(
             "byte {offset} (line {line}, column {column}): {error}\n    {} error, {}: {after}\n    {before}{behind}\n    {:width$}^",
             class,

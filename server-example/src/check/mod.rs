@@ -6,12 +6,13 @@
 //! client ─────────► raw         what is tried on a client, which is the server's part
 //! bytes                         whether bytes are messages
 //! rules, report                 verdicts, and how they are told
-//! transcript, show              what was on the wire, for people
+//! transcript, show, quote       what was on the wire, for people
 //! ```
 
 mod bytes;
 mod client;
 mod options;
+mod quote;
 mod raw;
 mod report;
 mod rules;

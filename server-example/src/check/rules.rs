@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::show;
+use super::quote;
 
 /// Every rule, with its title. Those for which nothing is tried say why.
 pub(super) const RULES: [Rule; 30] = [
@@ -143,7 +143,7 @@ impl Finding {
             Err(Stop::NotApplicable(why)) => (Verdict::NotApplicable, why),
             Err(Stop::Untried(why)) => (Verdict::Untried, why),
         };
-        (verdict, show::bounded(came))
+        (verdict, quote::bounded(came))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::show;
+use super::quote;
 
 /// As many bytes of one write or read are kept.
 const KEPT: usize = 2048;
@@ -68,7 +68,7 @@ impl Transcript {
         let line = |entry: &Entry| match &entry.what {
             What::Note(note) => format!("{} -- {note}", entry.label),
             What::Bytes { direction, kept, length } => {
-                let text = show::bytes(kept, width);
+                let text = quote::bytes(kept, width);
                 let length = match *length {
                     length if length > width => format!(" ({length} bytes)"),
                     _ => String::new(),

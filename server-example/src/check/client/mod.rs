@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use chatproto::{Message, UserName};
 
 use super::options::{Options, Part};
+use super::quote;
 use super::raw::{Item, Raw};
 use super::report::Report;
 use super::rules::{Finding, RULES, Stop, Tried, failed, is_chosen};
@@ -304,7 +305,7 @@ impl Judge<'_> {
         let is_named = named.is_ok();
         self.add(&NAME, named, &client.log);
         if is_named {
-            let came = show::bytes(&bytes, 80);
+            let came = quote::bytes(&bytes, 80);
             let ended = match bytes.ends_with(b"\n") {
                 true => Ok(came.clone()),
                 false => Err(Stop::Noted(came.clone())),
@@ -449,12 +450,12 @@ impl Client {
 }
 
 fn judge_name(client: &Client, bytes: &[u8]) -> Tried {
-    let came = show::bytes(bytes, 80);
+    let came = quote::bytes(bytes, 80);
     let name = bytes.trim_ascii();
     let is_quoted = name.len() > 1 && matches!(name, [b'"', .., b'"'] | [b'\'', .., b'\'']);
     match name {
         [] if client.raw.bytes().is_empty() => failed(show::came(&client.raw, 0)),
-        [] => failed(format!("no name: {}", show::bytes(client.raw.bytes(), 80))),
+        [] => failed(format!("no name: {}", quote::bytes(client.raw.bytes(), 80))),
         [b'[', ..] => failed(format!("not bare: {came}")),
         _ if is_quoted => failed(format!("in quotation marks: {came}")),
         _ => Ok(came),
@@ -466,10 +467,10 @@ fn judge_shape(client: &Client) -> Tried {
     let odd = items.iter().find(|item| item.message.is_err() || item.has_extra_keys());
     match odd {
         Some(item) => {
-            failed(format!("{}: {}", show::item(item), show::bytes(item.text.as_bytes(), 200)))
+            failed(format!("{}: {}", show::item(item), quote::bytes(item.text.as_bytes(), 200)))
         }
         None if !client.raw.garbage().is_empty() => {
-            failed(format!("what is no object: {}", show::bytes(client.raw.garbage(), 80)))
+            failed(format!("what is no object: {}", quote::bytes(client.raw.garbage(), 80)))
         }
         None if items.is_empty() => Err(Stop::Untried("the client wrote no objects".to_owned())),
         None if items.len() == 1 => Ok("1 object".to_owned()),
@@ -482,7 +483,7 @@ fn judge_from(client: &Client) -> Tried {
     match items.iter().find(|item| item.message.is_ok() && item.from() != client.name) {
         Some(item) => Err(Stop::Noted(show::item(item))),
         None if items.is_empty() => Err(Stop::Untried("the client wrote no objects".to_owned())),
-        None => Ok(show::text(&client.name)),
+        None => Ok(quote::text(&client.name)),
     }
 }
 

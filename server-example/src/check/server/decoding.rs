@@ -1,6 +1,7 @@
 //! What is a message and what is none (B3): a table of objects. `$me` and `$to` stand for the
 //! sender and the receiver, `$ff` for the byte 0xff, `$bel` for 0x07, `$33` and `$32` for so many levels.
 
+use super::super::quote;
 use super::super::raw::Raw;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
@@ -224,7 +225,7 @@ fn take(trial: &Trial, template: &str, text: &str) -> Tried {
     };
     match bob.raw.since(at_bob).iter().find(is_it) {
         Some(item) if item.has_extra_keys() => {
-            failed(format!("forwarded: {}", show::bytes(item.text.as_bytes(), 200)))
+            failed(format!("forwarded: {}", quote::bytes(item.text.as_bytes(), 200)))
         }
         Some(item) => Ok(show::item(item)),
         None => failed(format!("bob got nothing; alice: {}", show::came(&alice.raw, at_alice))),

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::super::quote;
 use super::super::raw::Item;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
@@ -62,7 +63,7 @@ fn list(trial: &Trial) -> Tried {
     let text = ask_list(&mut alice)?;
     let items: Vec<&str> = text.split(',').collect();
     let with = |name: &str| items.iter().position(|item| item.contains(name));
-    let said = || show::text(&text);
+    let said = || quote::text(&text);
     match (with(&bob.name), with(&carol.name)) {
         (Some(one), Some(other)) if one != other => {}
         (Some(_), Some(_)) => return failed(format!("no comma between the names: {}", said())),

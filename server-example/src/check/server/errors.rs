@@ -1,6 +1,7 @@
 //! What follows an error, which error is which, strangers, and how a connection ends (B8, B13, B14,
 //! B16).
 
+use super::super::quote;
 use super::super::raw::{End, Raw};
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
@@ -164,7 +165,7 @@ fn stranger(trial: &Trial, bytes: &[u8], is_right: impl Fn(&[u8]) -> bool) -> Tr
     let mut raw = trial.connect("stranger")?;
     raw.send(bytes);
     let has_ended = raw.hear_end(trial.timeout).is_some();
-    let came = show::bytes(raw.bytes(), 60);
+    let came = quote::bytes(raw.bytes(), 60);
     match has_ended && is_right(raw.bytes()) {
         true => Ok(format!("{came}, then the end")),
         false if has_ended => failed(format!("{came}, then the end")),

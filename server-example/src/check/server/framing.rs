@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::quote;
 use super::super::raw::Raw;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
@@ -257,8 +258,8 @@ fn ascii(trial: &Trial) -> Tried {
     let item = trial.expect_text(&mut bob, text)?;
     let odd = bob.raw.since(0).iter().find(|item| !item.text.is_ascii());
     match odd {
-        None => Ok(show::bytes(item.text.as_bytes(), 120)),
-        Some(item) => failed(show::bytes(item.text.as_bytes(), 160)),
+        None => Ok(quote::bytes(item.text.as_bytes(), 120)),
+        Some(item) => failed(quote::bytes(item.text.as_bytes(), 160)),
     }
 }
 

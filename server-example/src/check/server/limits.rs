@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::quote;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
 use super::endpoints::{PARTS, numbers};
@@ -135,7 +136,7 @@ fn list(trial: &Trial) -> Tried {
         let text = item.msg();
         names += crowd.iter().filter(|user| text.contains(&user.name)).count();
         let Some((k, n)) = part(text) else {
-            return failed(format!("no (k/n) at the end of {}", show::text(text)));
+            return failed(format!("no (k/n) at the end of {}", quote::text(text)));
         };
         let is_cut = text.contains("more");
         match k == n {

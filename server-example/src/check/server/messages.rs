@@ -1,6 +1,7 @@
 //! Messages between users, and what the server says itself (A3 to A6, A9, A11, A13).
 
 use super::super::options::Peer;
+use super::super::quote;
 use super::super::raw::Item;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
@@ -95,11 +96,11 @@ fn shape(trial: &Trial) -> Tried {
             return failed(format!(
                 "{}: {}",
                 show::item(item),
-                show::bytes(item.text.as_bytes(), 200)
+                quote::bytes(item.text.as_bytes(), 200)
             ));
         }
         if !raw.garbage().is_empty() {
-            return failed(format!("what is no object: {}", show::bytes(raw.garbage(), 80)));
+            return failed(format!("what is no object: {}", quote::bytes(raw.garbage(), 80)));
         }
     }
     Ok(format!("{} objects", alice.raw.count() + bob.raw.count()))
@@ -151,7 +152,7 @@ fn judge_own(items: &[&Item], to: &str) -> Tried {
         Err(_) => false,
     };
     match items.iter().find(|item| !is_own(item)) {
-        Some(item) => failed(show::bytes(item.text.as_bytes(), 200)),
+        Some(item) => failed(quote::bytes(item.text.as_bytes(), 200)),
         None if items.is_empty() => Err(Stop::Untried("the server says nothing".to_owned())),
         None => Ok(match items {
             [one] => show::item(one),

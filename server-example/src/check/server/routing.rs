@@ -1,6 +1,7 @@
 //! What is forwarded, in whose name and in what form, extensions, and the order of answers (B6, B7, B10,
 //! B15).
 
+use super::super::quote;
 use super::super::raw::Item;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
@@ -88,7 +89,7 @@ fn stamped(trial: &Trial, lie: impl Fn(&User, &User) -> (String, String)) -> Tri
     let is_true = message.from.name == alice.name
         && ip.is_none_or(|ip| ip == message.from.ip)
         && message.to == bob.name;
-    let told = format!("from {} at {}", show::text(&message.from.name), message.from.ip);
+    let told = format!("from {} at {}", quote::text(&message.from.name), message.from.ip);
     if is_true { Ok(told) } else { failed(told) }
 }
 
@@ -102,8 +103,8 @@ fn compact(trial: &Trial) -> Tried {
     let is_compact =
         |item: &&Item| item.message.as_ref().is_ok_and(|message| message.to_json() == item.text);
     match answers.iter().find(|item| !is_compact(item)) {
-        None => Ok(show::bytes(answers[1].text.as_bytes(), 120)),
-        Some(item) => Err(Stop::Noted(show::bytes(item.text.as_bytes(), 120))),
+        None => Ok(quote::bytes(answers[1].text.as_bytes(), 120)),
+        Some(item) => Err(Stop::Noted(quote::bytes(item.text.as_bytes(), 120))),
     }
 }
 
