@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-use crate::error::reason;
 use crate::limits::PORT;
+use crate::reason::reason;
 
 /// A host and a port. Text without a port has the port of the protocol. A port alone is one of this
 /// machine's loopback address. Text that looks like an address and is none is refused.

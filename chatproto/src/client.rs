@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use crate::error::{ClientError, ErrorClass};
+use crate::decode::ErrorClass;
 use crate::handshake::PeerKind;
 use crate::keep_alive;
 use crate::message::Message;
-use crate::session::{Session, SessionEvent};
+use crate::session::{ClientError, Session, SessionEvent};
 
 pub use builder::{ClientBuilder, ServerAddress};
 use wire::{Deadline, Wire, lost};

@@ -108,6 +108,7 @@ pub mod name;
 mod outbox;
 pub mod pairs;
 mod reactor;
+mod reason;
 mod reply;
 pub mod server;
 pub mod session;

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use crate::error::ServerError;
-
 /// The TCP port of the protocol (A1).
 pub const PORT: u16 = 65432;
 
@@ -126,14 +124,6 @@ pub struct Limits {
 impl Limits {
     /// Longer durations mean never.
     pub(crate) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-    /// Checks that a client can work within these limits.
-    ///
-    /// # Errors
-    /// [`ServerError::Limits`] names the limit that is too small or too large.
-    pub fn check(&self) -> Result<(), ServerError> {
-        self.clone().checked().map(drop).map_err(ServerError::Limits)
-    }
 
     /// The limits with durations that can be added to a point in time.
     ///

@@ -1,17 +1,15 @@
 //! The one message of the protocol (A3): [`Message`] owns its four strings, [`MessageRef`] borrows
 //! them from the bytes of a frame, as validated JSON string tokens ([`JsonStr`]).
 //!
-//! Finding the tokens is the decoder's work and writing a message the encoder's; this file only
-//! says what a message is.
+//! This file only says what a message is. The decoder finds the tokens, and has
+//! [`Message::decode`]; the encoder writes a message.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decode::Frame;
 use crate::encode;
-use crate::error::DecodeError;
 use crate::text::hex4;
 
 /// A message that owns its strings.
@@ -63,14 +61,6 @@ impl Message {
             to: to.into(),
             msg: msg.into(),
         }
-    }
-
-    /// Decodes exactly one frame, with white space around it at most, under the default limits.
-    ///
-    /// # Errors
-    /// The first violation of the protocol, with its offset in `bytes` and the field it concerns.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Frame::decode(bytes).map(|frame| frame.message().to_owned())
     }
 
     /// The compact form (B7), without the line feed that ends it on the wire.

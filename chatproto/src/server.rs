@@ -1,5 +1,7 @@
 //! The blocking server: `Server::builder()…bind(…)?.run()`.
 
+mod error;
+
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use crate::accounts::{AccountPolicy, Accounts};
 use crate::changes::{ChangeReceiver, Source};
 use crate::directory::Directory;
 use crate::endpoint::Handler;
-use crate::error::ServerError;
 use crate::extension::Observer;
 use crate::history::{History, Inbox};
 use crate::hub::{
@@ -29,6 +30,8 @@ use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::workers::{Call, Pool, panic_text};
+
+pub use error::ServerError;
 
 /// Connections that the system may hold ready to be accepted.
 const BACKLOG: i32 = 4096;

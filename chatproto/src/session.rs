@@ -21,19 +21,20 @@
 //! assert_eq!(session.poll_transmit(now), sent);
 //! ```
 
+mod error;
 mod pings;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::decode::Decoder;
+use crate::decode::{DecodeError, Decoder, ErrorClass};
 use crate::encode;
-use crate::error::{ClientError, DecodeError, ErrorClass};
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::name::{EVERYONE, GUEST, UserName};
 
+pub use error::ClientError;
 use pings::{PING, Pings, Silence};
 
 /// Something that happened to a [`Session`].

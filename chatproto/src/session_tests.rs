@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::decode::Decoder;
-use crate::error::ClientError;
 use crate::handshake::PeerKind;
 use crate::message::Message;
 use crate::name::UserName;
-use crate::session::{Session, SessionEvent};
+use crate::session::{ClientError, Session, SessionEvent};
 
 const PACE: Duration = Duration::from_millis(20);
 

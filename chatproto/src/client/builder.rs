@@ -5,11 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::error::ClientError;
 use crate::keep_alive;
 use crate::limits::Limits;
 use crate::name::UserName;
-use crate::session::Session;
+use crate::session::{ClientError, Session};
 #[cfg(feature = "tls")]
 use crate::tls::{Channel, ClientStream, ClientTls};
 

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::error::ClientError;
+use crate::session::ClientError;
 #[cfg(feature = "tls")]
 use crate::tls::Channel;
 

@@ -5,15 +5,16 @@
 //! all do. Here is what is kept between two reads: nothing, unless a frame is cut off.
 
 mod canonical;
+mod error;
 mod scan;
 
 use std::borrow::Cow;
 
-use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
-use crate::message::{JsonStr, MessageRef};
+use crate::message::{JsonStr, Message, MessageRef};
 
 use canonical::canonical;
+pub use error::{DecodeError, DecodeErrorKind, ErrorClass, Field};
 use scan::{Fault, Progress, Scanner, Span, Spans};
 
 /// One frame that is a message: its text, and where the four strings are in it.
@@ -76,6 +77,16 @@ impl<'a> Frame<'a> {
     /// The frame as it came, from `{` to `}`.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+}
+
+impl Message {
+    /// Decodes exactly one frame, with white space around it at most, under the default limits.
+    ///
+    /// # Errors
+    /// The first violation of the protocol, with its offset in `bytes` and the field it concerns.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Frame::decode(bytes).map(|frame| frame.message().to_owned())
     }
 }
 

@@ -12,10 +12,11 @@
 //! * A byte is examined again only inside an unfinished escape (at most 11 bytes) or an unfinished
 //!   UTF-8 sequence (at most 3).
 
-use crate::error::{DecodeError, DecodeErrorKind as Kind, Field};
 use crate::limits::MAX_DEPTH;
 use crate::message::token_is;
 use crate::text::{hex4, plain_run, valid_prefix};
+
+use super::error::{DecodeError, DecodeErrorKind as Kind, Field};
 
 /// A violation and its offset in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use rustls::{
 };
 use rustls_native_certs::ErrorKind;
 
-use crate::error::reason;
+use crate::reason::reason;
 
 use super::pem::{Pem, Roots, certified};
 use super::provider::provider;

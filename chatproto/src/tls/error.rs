@@ -6,7 +6,7 @@ use std::io;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, OtherError, PeerIncompatible};
 
-use crate::error::reason;
+use crate::reason::reason;
 
 use super::fingerprint::{Fingerprint, InvalidFingerprint};
 
