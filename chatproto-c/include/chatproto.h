@@ -392,7 +392,7 @@ typedef struct chatproto_error_detail {
     enum chatproto_result result;
     /**
      * For framing and schema errors: the offset of what was wrong, in bytes from the first one of
-     * the input, which for a stream is the first one that the decoder was ever fed.
+     * the input. The input of a stream begins with the first byte that the decoder was ever fed.
      */
     uint64_t offset;
     /**
@@ -1030,7 +1030,7 @@ void chatproto_message_free(struct chatproto_message *message);
 const char *chatproto_result_str(unsigned int result);
 
 /**
- * What was wrong in the last call of this thread that failed, as a sentence for a person: the
+ * The error of the last call of this thread that failed, as a sentence for a person: the
  * reason, the field, the offset. Calls that succeed, and `CHATPROTO_NEED_MORE` and
  * `CHATPROTO_BUFFER_TOO_SMALL`, leave it as it is; before the first failure it is empty.
  *

@@ -1,15 +1,15 @@
-//! The result codes, whose numbers are for ever, and the sentence of the last error, which every
-//! thread has its own of. Neither allocates.
+//! The result codes, whose numbers are for ever, and the record of the last error, of which each
+//! thread has its own. Neither allocates. C reads the record by the functions of `last_error`.
+
+mod last_error;
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_uint};
 use std::fmt;
-use std::mem::size_of;
 
 use chatproto::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
 
-use crate::ffi::{Growing, write_growing};
-use crate::text::chatproto_str;
+pub use last_error::{chatproto_error_detail, chatproto_last_error, chatproto_last_error_detail};
 
 /// Defines the codes, each with its number and the sentence of `chatproto_result_str`.
 macro_rules! results {
@@ -173,31 +173,6 @@ impl From<DecodeErrorKind> for chatproto_result {
     }
 }
 
-/// Details of the last error: see `chatproto_last_error_detail`. Later versions may have more members.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct chatproto_error_detail {
-    /// `sizeof (chatproto_error_detail)`, to be set by the caller, so that the library writes no more
-    /// than the caller's header has.
-    pub size: usize,
-    /// The result that the call gave.
-    pub result: chatproto_result,
-    /// For framing and schema errors: the offset of what was wrong, in bytes from the first one of
-    /// the input, which for a stream is the first one that the decoder was ever fed.
-    pub offset: u64,
-    /// The same from the first byte of the object concerned.
-    pub offset_in_frame: u64,
-    /// The field concerned, such as `from.name`; empty if there is none. Static: it lives for ever.
-    pub field: chatproto_str,
-    /// The sentence, as `chatproto_last_error` gives it.
-    pub sentence: chatproto_str,
-}
-
-// SAFETY: `repr(C)`, with the size first
-unsafe impl Growing for chatproto_error_detail {
-    const FIRST: usize = size_of::<chatproto_error_detail>();
-}
-
 /// What a result means, in general: a static sentence, NUL-terminated, not to be freed. Any number
 /// may be given. What exactly was wrong is said by `chatproto_last_error`.
 ///
@@ -206,51 +181,6 @@ unsafe impl Growing for chatproto_error_detail {
 #[unsafe(no_mangle)]
 pub extern "C" fn chatproto_result_str(result: c_uint) -> *const c_char {
     chatproto_result::text(result).as_ptr()
-}
-
-/// What was wrong in the last call of this thread that failed, as a sentence for a person: the
-/// reason, the field, the offset. Calls that succeed, and `CHATPROTO_NEED_MORE` and
-/// `CHATPROTO_BUFFER_TOO_SMALL`, leave it as it is; before the first failure it is empty.
-///
-/// The bytes belong to the library and are valid until the next call of the same thread that fails.
-/// A NUL follows them that `len` does not count.
-///
-/// Threads: any; each has its own. It cannot fail.
-// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
-#[unsafe(no_mangle)]
-pub extern "C" fn chatproto_last_error() -> chatproto_str {
-    LAST.try_with(|last| last.try_borrow().map(|last| last.sentence()).ok())
-        .ok()
-        .flatten()
-        .unwrap_or(chatproto_str::EMPTY)
-}
-
-/// Writes the details of the last error of this thread, which live as long as
-/// `chatproto_last_error` says. Set `detail->size` first. Before the first failure `result` is
-/// `CHATPROTO_OK`. Nothing is written unless the result is `CHATPROTO_OK`.
-///
-/// Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_ARGUMENT` if `size` was not set;
-/// `CHATPROTO_NULL_POINTER`.
-///
-/// Threads: any; each has its own.
-///
-/// # Safety
-/// `detail` is NULL or points to a `chatproto_error_detail` of `size` bytes that may be written.
-// SAFETY: no other symbol of that name: ours begin with `chatproto_`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn chatproto_last_error_detail(
-    detail: *mut chatproto_error_detail,
-) -> chatproto_result {
-    let last = LAST.try_with(|last| last.try_borrow().map(|last| last.detail()).ok());
-    let found = last.ok().flatten().unwrap_or(LastError::NONE.detail());
-    if detail.is_null() {
-        return fail(chatproto_result::NullPointer, format_args!("`detail` is NULL"));
-    }
-    // SAFETY: the caller's promise
-    match unsafe { write_growing(detail, found, "detail") } {
-        Ok(()) => chatproto_result::Ok,
-        Err(result) => result,
-    }
 }
 
 /// Room for the sentence, its NUL included: a server's refusal may be long.
@@ -281,22 +211,6 @@ impl LastError {
         len: 0,
         text: [0; SENTENCE],
     };
-
-    fn sentence(&self) -> chatproto_str {
-        chatproto_str { ptr: self.text.as_ptr().cast(), len: self.len }
-    }
-
-    fn detail(&self) -> chatproto_error_detail {
-        chatproto_error_detail {
-            size: size_of::<chatproto_error_detail>(),
-            result: self.result,
-            offset: self.offset,
-            offset_in_frame: self.within,
-            field: self.field.map_or(chatproto_str::EMPTY, |field| field.path().into()),
-            // an empty sentence may be one of a copy that is gone
-            sentence: if self.len == 0 { chatproto_str::EMPTY } else { self.sentence() },
-        }
-    }
 }
 
 impl fmt::Write for LastError {
