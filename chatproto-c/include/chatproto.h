@@ -483,7 +483,7 @@ typedef struct chatproto_server_options {
      */
     const struct chatproto_endpoint *endpoints;
     /**
-     * How many there are.
+     * The length of `endpoints`.
      */
     size_t endpoint_count;
     /**
@@ -531,7 +531,7 @@ typedef struct chatproto_server_options {
      */
     bool announce;
     /**
-     * With TLS, those who send a name in text are refused.
+     * With TLS, a client that sends a name in text is refused.
      */
     bool tls_only;
     /**

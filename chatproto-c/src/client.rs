@@ -1,12 +1,13 @@
 //! A connection to a server, for threads that block and for event loops: the core's session and
-//! one non-blocking socket. What is between them is in `connection`; the functions of C are below.
+//! one non-blocking socket. `connection` and `state` are between them; the functions of C are below.
 
 mod address;
 mod connection;
 mod options;
+mod state;
 
 use std::ffi::{c_char, c_int, c_uint};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chatproto::UserName;
 
@@ -14,10 +15,11 @@ use crate::ffi::{Handle, at, boundary, give_away, out, quietly, read_growing, ta
 use crate::message::chatproto_message;
 use crate::result::{chatproto_result, client_error, fail};
 use crate::text::{chatproto_fields, chatproto_str, give};
-use crate::tls;
+use crate::tls::ClientTls;
 
 use connection::Connection;
 pub use options::chatproto_client_options;
+use options::milliseconds;
 
 /// The port of the protocol.
 pub const CHATPROTO_PORT: u16 = 65432;
@@ -117,7 +119,7 @@ pub unsafe extern "C" fn chatproto_client_connect_with(
             chosen = unsafe { read_growing(options, chosen, "options")? };
         }
         // SAFETY: the caller's promise
-        let tls = unsafe { tls::of_client(&chosen)? };
+        let tls = unsafe { chosen.tls()? };
         *client = connect(address, name, &chosen, tls)?;
         Ok(())
     })
@@ -127,7 +129,7 @@ fn connect(
     address: &str,
     name: &str,
     options: &chatproto_client_options,
-    tls: Option<tls::ClientTls>,
+    tls: Option<ClientTls>,
 ) -> Result<*mut chatproto_client, chatproto_result> {
     let name = UserName::new(name).map_err(|error| client_error(&error.into()))?;
     let settings = options.settings()?;
@@ -471,9 +473,4 @@ pub unsafe extern "C" fn chatproto_client_close(client: *mut chatproto_client) -
 pub unsafe extern "C" fn chatproto_client_free(client: *mut chatproto_client) {
     // SAFETY: the caller's promise
     quietly(|| drop(unsafe { take_back(client) }));
-}
-
-/// `None` for ever.
-fn milliseconds(ms: c_int) -> Option<Duration> {
-    u64::try_from(ms).ok().map(Duration::from_millis)
 }

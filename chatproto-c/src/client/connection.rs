@@ -1,5 +1,5 @@
-//! One socket that never blocks, and the session that says what goes over it. Waiting is done
-//! with `poll`, outside of the lock, so that one thread can send while another waits for a message.
+//! One socket that never blocks, read and written for the session in `state`. A thread waits with
+//! `poll` outside of the lock, so that one thread can send while another waits for a message.
 
 use std::ffi::c_int;
 use std::io::{ErrorKind, Read, Write};
@@ -8,11 +8,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chatproto::encode::compact;
-use chatproto::error::reason;
-use chatproto::{
-    ClientError, ErrorClass, Limits, Message, PeerKind, Session, SessionEvent, UserName,
-};
+use chatproto::{ClientError, Limits, Message, Session, SessionEvent, UserName};
 
 use crate::result::{chatproto_result, client_error, fail};
 #[cfg(feature = "tls")]
@@ -20,6 +16,7 @@ use crate::tls::ClientStream;
 use crate::tls::ClientTls;
 
 use super::address::connect;
+use super::state::{Lost, State, Wanted};
 
 /// How many bytes may wait to be written when another message is queued without waiting.
 pub(super) const QUEUE: usize = 1024 * 1024;
@@ -47,60 +44,6 @@ pub(super) struct Connection {
     stream: TcpStream,
     welcome: Message,
     state: Mutex<State>,
-}
-
-struct State {
-    session: Session,
-    #[cfg(feature = "tls")]
-    tls: Option<ClientStream>,
-    buffer: Box<[u8]>,
-    /// Bytes that were queued and not written.
-    queued: usize,
-    /// The system took nothing when it was last written to.
-    is_refused: bool,
-    /// Why nothing more can be read.
-    read_end: Option<Lost>,
-    /// Why nothing more can be written.
-    write_end: Option<Lost>,
-}
-
-/// Why a connection is over: said again to everybody who asks.
-enum Lost {
-    Closed,
-    Io(String),
-    #[cfg(feature = "tls")]
-    Tls(String),
-}
-
-impl Lost {
-    fn new(doing: &str, error: &std::io::Error) -> Self {
-        #[cfg(feature = "tls")]
-        if let Some(inner) = error.get_ref()
-            && let Some(error) = inner.downcast_ref::<chatproto::tls::TlsError>()
-        {
-            return Lost::Tls(error.to_string());
-        }
-        match error.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::NotConnected => Lost::Closed,
-            _ => Lost::Io(format!("{doing}: {}", reason(error))),
-        }
-    }
-
-    fn result(&self) -> chatproto_result {
-        match self {
-            Lost::Closed => client_error(&ClientError::Closed),
-            Lost::Io(sentence) => fail(chatproto_result::Io, format_args!("{sentence}")),
-            #[cfg(feature = "tls")]
-            Lost::Tls(sentence) => fail(chatproto_result::Tls, format_args!("{sentence}")),
-        }
-    }
-}
-
-/// What there is to wait for.
-pub(super) struct Wanted {
-    pub(super) readable: bool,
-    pub(super) writable: bool,
-    pub(super) until: Option<Instant>,
 }
 
 impl Connection {
@@ -429,87 +372,6 @@ impl Connection {
         let mut poll = libc::pollfd { fd: self.fd(), events, revents: 0 };
         // SAFETY: one `pollfd`, which is there
         unsafe { libc::poll(&mut poll, 1, poll_timeout(until, Instant::now())) };
-    }
-}
-
-impl State {
-    fn next(&mut self) -> Result<Option<Message>, chatproto_result> {
-        while let Some(event) = self.session.poll_event() {
-            match event {
-                SessionEvent::Message(message)
-                | SessionEvent::Registered(message)
-                | SessionEvent::Refused(message) => return Ok(Some(message)),
-                SessionEvent::Bad(error) => {
-                    if error.class() == ErrorClass::Framing {
-                        self.read_end = Some(Lost::Closed);
-                    }
-                    return Err(client_error(&error.into()));
-                }
-                SessionEvent::Silent(after) => {
-                    let ms = after.as_millis();
-                    let sentence = format!(
-                        "the connection was lost: the server did not answer /ping within {ms} ms"
-                    );
-                    self.read_end = Some(Lost::Io(sentence));
-                }
-                _ => {}
-            }
-        }
-        self.read_end.as_ref().map_or(Ok(None), |lost| Err(lost.result()))
-    }
-
-    fn wanted(&self, now: Instant) -> Wanted {
-        let mut wanted = self.wanted_to_write(now);
-        let (has_events, over) = (self.session.has_events(), self.read_end.is_some());
-        wanted.readable = !over && !has_events;
-        wanted.until = if has_events || over {
-            Some(now)
-        } else {
-            [wanted.until, self.session.poll_silence()].into_iter().flatten().min()
-        };
-        wanted
-    }
-
-    fn wanted_to_write(&self, now: Instant) -> Wanted {
-        let can_write = self.write_end.is_none();
-        let writable = can_write && self.has_bytes_to_write(now);
-        // a time that has come means nothing if it is the socket that has to be waited for; else it may
-        // have come since the caller asked what to wait for on the socket
-        let waits_for_socket = writable && self.is_refused;
-        let until =
-            self.session.poll_timeout().filter(|&at| can_write && (at > now || !waits_for_socket));
-        Wanted { readable: false, writable, until }
-    }
-
-    /// Whether it is the socket that has to be waited for.
-    fn has_bytes_to_write(&self, now: Instant) -> bool {
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls
-            && (tls.is_handshaking() || tls.wants_write())
-        {
-            return tls.wants_write();
-        }
-        !self.session.poll_transmit(now).is_empty()
-    }
-
-    /// Whether something was not handed to the socket.
-    fn has_outgoing(&self) -> bool {
-        #[cfg(feature = "tls")]
-        if self.tls.as_ref().is_some_and(ClientStream::wants_write) {
-            return true;
-        }
-        self.session.has_outgoing()
-    }
-
-    /// How many bytes a message has that the session has taken.
-    fn length_of(&self, to: &str, msg: &str) -> usize {
-        if self.session.server_kind() == Some(PeerKind::Stream) {
-            let mut object = Vec::new();
-            compact(&mut object, self.session.name().as_str(), "", to, msg);
-            object.len() + 1
-        } else {
-            Limits::default().one_read
-        }
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::ffi::c_int;
 use std::mem::size_of;
+use std::time::Duration;
 
 use chatproto::Limits;
 
 use crate::ffi::Growing;
 use crate::result::{chatproto_result, fail};
 use crate::text::chatproto_str;
+use crate::tls::{self, ClientTls};
 
 use super::connection::Settings;
-use super::milliseconds;
 
 /// How a client is to connect. Take `chatproto_client_options_default`, which sets the defaults, and
 /// change what is to be different. Only read by `chatproto_client_connect_with`. Later versions may
@@ -88,9 +89,51 @@ impl chatproto_client_options {
             ping_interval: above_zero(self.ping_interval_ms),
         })
     }
+
+    /// The settings of TLS; `None` without TLS.
+    ///
+    /// # Safety
+    /// The strings of the options are as `chatproto_str` describes.
+    pub(super) unsafe fn tls(&self) -> Result<Option<ClientTls>, chatproto_result> {
+        // SAFETY: the caller's promise
+        let [ca, fingerprint, name, certificate, key] = unsafe {
+            [
+                self.tls_ca_file.text("tls_ca_file")?,
+                self.tls_fingerprint.text("tls_fingerprint")?,
+                self.tls_server_name.text("tls_server_name")?,
+                self.tls_certificate_file.text("tls_certificate_file")?,
+                self.tls_key_file.text("tls_key_file")?,
+            ]
+        };
+        let is_asked = self.tls || [ca, fingerprint].iter().any(|text| !text.is_empty());
+        if !is_asked {
+            let others = [name, certificate, key];
+            return if others.iter().all(|text| text.is_empty()) {
+                Ok(None)
+            } else {
+                let sentence =
+                    format_args!("options of TLS without `tls`, a CA file or a fingerprint");
+                Err(fail(chatproto_result::InvalidArgument, sentence))
+            };
+        }
+        if !ca.is_empty() && !fingerprint.is_empty() {
+            let sentence = format_args!("`tls_ca_file` and `tls_fingerprint` exclude each other");
+            return Err(fail(chatproto_result::InvalidArgument, sentence));
+        }
+        if certificate.is_empty() != key.is_empty() {
+            let sentence = format_args!("`tls_certificate_file` and `tls_key_file` go together");
+            return Err(fail(chatproto_result::InvalidArgument, sentence));
+        }
+        tls::client(ca, fingerprint, name, certificate, key).map(Some)
+    }
 }
 
 // SAFETY: `repr(C)`, with the size first
 unsafe impl Growing for chatproto_client_options {
     const FIRST: usize = size_of::<chatproto_client_options>();
+}
+
+/// A time in milliseconds; `None` if it is negative, which is for ever.
+pub(super) fn milliseconds(ms: c_int) -> Option<Duration> {
+    u64::try_from(ms).ok().map(Duration::from_millis)
 }
