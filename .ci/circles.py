@@ -25,7 +25,6 @@ CRATES = [
 KNOWN = {
     "chatproto/src/hub/mod.rs",
     "chatproto/benches/peers/work.rs",
-    "chatproto-py/src/server.rs",
     "server-example/src/cli.rs",
 }
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyString};
 
 use crate::argument;
 use crate::errors::{refusal, refuse};
-use crate::server::Run;
+use crate::run::Run;
 
 /// A command that a user sent to an endpoint.
 #[pyclass(frozen, get_all, module = "chatproto")]

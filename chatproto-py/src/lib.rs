@@ -9,6 +9,7 @@ mod endpoint;
 mod errors;
 mod message;
 mod queue;
+mod run;
 mod server;
 mod session;
 mod tokens;

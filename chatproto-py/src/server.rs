@@ -1,21 +1,21 @@
-//! `Server`: the crate's server on its own threads. Its endpoints are in `endpoint`.
+//! `Server`: the crate's server on its own threads. Its endpoints are in `endpoint`, its threads in
+//! `run`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chatproto::address::Address;
 use chatproto::error::reason;
 use chatproto::tls::{ServerTls, TlsError};
-use chatproto::{Limits, Rate, ServerBuilder, ServerError, ServerHandle, SlowReader};
+use chatproto::{Limits, Rate, ServerBuilder, ServerError, SlowReader};
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::address::address;
 use crate::endpoint::{self, Endpoint};
 use crate::errors::{misuse, os_error, server_error};
+use crate::run::{Live, Owner, Run, Running, lock};
 
 /// A chat server on its own threads. Any thread may call its methods.
 ///
@@ -41,32 +41,6 @@ pub(crate) struct Server {
     endpoints: Mutex<Vec<(String, String, Py<PyAny>)>>,
     /// Locked likewise, so that no other thread holds it when the process forks.
     owner: Mutex<Owner>,
-}
-
-/// The run of the server, and the process that it belongs to.
-struct Owner {
-    process: u32,
-    run: Arc<Run>,
-}
-
-/// The run of a server. Threads take `running` without the interpreter.
-#[derive(Default)]
-pub(crate) struct Run {
-    /// Held during all of a start and all of a stop, so that these come one after the other.
-    running: Mutex<Option<Running>>,
-    /// What other threads may ask meanwhile. Changed under `running`.
-    live: Mutex<Option<Live>>,
-}
-
-struct Running {
-    live: Live,
-    thread: JoinHandle<Result<(), ServerError>>,
-}
-
-#[derive(Clone)]
-struct Live {
-    address: SocketAddr,
-    handle: ServerHandle,
 }
 
 struct Options {
@@ -145,8 +119,8 @@ impl Server {
         };
         let options = Options { limits, threads, slow_reader, admin_token, announce, tls };
         let address = address(host, port.0)?;
-        let owner = Owner { process: std::process::id(), run: Arc::default() };
-        Ok(Server { address, options, endpoints: Mutex::default(), owner: Mutex::new(owner) })
+        let owner = Mutex::new(Owner::new());
+        Ok(Server { address, options, endpoints: Mutex::default(), owner })
     }
 
     /// Registers a function as an endpoint: ``@server.endpoint("/dice", help="Rolls dice.")``.
@@ -269,41 +243,13 @@ impl Server {
 }
 
 impl Server {
-    /// The run of this process. In the child of a fork it is a new one: the threads of the other one
-    /// are the parent's, and so are its locks.
     fn run(&self) -> Arc<Run> {
-        let mut owner = lock(&self.owner);
-        owner.adopt();
-        Arc::clone(&owner.run)
+        lock(&self.owner).run()
     }
 
     fn live(&self) -> Option<Live> {
         lock(&self.run().live).clone()
     }
-}
-
-impl Owner {
-    fn adopt(&mut self) {
-        let process = std::process::id();
-        if self.process != process {
-            self.process = process;
-            std::mem::forget(std::mem::take(&mut self.run));
-        }
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.adopt();
-        if let Some(live) = &*lock(&self.run.live) {
-            live.handle.stop();
-        }
-    }
-}
-
-/// What a panic leaves behind is whole: each change is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A TCP port as Python has it: a number that may be any.
