@@ -9,7 +9,7 @@
 //! | [`options`] | the command line |
 //! | [`work`] | what is measured, and the goals |
 //! | [`servers`] | the four servers: where they are, how they are installed and started |
-//! | [`process`] | a running server; cores and descriptors |
+//! | [`process`] | programs, a running server; cores and descriptors |
 //! | [`usage`] | processor time and memory, from `/proc` |
 //! | [`protocol`] | what each server wants to be told |
 //! | [`payload`] | the mark and the time in every payload |
@@ -72,7 +72,8 @@ fn compare(options: &Options) -> Result<(), String> {
     if !cfg!(target_os = "linux") {
         return Err("the comparison reads /proc, so it runs on Linux only.".to_owned());
     }
-    let works: Vec<Work> = work::all().into_iter().filter(|work| options.selects(work)).collect();
+    let works: Vec<Work> =
+        work::all().into_iter().filter(|work| options.selects(work.name)).collect();
     if works.is_empty() {
         eprintln!("peers: no work has such a name; --list shows them.");
         return Ok(());
@@ -89,7 +90,8 @@ fn compare(options: &Options) -> Result<(), String> {
             outcome.notes.push(format!("skipped: needs {needed} descriptors, {have} are allowed."));
         } else {
             let place = format!("[{}/{}] {}", number + 1, works.len(), work.name);
-            outcome.notes.extend(cores.shortage(outcome.series.iter().map(|one| &one.contender)));
+            let threads = outcome.series.iter().map(|one| one.contender.threads).max();
+            outcome.notes.extend(threads.and_then(|threads| cores.shortage(threads)));
             measure(&mut outcome, &place, options, &peers, &cores);
         }
         outcomes.push(outcome);

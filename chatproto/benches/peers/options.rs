@@ -3,8 +3,6 @@
 use std::env;
 use std::time::Duration;
 
-use crate::work::Work;
-
 pub(crate) const HELP: &str = "\
 Compares the chatproto server with nats-server, mosquitto and redis-server.
 
@@ -103,8 +101,9 @@ impl Mode {
 pub(crate) const RAISED: &str = "--raised";
 
 impl Options {
-    pub(crate) fn selects(&self, work: &Work) -> bool {
-        self.only.as_ref().is_none_or(|only| work.name.contains(only.as_str()))
+    /// Whether the work of this name is to be measured.
+    pub(crate) fn selects(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
     }
 }
 

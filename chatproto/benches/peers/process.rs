@@ -1,12 +1,12 @@
-//! A running server, and what this process and the servers may have: cores and descriptors.
+//! Processes: programs and where they are, a running server, and what this process and the servers may
+//! have: cores and descriptors.
 
-use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::{env, fs};
 
-use crate::servers;
 use crate::usage::{self, Usage};
-use crate::work::Contender;
 
 /// A server that runs until this is dropped.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Cores {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         let allowed = list.map(parse_list).unwrap_or_default();
-        let can_place = allowed.len() > 1 && servers::find("taskset").is_some();
+        let can_place = allowed.len() > 1 && find("taskset").is_some();
         Cores { allowed, can_place }
     }
 
@@ -83,12 +83,9 @@ impl Cores {
         (cores.to_vec(), is_apart)
     }
 
-    /// A sentence if there are too few cores for some contender.
-    pub(crate) fn shortage<'a>(
-        &self,
-        contenders: impl Iterator<Item = &'a Contender>,
-    ) -> Option<String> {
-        let (have, threads) = (self.allowed.len(), contenders.map(|one| one.threads).max()?);
+    /// A sentence if there are too few cores for a server of that many threads.
+    pub(crate) fn shortage(&self, threads: usize) -> Option<String> {
+        let have = self.allowed.len();
         (threads > 1 && have <= threads).then(|| {
             format!("{threads} server threads and the generator compete for {have} cores here.")
         })
@@ -142,6 +139,20 @@ pub(crate) mod descriptors {
     }
 }
 
+/// The path of this program, which also is the chatproto server.
+pub(crate) fn this_executable() -> Result<String, String> {
+    let path = env::current_exe().map_err(|error| format!("this program has no path: {error}."))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+/// Finds a program in `PATH`, or in the directories of servers that some users' `PATH` lacks.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
+    let paths = env::split_paths(&path).chain(more).map(|directory| directory.join(program));
+    paths.into_iter().find(|path| path.is_file())
+}
+
 /// Raises the soft limit of descriptors to the hard one. Only a shell can do that without unsafe
 /// code: it takes the place of this process, and starts it anew.
 pub(crate) fn raise_descriptors(is_raised: bool) -> Result<(), String> {
@@ -154,10 +165,10 @@ pub(crate) fn raise_descriptors(is_raised: bool) -> Result<(), String> {
     {
         use std::os::unix::process::CommandExt;
 
-        let this = servers::this_executable()?;
+        let this = this_executable()?;
         let script = format!("ulimit -Sn {wanted}; exec \"$@\"");
         let mut shell = Command::new("sh");
-        shell.args(["-c", &script, "sh", &this]).args(std::env::args().skip(1));
+        shell.args(["-c", &script, "sh", &this]).args(env::args().skip(1));
         let error = shell.arg(crate::options::RAISED).exec();
         Err(format!("cannot start anew with {wanted} descriptors: {error}."))
     }

@@ -3,14 +3,14 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
 use chatproto::{Limits, Server};
 
-use crate::process::{Cores, Running};
+use crate::process::{Cores, Running, find, this_executable};
 
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(10);
@@ -163,19 +163,6 @@ fn wait_for(running: &mut Running, kind: Kind) -> Result<(), String> {
     // what it does at its start is not part of any measurement
     thread::sleep(Duration::from_millis(100));
     Ok(())
-}
-
-pub(crate) fn this_executable() -> Result<String, String> {
-    let path = env::current_exe().map_err(|error| format!("this program has no path: {error}."))?;
-    Ok(path.to_string_lossy().into_owned())
-}
-
-/// Finds a program in `PATH`, and where servers are that are not in everybody's `PATH`.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let more = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
-    let paths = env::split_paths(&path).chain(more).map(|directory| directory.join(program));
-    paths.into_iter().find(|path| path.is_file())
 }
 
 /// Installs a Debian package, as root or with a sudo that asks nothing, and stops the service that
