@@ -113,14 +113,13 @@ pub(crate) trait Source: Send + Sync {
 }
 
 /// The changes that one receiver has yet to take.
-#[derive(Debug)]
 pub(crate) struct Queue {
     capacity: usize,
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Waiting {
     changes: VecDeque<Change>,
     has_lagged: bool,
@@ -137,6 +136,13 @@ impl Waiting {
             Some(change) => Some(Ok(change)),
             None => self.is_closed.then_some(Err(ReceiveError::Closed)),
         }
+    }
+}
+
+/// The changes are behind a lock, which the hub waits for.
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 
@@ -236,6 +242,7 @@ mod tests {
     use super::*;
     use crate::handshake::PeerKind;
     use crate::hub::{Completion, ConnId, Departure, Effect, Output, StateChange};
+    use crate::time_limit::within_limit;
 
     /// A hub with its feed, as a server has them.
     struct House {
@@ -287,6 +294,17 @@ mod tests {
 
     fn follow(house: &Arc<House>, capacity: usize) -> (Snapshot, ChangeReceiver) {
         ChangeReceiver::new(Arc::clone(house) as Arc<dyn Source>, capacity)
+    }
+
+    #[test]
+    fn a_receiver_is_shown_while_its_queue_is_locked() {
+        let (_, changes) = follow(&House::new(), 8);
+        let queue = Arc::clone(&changes.queue);
+        let waiting = queue.lock();
+        let (shown, changes) = within_limit(move || (format!("{changes:?}"), changes));
+        drop(waiting);
+        assert_eq!(shown, "ChangeReceiver { queue: Queue { capacity: 8, .. }, .. }");
+        drop(changes);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod builder;
 mod wire;
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
@@ -145,12 +146,18 @@ impl Client {
 }
 
 /// What both halves share.
-#[derive(Debug)]
 struct Connection {
     wire: Wire,
     session: Mutex<Session>,
     /// Held by the thread that writes, so that objects do not mix. Never taken under `session`.
     writing: Mutex<()>,
+}
+
+/// The session and the right to write are behind locks.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("stream", &self.wire.stream).finish_non_exhaustive()
+    }
 }
 
 impl Connection {
@@ -251,12 +258,17 @@ impl ClientSender {
 
 /// The half of a [`Client`] that receives. As an iterator it gives messages until the server
 /// closes.
-#[derive(Debug)]
 pub struct ClientReceiver {
     shared: Arc<Connection>,
     buffer: Box<[u8]>,
     /// The time-out that the socket has.
     timeout: Option<Duration>,
+}
+
+impl fmt::Debug for ClientReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientReceiver").field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 impl ClientReceiver {
@@ -404,6 +416,7 @@ fn silent(after: Duration) -> ClientError {
 mod tests {
     use super::*;
     use crate::server::Server;
+    use crate::time_limit::within_limit;
 
     #[test]
     fn a_dead_link_is_noticed_by_default() {
@@ -424,6 +437,22 @@ mod tests {
         let builder = Client::builder("bob").keep_alive(Some(seconds(12)));
         assert_eq!(options(builder), (true, Some(seconds(12))));
         assert_eq!(options(Client::builder("carol").keep_alive(None)), (false, None));
+        handle.stop();
+        running.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_client_is_shown_while_its_session_is_locked() {
+        let server = Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
+        let (address, handle) = (server.local_addr(), server.handle());
+        let running = thread::spawn(move || server.run());
+        let client = Client::connect(address, "alice").unwrap();
+        let connection = Arc::clone(&client.sender.shared);
+        let (session, writing) = (connection.session(), connection.writing());
+        let (shown, client) = within_limit(move || (format!("{client:?}"), client));
+        drop((session, writing));
+        assert!(shown.contains("127.0.0.1") && shown.contains("Welcome, alice"), "{shown}");
+        drop(client);
         handle.stop();
         running.join().unwrap().unwrap();
     }

@@ -117,6 +117,8 @@ mod session_tests;
 mod spare;
 mod sync;
 mod text;
+#[cfg(test)]
+mod time_limit;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod utils;
