@@ -16,7 +16,8 @@ use crate::name::UserName;
 use crate::reply::Reply;
 
 /// Whether there are accounts, and who may speak without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AccountPolicy {
     /// Names of accounts are for their owners, all others for whoever comes first.
     Optional,

@@ -28,7 +28,7 @@ use crate::reason::reason;
 /// assert!("1.2:7000".parse::<Address>().is_err());
 /// # Ok::<(), chatproto::address::AddressError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// A name or an address, without the brackets of IPv6.
     host: String,

@@ -129,6 +129,12 @@ impl Deref for Argument<'_> {
     }
 }
 
+impl AsRef<str> for Argument<'_> {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 impl Drop for Argument<'_> {
     /// Wipes a copy of the text: it can be a password.
     fn drop(&mut self) {

@@ -11,7 +11,8 @@ use crate::name::UserName;
 pub use crate::argument::{Argument, ArgumentError, Arguments, as_argument};
 
 /// A command that a user sent to an endpoint of the application's own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Request {
     /// The user who sent it.
     pub user: UserName,
@@ -22,6 +23,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request, for tests of a [`Handler`].
+    pub fn new(user: UserName, endpoint: impl Into<Arc<str>>, msg: impl Into<String>) -> Self {
+        Request { user, endpoint: endpoint.into(), msg: msg.into() }
+    }
+
     /// The text as arguments: see [`Arguments`]. A handler can refuse with the text of an
     /// [`ArgumentError`].
     ///

@@ -37,6 +37,7 @@ impl std::fmt::Display for PeerKind {
 
 /// Something that speaks another protocol (B13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Stranger {
     /// An HTTP request line.
     Http,

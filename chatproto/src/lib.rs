@@ -117,11 +117,13 @@ mod session_tests;
 mod spare;
 mod sync;
 mod text;
+mod text_serde;
 #[cfg(test)]
 mod time_limit;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod utils;
+mod words;
 mod workers;
 
 pub use accounts::{
@@ -153,6 +155,7 @@ pub use name::{
 pub use outbox::SlowReader;
 pub use server::{Server, ServerBuilder, ServerHandle};
 pub use session::{Session, SessionEvent};
+pub use words::UnknownWord;
 
 /// What the fuzz targets need and nobody else can use.
 #[cfg(fuzzing)]

@@ -15,7 +15,7 @@ pub const MAX_DEPTH: u32 = 32;
 
 /// The token bucket of one connection. It counts messages in [`Limits::rate`], bytes in
 /// [`Limits::rate_bytes`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// Messages, or bytes, a second that one connection may send in the long run.
     pub per_second: u32,
@@ -24,7 +24,7 @@ pub struct Rate {
 }
 
 /// The bounds of one server, or of one decoder. `Limits::default()` is meant to be right for most.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Longest frame in bytes, from `{` to `}`, in either direction. Default 64 KiB: hundreds of
@@ -122,6 +122,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The largest [`Limits::name`].
+    pub(crate) const LONGEST_NAME: usize = 1024;
+
     /// Longer durations mean never.
     pub(crate) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -148,7 +151,7 @@ impl Limits {
             (self.one_read >= 128, "`one_read` must be at least 128 bytes"),
             (self.answer >= 128, "`answer` must be at least 128 bytes"),
             (self.answer_parts > 0, "`answer_parts` must be at least 1"),
-            ((1..=1024).contains(&self.name), "`name` must be from 1 to 1024 bytes"),
+            ((1..=Self::LONGEST_NAME).contains(&self.name), "`name` must be from 1 to 1024 bytes"),
             (self.unregistered > self.name, "`unregistered` must be more than `name`"),
             (!self.registration.is_zero(), "`registration` must be longer than zero"),
             (!self.login.is_zero(), "`login` must be longer than zero"),

@@ -168,6 +168,13 @@ impl fmt::Debug for JsonStr<'_> {
     }
 }
 
+/// The text, unescaped.
+impl fmt::Display for JsonStr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_str())
+    }
+}
+
 /// Whether the token `raw` spells `other`. A token with a lone surrogate spells nothing.
 pub(crate) fn token_is(raw: &[u8], escaped: bool, other: &[u8]) -> bool {
     if !escaped {

@@ -1,5 +1,6 @@
 //! User names: to construct one is to validate it (B5). Names that look alike are in `lookalike`,
-//! invisible characters in `character`.
+//! invisible characters in `character`, and
+//! the standard traits of names in `text`.
 //!
 //! A [`UserName`] is trimmed, in Unicode normalisation form C, within the length limit, and holds
 //! nothing that could be mistaken for a command, a room, a frame or the server. Looking a name up
@@ -8,9 +9,9 @@
 
 mod character;
 mod lookalike;
+mod text;
 
-use std::borrow::{Borrow, Cow};
-use std::fmt;
+use std::borrow::Cow;
 
 use caseless::Caseless as _;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
@@ -218,37 +219,6 @@ impl UserName {
     }
 }
 
-impl fmt::Debug for UserName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for UserName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::str::FromStr for UserName {
-    type Err = NameError;
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        UserName::new(text)
-    }
-}
-
-impl Borrow<str> for UserName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for UserName {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A valid room name: `#`, and what could be a user name behind it.
 ///
 /// ```
@@ -289,18 +259,6 @@ impl RoomName {
     /// The name as text, with its `#`.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Debug for RoomName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Display for RoomName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use chatproto::{
-    DecodeError, Decoder, ErrorClass, Field, Handshake, Message, PeerKind, Registration, Stranger,
-    UserName,
+    DecodeError, Decoder, ErrorClass, Field, Handshake, Message, PeerKind, Registration, UserName,
 };
 use serde_json::Value;
 
@@ -275,11 +274,7 @@ fn registration(events: &[Value], chop: bool) -> Value {
             false
         }
         Registration::Stranger(stranger) => {
-            *outcome = match stranger {
-                Stranger::Http => json!({"stranger": "http"}),
-                Stranger::Tls => json!({"stranger": "tls"}),
-                Stranger::Ssh => json!({"stranger": "ssh"}),
-            };
+            *outcome = json!({"stranger": stranger.protocol().to_lowercase()});
             true
         }
         Registration::Refused(error) => {

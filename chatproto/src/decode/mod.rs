@@ -80,6 +80,12 @@ impl<'a> Frame<'a> {
     }
 }
 
+impl AsRef<str> for Frame<'_> {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 impl Message {
     /// Decodes exactly one frame, with white space around it at most, under the default limits.
     ///

@@ -191,6 +191,7 @@ pub struct Page {
 
 /// What became of a message that was to be forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Forgotten {
     /// It is gone.
     Gone,
@@ -202,6 +203,7 @@ pub enum Forgotten {
 
 /// What became of a message to a user who is not connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Left {
     /// It waits for the user.
     Waiting,

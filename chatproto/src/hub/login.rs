@@ -16,6 +16,7 @@ use super::{
 
 /// What somebody else than its owner did to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AccountChange {
     /// It is there now, with this role: a guest who has the name gives it up. No temporary name is made
     /// that looks like it: see [`Hub::withhold_name`].

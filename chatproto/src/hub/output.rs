@@ -121,6 +121,7 @@ pub enum Outgoing<'a> {
 /// Something that finishes later or elsewhere. Its outcome comes back through
 /// [`Hub::handle_completion`](crate::Hub::handle_completion) with the token; until then the
 /// connection's input waits.
+#[non_exhaustive]
 pub enum Effect {
     /// Find out whether a connection may have a name. If a client asks for it (at registration or by
     /// `/nick`) and it is that of an account, the answer is [`Completion::Reserved`]. Else the

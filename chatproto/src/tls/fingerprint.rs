@@ -14,7 +14,7 @@ use std::str::FromStr;
 /// assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
 /// # Ok::<(), chatproto::tls::InvalidFingerprint>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 /// Text that is not the SHA-256 of a certificate.
@@ -31,6 +31,12 @@ impl Fingerprint {
 
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Fingerprint {
+    fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }

@@ -16,7 +16,8 @@ use super::provider::provider;
 use super::{Fingerprint, TlsError};
 
 /// What a server asks of its clients' certificates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ClientCertificates {
     /// A client may have none; one that it has must be of the authority.
     Request,
