@@ -39,7 +39,7 @@ fn main() -> io::Result<()> {
     serve(&listener)
 }
 
-fn serve(listener: &TcpListener) -> io::Result<()> {
+pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
     let (hub, config) = (Hub::builder().build(), ConnectionConfig::default());
     let chat = Chat { hub, config, out: Output::new(), peers: HashMap::new() };
     let chat = Arc::new(Mutex::new(chat));

@@ -61,7 +61,7 @@ fn the_bytes_that_peers_read_are_the_bytes_that_were_sent() {
 #[test]
 fn pauses_and_slow_readers_are_counted() {
     let mut limits = limits();
-    limits.rate = Some(Rate { per_second: 50, burst: 10 });
+    limits.rate = Some(Rate { per_second: 1000, burst: 10 });
     limits.queue_messages = 20;
     let server =
         TestServer::with(limits, |builder| builder.slow_reader(SlowReader::Disconnect).threads(1));
