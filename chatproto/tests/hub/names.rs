@@ -372,9 +372,10 @@ impl World<'_> {
 
 #[test]
 fn no_name_is_had_by_two_users_whatever_the_directory_answers_and_when() {
+    let is_deep = std::env::var_os("CHATPROTO_DEEP").is_some();
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = Config {
-        cases: cases.unwrap_or(1_000),
+        cases: cases.unwrap_or(if is_deep { 1_000 } else { 300 }),
         failure_persistence: None,
         max_shrink_iters: 100_000,
         rng_algorithm: RngAlgorithm::XorShift,
