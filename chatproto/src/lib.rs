@@ -116,6 +116,8 @@ pub mod session;
 mod session_tests;
 mod spare;
 mod sync;
+#[cfg(test)]
+mod test_depth;
 mod text;
 mod text_serde;
 #[cfg(test)]

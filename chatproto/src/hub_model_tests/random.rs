@@ -8,6 +8,7 @@ use super::reference::Model;
 use super::steps::{Setup, Step};
 use super::strategies;
 use super::system::System;
+use crate::test_depth::is_deep;
 
 /// A few people, or a room with about a hundred of them.
 struct Hub<const CROWDED: bool>;
@@ -53,14 +54,15 @@ impl<const CROWDED: bool> StateMachineTest for Hub<CROWDED> {
     }
 }
 
-/// So many cases, unless `PROPTEST_CASES` says how many.
-fn config(cases: u32) -> Config {
+/// `PROPTEST_CASES` cases if it is set; otherwise `deep` cases in a deep run, and a fifth of them by
+/// default.
+fn config(deep: u32) -> Config {
     // (the default algorithm takes a third of the time of a debug build)
     let rng_algorithm = RngAlgorithm::XorShift;
     let default = Config { failure_persistence: None, rng_algorithm, ..Config::default() };
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => default,
-        None => Config { cases, ..default },
+        None => Config { cases: if is_deep() { deep } else { deep / 5 }, ..default },
     }
 }
 

@@ -31,6 +31,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::test_depth::is_deep;
 use setup::Setup;
 use world::{Event, MILLIS, SECOND, World};
 
@@ -94,7 +95,8 @@ fn whatever_happens_on_the_network_the_server_keeps_its_promises() {
         return println!("{outcome:?}");
     }
     let mut sum = check::Tally::default();
-    for seed in 0..number("CHATPROTO_SEEDS").unwrap_or(2000) {
+    let seeds = if is_deep() { 2000 } else { 400 };
+    for seed in 0..number("CHATPROTO_SEEDS").unwrap_or(seeds) {
         match catch_unwind(AssertUnwindSafe(|| run(seed, false))) {
             Ok(outcome) => sum.add(&outcome.tally),
             Err(panic) => {
@@ -111,7 +113,7 @@ fn whatever_happens_on_the_network_the_server_keeps_its_promises() {
 
 #[test]
 fn two_runs_of_one_seed_agree_byte_for_byte() {
-    for seed in 0..60 {
+    for seed in 0..if is_deep() { 60 } else { 20 } {
         assert_eq!(run(seed, false), run(seed, false), "seed {seed}");
     }
     assert_ne!(run(1, false).trace, run(2, false).trace);

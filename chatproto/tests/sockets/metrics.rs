@@ -1,0 +1,79 @@
+//! The counters of a running server, over real sockets.
+
+use crate::support::{Raw, TestServer, eventually, limits, object};
+use chatproto::{Rate, SlowReader};
+
+#[test]
+fn every_message_byte_and_connection_is_counted_once() {
+    let server = TestServer::with(limits(), |builder| builder.threads(2));
+    assert_eq!(server.handle.metrics().accepted, 0);
+    let mut users: Vec<Raw> =
+        (0..4).map(|number| Raw::join(server.address, &format!("user-{number}"))).collect();
+    let now = server.handle.metrics();
+    assert_eq!((now.connections, now.users), (4, 4));
+
+    let mut sent = 4 * "user-0\n".len() as u64;
+    for user in &mut users {
+        for (to, msg) in [("user-0", "hello"), ("Everyone", "to all"), ("#tea", "not a member")] {
+            let bytes = object(to, msg);
+            sent += bytes.len() as u64;
+            user.write(bytes.as_bytes());
+        }
+    }
+    let invalid = r#"{"from":{"name":"","ip":""},"to":7,"msg":""}"#;
+    users[0].write(invalid.as_bytes());
+    let join = object("/join", "#tea");
+    users[3].write(join.as_bytes());
+    sent += (invalid.len() + join.len()) as u64;
+    eventually("all is counted", || {
+        let now = server.handle.metrics();
+        (now.accepted, now.messages_received, now.invalid_messages) == (4, 13, 1)
+            && now.bytes_received == sent
+    });
+    let now = server.handle.metrics();
+    assert_eq!(now.rooms, 1);
+    assert!(now.batches > 0 && now.turns >= now.batches && now.work > 0 && now.writes > 0);
+
+    drop(users);
+    eventually("all have left", || server.handle.metrics().connections == 0);
+    let end = server.handle.metrics();
+    assert_eq!((end.users, end.rooms, end.accepted), (0, 0, 4));
+    server.stop().unwrap();
+}
+
+#[test]
+fn the_bytes_that_peers_read_are_the_bytes_that_were_sent() {
+    let server = TestServer::start();
+    let mut alice = Raw::connect(server.address);
+    alice.write(b"alice\n");
+    alice.send("/ping", "one");
+    alice.send("/ping", "two");
+    let read: usize = (0..3).map(|_| alice.read().to_json().len() + 1).sum();
+    eventually("all three are counted", || {
+        let now = server.handle.metrics();
+        (now.bytes_sent, now.deliveries) == (read as u64, 3)
+    });
+    server.stop().unwrap();
+}
+
+#[test]
+fn pauses_and_slow_readers_are_counted() {
+    let mut limits = limits();
+    limits.rate = Some(Rate { per_second: 1000, burst: 10 });
+    limits.queue_messages = 20;
+    let server =
+        TestServer::with(limits, |builder| builder.slow_reader(SlowReader::Disconnect).threads(1));
+    let mut alice = Raw::join(server.address, "alice");
+    let slow = Raw::join(server.address, "slow");
+    let text = "x".repeat(60_000);
+    // more than the sockets of a peer that does not read can take
+    eventually("the reader is too slow", || {
+        alice.send("slow", &text);
+        server.handle.metrics().slow_readers == 1
+    });
+    let now = server.handle.metrics();
+    assert!(now.missed > 0 && now.rate_pauses > 0, "{now:?}");
+    drop(slow);
+    drop(alice);
+    server.stop().unwrap();
+}
