@@ -15,7 +15,7 @@ cc="${CC:-cc}"
 warnings=(-Wall -Wextra -Werror -pedantic -std=c11 -D_POSIX_C_SOURCE=200809L -pthread -g)
 
 # --libdir: the same place on every system
-cargo cinstall --locked --release --prefix "$prefix" --libdir "$prefix/lib" \
+cargo cinstall --locked --profile dist --prefix "$prefix" --libdir "$prefix/lib" \
     --target-dir "$target"
 test -f "$prefix/include/chatproto.h"
 cmp include/chatproto.h "$prefix/include/chatproto.h"
