@@ -11,10 +11,10 @@ use crate::hub::{Departure, Hub, Now, Output};
 use crate::outbox::Writable;
 
 use super::config::ConnectionConfig;
-use super::ending::{NextStep, Step};
+use super::ending::NextStep;
 use super::input::Op;
 use super::stash::Stash;
-use super::state::{Phase, ServerConnection};
+use super::state::{Phase, ServerConnection, Step};
 
 /// The parts of a server that a connection needs while it handles an event.
 #[derive(Debug)]

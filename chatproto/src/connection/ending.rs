@@ -6,27 +6,7 @@ use std::time::Instant;
 use crate::hub::{Departure, Hub, Now, Output};
 
 use super::config::ConnectionConfig;
-use super::state::{Phase, ServerConnection};
-
-/// The current step of a connection's end, and the deadline of the next step.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Closing {
-    pub(super) step: Step,
-    pub(super) until: Instant,
-}
-
-/// The steps of a connection's end, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    /// Queued messages are written. New ones are not queued.
-    Draining,
-    /// A slow reader is told how many messages it missed. Nothing follows.
-    LastWords,
-    /// The writing side is shut down. The peer's bytes are discarded until it closes.
-    Lingering,
-    /// It is over: the transport is to be closed.
-    Closed,
-}
+use super::state::{Closing, Phase, ServerConnection, Step};
 
 /// The next thing to do for the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

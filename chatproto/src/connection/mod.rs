@@ -34,9 +34,10 @@ mod state;
 pub use config::ConnectionConfig;
 pub use delivery::{Deliveries, Delivery};
 pub use embed::{ConnectionState, Context};
-pub(crate) use ending::{NextStep, Step};
+pub(crate) use ending::NextStep;
 pub(crate) use input::{Input, Op};
 pub use state::ServerConnection;
+pub(crate) use state::Step;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,6 @@ use crate::limits::Limits;
 use crate::outbox::Outbox;
 
 use super::allowance::{Allowance, Moment};
-use super::ending::{Closing, Step};
 use super::stash::Stash;
 
 /// The server's side of one connection. See the [module's documentation](super).
@@ -59,6 +58,26 @@ pub(super) enum Phase {
     Messages(Decoder),
     /// Input is discarded: the connection is being closed.
     Discard,
+}
+
+/// The current step of a connection's end, and the deadline of the next step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) step: Step,
+    pub(super) until: Instant,
+}
+
+/// The steps of a connection's end, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Queued messages are written. New ones are not queued.
+    Draining,
+    /// A slow reader is told how many messages it missed. Nothing follows.
+    LastWords,
+    /// The writing side is shut down. The peer's bytes are discarded until it closes.
+    Lingering,
+    /// It is over: the transport is to be closed.
+    Closed,
 }
 
 impl ServerConnection {
