@@ -1,91 +1,17 @@
-//! The types of acts of moderation: actors, actions, outcomes and refusals, with the sentences for a refused
-//! actor. [`perform`](super::perform) carries acts out.
+//! Acts of moderation as data: actions, outcomes and refusals, with the sentences for a refused actor.
+//! [`perform`](super::perform) carries acts out.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::argument::as_argument;
 use crate::name::UserName;
 
-use super::answer::shortened;
-use super::control::BanTarget;
-use super::rights::{Denial, Rank};
-use super::route::{no_room, no_user};
-use super::sanctions::Full;
-use super::{Act, ConnId, Role};
-
-/// The one who acts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Actor {
-    /// A user of this hub: see [`Hub::actor`](super::Hub::actor). Its role counts that it has at the time of the act.
-    User {
-        /// The user's connection.
-        conn: ConnId,
-        /// The user's name.
-        name: UserName,
-        /// The user's address.
-        address: IpAddr,
-    },
-    /// Somebody who runs the server, who may do everything.
-    Operator {
-        /// The name that the users concerned are told. They are told no name if it is empty.
-        name: String,
-    },
-    /// A user of another node of a cluster, with the role that the user has there.
-    Remote {
-        /// The name of the node.
-        node: String,
-        /// The user's name.
-        name: UserName,
-        /// The user's role.
-        role: Role,
-    },
-}
-
-impl Actor {
-    /// The operator, under this name.
-    pub fn operator(name: impl Into<String>) -> Self {
-        Actor::Operator { name: name.into() }
-    }
-
-    /// A user of another node, with the role that the user has there.
-    pub fn remote(node: impl Into<String>, name: UserName, role: Role) -> Self {
-        Actor::Remote { node: node.into(), name, role }
-    }
-
-    /// The actor's name; empty for an operator who has none.
-    pub fn name(&self) -> &str {
-        match self {
-            Actor::User { name, .. } | Actor::Remote { name, .. } => name.as_str(),
-            Actor::Operator { name } => name,
-        }
-    }
-
-    /// The address of a user of this hub.
-    pub fn address(&self) -> Option<IpAddr> {
-        match self {
-            Actor::User { address, .. } => Some(*address),
-            _ => None,
-        }
-    }
-
-    pub(super) fn conn(&self) -> Option<ConnId> {
-        match self {
-            Actor::User { conn, .. } => Some(*conn),
-            _ => None,
-        }
-    }
-
-    /// ` by alice`, or nothing if the actor has no name.
-    pub(super) fn by(&self) -> String {
-        match self.name() {
-            "" => String::new(),
-            name => format!(" by {name}"),
-        }
-    }
-}
+use super::excerpt::shortened;
+use super::replies::{no_room, no_user};
+use super::rights::Denial;
+use super::sanction::Full;
+use super::{Act, BanTarget, Rank, Role};
 
 /// An act with its object. Names of users and rooms are looked up as in a message's `to`. Reasons may be
 /// empty, and are cut after 256 bytes. A duration of `None` has no end.

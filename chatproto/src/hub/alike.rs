@@ -4,11 +4,9 @@
 
 use hashbrown::HashTable;
 
-use crate::name::{UserName, lookalike_keys};
 use crate::spare::is_sparse;
 
 use super::ConnId;
-use super::users::{Phase, Session, Users};
 
 /// The holders of names by the hashes of their look-alike keys, of which each has up to four.
 #[derive(Debug, Default)]
@@ -41,7 +39,7 @@ impl Alike {
     }
 
     /// The other holders of names with this hash who had their names before this connection.
-    fn before(&self, hash: u64, conn: ConnId) -> impl Iterator<Item = ConnId> {
+    pub(super) fn before(&self, hash: u64, conn: ConnId) -> impl Iterator<Item = ConnId> {
         let mine = self.entries.find(hash, |entry| entry.conn == conn);
         // the counter wraps round
         let is_before = move |entry: &&Entry| {
@@ -60,19 +58,5 @@ impl Alike {
         if is_sparse(self.entries.len(), self.entries.capacity()) {
             self.entries.shrink_to(self.entries.len(), |entry| entry.hash);
         }
-    }
-}
-
-impl Users {
-    /// Another registered user, whose name looks like that of this user and who had it first.
-    pub(super) fn looks_like(&self, conn: ConnId) -> Option<UserName> {
-        let keys = lookalike_keys(self.get(conn)?.name()?);
-        let alike = self.alike()?;
-        let others = keys.iter().flat_map(|key| alike.before(self.hash_of_key(key), conn));
-        others
-            .filter_map(|other| self.get(other))
-            .filter(|session| session.phase == Phase::Registered)
-            .filter_map(Session::user_name)
-            .find(|name| lookalike_keys(name.as_str()).is_like(&keys))
     }
 }

@@ -5,20 +5,12 @@ use std::sync::Arc;
 use crate::message::MessageRef;
 use crate::name::EVERYONE;
 
-use super::changes::{self, StateChange};
+use super::delivery::{Sent, broadcast, write_notice};
 use super::output::DELIVERY;
-use super::presence::{self, Change, Telling};
-use super::rooms::RoomId;
-use super::route::{Sent, broadcast, write_notice};
-use super::users::Session;
-use super::{ConnId, Hub, Now, Output};
-
-/// Who is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Audience {
-    Everyone,
-    Room(RoomId),
-}
+use super::presence::{Change, Telling};
+use super::room::{Audience, RoomId};
+use super::session::Session;
+use super::{ConnId, Hub, Now, Output, StateChange, change, presence};
 
 impl Hub {
     /// Makes a user a member of a room no longer, and tells those who still are.
@@ -38,13 +30,13 @@ impl Hub {
         };
         let gone = self.rooms.leave(&mut self.users, conn, room);
         self.changes.note(|| StateChange::RoomLeft {
-            room: changes::room_name(&room_name),
+            room: change::room_name(&room_name),
             name: name.clone(),
         });
         match gone {
             Some(gone) => {
                 self.changes
-                    .note(|| StateChange::RoomClosed { room: changes::room_name(&room_name) });
+                    .note(|| StateChange::RoomClosed { room: change::room_name(&room_name) });
                 self.forget_count(Audience::Room(room), gone.presence.due());
             }
             None => self.notify(Audience::Room(room), conn, change, name.as_str(), now, out),
@@ -62,7 +54,7 @@ impl Hub {
     /// Closes a room and tells its members. Returns how many there were.
     pub(super) fn close_room(&mut self, room: RoomId, text: &str, out: &mut Output) -> usize {
         let Some(gone) = self.rooms.close(&mut self.users, room) else { return 0 };
-        self.changes.note(|| StateChange::RoomClosed { room: changes::room_name(&gone.name) });
+        self.changes.note(|| StateChange::RoomClosed { room: change::room_name(&gone.name) });
         self.forget_count(Audience::Room(room), gone.presence.due());
         self.say_to(&gone.members, &gone.name, text, out);
         self.state_room_closed(&gone.name, &gone.members, out);

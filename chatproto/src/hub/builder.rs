@@ -7,20 +7,27 @@ use crate::accounts::AccountPolicy;
 use crate::endpoint::{Action, EndpointError, Endpoints, Handler};
 use crate::limits::Limits;
 
-use super::Hub;
 use super::archive::Archive;
 use super::changes::Changes;
 use super::claims::Claims;
-use super::commands::{self, Command};
 use super::guesses::Guesses;
-use super::moderation::Secret;
+use super::hub::Command;
 use super::orders::Orders;
 use super::pages::Pages;
 use super::presence::Presence;
 use super::rooms::Rooms;
 use super::sanctions::Sanctions;
+use super::secret::Secret;
 use super::users::Users;
 use super::waiting::Waiting;
+use super::{Hub, commands};
+
+impl Hub {
+    /// A hub with the five endpoints of the protocol and the default bounds.
+    pub fn builder() -> HubBuilder {
+        HubBuilder::new()
+    }
+}
 
 /// Makes a [`Hub`]; see [`Hub::builder`].
 #[derive(Debug)]

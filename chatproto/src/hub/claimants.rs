@@ -4,14 +4,11 @@ use crate::accounts::Granted;
 use crate::directory::ClaimPurpose;
 use crate::name::UserName;
 
-use super::claims::Pending;
+use super::claim::Pending;
 use super::orders::Order;
-use super::registration::{RESERVED, UNCHECKED, name_stays};
-use super::users::{Phase, Session};
+use super::replies::{CHANGED, RESERVED, name_stays, reason_of};
+use super::session::{Phase, Session};
 use super::{Completion, ConnId, Hub, Now, Output, Token};
-
-/// What a user is told whose account changed during the login.
-pub(super) const CHANGED: &str = "the account was changed meanwhile. Log in again.";
 
 impl Hub {
     /// The answer to a claim, or to what a claim waited for.
@@ -177,15 +174,5 @@ impl Hub {
             }
             Err(busy) => self.tell(conn, &format!("❌ Not logged in: {busy}"), now, out),
         }
-    }
-}
-
-/// What a user is told of a claim that was not granted.
-pub(super) fn reason_of(refusal: Completion) -> String {
-    match refusal {
-        Completion::Refused(reason) => reason,
-        Completion::Moved(to) => format!("you belong to another server. Connect to {to}."),
-        Completion::Reserved => RESERVED.to_owned(),
-        _ => UNCHECKED.to_owned(),
     }
 }

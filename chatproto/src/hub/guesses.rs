@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+use super::origin::origin;
 use super::usage::{in_deque, in_tree};
-use super::users::origin;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

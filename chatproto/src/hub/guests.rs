@@ -1,18 +1,15 @@
 //! Guests: temporary names for connections that ask for the name of an account, and for users whose name
 //! becomes one. Where there is a directory, it is asked for each of them.
 
-use std::time::Instant;
-
 use crate::accounts::AccountPolicy;
 use crate::directory::ClaimPurpose;
 use crate::name::{UserName, lookalike_keys};
 
-use super::claimants::reason_of;
-use super::claims::{CLAIM, Pending};
+use super::claim::{Displaced, Pending};
+use super::claims::{CLAIM, DISPLACED};
 use super::presence::{Change, renamed};
-use super::registration::UNCHECKED;
-use super::usage::in_tree;
-use super::users::Session;
+use super::replies::{UNCHECKED, reason_of};
+use super::session::Session;
 use super::{Completion, ConnId, Departure, Event, Hub, Now, Output, Token};
 
 /// Names that are tried for a guest when the directory refuses them.
@@ -21,22 +18,7 @@ const GUEST_NAMES: u8 = 8;
 /// How many temporary names are tried in a row, and as many again at random.
 const TRIES: usize = 8;
 
-/// Bytes that a user takes who has to give a name up, without names.
-const DISPLACED: usize = in_tree::<(u32, (UserName, Displaced))>();
-
 const NO_NAME: &str = "no temporary name is free. Try again later.";
-
-/// A user whose name belongs to an account now.
-#[derive(Debug)]
-pub(super) struct Displaced {
-    /// When the claim was made.
-    pub(super) since: Instant,
-    conn: ConnId,
-    /// The name that is the account's, and the one for which the user asked first.
-    from: UserName,
-    wanted: UserName,
-    attempts: u8,
-}
 
 impl Hub {
     /// The name that a connection asked for, and may hold, is an account's: it is a guest under

@@ -1,5 +1,5 @@
-//! What is kept and how it is read again: `/history`, `/sync`, `/cursors`, and what waits for users
-//! who are away. (The types are in [`archive`](super::archive).)
+//! Messages that are stored and read again: `/history`, `/sync`, `/cursors`, and the mailboxes of users who
+//! are not connected. The types are in [`conversation`](super::conversation).
 
 use crate::argument::as_argument;
 use crate::decode::Decoder;
@@ -8,17 +8,20 @@ use crate::handshake::PeerKind;
 use crate::message::MessageRef;
 use crate::name::{EVERYONE, GUEST, SERVER, UserName};
 
-use super::answer::listed;
-use super::archive::{
-    Archive, Conversation, Forgotten, HistoryOrder, Left, Page, Place, Record, Selection, ranges,
-};
-use super::long::{self, LongAnswer, Mail, PIECE};
-use super::output::Range;
-use super::rooms::RoomId;
-use super::route::{no_user, write_forward};
-use super::users::Session;
+use super::archive::{Archive, ranges};
+use super::delivery::write_forward;
+use super::hub::Call;
+use super::lines::listed;
+use super::long_answer::{LongAnswer, Mail, PagePart, held};
+use super::range::Range;
+use super::replies::no_user;
+use super::room::RoomId;
+use super::session::Session;
 use super::waiting::Busy;
-use super::{Act, Call, Effect, Hub, Now, Output};
+use super::{
+    Act, Conversation, Effect, Forgotten, HistoryOrder, Hub, Left, Now, Output, Page, Place,
+    Record, Selection,
+};
 
 /// Most messages of one answer to a stream peer, and to a one-read peer, which gets one every
 /// [`Limits::one_read_gap`](crate::Limits::one_read_gap).
@@ -26,6 +29,9 @@ const MOST: usize = 256;
 const MOST_ONE_READ: usize = 20;
 /// How many there are without a number.
 pub(super) const USUAL: usize = 20;
+
+/// So many bytes of a page are one piece, unless its first message has more.
+const PIECE: usize = 16 * 1024;
 
 impl Hub {
     /// Something is the matter with the history, so that nothing is kept, or (`None`) it is kept
@@ -222,7 +228,7 @@ impl Call<'_> {
                 head.push_str(&format!(" times={}", seconds_after(first, &page.times)));
             }
         }
-        let is_short = long::held(&page.messages) <= PIECE;
+        let is_short = held(&page.messages) <= PIECE;
         let what = what.to_owned();
         let mut page = PagePart { head, what, messages: page.messages, said: 0, left_out: 0 };
         if !is_short {
@@ -352,18 +358,6 @@ impl Call<'_> {
     }
 }
 
-/// A page of history that is being shown.
-#[derive(Debug)]
-pub(super) struct PagePart {
-    /// The first line of the answer; empty after it was sent.
-    head: String,
-    /// The name that the user knows the conversation by.
-    what: String,
-    messages: Vec<(u64, String)>,
-    said: usize,
-    left_out: usize,
-}
-
 impl PagePart {
     /// Sends the next piece. Returns whether it was the last.
     pub(super) fn say_some(&mut self, call: &mut Call<'_>) -> bool {
@@ -378,18 +372,6 @@ impl PagePart {
             call.say_part(listed(&self.tail()));
         }
         is_over
-    }
-
-    pub(super) fn held(&self) -> usize {
-        long::held(&self.messages) + self.head.capacity() + self.what.capacity()
-    }
-
-    fn tail(&self) -> String {
-        let mut tail = format!("end of history {}", self.what);
-        if self.left_out > 0 {
-            tail.push_str(&format!(": {} of them were too long for you", self.left_out));
-        }
-        tail
     }
 }
 

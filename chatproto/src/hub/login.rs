@@ -7,27 +7,14 @@ use crate::accounts::{AccountOrder, AccountPolicy, Credentials, Granted, Passwor
 use crate::name::{NamePolicyError, UserName, lookalike_keys};
 use crate::spare::GiveBack;
 
+use super::hub::Call;
 use super::presence::{Change, renamed};
-use super::rights::{self, Rank};
-use super::users::{Phase, Session};
+use super::room::Audience;
+use super::session::{Phase, Session};
 use super::{
-    Act, Actor, Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
+    AccountChange, Act, Actor, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
+    Rank, rights,
 };
-
-/// What somebody else than its owner did to an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AccountChange {
-    /// It is there now, with this role: a guest who has the name gives it up. No temporary name is made
-    /// that looks like it: see [`Hub::withhold_name`].
-    Added(super::Role),
-    /// Its owner has another role.
-    Role(super::Role),
-    /// It has another password: whoever is logged in has to prove it again.
-    Password,
-    /// It is gone: whoever is logged in is closed.
-    Removed,
-}
 
 /// This many deadlines of visitors who are gone are not worth removing.
 const FEW_VISITS: usize = 64;

@@ -9,117 +9,18 @@ use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::answer::{Layout, Part, unlike_line};
-use super::history::PagePart;
-
-use super::rooms::RoomId;
-use super::sanctions::Target;
-use super::users::Session;
-use super::{Call, ConnId, Hub, Now, Output};
-use crate::name::UserName;
-
-/// So many bytes of a page are one piece, unless its first message has more.
-pub(super) const PIECE: usize = 16 * 1024;
-
-/// The rest of a long answer.
-#[derive(Debug)]
-pub(super) enum LongAnswer {
-    List(List),
-    /// An answer of the application's, cut into objects already.
-    Text(Parts),
-    /// A page of history.
-    Page(PagePart),
-    /// The mailbox of a user who has logged in, page by page.
-    Mail(Mail),
-}
-
-/// Texts, each of which is an object.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) texts: std::vec::IntoIter<String>,
-    pub(super) total: usize,
-    pub(super) said: usize,
-}
-
-/// A mailbox that is being handed over.
-#[derive(Debug)]
-pub(super) struct Mail {
-    pub(super) account: UserName,
-    /// The page at hand, empty while the next one is asked for.
-    pub(super) page: Vec<(u64, String)>,
-    /// How many messages of it were said, and how many of those were too long for the reader.
-    pub(super) said: usize,
-    pub(super) left_out: usize,
-    /// Whether a page came before this one.
-    pub(super) is_continued: bool,
-}
-
-/// A list in as many parts as it takes, within the bounds of an answer (B11).
-#[derive(Debug)]
-pub(super) struct List {
-    layout: Layout,
-    /// The text before the first entry, or of each line.
-    head: String,
-    style: Style,
-    entries: Entries,
-    /// How many entries there were when the list was asked for.
-    count: usize,
-    /// How many parts it takes, as far as is known.
-    parts: usize,
-    is_measured: bool,
-    /// How many parts and entries were said.
-    said: usize,
-    listed: usize,
-}
-
-/// What the parts of a list look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
-    /// `HEAD: a, b (1/2)`.
-    Answer,
-    /// `HEAD part=1/2 names="a,b"`.
-    Line,
-}
-
-impl Style {
-    fn separator(self) -> &'static str {
-        match self {
-            Style::Answer => ", ",
-            Style::Line => ",",
-        }
-    }
-}
-
-/// The entries of a list, from some place on. Entries that come or go meanwhile may be in it or not;
-/// each of the others is in it once.
-#[derive(Debug)]
-pub(super) enum Entries {
-    /// Users, in the order of their connections, but perhaps one.
-    Users { except: Option<ConnId>, after: Option<ConnId> },
-    /// Rooms behind that name.
-    Rooms { after: Option<Arc<str>> },
-    /// Those who were members when the list was asked for.
-    Members { ids: Box<[ConnId]>, at: usize },
-    /// Bans behind that target.
-    Bans { after: Option<Target> },
-    /// Mutes behind that name.
-    Mutes { after: Option<UserName> },
-}
+use super::hub::Call;
+use super::layout::Part;
+use super::lines::unlike_line;
+use super::long_answer::{Entries, List, LongAnswer, Style};
+use super::room::RoomId;
+use super::session::Session;
+use super::{ConnId, Hub, Now, Output};
 
 impl Entries {
     pub(super) fn members(hub: &Hub, room: RoomId) -> Self {
         let ids = hub.rooms.get(room).map_or(&[][..], |room| &room.members);
         Entries::Members { ids: ids.into(), at: 0 }
-    }
-
-    fn start_again(&mut self) {
-        match self {
-            Entries::Users { after, .. } => *after = None,
-            Entries::Rooms { after } => *after = None,
-            Entries::Members { at, .. } => *at = 0,
-            Entries::Bans { after } => *after = None,
-            Entries::Mutes { after } => *after = None,
-        }
     }
 
     /// Goes on through the entries as long as they are taken. Returns whether all were, and how many
@@ -290,27 +191,6 @@ impl List {
     }
 }
 
-impl LongAnswer {
-    /// Bytes of heap that it holds.
-    pub(super) fn held(&self) -> usize {
-        let of_texts = |texts: &[String]| texts.iter().map(|text| text.capacity() + 24).sum();
-        match self {
-            LongAnswer::List(List { entries: Entries::Members { ids, .. }, .. }) => {
-                size_of_val(&**ids)
-            }
-            LongAnswer::List(_) => 0,
-            LongAnswer::Text(parts) => of_texts(parts.texts.as_slice()),
-            LongAnswer::Page(page) => page.held(),
-            LongAnswer::Mail(mail) => held(&mail.page),
-        }
-    }
-}
-
-/// Bytes of heap that messages take.
-pub(super) fn held(messages: &[(u64, String)]) -> usize {
-    messages.iter().map(|(_, object)| object.capacity() + size_of::<(u64, String)>()).sum()
-}
-
 impl Hub {
     /// Whether a long answer to the connection is being produced, so that its input must wait:
     /// [`Hub::handle_writable`] is to be called as often as the connection takes an object.
@@ -380,6 +260,20 @@ impl Hub {
         }
         self.forget_owed(conn);
         self.read_pages(out);
+    }
+
+    /// Takes the long answer that is being produced for a connection.
+    pub(super) fn take_answer(&mut self, conn: ConnId) -> Option<Box<LongAnswer>> {
+        let answer = self.users.get_mut(conn)?.take_answer()?;
+        self.held -= answer.held();
+        Some(answer)
+    }
+
+    pub(super) fn put_answer(&mut self, conn: ConnId, answer: Box<LongAnswer>) {
+        if let Some(session) = self.users.get_mut(conn) {
+            self.held += answer.held();
+            session.put_answer(answer);
+        }
     }
 }
 

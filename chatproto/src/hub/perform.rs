@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use crate::name::{NamePolicyError, UserName, lookalike_keys};
 
-use super::act::{Action, Actor, Done, Refusal, Why};
-use super::answer::clipped;
-use super::audience::Audience;
-use super::control::{BanTarget, LONGEST_NAME};
-use super::moderation::{REASON, because, for_so_long};
-use super::rights::{self, Object, Rank};
-use super::sanctions::{Sanction, Since, Target, Until};
-use super::users::{Session, SessionMute};
-use super::{Act, ConnId, Departure, Event, Hub, Now, Output, Role};
+use super::act::Why;
+use super::excerpt::clipped;
+use super::rights::Object;
+use super::room::Audience;
+use super::sanction::{Sanction, Since, Until};
+use super::session::{Session, SessionMute};
+use super::target::{LONGEST_NAME, Target};
+use super::terms::{REASON, because, for_so_long};
+use super::{
+    Act, Action, Actor, BanTarget, ConnId, Departure, Done, Event, Hub, Now, Output, Rank, Refusal,
+    Role, rights,
+};
 
 /// The rights of an actor at a time.
 struct Standing {

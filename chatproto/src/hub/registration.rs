@@ -6,16 +6,18 @@ use crate::directory::ClaimPurpose;
 use crate::handshake::PeerKind;
 use crate::name::{NameError, UserName};
 
-use super::answer::{self, quoted};
-use super::claimants::CHANGED;
-use super::claims::Pending;
+use super::claim::Pending;
+use super::excerpt::shortened;
+use super::hub::Call;
+use super::lines::CLOSED_REFUSED;
 use super::presence::{Change, renamed};
-use super::state;
-use super::users::{Phase, Session};
+use super::replies::{CHANGED, UNCHECKED, in_use};
+use super::room::Audience;
+use super::session::{Phase, Session};
 use super::waiting::Busy;
 use super::{
-    AccountChange, Audience, Call, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
-    StateChange, Token,
+    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, StateChange,
+    Token,
 };
 
 impl Hub {
@@ -375,9 +377,9 @@ impl Hub {
         let address = session.address;
         self.tell(conn, &format!("⛔ Error: {reason}"), now, out);
         if wants_state {
-            self.send_last_state(conn, state::CLOSED_REFUSED, out);
+            self.send_last_state(conn, CLOSED_REFUSED, out);
         }
-        let (name, reason) = (answer::shortened(name).into_owned(), reason.to_owned());
+        let (name, reason) = (shortened(name).into_owned(), reason.to_owned());
         out.events.push(Event::Refused { conn, address, name, reason });
         out.close(conn);
     }
@@ -419,17 +421,3 @@ impl Hub {
         out.events.push(Event::Departed { conn, address, name, reason, online });
     }
 }
-
-/// What is said of a name that somebody has.
-pub(super) fn in_use(name: &UserName) -> String {
-    format!("the name {} is already in use.", quoted(name.as_str()))
-}
-
-/// What a user is told whose name stays what it is.
-pub(super) fn name_stays(name: &str, reason: &str) -> String {
-    format!("❌ Your name stays {name}: {reason}")
-}
-
-pub(super) const RESERVED: &str =
-    "that name belongs to an account, or looks like one that does. If it is yours, send /login.";
-pub(super) const UNCHECKED: &str = "the name cannot be checked now. Try again later.";

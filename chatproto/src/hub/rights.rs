@@ -1,63 +1,7 @@
 //! The table of rights: which actor may perform which act on what. Everything that acts asks here, and
 //! nothing else decides. The table in `PROTOCOL.md` is made from it.
 
-use std::fmt;
-use std::str::FromStr;
-
-use super::{Act, Role};
-
-/// What an actor may do. Each rank may do what the one before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rank {
-    /// A user without a role.
-    User,
-    /// A moderator.
-    Moderator,
-    /// An admin.
-    Admin,
-    /// The operator of the server.
-    Operator,
-}
-
-impl Rank {
-    const ALL: [Rank; 4] = [Rank::User, Rank::Moderator, Rank::Admin, Rank::Operator];
-}
-
-impl From<Role> for Rank {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::User => Rank::User,
-            Role::Moderator => Rank::Moderator,
-            Role::Admin => Rank::Admin,
-        }
-    }
-}
-
-impl FromStr for Rank {
-    type Err = UnknownRank;
-
-    /// The rank that is shown as this text.
-    fn from_str(text: &str) -> Result<Self, UnknownRank> {
-        Rank::ALL.into_iter().find(|rank| rank.to_string() == text).ok_or(UnknownRank)
-    }
-}
-
-/// A text is none of `user`, `moderator`, `admin` and `operator`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a rank is user, moderator, admin or operator")]
-#[non_exhaustive]
-pub struct UnknownRank;
-
-impl fmt::Display for Rank {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rank::User => "user",
-            Rank::Moderator => "moderator",
-            Rank::Admin => "admin",
-            Rank::Operator => "operator",
-        })
-    }
-}
+use super::{Act, Rank};
 
 /// What an act is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +84,7 @@ pub(super) fn may_mute(actor: Rank, user: Rank) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Role;
     use super::*;
 
     /// The rows of the table: acts, and the objects that they can have.

@@ -14,24 +14,10 @@ use crate::name::RoomName;
 use crate::spare::{GiveBack, give_back_slots};
 
 use super::ConnId;
-use super::audience::Audience;
 use super::presence::{Change, Presence, Telling, bytes_of_name};
+use super::room::{Audience, Membership, RoomId};
 use super::usage::{in_deque, in_tree};
 use super::users::Users;
-
-/// A room, as long as it is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct RoomId(u32);
-
-/// That a user is in a room: kept with the user.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Membership {
-    pub(super) room: RoomId,
-    /// The user's place among the room's members.
-    place: u32,
-    /// The user is to be told who is in the room.
-    pub(super) is_owed: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct Room {

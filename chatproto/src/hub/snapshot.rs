@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{RoomName, UserName};
 
-use super::changes::{Change, StateChange, UserState};
-use super::control::{Ban, BanTarget, Mute};
+use super::{Ban, BanTarget, Change, Mute, StateChange, UserState};
 
 /// What a hub knows of users, rooms and sanctions at one point of the stream of changes. A snapshot with
 /// the changes behind it applied equals a later one, but for the ages of bans and mutes.

@@ -7,36 +7,19 @@
 use crate::name::{EVERYONE, UserName};
 use crate::pairs::as_value;
 
-use super::answer;
-use super::audience::Audience;
-use super::long::Entries;
-use super::output::Range;
-use super::presence::{self, Change};
-use super::rooms::RoomId;
-use super::route::{broadcast, within_limit, write_line};
-use super::users::Session;
-use super::{Call, ConnId, Departure, Hub, Now, Output};
+use super::delivery::{broadcast, within_limit, write, write_line};
+use super::hub::Call;
+use super::lines::listed;
+use super::long_answer::Entries;
+use super::presence::Change;
+use super::range::Range;
+use super::room::{Audience, RoomId};
+use super::session::Session;
+use super::{ConnId, Departure, Hub, Now, Output, presence};
 
 /// The list of a room of at most so many members, or of so many users, is told again after changes that
 /// were counted. Of a larger one only the number is.
 const TOLD_AGAIN: usize = 100;
-
-impl Session {
-    /// Whether its user asked for state lines.
-    pub(super) fn wants_state(&self) -> bool {
-        self.extras().is_some_and(|extras| extras.wants_state)
-    }
-
-    /// Whether it is to be told who belongs to an audience: then no line about that is sent before.
-    fn is_owed(&self, audience: Audience) -> bool {
-        match audience {
-            Audience::Everyone => self.extras().is_some_and(|extras| extras.is_owed_everyone),
-            Audience::Room(id) => {
-                self.rooms().iter().any(|membership| membership.room == id && membership.is_owed)
-            }
-        }
-    }
-}
 
 impl Hub {
     /// Whether a connection wants state lines; the number of those who do is kept right.
@@ -133,7 +116,7 @@ impl Hub {
 
     /// Writes a line to one reader, if it can take it.
     fn line(&self, session: &Session, line: &str, out: &mut Output) -> Option<Range> {
-        let object = out.object_aside(|log| answer::write(log, session, answer::listed(line)));
+        let object = out.object_aside(|log| write(log, session, listed(line)));
         within_limit(out, &self.limits, session.kind, object).ok()
     }
 
@@ -274,7 +257,7 @@ impl Hub {
             Some(*conn) != except && session.wants_state() && !session.is_owed(audience)
         });
         broadcast(out, members.len(), receivers, |out, kind| {
-            write_line(out, &self.limits, kind, name, answer::listed(line)).or_else(|_| {
+            write_line(out, &self.limits, kind, name, listed(line)).or_else(|_| {
                 write_line(out, &self.limits, kind, name, &self.count_line(audience, members))
             })
         });
@@ -296,11 +279,6 @@ impl Departure {
         }
     }
 }
-
-/// The last line of a reader that was too slow.
-pub(super) const CLOSED_SLOW: &str = "State closed reason=slow";
-/// The last line of a connection that is refused.
-pub(super) const CLOSED_REFUSED: &str = "State closed reason=refused";
 
 /// A user's name and rights, as pairs.
 pub(super) fn rights(session: &Session) -> String {

@@ -3,10 +3,6 @@
 //! A table counts the bytes of each entry when it is added and removed, so reading a counter costs
 //! nothing. The counts are upper estimates: they include the spare room of growing collections.
 
-use super::Hub;
-use super::guesses::Guesses;
-use super::users::Users;
-
 /// The memory of one table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,7 +13,7 @@ pub struct Used {
     pub most: usize,
 }
 
-/// The memory of the tables that peers can grow: see [`Hub::usage`].
+/// The memory of the tables that peers can grow: see [`Hub::usage`](super::Hub::usage).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
@@ -45,59 +41,6 @@ pub struct Usage {
     /// [`Limits::input_total`](crate::Limits::input_total). The hub alone keeps no input.
     pub input: Used,
 }
-
-impl Hub {
-    /// The memory of the tables that peers can grow. This reads counters only, so it can be called
-    /// often.
-    pub fn usage(&self) -> Usage {
-        let limits = &self.limits;
-        let session = Users::most_of_session(limits);
-        Usage {
-            rooms: Used { bytes: self.rooms.bytes(), most: limits.rooms_total },
-            sanctions: Used { bytes: self.sanctions.bytes(), most: limits.sanctions_total },
-            guesses: Used { bytes: self.guesses.bytes(), most: Guesses::MOST_BYTES },
-            effects: Used { bytes: self.waiting.bytes(), most: limits.effects_total },
-            sessions: Used {
-                bytes: self.users.connected().saturating_mul(session),
-                most: limits.connections.saturating_mul(session),
-            },
-            visitors: Used {
-                bytes: self.visitors.len() * in_deque::<Visit>(),
-                most: self.most_visits() * in_deque::<Visit>(),
-            },
-            queues: Used { bytes: 0, most: limits.queue_total },
-            input: Used { bytes: 0, most: limits.input_total },
-        }
-    }
-}
-
-#[cfg(any(test, fuzzing))]
-impl Hub {
-    /// Checks every counter against what is there.
-    pub(crate) fn check_counters(&self) {
-        self.rooms.check_counters();
-        self.sanctions.check_counters();
-        self.guesses.check_counters();
-        self.check_claims();
-        let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
-        let waiting = all().filter(|session| session.waits_for != 0);
-        self.waiting.check_counters(
-            waiting.map(|session| (session.address, session.effect_bytes as usize)),
-        );
-        let answers = all().filter_map(super::users::Session::answer);
-        let held: usize = answers.map(super::long::LongAnswer::held).sum();
-        assert_eq!(self.held, held);
-        let visitors = all().filter(|session| session.phase == super::users::Phase::Visitor);
-        assert_eq!(self.users.visitors(), visitors.count());
-        let usage = self.usage();
-        // (sessions of refused connections stay until these are closed, beyond the bound)
-        for used in [usage.rooms, usage.guesses, usage.effects, usage.visitors] {
-            assert!(used.bytes <= used.most, "{usage:?}");
-        }
-    }
-}
-
-type Visit = (std::time::Instant, super::ConnId);
 
 /// The part of a table that one owner may use: `most` while at least half of it is free, `least` once no
 /// more than a quarter is, and in between in proportion. So a few owners cannot fill it, and the

@@ -19,9 +19,9 @@ use crate::name::UserName;
 use crate::spare::GiveBack;
 
 use super::orders::ORDER;
+use super::origin::origin;
 use super::usage::{in_deque, in_table, share};
-use super::users::origin;
-use super::{Completion, ConnId, Effect, Hub, Token};
+use super::{Completion, Effect, Token};
 
 /// One address may use this part of [`Limits::effects_total`], and this many bytes when it is nearly
 /// full (see [`share`]): enough for the claims of a few connections.
@@ -39,7 +39,7 @@ const EFFECT: usize = in_deque::<(Effect, usize)>()
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// Effects of connections that have ended, or do not wait for them, by serial.
-    departed: HashMap<u32, Departed, FixedState>,
+    pub(super) departed: HashMap<u32, Departed, FixedState>,
     origins: HashMap<IpNet, Origin, FixedState>,
     bytes: usize,
     /// Bytes of releases.
@@ -48,11 +48,11 @@ pub(super) struct Waiting {
 
 /// An effect of a connection that has ended, or does not wait for it.
 #[derive(Debug)]
-struct Departed {
-    origin: IpNet,
-    bytes: usize,
+pub(super) struct Departed {
+    pub(super) origin: IpNet,
+    pub(super) bytes: usize,
     /// The name that it claims: to be given back if it is granted.
-    name: Option<UserName>,
+    pub(super) name: Option<UserName>,
 }
 
 /// Effects under way for one address.
@@ -102,7 +102,12 @@ impl Waiting {
     }
 
     /// Counts an effect with `texts` bytes of text, unless a bound is reached. Returns its bytes.
-    fn begin(&mut self, address: IpAddr, texts: usize, limits: &Limits) -> Result<usize, Busy> {
+    pub(super) fn begin(
+        &mut self,
+        address: IpAddr,
+        texts: usize,
+        limits: &Limits,
+    ) -> Result<usize, Busy> {
         let (key, bytes) = (origin(address), EFFECT.saturating_add(texts));
         let (used, total) = (self.bytes(), limits.effects_total);
         if used.saturating_add(bytes) > total {
@@ -124,14 +129,20 @@ impl Waiting {
     }
 
     /// No connection waits for an effect any more.
-    fn leave(&mut self, serial: u32, origin: IpNet, bytes: usize, name: Option<UserName>) {
+    pub(super) fn leave(
+        &mut self,
+        serial: u32,
+        origin: IpNet,
+        bytes: usize,
+        name: Option<UserName>,
+    ) {
         if let Some(of_origin) = self.origins.get_mut(&origin) {
             of_origin.departed += 1;
         }
         self.departed.insert(serial, Departed { origin, bytes, name });
     }
 
-    fn end(&mut self, key: IpNet, bytes: usize, is_departed: bool) {
+    pub(super) fn end(&mut self, key: IpNet, bytes: usize, is_departed: bool) {
         self.bytes -= bytes;
         let Some(of_origin) = self.origins.get_mut(&key) else { return };
         of_origin.effects -= 1;
@@ -169,75 +180,5 @@ impl Waiting {
     pub(super) fn shrink(&mut self) {
         self.departed.give_back();
         self.origins.give_back();
-    }
-}
-
-impl Hub {
-    /// Counts an effect with `texts` bytes of text; the connection's input waits for it from now on.
-    ///
-    /// # Errors
-    /// [`Busy`], if a bound is reached: nothing was changed.
-    pub(super) fn wait(&mut self, conn: ConnId, texts: usize) -> Result<Token, Busy> {
-        let Some(session) = self.users.get_mut(conn) else { return Err(Busy::Server) };
-        debug_assert_eq!(session.waits_for, 0, "a connection has one effect at a time");
-        // texts are shorter than a frame, which has at most 1 GiB
-        session.effect_bytes = self.waiting.begin(session.address, texts, &self.limits)? as u32;
-        self.serial = self.serial.checked_add(1).unwrap_or(1);
-        session.waits_for = self.serial;
-        Ok(Token { conn, serial: self.serial })
-    }
-
-    /// Counts a claim of a name for a connection that does not wait for it.
-    ///
-    /// # Errors
-    /// [`Busy`], if a bound is reached: nothing was changed.
-    pub(super) fn wait_beside(
-        &mut self,
-        conn: ConnId,
-        name: &UserName,
-        extra: usize,
-    ) -> Result<Token, Busy> {
-        let Some(session) = self.users.get(conn) else { return Err(Busy::Server) };
-        let (address, texts) = (session.address, extra + 4 * name.as_str().len());
-        let bytes = self.waiting.begin(address, texts, &self.limits)?;
-        let token = self.token_of(conn);
-        self.waiting.leave(token.serial, origin(address), bytes, Some(name.clone()));
-        Ok(token)
-    }
-
-    /// A token of an effect that no connection waits for.
-    pub(super) fn token_of(&mut self, conn: ConnId) -> Token {
-        self.serial = self.serial.checked_add(1).unwrap_or(1);
-        Token { conn, serial: self.serial }
-    }
-
-    /// The effect of a connection is completed. False if it waits for another one, or for none.
-    pub(super) fn end_wait(&mut self, token: Token) -> bool {
-        let Some(session) = self.users.get_mut(token.conn) else { return false };
-        if session.waits_for != token.serial {
-            return false;
-        }
-        session.waits_for = 0;
-        self.waiting.end(origin(session.address), session.effect_bytes as usize, false);
-        true
-    }
-
-    /// The connection ends. If an effect is under way for it, its completion has no receiver: the
-    /// effect is kept here, with the name that it claims.
-    pub(super) fn abandon(&mut self, conn: ConnId, name: Option<UserName>) {
-        let Some(session) = self.users.get_mut(conn).filter(|session| session.waits_for != 0)
-        else {
-            return;
-        };
-        let serial = std::mem::take(&mut session.waits_for);
-        let (origin, bytes) = (origin(session.address), session.effect_bytes as usize);
-        self.waiting.leave(serial, origin, bytes, name);
-    }
-
-    /// Ends an effect of a connection that has ended, if it is one. Returns the name that it claims.
-    pub(super) fn end_abandoned(&mut self, serial: u32) -> Option<Option<UserName>> {
-        let Departed { origin, bytes, name } = self.waiting.departed.remove(&serial)?;
-        self.waiting.end(origin, bytes, true);
-        Some(name)
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::message::MessageRef;
 
-use super::super::Act;
-use super::super::moderation::shown;
-use super::super::route::text_of;
-use super::super::{Call, Role};
+use super::super::arguments::text_of;
+use super::super::hub::Call;
+use super::super::terms::shown;
+use super::super::{Act, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

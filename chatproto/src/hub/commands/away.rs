@@ -2,9 +2,10 @@
 
 use crate::message::MessageRef;
 
-use super::super::answer::clipped;
-use super::super::route::text_of;
-use super::super::{Call, Role, StateChange};
+use super::super::arguments::text_of;
+use super::super::excerpt::clipped;
+use super::super::hub::Call;
+use super::super::{Role, StateChange};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

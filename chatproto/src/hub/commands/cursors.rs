@@ -2,8 +2,9 @@
 
 use crate::message::MessageRef;
 
-use super::super::route::text_of;
-use super::super::{Call, Role};
+use super::super::arguments::text_of;
+use super::super::hub::Call;
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -3,10 +3,9 @@
 use crate::message::MessageRef;
 use crate::name::RoomName;
 
-use super::super::Act;
-use super::super::archive::{Conversation, HistoryOrder};
-use super::super::route::text_of;
-use super::super::{Call, Role};
+use super::super::arguments::text_of;
+use super::super::hub::Call;
+use super::super::{Act, Conversation, HistoryOrder, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -4,10 +4,11 @@ use crate::endpoint::Argument;
 use crate::message::MessageRef;
 use crate::name::UserName;
 
-use super::super::archive::{Conversation, Place};
+use super::super::arguments::text_of;
 use super::super::history::USUAL;
-use super::super::route::{not_in, text_of};
-use super::super::{Call, Role};
+use super::super::hub::Call;
+use super::super::replies::not_in;
+use super::super::{Conversation, Place, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -4,12 +4,12 @@ use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::RoomName;
 
-use super::super::archive::{Conversation, Place};
-use super::super::audience::Audience;
+use super::super::arguments::{only_argument, text_of};
+use super::super::hub::Call;
 use super::super::presence::Change;
-use super::super::route::{only_argument, text_of};
+use super::super::room::Audience;
 use super::super::usage::share;
-use super::super::{Call, Role, StateChange};
+use super::super::{Conversation, Place, Role, StateChange};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -2,8 +2,9 @@
 
 use crate::message::MessageRef;
 
-use super::super::long::Entries;
-use super::super::{Call, Role};
+use super::super::hub::Call;
+use super::super::long_answer::Entries;
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

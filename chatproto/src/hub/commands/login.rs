@@ -4,8 +4,10 @@ use crate::accounts::AccountOrder;
 use crate::message::MessageRef;
 use crate::name::UserName;
 
-use super::super::{Call, Role};
-use super::{Command, secret_text_of};
+use super::super::arguments::secret_text_of;
+use super::super::hub::Call;
+use super::super::Role;
+use super::Command;
 
 pub(super) const COMMAND: Command = Command {
     name: "/login",

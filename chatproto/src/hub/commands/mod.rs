@@ -1,29 +1,7 @@
 //! The endpoints of the hub itself (A10, B10), one file each. To add one: write its file, and name it
 //! here. `/help` and the table in `PROTOCOL.md` come from this list.
 
-use std::fmt::Display;
-use std::time::Duration;
-
-use zeroize::Zeroizing;
-
-use crate::endpoint::{Argument, Arguments, without_own_name};
-use crate::message::MessageRef;
-
-use super::moderation::duration_and_reason;
-use super::{Call, Role};
-
-/// A built-in endpoint.
-pub(super) struct Command {
-    /// With its slash.
-    pub(super) name: &'static str,
-    /// What `msg` is: words in capitals are to be replaced, those in brackets may be left out.
-    pub(super) arguments: &'static str,
-    /// One sentence: what it does, and what it answers.
-    pub(super) help: &'static str,
-    /// Who may use it.
-    pub(super) role: Role,
-    pub(super) run: fn(&mut Call<'_>, &MessageRef<'_>),
-}
+use super::hub::Command;
 
 macro_rules! commands {
     ($($group:ident: $($name:ident)*;)*) => {
@@ -37,97 +15,6 @@ commands! {
         shout standard state time unban unmute who whoami;
     WITH_ACCOUNTS: login passwd register unregister;
     WITH_HISTORY: cursors forget history sync times;
-}
-
-impl Command {
-    /// The command as one would type it, with its arguments.
-    pub(super) fn usage(&self) -> String {
-        format!("{} {}", self.name, self.arguments).trim_end().to_owned()
-    }
-
-    /// What `/help` says of it.
-    pub(super) fn description(&self) -> String {
-        match self.role {
-            Role::User => self.help.to_owned(),
-            role => format!("{} (For {}.)", self.help, role.plural()),
-        }
-    }
-}
-
-impl Call<'_> {
-    /// Says how a command is to be used.
-    fn answer_usage(&mut self, command: &Command) {
-        self.answer(&format!("❌ Send {}.", command.usage()));
-    }
-
-    /// Says what is wrong with the arguments of a command, and how it is to be used.
-    fn answer_misuse(&mut self, command: &Command, error: impl Display) {
-        self.answer(&format!("❌ Send {}: {error}.", command.usage()));
-    }
-
-    /// Reads the arguments of a command. A text that is not by the grammar is answered.
-    fn arguments<'t>(&mut self, command: &Command, text: &'t str) -> Option<Vec<Argument<'t>>> {
-        let arguments = Arguments::new(text).collect::<Result<_, _>>();
-        arguments.map_err(|error| self.answer_misuse(command, error)).ok()
-    }
-
-    /// Reads exactly `N` arguments. Any other text is answered with the usage.
-    fn exactly<'t, const N: usize>(
-        &mut self,
-        command: &Command,
-        text: &'t str,
-    ) -> Option<[Argument<'t>; N]> {
-        let arguments = self.arguments(command, text)?;
-        arguments.try_into().map_err(|_| self.answer_usage(command)).ok()
-    }
-
-    /// Reads one argument and the free text behind it. Any other text is answered with the usage.
-    fn first_and_text<'t>(
-        &mut self,
-        command: &Command,
-        text: &'t str,
-    ) -> Option<(Argument<'t>, String)> {
-        let (first, arguments) = self.first(command, text)?;
-        let text = arguments.text().map_err(|error| self.answer_misuse(command, error)).ok()?;
-        Some((first, text.into_owned()))
-    }
-
-    /// Reads the target, duration and reason of a sanction. Any other text is answered with the usage.
-    fn sanction<'t>(
-        &mut self,
-        command: &Command,
-        text: &'t str,
-    ) -> Option<(Argument<'t>, Option<Duration>, String)> {
-        let (target, arguments) = self.first(command, text)?;
-        let rest = duration_and_reason(arguments);
-        let (duration, reason) = rest.map_err(|error| self.answer_misuse(command, error)).ok()?;
-        Some((target, duration, reason))
-    }
-
-    fn first<'t>(
-        &mut self,
-        command: &Command,
-        text: &'t str,
-    ) -> Option<(Argument<'t>, Arguments<'t>)> {
-        let mut arguments = Arguments::new(text);
-        match arguments.next() {
-            Some(Ok(first)) => return Some((first, arguments)),
-            Some(Err(error)) => self.answer_misuse(command, error),
-            None => self.answer_usage(command),
-        }
-        None
-    }
-}
-
-/// The text of a command that is given a password. It and the input are wiped after use.
-fn secret_text_of(
-    call: &mut Call<'_>,
-    message: &MessageRef<'_>,
-    command: &str,
-) -> Zeroizing<String> {
-    call.out.has_secret = true;
-    let msg = Zeroizing::new(message.msg.to_str().into_owned());
-    Zeroizing::new(without_own_name(&msg, command).to_owned())
 }
 
 /// Compares a table in `PROTOCOL.md`, which stands between two comments, with what it is made from.

@@ -3,9 +3,10 @@
 use crate::message::MessageRef;
 use crate::name::UserName;
 
-use super::super::registration::{in_use, name_stays};
-use super::super::route::{only_argument, text_of};
-use super::super::{Call, Role};
+use super::super::arguments::{only_argument, text_of};
+use super::super::hub::Call;
+use super::super::replies::{in_use, name_stays};
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -2,9 +2,10 @@
 
 use crate::message::MessageRef;
 
-use super::super::act::{Action, Done};
-use super::super::route::{text_of, users};
-use super::super::{Call, Role};
+use super::super::arguments::text_of;
+use super::super::hub::Call;
+use super::super::replies::users;
+use super::super::{Action, Done, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -3,8 +3,10 @@
 use crate::accounts::{AccountOrder, Password};
 use crate::message::MessageRef;
 
-use super::super::{Call, Role};
-use super::{Command, secret_text_of};
+use super::super::arguments::secret_text_of;
+use super::super::hub::Call;
+use super::super::Role;
+use super::Command;
 
 pub(super) const COMMAND: Command = Command {
     name: "/passwd",

@@ -3,9 +3,11 @@
 use crate::accounts::AccountOrder;
 use crate::message::MessageRef;
 
-use super::super::answer::quoted;
-use super::super::{Call, Role};
-use super::{Command, secret_text_of};
+use super::super::arguments::secret_text_of;
+use super::super::excerpt::quoted;
+use super::super::hub::Call;
+use super::super::Role;
+use super::Command;
 
 pub(super) const COMMAND: Command = Command {
     name: "/register",

@@ -2,10 +2,11 @@
 
 use crate::message::MessageRef;
 
-use super::super::answer::quoted;
-use super::super::audience::Audience;
-use super::super::route::text_of;
-use super::super::{Call, Role};
+use super::super::arguments::text_of;
+use super::super::excerpt::quoted;
+use super::super::hub::Call;
+use super::super::room::Audience;
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -3,8 +3,10 @@
 use crate::message::MessageRef;
 use crate::name::EVERYONE;
 
-use super::super::route::{broadcast, users, write_forward};
-use super::super::{Call, Role};
+use super::super::delivery::{broadcast, write_forward};
+use super::super::hub::Call;
+use super::super::replies::users;
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

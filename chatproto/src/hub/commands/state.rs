@@ -2,10 +2,11 @@
 
 use crate::message::MessageRef;
 
-use super::super::route::text_of;
+use super::super::arguments::text_of;
+use super::super::hub::Call;
+use super::super::session::Phase;
 use super::super::state::rights;
-use super::super::users::Phase;
-use super::super::{Call, Role};
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

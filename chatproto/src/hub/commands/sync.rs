@@ -2,8 +2,8 @@
 
 use crate::message::MessageRef;
 
-use super::super::archive::HistoryOrder;
-use super::super::{Call, Role};
+use super::super::hub::Call;
+use super::super::{HistoryOrder, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

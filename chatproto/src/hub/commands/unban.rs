@@ -2,11 +2,10 @@
 
 use crate::message::MessageRef;
 
-use super::super::act::{Action, Done};
-use super::super::answer::shortened;
-use super::super::control::BanTarget;
-use super::super::route::text_of;
-use super::super::{Call, Role};
+use super::super::arguments::text_of;
+use super::super::excerpt::shortened;
+use super::super::hub::Call;
+use super::super::{Action, BanTarget, Done, Role};
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

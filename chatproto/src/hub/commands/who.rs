@@ -2,9 +2,11 @@
 
 use crate::message::MessageRef;
 
-use super::super::long::Entries;
-use super::super::route::{no_room, only_argument, text_of};
-use super::super::{Call, Role};
+use super::super::arguments::{only_argument, text_of};
+use super::super::hub::Call;
+use super::super::long_answer::Entries;
+use super::super::replies::no_room;
+use super::super::Role;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {

@@ -1,114 +1,15 @@
-//! Rights: roles, the admins' token, and how acts of moderation are told.
+//! The terms of a ban or a mute, its duration and its reason, as people write and read them.
 
-use std::fmt;
 use std::time::Duration;
 
-use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::endpoint::{ArgumentError, Arguments};
 use crate::name::{is_ignorable, is_invisible};
 
-use super::act::{Action, Done};
-use super::answer::{clipped, quoted};
-use super::{Act, Call, Departure, Event, Now, TOO_MANY};
-
-/// What a user may do beyond speaking. Each role may do what the one before it may.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Speak.
-    #[default]
-    User,
-    /// Keep order: kick, ban, mute, close rooms, speak to all.
-    Moderator,
-    /// Give roles, and keep order among moderators.
-    Admin,
-}
-
-impl Role {
-    pub(super) const ALL: [Role; 3] = [Role::User, Role::Moderator, Role::Admin];
-
-    /// Those who have it.
-    pub(super) fn plural(self) -> &'static str {
-        match self {
-            Role::User => "users",
-            Role::Moderator => "moderators",
-            Role::Admin => "admins",
-        }
-    }
-
-    /// One who has it, with its article.
-    pub(super) fn one(self) -> &'static str {
-        match self {
-            Role::User => "a user",
-            Role::Moderator => "a moderator",
-            Role::Admin => "an admin",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::User => "user",
-            Role::Moderator => "moderator",
-            Role::Admin => "admin",
-        })
-    }
-}
-
-/// The admins' token. It is compared in constant time and shown nowhere.
-pub(super) struct Secret(Box<[u8]>);
-
-impl Secret {
-    pub(super) fn new(token: &str) -> Self {
-        Secret(token.trim().as_bytes().into())
-    }
-
-    /// Whether it is this one. Takes a time that depends on the lengths only.
-    pub(super) fn is(&self, token: &str) -> bool {
-        !self.0.is_empty() && self.0.ct_eq(token.trim().as_bytes()).into()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-impl Call<'_> {
-    /// Has the user act; what comes of it is for the caller to say. A refusal is told.
-    pub(super) fn act(&mut self, action: Action) -> Option<Done> {
-        let actor = self.hub.actor(self.conn)?;
-        match self.hub.act(&actor, action, self.now, self.out) {
-            Ok(done) => Some(done),
-            Err(refusal) => {
-                self.answer(&format!("❌ {refusal}"));
-                None
-            }
-        }
-    }
-
-    /// Has something written down that is no act of moderation.
-    pub(super) fn report(&mut self, act: Act, target: String) {
-        self.hub.report(self.conn, act, target, self.out);
-    }
-
-    /// Refuses what the user may not do, and has it written down. It counts as an error (see
-    /// [`Limits::errors`](crate::Limits::errors)): who goes on trying is closed.
-    pub(super) fn deny(&mut self, endpoint: &str, reason: &str) {
-        let (conn, name, address) = (self.conn, self.user_name(), self.session().address);
-        self.out.events.push(Event::Denied { conn, address, name, endpoint: endpoint.into() });
-        if self.hub.is_one_too_many(conn, self.now) {
-            self.answer(&format!("⛔ Error: {reason}.{TOO_MANY} The connection is closed."));
-            self.hub.handle_eviction(conn, Departure::Erring, self.now, self.out);
-        } else {
-            self.answer(&format!("❌ {reason}."));
-        }
-    }
-}
+use super::Now;
+use super::excerpt::{clipped, quoted};
 
 /// Reads the duration and the reason of a sanction, which follow the target. Both are optional.
 ///
@@ -260,13 +161,5 @@ mod tests {
             assert_eq!(shown(Duration::from_secs(seconds)), text);
         }
         assert_eq!(shown(Duration::from_millis(29_001)), "30 s");
-    }
-
-    #[test]
-    fn a_token_is_itself_and_never_shown() {
-        let secret = Secret::new("correct horse\n");
-        assert!(secret.is("correct horse") && !secret.is("correct hors") && !secret.is(""));
-        assert!(!Secret::new("").is(""));
-        assert_eq!(format!("{secret:?}"), "Secret(…)");
     }
 }
