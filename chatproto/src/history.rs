@@ -11,12 +11,13 @@
 //! not pin the shared buffer of its batch.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chunk::Chunk;
-use crate::hub::{Completion, ConnId, Conversation, HistoryOrder, Record, Token};
-use crate::reactor::Shared;
+use crate::host::Host;
+use crate::hub::{Completion, ConnId, Conversation, HistoryOrder, Record};
 pub use crate::reply::Reply;
 
 /// Bytes of messages that may wait to be kept: those in the queue, and those that the [`History`] has
@@ -49,9 +50,9 @@ pub trait History: Send + 'static {
 }
 
 /// Where a [`History`] finds what it is to do.
-#[derive(Debug)]
 pub struct Inbox {
-    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    host: Arc<dyn Host>,
 }
 
 /// Something for a [`History`] to do.
@@ -145,8 +146,8 @@ impl Batch {
 }
 
 impl Inbox {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Inbox { shared }
+    pub(crate) fn new(queue: Arc<Queue>, host: Arc<dyn Host>) -> Self {
+        Inbox { queue, host }
     }
 
     /// Takes what there is, in order. Waits for something for at most `wait`; from the first message
@@ -154,7 +155,7 @@ impl Inbox {
     /// comes: so many are kept in one go, and who asks does not wait. `None` when the server has
     /// ended and everything was taken.
     pub fn take(&self, wait: Duration, gather: Duration) -> Option<Vec<Entry>> {
-        let queue = self.shared.history.as_ref()?;
+        let queue = &*self.queue;
         let mut deadline = Instant::now().checked_add(wait);
         let mut state = queue.state();
         loop {
@@ -187,26 +188,27 @@ impl Inbox {
     /// [`PENDING_MOST`] until this is called again. If a history never calls this, the messages of its
     /// last [`take`](Self::take) count.
     pub fn hold(&self, bytes: usize) {
-        if let Some(queue) = &self.shared.history {
-            let mut state = queue.state();
-            (state.held, state.reported) = (bytes, bytes);
-        }
+        let mut state = self.queue.state();
+        (state.held, state.reported) = (bytes, bytes);
     }
 
     /// The memory of the queue at the moment.
     pub fn usage(&self) -> QueueUsage {
-        let queue = self.shared.history.as_ref();
-        let (pending, orders) = queue.map_or((0, 0), |queue| {
-            let state = queue.state();
-            (state.bytes + state.held, state.order_bytes)
-        });
+        let state = self.queue.state();
+        let (pending, orders) = (state.bytes + state.held, state.order_bytes);
         QueueUsage { pending, pending_most: PENDING_MOST, orders, orders_most: ORDERS_MOST }
     }
 
     /// Says why nothing is kept at the moment, or (`None`) that it is kept again. Whoever sends
     /// something that would be kept is told the reason, once.
     pub fn set_failing(&self, reason: Option<&str>) {
-        self.shared.hub().handle_history_state(reason);
+        self.host.set_history_state(reason);
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
     }
 }
 
@@ -259,8 +261,7 @@ impl Queue {
     }
 
     /// Adds an order, or answers it at once if there is no room for it.
-    pub(crate) fn order(&self, order: HistoryOrder, token: Token, shared: &Arc<Shared>) {
-        let reply = Reply::new(token, shared);
+    pub(crate) fn order(&self, order: HistoryOrder, reply: Reply) {
         let weight = ORDER_OVERHEAD + size(&order);
         let mut state = self.state();
         if state.order_bytes + weight > ORDERS_MOST {

@@ -97,6 +97,7 @@ pub mod error;
 mod extension;
 pub mod handshake;
 pub mod history;
+mod host;
 pub mod hub;
 #[cfg(any(test, fuzzing))]
 mod hub_model_tests;

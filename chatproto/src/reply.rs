@@ -2,38 +2,37 @@
 
 use std::sync::Arc;
 
+use crate::host::{Host, guarded};
 use crate::hub::{Completion, Token};
-use crate::reactor::Shared;
-use crate::workers::guarded;
 
 /// Answers one order. Dropped without an answer, it says that the command failed.
 pub struct Reply {
     token: Token,
-    shared: Arc<Shared>,
+    host: Arc<dyn Host>,
     is_sent: bool,
 }
 
 impl Reply {
-    pub(crate) fn new(token: Token, shared: &Arc<Shared>) -> Self {
-        Reply { token, shared: Arc::clone(shared), is_sent: false }
+    pub(crate) fn new(token: Token, host: Arc<dyn Host>) -> Self {
+        Reply { token, host, is_sent: false }
     }
 
     /// Runs code of the application that is to give the answer; a panic is reported and gives `None`.
     pub(crate) fn guarded<T>(&self, what: &str, run: impl FnOnce() -> T) -> Option<T> {
-        guarded(what, &self.shared, run)
+        guarded(what, &*self.host, run)
     }
 
     /// Sends the answer; the order says which kind it must be of.
     pub fn send(mut self, completion: Completion) {
         self.is_sent = true;
-        self.shared.complete(self.token, completion);
+        self.host.complete(self.token, completion);
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
         if !self.is_sent {
-            self.shared.complete(self.token, Completion::Failed);
+            self.host.complete(self.token, Completion::Failed);
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::directory::Directory;
 use crate::endpoint::Handler;
 use crate::extension::Observer;
 use crate::history::{History, Inbox};
+use crate::host::panic_text;
 use crate::hub::{
     AccountChange, Action, Actor, Ban, BanTarget, Done, Hub, HubBuilder, Mute, Now, Refusal, Role,
     Snapshot, Usage,
@@ -31,7 +32,7 @@ use crate::reactor::Door;
 use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
-use crate::workers::{Call, Pool, panic_text};
+use crate::workers::{Call, Pool};
 
 pub use error::ServerError;
 
@@ -395,7 +396,8 @@ impl Server {
     pub fn run(self) -> Result<(), ServerError> {
         let shared = &self.shared;
         let (mut joined, mut outcome) = (Vec::new(), Ok(()));
-        let history = self.history.map(|history| keep(history, shared)).transpose()?;
+        let history = self.history.zip(shared.inbox());
+        let history = history.map(|(history, inbox)| keep(history, inbox, shared)).transpose()?;
         for (lane, reactor) in self.reactors.into_iter().enumerate() {
             let guard = StopOnDrop(Arc::clone(shared));
             let run = move || {
@@ -439,9 +441,10 @@ impl fmt::Debug for Server {
 /// Starts the thread on which the history is kept.
 fn keep(
     history: Box<dyn History>,
+    inbox: Inbox,
     shared: &Arc<Shared>,
 ) -> Result<thread::JoinHandle<()>, ServerError> {
-    let (inbox, guard) = (Inbox::new(Arc::clone(shared)), StopOnDrop(Arc::clone(shared)));
+    let guard = StopOnDrop(Arc::clone(shared));
     let run = move || {
         let _guard = guard;
         history.run(inbox);

@@ -3,13 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::endpoint::{Handler, Request};
-use crate::hub::{Completion, Event};
-use crate::reactor::Shared;
+use crate::hub::Completion;
 use crate::reply::Reply;
 
 /// Threads that take jobs out of one queue. They end when this is dropped, after the jobs in it.
@@ -126,22 +124,4 @@ impl Call {
             reply.send(Completion::Answered(answer));
         }
     }
-}
-
-/// Runs the application's code; a panic is reported and gives `None`.
-pub(crate) fn guarded<T>(what: &str, shared: &Shared, run: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(value) => Some(value),
-        Err(panic) => {
-            let reason = panic_text(&*panic);
-            shared.observe(&Event::HandlerPanicked { endpoint: what.into(), reason });
-            None
-        }
-    }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }

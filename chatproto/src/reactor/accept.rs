@@ -11,6 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry};
 use socket2::SockRef;
 
+use crate::host::Host;
 use crate::hub::Event;
 use crate::keep_alive;
 use crate::name::{GUEST, SERVER};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::connection::{Input, Op};
+use crate::host::Host;
 use crate::hub::{ConnId, Now};
 
 use super::counters::Counter;

@@ -46,7 +46,7 @@ use mio::{Events, Poll, Token as PollToken, Waker};
 
 use crate::changes::Feed;
 use crate::connection::{ConnectionConfig, ServerConnection};
-use crate::history::Queue;
+use crate::host::Host;
 use crate::hub::{Completion, ConnId, Departure, Now, Output, Token};
 use crate::limits::Limits;
 
@@ -109,7 +109,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         calls: setup.calls,
         directory: setup.directory,
         accounts: setup.accounts,
-        history: setup.has_history.then(Queue::default),
+        history: setup.has_history.then(Arc::default),
         stop: Stop::new(),
         #[cfg(feature = "tls")]
         door,

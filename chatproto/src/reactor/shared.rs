@@ -11,14 +11,15 @@ use crate::chunk::Budget;
 use crate::directory::{ClaimPurpose, ClaimReply, Directory, ReleaseReply};
 use crate::error::ServerError;
 use crate::extension::Observer;
-use crate::history::Queue;
+use crate::history::{Inbox, Queue};
+use crate::host::{Host, guarded};
 use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Snapshot, Token, Usage};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
 use crate::reply::Reply;
-use crate::workers::{Call, Pool, guarded};
+use crate::workers::{Call, Pool};
 
 use super::clock;
 use super::conn::Conn;
@@ -50,7 +51,7 @@ pub(crate) struct Shared {
     pub(super) directory: Option<Arc<dyn Directory>>,
     pub(super) accounts: Option<Arc<dyn Accounts>>,
     /// What waits to be kept, if there is a history.
-    pub(crate) history: Option<Queue>,
+    pub(crate) history: Option<Arc<Queue>>,
     pub(super) stop: Stop,
     /// How connections come in that may or must speak TLS; none if there is no such listener.
     #[cfg(feature = "tls")]
@@ -117,34 +118,40 @@ impl Shared {
         self.stop.ask(&self.lanes);
     }
 
-    pub(crate) fn complete(&self, token: Token, completion: Completion) {
-        // a loop that cannot be woken is gone
-        let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
+    /// The server, for the parts that carry its effects out.
+    fn host(self: &Arc<Self>) -> Arc<dyn Host> {
+        Arc::clone(self) as Arc<dyn Host>
+    }
+
+    /// The inbox of the history, if there is one.
+    pub(crate) fn inbox(self: &Arc<Self>) -> Option<Inbox> {
+        let queue = Arc::clone(self.history.as_ref()?);
+        Some(Inbox::new(queue, self.host()))
     }
 
     /// Has an effect carried out where it may take its time. A panic of the application's code drops the
     /// reply, which says that it failed.
     pub(super) fn carry_out(self: &Arc<Self>, effect: Effect) {
-        let reply = |token| Reply::new(token, self);
+        let reply = |token| Reply::new(token, self.host());
         match effect {
             Effect::Claim { token, claim } => {
                 let Some(directory) = &self.directory else { return };
                 let reply = ClaimReply::new(reply(token));
-                guarded("the directory", self, || directory.claim(claim, reply));
+                guarded("the directory", &**self, || directory.claim(claim, reply));
             }
             Effect::Release { token, lease } => {
                 let Some(directory) = &self.directory else { return };
                 let reply = ReleaseReply::new(reply(token));
-                guarded("the directory", self, || directory.release(lease, reply));
+                guarded("the directory", &**self, || directory.release(lease, reply));
             }
             Effect::Account { token, order } => {
                 let Some(accounts) = &self.accounts else { return };
                 let reply = AccountReply::new(&order, reply(token));
-                guarded("the accounts", self, || accounts.handle(order, reply));
+                guarded("the accounts", &**self, || accounts.handle(order, reply));
             }
             Effect::History { token, order } => {
                 let Some(history) = &self.history else { return };
-                history.order(order, token, self);
+                history.order(order, reply(token));
             }
             Effect::Call { token, handler, request } => {
                 let Some(calls) = &self.calls else { return };
@@ -245,12 +252,6 @@ impl Shared {
         self.feed.close(&mut self.hub());
     }
 
-    pub(crate) fn observe(&self, event: &Event) {
-        if let Some(observer) = &self.observer {
-            observer.observe(event);
-        }
-    }
-
     /// The memory of the tables that peers can grow, queues and input included.
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = self.hub().usage();
@@ -309,6 +310,23 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
+    }
+}
+
+impl Host for Shared {
+    fn complete(&self, token: Token, completion: Completion) {
+        // a loop that cannot be woken is gone
+        let _ = self.lanes[token.conn().lane()].send(Mail::Completed(token, completion));
+    }
+
+    fn observe(&self, event: &Event) {
+        if let Some(observer) = &self.observer {
+            observer.observe(event);
+        }
+    }
+
+    fn set_history_state(&self, failing: Option<&str>) {
+        self.hub().handle_history_state(failing);
     }
 }
 

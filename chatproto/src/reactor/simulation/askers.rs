@@ -8,7 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::Message;
-use crate::history::{Entry, Inbox};
+use crate::history::Entry;
 use crate::hub::{Completion, HistoryOrder, Page, Selection};
 
 use super::super::Entrance;
@@ -136,10 +136,7 @@ impl World {
 
     /// The history does its work: it keeps nothing, and answers.
     pub(super) fn attend_to_history(&mut self) {
-        if !self.setup.has_history {
-            return;
-        }
-        let inbox = Inbox::new(self.shared.clone());
+        let Some(inbox) = self.shared.inbox() else { return };
         for entry in inbox.take(Duration::ZERO, Duration::ZERO).into_iter().flatten() {
             let Entry::Order(order, reply) = entry else { continue };
             let at = self.now + answered_after(&mut self.rng);
