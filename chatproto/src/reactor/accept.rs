@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry};
+use mio::{Interest, Registry, Token as PollToken};
 use socket2::SockRef;
 
 use crate::host::Host;
@@ -16,11 +16,13 @@ use crate::hub::Event;
 use crate::keep_alive;
 use crate::name::{GUEST, SERVER};
 
+use super::Shared;
 use super::mail::Mail;
 use super::socket::Socket;
 use super::stream::{Entrance, Stream};
-use super::{LISTENER, Reactor, Shared};
 
+/// The token of all listeners.
+pub(super) const LISTENER: PollToken = PollToken(usize::MAX);
 /// The first pause after the system refused, doubled each time up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
@@ -182,23 +184,6 @@ impl Acceptor {
         self.paused_until = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);
         shared.observe(&Event::AcceptPaused { reason: error.to_string() });
-    }
-}
-
-impl Reactor {
-    /// Accepts so many at most. If the system has no room for more, a connection gives way that only
-    /// waits for its end; if there is none, accepting pauses.
-    pub(super) fn accept(&mut self, most: usize, now: Instant) {
-        let Some(acceptor) = &mut self.acceptor else { return };
-        let refused = acceptor.accept(most, &self.shared, self.lane, &mut self.fresh, now);
-        let Some(error) = refused else { return };
-        let is_asked = acceptor.wants_room() && self.give_way();
-        let Some(acceptor) = &mut self.acceptor else { return };
-        if is_asked {
-            acceptor.await_room(now);
-        } else {
-            acceptor.pause(&self.shared, &error, now);
-        }
     }
 }
 

@@ -12,7 +12,6 @@ use crate::hub::{Completion, ConnId, LaneAction, Token};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 
-use super::holders::Check;
 use super::mailbox::{Mailbox, Wake};
 use super::stream::Stream;
 
@@ -43,6 +42,20 @@ pub(super) enum Mail {
     Checked(ConnId),
     /// The hub is to be told then what time it is.
     HubDue(Instant),
+}
+
+/// Another loop asks whether this loop's connection has ended.
+pub(super) struct Check {
+    pub(super) holder: ConnId,
+    pub(super) asking: ConnId,
+    /// When it is answered at the latest, from the first poll after it came; `None` before that.
+    pub(super) until: Option<Instant>,
+}
+
+impl Check {
+    pub(super) fn new(holder: ConnId, asking: ConnId) -> Self {
+        Check { holder, asking, until: None }
+    }
 }
 
 impl Wake for Waker {

@@ -13,31 +13,38 @@
 //! Nothing that blocks runs on a loop: effects that may go to the [`workers`](crate::workers). The
 //! one piece of the application's code that does is its observer.
 
+// Below: the data of the loops, each with its own methods.
 mod accept;
-mod batch;
 mod clock;
 mod conn;
 mod counters;
+mod event_loop;
 mod holders;
 mod mail;
 mod mailbox;
-mod opening;
-mod read;
 mod ready;
-mod relief;
 #[cfg(feature = "tls")]
 mod secure;
 mod shared;
-#[cfg(test)]
-mod simulation;
 mod socket;
 mod stream;
 mod timer;
+
+// On top of them: the methods of a loop, by subject.
+mod batch;
+mod checks;
+mod control;
+mod due;
+mod opening;
+mod read;
+mod relief;
 mod write;
+
+#[cfg(test)]
+mod simulation;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -47,13 +54,14 @@ use mio::{Events, Poll, Token as PollToken, Waker};
 use crate::changes::Feed;
 use crate::connection::{ConnectionConfig, ServerConnection};
 use crate::host::Host;
-use crate::hub::{Completion, ConnId, Departure, Now, Output, Token};
+use crate::hub::{ConnId, Departure, Now, Output};
 use crate::limits::Limits;
 
-use accept::Acceptor;
+use accept::{Acceptor, LISTENER};
 use conn::Conn;
 use counters::{Counter, Counters, Tally};
-use holders::{Asking, Check};
+pub(crate) use event_loop::Reactor;
+use event_loop::{ACCEPTING, OTHERS_MOST, USERS_PER_OTHER, find};
 use mail::Mail;
 use mailbox::{Mailbox, Stop};
 pub(crate) use ready::QUANTUM;
@@ -67,19 +75,11 @@ use shared::SHRINK;
 pub(crate) use shared::{Setup, Shared};
 pub(crate) use stream::Entrance;
 
-/// The loop that accepts.
-const ACCEPTING: usize = 0;
-const LISTENER: PollToken = PollToken(usize::MAX);
 const WAKER: PollToken = PollToken(usize::MAX - 1);
 /// How many events one poll returns at most.
 const EVENTS: usize = 1024;
 /// What is read at most before it goes through the hub.
 const ARENA: usize = 256 * 1024;
-/// How many of those who are no users, or no longer, one turn accepts at most, reads at most, and
-/// ends at most, so that a crowd of them does not keep users waiting: these take some 0.05 ms. Where
-/// many users are busy, others may take a part of that time, so that the busy do not lock them out.
-const OTHERS_MOST: usize = 2;
-const USERS_PER_OTHER: usize = 16;
 /// How long a stopping server flushes what it has to say.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -153,70 +153,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
     };
     let reactors = polls.into_iter().enumerate().map(make).collect();
     Ok((shared, reactors))
-}
-
-/// One event loop.
-pub(crate) struct Reactor {
-    lane: usize,
-    poll: Poll,
-    shared: Arc<Shared>,
-    /// Its own copy, so that no loop waits for another to read the limits.
-    config: ConnectionConfig,
-    /// Only one loop accepts, and only until the server stops.
-    acceptor: Option<Acceptor>,
-    /// By slot.
-    conns: Vec<Option<Conn>>,
-    open: usize,
-    timers: Timers,
-    /// Accepted, and not yet known to the hub.
-    fresh: Vec<(Stream, IpAddr)>,
-    /// Whose TLS failed, and why.
-    failed: Vec<(ConnId, String)>,
-    /// Ended, and still known to the hub.
-    gone: Vec<(ConnId, Departure)>,
-    completed: VecDeque<(Token, Completion)>,
-    /// Their long answers were dropped.
-    cancelled: Vec<ConnId>,
-    /// They wait, and their peers take nothing any more.
-    deaf: Vec<ConnId>,
-    /// They have more to do after the batch: what they sent is not to be in a batch twice.
-    again: Vec<u32>,
-    deadlines: Vec<ConnId>,
-    /// Their names are in use, and the loops of the holders are asked about these.
-    asking: Vec<Asking>,
-    /// Of those: the question is answered.
-    checked: Vec<ConnId>,
-    /// What other loops ask about this loop's connections.
-    checks: Vec<Check>,
-    /// The last poll returned all the events that there were.
-    has_polled_all: bool,
-    /// To be sent nothing more: they only wait for their peer's end.
-    drained: Vec<ConnId>,
-    /// Their peers have ended, and an effect that they wait for has had its time.
-    overdue: Vec<ConnId>,
-    /// Those to read from.
-    ready: Ready,
-    /// Slots to write to now.
-    dirty: Vec<u32>,
-    /// Slots to write to that earlier batches had no time for, the first one first.
-    overdue_writes: VecDeque<u32>,
-    /// Slots that only wait for a broadcast to many, or for the rest of something long.
-    late: VecDeque<u32>,
-    /// Those that have got so much meanwhile that they are not to wait any longer.
-    pressing: Vec<u32>,
-    /// Those that only wait for their peer's end, the oldest first; some may be gone since.
-    lingering: VecDeque<ConnId>,
-    /// What the hub wants done; empty of actions whenever the hub is not locked.
-    out: Output,
-    /// The counters of this loop.
-    tally: Tally,
-    /// When the hub is to be told what time it is, as far as this loop knows: another one may have
-    /// done so by then.
-    hub_due: Option<Instant>,
-    /// When what a crowd needed is given back; none if nothing happened since.
-    shrink_at: Option<Instant>,
-    /// When a stopping loop ends, flushed or not.
-    stop_at: Option<Instant>,
 }
 
 impl Reactor {
@@ -405,10 +341,6 @@ impl Reactor {
         }
     }
 
-    fn conn(&mut self, slot: u32, generation: u32) -> Option<&mut Conn> {
-        find(&mut self.conns, slot, generation)
-    }
-
     /// Asks the accounts what is for them, and whether claimed names are reserved. (A claim is in
     /// nobody's way meanwhile: the name is held.)
     fn carry_out_effects(&mut self) {
@@ -468,10 +400,19 @@ impl Reactor {
             self.hand_out(hub, since);
         }
     }
-}
 
-/// The connection in that slot, if it is still the one that was meant.
-fn find(conns: &mut [Option<Conn>], slot: u32, generation: u32) -> Option<&mut Conn> {
-    let conn = conns.get_mut(slot as usize)?.as_mut()?;
-    (conn.protocol.id.generation == generation).then_some(conn)
+    /// Accepts so many at most. If the system has no room for more, a connection gives way that only
+    /// waits for its end; if there is none, accepting pauses.
+    pub(super) fn accept(&mut self, most: usize, now: Instant) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        let refused = acceptor.accept(most, &self.shared, self.lane, &mut self.fresh, now);
+        let Some(error) = refused else { return };
+        let is_asked = acceptor.wants_room() && self.give_way();
+        let Some(acceptor) = &mut self.acceptor else { return };
+        if is_asked {
+            acceptor.await_room(now);
+        } else {
+            acceptor.pause(&self.shared, &error, now);
+        }
+    }
 }

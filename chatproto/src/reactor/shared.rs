@@ -29,7 +29,6 @@ use super::mailbox::Stop;
 #[cfg(feature = "tls")]
 use super::secure::Door;
 use super::stream::Entrance;
-use super::write::post;
 
 /// How long after something happened the memory is given back that was needed for it.
 pub(super) const SHRINK: Duration = Duration::from_secs(1);
@@ -186,34 +185,8 @@ impl Shared {
         }
     }
 
-    /// Has the application do something to the hub, and hands out what comes of it, as a loop does with a
-    /// batch.
-    pub(crate) fn control<T>(
-        self: &Arc<Self>,
-        act: impl FnOnce(&mut Hub, Now, &mut Output) -> T,
-    ) -> T {
-        let (mut out, now) = (Output::new(), Now::system());
-        let mut hub = self.hub();
-        let done = act(&mut hub, now, &mut out);
-        self.end_batch(&mut hub, now, &mut out);
-        self.feed.publish(&mut hub);
-        post(self, &mut out, |_| true);
-        self.note_due(&hub);
-        drop(hub);
-        while let Some(effect) = out.next_effect() {
-            match self.decide(&effect) {
-                Some((token, completion)) => self.complete(token, completion),
-                None => self.carry_out(effect),
-            }
-        }
-        for event in out.take_events() {
-            self.observe(&event);
-        }
-        done
-    }
-
     /// One of the loops is to know when the hub has something to do.
-    fn note_due(&self, hub: &Hub) {
+    pub(super) fn note_due(&self, hub: &Hub) {
         if let Some(due) = hub.poll_timeout() {
             // a loop that cannot be woken is gone
             let _ = self.lanes[0].send(Mail::HubDue(due));
