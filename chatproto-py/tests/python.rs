@@ -33,7 +33,9 @@ fn the_package_works_in_a_fresh_environment() {
     let wheels = build.join("wheels");
     let _ = std::fs::remove_dir_all(&wheels);
     let mut maturin = Command::new(in_environment(&environment, "maturin"));
-    maturin.args(["build", "--profile", "dev", "--locked", "--quiet", "--interpreter"]).arg(&python);
+    maturin
+        .args(["build", "--profile", "dev", "--locked", "--quiet", "--interpreter"])
+        .arg(&python);
     maturin.arg("--out").arg(&wheels).arg("--target-dir").arg(build.join("target"));
     run(maturin.current_dir(package), "the wheel must build");
     let wheel = std::fs::read_dir(&wheels).unwrap().next().expect("a wheel").unwrap().path();

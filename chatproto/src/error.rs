@@ -12,10 +12,12 @@
 
 pub use crate::decode::{DecodeError, DecodeErrorKind, ErrorClass, Field};
 pub use crate::reason::reason;
+#[cfg(feature = "server")]
 pub use crate::server::ServerError;
+#[cfg(feature = "client")]
 pub use crate::session::ClientError;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "client", feature = "server"))]
 mod tests {
     use std::io;
 

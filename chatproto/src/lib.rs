@@ -77,73 +77,119 @@
 //! | [`address`] | hosts and ports as people write them |
 //! | `tls` | TLS for both, with the feature `tls` |
 //! | [`utils`] | the six names of the contract module that existing programs import |
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `client` | yes | [`Session`] and [`Client`] |
+//! | `server` | yes | [`Hub`](hub::Hub), [`ServerConnection`] and [`Server`], with the event loops |
+//! | `serde` | yes | `serde` for messages, names and options; [`utils`] |
+//! | `confusables` | yes | names that look alike by UTS 39: a table of 350 KB |
+//! | `tls` | no | TLS for both sides, by `rustls`; implies `client` and `server` |
+//!
+//! Without any feature, the decoder, the encoder, names and messages remain, without an event loop.
 
 #![forbid(unsafe_code)]
+// files that both sides share have parts that only one side needs
+#![cfg_attr(not(all(feature = "client", feature = "server")), allow(dead_code, unreachable_pub))]
 
+#[cfg(feature = "server")]
 pub mod accounts;
 pub mod address;
 mod argument;
+#[cfg(feature = "server")]
 pub mod changes;
+#[cfg(feature = "server")]
 mod chunk;
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod chunk_tests;
+#[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
 pub mod connection;
 pub mod decode;
+#[cfg(feature = "server")]
 pub mod directory;
 pub mod encode;
+#[cfg(feature = "server")]
 pub mod endpoint;
 pub mod error;
+#[cfg(feature = "server")]
 mod extension;
 pub mod handshake;
+#[cfg(feature = "server")]
 pub mod history;
+#[cfg(feature = "server")]
 mod host;
+#[cfg(feature = "server")]
 pub mod hub;
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), feature = "server"))]
 mod hub_model_tests;
+#[cfg(any(feature = "client", feature = "server"))]
 mod keep_alive;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "server")]
 pub mod metrics;
 pub mod name;
+#[cfg(feature = "server")]
 mod outbox;
 pub mod pairs;
+#[cfg(feature = "server")]
 mod reactor;
 mod reason;
+#[cfg(feature = "server")]
 mod reply;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "client")]
 pub mod session;
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod session_tests;
+#[cfg(feature = "server")]
 mod spare;
+#[cfg(feature = "server")]
 mod sync;
 #[cfg(test)]
 mod test_depth;
 mod text;
+#[cfg(feature = "serde")]
 mod text_serde;
 #[cfg(test)]
 mod time_limit;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "serde")]
 pub mod utils;
 mod words;
+#[cfg(feature = "server")]
 mod workers;
 
+#[cfg(feature = "server")]
 pub use accounts::{
     AccountOrder, AccountPolicy, AccountReply, Accounts, Credentials, Granted, Password,
 };
+#[cfg(feature = "server")]
 pub use changes::{ChangeReceiver, ReceiveError};
+#[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
+#[cfg(feature = "server")]
 pub use connection::ServerConnection;
+pub use decode::{DecodeError, DecodeErrorKind, ErrorClass, Field};
 pub use decode::{Decoder, Frame};
+#[cfg(feature = "server")]
 pub use directory::{
     BlockingDirectory, Claim, ClaimAnswer, ClaimPurpose, ClaimReply, Directory, Lease, ReleaseReply,
 };
+#[cfg(feature = "server")]
 pub use endpoint::{Handler, Request};
-pub use error::{ClientError, DecodeError, DecodeErrorKind, ErrorClass, Field, ServerError};
+#[cfg(feature = "server")]
 pub use extension::Observer;
 pub use handshake::{Handshake, PeerKind, Registration, Stranger};
+#[cfg(feature = "server")]
 pub use history::History;
+#[cfg(feature = "server")]
 pub use hub::{
     AccountChange, Act, Action, Actor, Ban, BanTarget, BanTargetError, Change, Completion, ConnId,
     Conversation, Departure, Done, Effect, Event, Forgotten, Gap, HistoryOrder, Hub, HubBuilder,
@@ -155,9 +201,12 @@ pub use message::{JsonStr, Message, MessageRef, Sender};
 pub use name::{
     EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_ignorable, is_invisible,
 };
+#[cfg(feature = "server")]
 pub use outbox::SlowReader;
-pub use server::{Server, ServerBuilder, ServerHandle};
-pub use session::{Session, SessionEvent};
+#[cfg(feature = "server")]
+pub use server::{Server, ServerBuilder, ServerError, ServerHandle};
+#[cfg(feature = "client")]
+pub use session::{ClientError, Session, SessionEvent};
 pub use words::UnknownWord;
 
 /// What the fuzz targets need and nobody else can use.

@@ -7,8 +7,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use crate::encode;
 use crate::text::hex4;
 
@@ -29,7 +27,8 @@ use crate::text::hex4;
 ///
 /// `serde` support is there for storing messages and for tests. What arrives from a peer goes
 /// through [`Message::decode`] or a [`Decoder`](crate::Decoder), which check what `serde` does not.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// Who wrote it. A server replaces this by what it knows of the sender (B6).
     pub from: Sender,
@@ -40,7 +39,8 @@ pub struct Message {
 }
 
 /// The writer of a message, as the server knows them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Sender {
     /// The user's name; `SERVER` for the server itself.
     pub name: String,

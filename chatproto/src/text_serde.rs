@@ -7,13 +7,16 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "server")]
 use crate::accounts::AccountPolicy;
 use crate::address::Address;
 use crate::decode::{ErrorClass, Field};
 use crate::handshake::PeerKind;
+#[cfg(feature = "server")]
 use crate::hub::{BanTarget, Rank, Role};
 use crate::limits::Limits;
 use crate::name::{NameError, RoomName, UserName};
+#[cfg(feature = "server")]
 use crate::outbox::SlowReader;
 #[cfg(feature = "tls")]
 use crate::tls::{ClientCertificates, Fingerprint};
@@ -58,11 +61,16 @@ macro_rules! as_text {
 as_text! {
     UserName, "the name of a user", user_name;
     RoomName, "the name of a room", room_name;
+    #[cfg(feature = "server")]
     Role, "a role", str::parse::<Role>;
+    #[cfg(feature = "server")]
     Rank, "a rank", str::parse::<Rank>;
+    #[cfg(feature = "server")]
     BanTarget, "a name, an address or a network", str::parse::<BanTarget>;
     Address, "a host and a port", str::parse::<Address>;
+    #[cfg(feature = "server")]
     AccountPolicy, "a policy for accounts", str::parse::<AccountPolicy>;
+    #[cfg(feature = "server")]
     SlowReader, "a policy for slow readers", str::parse::<SlowReader>;
     PeerKind, "a kind of peer", str::parse::<PeerKind>;
     Field, "a field of a message", str::parse::<Field>;
@@ -82,7 +90,7 @@ fn room_name(text: &str) -> Result<RoomName, NameError> {
     RoomName::with_limit(text, Limits::LONGEST_NAME)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use std::collections::BTreeMap;
 

@@ -4,10 +4,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "server")]
 use crate::accounts::AccountPolicy;
 use crate::decode::{DecodeErrorKind, ErrorClass, Field};
 use crate::handshake::{PeerKind, Stranger};
+#[cfg(feature = "server")]
 use crate::hub::Role;
+#[cfg(feature = "server")]
 use crate::outbox::SlowReader;
 #[cfg(feature = "tls")]
 use crate::tls::ClientCertificates;
@@ -40,7 +43,7 @@ macro_rules! read {
             }
         }
 
-        #[cfg(test)]
+        #[cfg(all(test, feature = "server"))]
         impl tests::Words for $type {
             const WORDS: &'static [($type, &'static str)] = &[$(($type::$variant, $word)),+];
         }
@@ -62,6 +65,7 @@ macro_rules! read_and_show {
     };
 }
 
+#[cfg(feature = "server")]
 read!(
     Role,
     "a role is user, moderator or admin",
@@ -79,12 +83,14 @@ read!(
     To = "to",
     Msg = "msg",
 );
+#[cfg(feature = "server")]
 read_and_show!(
     SlowReader,
     "a policy for slow readers is disconnect or drop-oldest",
     Disconnect = "disconnect",
     DropOldest = "drop-oldest",
 );
+#[cfg(feature = "server")]
 read_and_show!(
     AccountPolicy,
     "a policy for accounts is optional or required",
@@ -119,7 +125,7 @@ impl fmt::Display for Stranger {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 

@@ -165,8 +165,8 @@ impl Decoder {
     /// `None` means that `input` is used up and more is needed.
     ///
     /// # Errors
-    /// After an error of [`ErrorClass::Schema`](crate::ErrorClass::Schema) the next call goes on behind the frame. One of
-    /// [`ErrorClass::Framing`](crate::ErrorClass::Framing) is final: every later call returns it again and reads nothing.
+    /// After an error of [`ErrorClass::Schema`] the next call goes on behind the frame. One of
+    /// [`ErrorClass::Framing`] is final: every later call returns it again and reads nothing.
     pub fn decode<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Frame<'a>>, DecodeError> {
         match &self.rest {
             Rest::Nothing => {}
