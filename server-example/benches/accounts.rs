@@ -16,6 +16,8 @@ mod accounts;
 mod clock;
 #[path = "../src/data.rs"]
 mod data;
+#[path = "../src/data_files.rs"]
+mod data_files;
 #[path = "../src/failure.rs"]
 mod failure;
 #[cfg(test)]
@@ -37,6 +39,9 @@ mod staging;
 mod stderr;
 #[path = "../src/store/mod.rs"]
 mod store;
+#[cfg(test)]
+#[path = "../src/test_dir.rs"]
+mod test_dir;
 #[path = "../src/text.rs"]
 mod text;
 #[path = "../src/units.rs"]

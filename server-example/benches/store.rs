@@ -12,6 +12,8 @@
 
 #[path = "../src/clock.rs"]
 mod clock;
+#[path = "../src/data_files.rs"]
+mod data_files;
 #[path = "../src/failure.rs"]
 mod failure;
 #[cfg(test)]
@@ -23,6 +25,9 @@ mod process;
 mod staging;
 #[path = "../src/store/mod.rs"]
 mod store;
+#[cfg(test)]
+#[path = "../src/test_dir.rs"]
+mod test_dir;
 #[path = "../src/text.rs"]
 mod text;
 #[path = "../src/usage.rs"]

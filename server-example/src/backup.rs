@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::data::StoredDataOptions;
 use crate::failure::Failure;
-use crate::history::{Progress, bytes, say};
+use crate::output::{Progress, bytes, say};
 use crate::staging::Existing;
 use crate::store;
 use crate::target;

@@ -1,11 +1,15 @@
 //! How a command fails: with one sentence for the person at the terminal, and an exit code.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustyline::error::ReadlineError;
 
 pub(crate) use chatproto::error::reason;
+
+use crate::text::visible;
 
 /// Why the program ends before its time.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +30,26 @@ impl Failure {
             Failure::Interrupted => ExitCode::from(130),
         }
     }
+}
+
+/// The sentence for an error of the file system: the act that failed, the file, the reason and the
+/// remedy. `act` is such as "make the directory".
+pub(crate) fn of_file(act: &str, path: &Path, error: &io::Error) -> String {
+    let shown = path.to_string_lossy();
+    let shown = visible(&shown);
+    let advice = match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            return format!(
+                "{shown} is there already: name another file, or replace it with --force"
+            );
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            " (let the user that runs this write there, or name another directory with --data)"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => " (make room there)",
+        _ => "",
+    };
+    format!("cannot {act} {shown}: {}{advice}", reason(error))
 }
 
 impl fmt::Display for Failure {

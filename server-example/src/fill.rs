@@ -71,7 +71,7 @@ mod tests {
     use tracing_subscriber::filter::LevelFilter;
 
     use super::*;
-    use crate::log::tests::written;
+    use crate::journal::tests::written;
 
     #[test]
     fn a_table_that_is_nearly_full_is_said_once_and_again_when_it_has_eased() {

@@ -49,6 +49,7 @@ mod cli;
 mod clock;
 mod config;
 mod data;
+mod data_files;
 mod failure;
 mod fill;
 mod hangup;
@@ -56,12 +57,16 @@ mod hangup;
 mod heap;
 mod history;
 mod input;
+mod journal;
 mod keeper;
 mod kept;
 mod lines;
 mod load;
 mod log;
 mod modes;
+mod numbers;
+mod options;
+mod output;
 mod priority;
 mod reload;
 mod sanctions;
@@ -72,6 +77,8 @@ mod staging;
 mod stderr;
 mod store;
 mod target;
+#[cfg(test)]
+mod test_dir;
 mod text;
 mod tls;
 mod token;
@@ -83,18 +90,7 @@ use std::process::ExitCode;
 
 /// Runs the program to its end. `arguments` begin with the program's own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let outcome = cli::parse(arguments).and_then(|command| match command {
-        cli::Command::Serve(options) => serve::run(&options),
-        cli::Command::Chat(options) => chat::run(&options),
-        cli::Command::Check(options) => check::run(&options),
-        cli::Command::Load(options) => load::run(&options),
-        cli::Command::Cert(options) => tls::cert::run(&options),
-        cli::Command::Account(options) => accounts::command::run(&options),
-        cli::Command::History(command) => history::run(&command),
-        cli::Command::Backup(options) => backup::backup(&options),
-        cli::Command::Restore(options) => backup::restore(&options),
-    });
-    let code = match outcome {
+    let code = match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             stderr::say(format_args!("server-example: {failure}"));

@@ -17,10 +17,10 @@ use chatproto::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank, ServerHa
 use tracing::{error, warn};
 
 use crate::budgets;
-use crate::clock::Clock;
+use crate::clock::{Clock, now_ms};
 use crate::failure::Failure;
-use crate::log::Journal;
-use crate::store::{self, Moderation, Sanction, SanctionKind as Kind, StoreError};
+use crate::journal::Journal;
+use crate::store::{Moderation, Sanction, SanctionKind as Kind, StoreError};
 use crate::text::Quoted;
 use crate::usage::Usage;
 
@@ -299,7 +299,7 @@ impl Arrivals {
 
 /// Puts the stored bans and mutes in force. Those with a target that is no longer valid are left out.
 pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<(), StoreError> {
-    let now_ms = store::now_ms();
+    let now_ms = now_ms();
     moderation.expire(now_ms)?;
     for kept in moderation.all(Kind::Ban, now_ms)? {
         match target_of(&kept) {
@@ -375,7 +375,7 @@ impl Change {
             Kind::Ban => target.parse::<BanTarget>().ok()?.key(),
             Kind::Mute => target.clone(),
         };
-        let since_ms = store::now_ms();
+        let since_ms = now_ms();
         let until = |duration: &Duration| {
             since_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
         };
@@ -432,8 +432,9 @@ mod tests {
 
     use super::*;
     use crate::audit::tests::moderated;
-    use crate::log::tests::{split_counts, written};
-    use crate::store::tests::{TempDir, open, sanction};
+    use crate::journal::tests::{split_counts, written};
+    use crate::store::tests::{open, sanction};
+    use crate::test_dir::TempDir;
 
     fn ban(target: &str, reason: &str) -> Change {
         Change::of(&moderated(Act::Ban, target, None, reason)).unwrap()

@@ -115,12 +115,15 @@ use paths::{Parent, Place};
 #[cfg(unix)]
 mod handles {
     use std::ffi::OsString;
+    use std::fs::File;
+    use std::io;
     use std::os::fd::OwnedFd;
+    use std::path::Path;
 
     use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
     use rustix::io::Errno;
 
-    use super::*;
+    use crate::staging::{Access, Existing, PREFIX};
 
     const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
@@ -259,9 +262,11 @@ mod handles {
 /// Without directory handles: the permissions of the directory decide.
 #[cfg(not(unix))]
 mod paths {
-    use std::fs;
+    use std::fs::{self, File};
+    use std::io;
+    use std::path::{Path, PathBuf};
 
-    use super::*;
+    use crate::staging::{Access, Existing};
 
     pub(super) struct Parent {
         target: PathBuf,
@@ -291,7 +296,7 @@ mod paths {
             }
             let (target, path) = (self.target.clone(), directory.join(file));
             let place = Place { target, directory: directory.to_owned(), path };
-            fs::File::create_new(&place.path)?;
+            File::create_new(&place.path)?;
             Ok(Some(place))
         }
     }
@@ -328,7 +333,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::store::tests::TempDir;
+    use crate::test_dir::TempDir;
 
     fn names(directory: &TempDir) -> Vec<String> {
         let names = fs::read_dir(directory.path()).unwrap();

@@ -6,9 +6,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use crate::data_files::{is_data_directory, is_file_of_data};
+use crate::failure::{self, Failure};
 use crate::staging::{Access, Existing, Staging, beside_name};
-use crate::store::{self, StoreError};
 use crate::text::visible;
 
 /// Checks that a file may have this name, before any work is done for it.
@@ -29,7 +29,7 @@ pub(crate) fn check(path: &Path, existing: Existing) -> Result<(), Failure> {
     if text.ends_with(std::path::is_separator) || path.file_name().is_none() {
         return refuse("it is a directory (name a file in it)");
     }
-    if store::is_file_of_data(path) {
+    if is_file_of_data(path) {
         return refuse("it belongs to a server's data directory (name another file)");
     }
     match path.symlink_metadata() {
@@ -58,7 +58,7 @@ pub(crate) fn check_directory(path: &Path) -> Result<(), Failure> {
         |why: &str| Err(Failure::Usage(format!("cannot write into {}: {why}", visible(&text))));
     if path == Path::new("-") {
         refuse("it is not a directory (./- if its name is -)")
-    } else if store::is_data_directory(path) {
+    } else if is_data_directory(path) {
         refuse("it is the data directory of a server (name another directory)")
     } else {
         Ok(())
@@ -91,7 +91,7 @@ pub(crate) fn stage(path: &Path, content: &[u8], access: Access) -> Result<Stagi
 
 /// Why a file could not be written.
 pub(crate) fn failed(path: &Path, error: &io::Error) -> Failure {
-    StoreError::of_file("write", path, error).into()
+    Failure::Run(failure::of_file("write", path, error))
 }
 
 /// Whether SQLite has put a log beside the file. It would apply the log to a file that gets the name.
@@ -133,7 +133,8 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::store::tests::{TempDir, open};
+    use crate::data_files::{DATABASE, LOCK};
+    use crate::test_dir::TempDir;
 
     fn refusal(path: &Path, existing: Existing) -> Option<String> {
         check(path, existing).err().map(|failure| {
@@ -178,7 +179,9 @@ mod tests {
     #[test]
     fn the_files_of_a_data_directory_and_open_databases_are_not_written() {
         let (directory, elsewhere) = (TempDir::new(), TempDir::new());
-        drop(open(&directory));
+        for name in [DATABASE, LOCK] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
         for name in [
             "chatproto.db",
             "chatproto.db-wal",

@@ -512,7 +512,7 @@ fn a_damaged_hash_is_said_to_be_one() {
 
 #[test]
 fn what_another_program_changes_is_noticed() {
-    let directory = crate::accounts::test_dir::TestDir::new();
+    let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
@@ -556,7 +556,7 @@ fn what_another_program_changes_is_noticed() {
 
 #[test]
 fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
-    let directory = crate::accounts::test_dir::TestDir::new();
+    let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
@@ -601,7 +601,7 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 
 #[test]
 fn an_open_book_looks_by_itself() {
-    let directory = crate::accounts::test_dir::TestDir::new();
+    let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let (said, heard) = mpsc::channel();
     let changed = move |change: &Change| said.send(change.clone()).unwrap();

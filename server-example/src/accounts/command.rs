@@ -16,13 +16,13 @@ use zeroize::Zeroizing;
 
 use super::hasher::{Hasher, Memory};
 use super::password::Password;
-use crate::clock;
+use crate::clock::{self, now_ms};
 use crate::data::StoredDataOptions;
 use crate::failure::{Failure, reason};
 use crate::secret::{self, Secret};
 use crate::stderr;
 use crate::store::accounts::{AccountTable, Changed, StoredAccount, TableError};
-use crate::store::{self, Absent, connect_beside, connect_to_read, now_ms};
+use crate::store::{self, Absent, connect_beside, connect_to_read};
 use crate::text::{Quoted, visible};
 
 /// Add, list and change accounts; a server that is running notices within a second.

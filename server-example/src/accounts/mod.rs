@@ -18,6 +18,4 @@ pub(crate) mod directory;
 pub(crate) mod hasher;
 pub(crate) mod password;
 pub(crate) mod pool;
-#[cfg(test)]
-pub(crate) mod test_dir;
 pub(crate) mod throttle;

@@ -69,7 +69,7 @@ fn log_to(path: &str) -> AuditLog {
 
 /// The entries of a file after these events.
 fn entries(events: impl FnOnce(&AuditLog)) -> Vec<Value> {
-    let dir = crate::accounts::test_dir::TestDir::new();
+    let dir = crate::test_dir::TempDir::new();
     let path = dir.path().join("audit.log");
     let log = log_to(path.to_str().unwrap());
     events(&log);
@@ -80,6 +80,20 @@ fn entries(events: impl FnOnce(&AuditLog)) -> Vec<Value> {
 
 fn with_act<'a>(entries: &'a [Value], act: &str) -> Vec<&'a Value> {
     entries.iter().filter(|entry| entry["act"] == act).collect()
+}
+
+#[test]
+fn an_entry_that_the_audit_log_did_not_take_is_said() {
+    let lines = crate::journal::tests::written(LevelFilter::ERROR, |journal, _| {
+        let note = |entry: &str, is_act| {
+            let line = Line { text: entry.into(), is_act };
+            note_unwritten(journal, &line, &io::ErrorKind::StorageFull.into());
+        };
+        (0..20).for_each(|_| note(r#"{"act":"kick"}"#, true));
+        (0..20).for_each(|_| note("{}", false));
+    });
+    assert_eq!(lines[0], r#"ERROR not in the audit log: {"act":"kick"} reason="no storage space""#);
+    assert_eq!(lines.len(), 30, "every kick, and a few of those that anybody can cause");
 }
 
 #[test]

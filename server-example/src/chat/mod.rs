@@ -9,6 +9,7 @@ mod connection;
 mod display;
 mod line;
 mod login;
+mod options;
 mod pipe;
 mod place;
 mod prompt;
@@ -21,14 +22,12 @@ mod terminal;
 use std::env;
 use std::io::{self, IsTerminal};
 
-use crate::cli::ChatOptions;
 use crate::failure::Failure;
+use crate::options::PASSWORD_VARIABLE;
 use crate::secret::Secret;
 
 use self::connection::{Connection, Target};
-
-/// Where the password is if no file of it is named.
-pub(crate) const PASSWORD_VARIABLE: &str = "CHATPROTO_PASSWORD";
+pub(crate) use self::options::ChatOptions;
 
 /// Chats until the user or the end of input ends it.
 pub(crate) fn run(options: &ChatOptions) -> Result<(), Failure> {

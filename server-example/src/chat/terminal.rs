@@ -23,9 +23,8 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::raise;
 use zeroize::Zeroizing;
 
-use crate::cli::Color;
 use crate::failure::{Failure, reason};
-use crate::log::no_color;
+use crate::options::{Color, no_color};
 use crate::secret;
 use crate::text::visible;
 

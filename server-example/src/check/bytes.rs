@@ -10,7 +10,7 @@ use chatproto::{
 };
 use serde_json::{Value, json};
 
-use super::options::Options;
+use super::options::CheckOptions;
 use super::quote;
 use super::report::FORMAT;
 use crate::failure::{Failure, reason};
@@ -24,7 +24,7 @@ const AROUND: usize = 40;
 const NAME: usize = 4096;
 
 /// Judges the file.
-pub(super) fn run(path: &Path, options: &Options) -> Result<(), Failure> {
+pub(super) fn run(path: &Path, options: &CheckOptions) -> Result<(), Failure> {
     let name = path.display().to_string();
     let source: Box<dyn Read> = match path == Path::new("-") {
         true => Box::new(io::stdin()),
@@ -113,7 +113,7 @@ impl Window {
 
 /// A run over one input.
 struct Judge<'a, W> {
-    options: &'a Options,
+    options: &'a CheckOptions,
     out: W,
     window: Window,
     decoder: Decoder,
@@ -127,7 +127,7 @@ struct Judge<'a, W> {
 }
 
 impl<'a, W: Write> Judge<'a, W> {
-    fn new(options: &'a Options, out: W) -> Self {
+    fn new(options: &'a CheckOptions, out: W) -> Self {
         let decoder = Decoder::new(options.judged.max_frame.0);
         let decoder = if options.judged.strict { decoder.strict() } else { decoder };
         Judge {

@@ -20,13 +20,13 @@ mod server;
 mod show;
 mod transcript;
 
-pub(crate) use options::Options;
+pub(crate) use options::CheckOptions;
 
 use crate::failure::Failure;
 use report::Report;
 
 /// Judges what it was asked to.
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(options: &CheckOptions) -> Result<(), Failure> {
     let mut report = Report::new(options);
     if options.list {
         report.print("Of a server (--server):");
@@ -44,9 +44,4 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         return bytes::run(path, options);
     }
     report.finish()
-}
-
-/// What is said of something that `--only` does not find.
-fn no_such_rule(name: &str) -> String {
-    format!("there is no rule \"{name}\" here: server-example check --list shows what there is")
 }

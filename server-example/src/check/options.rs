@@ -9,7 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::raw::LONGEST;
-use crate::cli::Color;
+use crate::options::Color;
 use crate::units::{Address, Size, Span};
 
 /// Judge whether a program speaks the protocol: a server, a client, or bytes.
@@ -49,7 +49,7 @@ use crate::units::{Address, Size, Span};
         server-example check --client --listen 127.0.0.1:65432\n  \
         printf '{\"to\":5}' | server-example check --bytes -"
 )]
-pub(crate) struct Options {
+pub(crate) struct CheckOptions {
     /// The server to judge
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) server: Option<Address>,

@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-use super::options::Options;
+use super::options::CheckOptions;
 use super::rules::{Finding, RULES, Rule, Verdict};
-use crate::cli::Color;
 use crate::failure::{Failure, reason};
+use crate::options::{Color, no_color};
 
 /// The form of what `--json` prints, which `report.schema.json` beside this file states; another
 /// number means that programs which read it must be changed.
@@ -41,16 +41,15 @@ pub(super) struct Counts {
 }
 
 impl Report {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &CheckOptions) -> Self {
         let is_terminal = io::stdout().is_terminal();
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Report {
             is_json: options.json,
             is_verbose: options.verbose,
             is_colored: match options.color {
                 Color::Always => true,
                 Color::Never => false,
-                Color::Auto => is_terminal && !no_color,
+                Color::Auto => is_terminal && !no_color(),
             },
             shows_progress: is_terminal && io::stderr().is_terminal() && !options.json,
             judged: String::new(),

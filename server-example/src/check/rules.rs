@@ -155,3 +155,8 @@ pub(super) fn is_chosen(only: &[String], rule: &str, id: &str) -> bool {
 fn is_named(name: &str, rule: &str, id: &str) -> bool {
     name.eq_ignore_ascii_case(rule) || name.eq_ignore_ascii_case(id)
 }
+
+/// What is said of something that `--only` does not find.
+pub(super) fn no_such_rule(name: &str) -> String {
+    format!("there is no rule \"{name}\" here: server-example check --list shows what there is")
+}

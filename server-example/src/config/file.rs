@@ -14,8 +14,8 @@ use crate::failure::{Failure, reason};
 use crate::input::{decoded, read_whole};
 use crate::text::visible;
 
-use super::most_similar;
 use super::option::{Definition, Kind};
+use super::similar::most_similar;
 
 /// More would be a mistake: another file than was meant.
 const LARGEST: u64 = 1 << 20;

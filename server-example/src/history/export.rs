@@ -8,14 +8,15 @@ use serde::Serialize;
 
 use crate::data::StoredDataOptions;
 use crate::failure::Failure;
-use crate::load::count;
+use crate::numbers::count;
+use crate::output::{Progress, say, written};
 use crate::staging::{Existing, Staging};
 use crate::store::{Entry, Kept, Query, Reader};
 use crate::target;
 use crate::text::visible;
 use crate::units::Moment;
 
-use super::{ConversationOptions, Progress, say, time, written};
+use super::output::{ConversationOptions, time};
 
 /// Messages that are read at a time.
 const PAGE: usize = 1_000;
@@ -150,7 +151,8 @@ fn write_line(line: &mut Vec<u8>, kept: &Kept, epochs: &[(u64, String)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::{TempDir, object, open};
+    use crate::store::tests::{object, open};
+    use crate::test_dir::TempDir;
 
     fn exported(options: &ExportOptions, reader: &Reader) -> Vec<serde_json::Value> {
         let mut lines = Vec::new();
@@ -186,7 +188,7 @@ mod tests {
         let moment = |text: &str| Some(text.parse::<Moment>().unwrap());
         let base = |room: Option<&str>, with: Option<[&str; 2]>, since, until| ExportOptions {
             conversation: ConversationOptions {
-                room: room.map(|room| super::super::room(room).unwrap()),
+                room: room.map(|room| super::super::output::room(room).unwrap()),
                 with: with.map(|with| with.map(|name| name.parse().unwrap()).to_vec()),
             },
             since,

@@ -8,10 +8,11 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::data::StoredDataOptions;
 use crate::failure::Failure;
+use crate::output::{Progress, say};
 use crate::store::{self, Kept, Search};
 use crate::text::visible;
 
-use super::{ConversationOptions, Progress, say, time};
+use super::output::{ConversationOptions, time};
 
 /// Characters of a message that are shown.
 const SHOWN: usize = 160;

@@ -7,11 +7,13 @@ use std::thread;
 use chatproto::history::Reply;
 use chatproto::{Completion, Conversation, Page, Place, Selection};
 
-use super::NICENESS;
 use crate::failure::{self, Failure};
 use crate::priority;
 use crate::store::{self, Query, Reader, Store, StoreError};
 
+/// The niceness of the threads of the history. Event loops have priority where they share a core. With
+/// this value the writer still stores a hundred thousand messages a second beside a busy loop.
+pub(super) const NICENESS: i32 = 5;
 /// Threads that read pages.
 const READERS: usize = 2;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use chatproto::PeerKind;
 
 use crate::failure::Failure;
+use crate::numbers::{count, time};
 
-use super::live::{Live, count};
+use super::live::Live;
 use super::payload::Padding;
 use super::report::{Check, Run};
 use super::scenario::{Pace, Plan, Scenario, To};
@@ -74,10 +75,10 @@ fn line(run: &Run) -> String {
     let mut line = format!(
         "{} delivered/s, p50 {}, p99 {}, p99.9 {}, max {}",
         count(run.delivered_per_second as u64),
-        super::live::time(latency.p50_us),
-        super::live::time(latency.p99_us),
-        super::live::time(latency.p99_9_us),
-        super::live::time(latency.max_us)
+        time(latency.p50_us),
+        time(latency.p99_us),
+        time(latency.p99_9_us),
+        time(latency.max_us)
     );
     for (number, what) in [
         (counts.lost, "LOST"),

@@ -1,5 +1,7 @@
 //! Which plots a report has: what is on their axes and which lines are in them.
 
+use crate::numbers::count;
+
 use super::plot::{Axis, Line, Mark, Plot, Scale, Style, Unit};
 use super::report::{Kind, Ramp, Report, Run, Sample, Step};
 
@@ -161,7 +163,7 @@ fn of_ramp(ramp: &Ramp, run: &Run) -> Vec<Plot> {
     let point = ramp.breaking_point.as_ref();
     let mark = |x: Option<f64>| {
         let label = |point: &super::report::BreakingPoint| {
-            format!("{} clients: {}", super::live::count(point.clients), point.sign.name())
+            format!("{} clients: {}", count(point.clients), point.sign.name())
         };
         point.zip(x).map(|(point, x)| Mark { x, label: label(point) }).into_iter().collect()
     };

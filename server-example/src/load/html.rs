@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
+use crate::numbers::{bytes, count, time};
 use crate::text::visible;
 
 use super::figures;
-use super::live::{bytes, count, time};
 use super::plot::escape;
 use super::report::{Kind, Report, Run, SenderCounts};
 

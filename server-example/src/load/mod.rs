@@ -39,7 +39,6 @@ mod worker;
 use crate::failure::Failure;
 
 use self::live::Live;
-pub(crate) use self::live::count;
 pub(crate) use self::options::LoadOptions;
 use self::options::{CompareOptions, LoadCommand, RampOptions, StressOptions};
 use self::output::Output;

@@ -179,7 +179,7 @@ each connection, and the load measures that.";
 #[command(next_help_heading = "Server and results")]
 pub(crate) struct CommonOptions {
     /// The server to put under load
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = crate::cli::default_address())]
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = crate::options::default_address())]
     pub(crate) server: Address,
 
     /// The server's process, to measure its CPU time and memory (Linux)

@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, reason};
+use crate::numbers::{bytes, count, time};
 use crate::staging::{Access, Existing, Staging};
 use crate::target;
 use crate::text::visible;
 
 use super::figures;
 use super::html;
-use super::live::{bytes, count, time};
 use super::options::CommonOptions;
 use super::report::{Check, FORMAT, Kind, Machine, Report, Run};
 use super::stage::Target;

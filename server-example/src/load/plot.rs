@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::live;
+use crate::numbers;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 360.0;
@@ -431,7 +431,7 @@ impl Unit {
     fn write(self, value: f64) -> String {
         match self {
             Unit::Count if value >= 1e6 => format!("{} M", trimmed(value / 1e6)),
-            Unit::Count if value >= 1.0 => live::count(value.round() as u64),
+            Unit::Count if value >= 1.0 => numbers::count(value.round() as u64),
             Unit::Count | Unit::Cores => trimmed(value),
             Unit::Time if value == 0.0 => "0".to_owned(),
             Unit::Time if value < 1e3 => format!("{} µs", trimmed(value)),

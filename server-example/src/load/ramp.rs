@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::numbers::{count, time};
 
 use super::crew::Crew;
 use super::gauge::{Gauge, Totals, server_use};
 use super::latency::Latencies;
-use super::live::{self, Live, count, time};
+use super::live::{self, Live};
 use super::options::RampOptions;
 use super::report::{BreakingPoint, Check, Failures, Ramp, Run, Setting, Sign, Step, Whose};
 use super::stage::{Stop, Target};

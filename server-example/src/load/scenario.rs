@@ -9,11 +9,11 @@ use serde::{Deserialize, Deserializer};
 
 use crate::failure::{Failure, reason};
 use crate::input::read_whole;
+use crate::numbers::{bytes, count};
 use crate::text::visible;
 use crate::units::{Size, Span};
 
 use super::ledger;
-use super::live::{bytes, count};
 use super::options::{CompareOptions, Peer};
 use super::payload;
 use super::peer::ONE_READ;

@@ -10,10 +10,11 @@ use fastrand::Rng;
 use mio::Events;
 
 use crate::failure::Failure;
+use crate::numbers::count;
 
 use super::connect::End;
 use super::ledger;
-use super::live::{Live, count};
+use super::live::Live;
 use super::net::{Driver, Net};
 use super::options::StressOptions;
 use super::payload::Padding;

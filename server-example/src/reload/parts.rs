@@ -6,9 +6,9 @@ use chatproto::{Ban, BanTarget, ServerHandle};
 use tracing::error;
 
 use crate::audit::{AuditFile, AuditLog};
-use crate::cli::ServeOptions;
 use crate::failure::Failure;
-use crate::serve::room;
+use crate::serve::ServeOptions;
+use crate::serve::limits::room;
 use crate::tls::Certificates;
 use crate::token::AdminToken;
 

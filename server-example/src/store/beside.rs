@@ -1,12 +1,15 @@
 //! How a command gets at the data file that a server may be using.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::database::{configure, open_to_write, read_write};
 use super::error::{ErrorKind, Result, StoreError};
 use super::files::{self, Lock};
-use super::{Reader, Sync, configure, open_to_write, read_write, schema};
+use super::options::Sync;
+use super::reader::Reader;
+use super::schema;
 use crate::text::visible;
 
 /// What a command does if there is no database.
@@ -78,4 +81,12 @@ fn prepare(path: &Path) -> Result<()> {
     configure(&connection, Sync::Full).map_err(of)?;
     schema::migrate(&mut connection, path, found)?;
     files::sync_directory(path)
+}
+
+/// Opens the file of a data directory to change it by hand, beside a server or without.
+pub(super) fn open_by_hand(directory: &Path) -> Result<(Connection, PathBuf)> {
+    // tells whether there is one and whether it is of this version
+    drop(Reader::open(directory)?);
+    let path = files::database(directory);
+    Ok((open_to_write(&path, Sync::Full)?, path))
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::database::{COPY_STEP, check, fault, read_write};
+use super::epoch::begin_incarnation;
 use super::error::{ErrorKind, Result, StoreError};
 use super::exchange::exchange;
+use super::reader::Reader;
 use super::schema::{self, Found};
-use super::{Reader, begin_incarnation, check, fault, files, read_write, wal};
+use super::{files, wal};
 use crate::staging::{Existing, Staging};
 use crate::text::visible;
 
-/// Pages that are copied in one step. Other connections can write between two steps.
-pub(super) const STEP: i32 = 1_024;
 /// How often a backup is begun at most.
 const ATTEMPTS: usize = 3;
 
@@ -147,7 +148,7 @@ fn copy(from: &Connection, to: &Path, go_on: &dyn Fn() -> bool, watch: Watch<'_>
         copy.pragma_update(None, "synchronous", "off")?;
         let backup = Backup::new(from, &mut copy)?;
         loop {
-            let step = backup.step(STEP)?;
+            let step = backup.step(COPY_STEP)?;
             let progress = backup.progress();
             let all = u64::try_from(progress.pagecount).unwrap_or(0);
             watch(all.saturating_sub(u64::try_from(progress.remaining).unwrap_or(0)), all);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::failure::{Failure, reason};
+use crate::failure::{self, Failure};
 use crate::text::visible;
 
 /// What the store could not do.
@@ -51,21 +51,7 @@ impl StoreError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
-        let advice = match kind {
-            ErrorKind::ReadOnly => {
-                " (let the user that runs this write there, or name another directory with --data)"
-            }
-            ErrorKind::Full => " (make room there)",
-            _ => "",
-        };
-        let shown = path.to_string_lossy();
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            let shown = visible(&shown);
-            let sentence =
-                format!("{shown} is there already: name another file, or replace it with --force");
-            return Self::new(kind, sentence);
-        }
-        Self::new(kind, format!("cannot {act} {}: {}{advice}", visible(&shown), reason(error)))
+        Self::new(kind, failure::of_file(act, path, error))
     }
 
     /// What SQLite refused, with the file it was about.

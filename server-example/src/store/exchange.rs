@@ -19,8 +19,9 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::database::read_write;
 use super::error::{ErrorKind, Result, StoreError};
-use super::{files, read_write};
+use super::files;
 use crate::staging::beside_name;
 
 /// How long a restore waits for a command that uses the previous database.

@@ -7,13 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::{ErrorKind, Result, StoreError};
-use super::reserve::RESERVE;
+use crate::data_files::{DATABASE, LOCK};
 use crate::text::visible;
 
-/// The database of a data directory.
-pub(crate) const DATABASE: &str = "chatproto.db";
-/// Held by a server for as long as it runs.
-const LOCK: &str = "chatproto.lock";
 /// A server that was killed holds its lock until the system has taken it apart.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_EVERY: Duration = Duration::from_millis(10);
@@ -181,23 +177,6 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
         (0, 0)
     };
     Some(identity)
-}
-
-/// Whether this is the data directory of a server, which runs or not.
-pub(crate) fn is_data_directory(directory: &Path) -> bool {
-    [LOCK, DATABASE].iter().all(|name| directory.join(name).symlink_metadata().is_ok())
-}
-
-/// Whether a path is that of a file which a server keeps in its data directory, or may want to: the
-/// database, what SQLite and this program put beside it, and the lock.
-pub(crate) fn is_file_of_data(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let is_ours = name.starts_with(DATABASE) || name == LOCK || name == RESERVE;
-    is_ours && is_data_directory(directory)
 }
 
 /// The database of a data directory.

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use chatproto::{Left, MailboxBound};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::database::{signed, unsigned};
 use super::error::Result;
 use super::shares::cost;
 use super::tables::{Tables, begin};
+use super::usage::MAILBOXES_BYTES;
 use super::writer::Writer;
-use super::{signed, unsigned};
 use crate::usage::Usage;
 
 /// Messages in one mailbox.
@@ -22,8 +23,6 @@ pub(crate) const MAILBOX: usize = 100;
 pub(crate) const MAILBOX_BYTES: u64 = 1 << 20;
 /// Bytes of one sender in all mailboxes.
 pub(crate) const SENDER_BYTES: u64 = 256 << 10;
-/// Bytes in all mailboxes.
-pub(crate) const MAILBOXES_BYTES: u64 = 64 << 20;
 /// Bytes, and messages, of one transaction.
 const STEP_BYTES: usize = 1 << 20;
 const STEP: usize = 1_024;

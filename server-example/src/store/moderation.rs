@@ -1,5 +1,5 @@
 //! Bans and mutes, which outlive the server. They are few, and change rarely. Their number is bounded
-//! ([`MOST`]), and so is the length of a reason ([`REASON`]).
+//! ([`SANCTIONS_MOST`]), and so is the length of a reason ([`REASON`]).
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chatproto::BanTarget;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::database::unsigned;
 use super::error::{ErrorKind, Result, StoreError};
-use super::usage::StoreUsage;
-use super::{unsigned, wal};
+use super::usage::{SANCTIONS_MOST, StoreUsage};
+use super::wal;
 use crate::text::cut;
 
-/// Bans, and mutes, that are in force. One more is refused.
-pub(crate) const MOST: i64 = 16_384;
 /// Bytes of the reason of a ban. A longer one is cut.
 const REASON: usize = 1_024;
 
@@ -110,7 +109,7 @@ impl Moderation {
                     "INSERT OR REPLACE INTO {table} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
                      WHERE ?1 IN (SELECT key FROM {table}) OR (SELECT count(*) FROM {table}) < ?8"
                 ))?
-                .execute((key, target, by, rank, reason, since_ms, until_ms, MOST))?;
+                .execute((key, target, by, rank, reason, since_ms, until_ms, SANCTIONS_MOST))?;
             Ok(set > 0)
         })?;
         Self::is_within(is_set, table)
@@ -151,7 +150,9 @@ impl Moderation {
             true => Ok(()),
             false => Err(StoreError::new(
                 ErrorKind::Full,
-                format!("there are {MOST} {what}s already, which is the most: lift some of them"),
+                format!(
+                    "there are {SANCTIONS_MOST} {what}s already, which is the most: lift some of them"
+                ),
             )),
         }
     }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::beside::open_by_hand;
+use super::database::unsigned;
 use super::error::{ErrorKind, Result, StoreError};
 use super::reserve::Reserve;
 use super::shares::Removal;
-use super::{open_by_hand, wal};
+use super::wal;
 
 /// Messages that are removed in one step.
 const STEP: usize = 1_000;
@@ -81,7 +83,7 @@ impl Purge {
             );
             count += of_these.map_err(|error| StoreError::of_sqlite(&self.path, &error))?;
         }
-        Ok(super::unsigned(count))
+        Ok(unsigned(count))
     }
 
     /// Removes some of them; how many. 0: none are left.

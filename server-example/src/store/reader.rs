@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Transaction};
 use serde_json::Value;
 
+use super::database::{open_current, read_write, signed, unsigned};
 use super::error::{ErrorKind, Result, StoreError};
 use super::mailbox::MAILBOX;
 use super::reserve::Reserve;
 use super::schema::{self, Found};
-use super::{files, open_current, read_write, signed, unsigned};
+use super::{database, files};
 use crate::text::visible;
 
 /// The error for a directory without a database.
@@ -368,7 +369,7 @@ impl Reader {
 
     /// Reads the whole file and looks whether it is sound.
     pub(crate) fn check(&self) -> Result<()> {
-        super::check(&self.db, &self.path)
+        database::check(&self.db, &self.path)
     }
 
     /// Reads in one state of the file.

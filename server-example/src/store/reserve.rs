@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use crate::data_files::RESERVE;
+
 use super::error::{ErrorKind, Result};
 
-/// The file in the data directory.
-pub(super) const RESERVE: &str = "chatproto.reserve";
 /// The most bytes that are reserved.
 const MOST: u64 = 8 << 20;
 /// … and at most this part of what is free.

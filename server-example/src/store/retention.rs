@@ -4,8 +4,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::Retention;
+use super::database::{pragma, used_bytes};
 use super::error::Result;
+use super::options::Retention;
 use super::tables::begin;
 use super::writer::Writer;
 
@@ -76,16 +77,6 @@ impl Retention {
         self.keep
             .map(|keep| now_ms.saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)))
     }
-}
-
-/// Bytes of pages that hold something.
-pub(super) fn used_bytes(db: &Connection) -> rusqlite::Result<u64> {
-    let (all, free) = (pragma(db, "page_count")?, pragma(db, "freelist_count")?);
-    Ok(super::unsigned((all - free) * pragma(db, "page_size")?))
-}
-
-fn pragma(db: &Connection, name: &str) -> rusqlite::Result<i64> {
-    db.pragma_query_value(None, name, |row| row.get(0))
 }
 
 /// Messages from before `oldest_ms` that go in this step. A message that is young enough keeps those

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tracing::info;
 
+use super::database::{COPY_STEP, read_write};
 use super::error::{ErrorKind, Result, StoreError};
 use crate::staging::{Existing, Staging};
 use crate::text::visible;
@@ -350,9 +351,9 @@ fn put_copy_beside(db: &Connection, path: &Path, version: i32) -> Result<PathBuf
     let failed = |error| StoreError::of_file("write", &copy, &error);
     let staging = Staging::beside(&copy).map_err(failed)?;
     let of = |error| StoreError::of_sqlite(&copy, &error);
-    let mut to = Connection::open_with_flags(staging.path(), super::read_write()).map_err(of)?;
+    let mut to = Connection::open_with_flags(staging.path(), read_write()).map_err(of)?;
     rusqlite::backup::Backup::new(db, &mut to)
-        .and_then(|backup| backup.run_to_completion(super::copy::STEP, Duration::ZERO, None))
+        .and_then(|backup| backup.run_to_completion(COPY_STEP, Duration::ZERO, None))
         .map_err(of)?;
     to.close().map_err(|(_, error)| of(error))?;
     staging.place(Existing::Replace).map_err(failed)?;

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::beside::open_by_hand;
+use super::database::{signed, unsigned};
 use super::error::{Result, StoreError};
+use super::folding::{folded, is_searchable};
 use super::reader::{Entry, Kept};
-use super::{folded, is_searchable, open_by_hand, signed, unsigned, wal};
+use super::wal;
 
 /// Messages that are indexed in one step, for which the server may have to wait.
 const STEP: i64 = 2_000;

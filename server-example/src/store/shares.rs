@@ -35,7 +35,7 @@ use std::net::IpAddr;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::Deserialize;
 
-use super::retention::used_bytes;
+use super::database::used_bytes;
 
 /// The cost of a message beside its object: its entries in the tables.
 pub(super) const MESSAGE_COST: i64 = 64;

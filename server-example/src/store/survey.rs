@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use super::database::{unsigned, used_bytes};
 use super::error::Result;
-use super::{Reader, files, retention, unsigned};
+use super::files;
+use super::reader::Reader;
 
 /// Figures of a data directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +69,7 @@ impl Survey {
                     AND number < (SELECT max(number) FROM epoch)",
             )?,
             file_bytes: 0,
-            used_bytes: reader.with(|act| retention::used_bytes(act))?,
+            used_bytes: reader.with(|act| used_bytes(act))?,
         };
         let database = files::database(directory);
         survey.file_bytes = files::with_companions(&database)

@@ -2,35 +2,14 @@
 //! happened in between.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chatproto::Left;
 
 use super::SanctionKind::{Ban, Mute};
 
 use super::*;
-
-/// A directory of a test's own, removed when it is dropped.
-pub(crate) struct TempDir(PathBuf);
-
-impl TempDir {
-    pub(crate) fn new() -> Self {
-        let name = format!("chatproto-store-{}-{:016x}", std::process::id(), fastrand::u64(..));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        TempDir(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+pub(crate) use crate::test_dir::TempDir;
 
 pub(crate) fn open(directory: &TempDir) -> Store {
     Store::open(directory.path(), StoreOptions::default()).unwrap()

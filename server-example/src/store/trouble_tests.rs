@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::SanctionKind::{Ban, Mute};
 use super::accounts::AccountTable;
+use super::directory::check_version;
 use super::small_disk::SmallDisk;
 use super::tests::{
     ALL, PAGE, TempDir, fill, ids, leave, limit_pages, mail, object, open, refusal,

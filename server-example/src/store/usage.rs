@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chatproto::history::{ORDERS_MOST, PENDING_MOST};
 
-use super::mailbox::MAILBOXES_BYTES;
-use super::moderation;
 use super::wal::WAL_MOST;
 use crate::usage::{Table, Usage};
+
+/// Bytes in all mailboxes.
+pub(crate) const MAILBOXES_BYTES: u64 = 64 << 20;
+/// Bans, and mutes, that are in force. One more is refused.
+pub(crate) const SANCTIONS_MOST: i64 = 16_384;
 
 /// Gauges of the store.
 #[derive(Debug, Default)]
@@ -84,7 +87,7 @@ impl StoreUsage {
 
     /// Rows of bans, and of mutes.
     pub(crate) fn sanctions(&self) -> [Usage; 2] {
-        [&self.bans, &self.mutes].map(|rows| usage(rows, moderation::MOST as usize))
+        [&self.bans, &self.mutes].map(|rows| usage(rows, SANCTIONS_MOST as usize))
     }
 
     /// The tables of the store that peers can grow.

@@ -13,11 +13,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
 
+use super::database::{PATIENCE, open_to_write, signed, unsigned, used_bytes};
 use super::error::{ErrorKind, Result, StoreError};
 use super::files::Lock;
+use super::options::StoreOptions;
 use super::tables::{Tables, add_gap, begin};
 use super::usage::StoreUsage;
-use super::{PATIENCE, StoreOptions, now_ms, open_to_write, signed, unsigned, wal};
+use super::wal;
+use crate::clock::now_ms;
 
 /// Acts, and bytes of their texts, of one transaction.
 const STEP_ACTS: usize = 1_024;
@@ -250,7 +253,7 @@ impl Writer {
             let mailboxes: i64 = db
                 .prepare_cached("SELECT value FROM state WHERE key = 'mailbox_bytes'")?
                 .query_row([], |row| row.get(0))?;
-            Ok((super::retention::used_bytes(db)?, unsigned(mailboxes)))
+            Ok((used_bytes(db)?, unsigned(mailboxes)))
         });
         if let Ok((history, mailboxes)) = measured {
             self.usage.set_files(history, mailboxes, wal::length(&self.path));

@@ -7,10 +7,10 @@ use chatproto::{ServerBuilder, ServerHandle};
 use jiff::SignedDuration;
 use tracing::{info, warn};
 
-use crate::cli::ServeOptions;
 use crate::failure::Failure;
 use crate::modes::is_open_to_others;
 use crate::reload::{Part, Ready};
+use crate::serve::ServeOptions;
 use crate::text::visible;
 use crate::units;
 

@@ -2,26 +2,28 @@
 //! user's message back to that user, so that what it reads can be seen. It connects three times: to a
 //! server that ends its objects with line feeds, to one that does not, and to one that refuses it.
 
+mod case;
 mod reading;
+mod session;
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{Message, UserName};
+use chatproto::UserName;
 
-use super::options::{Options, Part};
+use super::options::{CheckOptions, Part};
 use super::quote;
-use super::raw::{Item, Raw};
+use super::raw::Raw;
 use super::report::Report;
-use super::rules::{Finding, RULES, Stop, Tried, failed, is_chosen};
+use super::rules::{Finding, RULES, Stop, Tried, failed, is_chosen, no_such_rule};
 use super::show;
 use super::transcript::Transcript;
 use crate::failure::{Failure, reason};
+use case::{Case, case};
+use session::Client;
 
-/// The user that the client talks to.
-const PEER: &str = "check-peer";
 /// Between two objects to a server that is not a stream server; a little less than it must be, as
 /// clocks differ.
 const PACE: Duration = Duration::from_millis(15);
@@ -29,31 +31,6 @@ const PACE: Duration = Duration::from_millis(15);
 const ATTEMPTS: usize = 3;
 /// The longest object for a server that is not a stream server.
 const ONE_READ: usize = 1024;
-
-/// What is tried: rule, part, what is sent, what is expected, and whether it holds for clients that
-/// know only part A as well.
-struct Case {
-    rule: &'static str,
-    part: &'static str,
-    sent: &'static str,
-    expected: &'static str,
-    is_core: bool,
-}
-
-impl Case {
-    fn id(&self) -> String {
-        format!("{}.{}", self.rule, self.part)
-    }
-}
-
-const fn case(
-    rule: &'static str,
-    part: &'static str,
-    sent: &'static str,
-    expected: &'static str,
-) -> Case {
-    Case { rule, part, sent, expected, is_core: true }
-}
 
 const NAME: Case = case("A2", "name", "nothing", "a bare user name");
 const LINE_FEED: Case = case("B2", "lf", "nothing", "LF at the end of the name");
@@ -152,33 +129,21 @@ fn roles(only: &[String]) -> Vec<Role> {
 
 /// What a run works with.
 struct Judge<'a> {
-    options: &'a Options,
+    options: &'a CheckOptions,
     findings: Vec<Finding>,
     /// Whether the client was found to be an echo.
     is_echo: bool,
 }
 
-/// A client that is connected, and what the transcript has of it.
-struct Client {
-    raw: Raw,
-    log: Transcript,
-    name: String,
-    /// Whether it ended its name with LF, and so knows part B.
-    knows_part_b: bool,
-    /// What ends each object to it.
-    end: &'static str,
-    timeout: Duration,
-}
-
 /// Waits for the client, and judges it.
-pub(super) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn run(options: &CheckOptions, report: &mut Report) -> Result<(), Failure> {
     let names = |one: &&String| {
         let is_it =
             |line: &String| line.split_whitespace().next().is_some_and(|id| is_named(one, id));
         list().iter().any(is_it)
     };
     if let Some(unknown) = options.only.iter().find(|one| !names(one)) {
-        return Err(Failure::Usage(super::no_such_rule(unknown)));
+        return Err(Failure::Usage(no_such_rule(unknown)));
     }
     let cannot = |error: &io::Error| {
         Failure::Usage(format!("cannot listen on {}: {}", options.listen, reason(error)))
@@ -401,52 +366,6 @@ const NOT_OFFERED: &str = "part B is not offered: no line feed ends the client's
 
 fn not_offered() -> Tried {
     Err(Stop::NotApplicable(NOT_OFFERED.to_owned()))
-}
-
-impl Client {
-    fn welcome(&mut self) {
-        let text =
-            format!("Welcome, {}! Send /help to see the commands. Online (1): {PEER}", self.name);
-        self.say("SERVER", "0.0.0.0", &self.name.clone(), &text);
-    }
-
-    /// Sends a message in one write.
-    fn say(&mut self, from: &str, ip: &str, to: &str, msg: &str) {
-        let object = Message::new(from, ip, to, msg).to_json() + self.end;
-        self.raw.send(object.as_bytes());
-    }
-
-    /// The client's name as JSON.
-    fn quoted_name(&self) -> String {
-        serde_json::Value::from(&*self.name).to_string()
-    }
-
-    /// A message of a user's to the client, without what ends it.
-    fn object(&self, msg: &str) -> String {
-        Message::new(PEER, "192.0.2.7", &*self.name, msg).to_json()
-    }
-
-    /// Waits until the last of the texts has come back, and looks whether all did, in order.
-    fn expect_echoes(&mut self, texts: &[&str]) -> Result<Vec<Item>, Stop> {
-        let since = self.raw.count();
-        let last = texts.last().copied().unwrap_or_default();
-        self.raw.hear(self.timeout, |item| item.to() == PEER && item.msg() == last);
-        let is_echo = |item: &&Item| item.to() == PEER && texts.contains(&item.msg());
-        let echoes: Vec<_> = self.raw.since(since).iter().filter(is_echo).cloned().collect();
-        match echoes.iter().map(Item::msg).eq(texts.iter().copied()) {
-            true => Ok(echoes),
-            false => failed(show::came(&self.raw, since)),
-        }
-    }
-
-    /// Says that nothing more will come, and waits for the client to close.
-    fn finish(&mut self) -> Tried {
-        self.raw.finish();
-        let since = self.raw.count();
-        self.raw.hear_end(self.timeout);
-        let came = show::came(&self.raw, since);
-        if self.raw.end().is_some() { Ok(came) } else { Err(Stop::Noted(came)) }
-    }
 }
 
 fn judge_name(client: &Client, bytes: &[u8]) -> Tried {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::rules::{Tried, failed};
 use super::super::show;
-use super::{Case, Client, PEER, case};
+use super::case::{Case, case};
+use super::session::{Client, PEER};
 
 /// One thing that is written.
 pub(super) struct Reading {

@@ -5,8 +5,8 @@ use super::super::quote;
 use super::super::raw::Raw;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, robust};
 use super::trial::{Trial, User};
-use super::{Case, robust};
 
 /// What must not be delivered: the part of the rule, what it is about, the object.
 const REFUSED: [(&str, &str, &str); 26] = [

@@ -7,8 +7,8 @@ use super::super::quote;
 use super::super::raw::Item;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, core};
 use super::trial::{Trial, User};
-use super::{Case, core};
 
 /// An answer has no more parts than these (B11).
 pub(super) const PARTS: usize = 16;

@@ -5,9 +5,9 @@ use super::super::quote;
 use super::super::raw::{End, Raw};
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, robust};
 use super::decoding::fill;
 use super::trial::{Trial, User};
-use super::{Case, robust};
 
 /// What is well-formed JSON and no message.
 const SCHEMA: &str = r#"{"from":{"name":"$me","ip":""},"to":"$to"}"#;

@@ -6,10 +6,10 @@ use super::super::quote;
 use super::super::raw::Raw;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, core, robust};
 use super::messages::expect_in_order;
 use super::registration::judge_refusal;
 use super::trial::{Trial, User};
-use super::{Case, core, robust};
 
 /// The largest object that a one-read peer can take, its line feed included.
 const ONE_READ: usize = 1024;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::super::quote;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, robust};
 use super::endpoints::{PARTS, numbers};
 use super::trial::{Trial, User};
-use super::{Case, robust};
 
 /// How many users make a crowd: their names do not fit one object of 1024 bytes.
 const CROWD: usize = 24;

@@ -5,9 +5,9 @@ use super::super::quote;
 use super::super::raw::Item;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, core};
 use super::registration::judge_refusal;
 use super::trial::{Trial, User};
-use super::{Case, core};
 
 pub(super) fn cases(cases: &mut Vec<Case>) {
     cases.extend([

@@ -13,6 +13,7 @@
 //! | `routing` | B6, B7, B10, B15 |
 //! | `slow_readers` | B9 |
 
+mod case;
 mod decoding;
 mod endpoints;
 mod errors;
@@ -30,57 +31,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use super::options::{Judged, Options, Part, Patience, Peer};
+use super::options::{CheckOptions, Judged, Part, Patience, Peer};
 use super::report::Report;
-use super::rules::{Finding, RULES, Stop, Tried, is_chosen};
+use super::rules::{Finding, RULES, Stop, Tried, is_chosen, no_such_rule};
 use crate::failure::Failure;
+use case::Case;
 use trial::{Bench, Trial};
-
-/// What a trial does.
-type Try = Box<dyn Fn(&Trial) -> Tried + Send + Sync>;
-
-/// One thing that is tried.
-struct Case {
-    rule: &'static str,
-    /// Which part of the rule it is about.
-    part: &'static str,
-    sent: String,
-    expected: String,
-    /// Whether it holds for servers that know only part A as well.
-    is_core: bool,
-    /// Whether it waits for a deadline of the server's, so that it runs beside the others.
-    is_slow: bool,
-    run: Try,
-}
-
-impl Case {
-    fn id(&self) -> String {
-        format!("{}.{}", self.rule, self.part)
-    }
-}
-
-/// A trial that every server is judged by.
-fn core(
-    rule: &'static str,
-    part: &'static str,
-    sent: &str,
-    expected: &str,
-    run: impl Fn(&Trial) -> Tried + Send + Sync + 'static,
-) -> Case {
-    let (sent, expected) = (sent.to_owned(), expected.to_owned());
-    Case { rule, part, sent, expected, is_core: true, is_slow: false, run: Box::new(run) }
-}
-
-/// A trial that only servers are judged by which know part B.
-fn robust(
-    rule: &'static str,
-    part: &'static str,
-    sent: &str,
-    expected: &str,
-    run: impl Fn(&Trial) -> Tried + Send + Sync + 'static,
-) -> Case {
-    Case { is_core: false, ..core(rule, part, sent, expected, run) }
-}
 
 /// All of them, in the order of the rules.
 fn cases() -> Vec<Case> {
@@ -119,7 +75,7 @@ pub(super) fn list() -> Vec<String> {
 /// Tries everything that was chosen.
 pub(super) fn run(
     addresses: &[SocketAddr],
-    options: &Options,
+    options: &CheckOptions,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let cases: Vec<Case> = cases()
@@ -127,7 +83,7 @@ pub(super) fn run(
         .filter(|case| is_chosen(&options.only, case.rule, &case.id()))
         .collect();
     if let Some(unknown) = options.only.iter().find(|one| !names_something(one)) {
-        return Err(Failure::Usage(super::no_such_rule(unknown)));
+        return Err(Failure::Usage(no_such_rule(unknown)));
     }
     let address = reachable(addresses, &options.patience)?;
     let bench = Arc::new(Bench::new(address, &options.patience, &options.judged));

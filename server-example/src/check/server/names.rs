@@ -3,9 +3,9 @@
 use super::super::options::Peer;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, robust};
 use super::registration::judge_refusal;
 use super::trial::Trial;
-use super::{Case, robust};
 
 /// Names that nobody gets: the part of the rule, what it is about, the name.
 const REFUSED: [(&str, &str, &[u8]); 17] = [

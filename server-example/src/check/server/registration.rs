@@ -8,8 +8,8 @@ use super::super::options::Peer;
 use super::super::raw::{End, Raw};
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, core};
 use super::trial::{Trial, User};
-use super::{Case, core};
 
 /// How many ask for one name at the same time.
 const AT_ONCE: usize = 12;

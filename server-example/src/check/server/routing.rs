@@ -5,8 +5,8 @@ use super::super::quote;
 use super::super::raw::Item;
 use super::super::rules::{Stop, Tried, failed};
 use super::super::show;
+use super::case::{Case, robust};
 use super::trial::{Trial, User};
-use super::{Case, robust};
 
 pub(super) fn cases(cases: &mut Vec<Case>) {
     cases.extend([

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::super::rules::{Tried, failed};
 use super::super::show;
+use super::case::{Case, robust};
 use super::endpoints::numbers;
 use super::trial::{Trial, User};
-use super::{Case, robust};
 
 /// Bytes of text of one message, if frames may be as long.
 const TEXT: usize = 48_000;

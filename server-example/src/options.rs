@@ -1,0 +1,26 @@
+//! Options of several programs. An option of one program is defined with that program.
+
+use clap::ValueEnum;
+
+use crate::units::Address;
+
+/// The name of the environment variable with the password of an account.
+pub(crate) const PASSWORD_VARIABLE: &str = "CHATPROTO_PASSWORD";
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// The address of a server on this machine with the default port.
+pub(crate) fn default_address() -> Address {
+    "127.0.0.1".parse().expect("a literal")
+}
+
+/// Whether the environment asks for no colours.
+pub(crate) fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
