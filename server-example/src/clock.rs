@@ -66,7 +66,7 @@ pub(crate) struct Jump(pub(crate) i64);
 
 /// What has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum ClockChange {
     /// The clock has jumped.
     Jumped(Jump),
     /// It is as it was before the jump.
@@ -85,25 +85,25 @@ impl Clock {
 
     /// The time by which things are old, in Unix milliseconds: never later than the time since the start
     /// says. Tells what has changed since the last call.
-    pub(crate) fn check(&mut self) -> (i64, Option<Change>) {
+    pub(crate) fn check(&mut self) -> (i64, Option<ClockChange>) {
         self.check_with(Reading::now())
     }
 
-    pub(crate) fn check_with(&mut self, now: Reading) -> (i64, Option<Change>) {
+    pub(crate) fn check_with(&mut self, now: Reading) -> (i64, Option<ClockChange>) {
         let passed = now.boot.saturating_sub(self.believed.boot);
         let passed = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let expected_ms = self.believed.wall_ms.saturating_add(passed);
         let drift = now.wall_ms.saturating_sub(expected_ms);
         if u128::from(drift.unsigned_abs()) <= PLAUSIBLE.as_millis() {
             self.believed = now;
-            let returned = self.jump.take().map(|_| Change::Returned);
+            let returned = self.jump.take().map(|_| ClockChange::Returned);
             return (now.wall_ms, returned);
         }
         let is_new = self
             .jump
             .is_none_or(|Jump(before)| u128::from(before.abs_diff(drift)) > PLAUSIBLE.as_millis());
         self.jump = Some(Jump(drift));
-        (now.wall_ms.min(expected_ms), is_new.then_some(Change::Jumped(Jump(drift))))
+        (now.wall_ms.min(expected_ms), is_new.then_some(ClockChange::Jumped(Jump(drift))))
     }
 
     /// The jump that lasts, if there is one.
@@ -177,12 +177,12 @@ mod tests {
         let mut clock = Clock::believing(START);
         assert_eq!(clock.check_with(after(10, 0)), (after(10, 0).wall_ms, None));
         // for three seconds
-        let jumped = Some(Change::Jumped(Jump(400 * DAY_MS)));
+        let jumped = Some(ClockChange::Jumped(Jump(400 * DAY_MS)));
         assert_eq!(clock.check_with(after(11, 400 * DAY_MS)), (after(11, 0).wall_ms, jumped));
         assert_eq!(clock.check_with(after(12, 400 * DAY_MS)), (after(12, 0).wall_ms, None));
         assert_eq!(clock.check_with(after(13, 400 * DAY_MS)), (after(13, 0).wall_ms, None));
         assert_eq!(clock.jump(), Some(Jump(400 * DAY_MS)));
-        let returned = Some(Change::Returned);
+        let returned = Some(ClockChange::Returned);
         assert_eq!(clock.check_with(after(14, 0)), (after(14, 0).wall_ms, returned));
         assert_eq!(clock.jump(), None);
         assert_eq!(Jump(400 * DAY_MS).to_string(), "400 days forward");
@@ -192,10 +192,13 @@ mod tests {
     fn a_clock_that_was_set_back_is_the_younger_one() {
         let mut clock = Clock::believing(START);
         let back = after(10, -DAY_MS);
-        let jumped = Some(Change::Jumped(Jump(-DAY_MS)));
+        let jumped = Some(ClockChange::Jumped(Jump(-DAY_MS)));
         assert_eq!(clock.check_with(back), (back.wall_ms, jumped));
         // and is not believed to have jumped forward when it is right again
-        assert_eq!(clock.check_with(after(20, 0)), (after(20, 0).wall_ms, Some(Change::Returned)));
+        assert_eq!(
+            clock.check_with(after(20, 0)),
+            (after(20, 0).wall_ms, Some(ClockChange::Returned))
+        );
         assert_eq!(Jump(-DAY_MS).to_string(), "24 h back");
     }
 

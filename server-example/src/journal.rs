@@ -302,7 +302,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::audit::tests::{denied, moderated, moderated_by};
-    use crate::stderr::Queue;
+    use crate::stderr::StderrQueue;
 
     const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -323,7 +323,7 @@ pub(crate) mod tests {
         level: LevelFilter,
         work: impl FnOnce(&Arc<Journal>, Instant),
     ) -> Vec<String> {
-        let queue = Arc::new(Queue::new(usize::MAX));
+        let queue = Arc::new(StderrQueue::new(usize::MAX));
         let subscriber = fmt()
             .with_writer(Arc::clone(&queue))
             .with_ansi(false)

@@ -26,7 +26,7 @@ use tracing::{error, info};
 
 use crate::accounts::book::AccountBook;
 use crate::budgets::Kind;
-use crate::clock::{Change, Clock, now_ms};
+use crate::clock::{Clock, ClockChange, now_ms};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::priority;
@@ -486,7 +486,7 @@ impl Keeper {
         let (now_ms, change) = self.clock.check();
         let is_due = self.jump_told.elapsed() >= JUMP_EVERY;
         match (change, self.clock.jump()) {
-            (Some(Change::Jumped(jump)), _) => {
+            (Some(ClockChange::Jumped(jump)), _) => {
                 self.jump_told = Instant::now();
                 self.journal.write(Kind::Clock, || {
                     error!(
@@ -504,7 +504,7 @@ impl Keeper {
                     );
                 });
             }
-            (Some(Change::Returned), _) => {
+            (Some(ClockChange::Returned), _) => {
                 self.journal
                     .write(Kind::Clock, || error!("the clock is as it was before the jump"));
             }

@@ -16,9 +16,9 @@ const MOST: usize = 1 << 20;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The queue in front of standard error.
-pub(crate) type Queue = LineQueue<Stderr>;
+pub(crate) type StderrQueue = LineQueue<Stderr>;
 
-static QUEUE: Queue = Queue::new(MOST);
+static QUEUE: StderrQueue = StderrQueue::new(MOST);
 
 /// Starts the thread that writes. From here on nothing else may write to standard error, because
 /// that would wait.
@@ -33,7 +33,7 @@ pub(crate) fn start() -> io::Result<()> {
 }
 
 /// The queue that a logger writes to: each write is one line.
-pub(crate) fn queue() -> &'static Queue {
+pub(crate) fn queue() -> &'static StderrQueue {
     &QUEUE
 }
 

@@ -572,7 +572,7 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 
     // another program's change, with the revision that a login gets after it
     other.set_role("alice", Role::Moderator, 0).unwrap();
-    let [Change { what, revision: promoted, .. }] = refresh()[..] else { panic!() };
+    let [ChangedAccount { what, revision: promoted, .. }] = refresh()[..] else { panic!() };
     assert_eq!(what, AccountChange::Role(Role::Moderator));
     assert!(promoted > changed);
     let granted = accounts.log_in("alice", "battery staple", HOME).unwrap();
@@ -580,7 +580,7 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 
     // a removal is above all that was granted before, and not above what is granted afterwards
     other.remove("alice", 0).unwrap();
-    let [Change { what, revision: removed, .. }] = refresh()[..] else { panic!() };
+    let [ChangedAccount { what, revision: removed, .. }] = refresh()[..] else { panic!() };
     assert_eq!((what, now("alice")), (AccountChange::Removed, None));
     assert!(removed > promoted);
     let again = accounts.register("alice").unwrap().revision;
@@ -604,7 +604,7 @@ fn an_open_book_looks_by_itself() {
     let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let (said, heard) = mpsc::channel();
-    let changed = move |change: &Change| said.send(change.clone()).unwrap();
+    let changed = move |change: &ChangedAccount| said.send(change.clone()).unwrap();
     let table = AccountTable::new(connect());
     let book = AccountBook::open(table, &BookOptions::default(), changed).unwrap();
     AccountTable::new(connect()).add(&name("alice"), "hash", Role::User, 7).unwrap();

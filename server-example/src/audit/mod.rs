@@ -39,7 +39,7 @@ use crate::shares::{Hidden, Rules, Shares};
 use crate::text::Quoted;
 use crate::usage::{Table, Usage};
 
-use entry::{Class, Count, Entry};
+use entry::{AuditEntry, Class, Count};
 use file::{Line, Target};
 
 /// The most bytes of entries that wait for the file.
@@ -160,7 +160,7 @@ impl AuditLog {
             return;
         }
         let Some((class, owner)) = entry::class(event) else { return };
-        let Some(entry) = Entry::of(event, crate::clock::here) else { return };
+        let Some(entry) = AuditEntry::of(event, crate::clock::here) else { return };
         let text = entry.line();
         if self.shares()[class as usize].admit(owner, text.len(), Instant::now()) {
             self.add(Line { text: text.into(), is_act: class != Class::Denied });

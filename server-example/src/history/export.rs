@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::numbers::count;
 use crate::output::{Progress, say, written};
 use crate::staging::{Existing, Staging};
-use crate::store::{Entry, Kept, Query, Reader};
+use crate::store::{ConversationMessage, Query, Reader, StoredMessage};
 use crate::target;
 use crate::text::visible;
 use crate::units::Moment;
@@ -123,15 +123,19 @@ fn export(
 }
 
 /// The messages that follow an id.
-fn page(reader: &Reader, conversation: Option<&str>, seen: u64) -> Result<Vec<Kept>, Failure> {
+fn page(
+    reader: &Reader,
+    conversation: Option<&str>,
+    seen: u64,
+) -> Result<Vec<ConversationMessage>, Failure> {
     let Some(name) = conversation else { return Ok(reader.all_after(seen, PAGE)?) };
     let query = Query { most: PAGE, max_bytes: PAGE_BYTES, since: Some(seen), ..Query::default() };
     let entries = reader.page(name, &query)?.entries.into_iter();
-    Ok(entries.map(|entry| Kept { conversation: name.to_owned(), entry }).collect())
+    Ok(entries.map(|entry| ConversationMessage { conversation: name.to_owned(), entry }).collect())
 }
 
-fn write_line(line: &mut Vec<u8>, kept: &Kept, epochs: &[(u64, String)]) {
-    let Entry { id, at_ms, object } = &kept.entry;
+fn write_line(line: &mut Vec<u8>, kept: &ConversationMessage, epochs: &[(u64, String)]) {
+    let StoredMessage { id, at_ms, object } = &kept.entry;
     let between = kept.conversation.split_once('\t');
     let before = epochs.partition_point(|(first, _)| first <= id);
     let head = Line {

@@ -87,7 +87,7 @@ fn read(
 }
 
 /// Entries as the server takes them, without those from before `since_ms`.
-pub(super) fn page(entries: Vec<store::Entry>, since_ms: i64, has_more: bool) -> Page {
+pub(super) fn page(entries: Vec<StoredMessage>, since_ms: i64, has_more: bool) -> Page {
     let entries = entries.into_iter().filter(|entry| entry.at_ms >= since_ms);
     let (mut times, mut messages) = (Vec::new(), Vec::new());
     for entry in entries {

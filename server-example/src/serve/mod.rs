@@ -21,8 +21,8 @@ use crate::audit::{AuditFile, AuditLog};
 use crate::failure::{Failure, reason};
 use crate::hangup::Terminal;
 use crate::journal::Journal;
-use crate::kept::{self, Held, Kept};
 use crate::log;
+use crate::persistence::{self, AttachedPersistence, Persistence};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::sanctions::Sanctions;
 use crate::stderr;
@@ -70,7 +70,7 @@ fn check(options: &ServeOptions) -> Result<(), Failure> {
         addresses.extend(resolve_to_listen(&options.tls.tls_listen).map_err(Failure::Usage)?);
     }
     check_listening(&addresses)?;
-    Kept::check(options)?;
+    Persistence::check(options)?;
     print("the configuration is valid\n")
 }
 
@@ -117,7 +117,7 @@ fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
     let journal = Arc::new(Journal::new(options.log.into()));
     let audit = Arc::new(AuditLog::start(audit, Arc::clone(&journal))?);
     let tls = Material::load(&options.tls)?;
-    let kept = Kept::open(options, &journal)?;
+    let kept = Persistence::open(options, &journal)?;
     let sanctions = kept.as_ref().map(|kept| Arc::clone(&kept.sanctions));
     let plan =
         Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit, sanctions };
@@ -146,7 +146,7 @@ fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
     info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
     match &held {
         Some(held) => held.log(),
-        None => kept::log_nothing(options),
+        None => persistence::log_nothing(options),
     }
     plan.log_moderation();
     if let Some(tls) = &plan.tls {
@@ -156,7 +156,7 @@ fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
         info!("TLS on {address}");
     }
     announce(&server);
-    let tables = held.as_ref().map(Held::tables);
+    let tables = held.as_ref().map(AttachedPersistence::tables);
     let tables = move || tables.as_ref().map_or_else(Vec::new, |tables| tables());
     let reporter = log::report(Arc::clone(&journal), Arc::clone(&plan.audit), handle, tables);
     let outcome = server.run();
@@ -182,7 +182,10 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     /// Listens on all addresses.
-    fn bind(&self, kept: Option<Kept>) -> Result<(Server, Option<Held>), Failure> {
+    fn bind(
+        &self,
+        kept: Option<Persistence>,
+    ) -> Result<(Server, Option<AttachedPersistence>), Failure> {
         let addresses = resolve_to_listen(&self.options.listen).map_err(Failure::Usage)?;
         let (builder, held) = match kept {
             Some(kept) => {

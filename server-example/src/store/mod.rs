@@ -75,7 +75,7 @@ pub(crate) use moderation::{Kind as SanctionKind, Moderation, Sanction};
 pub(crate) use open::Store;
 pub(crate) use options::{Retention, StoreOptions, Sync};
 pub(crate) use purge::{Purge, Selection};
-pub(crate) use reader::{Entry, Kept, Query, Reader};
+pub(crate) use reader::{ConversationMessage, Query, Reader, StoredMessage};
 pub(crate) use reserve::Reserve;
 pub(crate) use search::Search;
 pub(crate) use survey::Survey;

@@ -65,7 +65,7 @@ impl Default for Query {
 /// Messages of a conversation, in the order in which they were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Page {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<StoredMessage>,
     /// Whether there are more: older ones, or with [`Query::since`] newer ones.
     pub(crate) more: bool,
     /// Messages up to this id may be gone: they were too old, or too many, or were purged.
@@ -74,7 +74,7 @@ pub(crate) struct Page {
 
 /// A message as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct StoredMessage {
     pub(crate) id: u64,
     /// Unix time in milliseconds.
     pub(crate) at_ms: i64,
@@ -84,9 +84,9 @@ pub(crate) struct Entry {
 
 /// A message and where it was sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct ConversationMessage {
     pub(crate) conversation: String,
-    pub(crate) entry: Entry,
+    pub(crate) entry: StoredMessage,
 }
 
 /// Who has sent a message, and when.
@@ -100,7 +100,7 @@ pub(crate) struct Sender {
 /// Collects entries under the bounds of a query.
 struct Filling<'a> {
     query: &'a Query,
-    entries: Vec<Entry>,
+    entries: Vec<StoredMessage>,
     bytes: usize,
     more: bool,
 }
@@ -136,7 +136,7 @@ impl Filling<'_> {
             }
             self.bytes += object.len();
             let object = object.to_owned();
-            self.entries.push(Entry { id: unsigned(row.get(0)?), at_ms, object });
+            self.entries.push(StoredMessage { id: unsigned(row.get(0)?), at_ms, object });
         }
         Ok(())
     }
@@ -334,7 +334,7 @@ impl Reader {
     }
 
     /// The messages that follow an id in all conversations, at most so many.
-    pub(crate) fn all_after(&self, id: u64, most: usize) -> Result<Vec<Kept>> {
+    pub(crate) fn all_after(&self, id: u64, most: usize) -> Result<Vec<ConversationMessage>> {
         self.with(|act| {
             let mut all = act.prepare_cached(
                 "SELECT m.id, m.at_ms, m.object, c.name
@@ -342,9 +342,12 @@ impl Reader {
                  WHERE m.id > ?1 ORDER BY m.id LIMIT ?2",
             )?;
             let all = all.query_map((signed(id), signed(most as u64)), |row| {
-                let entry =
-                    Entry { id: unsigned(row.get(0)?), at_ms: row.get(1)?, object: row.get(2)? };
-                Ok(Kept { conversation: row.get(3)?, entry })
+                let entry = StoredMessage {
+                    id: unsigned(row.get(0)?),
+                    at_ms: row.get(1)?,
+                    object: row.get(2)?,
+                };
+                Ok(ConversationMessage { conversation: row.get(3)?, entry })
             })?;
             all.collect()
         })

@@ -9,7 +9,7 @@ use super::beside::open_by_hand;
 use super::database::{signed, unsigned};
 use super::error::{Result, StoreError};
 use super::folding::{folded, is_searchable};
-use super::reader::{Entry, Kept};
+use super::reader::{ConversationMessage, StoredMessage};
 use super::wal;
 
 /// Messages that are indexed in one step, for which the server may have to wait.
@@ -88,7 +88,7 @@ impl Search {
         words: &[String],
         conversation: Option<&str>,
         most: usize,
-    ) -> Result<Vec<Kept>> {
+    ) -> Result<Vec<ConversationMessage>> {
         let words: Vec<_> = words.iter().filter_map(|word| phrase(word)).collect();
         if words.is_empty() {
             return Ok(Vec::new());
@@ -103,12 +103,12 @@ impl Search {
             )?;
             let found =
                 found.query_map((words.join(" "), conversation, signed(most as u64)), |row| {
-                    let entry = Entry {
+                    let entry = StoredMessage {
                         id: unsigned(row.get(0)?),
                         at_ms: row.get(1)?,
                         object: row.get(2)?,
                     };
-                    Ok(Kept { conversation: row.get(3)?, entry })
+                    Ok(ConversationMessage { conversation: row.get(3)?, entry })
                 })?;
             found.collect::<rusqlite::Result<Vec<_>>>()
         };

@@ -93,8 +93,8 @@ fn what_was_committed_is_there_after_a_restart() {
     assert_eq!(
         tea.entries,
         [
-            Entry { id: 1, at_ms: 1_001, object: object("alice", "hi") },
-            Entry { id: 3, at_ms: 1_003, object: object("alice", "gr\u{fc}\u{df}e 👋") }
+            StoredMessage { id: 1, at_ms: 1_001, object: object("alice", "hi") },
+            StoredMessage { id: 3, at_ms: 1_003, object: object("alice", "gr\u{fc}\u{df}e 👋") }
         ]
     );
     assert_eq!(ids(&reader, &between("bob", "alice"), &ALL), [2]);

@@ -10,7 +10,7 @@ use chatproto::{AccountPolicy, ServerBuilder, ServerHandle, UserName};
 use tracing::{error, info, warn};
 
 use crate::accounts::book::{AccountBook, BookOptions, ErrorLog, OpenError};
-use crate::accounts::directory::Change;
+use crate::accounts::index::ChangedAccount;
 use crate::budgets::Kind;
 use crate::data::AccountsMode;
 use crate::failure::{Failure, reason};
@@ -28,7 +28,7 @@ use crate::usage::Table;
 const REFUSED_SHOWN: usize = 10;
 
 /// What is kept in a data directory, opened and not yet in a server.
-pub(crate) struct Kept {
+pub(crate) struct Persistence {
     policy: Option<AccountPolicy>,
     book: Option<Arc<AccountBook>>,
     keeper: Keeper,
@@ -40,7 +40,7 @@ pub(crate) struct Kept {
     store: Store,
 }
 
-impl Kept {
+impl Persistence {
     /// Opens what the options name; nothing, if nothing is to be kept, or if the disk has no room for the
     /// first database. A database that is there must be opened: it may have accounts to protect.
     pub(crate) fn open(
@@ -50,7 +50,7 @@ impl Kept {
         let Some(directory) = directory(options)? else { return Ok(None) };
         warn_if_open(&directory);
         match Store::open(&directory, options.keeping.store_options()) {
-            Ok(store) => Kept::of(store, options, journal).map(Some).map_err(asked_for),
+            Ok(store) => Persistence::of(store, options, journal).map(Some).map_err(asked_for),
             Err(error) if is_without(&directory, options, &error) => {
                 raise_alarm(error, Arc::clone(journal))?;
                 Ok(None)
@@ -86,12 +86,12 @@ impl Kept {
         let keeper = Keeper::new(&mut store, book.clone(), Arc::clone(journal))?;
         let moderation = store.moderation()?;
         let sanctions = Arc::new(Sanctions::start(store.moderation()?, Arc::clone(journal))?);
-        Ok(Kept { policy, book, keeper, moderation, sanctions, handle, store })
+        Ok(Persistence { policy, book, keeper, moderation, sanctions, handle, store })
     }
 
     /// Has the server keep it. What is returned has to live as long as the server.
-    pub(crate) fn apply(self, builder: ServerBuilder) -> (ServerBuilder, Held) {
-        let Kept { policy, book, keeper, moderation, sanctions, handle, store } = self;
+    pub(crate) fn apply(self, builder: ServerBuilder) -> (ServerBuilder, AttachedPersistence) {
+        let Persistence { policy, book, keeper, moderation, sanctions, handle, store } = self;
         let accounts = book.as_ref().map_or(0, |book| book.len());
         let books = book.as_ref().map(Arc::downgrade);
         let refused_names = book.as_ref().map_or_else(Vec::new, |book| book.refused_names());
@@ -99,8 +99,15 @@ impl Kept {
         if let (Some(policy), Some(book)) = (policy, book) {
             builder = builder.accounts(policy, book);
         }
-        let held =
-            Held { moderation, sanctions, handle, accounts, refused_names, store, book: books };
+        let held = AttachedPersistence {
+            moderation,
+            sanctions,
+            handle,
+            accounts,
+            refused_names,
+            store,
+            book: books,
+        };
         (builder, held)
     }
 }
@@ -155,8 +162,8 @@ fn raise_alarm(error: StoreError, journal: Arc<Journal>) -> Result<(), Failure> 
         .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))
 }
 
-/// What is left of [`Kept`] beside a server.
-pub(crate) struct Held {
+/// What is left of [`Persistence`] beside a server.
+pub(crate) struct AttachedPersistence {
     moderation: Moderation,
     sanctions: Arc<Sanctions>,
     handle: Arc<OnceLock<ServerHandle>>,
@@ -169,7 +176,7 @@ pub(crate) struct Held {
     book: Option<Weak<AccountBook>>,
 }
 
-impl Held {
+impl AttachedPersistence {
     /// The server is there: it learns which accounts have a role, and stored bans and mutes hold again.
     pub(crate) fn begin(&self, handle: &ServerHandle) -> Result<(), Failure> {
         // it is set once
@@ -268,7 +275,7 @@ fn open_book(
     let log = ErrorLog::new(move |line| journal.write(Kind::Accounts, || error!("{line}")));
     let options = BookOptions { require_tls, log, ..BookOptions::default() };
     let handle = Arc::clone(handle);
-    let changed = move |change: &Change| {
+    let changed = move |change: &ChangedAccount| {
         if let Some(handle) = handle.get() {
             handle.change_account(&change.name, change.what, change.revision);
         }

@@ -36,7 +36,7 @@ pub(crate) struct Account {
 
 /// A change of an account by another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct ChangedAccount {
     pub(crate) name: UserName,
     pub(crate) what: AccountChange,
     /// The account's revision since then.
@@ -45,7 +45,7 @@ pub(crate) struct Change {
 
 /// See the [module's documentation](self).
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub(crate) struct AccountIndex {
     accounts: HashMap<Box<str>, Account>,
     /// Each of an account's keys before its name. The keys are made anew when the directory is loaded, as
     /// an update of the library may have changed what looks alike.
@@ -57,14 +57,14 @@ pub(crate) struct Directory {
     newest_of_account: u64,
 }
 
-impl Directory {
+impl AccountIndex {
     /// What the table has.
     pub(crate) fn load(table: &mut AccountTable) -> rusqlite::Result<Self> {
         let (revision, stored) = table.all()?;
         let (accounts, keys) = (HashMap::with_capacity(stored.len()), BTreeSet::new());
         let usage = Usage::of(MOST_BYTES);
         let newest_of_account = table.newest_of_account()?;
-        let mut directory = Directory { accounts, keys, usage, revision, newest_of_account };
+        let mut directory = AccountIndex { accounts, keys, usage, revision, newest_of_account };
         stored.into_iter().filter_map(Account::of).for_each(|account| directory.put(account));
         Ok(directory)
     }
@@ -143,11 +143,11 @@ impl Directory {
     }
 
     /// What has changed from another directory to this one.
-    pub(crate) fn changes_since(&self, before: &Directory) -> Vec<Change> {
+    pub(crate) fn changes_since(&self, before: &AccountIndex) -> Vec<ChangedAccount> {
         let mut changes = Vec::new();
         for account in before.accounts.values() {
             let mut change = |what, revision| {
-                changes.push(Change { name: account.name.clone(), what, revision });
+                changes.push(ChangedAccount { name: account.name.clone(), what, revision });
             };
             match self.get(account.name.as_str()) {
                 None => change(AccountChange::Removed, self.newest_of_account),
@@ -169,7 +169,7 @@ impl Directory {
             }
         }
         let added = self.accounts.values().filter(|new| before.get(new.name.as_str()).is_none());
-        changes.extend(added.map(|new| Change {
+        changes.extend(added.map(|new| ChangedAccount {
             name: new.name.clone(),
             what: AccountChange::Added(new.role),
             revision: new.revision,
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn an_account_is_found_by_its_look_alikes_and_old_ones_by_their_names() {
-        let mut directory = Directory::load(&mut in_memory()).unwrap();
-        let found = |directory: &Directory, name: &str| {
+        let mut directory = AccountIndex::load(&mut in_memory()).unwrap();
+        let found = |directory: &AccountIndex, name: &str| {
             let name = UserName::new(name).unwrap();
             directory.find(&name).map(|account| account.name.to_string())
         };
@@ -276,7 +276,7 @@ mod tests {
         ] {
             let mut table = in_memory();
             let heap = Heap::now();
-            let mut directory = Directory::load(&mut table).unwrap();
+            let mut directory = AccountIndex::load(&mut table).unwrap();
             for number in 0..most {
                 directory.put(account(&format!("{text}{number}")));
                 if number % 500 == 0 && number > 1_000 {
