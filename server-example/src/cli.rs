@@ -3,17 +3,17 @@
 
 use std::ffi::OsString;
 
+use chat::ChatOptions;
+use check::CheckOptions;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use load::LoadOptions;
+use shared::failure::Failure;
 
 use crate::accounts::command::{self as account, AccountOptions};
 use crate::backup::{self, BackupOptions, RestoreOptions};
-use crate::chat::{self, ChatOptions};
-use crate::check::{self, CheckOptions};
 use crate::config::{self, Environment, LayerError, Layers};
-use crate::failure::Failure;
 use crate::history::{self, HistoryCommand};
-use crate::load::{self, LoadOptions};
 use crate::serve::{self, ServeOptions};
 use crate::tls::cert::{self, CertOptions};
 
@@ -159,7 +159,7 @@ mod tests {
     use chatproto::Limits;
 
     use super::*;
-    use crate::units::PerSecond;
+    use shared::units::PerSecond;
 
     fn parse_line(line: &str) -> Result<Command, Failure> {
         parse_in(line.split_whitespace().map(OsString::from), &Environment::default())

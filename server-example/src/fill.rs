@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use shared::usage::{Table, Usage};
 use tracing::{info, warn};
-
-use crate::usage::{Table, Usage};
 
 /// A table becomes nearly full above [`FULL`] per cent of its bound, and ceases to be so at [`EASED`].
 const FULL: usize = 90;

@@ -12,15 +12,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::{Act, Event};
+use shared::stderr;
+use shared::text::Quoted;
+use shared::usage::Table;
 use tracing::field::display;
 use tracing::{Level, debug, error, info, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::budgets::{ACTS, Budgets, FORGETS, Kind};
 use crate::shares::{Hidden, Shares};
-use crate::stderr;
-use crate::text::Quoted;
-use crate::usage::Table;
 
 /// Logs the events of a server, and counts them.
 #[derive(Debug)]
@@ -302,7 +302,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::audit::tests::{denied, moderated, moderated_by};
-    use crate::stderr::StderrQueue;
+    use shared::stderr::StderrQueue;
 
     const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

@@ -22,17 +22,15 @@ use chatproto::history::{Batch, Entry, Inbox, PENDING_MOST, Reply};
 use chatproto::{
     Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, Page, UserName,
 };
+use shared::clock::{Clock, ClockChange, now_ms};
+use shared::failure::Failure;
+use store::{HandedOver, Letter, Reader, Removed, Reserve, Store, StoreError, StoreUsage, Writer};
 use tracing::{error, info};
 
 use crate::accounts::book::AccountBook;
 use crate::budgets::Kind;
-use crate::clock::{Clock, ClockChange, now_ms};
-use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::priority;
-use crate::store::{
-    HandedOver, Letter, Reader, Removed, Reserve, Store, StoreError, StoreUsage, Writer,
-};
 use pages::{NICENESS, PageOrder, page, reason};
 
 /// The longest time that a message waits for others to be committed with it.

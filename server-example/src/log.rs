@@ -7,6 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::ServerHandle;
+use shared::options::no_color;
+use shared::stderr;
+use shared::usage::Table;
 use tracing::{info, warn};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,9 +19,6 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::audit::AuditLog;
 use crate::fill::{self, Fill};
 use crate::journal::Journal;
-use crate::options::no_color;
-use crate::stderr;
-use crate::usage::Table;
 
 /// How often the counts are logged, if they changed.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);

@@ -4,8 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use crate::failure::{Failure, reason};
+use shared::failure::{Failure, reason};
 
 /// Says something on standard output.
 pub(crate) fn say(text: &str) -> Result<(), Failure> {

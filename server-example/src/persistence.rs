@@ -7,22 +7,22 @@ use std::thread;
 
 use chatproto::name::NamePolicyError;
 use chatproto::{AccountPolicy, ServerBuilder, ServerHandle, UserName};
+use shared::failure::{Failure, reason};
+use shared::modes::is_open_to_others;
+use shared::text::{Quoted, visible};
+use shared::usage::Table;
+use store::accounts::AccountTable;
+use store::{ErrorKind, Moderation, Store, StoreError};
 use tracing::{error, info, warn};
 
 use crate::accounts::book::{AccountBook, BookOptions, ErrorLog, OpenError};
 use crate::accounts::index::ChangedAccount;
 use crate::budgets::Kind;
 use crate::data::AccountsMode;
-use crate::failure::{Failure, reason};
 use crate::journal::Journal;
 use crate::keeper::{ALARM_EVERY, Keeper};
-use crate::modes::is_open_to_others;
 use crate::sanctions::{self, Sanctions};
 use crate::serve::ServeOptions;
-use crate::store::accounts::AccountTable;
-use crate::store::{self, ErrorKind, Moderation, Store, StoreError};
-use crate::text::{Quoted, visible};
-use crate::usage::Table;
 
 /// The log names at most this many accounts that cannot be used.
 const REFUSED_SHOWN: usize = 10;
@@ -162,7 +162,7 @@ fn raise_alarm(error: StoreError, journal: Arc<Journal>) -> Result<(), Failure> 
         .map_err(|error| Failure::Run(format!("cannot start a thread: {}", reason(&error))))
 }
 
-/// What is left of [`Persistence`] beside a server.
+/// A [`Persistence`] that a server uses. It must live as long as the server.
 pub(crate) struct AttachedPersistence {
     moderation: Moderation,
     sanctions: Arc<Sanctions>,

@@ -14,15 +14,15 @@ use std::thread;
 use std::time::Duration;
 
 use chatproto::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank, ServerHandle, UserName};
+use shared::clock::{Clock, now_ms};
+use shared::failure::Failure;
+use shared::text::Quoted;
+use shared::usage::Usage;
+use store::{Moderation, Sanction, SanctionKind as Kind, StoreError};
 use tracing::{error, warn};
 
 use crate::budgets;
-use crate::clock::{Clock, now_ms};
-use crate::failure::Failure;
 use crate::journal::Journal;
-use crate::store::{Moderation, Sanction, SanctionKind as Kind, StoreError};
-use crate::text::Quoted;
-use crate::usage::Usage;
 
 /// The most bytes of changes that wait for the store.
 const MOST: usize = 1 << 20;
@@ -432,8 +432,8 @@ mod tests {
 
     use super::*;
     use crate::audit::tests::moderated;
+    use crate::fixtures::{open, sanction};
     use crate::journal::tests::{split_counts, written};
-    use crate::store::tests::{open, sanction};
     use crate::test_dir::TempDir;
 
     fn ban(target: &str, reason: &str) -> SanctionChange {

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chatproto::name::NamePolicyError;
 use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
+use shared::text::Quoted;
+use shared::usage::{Table, Usage};
+use store::DatabaseError;
+use store::accounts::{AccountTable, Changed, Revision, TableError};
 use tracing::error;
 
 use super::answer::{
@@ -24,9 +28,6 @@ use super::index::{Account, AccountIndex, ChangedAccount};
 use super::password::{Password, PasswordError};
 use super::pool::{Claim, Job, Pool};
 use super::throttle::{self, Attempt, Origin, Outcome, Refusal, Throttle, Ticket};
-use crate::store::accounts::{AccountTable, Changed, Revision, TableError};
-use crate::text::Quoted;
-use crate::usage::{Table, Usage};
 
 /// How often the data file is asked whether another program has changed an account.
 const POLL: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ pub(crate) struct BookUsage {
 #[derive(Debug)]
 pub(crate) enum OpenError {
     /// The accounts cannot be read.
-    Store(rusqlite::Error),
+    Store(DatabaseError),
     /// A thread cannot be started.
     Thread(io::Error),
 }
@@ -514,7 +515,7 @@ impl Inner {
     }
 
     /// Loads the accounts again if another program has changed them; returns what has changed.
-    fn refresh(&self) -> rusqlite::Result<Vec<ChangedAccount>> {
+    fn refresh(&self) -> Result<Vec<ChangedAccount>, DatabaseError> {
         let mut table = self.table();
         if table.revision()? == self.directory().revision() {
             return Ok(Vec::new());

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 
 use chatproto::name::{LookalikeKeys, NamePolicyError, lookalike_keys};
 use chatproto::{AccountChange, Role, UserName};
+use shared::usage::Usage;
+use store::DatabaseError;
+use store::accounts::{AccountTable, Revision, StoredAccount};
 
 use super::throttle::Origin;
-use crate::store::accounts::{AccountTable, Revision, StoredAccount};
-use crate::usage::Usage;
 
 /// The most bytes of accounts, beyond which none can be registered: about 130,000 accounts.
 const MOST_BYTES: usize = 96 << 20;
@@ -59,7 +60,7 @@ pub(crate) struct AccountIndex {
 
 impl AccountIndex {
     /// What the table has.
-    pub(crate) fn load(table: &mut AccountTable) -> rusqlite::Result<Self> {
+    pub(crate) fn load(table: &mut AccountTable) -> Result<Self, DatabaseError> {
         let (revision, stored) = table.all()?;
         let (accounts, keys) = (HashMap::with_capacity(stored.len()), BTreeSet::new());
         let usage = Usage::of(MOST_BYTES);
@@ -224,7 +225,7 @@ impl Account {
 mod tests {
     use super::*;
     use crate::heap::Heap;
-    use crate::store::accounts::tests::in_memory;
+    use store::connect_in_memory;
 
     fn account(name: &str) -> Account {
         Account {
@@ -240,7 +241,8 @@ mod tests {
 
     #[test]
     fn an_account_is_found_by_its_look_alikes_and_old_ones_by_their_names() {
-        let mut directory = AccountIndex::load(&mut in_memory()).unwrap();
+        let mut directory =
+            AccountIndex::load(&mut AccountTable::new(connect_in_memory())).unwrap();
         let found = |directory: &AccountIndex, name: &str| {
             let name = UserName::new(name).unwrap();
             directory.find(&name).map(|account| account.name.to_string())
@@ -274,7 +276,7 @@ mod tests {
             // three keys
             ("ΝΗνη", 10_000),
         ] {
-            let mut table = in_memory();
+            let mut table = AccountTable::new(connect_in_memory());
             let heap = Heap::now();
             let mut directory = AccountIndex::load(&mut table).unwrap();
             for number in 0..most {

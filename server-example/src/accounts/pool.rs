@@ -11,11 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use shared::usage::Usage;
 use tracing::error;
 
 use super::hasher::Memory;
 use crate::priority;
-use crate::usage::Usage;
 
 /// A thread that has had nothing to do for so long gives its memory back.
 const IDLE: Duration = Duration::from_secs(10);

@@ -9,11 +9,11 @@ use std::time::SystemTime;
 use chatproto::{Act, Event, is_ignorable, is_invisible};
 use jiff::{Zoned, tz::TimeZone};
 use serde::Serialize;
+use shared::clock;
+use shared::lines::Missing;
+use shared::text::shortened;
 
-use crate::clock;
-use crate::lines::Missing;
 use crate::shares::Hidden;
-use crate::text::shortened;
 
 /// The most bytes of a name, a target or a reason before they are escaped. A line has at most 10
 /// KiB therefore.

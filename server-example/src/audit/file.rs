@@ -4,13 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use shared::data_files::is_file_of_data;
+use shared::failure::{Failure, reason};
+use shared::lines::{Missing, Output};
+use shared::modes::is_open_to_others;
+use shared::text::visible;
 use tracing::warn;
-
-use crate::data_files::is_file_of_data;
-use crate::failure::{Failure, reason};
-use crate::lines::{Missing, Output};
-use crate::modes::is_open_to_others;
-use crate::text::visible;
 
 use super::entry::Count;
 
@@ -203,7 +202,7 @@ impl<W: Write + Send> Output for Target<W> {
 mod tests {
     use super::super::tests::kick;
     use super::*;
-    use crate::lines::LineQueue;
+    use shared::lines::LineQueue;
 
     /// Takes so many bytes and no more, until it gets room.
     struct Full {

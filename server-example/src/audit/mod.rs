@@ -29,15 +29,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::Event;
+use shared::failure::{Failure, reason};
+use shared::lines::LineQueue;
+use shared::text::Quoted;
+use shared::usage::{Table, Usage};
 use tracing::error;
 
 use crate::budgets::Kind;
-use crate::failure::{Failure, reason};
 use crate::journal::Journal;
-use crate::lines::LineQueue;
 use crate::shares::{Hidden, Rules, Shares};
-use crate::text::Quoted;
-use crate::usage::{Table, Usage};
 
 use entry::{AuditEntry, Class, Count};
 use file::{Line, Target};
@@ -160,7 +160,7 @@ impl AuditLog {
             return;
         }
         let Some((class, owner)) = entry::class(event) else { return };
-        let Some(entry) = AuditEntry::of(event, crate::clock::here) else { return };
+        let Some(entry) = AuditEntry::of(event, shared::clock::here) else { return };
         let text = entry.line();
         if self.shares()[class as usize].admit(owner, text.len(), Instant::now()) {
             self.add(Line { text: text.into(), is_act: class != Class::Denied });

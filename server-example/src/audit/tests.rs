@@ -58,7 +58,7 @@ fn denied_at(endpoint: &'static str) -> Event {
 /// A line for the kick of this user.
 pub(super) fn kick(target: &str) -> Line {
     let event = moderated(Act::Kick, target, None, "");
-    let text = AuditEntry::of(&event, crate::clock::here).unwrap().line();
+    let text = AuditEntry::of(&event, shared::clock::here).unwrap().line();
     Line { text: text.into(), is_act: true }
 }
 
@@ -186,7 +186,7 @@ fn entries_that_wait_and_their_owners_take_the_memory_that_they_account_for() {
     while queue.missed() == 0 {
         let name = format!("user {}", fastrand::u64(..));
         let event = moderated(Act::Ban, &name, None, &"x".repeat(fastrand::usize(..600)));
-        let text = AuditEntry::of(&event, crate::clock::here).unwrap().line();
+        let text = AuditEntry::of(&event, shared::clock::here).unwrap().line();
         let _ = queue.try_push(Line { text: text.into(), is_act: true });
     }
     heap.assert_within(MOST, "entries");

@@ -4,10 +4,9 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::Command;
-
-use crate::failure::Failure;
-use crate::options::PASSWORD_VARIABLE;
-use crate::text::visible;
+use shared::failure::Failure;
+use shared::options::PASSWORD_VARIABLE;
+use shared::text::visible;
 
 use super::option::Definition;
 use super::similar::most_similar;

@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
+use shared::failure::Failure;
+use shared::text::visible;
 
 use crate::data::FILE_VARIABLE;
-use crate::failure::Failure;
-use crate::text::visible;
 
 use file::File;
 use option::{COMMAND, Definition};

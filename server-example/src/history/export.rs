@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use shared::failure::Failure;
+use shared::numbers::count;
+use shared::staging::{Existing, Staging};
+use shared::target;
+use shared::text::visible;
+use shared::units::Moment;
+use store::{ConversationMessage, Query, Reader, StoredMessage};
 
 use crate::data::StoredDataOptions;
-use crate::failure::Failure;
-use crate::numbers::count;
 use crate::output::{Progress, say, written};
-use crate::staging::{Existing, Staging};
-use crate::store::{ConversationMessage, Query, Reader, StoredMessage};
-use crate::target;
-use crate::text::visible;
-use crate::units::Moment;
 
 use super::output::{ConversationOptions, time};
 
@@ -155,7 +155,7 @@ fn write_line(line: &mut Vec<u8>, kept: &ConversationMessage, epochs: &[(u64, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::{object, open};
+    use crate::fixtures::{object, open};
     use crate::test_dir::TempDir;
 
     fn exported(options: &ExportOptions, reader: &Reader) -> Vec<serde_json::Value> {

@@ -7,12 +7,12 @@ mod purge;
 mod search;
 
 use clap::{Args, Subcommand};
+use shared::failure::Failure;
+use shared::numbers::count;
+use store::{Reader, Survey};
 
 use crate::data::StoredDataOptions;
-use crate::failure::Failure;
-use crate::numbers::count;
 use crate::output::{bytes, say};
-use crate::store::{Reader, Survey};
 
 use output::time;
 

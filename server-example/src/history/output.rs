@@ -3,9 +3,7 @@
 use chatproto::{RoomName, UserName};
 use clap::Args;
 use jiff::tz::TimeZone;
-
-use crate::clock::timestamp_of_ms;
-use crate::store;
+use shared::clock::timestamp_of_ms;
 
 /// Which conversation is meant.
 #[derive(Args, Debug)]

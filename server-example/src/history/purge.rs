@@ -3,14 +3,14 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
+use shared::clock::now_ms;
+use shared::failure::{Failure, reason};
+use shared::numbers::count;
+use shared::units::Age;
+use store::{Purge, Selection};
 
-use crate::clock::now_ms;
 use crate::data::StoredDataOptions;
-use crate::failure::{Failure, reason};
-use crate::numbers::count;
 use crate::output::{Progress, say};
-use crate::store::{Purge, Selection};
-use crate::units::Age;
 
 use super::output::ConversationOptions;
 

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::Value;
+use shared::failure::Failure;
+use shared::text::visible;
+use store::{ConversationMessage, Search};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::data::StoredDataOptions;
-use crate::failure::Failure;
 use crate::output::{Progress, say};
-use crate::store::{self, ConversationMessage, Search};
-use crate::text::visible;
 
 use super::output::{ConversationOptions, time};
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_others_wrote_does_nothing_to_the_terminal() {
-        let object = store::tests::object("al\\u001bice", "red \\u001b[31m\\nforged");
+        let object = crate::fixtures::object("al\\u001bice", "red \\u001b[31m\\nforged");
         let entry = store::StoredMessage { id: 7, at_ms: 0, object };
         let kept = ConversationMessage { conversation: "al\u{1b}ice\tbob".to_owned(), entry };
         let line = line(&kept, &[]);

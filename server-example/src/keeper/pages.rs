@@ -6,10 +6,10 @@ use std::thread;
 
 use chatproto::history::Reply;
 use chatproto::{Completion, Conversation, Page, Place, Selection};
+use shared::failure::{self, Failure};
+use store::{Query, Reader, Store, StoreError, StoredMessage};
 
-use crate::failure::{self, Failure};
 use crate::priority;
-use crate::store::{self, Query, Reader, Store, StoreError};
 
 /// The niceness of the threads of the history. Event loops have priority where they share a core. With
 /// this value the writer still stores a hundred thousand messages a second beside a busy loop.
@@ -99,7 +99,7 @@ pub(super) fn page(entries: Vec<StoredMessage>, since_ms: i64, has_more: bool) -
 
 /// What a user is told of an error: nothing about files of the server's.
 pub(super) fn reason(error: &StoreError) -> String {
-    use crate::store::ErrorKind;
+    use store::ErrorKind;
     let what = match error.kind {
         ErrorKind::Full => "the server's disk is full",
         ErrorKind::ReadOnly => "the server cannot write to its disk",

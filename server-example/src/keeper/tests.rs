@@ -8,14 +8,14 @@ use std::time::Duration;
 use chatproto::{
     AccountOrder, AccountPolicy, AccountReply, Accounts, Granted, Message, Role, Server,
 };
+use store::accounts::AccountTable;
+use store::{ErrorKind, Query, StoreOptions};
 
 use tracing_subscriber::filter::LevelFilter;
 
 use super::*;
 use crate::accounts::book::BookOptions;
 use crate::journal::tests::{split_counts, written};
-use crate::store::accounts::AccountTable;
-use crate::store::{ErrorKind, Query, StoreOptions};
 use crate::test_dir::TempDir;
 
 const OWNERS: [&str; 4] = ["alice", "bob", "carol", "zed"];
@@ -163,8 +163,8 @@ fn gaps_of_an_outage_are_bounded_and_so_are_their_lines() {
 
 #[test]
 fn a_jump_of_the_clock_removes_nothing_and_raises_an_alarm() {
-    use crate::clock::Reading;
-    use crate::store::Retention;
+    use shared::clock::Reading;
+    use store::Retention;
     const DAY_MS: i64 = 86_400_000;
     let directory = TempDir::new();
     let keep = Some(Duration::from_secs(90 * 86_400));
@@ -198,7 +198,7 @@ fn a_jump_of_the_clock_removes_nothing_and_raises_an_alarm() {
 
 #[test]
 fn after_an_end_of_400_days_what_is_old_goes_and_the_log_says_so() {
-    use crate::store::Retention;
+    use store::Retention;
     const DAY_MS: i64 = 86_400_000;
     let directory = TempDir::new();
     let keep = Some(Duration::from_secs(90 * 86_400));

@@ -10,10 +10,10 @@ mod parts;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use shared::failure::Failure;
 use tracing::{error, info, warn};
 
 use crate::config::{Setting, Settings};
-use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::log::LevelSwitch;
 use crate::serve::{Level, ServeOptions};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use chatproto::{Ban, BanTarget, ServerHandle};
+use shared::failure::Failure;
 use tracing::error;
 
 use crate::audit::{AuditFile, AuditLog};
-use crate::failure::Failure;
 use crate::serve::ServeOptions;
 use crate::serve::limits::room;
 use crate::tls::Certificates;

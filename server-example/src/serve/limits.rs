@@ -4,10 +4,9 @@
 use std::io;
 
 use chatproto::{Limits, Rate};
+use shared::failure::{Failure, reason};
+use shared::units::Size;
 use tracing::warn;
-
-use crate::failure::{Failure, reason};
-use crate::units::Size;
 
 use super::options::{MemoryOptions, ServeOptions};
 

@@ -12,24 +12,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chatproto::{Event, Limits, Server, ServerBuilder, ServerError, ServerHandle};
+use shared::failure::{Failure, reason};
+use shared::stderr;
+use shared::text::visible;
+use shared::units::resolve_to_listen;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
 use tracing::{info, warn};
 
 use crate::audit::{AuditFile, AuditLog};
-use crate::failure::{Failure, reason};
 use crate::hangup::Terminal;
 use crate::journal::Journal;
 use crate::log;
 use crate::persistence::{self, AttachedPersistence, Persistence};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::sanctions::Sanctions;
-use crate::stderr;
-use crate::text::visible;
 use crate::tls::{Material, TlsMode};
 use crate::token::AdminToken;
-use crate::units::resolve_to_listen;
 
 use limits::{RESERVED_DESCRIPTORS, limit_to_room, raise_descriptor_limit, room};
 

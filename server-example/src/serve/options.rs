@@ -7,13 +7,13 @@ use chatproto::name::NamePolicyError;
 use chatproto::{BanTarget, BanTargetError, Limits, SlowReader, UserName};
 use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
+use shared::options::default_address;
+use shared::units::{Address, PerSecond, Size, SizeOrOff, Span, Threads};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::Settings;
 use crate::data::{AccountsOptions, DataOptions, KeepingOptions};
-use crate::options::default_address;
 use crate::tls::TlsOptions;
-use crate::units::{Address, PerSecond, Size, SizeOrOff, Span, Threads};
 
 /// Run a chat server (this is what happens without a command).
 ///
