@@ -74,7 +74,7 @@ fn backup_within(
 }
 
 /// Puts a backup in the place of a data directory's database. Returns the new name of the previous
-/// database. A crash leaves the previous database or the backup in place ([`exchange`]).
+/// database. A crash leaves the previous database or the backup in place (`exchange`).
 ///
 /// # Errors
 /// A server or a command uses the directory, or the backup is damaged, of another program's or of a

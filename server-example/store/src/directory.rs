@@ -31,10 +31,12 @@ pub(crate) fn check_version(directory: &Path) -> Result<()> {
     }
 }
 
-/// As [`check_version`], and that this user can write there. Tries it with a file that is removed again.
+/// Checks that a server can use the directory, and that this user can write there. A server makes a missing
+/// directory. The check writes a file and removes it again.
 ///
 /// # Errors
-/// As for [`check_version`], or the file system refuses to make the directory or to write its files.
+/// It is not a directory, or its database is of another program or of a newer version. Or the file system
+/// refuses to make the directory or to write its files.
 pub fn check_usable(directory: &Path) -> Result<()> {
     check_version(directory)?;
     let path = files::database(directory);

@@ -1,7 +1,7 @@
-//! The data of a server on the disk: one SQLite file, `chatproto.db`, in the data directory. [`open`]
-//! opens it for a server. [`writer`] adds messages to it. [`shares`] and [`retention`] keep it within its
-//! bound. [`mailbox`] has messages for users who are not connected. [`reader`] reads messages,
-//! [`moderation`] bans and mutes, and [`accounts`] accounts. [`wal`] bounds the log, and [`usage`] tells
+//! The data of a server on the disk: one SQLite file, `chatproto.db`, in the data directory. `open`
+//! opens it for a server. `writer` adds messages to it. `shares` and `retention` keep it within its
+//! bound. `mailbox` has messages for users who are not connected. `reader` reads messages,
+//! `moderation` bans and mutes, and `accounts` accounts. `wal` bounds the log, and `usage` tells
 //! how much of each bound is used.
 //!
 //! ```text

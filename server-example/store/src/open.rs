@@ -39,7 +39,7 @@ pub struct Store {
 
 impl Store {
     /// Opens the data directory, makes it if it is not there, and begins an epoch. On a full disk this
-    /// takes some of the [reserve](reserve).
+    /// takes some of the reserve.
     ///
     /// # Errors
     /// Each says what to do: the directory is in use or cannot be written, the file is damaged, of
