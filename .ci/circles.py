@@ -19,12 +19,15 @@ CRATES = [
     "chatproto-c/src/lib.rs",
     "chatproto-py/src/lib.rs",
     "server-example/src/lib.rs",
+    "server-example/store/src/lib.rs",
+    "server-example/load/src/lib.rs",
+    "server-example/check/src/lib.rs",
+    "server-example/chat/src/lib.rs",
+    "server-example/shared/src/lib.rs",
 ]
 
 # The circles that are still there, by one file of each. A new one fails, and so does a line that is needed no longer.
-KNOWN = {
-    "server-example/src/cli.rs",
-}
+KNOWN: set[str] = set()
 
 TOKEN = re.compile(
     r"""

@@ -12,37 +12,16 @@
 
 #[path = "../src/accounts/mod.rs"]
 mod accounts;
-#[path = "../src/clock.rs"]
-mod clock;
 #[path = "../src/data.rs"]
 mod data;
-#[path = "../src/failure.rs"]
-mod failure;
 #[cfg(test)]
-#[path = "../src/heap.rs"]
+#[path = "../shared/src/heap.rs"]
 mod heap;
-#[path = "../src/input.rs"]
-mod input;
-#[path = "../src/lines.rs"]
-mod lines;
-#[path = "../src/modes.rs"]
-mod modes;
 #[path = "../src/priority.rs"]
 mod priority;
-#[path = "../src/secret.rs"]
-mod secret;
-#[path = "../src/staging.rs"]
-mod staging;
-#[path = "../src/stderr.rs"]
-mod stderr;
-#[path = "../src/store/mod.rs"]
-mod store;
-#[path = "../src/text.rs"]
-mod text;
-#[path = "../src/units.rs"]
-mod units;
-#[path = "../src/usage.rs"]
-mod usage;
+#[cfg(test)]
+#[path = "../shared/src/test_dir.rs"]
+mod test_dir;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc;

@@ -7,34 +7,23 @@
 //! 3. **Reading**: the newest page of a conversation, and a long replay, among a thousand messages and
 //!    among a million.
 
-// the store is a part of the program, and no library
-#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
-
-#[path = "../src/clock.rs"]
-mod clock;
-#[path = "../src/failure.rs"]
-mod failure;
-#[cfg(test)]
-#[path = "../src/heap.rs"]
-mod heap;
-#[path = "../src/load/usage.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    missing_docs,
+    reason = "a part of the load generator"
+)]
+#[path = "../load/src/usage.rs"]
 mod process;
-#[path = "../src/staging.rs"]
-mod staging;
-#[path = "../src/store/mod.rs"]
-mod store;
-#[path = "../src/text.rs"]
-mod text;
-#[path = "../src/usage.rs"]
-mod usage;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use store::{Query, Reader, Store, StoreOptions, Writer};
+use store::{Query, Store, StoreOptions, Writer};
 
 /// Messages of a commit.
 const COMMIT: u64 = 1_024;

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use shared::failure::Failure;
+use shared::staging::Existing;
+use shared::target;
+use shared::text::visible;
 
 use crate::data::StoredDataOptions;
-use crate::failure::Failure;
-use crate::history::{Progress, bytes, say};
-use crate::staging::Existing;
-use crate::store;
-use crate::target;
-use crate::text::visible;
+use crate::output::{Progress, bytes, say};
 
 /// Copy all data of a server to a file, while it runs or not.
 ///

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-
-use crate::failure::Failure;
-use crate::store::{Retention, StoreOptions, Sync};
-use crate::units::{Age, SizeOrOff};
+use shared::failure::Failure;
+use shared::units::{Age, SizeOrOff};
+use store::{Retention, StoreOptions, Sync};
 
 /// The variable that names the server's configuration.
 pub(crate) const FILE_VARIABLE: &str = "CHATPROTO_CONFIG";

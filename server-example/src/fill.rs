@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use shared::usage::{Table, Usage};
 use tracing::{info, warn};
-
-use crate::usage::{Table, Usage};
 
 /// A table becomes nearly full above [`FULL`] per cent of its bound, and ceases to be so at [`EASED`].
 const FULL: usize = 90;
@@ -71,7 +70,7 @@ mod tests {
     use tracing_subscriber::filter::LevelFilter;
 
     use super::*;
-    use crate::log::tests::written;
+    use crate::journal::tests::written;
 
     #[test]
     fn a_table_that_is_nearly_full_is_said_once_and_again_when_it_has_eased() {

@@ -22,18 +22,16 @@ use chatproto::history::{Batch, Entry, Inbox, PENDING_MOST, Reply};
 use chatproto::{
     Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, Page, UserName,
 };
+use shared::clock::{Clock, ClockChange, now_ms};
+use shared::failure::Failure;
+use store::{HandedOver, Letter, Reader, Removed, Reserve, Store, StoreError, StoreUsage, Writer};
 use tracing::{error, info};
 
 use crate::accounts::book::AccountBook;
 use crate::budgets::Kind;
-use crate::clock::{Change, Clock};
-use crate::failure::Failure;
-use crate::log::Journal;
+use crate::journal::Journal;
 use crate::priority;
-use crate::store::{
-    self, HandedOver, Letter, Reader, Removed, Reserve, Store, StoreError, StoreUsage, Writer,
-};
-use pages::{PageOrder, page, reason};
+use pages::{NICENESS, PageOrder, page, reason};
 
 /// The longest time that a message waits for others to be committed with it.
 const GATHER: Duration = Duration::from_millis(5);
@@ -54,9 +52,6 @@ const JUMP_EVERY: Duration = Duration::from_secs(3_600);
 const REMOVED_EVERY: Duration = Duration::from_secs(60);
 /// The period of the alarm while nothing can be written.
 pub(crate) const ALARM_EVERY: Duration = Duration::from_secs(60);
-/// Event loops have priority where they share a core. With this value the writer still stores a hundred
-/// thousand messages a second beside a busy loop.
-const NICENESS: i32 = 5;
 
 /// The history of a server.
 pub(crate) struct Keeper {
@@ -204,7 +199,7 @@ impl Keeper {
     }
 
     fn keep(&mut self, batch: &Batch) {
-        let at_ms = store::now_ms();
+        let at_ms = now_ms();
         for (id, from, conversation, object) in batch.messages() {
             self.last_id = self.last_id.max(id);
             let bytes = conversation.key().len() + object.len() + OVERHEAD;
@@ -386,7 +381,7 @@ impl Keeper {
             } else if let Some(reason) = self.refusal() {
                 reply.send(Completion::Left(letter.account, Err(reason)));
             } else {
-                at_ms = store::now_ms();
+                at_ms = now_ms();
                 accepted.push((letter, reply));
             }
         }
@@ -489,7 +484,7 @@ impl Keeper {
         let (now_ms, change) = self.clock.check();
         let is_due = self.jump_told.elapsed() >= JUMP_EVERY;
         match (change, self.clock.jump()) {
-            (Some(Change::Jumped(jump)), _) => {
+            (Some(ClockChange::Jumped(jump)), _) => {
                 self.jump_told = Instant::now();
                 self.journal.write(Kind::Clock, || {
                     error!(
@@ -507,7 +502,7 @@ impl Keeper {
                     );
                 });
             }
-            (Some(Change::Returned), _) => {
+            (Some(ClockChange::Returned), _) => {
                 self.journal
                     .write(Kind::Clock, || error!("the clock is as it was before the jump"));
             }

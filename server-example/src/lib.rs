@@ -1,40 +1,35 @@
-//! The program itself, which `main.rs` runs: a server of chatproto (`serve`, which is also what
-//! happens without a command), a client for people and scripts (`chat`), and two tools for those who
-//! build and study such systems, a load generator (`load`) and a conformance runner (`check`).
+//! The program `server-example`: the server (`serve`, the default command), the commands on its data, and the
+//! command line of all programs. Each other program is a crate of its own below this one.
 //!
 //! ```text
-//! run ──► cli ─► serve ─► log ─► stderr       the server: wiring, descriptors, signals
-//!          │ │    │││      └──► budgets       … and how much of a kind the log may hold
-//!          │ │    ││└──► audit                acts of moderators, in a file
-//!          │ │    │└───► reload, token        what changes while it runs; the admins' token
-//!          │ │    └────► kept                 what outlives it, opened together:
-//!          │ │            ├─► accounts ─┐       names that belong to somebody
-//!          │ │            ├─► keeper ───┼─► store   history; all in one SQLite file
-//!          │ │            └─► sanctions ┘       bans and mutes
-//!          │ └─► config                       options from the environment and a file
-//!          │
-//!          └───► chat ─► terminal or pipe     the client: one of two faces …
-//!          │               └► connection      … over one connection that is made again when lost
-//!          ├───► load                         how much a server carries, and what it loses
-//!          ├───► check ─► raw                 whether others speak the protocol
-//!          ├───► accounts, history ─► store   accounts and what was said, worked on by hand …
-//!          ├───► backup ─► store              … and all of it in one file, and back
-//!          └───► tls                          certificates, made and shown
+//! cli ─┬─► serve ─┬─► config          options from flags, the environment and a file
+//!      │          ├─► log ─► journal   the lines of the log, each kind within its budgets
+//!      │          ├─► audit            acts of moderators, in a file
+//!      │          ├─► reload, token    parts that change while the server runs; the token of admins
+//!      │          ├─► tls              certificates of the server
+//!      │          └─► persistence      data that outlives the server:
+//!      │               ├─► accounts    names that belong to somebody
+//!      │               ├─► keeper      history and mailboxes
+//!      │               └─► sanctions   bans and mutes
+//!      ├─► accounts, history, backup   commands on the data
+//!      ├─► tls                         the command that makes certificates
+//!      │
+//!      │   crates:
+//!      ├─► chat                        the client for people and scripts
+//!      ├─► check                       the conformance runner
+//!      ├─► load                        the load generator
+//!      └─► store                       the data file, below persistence and the commands
+//!           shared                     options, failures, input and output of all of them
 //!
-//! lines: the bounded queue in front of standard error and of the audit log
-//! shares: budgets by owner and time, for both of these
-//! tls: also those of the server, and of those whom the client trusts
-//! data: where the data directory is, and the options of what is kept
-//! secret: passwords and tokens that are typed
-//! target, staging: what a command may write to, and how that is whole when it gets its name
-//! usage, fill: how much of each bound is used, and a line when it is nearly all
-//! input: text files and standard input, which are UTF-8 with or without a byte order mark
-//! hangup: whether the terminal is gone in which the program was started
-//! clock: the system's clock, and a jump of it that must not remove anything
-//! units, text: what both sides parse and print
+//! shares, budgets: budgets by owner and time, for the log and the audit log
+//! data: the options that name the data directory
+//! fill: a line in the log when a bound is nearly used up
+//! hangup: whether the terminal of the program is gone
+//! output: the output of the commands on the data
+//! priority: threads that deliver messages go first
 //! ```
 //!
-//! No rule of the protocol lives in this crate; they are all in the library.
+//! No rule of the protocol lives in these crates. They are all in the library `chatproto`.
 
 #![cfg_attr(not(test), forbid(unsafe_code))]
 #![cfg_attr(test, deny(unsafe_code))]
@@ -43,58 +38,41 @@ mod accounts;
 mod audit;
 mod backup;
 mod budgets;
-mod chat;
-mod check;
 mod cli;
-mod clock;
 mod config;
 mod data;
-mod failure;
 mod fill;
+#[cfg(test)]
+mod fixtures;
 mod hangup;
 #[cfg(test)]
+#[path = "../shared/src/heap.rs"]
 mod heap;
 mod history;
-mod input;
+mod journal;
 mod keeper;
-mod kept;
-mod lines;
-mod load;
 mod log;
-mod modes;
+mod output;
+mod persistence;
 mod priority;
 mod reload;
 mod sanctions;
-mod secret;
 mod serve;
 mod shares;
-mod staging;
-mod stderr;
-mod store;
-mod target;
-mod text;
+#[cfg(test)]
+#[path = "../shared/src/test_dir.rs"]
+mod test_dir;
 mod tls;
 mod token;
-mod units;
-mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use shared::stderr;
+
 /// Runs the program to its end. `arguments` begin with the program's own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let outcome = cli::parse(arguments).and_then(|command| match command {
-        cli::Command::Serve(options) => serve::run(&options),
-        cli::Command::Chat(options) => chat::run(&options),
-        cli::Command::Check(options) => check::run(&options),
-        cli::Command::Load(options) => load::run(&options),
-        cli::Command::Cert(options) => tls::cert::run(&options),
-        cli::Command::Account(options) => accounts::command::run(&options),
-        cli::Command::History(command) => history::run(&command),
-        cli::Command::Backup(options) => backup::backup(&options),
-        cli::Command::Restore(options) => backup::restore(&options),
-    });
-    let code = match outcome {
+    let code = match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             stderr::say(format_args!("server-example: {failure}"));

@@ -14,15 +14,15 @@ use std::thread;
 use std::time::Duration;
 
 use chatproto::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank, ServerHandle, UserName};
+use shared::clock::{Clock, now_ms};
+use shared::failure::Failure;
+use shared::text::Quoted;
+use shared::usage::Usage;
+use store::{Moderation, Sanction, SanctionKind as Kind, StoreError};
 use tracing::{error, warn};
 
 use crate::budgets;
-use crate::clock::Clock;
-use crate::failure::Failure;
-use crate::log::Journal;
-use crate::store::{self, Moderation, Sanction, SanctionKind as Kind, StoreError};
-use crate::text::Quoted;
-use crate::usage::Usage;
+use crate::journal::Journal;
 
 /// The most bytes of changes that wait for the store.
 const MOST: usize = 1 << 20;
@@ -40,12 +40,12 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// Writes bans and mutes on a thread of its own: an event loop does not wait for the disk.
 #[derive(Debug)]
 pub(crate) struct Sanctions {
-    queue: Arc<Queue>,
+    queue: Arc<SanctionQueue>,
     journal: Arc<Journal>,
 }
 
 #[derive(Debug)]
-struct Queue {
+struct SanctionQueue {
     state: Mutex<State>,
     filled: Condvar,
     written: Condvar,
@@ -77,7 +77,7 @@ struct Arrivals {
 /// A change, its moderator and its cost.
 #[derive(Debug)]
 struct Waiting {
-    change: Change,
+    change: SanctionChange,
     owner: String,
     bytes: usize,
 }
@@ -87,7 +87,7 @@ type Key = (Kind, String);
 
 /// A ban or a mute that is imposed, or lifted if there is none.
 #[derive(Debug)]
-struct Change {
+struct SanctionChange {
     /// Its place in the order of the hub's decisions.
     number: u64,
     kind: Kind,
@@ -107,7 +107,7 @@ impl Sanctions {
         journal: Arc<Journal>,
         expire_every: Duration,
     ) -> Result<Self, Failure> {
-        let sanctions = Sanctions { queue: Arc::new(Queue::new()), journal };
+        let sanctions = Sanctions { queue: Arc::new(SanctionQueue::new()), journal };
         let (queue, journal) = (Arc::clone(&sanctions.queue), Arc::clone(&sanctions.journal));
         let work = move || {
             // a jump of the clock, which the keeper of the history reports, ends no sanction
@@ -151,7 +151,7 @@ impl Sanctions {
     /// Takes an event of the server.
     pub(crate) fn observe(&self, event: &Event) {
         if let Event::Moderated { actor, .. } = event
-            && let Some(change) = Change::of(event)
+            && let Some(change) = SanctionChange::of(event)
             && let Err(change) = self.queue.push(actor.name(), change)
         {
             note_lost(&self.journal, &change, actor.name(), &BEYOND);
@@ -176,14 +176,14 @@ const BEYOND: &str = "too many changes wait for the disk of the data. The audit 
                       again later";
 
 /// Logs that a change is not in the store.
-fn note_lost(journal: &Journal, change: &Change, by: &str, reason: &dyn fmt::Display) {
+fn note_lost(journal: &Journal, change: &SanctionChange, by: &str, reason: &dyn fmt::Display) {
     journal.write(budgets::Kind::Unsaved, || {
         let (act, target, by) = (change.act(), Quoted(&change.target), Quoted(by));
         error!(%target, %by, "{act} will not outlive the server: {reason}");
     });
 }
 
-impl Queue {
+impl SanctionQueue {
     fn new() -> Self {
         let state = State {
             order: VecDeque::new(),
@@ -194,11 +194,11 @@ impl Queue {
             is_writing: false,
             is_closed: false,
         };
-        Queue { state: Mutex::new(state), filled: Condvar::new(), written: Condvar::new() }
+        SanctionQueue { state: Mutex::new(state), filled: Condvar::new(), written: Condvar::new() }
     }
 
     /// Queues a change, unless a later one of the same has come. Hands it back if there is no room.
-    fn push(&self, by: &str, change: Change) -> Result<(), Change> {
+    fn push(&self, by: &str, change: SanctionChange) -> Result<(), SanctionChange> {
         let key = change.key();
         let mut state = self.state();
         if state.arrivals.is_late(change.number, &key) {
@@ -299,7 +299,7 @@ impl Arrivals {
 
 /// Puts the stored bans and mutes in force. Those with a target that is no longer valid are left out.
 pub(crate) fn restore(moderation: &Moderation, handle: &ServerHandle) -> Result<(), StoreError> {
-    let now_ms = store::now_ms();
+    let now_ms = now_ms();
     moderation.expire(now_ms)?;
     for kept in moderation.all(Kind::Ban, now_ms)? {
         match target_of(&kept) {
@@ -356,7 +356,7 @@ fn what_is_left(kept: &Sanction, now_ms: i64) -> (Rank, Duration, Option<Duratio
     (rank, millis(age), remaining.map(millis))
 }
 
-impl Change {
+impl SanctionChange {
     fn of(event: &Event) -> Option<Self> {
         let Event::Moderated { actor, rank, act, target, duration, reason, lasting } = event else {
             return None;
@@ -375,7 +375,7 @@ impl Change {
             Kind::Ban => target.parse::<BanTarget>().ok()?.key(),
             Kind::Mute => target.clone(),
         };
-        let since_ms = store::now_ms();
+        let since_ms = now_ms();
         let until = |duration: &Duration| {
             since_ms.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
         };
@@ -390,7 +390,7 @@ impl Change {
                 until_ms: duration.as_ref().map(until),
             })
         });
-        Some(Change { number, kind, key, target, sanction })
+        Some(SanctionChange { number, kind, key, target, sanction })
     }
 
     fn write(&self, moderation: &Moderation, now_ms: i64) -> Result<(), StoreError> {
@@ -432,25 +432,26 @@ mod tests {
 
     use super::*;
     use crate::audit::tests::moderated;
-    use crate::log::tests::{split_counts, written};
-    use crate::store::tests::{TempDir, open, sanction};
+    use crate::fixtures::{open, sanction};
+    use crate::journal::tests::{split_counts, written};
+    use crate::test_dir::TempDir;
 
-    fn ban(target: &str, reason: &str) -> Change {
-        Change::of(&moderated(Act::Ban, target, None, reason)).unwrap()
+    fn ban(target: &str, reason: &str) -> SanctionChange {
+        SanctionChange::of(&moderated(Act::Ban, target, None, reason)).unwrap()
     }
 
     /// The next change, if one waits.
-    fn next(queue: &Queue) -> Option<Change> {
+    fn next(queue: &SanctionQueue) -> Option<SanctionChange> {
         queue.next(Duration::ZERO).unwrap().map(|waiting| waiting.change)
     }
 
     #[test]
     fn the_last_change_of_a_ban_is_written_alone() {
-        let queue = Queue::new();
+        let queue = SanctionQueue::new();
         for _ in 0..1_000 {
             queue.push("alice", ban("bob", "spam")).unwrap();
             queue.push("alice", ban("carol", "spam")).unwrap();
-            let unban = Change::of(&moderated(Act::Unban, "B0B", None, "")).unwrap();
+            let unban = SanctionChange::of(&moderated(Act::Unban, "B0B", None, "")).unwrap();
             queue.push("alice", unban).unwrap();
         }
         let unban = next(&queue).unwrap();
@@ -464,10 +465,10 @@ mod tests {
 
     #[test]
     fn the_order_of_the_hub_counts_in_whatever_order_changes_come() {
-        let act = |act| Change::of(&moderated(act, "bob", None, "")).unwrap();
+        let act = |act| SanctionChange::of(&moderated(act, "bob", None, "")).unwrap();
         // whether the later one was written or waits
         for is_written in [true, false] {
-            let queue = Queue::new();
+            let queue = SanctionQueue::new();
             let (first, lifted, other) = (act(Act::Ban), act(Act::Unban), ban("carol", ""));
             assert!(first.number < lifted.number && lifted.number < other.number);
             queue.push("alice", other).unwrap();
@@ -475,7 +476,7 @@ mod tests {
             let written = if is_written { vec![next(&queue), next(&queue)] } else { Vec::new() };
             queue.push("bob", first).unwrap();
             let rest: Vec<_> = std::iter::from_fn(|| next(&queue)).map(Some).collect();
-            let all: Vec<Change> = written.into_iter().chain(rest).flatten().collect();
+            let all: Vec<SanctionChange> = written.into_iter().chain(rest).flatten().collect();
             let all: Vec<_> = all.iter().map(|c| (&*c.target, c.sanction.is_some())).collect();
             assert_eq!(all, [("carol", true), ("bob", false)], "{is_written}");
             queue.push("alice", act(Act::Ban)).unwrap();
@@ -556,7 +557,7 @@ mod tests {
 
     #[test]
     fn waiting_changes_have_a_bound_and_a_moderator_leaves_room_for_others() {
-        let queue = Queue::new();
+        let queue = SanctionQueue::new();
         let reason = "x".repeat(256);
         let push = |by: &str, target: String| queue.push(by, ban(&target, &reason)).is_ok();
         let pushed = (0..20_000).filter(|number| push("mallory", format!("user {number}"))).count();
@@ -577,7 +578,7 @@ mod tests {
         let lines = written(LevelFilter::ERROR, |journal, _| {
             let reason = "x".repeat(256);
             let sanctions =
-                Sanctions { queue: Arc::new(Queue::new()), journal: Arc::clone(journal) };
+                Sanctions { queue: Arc::new(SanctionQueue::new()), journal: Arc::clone(journal) };
             for number in 0..3_000 {
                 sanctions.observe(&moderated(Act::Ban, &format!("user {number}"), None, &reason));
             }
@@ -617,7 +618,7 @@ mod tests {
 
     #[test]
     fn the_end_does_not_wait_beyond_its_limit_for_a_disk_that_stalls() {
-        let queue = Queue::new();
+        let queue = SanctionQueue::new();
         queue.push("alice", ban("bob", "spam")).unwrap();
         queue.push("alice", ban("carol", "spam")).unwrap();
         assert!(next(&queue).is_some());
@@ -632,13 +633,13 @@ mod tests {
     fn waiting_changes_take_the_memory_that_they_account_for() {
         use crate::heap::Heap;
         for (name, reason) in [(1, 0), (20, 100), (60, 1_000), (1_000, 0)] {
-            let (heap, queue) = (Heap::now(), Queue::new());
+            let (heap, queue) = (Heap::now(), SanctionQueue::new());
             let (name, reason) = ("n".repeat(name), "x".repeat(reason));
             for number in 0..40_000 {
                 let by = format!("{number:05}{name}");
                 let change = match number % 2 {
                     0 => ban(&by, &reason),
-                    _ => Change::of(&moderated(Act::Unmute, &by, None, "")).unwrap(),
+                    _ => SanctionChange::of(&moderated(Act::Unmute, &by, None, "")).unwrap(),
                 };
                 // most are beyond the bound
                 let _ = queue.push(&by, change);

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::text::cut;
-use crate::usage::Usage;
+use shared::text::cut;
+use shared::usage::Usage;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);

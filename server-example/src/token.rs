@@ -6,12 +6,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use shared::failure::{Failure, reason};
+use shared::input::decoded;
+use shared::modes::is_open_to_others;
+use shared::text::visible;
 use tracing::warn;
-
-use crate::failure::{Failure, reason};
-use crate::input::decoded;
-use crate::modes::is_open_to_others;
-use crate::text::visible;
 
 /// Where the admins' token is if no file of it is named.
 const TOKEN_VARIABLE: &str = "CHATPROTO_ADMIN_TOKEN";

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatproto::{AccountOrder, Granted};
+use store::accounts::TableError;
 
 use super::throttle::spoken;
-use crate::store::accounts::TableError;
 
 /// What users are told, without the beginning that says what was not done.
 pub(super) const BUSY: &str = "the server is busy with other logins. Try again in a few seconds";

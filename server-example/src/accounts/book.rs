@@ -12,6 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use chatproto::name::NamePolicyError;
 use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
+use shared::text::Quoted;
+use shared::usage::{Table, Usage};
+use store::DatabaseError;
+use store::accounts::{AccountTable, Changed, Revision, TableError};
 use tracing::error;
 
 use super::answer::{
@@ -19,14 +23,11 @@ use super::answer::{
     unwritten,
 };
 pub(crate) use super::answer::{ErrorLog, Reply};
-use super::directory::{Account, Change, Directory};
 use super::hasher::{Hasher, Memory, Verdict};
+use super::index::{Account, AccountIndex, ChangedAccount};
 use super::password::{Password, PasswordError};
 use super::pool::{Claim, Job, Pool};
 use super::throttle::{self, Attempt, Origin, Outcome, Refusal, Throttle, Ticket};
-use crate::store::accounts::{AccountTable, Changed, Revision, TableError};
-use crate::text::Quoted;
-use crate::usage::{Table, Usage};
 
 /// How often the data file is asked whether another program has changed an account.
 const POLL: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ pub(crate) struct BookUsage {
 #[derive(Debug)]
 pub(crate) enum OpenError {
     /// The accounts cannot be read.
-    Store(rusqlite::Error),
+    Store(DatabaseError),
     /// A thread cannot be started.
     Thread(io::Error),
 }
@@ -95,7 +96,7 @@ struct Inner {
     require_tls: bool,
     log: ErrorLog,
     /// May be locked under `table`, never the other way round: a lookup does not wait for the disk.
-    directory: RwLock<Directory>,
+    directory: RwLock<AccountIndex>,
     throttle: Mutex<Throttle>,
     table: Mutex<AccountTable>,
     clock: Box<dyn Fn() -> Moment + Send + Sync>,
@@ -114,7 +115,7 @@ impl AccountBook {
     pub(crate) fn open(
         table: AccountTable,
         options: &BookOptions,
-        changed: impl Fn(&Change) + Send + 'static,
+        changed: impl Fn(&ChangedAccount) + Send + 'static,
     ) -> Result<Self, OpenError> {
         let begun = Instant::now();
         let clock = move || Moment { since: begun.elapsed(), unix_ms: unix_ms() };
@@ -148,7 +149,7 @@ impl AccountBook {
         hasher: Hasher,
         clock: Box<dyn Fn() -> Moment + Send + Sync>,
     ) -> Result<Self, OpenError> {
-        let directory = Directory::load(&mut table).map_err(OpenError::Store)?;
+        let directory = AccountIndex::load(&mut table).map_err(OpenError::Store)?;
         let inner = Inner {
             hasher,
             require_tls: options.require_tls,
@@ -507,20 +508,20 @@ impl Inner {
     }
 
     /// Follows a change of the table, which the caller has locked.
-    fn update(&self, revision: Revision, change: impl FnOnce(&mut Directory)) {
+    fn update(&self, revision: Revision, change: impl FnOnce(&mut AccountIndex)) {
         let mut directory = self.directory_mut();
         change(&mut directory);
         directory.advance(revision);
     }
 
     /// Loads the accounts again if another program has changed them; returns what has changed.
-    fn refresh(&self) -> rusqlite::Result<Vec<Change>> {
+    fn refresh(&self) -> Result<Vec<ChangedAccount>, DatabaseError> {
         let mut table = self.table();
         if table.revision()? == self.directory().revision() {
             return Ok(Vec::new());
         }
         // nobody changes the directory who does not have the table
-        let now = Directory::load(&mut table)?;
+        let now = AccountIndex::load(&mut table)?;
         let changes = now.changes_since(&self.directory());
         // the old one is taken apart without the lock
         let before = std::mem::replace(&mut *self.directory_mut(), now);
@@ -533,11 +534,11 @@ impl Inner {
         self.throttle().settle(ticket, outcome, now);
     }
 
-    fn directory(&self) -> RwLockReadGuard<'_, Directory> {
+    fn directory(&self) -> RwLockReadGuard<'_, AccountIndex> {
         self.directory.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn directory_mut(&self) -> RwLockWriteGuard<'_, Directory> {
+    fn directory_mut(&self) -> RwLockWriteGuard<'_, AccountIndex> {
         self.directory.write().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chatproto::{AccountChange, Credentials};
+use store::connect_in_memory;
+use store::{Absent, connect_beside};
 
 use super::*;
 use crate::accounts::answer::capitalised;
 use crate::accounts::pool::Always;
-use crate::store::accounts::tests::in_memory;
-use crate::store::{Absent, connect_beside};
 
 const PASSWORD: &str = "correct horse";
 const HOME: &str = "192.0.2.7";
@@ -21,7 +21,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Fixture::of(in_memory(), &BookOptions::default())
+        Fixture::of(AccountTable::new(connect_in_memory()), &BookOptions::default())
     }
 
     fn of(table: AccountTable, options: &BookOptions) -> Self {
@@ -294,7 +294,7 @@ fn guesses_at_one_time_are_no_more_than_guesses_one_after_the_other() {
     for (kind, guess) in [of_an_address, of_an_account, of_an_owner].into_iter().enumerate() {
         for threads in [1, 4] {
             let options = BookOptions { threads, ..BookOptions::default() };
-            let accounts = Fixture::of(in_memory(), &options);
+            let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
             accounts.register("alice").unwrap();
             for allowed in [3, 1, 1] {
                 let runs = accounts.runs();
@@ -397,7 +397,7 @@ fn registrations_end_at_the_bound_of_the_directory_and_logins_do_not() {
 #[test]
 fn passwords_that_wait_are_within_the_bound_of_the_queue() {
     let options = BookOptions { threads: 1, ..BookOptions::default() };
-    let accounts = Fixture::of(in_memory(), &options);
+    let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
     let release = accounts.occupy(0);
     let longest = "é".repeat(256);
     for number in 0..1_000 {
@@ -414,7 +414,7 @@ fn passwords_that_wait_are_within_the_bound_of_the_queue() {
 #[test]
 fn what_does_not_fit_into_the_queue_is_refused_and_does_not_count() {
     let options = BookOptions { threads: 1, queue: 2, ..BookOptions::default() };
-    let accounts = Fixture::of(in_memory(), &options);
+    let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
     accounts.register("alice").unwrap();
     let release = accounts.occupy(2);
     for _ in 0..10 {
@@ -436,7 +436,7 @@ fn what_does_not_fit_into_the_queue_is_refused_and_does_not_count() {
 #[test]
 fn who_waits_is_told_when_the_server_ends_or_a_thread_panics() {
     let options = BookOptions { threads: 1, ..BookOptions::default() };
-    let accounts = Fixture::of(in_memory(), &options);
+    let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
     let release = accounts.occupy(0);
     let (reply, replied) = mpsc::channel();
     let order = AccountOrder::Login(credentials("alice", PASSWORD, HOME));
@@ -469,7 +469,7 @@ fn passwords_on_open_connections_are_warned_of_or_refused() {
         assert_eq!(accounts.ask(order).unwrap().notice.as_deref(), Some(warning));
     }
     let options = BookOptions { require_tls: true, ..BookOptions::default() };
-    let accounts = Fixture::of(in_memory(), &options);
+    let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
     assert_eq!(accounts.register("alice").unwrap().notice, None);
     let runs = accounts.runs();
     assert_eq!(
@@ -482,7 +482,7 @@ fn passwords_on_open_connections_are_warned_of_or_refused() {
 
 #[test]
 fn a_hash_of_other_costs_is_made_again_at_login() {
-    let mut table = in_memory();
+    let mut table = AccountTable::new(connect_in_memory());
     let password = Password::new(PASSWORD).unwrap();
     let old = Hasher::with_cost(8, 1, 1).hash(&password, &mut Memory::default());
     table.add(&name("alice"), &old, Role::Admin, 1).unwrap();
@@ -501,7 +501,7 @@ fn a_hash_of_other_costs_is_made_again_at_login() {
 
 #[test]
 fn a_damaged_hash_is_said_to_be_one() {
-    let mut table = in_memory();
+    let mut table = AccountTable::new(connect_in_memory());
     table.add(&name("alice"), "nonsense", Role::User, 1).unwrap();
     let accounts = Fixture::of(table, &BookOptions::default());
     for _ in 0..10 {
@@ -512,7 +512,7 @@ fn a_damaged_hash_is_said_to_be_one() {
 
 #[test]
 fn what_another_program_changes_is_noticed() {
-    let directory = crate::accounts::test_dir::TestDir::new();
+    let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
@@ -556,7 +556,7 @@ fn what_another_program_changes_is_noticed() {
 
 #[test]
 fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
-    let directory = crate::accounts::test_dir::TestDir::new();
+    let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let mut other = AccountTable::new(connect());
     let accounts = Fixture::of(AccountTable::new(connect()), &BookOptions::default());
@@ -572,7 +572,7 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 
     // another program's change, with the revision that a login gets after it
     other.set_role("alice", Role::Moderator, 0).unwrap();
-    let [Change { what, revision: promoted, .. }] = refresh()[..] else { panic!() };
+    let [ChangedAccount { what, revision: promoted, .. }] = refresh()[..] else { panic!() };
     assert_eq!(what, AccountChange::Role(Role::Moderator));
     assert!(promoted > changed);
     let granted = accounts.log_in("alice", "battery staple", HOME).unwrap();
@@ -580,7 +580,7 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 
     // a removal is above all that was granted before, and not above what is granted afterwards
     other.remove("alice", 0).unwrap();
-    let [Change { what, revision: removed, .. }] = refresh()[..] else { panic!() };
+    let [ChangedAccount { what, revision: removed, .. }] = refresh()[..] else { panic!() };
     assert_eq!((what, now("alice")), (AccountChange::Removed, None));
     assert!(removed > promoted);
     let again = accounts.register("alice").unwrap().revision;
@@ -601,10 +601,10 @@ fn what_is_granted_and_what_changes_has_the_revision_of_the_account() {
 
 #[test]
 fn an_open_book_looks_by_itself() {
-    let directory = crate::accounts::test_dir::TestDir::new();
+    let directory = crate::test_dir::TempDir::new();
     let connect = || connect_beside(directory.path(), Absent::Make).unwrap();
     let (said, heard) = mpsc::channel();
-    let changed = move |change: &Change| said.send(change.clone()).unwrap();
+    let changed = move |change: &ChangedAccount| said.send(change.clone()).unwrap();
     let table = AccountTable::new(connect());
     let book = AccountBook::open(table, &BookOptions::default(), changed).unwrap();
     AccountTable::new(connect()).add(&name("alice"), "hash", Role::User, 7).unwrap();
@@ -618,7 +618,7 @@ fn an_open_book_looks_by_itself() {
 #[test]
 fn an_account_that_changes_while_its_password_is_compared_is_not_let_in() {
     let options = BookOptions { threads: 1, ..BookOptions::default() };
-    let accounts = Fixture::of(in_memory(), &options);
+    let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
     accounts.register("alice").unwrap();
     let release = accounts.occupy(0);
     let (reply, replied) = mpsc::channel();
@@ -636,7 +636,7 @@ fn passwords_that_wait_take_the_memory_that_they_account_for() {
     // no thread takes a job out of the queue
     let options = BookOptions { threads: 0, ..BookOptions::default() };
     for length in [8, 100, 256, 3_000] {
-        let accounts = Fixture::of(in_memory(), &options);
+        let accounts = Fixture::of(AccountTable::new(connect_in_memory()), &options);
         let heap = Heap::now();
         // three bytes each, and what is typed may be longer than what it becomes
         let password = if length > 256 { "o\u{302}\u{301}" } else { "\u{20ac}" };
@@ -658,7 +658,10 @@ fn passwords_that_wait_take_the_memory_that_they_account_for() {
 fn an_error_of_the_disk_goes_to_the_log_that_has_a_budget_for_it() {
     let (log, logged) = mpsc::channel();
     let log = ErrorLog::new(move |line| log.send(line.to_owned()).unwrap());
-    let accounts = Fixture::of(in_memory(), &BookOptions { log, ..BookOptions::default() });
+    let accounts = Fixture::of(
+        AccountTable::new(connect_in_memory()),
+        &BookOptions { log, ..BookOptions::default() },
+    );
     accounts.register("alice").unwrap();
     accounts.book.inner.table().fail_from_now_on();
     accounts.pass(3_600);

@@ -4,26 +4,27 @@
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use chat::ask;
 use chatproto::name::{lookalike_keys, normalise};
 use chatproto::{Role, UserName};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rustyline::error::ReadlineError;
 use serde_json::json;
+use shared::clock::{self, now_ms};
+use shared::failure::{Failure, reason};
+use shared::secret::{self, Secret};
+use shared::stderr;
+use shared::text::{Quoted, visible};
+use store::DatabaseError;
+use store::accounts::{AccountTable, Changed, StoredAccount, TableError};
+use store::{Absent, connect_beside, connect_to_read};
 use unicode_width::UnicodeWidthStr as _;
 use zeroize::Zeroizing;
 
 use super::hasher::{Hasher, Memory};
 use super::password::Password;
-use crate::clock;
 use crate::data::StoredDataOptions;
-use crate::failure::{Failure, reason};
-use crate::secret::{self, Secret};
-use crate::stderr;
-use crate::store::accounts::{AccountTable, Changed, StoredAccount, TableError};
-use crate::store::{self, Absent, connect_beside, connect_to_read, now_ms};
-use crate::text::{Quoted, visible};
 
 /// Add, list and change accounts; a server that is running notices within a second.
 #[derive(Args, Debug)]
@@ -276,7 +277,7 @@ fn done(
     }
 }
 
-fn failed(table: &AccountTable, error: &rusqlite::Error) -> Failure {
+fn failed(table: &AccountTable, error: &DatabaseError) -> Failure {
     table.explain(error).into()
 }
 
@@ -309,7 +310,7 @@ fn new_password(generate: bool, name: &str) -> Result<Password, Failure> {
         ));
     }
     loop {
-        let typed = secret::ask("New password: ")?.ok_or(Failure::Interrupted)?;
+        let typed = ask::secret("New password: ")?.ok_or(Failure::Interrupted)?;
         let password = match Password::new_for(typed.as_str(), name) {
             Ok(password) => password,
             Err(why) => {
@@ -317,7 +318,7 @@ fn new_password(generate: bool, name: &str) -> Result<Password, Failure> {
                 continue;
             }
         };
-        if secret::ask("The same again: ")?.ok_or(Failure::Interrupted)? == typed {
+        if ask::secret("The same again: ")?.ok_or(Failure::Interrupted)? == typed {
             return Ok(password);
         }
         stderr::say(format_args!("that was not the same"));
@@ -330,12 +331,8 @@ fn is_meant(name: &str) -> Result<bool, Failure> {
         return Err(Failure::Usage("say --yes if the account is to be removed".to_owned()));
     }
     let question = format!("Remove {} and what waits for it? [y/N] ", Quoted(name));
-    let answer = rustyline::DefaultEditor::new()?.readline(&question);
-    match answer {
-        Ok(answer) => Ok(matches!(&*answer.trim().to_lowercase(), "y" | "yes")),
-        Err(ReadlineError::Eof | ReadlineError::Interrupted) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    let answer = ask::line(&question)?;
+    Ok(answer.is_some_and(|answer| matches!(&*answer.trim().to_lowercase(), "y" | "yes")))
 }
 
 fn as_table(accounts: &[StoredAccount]) -> String {

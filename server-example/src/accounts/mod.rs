@@ -4,7 +4,7 @@
 //! AccountBook ─► throttle       may a password be tried at all? (microseconds, pure)
 //!      │   └───► pool           a few threads of low priority, a bounded queue
 //!      │           └─► hasher   Argon2id
-//!      ├───────► directory      who has an account, in memory
+//!      ├───────► index          who has an account, in memory
 //!      └───────► AccountTable   … and on disk
 //! ```
 //!
@@ -14,10 +14,8 @@
 mod answer;
 pub(crate) mod book;
 pub(crate) mod command;
-pub(crate) mod directory;
 pub(crate) mod hasher;
+pub(crate) mod index;
 pub(crate) mod password;
 pub(crate) mod pool;
-#[cfg(test)]
-pub(crate) mod test_dir;
 pub(crate) mod throttle;

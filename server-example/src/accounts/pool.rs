@@ -11,11 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use shared::usage::Usage;
 use tracing::error;
 
 use super::hasher::Memory;
 use crate::priority;
-use crate::usage::Usage;
 
 /// A thread that has had nothing to do for so long gives its memory back.
 const IDLE: Duration = Duration::from_secs(10);
@@ -59,11 +59,11 @@ pub(crate) struct Pool {
 }
 
 struct Shared {
-    queue: Mutex<Queue>,
+    queue: Mutex<JobQueue>,
     changed: Condvar,
 }
 
-struct Queue {
+struct JobQueue {
     jobs: VecDeque<(Claim, Box<dyn Job>)>,
     usage: Usage,
     is_closed: bool,
@@ -77,7 +77,7 @@ impl Pool {
 
     /// Starts the threads; `most` jobs may wait for them.
     pub(crate) fn start(threads: usize, most: usize) -> io::Result<Self> {
-        let queue = Mutex::new(Queue {
+        let queue = Mutex::new(JobQueue {
             jobs: VecDeque::new(),
             usage: Usage::of(MOST_BYTES),
             is_closed: false,
@@ -113,7 +113,7 @@ impl Pool {
     }
 }
 
-impl Queue {
+impl JobQueue {
     /// The oldest job that can begin.
     fn take(&mut self) -> Option<Box<dyn Job>> {
         let first = self.jobs.iter_mut().position(|(_, job)| job.begin())?;
@@ -200,7 +200,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, JobQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

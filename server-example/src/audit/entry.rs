@@ -9,11 +9,11 @@ use std::time::SystemTime;
 use chatproto::{Act, Event, is_ignorable, is_invisible};
 use jiff::{Zoned, tz::TimeZone};
 use serde::Serialize;
+use shared::clock;
+use shared::lines::Missing;
+use shared::text::shortened;
 
-use crate::clock;
-use crate::lines::Missing;
 use crate::shares::Hidden;
-use crate::text::shortened;
 
 /// The most bytes of a name, a target or a reason before they are escaped. A line has at most 10
 /// KiB therefore.
@@ -45,7 +45,7 @@ impl Class {
 
 /// The fields of an entry, in this order.
 #[derive(Serialize)]
-pub(super) struct Entry<'a> {
+pub(super) struct AuditEntry<'a> {
     time: String,
     act: Cow<'static, str>,
     by: Cow<'a, str>,
@@ -68,21 +68,23 @@ pub(super) fn class(event: &Event) -> Option<(Class, &str)> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> AuditEntry<'a> {
     /// None if the event makes no entry.
     pub(super) fn of(event: &'a Event, now: impl FnOnce() -> Zoned) -> Option<Self> {
         match event {
-            Event::Moderated { actor, rank, act, target, duration, reason, .. } => Some(Entry {
-                time: shown(&now()),
-                act: act.to_string().into(),
-                by: clipped(actor.name()),
-                rank: Some(rank.to_string()),
-                address: actor.address(),
-                target: clipped(target),
-                duration_s: duration.map(|duration| duration.as_secs()),
-                reason: clipped(reason),
-            }),
-            Event::Denied { address, name, endpoint, .. } => Some(Entry {
+            Event::Moderated { actor, rank, act, target, duration, reason, .. } => {
+                Some(AuditEntry {
+                    time: shown(&now()),
+                    act: act.to_string().into(),
+                    by: clipped(actor.name()),
+                    rank: Some(rank.to_string()),
+                    address: actor.address(),
+                    target: clipped(target),
+                    duration_s: duration.map(|duration| duration.as_secs()),
+                    reason: clipped(reason),
+                })
+            }
+            Event::Denied { address, name, endpoint, .. } => Some(AuditEntry {
                 time: shown(&now()),
                 act: "denied".into(),
                 by: clipped(name.as_str()),
@@ -197,7 +199,7 @@ mod tests {
 
     fn line(event: &Event) -> String {
         let now = || "2026-07-04T12:00:00.1234+02:00[+02:00]".parse().unwrap();
-        let line = Entry::of(event, now).expect("an entry").line();
+        let line = AuditEntry::of(event, now).expect("an entry").line();
         line.strip_suffix('\n').unwrap().to_owned()
     }
 

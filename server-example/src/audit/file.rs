@@ -4,16 +4,35 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use shared::data_files::is_file_of_data;
+use shared::failure::{Failure, reason};
+use shared::lines::{Missing, Output};
+use shared::modes::is_open_to_others;
+use shared::text::visible;
 use tracing::warn;
 
-use crate::failure::{Failure, reason};
-use crate::lines::{Missing, Output};
-use crate::modes::is_open_to_others;
-use crate::store;
-use crate::text::visible;
-
-use super::Line;
 use super::entry::Count;
+
+/// A line that waits for the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) text: Box<str>,
+    /// Whether it is an act, and so must not be dropped.
+    pub(super) is_act: bool,
+}
+
+impl Line {
+    /// The entry without its line feed.
+    pub(super) fn entry(&self) -> &str {
+        self.text.strip_suffix('\n').unwrap_or(&self.text)
+    }
+}
+
+impl AsRef<[u8]> for Line {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
 
 /// Opens the file to add to it; makes it, for nobody else to read, if it is not there. Neither this
 /// nor a write waits for the reader of a FIFO.
@@ -47,7 +66,7 @@ pub(super) fn check(path: &Path) -> Result<(), Failure> {
 
 /// A line that is added to a database destroys it.
 fn refuse_data(path: &Path) -> Result<(), Failure> {
-    if !store::is_file_of_data(path) {
+    if !is_file_of_data(path) {
         return Ok(());
     }
     let shown = path.to_string_lossy();
@@ -183,7 +202,7 @@ impl<W: Write + Send> Output for Target<W> {
 mod tests {
     use super::super::tests::kick;
     use super::*;
-    use crate::lines::LineQueue;
+    use shared::lines::LineQueue;
 
     /// Takes so many bytes and no more, until it gets room.
     struct Full {

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! `missing` counts entries that the queue or the file did not take. Each act among them is in the
-//! ordinary log (see [`log`](crate::log)).
+//! ordinary log (see [`journal`](crate::journal)).
 
 mod entry;
 mod file;
@@ -29,16 +29,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chatproto::Event;
+use shared::failure::{Failure, reason};
+use shared::lines::LineQueue;
+use shared::text::Quoted;
+use shared::usage::{Table, Usage};
 use tracing::error;
 
-use crate::failure::{Failure, reason};
-use crate::lines::LineQueue;
-use crate::log::Journal;
+use crate::budgets::Kind;
+use crate::journal::Journal;
 use crate::shares::{Hidden, Rules, Shares};
-use crate::usage::{Table, Usage};
 
-use entry::{Class, Count, Entry};
-use file::Target;
+use entry::{AuditEntry, Class, Count};
+use file::{Line, Target};
 
 /// The most bytes of entries that wait for the file.
 const MOST: usize = 1 << 20;
@@ -109,23 +111,6 @@ pub(crate) struct AuditUsage {
     pub(crate) missing: u64,
 }
 
-/// A line that waits for the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
-    text: Box<str>,
-    is_act: bool,
-}
-
-/// An entry that the file did not take, and why. It is nowhere else.
-#[derive(Debug)]
-pub(crate) struct Unwritten {
-    /// Without its line feed.
-    pub(crate) entry: String,
-    /// Whether it is an act, and so must not be dropped.
-    pub(crate) is_act: bool,
-    pub(crate) error: io::Error,
-}
-
 impl AuditFile {
     /// Checks that the file can be opened, and makes nothing.
     pub(crate) fn check(path: &Path) -> Result<(), Failure> {
@@ -152,7 +137,7 @@ impl AuditLog {
         let (queue, journal) = (Arc::clone(&log.queue), Arc::clone(&log.journal));
         let mut target = file.0;
         let work = move || {
-            let lost = |line: Line, error| journal.note_unwritten(&line.unwritten(error));
+            let lost = |line: Line, error| note_unwritten(&journal, &line, &error);
             while queue.write_next(&mut target, lost) {}
         };
         thread::Builder::new()
@@ -175,7 +160,7 @@ impl AuditLog {
             return;
         }
         let Some((class, owner)) = entry::class(event) else { return };
-        let Some(entry) = Entry::of(event, crate::clock::here) else { return };
+        let Some(entry) = AuditEntry::of(event, shared::clock::here) else { return };
         let text = entry.line();
         if self.shares()[class as usize].admit(owner, text.len(), Instant::now()) {
             self.add(Line { text: text.into(), is_act: class != Class::Denied });
@@ -197,7 +182,7 @@ impl AuditLog {
             return;
         }
         for line in &unwritten {
-            self.journal.note_unwritten(&line.unwritten(io::Error::other(STALLED)));
+            note_unwritten(&self.journal, line, &io::Error::other(STALLED));
         }
         error!("the audit log did not take {} entries before the end", unwritten.len());
     }
@@ -227,7 +212,7 @@ impl AuditLog {
 
     fn add(&self, line: Line) {
         if let Err(line) = self.queue.try_push(line) {
-            self.journal.note_unwritten(&line.unwritten(io::Error::other(STALLED)));
+            note_unwritten(&self.journal, &line, &io::Error::other(STALLED));
         }
     }
 
@@ -249,20 +234,16 @@ impl AuditLog {
     }
 }
 
-impl Line {
-    /// The entry without its line feed.
-    fn entry(&self) -> &str {
-        self.text.strip_suffix('\n').unwrap_or(&self.text)
-    }
-
-    fn unwritten(&self, error: io::Error) -> Unwritten {
-        Unwritten { entry: self.entry().to_owned(), is_act: self.is_act, error }
-    }
-}
-
-impl AsRef<[u8]> for Line {
-    fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+/// Logs an entry that the file did not take; it is nowhere else. The entry is JSON in one line with
+/// nothing invisible in it, so that it stands in the log as it is. The audit log has a budget for acts,
+/// so there is no other one here, and every act is in one of the two logs.
+fn note_unwritten(journal: &Journal, line: &Line, why: &io::Error) {
+    let (entry, why) = (line.entry(), reason(why));
+    let write = || error!(reason = %Quoted(&why), "not in the audit log: {entry}");
+    if line.is_act {
+        write();
+    } else {
+        journal.write(Kind::Unaudited, write);
     }
 }
 

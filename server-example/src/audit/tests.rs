@@ -58,7 +58,7 @@ fn denied_at(endpoint: &'static str) -> Event {
 /// A line for the kick of this user.
 pub(super) fn kick(target: &str) -> Line {
     let event = moderated(Act::Kick, target, None, "");
-    let text = Entry::of(&event, crate::clock::here).unwrap().line();
+    let text = AuditEntry::of(&event, shared::clock::here).unwrap().line();
     Line { text: text.into(), is_act: true }
 }
 
@@ -69,7 +69,7 @@ fn log_to(path: &str) -> AuditLog {
 
 /// The entries of a file after these events.
 fn entries(events: impl FnOnce(&AuditLog)) -> Vec<Value> {
-    let dir = crate::accounts::test_dir::TestDir::new();
+    let dir = crate::test_dir::TempDir::new();
     let path = dir.path().join("audit.log");
     let log = log_to(path.to_str().unwrap());
     events(&log);
@@ -80,6 +80,20 @@ fn entries(events: impl FnOnce(&AuditLog)) -> Vec<Value> {
 
 fn with_act<'a>(entries: &'a [Value], act: &str) -> Vec<&'a Value> {
     entries.iter().filter(|entry| entry["act"] == act).collect()
+}
+
+#[test]
+fn an_entry_that_the_audit_log_did_not_take_is_said() {
+    let lines = crate::journal::tests::written(LevelFilter::ERROR, |journal, _| {
+        let note = |entry: &str, is_act| {
+            let line = Line { text: entry.into(), is_act };
+            note_unwritten(journal, &line, &io::ErrorKind::StorageFull.into());
+        };
+        (0..20).for_each(|_| note(r#"{"act":"kick"}"#, true));
+        (0..20).for_each(|_| note("{}", false));
+    });
+    assert_eq!(lines[0], r#"ERROR not in the audit log: {"act":"kick"} reason="no storage space""#);
+    assert_eq!(lines.len(), 30, "every kick, and a few of those that anybody can cause");
 }
 
 #[test]
@@ -172,7 +186,7 @@ fn entries_that_wait_and_their_owners_take_the_memory_that_they_account_for() {
     while queue.missed() == 0 {
         let name = format!("user {}", fastrand::u64(..));
         let event = moderated(Act::Ban, &name, None, &"x".repeat(fastrand::usize(..600)));
-        let text = Entry::of(&event, crate::clock::here).unwrap().line();
+        let text = AuditEntry::of(&event, shared::clock::here).unwrap().line();
         let _ = queue.try_push(Line { text: text.into(), is_act: true });
     }
     heap.assert_within(MOST, "entries");

@@ -4,13 +4,12 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::Command;
+use shared::failure::Failure;
+use shared::options::PASSWORD_VARIABLE;
+use shared::text::visible;
 
-use crate::chat;
-use crate::failure::Failure;
-use crate::text::visible;
-
-use super::most_similar;
 use super::option::Definition;
+use super::similar::most_similar;
 
 /// What the names of all variables begin with.
 const PREFIX: &str = "CHATPROTO_";
@@ -40,7 +39,7 @@ impl Environment {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut known = vec![chat::PASSWORD_VARIABLE.to_owned(), PROGRAM.to_owned()];
+        let mut known = vec![PASSWORD_VARIABLE.to_owned(), PROGRAM.to_owned()];
         add_names(command, &mut known);
         let mut names: Vec<_> = self.0.iter().map(|(name, _)| name.to_string_lossy()).collect();
         names.sort();

@@ -7,15 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
+use shared::failure::{Failure, reason};
+use shared::input::{decoded, read_whole};
+use shared::text::visible;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::failure::{Failure, reason};
-use crate::input::{decoded, read_whole};
-use crate::text::visible;
-
-use super::most_similar;
 use super::option::{Definition, Kind};
+use super::similar::most_similar;
 
 /// More would be a mistake: another file than was meant.
 const LARGEST: u64 = 1 << 20;

@@ -11,25 +11,23 @@ mod environment;
 mod file;
 mod option;
 mod print;
+mod similar;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
+use shared::failure::Failure;
+use shared::text::visible;
 
 use crate::data::FILE_VARIABLE;
-use crate::failure::Failure;
-use crate::text::visible;
 
 use file::File;
-use option::Definition;
+use option::{COMMAND, Definition};
 
 pub(crate) use environment::Environment;
 pub(crate) use option::{define, without_environment};
-
-/// The command that has a configuration.
-const COMMAND: &str = "serve";
 
 /// Every option of the server: its value, and where that comes from. Knows how to look again.
 #[derive(Clone, Debug, Default)]
@@ -300,24 +298,6 @@ fn locate<'a>(
     }
 }
 
-/// The name that may be meant, if there is one that is so much like this.
-fn most_similar<'a>(name: &str, others: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |other: &str| {
-        let is_part = name.len() > 2 && other.contains(name);
-        strsim::jaro(name, other).max(if is_part { 0.75 } else { 0.0 })
-    };
-    others
-        .map(|other| (likeness(other), other))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, other)| other)
-}
-
-/// A path as it is found from everywhere.
-fn absolute(path: &OsStr) -> OsString {
-    std::path::absolute(path).map_or_else(|_| path.to_owned(), PathBuf::into_os_string)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Arg, ArgAction, value_parser};
@@ -429,19 +409,5 @@ mod tests {
             assert_eq!(settings.locate(sentence), sentence);
         }
         assert_eq!(settings.locate("no --one."), "no --one. (--one is from CHATPROTO_ONE)");
-    }
-
-    #[test]
-    fn a_name_that_may_be_meant_is_like_it_or_has_it_inside() {
-        let names = ["max-frame", "max-rooms", "rate"];
-        for (name, meant) in [
-            ("max_frame", Some("max-frame")),
-            ("rooms", Some("max-rooms")),
-            ("rat", Some("rate")),
-            ("xyz", None),
-            ("zz", None),
-        ] {
-            assert_eq!(most_similar(name, names.into_iter()), meant, "{name}");
-        }
     }
 }

@@ -3,14 +3,14 @@
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, Resettable};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 
-use super::COMMAND;
-
+/// The command that has a configuration.
+pub(super) const COMMAND: &str = "serve";
 /// Options that say how to configure and are not configured.
 const NO_SETTINGS: [&str; 3] = ["config", "print-config", "check-config"];
 
@@ -149,7 +149,7 @@ impl Definition {
     pub(super) fn beside(&self, directory: &Path, value: String) -> OsString {
         // an empty path would be the directory itself
         if self.is_path && !value.is_empty() && !self.keywords.contains(&value) {
-            super::absolute(directory.join(value).as_os_str())
+            absolute(directory.join(value).as_os_str())
         } else {
             value.into()
         }
@@ -192,7 +192,7 @@ impl Definition {
         let raw = matches.get_raw(&self.id).into_iter().flatten();
         let find = |value: &OsStr| {
             let is_keyword = value.to_str().is_some_and(|text| self.is_keyword(text));
-            if self.is_path && !is_keyword { super::absolute(value) } else { value.to_owned() }
+            if self.is_path && !is_keyword { absolute(value) } else { value.to_owned() }
         };
         raw.map(find).collect()
     }
@@ -200,6 +200,11 @@ impl Definition {
     fn is_keyword(&self, text: &str) -> bool {
         self.keywords.iter().any(|keyword| keyword == text)
     }
+}
+
+/// A path as it is found from everywhere.
+fn absolute(path: &OsStr) -> OsString {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), PathBuf::into_os_string)
 }
 
 /// The sentence about an option, with the words that it takes if it takes no others.

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
+use shared::failure::Failure;
+use shared::numbers::count;
+use shared::staging::{Existing, Staging};
+use shared::target;
+use shared::text::visible;
+use shared::units::Moment;
+use store::{ConversationMessage, Query, Reader, StoredMessage};
 
 use crate::data::StoredDataOptions;
-use crate::failure::Failure;
-use crate::load::count;
-use crate::staging::{Existing, Staging};
-use crate::store::{Entry, Kept, Query, Reader};
-use crate::target;
-use crate::text::visible;
-use crate::units::Moment;
+use crate::output::{Progress, say, written};
 
-use super::{ConversationOptions, Progress, say, time, written};
+use super::output::{ConversationOptions, time};
 
 /// Messages that are read at a time.
 const PAGE: usize = 1_000;
@@ -122,15 +123,19 @@ fn export(
 }
 
 /// The messages that follow an id.
-fn page(reader: &Reader, conversation: Option<&str>, seen: u64) -> Result<Vec<Kept>, Failure> {
+fn page(
+    reader: &Reader,
+    conversation: Option<&str>,
+    seen: u64,
+) -> Result<Vec<ConversationMessage>, Failure> {
     let Some(name) = conversation else { return Ok(reader.all_after(seen, PAGE)?) };
     let query = Query { most: PAGE, max_bytes: PAGE_BYTES, since: Some(seen), ..Query::default() };
     let entries = reader.page(name, &query)?.entries.into_iter();
-    Ok(entries.map(|entry| Kept { conversation: name.to_owned(), entry }).collect())
+    Ok(entries.map(|entry| ConversationMessage { conversation: name.to_owned(), entry }).collect())
 }
 
-fn write_line(line: &mut Vec<u8>, kept: &Kept, epochs: &[(u64, String)]) {
-    let Entry { id, at_ms, object } = &kept.entry;
+fn write_line(line: &mut Vec<u8>, kept: &ConversationMessage, epochs: &[(u64, String)]) {
+    let StoredMessage { id, at_ms, object } = &kept.entry;
     let between = kept.conversation.split_once('\t');
     let before = epochs.partition_point(|(first, _)| first <= id);
     let head = Line {
@@ -150,7 +155,8 @@ fn write_line(line: &mut Vec<u8>, kept: &Kept, epochs: &[(u64, String)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::{TempDir, object, open};
+    use crate::fixtures::{object, open};
+    use crate::test_dir::TempDir;
 
     fn exported(options: &ExportOptions, reader: &Reader) -> Vec<serde_json::Value> {
         let mut lines = Vec::new();
@@ -186,7 +192,7 @@ mod tests {
         let moment = |text: &str| Some(text.parse::<Moment>().unwrap());
         let base = |room: Option<&str>, with: Option<[&str; 2]>, since, until| ExportOptions {
             conversation: ConversationOptions {
-                room: room.map(|room| super::super::room(room).unwrap()),
+                room: room.map(|room| super::super::output::room(room).unwrap()),
                 with: with.map(|with| with.map(|name| name.parse().unwrap()).to_vec()),
             },
             since,

@@ -2,21 +2,19 @@
 //! on the same data.
 
 mod export;
-mod progress;
+mod output;
 mod purge;
 mod search;
 
-use std::io::{self, Write};
-
-use chatproto::{RoomName, UserName};
 use clap::{Args, Subcommand};
+use shared::failure::Failure;
+use shared::numbers::count;
+use store::{Reader, Survey};
 
 use crate::data::StoredDataOptions;
-use crate::failure::{Failure, reason};
-use crate::load::count;
-use crate::store::{self, Reader, Survey};
+use crate::output::{bytes, say};
 
-pub(crate) use progress::Progress;
+use output::time;
 
 /// Export, search, clear and check the messages that a server has kept.
 ///
@@ -42,34 +40,6 @@ pub(crate) struct StatsOptions {
 pub(crate) struct CheckOptions {
     #[command(flatten)]
     data: StoredDataOptions,
-}
-
-/// Which conversation is meant.
-#[derive(Args, Debug)]
-#[group(multiple = false)]
-pub(crate) struct ConversationOptions {
-    /// Only messages of this room
-    #[arg(long, value_name = "#ROOM", value_parser = room)]
-    room: Option<RoomName>,
-
-    /// Only messages between these two users
-    #[arg(long, value_names = ["NAME", "NAME"], num_args = 2)]
-    with: Option<Vec<UserName>>,
-}
-
-impl ConversationOptions {
-    /// Its name in the store; `None` means all.
-    fn name(&self) -> Option<String> {
-        match (&self.room, self.with.as_deref()) {
-            (Some(room), _) => Some(room.as_str().to_owned()),
-            (None, Some([one, other])) => Some(store::between(one.as_str(), other.as_str())),
-            _ => None,
-        }
-    }
-}
-
-fn room(text: &str) -> Result<RoomName, String> {
-    RoomName::new(text).map_err(|error| format!("{error} (in a shell, quote it: '#tea')"))
 }
 
 pub(crate) fn run(command: &HistoryCommand) -> Result<(), Failure> {
@@ -121,37 +91,4 @@ fn check(options: &CheckOptions) -> Result<(), Failure> {
     let directory = options.data.needed()?;
     Reader::open(&directory)?.check()?;
     say("the data is sound")
-}
-
-/// A time as RFC 3339 in the local time zone.
-fn time(at_ms: i64) -> String {
-    let at = crate::clock::timestamp_of_ms(at_ms);
-    let here = at.to_zoned(jiff::tz::TimeZone::system());
-    at.display_with_offset(here.offset()).to_string()
-}
-
-/// Bytes in the unit that fits.
-pub(crate) fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..0x400 => format!("{bytes} bytes"),
-        0x400..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
-    }
-}
-
-/// Says something on standard output.
-pub(crate) fn say(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    written(writeln!(out, "{text}").and_then(|()| out.flush()))
-}
-
-/// Somebody who has read enough of the output is no failure.
-fn written(outcome: io::Result<()>) -> Result<(), Failure> {
-    match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Run(format!("cannot write the output: {}", reason(&error))))
-        }
-        _ => Ok(()),
-    }
 }

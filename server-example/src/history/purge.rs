@@ -3,14 +3,16 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
+use shared::clock::now_ms;
+use shared::failure::{Failure, reason};
+use shared::numbers::count;
+use shared::units::Age;
+use store::{Purge, Selection};
 
 use crate::data::StoredDataOptions;
-use crate::failure::{Failure, reason};
-use crate::load::count;
-use crate::store::{self, Purge, Selection};
-use crate::units::Age;
+use crate::output::{Progress, say};
 
-use super::{ConversationOptions, Progress, say};
+use super::output::ConversationOptions;
 
 /// Take messages away for good: old ones, those of a conversation, or both.
 ///
@@ -35,9 +37,9 @@ pub(crate) struct PurgeOptions {
 }
 
 pub(crate) fn run(options: &PurgeOptions) -> Result<(), Failure> {
-    let before_ms = options.older_than.map(|age| {
-        store::now_ms().saturating_sub(i64::try_from(age.0.as_millis()).unwrap_or(i64::MAX))
-    });
+    let before_ms = options
+        .older_than
+        .map(|age| now_ms().saturating_sub(i64::try_from(age.0.as_millis()).unwrap_or(i64::MAX)));
     let selection = Selection { conversation: options.conversation.name(), before_ms };
     let mut purge = Purge::open(&options.data.needed()?, selection)?;
     let all = purge.count()?;

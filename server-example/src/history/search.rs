@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::Value;
+use shared::failure::Failure;
+use shared::text::visible;
+use store::{ConversationMessage, Search};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::data::StoredDataOptions;
-use crate::failure::Failure;
-use crate::store::{self, Kept, Search};
-use crate::text::visible;
+use crate::output::{Progress, say};
 
-use super::{ConversationOptions, Progress, say, time};
+use super::output::{ConversationOptions, time};
 
 /// Characters of a message that are shown.
 const SHOWN: usize = 160;
@@ -69,7 +70,7 @@ pub(crate) fn run(options: &SearchOptions) -> Result<(), Failure> {
     say(lines.trim_end())
 }
 
-fn line(kept: &Kept, words: &[String]) -> String {
+fn line(kept: &ConversationMessage, words: &[String]) -> String {
     let object: Value = serde_json::from_str(&kept.entry.object).unwrap_or_default();
     let sender = object["from"]["name"].as_str().unwrap_or_default();
     let text = object["msg"].as_str().unwrap_or_default();
@@ -127,9 +128,9 @@ mod tests {
 
     #[test]
     fn what_others_wrote_does_nothing_to_the_terminal() {
-        let object = store::tests::object("al\\u001bice", "red \\u001b[31m\\nforged");
-        let entry = store::Entry { id: 7, at_ms: 0, object };
-        let kept = Kept { conversation: "al\u{1b}ice\tbob".to_owned(), entry };
+        let object = crate::fixtures::object("al\\u001bice", "red \\u001b[31m\\nforged");
+        let entry = store::StoredMessage { id: 7, at_ms: 0, object };
+        let kept = ConversationMessage { conversation: "al\u{1b}ice\tbob".to_owned(), entry };
         let line = line(&kept, &[]);
         assert!(line.starts_with("7  "), "{line}");
         assert!(

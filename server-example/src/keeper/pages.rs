@@ -6,12 +6,14 @@ use std::thread;
 
 use chatproto::history::Reply;
 use chatproto::{Completion, Conversation, Page, Place, Selection};
+use shared::failure::{self, Failure};
+use store::{Query, Reader, Store, StoreError, StoredMessage};
 
-use super::NICENESS;
-use crate::failure::{self, Failure};
 use crate::priority;
-use crate::store::{self, Query, Reader, Store, StoreError};
 
+/// The niceness of the threads of the history. Event loops have priority where they share a core. With
+/// this value the writer still stores a hundred thousand messages a second beside a busy loop.
+pub(super) const NICENESS: i32 = 5;
 /// Threads that read pages.
 const READERS: usize = 2;
 
@@ -85,7 +87,7 @@ fn read(
 }
 
 /// Entries as the server takes them, without those from before `since_ms`.
-pub(super) fn page(entries: Vec<store::Entry>, since_ms: i64, has_more: bool) -> Page {
+pub(super) fn page(entries: Vec<StoredMessage>, since_ms: i64, has_more: bool) -> Page {
     let entries = entries.into_iter().filter(|entry| entry.at_ms >= since_ms);
     let (mut times, mut messages) = (Vec::new(), Vec::new());
     for entry in entries {
@@ -97,7 +99,7 @@ pub(super) fn page(entries: Vec<store::Entry>, since_ms: i64, has_more: bool) ->
 
 /// What a user is told of an error: nothing about files of the server's.
 pub(super) fn reason(error: &StoreError) -> String {
-    use crate::store::ErrorKind;
+    use store::ErrorKind;
     let what = match error.kind {
         ErrorKind::Full => "the server's disk is full",
         ErrorKind::ReadOnly => "the server cannot write to its disk",

@@ -8,15 +8,15 @@ use std::time::Duration;
 use chatproto::{
     AccountOrder, AccountPolicy, AccountReply, Accounts, Granted, Message, Role, Server,
 };
+use store::accounts::AccountTable;
+use store::{ErrorKind, Query, StoreOptions};
 
 use tracing_subscriber::filter::LevelFilter;
 
 use super::*;
 use crate::accounts::book::BookOptions;
-use crate::log::tests::{split_counts, written};
-use crate::store::accounts::AccountTable;
-use crate::store::tests::TempDir;
-use crate::store::{ErrorKind, StoreOptions};
+use crate::journal::tests::{split_counts, written};
+use crate::test_dir::TempDir;
 
 const OWNERS: [&str; 4] = ["alice", "bob", "carol", "zed"];
 
@@ -163,8 +163,8 @@ fn gaps_of_an_outage_are_bounded_and_so_are_their_lines() {
 
 #[test]
 fn a_jump_of_the_clock_removes_nothing_and_raises_an_alarm() {
-    use crate::clock::Reading;
-    use crate::store::Retention;
+    use shared::clock::Reading;
+    use store::Retention;
     const DAY_MS: i64 = 86_400_000;
     let directory = TempDir::new();
     let keep = Some(Duration::from_secs(90 * 86_400));
@@ -193,19 +193,19 @@ fn a_jump_of_the_clock_removes_nothing_and_raises_an_alarm() {
     let [jump] = &jumps[..] else { panic!("{lines:?}") };
     assert!(jump.starts_with("ERROR the clock was set 400 days forward"), "{jump}");
     let reader = store.reader().unwrap();
-    assert_eq!(reader.page("#tea", &store::Query::default()).unwrap().entries.len(), 2);
+    assert_eq!(reader.page("#tea", &Query::default()).unwrap().entries.len(), 2);
 }
 
 #[test]
 fn after_an_end_of_400_days_what_is_old_goes_and_the_log_says_so() {
-    use crate::store::Retention;
+    use store::Retention;
     const DAY_MS: i64 = 86_400_000;
     let directory = TempDir::new();
     let keep = Some(Duration::from_secs(90 * 86_400));
     let retention = Retention { keep, max_bytes: None };
     let options = StoreOptions { retention, ..StoreOptions::default() };
     let mut store = Store::open(directory.path(), options).unwrap();
-    let now_ms = store::now_ms();
+    let now_ms = now_ms();
     let mut writer = store.writer().unwrap();
     for (id, days) in [(1, 410), (2, 401), (3, 1)] {
         writer.append(id, "#tea", now_ms - days * DAY_MS, "{}");
@@ -220,7 +220,7 @@ fn after_an_end_of_400_days_what_is_old_goes_and_the_log_says_so() {
         journal.close();
     });
     let reader = store.reader().unwrap();
-    let left = reader.page("#tea", &store::Query::default()).unwrap().entries;
+    let left = reader.page("#tea", &Query::default()).unwrap().entries;
     assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [3]);
     let purges: Vec<_> = lines.iter().filter(|line| line.contains("removed messages")).collect();
     let [purge] = &purges[..] else { panic!("{lines:?}") };

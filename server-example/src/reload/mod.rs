@@ -7,14 +7,16 @@
 
 mod parts;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
+use shared::failure::Failure;
 use tracing::{error, info, warn};
 
-use crate::cli::{self, Command, Level, ServeOptions};
 use crate::config::{Setting, Settings};
-use crate::failure::Failure;
-use crate::log::{Journal, LevelSwitch};
+use crate::journal::Journal;
+use crate::log::LevelSwitch;
+use crate::serve::{Level, ServeOptions};
 
 pub(crate) use parts::{Bans, Running, parts};
 
@@ -48,8 +50,12 @@ impl<'a> Ready<'a> {
     }
 }
 
+/// Reads the command line of a server again, with the environment and the file of the configuration.
+pub(crate) type Read = fn(&[OsString]) -> Result<Box<ServeOptions>, Failure>;
+
 /// Loads the configuration again.
 pub(crate) struct Reloader {
+    read: Read,
     parts: Vec<Box<dyn Part>>,
     log: LogLevel,
     /// What is in force.
@@ -75,8 +81,13 @@ impl LogLevel {
 
 impl Reloader {
     /// For a server that was started with these options.
-    pub(crate) fn new(options: &ServeOptions, log: LogLevel, parts: Vec<Box<dyn Part>>) -> Self {
-        Reloader { parts, log, settings: options.settings.clone() }
+    pub(crate) fn new(
+        options: &ServeOptions,
+        read: Read,
+        log: LogLevel,
+        parts: Vec<Box<dyn Part>>,
+    ) -> Self {
+        Reloader { read, parts, log, settings: options.settings.clone() }
     }
 
     /// Loads it. Whatever comes of it is in the log.
@@ -88,11 +99,7 @@ impl Reloader {
 
     fn try_reload(&mut self) -> Result<(), Failure> {
         self.settings.check_file()?;
-        let options = match cli::parse(self.settings.arguments().iter().cloned())? {
-            Command::Serve(options) => *options,
-            // the arguments are those of a server
-            _ => return Ok(()),
-        };
+        let options = (self.read)(self.settings.arguments())?;
         let mut settings = options.settings.clone();
         let is_changeable = |setting: &Setting| {
             let mut options = self.parts.iter().flat_map(|part| part.options());

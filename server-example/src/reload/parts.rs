@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use chatproto::{Ban, BanTarget, ServerHandle};
+use shared::failure::Failure;
 use tracing::error;
 
 use crate::audit::{AuditFile, AuditLog};
-use crate::cli::ServeOptions;
-use crate::failure::Failure;
-use crate::serve::room;
+use crate::serve::ServeOptions;
+use crate::serve::limits::room;
 use crate::tls::Certificates;
 use crate::token::AdminToken;
 

@@ -11,17 +11,16 @@ use chatproto::tls::Fingerprint;
 use clap::{Args, Subcommand};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use shared::clock;
+use shared::failure::{Failure, reason};
+use shared::input::read_whole;
+use shared::staging::{Access, Existing};
+use shared::target;
+use shared::text::visible;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
-
-use crate::clock;
-use crate::failure::{Failure, reason};
-use crate::input::read_whole;
-use crate::staging::{Access, Existing};
-use crate::target;
-use crate::text::visible;
 
 /// Make a certificate for the server, or show what is in one.
 #[derive(Args, Debug)]

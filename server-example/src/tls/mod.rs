@@ -2,10 +2,8 @@
 //! the command `cert`, which makes a certificate where there is none.
 
 pub(crate) mod cert;
-mod client;
 mod options;
 mod server;
 
-pub(crate) use client::ClientTlsOptions;
 pub(crate) use options::{TlsMode, TlsOptions};
 pub(crate) use server::{Certificates, Material};

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
-use crate::units::Address;
+use shared::units::Address;
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "TLS")]

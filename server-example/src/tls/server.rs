@@ -5,14 +5,14 @@ use std::path::Path;
 use chatproto::tls::{ClientCertificates, ServerTls};
 use chatproto::{ServerBuilder, ServerHandle};
 use jiff::SignedDuration;
+use shared::failure::Failure;
+use shared::modes::is_open_to_others;
+use shared::text::visible;
+use shared::units;
 use tracing::{info, warn};
 
-use crate::cli::ServeOptions;
-use crate::failure::Failure;
-use crate::modes::is_open_to_others;
 use crate::reload::{Part, Ready};
-use crate::text::visible;
-use crate::units;
+use crate::serve::ServeOptions;
 
 use super::cert::Facts;
 use super::options::{ClientCert, TlsMode, TlsOptions};
@@ -98,7 +98,7 @@ impl Material {
         match Facts::of_der(self.tls.certificate()) {
             Ok(facts) => {
                 info!("TLS {whom}, as {} until {}", facts.names(), facts.until());
-                let now = crate::clock::now();
+                let now = shared::clock::now();
                 if facts.not_after <= now {
                     warn!("the certificate expired on {}: renew it", facts.until());
                 } else if facts.not_before > now {

@@ -1,0 +1,512 @@
+//! A connection that sends exact bytes in exact pieces, and keeps exactly what came: every read, the
+//! objects in it, what was no object, and how it ended. Every wait has an end, and so has the memory:
+//! a connection over which too much comes is broken off, which is what the report then says of it.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatproto::{DecodeError, Decoder, ErrorClass, Message};
+use serde_json::Value;
+use shared::failure::reason;
+
+use super::transcript::{Direction, Transcript};
+
+/// No object that a check asks for is longer.
+pub(super) const LONGEST: usize = 16 << 20;
+/// Bytes of memory that one connection may take, for what came and the objects in it. The largest
+/// trial, 250 messages of 48 kB, takes 36 MiB.
+const MOST: usize = 64 << 20;
+/// Bytes of memory that all connections may take together.
+const MOST_OF_ALL: usize = 256 << 20;
+/// A longer name is not read to its end: none is longer than 64 bytes.
+const LONGEST_NAME: usize = 64 << 10;
+/// Bytes that all connections take.
+static HELD_BY_ALL: AtomicUsize = AtomicUsize::new(0);
+/// The least that a socket can be told to wait.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The other side shut its writing side down, or closed.
+    Closed,
+    /// It was broken off: what the system said.
+    Broken(String),
+}
+
+/// One object that came.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// The message, or why the object is none.
+    pub(super) message: Result<Message, DecodeError>,
+    /// The object as it came.
+    pub(super) text: String,
+    /// The reads that its first and its last byte came in.
+    pub(super) reads: (usize, usize),
+    /// Where its last byte is in all that came, plus one.
+    end: usize,
+}
+
+impl Item {
+    /// The message's text, or nothing.
+    pub(super) fn msg(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.msg)
+    }
+
+    /// The name that it comes from, or nothing.
+    pub(super) fn from(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.from.name)
+    }
+
+    /// Whom it is for, or nothing.
+    pub(super) fn to(&self) -> &str {
+        self.message.as_ref().map_or("", |message| &message.to)
+    }
+
+    /// Whether it has keys that the schema does not have.
+    pub(super) fn has_extra_keys(&self) -> bool {
+        let Ok(Value::Object(object)) = serde_json::from_str(&self.text) else { return false };
+        let from = object.get("from").and_then(Value::as_object);
+        object.keys().any(|key| !matches!(&**key, "from" | "to" | "msg"))
+            || from.is_some_and(|from| from.keys().any(|key| !matches!(&**key, "name" | "ip")))
+    }
+
+    /// Whether this is a refusal of A8, or an error that ends the connection.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.msg().starts_with('⛔')
+    }
+}
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct Raw {
+    stream: TcpStream,
+    label: String,
+    log: Transcript,
+    /// All that came.
+    bytes: Vec<u8>,
+    /// `parsed <= bytes.len()`: what is before is in `items` or `garbage`.
+    parsed: usize,
+    /// Where each read begins in `bytes`.
+    reads: Vec<usize>,
+    items: Vec<Item>,
+    /// `next <= items.len()`: the first object that nobody has waited for.
+    next: usize,
+    garbage: Vec<u8>,
+    end: Option<End>,
+    /// When each read came.
+    times: Vec<Instant>,
+    /// Whether what comes is a name yet, and no object.
+    is_named: bool,
+    /// Bytes of memory that all this takes, which are part of [`HELD_BY_ALL`].
+    held: usize,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        HELD_BY_ALL.fetch_sub(self.held, Ordering::Relaxed);
+    }
+}
+
+impl Raw {
+    /// Connects, or says why not.
+    pub(super) fn connect(
+        address: SocketAddr,
+        timeout: Duration,
+        label: &str,
+        log: &Transcript,
+    ) -> Result<Self, String> {
+        let stream = TcpStream::connect_timeout(&address, timeout)
+            .map_err(|error| format!("cannot connect to {address}: {}", reason(&error)))?;
+        Raw::of(stream, timeout, label, log)
+    }
+
+    /// The connection that a stream is.
+    pub(super) fn of(
+        stream: TcpStream,
+        timeout: Duration,
+        label: &str,
+        log: &Transcript,
+    ) -> Result<Self, String> {
+        stream
+            .set_nodelay(true)
+            .and_then(|()| stream.set_write_timeout(Some(timeout)))
+            .map_err(|error| format!("cannot use the connection: {}", reason(&error)))?;
+        Ok(Raw {
+            stream,
+            label: label.to_owned(),
+            log: log.clone(),
+            bytes: Vec::new(),
+            parsed: 0,
+            reads: Vec::new(),
+            items: Vec::new(),
+            next: 0,
+            garbage: Vec::new(),
+            end: None,
+            times: Vec::new(),
+            is_named: true,
+            held: 0,
+        })
+    }
+
+    /// What the transcript calls this side.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The address of this side.
+    pub(super) fn local_ip(&self) -> Option<IpAddr> {
+        self.stream.local_addr().ok().map(|address| address.ip().to_canonical())
+    }
+
+    /// Sends the bytes in one write. That the other side does not take them shows in what comes.
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.log.add(&self.label, Direction::Sent, bytes);
+        self.write(bytes);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        let written = self.stream.write_all(bytes);
+        if let Err(error) = &written {
+            self.log.note(&self.label, &format!("not all of it was taken: {}", reason(error)));
+        }
+        written.is_ok()
+    }
+
+    /// Sends each piece in a write of its own, with a pause between them.
+    pub(super) fn send_pieces<'a>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+        pause: Duration,
+    ) {
+        let pieces: Vec<_> = pieces.into_iter().collect();
+        let note = format!("in {} pieces, {pause:?} apart:", pieces.len());
+        self.log.note(&self.label, &note);
+        self.log.add(&self.label, Direction::Sent, &pieces.concat());
+        for (number, piece) in pieces.into_iter().enumerate() {
+            if number > 0 {
+                thread::sleep(pause);
+            }
+            if !self.write(piece) {
+                return;
+            }
+        }
+    }
+
+    /// Reads the name that a client begins with: up to a line feed, which is taken with it, a brace,
+    /// the end, or so long a silence.
+    pub(super) fn hear_name(&mut self, timeout: Duration, silence: Duration) -> Vec<u8> {
+        self.is_named = false;
+        let ends = |bytes: &[u8]| bytes.iter().position(|byte| matches!(byte, b'\n' | b'{'));
+        let until = Instant::now() + timeout;
+        while self.end.is_none()
+            && ends(&self.bytes).is_none()
+            && self.bytes.len() < LONGEST_NAME
+            && Instant::now() < until
+        {
+            let wait = if self.bytes.is_empty() { until } else { Instant::now() + silence };
+            if !self.read(wait) && !self.bytes.is_empty() {
+                break;
+            }
+        }
+        self.is_named = true;
+        let length = match ends(&self.bytes) {
+            Some(at) if self.bytes[at] == b'\n' => at + 1,
+            Some(at) => at,
+            None => self.bytes.len(),
+        };
+        self.parsed = length;
+        self.parse();
+        self.bytes[..length].to_vec()
+    }
+
+    /// When the object's last byte came.
+    pub(super) fn time_of(&self, item: &Item) -> Instant {
+        self.times[item.reads.1]
+    }
+
+    /// Says that nothing more will be sent.
+    pub(super) fn finish(&mut self) {
+        self.log.note(&self.label, "we shut down our writing side");
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// The writing side, for another thread.
+    pub(super) fn writer(&self) -> Result<TcpStream, String> {
+        self.stream
+            .try_clone()
+            .map_err(|error| format!("cannot use the connection: {}", reason(&error)))
+    }
+
+    /// Reads once. Says whether anything came before `until`.
+    pub(super) fn read(&mut self, until: Instant) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(LEAST);
+        let mut buffer = [0; 64 * 1024];
+        let read = self.stream.set_read_timeout(Some(left)).and_then(|()| {
+            loop {
+                match self.stream.read(&mut buffer) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    read => break read,
+                }
+            }
+        });
+        match read {
+            Ok(0) => self.ended(End::Closed, "closed by the other side"),
+            Ok(length) => {
+                self.log.add(&self.label, Direction::Came, &buffer[..length]);
+                self.reads.push(self.bytes.len());
+                self.times.push(Instant::now());
+                self.bytes.extend_from_slice(&buffer[..length]);
+                self.hold(length + size_of::<(usize, Instant)>());
+                self.parse();
+                let limit = if self.held > MOST {
+                    MOST
+                } else if HELD_BY_ALL.load(Ordering::Relaxed) > MOST_OF_ALL {
+                    MOST_OF_ALL
+                } else {
+                    return true;
+                };
+                let (objects, came) = (self.items.len(), self.bytes.len());
+                let why = format!(
+                    "by us, as what came takes more than {} MiB: {objects} objects, {came} bytes",
+                    limit >> 20
+                );
+                self.ended(End::Broken(why), "too much came: broken off by us")
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                false
+            }
+            Err(error) => {
+                let why = reason(&error);
+                self.ended(End::Broken(why.clone()), &format!("broken off: {why}"))
+            }
+        }
+    }
+
+    fn hold(&mut self, bytes: usize) {
+        self.held += bytes;
+        HELD_BY_ALL.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn ended(&mut self, end: End, note: &str) -> bool {
+        self.log.note(&self.label, note);
+        self.end = Some(end);
+        false
+    }
+
+    /// The next object that is wanted; those before it count as heard.
+    pub(super) fn hear(
+        &mut self,
+        timeout: Duration,
+        wanted: impl Fn(&Item) -> bool,
+    ) -> Option<Item> {
+        let until = Instant::now() + timeout;
+        loop {
+            if let Some(at) = self.items[self.next..].iter().position(&wanted) {
+                self.next += at + 1;
+                return Some(self.items[self.next - 1].clone());
+            }
+            // a peer that never stops talking is not waited for either
+            if self.end.is_some() || Instant::now() >= until {
+                return None;
+            }
+            self.read(until);
+        }
+    }
+
+    /// Reads until it ends, at most so long.
+    pub(super) fn hear_end(&mut self, timeout: Duration) -> Option<&End> {
+        let until = Instant::now() + timeout;
+        while self.end.is_none() && Instant::now() < until {
+            self.read(until);
+        }
+        self.end.as_ref()
+    }
+
+    /// Reads what comes for so long.
+    pub(super) fn listen(&mut self, time: Duration) {
+        self.hear_end(time);
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    /// How many objects have come.
+    pub(super) fn count(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The objects that have come since there were so many.
+    pub(super) fn since(&self, count: usize) -> &[Item] {
+        &self.items[count..]
+    }
+
+    /// What came and is neither object nor white space.
+    pub(super) fn garbage(&self) -> &[u8] {
+        &self.garbage
+    }
+
+    /// All the bytes that came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether a line feed follows the object, as far as it has come.
+    pub(super) fn has_line_feed(&self, item: &Item) -> bool {
+        let rest = &self.bytes[item.end..];
+        rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+    }
+
+    /// Finds the objects in what came. After something that is none it looks for the next brace.
+    fn parse(&mut self) {
+        while self.is_named {
+            let rest = &self.bytes[self.parsed..];
+            self.parsed += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let rest = &self.bytes[self.parsed..];
+            let mut input = rest;
+            match Decoder::new(LONGEST).decode(&mut input) {
+                Ok(None) => return,
+                Ok(Some(frame)) => {
+                    let (text, message) = (frame.as_str().to_owned(), frame.message().to_owned());
+                    self.found(text, Ok(message));
+                }
+                Err(error) if error.class() == ErrorClass::Schema => {
+                    let object = &rest[..rest.len() - input.len()];
+                    let text = String::from_utf8_lossy(object).into_owned();
+                    self.found(text, Err(error));
+                }
+                Err(error) => {
+                    let least = (error.offset() as usize).max(1);
+                    let brace = rest.iter().skip(least).position(|&byte| byte == b'{');
+                    let length = brace.map_or(rest.len(), |at| least + at);
+                    self.garbage.extend_from_slice(&rest[..length]);
+                    self.parsed += length;
+                    self.hold(length);
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, text: String, message: Result<Message, DecodeError>) {
+        let (start, end) = (self.parsed, self.parsed + text.len());
+        let read_of = |at: usize| self.reads.partition_point(|&begin| begin <= at) - 1;
+        let reads = (read_of(start), read_of(end - 1));
+        self.parsed = end;
+        // the strings of a message are no longer than its object
+        self.hold(size_of::<Item>() + 2 * text.len());
+        self.items.push(Item { message, text, reads, end });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Longer than anything takes here, on a slow machine too.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A connection, and the other end of it.
+    fn pair() -> (Raw, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let raw = Raw::connect(address, PATIENCE, "a", &Transcript::default()).unwrap();
+        (raw, listener.accept().unwrap().0)
+    }
+
+    fn object(msg: &str) -> String {
+        Message::new("a", "b", "c", msg).to_json()
+    }
+
+    #[test]
+    fn objects_are_found_between_and_behind_what_is_none() {
+        let (mut raw, mut other) = pair();
+        let all = format!("{}\n,{}\r\nhello {}", object("1"), object("2"), object("3"));
+        other.write_all(all.as_bytes()).unwrap();
+        drop(other);
+        assert_eq!(raw.hear_end(PATIENCE), Some(&End::Closed));
+        let texts: Vec<_> = raw.since(0).iter().map(Item::msg).collect();
+        assert_eq!(texts, ["1", "2", "3"]);
+        assert_eq!(raw.garbage(), b",hello ");
+        let ends: Vec<_> = raw.since(0).iter().map(|item| raw.has_line_feed(item)).collect();
+        assert_eq!(ends, [true, true, false]);
+    }
+
+    #[test]
+    fn what_is_waited_for_comes_or_the_wait_ends() {
+        let (mut raw, mut other) = pair();
+        other.write_all((object("1") + &object("2")).as_bytes()).unwrap();
+        assert!(raw.hear(PATIENCE, |item| item.msg() == "2").is_some());
+        assert!(raw.hear(LEAST, |_| true).is_none(), "both have been heard");
+        assert_eq!(raw.end(), None);
+        drop(other);
+        assert!(raw.hear(PATIENCE, |_| true).is_none());
+        assert_eq!(raw.end(), Some(&End::Closed));
+    }
+
+    #[test]
+    fn a_name_ends_at_a_line_feed_a_brace_or_the_end() {
+        for (bytes, name, objects) in [
+            (format!("alice\r\n{}", object("1")), "alice\r\n", 1),
+            (format!("alice {}", object("1")), "alice ", 1),
+            ("alice".to_owned(), "alice", 0),
+            (object("1"), "", 1),
+        ] {
+            let (mut raw, mut other) = pair();
+            other.write_all(bytes.as_bytes()).unwrap();
+            drop(other);
+            assert_eq!(raw.hear_name(PATIENCE, PATIENCE), name.as_bytes());
+            raw.hear_end(PATIENCE);
+            assert_eq!(raw.count(), objects, "{bytes}");
+            assert_eq!(raw.garbage(), b"");
+        }
+    }
+
+    #[test]
+    fn a_connection_over_which_too_much_comes_is_broken_off() {
+        let (mut raw, mut other) = pair();
+        let flood =
+            thread::spawn(move || while other.write_all(&[b'{', b'}'].repeat(5_000)).is_ok() {});
+        let Some(End::Broken(why)) = raw.hear_end(PATIENCE) else { panic!("{:?}", raw.end()) };
+        assert!(why.starts_with("by us, as what came takes more than 64 MiB: "), "{why}");
+        let objects = raw.count() * size_of::<Item>();
+        assert!(objects < MOST + (32 << 20), "{objects} bytes for the objects");
+        let (held, all) = (raw.held, HELD_BY_ALL.load(Ordering::Relaxed));
+        assert!(held > MOST && all >= held, "{held} of {all}");
+        drop(raw);
+        // other tests have connections of their own
+        assert!(HELD_BY_ALL.load(Ordering::Relaxed) < all - held / 2);
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn a_name_without_an_end_is_not_read_for_ever() {
+        let (mut raw, mut other) = pair();
+        let flood = thread::spawn(move || while other.write_all(&[b'x'; 10_000]).is_ok() {});
+        let name = raw.hear_name(PATIENCE, PATIENCE);
+        assert!((LONGEST_NAME..2 * LONGEST_NAME).contains(&name.len()), "{} bytes", name.len());
+        drop(raw);
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn keys_that_there_are_not_are_seen() {
+        let (mut raw, mut other) = pair();
+        let strange = object("1").replacen('{', "{\"x\":1,", 1);
+        let inside = object("2").replacen("\"ip\"", "\"x\":{},\"ip\"", 1);
+        other.write_all((object("0") + &strange + &inside).as_bytes()).unwrap();
+        drop(other);
+        raw.hear_end(PATIENCE);
+        let extra: Vec<_> = raw.since(0).iter().map(Item::has_extra_keys).collect();
+        assert_eq!(extra, [false, true, true]);
+    }
+}
