@@ -65,7 +65,7 @@ def end_of_block(text, start):
 
 def without_tests(text):
     """The code without the items that only tests have."""
-    marker = re.compile(r"#\[cfg\((?:test|any\(test[^\]]*|all\(test[^\]]*)\)\]")
+    marker = re.compile(r"#\[cfg\((?:test|any\(test[^\]]*|all\((?:test|any\(test)[^\]]*)\)\]")
     while match := marker.search(text):
         end = re.compile(r"[;{]").search(text, match.end())
         stop = end_of_block(text, end.start()) if end and end.group() == "{" else (end.end() if end else len(text))

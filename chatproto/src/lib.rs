@@ -80,7 +80,7 @@
 //!
 //! # Features
 //!
-//! | feature | default | what it adds |
+//! | feature | default | contents |
 //! |---|---|---|
 //! | `client` | yes | [`Session`] and [`Client`] |
 //! | `server` | yes | [`Hub`](hub::Hub), [`ServerConnection`] and [`Server`], with the event loops |
@@ -91,7 +91,7 @@
 //! Without any feature, the decoder, the encoder, names and messages remain, without an event loop.
 
 #![forbid(unsafe_code)]
-// files that both sides share have parts that only one side needs
+// some parts of shared files serve only the client or only the server
 #![cfg_attr(not(all(feature = "client", feature = "server")), allow(dead_code, unreachable_pub))]
 
 #[cfg(feature = "server")]
