@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
-use chatproto::Handler;
+use chatproto::endpoint::Handler;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -57,7 +57,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Handler for Endpoint {
-    fn handle(&self, request: &chatproto::Request) -> Result<String, String> {
+    fn handle(&self, request: &chatproto::endpoint::Request) -> Result<String, String> {
         CALLED_BY.set(Weak::clone(&self.run));
         let failed = || "The command failed. Try again later.".to_owned();
         // there is no interpreter any more if the program ends without stopping its server
@@ -78,7 +78,7 @@ impl Endpoint {
         Endpoint { function, run: Arc::downgrade(run) }
     }
 
-    fn call(&self, py: Python<'_>, request: &chatproto::Request) -> PyResult<String> {
+    fn call(&self, py: Python<'_>, request: &chatproto::endpoint::Request) -> PyResult<String> {
         let request = Request {
             user: request.user.to_string(),
             endpoint: request.endpoint.to_string(),

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use chatproto::{MessageRef, SERVER};
+use chatproto::MessageRef;
+use chatproto::name::SERVER;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

@@ -295,7 +295,7 @@ impl Registration {
             let checked = names.chain([self.name.as_str()]).try_fold(
                 chatproto::Server::builder(),
                 |builder, name| {
-                    builder.endpoint(name, "", |_: &chatproto::Request| Ok(String::new()))
+                    builder.endpoint(name, "", |_: &chatproto::endpoint::Request| Ok(String::new()))
                 },
             );
             checked.map(|_| {

@@ -4,7 +4,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use chatproto::{Limits, PeerKind, SessionEvent, UserName};
+use chatproto::handshake::PeerKind;
+use chatproto::{Limits, SessionEvent, UserName};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};

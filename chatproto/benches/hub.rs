@@ -2,7 +2,9 @@
 
 use std::hint::black_box;
 
-use chatproto::{ConnId, Decoder, Hub, Message, Now, Output, PeerKind};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{ConnId, Hub, Now, Output};
+use chatproto::{Decoder, Message};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// A hub with so many users, `u0` and on.

@@ -7,9 +7,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use chatproto::connection::{ConnectionConfig, ConnectionState, Context};
-use chatproto::{
-    ClientError, ConnId, Hub, Now, Output, ServerConnection, Session, SessionEvent, UserName,
-};
+use chatproto::hub::{ConnId, Hub, Now, Output};
+use chatproto::{ClientError, ServerConnection, Session, SessionEvent, UserName};
 
 /// Bytes that a pipe moves at a time.
 const PIECE: usize = 7;

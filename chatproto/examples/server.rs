@@ -4,7 +4,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use chatproto::{Event, PORT, Request, Server, ServerError};
+use chatproto::endpoint::Request;
+use chatproto::hub::Event;
+use chatproto::{PORT, Server, ServerError};
 
 fn main() -> Result<(), ServerError> {
     let server = Server::builder()

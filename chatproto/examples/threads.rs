@@ -13,8 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chatproto::ServerConnection;
 use chatproto::connection::{ConnectionConfig, ConnectionState, Context};
-use chatproto::{ConnId, Hub, Now, Output, ServerConnection};
+use chatproto::hub::{ConnId, Hub, Now, Output};
 
 /// Bytes that are read, and that are written, at a time.
 const PIECE: usize = 64 * 1024;

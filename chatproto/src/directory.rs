@@ -34,7 +34,8 @@ pub use claim::{Claim, ClaimAnswer, ClaimPurpose, Lease};
 /// use std::collections::BTreeSet;
 /// use std::sync::Mutex;
 ///
-/// use chatproto::{Claim, ClaimReply, Directory, Lease, ReleaseReply, Server, UserName};
+/// use chatproto::directory::{Claim, ClaimReply, Directory, Lease, ReleaseReply};
+/// use chatproto::{Server, UserName};
 ///
 /// /// What two servers of one program have in common.
 /// #[derive(Default)]
@@ -151,10 +152,11 @@ impl ReleaseReply {
 /// A directory that decides with functions which may block, on threads of its own.
 ///
 /// ```
-/// use chatproto::{BlockingDirectory, ClaimAnswer, Server};
+/// use chatproto::directory::{BlockingDirectory, ClaimAnswer};
+/// use chatproto::Server;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # fn is_allowed(_: &chatproto::Claim) -> bool { true }
+/// # fn is_allowed(_: &chatproto::directory::Claim) -> bool { true }
 /// let authenticator = BlockingDirectory::start(
 ///     4,
 ///     |claim| match is_allowed(claim) {

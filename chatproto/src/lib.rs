@@ -45,16 +45,19 @@
 //!                   └─ Change ────────► ChangeReceiver
 //! ```
 //!
-//! Who owns a name and what was said are kept by the application: the hub knows the rules and asks
-//! ([`Effect`]), an [`Accounts`] or a [`History`] answers in its own time ([`Completion`]), and the
-//! connection's next message waits for it.
+//! The application owns names and stores what is said. The hub knows the rules and asks by an
+//! [`Effect`](hub::Effect). An [`Accounts`](accounts::Accounts) or a [`History`](history::History) answers
+//! later with a [`Completion`](hub::Completion). The connection's next message waits for it.
 //!
-//! Everything above the line is public and needs no socket. A program with an event loop or a transport of its
-//! own embeds [`ServerConnection`] and [`Hub`] for the server's side, and [`Session`] for the client's.
-//! [`Decoder`] and [`Handshake`] are their parts. The blocking [`Server`] and [`Client`] put sockets under them. No
-//! async runtime is involved.
+//! Everything above the line is public and needs no socket. A program with an event loop or a transport of
+//! its own embeds [`ServerConnection`] and [`Hub`](hub::Hub) for the server's side, and [`Session`] for the
+//! client's. [`Decoder`] and [`Handshake`](handshake::Handshake) are their parts. The blocking [`Server`] and
+//! [`Client`] put sockets under them. No async runtime is involved.
 //!
-//! | module | what it holds |
+//! The root of the crate has clients, servers, messages, the decoder, the session, names, limits and errors.
+//! Everything else is in its module:
+//!
+//! | module | contents |
 //! |---|---|
 //! | [`limits`] | every bound and its default |
 //! | [`error`] | errors, by whose fault |
@@ -65,10 +68,10 @@
 //! | [`handshake`] | registration, stream and one-read peers, strangers |
 //! | [`connection`] | [`ServerConnection`]: the server's side of one connection |
 //! | [`endpoint`] | endpoints of the application's own |
-//! | [`hub`] | [`Hub`]: users, rooms, routing, moderation, the endpoints |
-//! | [`accounts`] | [`Accounts`]: names that belong to somebody, kept by the application |
-//! | [`directory`] | [`Directory`]: names beyond one server, decided by the application |
-//! | [`history`] | [`History`] and its inbox: what is said, kept by the application |
+//! | [`hub`] | [`Hub`](hub::Hub): users, rooms, routing, moderation, the endpoints |
+//! | [`accounts`] | [`Accounts`](accounts::Accounts): names with an owner and a password, stored by the application |
+//! | [`directory`] | [`Directory`](directory::Directory): names beyond one server, decided by the application |
+//! | [`history`] | [`History`](history::History) and its inbox: messages, stored by the application |
 //! | [`changes`] | the ordered stream of changes of users, rooms and sanctions |
 //! | [`pairs`] | lines of the server for programs: quoting, and strict reading |
 //! | [`session`] | [`Session`]: the client's side |
@@ -166,41 +169,14 @@ mod words;
 #[cfg(feature = "server")]
 mod workers;
 
-#[cfg(feature = "server")]
-pub use accounts::{
-    AccountOrder, AccountPolicy, AccountReply, Accounts, Credentials, Granted, Password,
-};
-#[cfg(feature = "server")]
-pub use changes::{ChangeReceiver, ReceiveError};
 #[cfg(feature = "client")]
 pub use client::{Client, ClientBuilder, ClientReceiver, ClientSender, ServerAddress};
 #[cfg(feature = "server")]
 pub use connection::ServerConnection;
-pub use decode::{DecodeError, DecodeErrorKind, ErrorClass, Field};
-pub use decode::{Decoder, Frame};
-#[cfg(feature = "server")]
-pub use directory::{
-    BlockingDirectory, Claim, ClaimAnswer, ClaimPurpose, ClaimReply, Directory, Lease, ReleaseReply,
-};
-#[cfg(feature = "server")]
-pub use endpoint::{Handler, Request};
-#[cfg(feature = "server")]
-pub use extension::Observer;
-pub use handshake::{Handshake, PeerKind, Registration, Stranger};
-#[cfg(feature = "server")]
-pub use history::History;
-#[cfg(feature = "server")]
-pub use hub::{
-    AccountChange, Act, Action, Actor, Ban, BanTarget, BanTargetError, Change, Completion, ConnId,
-    Conversation, Departure, Done, Effect, Event, Forgotten, Gap, HistoryOrder, Hub, HubBuilder,
-    Left, MailboxBound, Mute, Now, Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection,
-    Snapshot, StateChange, Token, UnknownRank, Usage, Used, UserState,
-};
+pub use decode::{DecodeError, DecodeErrorKind, Decoder, ErrorClass, Field, Frame};
 pub use limits::{Limits, PORT, Rate};
 pub use message::{JsonStr, Message, MessageRef, Sender};
-pub use name::{
-    EVERYONE, GUEST, NameError, RoomName, SERVER, UserName, is_ignorable, is_invisible,
-};
+pub use name::{NameError, RoomName, UserName};
 #[cfg(feature = "server")]
 pub use outbox::SlowReader;
 #[cfg(feature = "server")]

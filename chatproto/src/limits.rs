@@ -36,7 +36,7 @@ pub struct Limits {
     /// Longest user name in bytes of UTF-8, after trimming and normalisation. Default 64.
     pub name: usize,
     /// Time from accept to a complete name. Absolute: bytes do not extend it. As long may a
-    /// [`Directory`](crate::Directory) take to answer a claim for a user. Default 10 s.
+    /// [`Directory`](crate::directory::Directory) take to answer a claim for a user. Default 10 s.
     pub registration: Duration,
     /// Time for `/login` where an account is required, from the complete name. Default 2 minutes,
     /// which OpenSSH gives too.

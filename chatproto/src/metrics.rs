@@ -40,7 +40,7 @@ pub struct Metrics {
     pub turns: u64,
     /// Counter: batches that went through the hub.
     pub batches: u64,
-    /// Counter: units of work that users caused (see [`Output::work`](crate::Output::work)).
+    /// Counter: units of work that users caused (see [`Output::work`](crate::hub::Output::work)).
     pub work: u64,
     /// Counter: the time for which the event loops held the hub's lock.
     pub lock_held: Duration,

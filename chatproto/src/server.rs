@@ -3,29 +3,21 @@
 #[cfg(test)]
 mod debug_tests;
 mod error;
+mod handle;
+mod listen;
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
-
-use socket2::{Domain, Socket, Type};
 
 use crate::accounts::{AccountPolicy, Accounts};
-use crate::changes::{ChangeReceiver, Source};
 use crate::directory::Directory;
 use crate::endpoint::Handler;
-use crate::extension::Observer;
 use crate::history::{History, Inbox};
 use crate::host::panic_text;
-use crate::hub::{
-    AccountChange, Action, Actor, Ban, BanTarget, Done, Hub, HubBuilder, Mute, Now, Refusal, Role,
-    Snapshot, Usage,
-};
+use crate::hub::{Hub, HubBuilder};
 use crate::limits::Limits;
-use crate::metrics::Metrics;
-use crate::name::UserName;
 use crate::outbox::SlowReader;
 #[cfg(feature = "tls")]
 use crate::reactor::Door;
@@ -34,10 +26,10 @@ use crate::reactor::{self, Entrance, Reactor, Setup, Shared};
 use crate::tls::ServerTls;
 use crate::workers::{Call, Pool};
 
+pub use crate::extension::Observer;
 pub use error::ServerError;
-
-/// Connections that the system may hold ready to be accepted.
-const BACKLOG: i32 = 4096;
+pub use handle::ServerHandle;
+use listen::{Listening, listen_on, listen_on_all, no_address};
 
 /// Makes a [`Server`]; see [`Server::builder`].
 pub struct ServerBuilder {
@@ -165,7 +157,7 @@ impl ServerBuilder {
     /// ```
     /// # fn main() -> Result<(), chatproto::ServerError> {
     /// let server = chatproto::Server::builder()
-    ///     .endpoint("/echo", "Answers what it is sent.", |request: &chatproto::Request| {
+    ///     .endpoint("/echo", "Answers what it is sent.", |request: &chatproto::endpoint::Request| {
     ///         Ok(request.msg.clone())
     ///     })?
     ///     .bind(([127, 0, 0, 1], 0))?;
@@ -291,8 +283,6 @@ impl ServerBuilder {
     }
 }
 
-/// A listener, and its address with its port.
-type Listening = (TcpListener, SocketAddr);
 #[cfg(feature = "tls")]
 type Entrances = (Vec<(TcpListener, Entrance)>, Vec<SocketAddr>);
 
@@ -472,236 +462,6 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.stop();
     }
-}
-
-/// A server's remote control. Cheap to clone, usable from any thread.
-#[derive(Clone)]
-pub struct ServerHandle {
-    shared: Arc<Shared>,
-}
-
-impl ServerHandle {
-    /// Asks the server to stop and returns at once; [`Server::run`] returns when it has.
-    pub fn stop(&self) {
-        self.shared.stop();
-    }
-
-    /// The names of the registered users, in no particular order.
-    pub fn users(&self) -> Vec<String> {
-        self.shared.hub().users().map(str::to_owned).collect()
-    }
-
-    /// How many users are registered.
-    pub fn online(&self) -> usize {
-        self.shared.hub().online()
-    }
-
-    /// The memory of the tables that peers can grow, each with its bound. It reads counters only.
-    pub fn usage(&self) -> Usage {
-        self.shared.usage()
-    }
-
-    /// The counters of the server. This reads counters only, so it can be called often.
-    pub fn metrics(&self) -> Metrics {
-        self.shared.metrics()
-    }
-
-    /// For how long the event loops have held the hub's lock so far, all together: beside the time
-    /// that has passed, how near the one lock is to being what limits the server.
-    pub fn lock_held(&self) -> Duration {
-        self.shared.lock_held()
-    }
-
-    /// Other bounds from now on, for every connection, but for this: whoever is a user already may go
-    /// on sending frames of the old length; nobody is thrown out because there are too many
-    /// connections or rooms, or a name is too long; and a deadline that is running stays what it is.
-    /// With another [`Limits::rate`], everybody has a whole burst again.
-    ///
-    /// # Errors
-    /// [`ServerError::Limits`] as at [`ServerBuilder::bind`]; then nothing changes.
-    pub fn set_limits(&self, limits: Limits) -> Result<(), ServerError> {
-        self.shared.set_limits(limits)
-    }
-
-    /// What happens from now on to a connection whose queue is full.
-    pub fn set_slow_reader(&self, policy: SlowReader) {
-        self.shared.set_policy(policy);
-    }
-
-    /// Another token for `/admin`, or none. Who is an admin stays one.
-    pub fn set_admin_token(&self, token: Option<&str>) {
-        self.shared.hub().set_admin_token(token);
-    }
-
-    /// Whether everybody is told from now on who comes and goes.
-    pub fn set_announce(&self, announces: bool) {
-        self.shared.hub().set_announce(announces);
-    }
-
-    /// Says that somebody changed an account other than by the commands of its owner: what that
-    /// means for whoever is connected under the name happens. `revision` is the account's since then: see
-    /// [`Hub::handle_account_change`].
-    pub fn change_account(&self, name: &UserName, change: AccountChange, revision: u64) {
-        self.shared.control(|hub, now, out| {
-            hub.handle_account_change(name, change, revision, now, out);
-        });
-    }
-
-    /// Does something to users or rooms, as a moderator would: see [`Action`]. Whom it concerns is told,
-    /// and the observer gets the same event as for a command of a user.
-    ///
-    /// # Errors
-    /// Why nothing was done, as a sentence for the actor.
-    ///
-    /// ```
-    /// use chatproto::{Action, Actor};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0))?;
-    /// let (handle, operator) = (server.handle(), Actor::operator("the operator"));
-    /// let (target, reason) = ("192.0.2.0/24".parse()?, "spam".to_owned());
-    /// handle.act(&operator, Action::Ban { target, duration: None, reason })?;
-    /// let refusal = handle.act(&operator, Action::Unmute { user: "bob".to_owned() }).unwrap_err();
-    /// assert_eq!(refusal.to_string(), "bob is not muted.");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn act(&self, actor: &Actor, action: Action) -> Result<Done, Refusal> {
-        self.shared.control(|hub, now, out| hub.act(actor, action, now, out))
-    }
-
-    /// The user of this name as an actor, if there is one.
-    pub fn actor(&self, name: &UserName) -> Option<Actor> {
-        self.shared.hub().actor_of(name)
-    }
-
-    /// Says which role the account of a name has: see [`Hub::set_stored_role`].
-    pub fn set_stored_role(&self, name: &UserName, role: Role, revision: u64) {
-        self.shared.hub().set_stored_role(name, role, revision);
-    }
-
-    /// Keeps temporary names away from that of an account: see [`Hub::withhold_name`].
-    pub fn withhold_name(&self, name: &UserName) {
-        self.shared.hub().withhold_name(name);
-    }
-
-    /// Puts a ban in force that was kept or configured: see [`Hub::restore_ban`]. Before [`Server::run`]
-    /// too, so that it holds from the first connection on. Returns how many users were closed.
-    pub fn restore_ban(&self, ban: Ban) -> usize {
-        self.shared.control(|hub, now, out| hub.restore_ban(ban, now, out))
-    }
-
-    /// Lifts a ban that is not configured any more. Whether there was one.
-    pub fn withdraw_ban(&self, target: &BanTarget) -> bool {
-        self.shared.control(|hub, now, _| hub.withdraw_ban(target, now))
-    }
-
-    /// The bans that hold now, in the order of their targets.
-    pub fn bans(&self) -> Vec<Ban> {
-        self.shared.hub().bans(Now::system()).collect()
-    }
-
-    /// Puts a mute in force that was kept: see [`Hub::restore_mute`].
-    pub fn restore_mute(&self, mute: Mute) {
-        self.shared.control(|hub, now, out| hub.restore_mute(mute, now, out));
-    }
-
-    /// The mutes of names that hold now: see [`Hub::mutes`].
-    pub fn mutes(&self) -> Vec<Mute> {
-        self.shared.hub().mutes(Now::system()).collect()
-    }
-
-    /// Shows another certificate, with what is asked of clients, to those who connect from now on;
-    /// those who are connected notice nothing. False, and nothing is changed, if the server speaks
-    /// no TLS.
-    #[cfg(feature = "tls")]
-    pub fn replace_tls(&self, tls: &ServerTls) -> bool {
-        self.shared.replace_tls(tls)
-    }
-
-    /// How many connections there are, registered or not.
-    pub fn connections(&self) -> usize {
-        self.shared.hub().connections()
-    }
-
-    /// Follows all changes of users, rooms and sanctions: returns the state as it is now, and receives each
-    /// change from now on, in the order in which the hub decided. At most `capacity` changes wait to be
-    /// received: see [`ReceiveError::Lagged`].
-    ///
-    /// ```
-    /// use chatproto::{Client, StateChange};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0))?;
-    /// # let (address, handle) = (server.local_addr(), server.handle());
-    /// # let running = std::thread::spawn(move || server.run());
-    /// let (mut state, mut changes) = handle.changes(1024);
-    /// let alice = Client::connect(address, "alice")?;
-    /// let change = changes.recv()?;
-    /// state.apply(&change)?;
-    /// assert!(state.users.keys().any(|name| name.as_str() == "alice"));
-    /// # handle.stop();
-    /// # running.join().unwrap()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// [`ReceiveError::Lagged`]: crate::ReceiveError::Lagged
-    pub fn changes(&self, capacity: usize) -> (Snapshot, ChangeReceiver) {
-        ChangeReceiver::new(Arc::clone(&self.shared) as Arc<dyn Source>, capacity)
-    }
-}
-
-impl fmt::Debug for ServerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // the hub is behind a lock
-        f.debug_struct("ServerHandle").finish_non_exhaustive()
-    }
-}
-
-fn no_address() -> ServerError {
-    ServerError::Listen {
-        address: "no address".to_owned(),
-        source: std::io::ErrorKind::AddrNotAvailable.into(),
-    }
-}
-
-/// Listens on each of the addresses once. Port 0 may be meant several times.
-fn listen_on_all(addresses: &[SocketAddr]) -> Result<Vec<Listening>, ServerError> {
-    let mut listening = Vec::with_capacity(addresses.len());
-    for (number, &address) in addresses.iter().enumerate() {
-        if address.port() != 0 && addresses[..number].contains(&address) {
-            continue;
-        }
-        // [::] would take the port of the other family too
-        let is_of_all = |other: &SocketAddr| other.ip().is_unspecified();
-        let has_rival = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port();
-        let is_single = address.is_ipv6()
-            && is_of_all(&address)
-            && addresses.iter().any(|other| is_of_all(other) && has_rival(other));
-        listening.push(listen_on(address, is_single)?);
-    }
-    Ok(listening)
-}
-
-/// Listens on the address; returns that with its port. An IPv6 address may be for IPv6 only.
-fn listen_on(address: SocketAddr, is_only_v6: bool) -> Result<Listening, ServerError> {
-    let listen = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        // so that a restarted server need not wait for old connections; elsewhere it means another
-        // thing
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        if is_only_v6 {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        let listener = TcpListener::from(socket);
-        let local = listener.local_addr()?;
-        Ok((listener, local))
-    };
-    listen().map_err(|source| ServerError::Listen { address: address.to_string(), source })
 }
 
 /// The standard library's hasher is seeded by the system.

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{
-    Claim, ClaimReply, ConnId, Departure, Directory, Hub, Limits, Message, Now, Output, PeerKind,
-    Server, ServerHandle,
-};
+use chatproto::directory::{Claim, ClaimReply, Directory};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{ConnId, Departure, Hub, Now, Output};
+use chatproto::{Limits, Message, Server, ServerHandle};
 use counting::live;
 
 /// The most that a connection may cost before it is registered.

@@ -35,9 +35,10 @@ use chatproto::limits::{Limits, Rate};
 use chatproto::message::{JsonStr, Message, MessageRef, Sender};
 use chatproto::name::{LookalikeKeys, NameError, NamePolicyError, RoomName, UserName};
 use chatproto::pairs::{Pairs, StateLine};
+use chatproto::server::Observer;
 use chatproto::server::{Server, ServerBuilder, ServerHandle};
 use chatproto::session::{Session, SessionEvent};
-use chatproto::{Observer, SlowReader, UnknownWord};
+use chatproto::{SlowReader, UnknownWord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

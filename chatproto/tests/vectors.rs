@@ -4,9 +4,8 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use chatproto::{
-    DecodeError, Decoder, ErrorClass, Field, Handshake, Message, PeerKind, Registration, UserName,
-};
+use chatproto::handshake::{Handshake, PeerKind, Registration};
+use chatproto::{DecodeError, Decoder, ErrorClass, Field, Message, UserName};
 use serde_json::Value;
 
 /// Every vector of the kind, with its file's name in the id.

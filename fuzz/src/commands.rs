@@ -6,11 +6,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Claim, ClaimPurpose, Completion, ConnId, Decoder,
-    Departure, EVERYONE, Effect, Event, GUEST, Granted, Hub, Lease, Limits, Message, Now, Outgoing,
-    Output, PeerKind, Request, Role, SERVER, Stranger, Token, UserName,
+use chatproto::accounts::{AccountOrder, AccountPolicy, Granted};
+use chatproto::directory::{Claim, ClaimPurpose, Lease};
+use chatproto::endpoint::Request;
+use chatproto::handshake::{PeerKind, Stranger};
+use chatproto::hub::{
+    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, LocalTime, Now, Outgoing,
+    Output, Role, Token,
 };
+use chatproto::name::{EVERYONE, GUEST, SERVER};
+use chatproto::{Decoder, Limits, Message, UserName};
 
 /// Ends what somebody does.
 pub(crate) const END: u8 = 0xfe;
@@ -135,7 +140,10 @@ impl Server {
     }
 
     fn time(&self) -> Now {
-        Now { monotonic: self.now, local: jiff::civil::date(2026, 11, 20).at(14, 3, 7, 0) }
+        Now {
+            monotonic: self.now,
+            local: LocalTime::new((2026, 11, 20), (14, 3, 7)).expect("a date"),
+        }
     }
 
     fn act(&mut self, who: usize, what: &[u8]) {
@@ -292,7 +300,7 @@ impl Server {
         let revision = accounts.revision;
         let is_new = accounts.names.insert(name.clone());
         let change = if is_new {
-            AccountChange::Added(chatproto::Role::User)
+            AccountChange::Added(chatproto::hub::Role::User)
         } else {
             AccountChange::Removed
         };

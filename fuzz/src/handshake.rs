@@ -1,6 +1,7 @@
 //! Registration, against the table of rule B2 read byte by byte.
 
-use chatproto::{Handshake, PeerKind, Registration, Stranger, UserName};
+use chatproto::UserName;
+use chatproto::handshake::{Handshake, PeerKind, Registration, Stranger};
 
 /// Most bytes before the end of a name: few, so that the limit is met.
 const LIMIT: usize = 300;

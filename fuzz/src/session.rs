@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use chatproto::{Message, PeerKind, Session, SessionEvent, UserName};
+use chatproto::handshake::PeerKind;
+use chatproto::{Message, Session, SessionEvent, UserName};
 
 use crate::oracle;
 use crate::stream::{Outcome, Settings};

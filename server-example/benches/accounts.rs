@@ -30,7 +30,9 @@ use std::time::{Duration, Instant};
 use accounts::book::{AccountBook, BookOptions};
 use accounts::hasher::{Hasher, Memory};
 use accounts::password::Password;
-use chatproto::{AccountOrder, Accounts as _, Credentials, Role, UserName};
+use chatproto::UserName;
+use chatproto::accounts::{AccountOrder, Accounts as _, Credentials};
+use chatproto::hub::Role;
 use store::accounts::AccountTable;
 use store::{Absent, connect_beside};
 
@@ -88,7 +90,7 @@ fn name(number: usize) -> UserName {
 
 fn credentials(number: usize, password: &str, from: u32) -> Credentials {
     let address = IpAddr::V4(Ipv4Addr::from_bits(from));
-    Credentials::new(name(number), chatproto::Password::new(password), address, true)
+    Credentials::new(name(number), chatproto::accounts::Password::new(password), address, true)
 }
 
 fn lookups(book: &AccountBook) {

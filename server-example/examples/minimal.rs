@@ -12,7 +12,8 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chatproto::{PORT, Request, Server, ServerError};
+use chatproto::endpoint::Request;
+use chatproto::{PORT, Server, ServerError};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use chatproto::{Departure, Event};
+use chatproto::hub::{Departure, Event};
 use tracing::Level;
 
 use crate::shares::Rules;

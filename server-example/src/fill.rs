@@ -14,8 +14,8 @@ const FULL: usize = 90;
 const EASED: usize = 75;
 
 /// The tables of the server that peers can grow.
-pub(crate) fn of_server(usage: &chatproto::Usage) -> [Table; 6] {
-    let chatproto::Used { bytes, most, .. } = usage.guesses;
+pub(crate) fn of_server(usage: &chatproto::hub::Usage) -> [Table; 6] {
+    let chatproto::hub::Used { bytes, most, .. } = usage.guesses;
     [
         Table::new("counts of wrong tokens", Usage { bytes, most }),
         Table::bounded_by("--queue-total", "queues of readers", usage.queues),
@@ -93,7 +93,7 @@ mod tests {
     fn a_line_has_the_bound_its_unit_and_its_option() {
         let lines = written(LevelFilter::INFO, |_, _| {
             let mut fill = Fill::default();
-            let mut usage = chatproto::Hub::builder().build().usage();
+            let mut usage = chatproto::hub::Hub::builder().build().usage();
             usage.rooms.bytes = usage.rooms.most;
             let [.., rooms, _, _] = of_server(&usage);
             let bans = |bytes| Table::new("stored bans", Usage { bytes, most: 10 });

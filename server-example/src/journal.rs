@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chatproto::{Act, Event};
+use chatproto::hub::{Act, Event};
 use shared::stderr;
 use shared::text::Quoted;
 use shared::usage::Table;

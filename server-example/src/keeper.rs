@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use chatproto::UserName;
+use chatproto::history::History;
 use chatproto::history::{Batch, Entry, Inbox, PENDING_MOST, Reply};
-use chatproto::{
-    Completion, ConnId, Conversation, Forgotten, History, HistoryOrder, Left, Page, UserName,
-};
+use chatproto::hub::{Completion, ConnId, Conversation, Forgotten, HistoryOrder, Left, Page};
 use shared::clock::{Clock, ClockChange, now_ms};
 use shared::failure::Failure;
 use store::{HandedOver, Letter, Reader, Removed, Reserve, Store, StoreError, StoreUsage, Writer};

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
+use chatproto::accounts::AccountPolicy;
 use chatproto::name::NamePolicyError;
-use chatproto::{AccountPolicy, ServerBuilder, ServerHandle, UserName};
+use chatproto::{ServerBuilder, ServerHandle, UserName};
 use shared::failure::{Failure, reason};
 use shared::modes::is_open_to_others;
 use shared::text::{Quoted, visible};

@@ -13,7 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank, ServerHandle, UserName};
+use chatproto::hub::{Act, Ban, BanTarget, BanTargetError, Event, Mute, Rank};
+use chatproto::{ServerHandle, UserName};
 use shared::clock::{Clock, now_ms};
 use shared::failure::Failure;
 use shared::text::Quoted;

@@ -58,7 +58,7 @@ impl AdminToken {
             "is empty"
         } else if token.chars().count() < SHORTEST_TOKEN {
             "is shorter than 16 characters"
-        } else if token.chars().any(chatproto::is_invisible) {
+        } else if token.chars().any(chatproto::name::is_invisible) {
             "has more than one line, or characters that nobody can type"
         } else {
             return Ok(AdminToken(token.to_owned()));

@@ -139,7 +139,7 @@ fn controls(shown: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut chars = shown.chars().peekable();
     while let Some(c) = chars.next() {
-        if !chatproto::is_invisible(c) {
+        if !chatproto::name::is_invisible(c) {
             continue;
         }
         let mut control = c.to_string();

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use chatproto::encode::compact;
 use chatproto::error::reason;
-use chatproto::{ClientError, ErrorClass, Limits, Message, PeerKind, Session, SessionEvent};
+use chatproto::handshake::PeerKind;
+use chatproto::{ClientError, ErrorClass, Limits, Message, Session, SessionEvent};
 
 use crate::result::{chatproto_result, client_error, fail};
 #[cfg(feature = "tls")]

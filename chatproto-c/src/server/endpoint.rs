@@ -5,8 +5,9 @@ use std::ffi::{c_char, c_void};
 use std::slice;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chatproto::ServerBuilder;
 use chatproto::endpoint::{Arguments, as_argument};
-use chatproto::{Handler, Request, ServerBuilder};
+use chatproto::endpoint::{Handler, Request};
 
 use crate::ffi::{at_mut, boundary, out};
 use crate::result::{chatproto_result, fail, server_error};

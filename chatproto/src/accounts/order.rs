@@ -67,7 +67,7 @@ impl Credentials {
 pub struct Granted {
     /// What the user may do beyond speaking.
     pub role: Role,
-    /// The account's revision at which this is so: see [`Accounts`](crate::Accounts). Of an account that the order
+    /// The account's revision at which this is so: see [`Accounts`](crate::accounts::Accounts). Of an account that the order
     /// removed, the revision of the removal.
     pub revision: u64,
     /// A sentence that the user is told besides, such as a warning. None by default.
@@ -81,23 +81,23 @@ impl Granted {
     }
 }
 
-/// Something that a user asks of the [`Accounts`](crate::Accounts). The hub asks nothing about a name that no client
+/// Something that a user asks of the [`Accounts`](crate::accounts::Accounts). The hub asks nothing about a name that no client
 /// gets on request (see [`UserName::check_request`]), and makes no account that
 /// [`UserName::check_account`] refuses.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AccountOrder {
     /// `/register`: make an account of the name that the user has. Answered by
-    /// [`Completion::Registered`](crate::Completion::Registered).
+    /// [`Completion::Registered`](crate::hub::Completion::Registered).
     Register(Credentials),
     /// `/login`: check a password. The answer must not tell whether there is such an account.
-    /// Answered by [`Completion::LoggedIn`](crate::Completion::LoggedIn).
+    /// Answered by [`Completion::LoggedIn`](crate::hub::Completion::LoggedIn).
     Login(Credentials),
     /// `/passwd`: change the password, if the old one is right. Answered by
-    /// [`Completion::PasswordChanged`](crate::Completion::PasswordChanged).
+    /// [`Completion::PasswordChanged`](crate::hub::Completion::PasswordChanged).
     ChangePassword(Credentials, Password),
     /// `/unregister`: remove the account, if the password is right. Answered by
-    /// [`Completion::Unregistered`](crate::Completion::Unregistered).
+    /// [`Completion::Unregistered`](crate::hub::Completion::Unregistered).
     Unregister(Credentials),
 }
 

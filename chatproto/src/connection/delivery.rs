@@ -10,7 +10,7 @@ use crate::hub::{ConnId, Hub, LaneAction, Output};
 use super::config::ConnectionConfig;
 use super::state::ServerConnection;
 
-/// The deliveries of a batch of calls to a [`Hub`](crate::Hub), in the hub's order.
+/// The deliveries of a batch of calls to a [`Hub`](crate::hub::Hub), in the hub's order.
 #[derive(Debug)]
 pub struct Deliveries {
     chunk: Arc<Chunk>,

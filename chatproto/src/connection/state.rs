@@ -82,7 +82,7 @@ pub(crate) enum Step {
 
 impl ServerConnection {
     /// A connection that the hub knows by this id (see
-    /// [`Hub::handle_connect`](crate::Hub::handle_connect)), and from which nothing has come yet.
+    /// [`Hub::handle_connect`](crate::hub::Hub::handle_connect)), and from which nothing has come yet.
     pub fn new(id: ConnId, now: Instant, limits: &Limits) -> Self {
         ServerConnection {
             id,

@@ -35,7 +35,7 @@ pub enum ClaimPurpose {
     Rename,
     /// A user has proved to own the account of this name, by `/login`.
     Login {
-        /// The revision of the account: see [`Accounts`](crate::Accounts#revisions).
+        /// The revision of the account: see [`Accounts`](crate::accounts::Accounts#revisions).
         revision: u64,
     },
 }

@@ -66,7 +66,7 @@ impl HubBuilder {
         self
     }
 
-    /// Has accounts, which somebody else keeps: see [`Effect::Account`](crate::Effect::Account).
+    /// Has accounts, which somebody else keeps: see [`Effect::Account`](crate::hub::Effect::Account).
     /// Default: there are none.
     #[must_use]
     pub fn accounts(mut self, policy: AccountPolicy) -> Self {
@@ -74,17 +74,17 @@ impl HubBuilder {
         self.offer(commands::WITH_ACCOUNTS)
     }
 
-    /// Has a [`Directory`](crate::Directory) of names: each name that a user gets is claimed
-    /// ([`Effect::Claim`](crate::Effect::Claim)) and given back
-    /// ([`Effect::Release`](crate::Effect::Release)). Default: there is none.
+    /// Has a [`Directory`](crate::directory::Directory) of names: each name that a user gets is claimed
+    /// ([`Effect::Claim`](crate::hub::Effect::Claim)) and released
+    /// ([`Effect::Release`](crate::hub::Effect::Release)). Default: there is none.
     #[must_use]
     pub fn directory(mut self) -> Self {
         self.has_directory = true;
         self
     }
 
-    /// Has a history, which somebody else keeps: see [`Output::records`](crate::Output::records)
-    /// and [`Effect::History`](crate::Effect::History). `epoch` names this life of it, in which
+    /// Has a history, which somebody else keeps: see [`Output::records`](crate::hub::Output::records)
+    /// and [`Effect::History`](crate::hub::Effect::History). `epoch` names this life of it, in which
     /// messages are numbered from `next_id` on, which is at least 1. Default: there is none.
     #[must_use]
     pub fn history(mut self, epoch: &str, next_id: u64) -> Self {

@@ -1,4 +1,4 @@
-//! Conversations: records of their messages, and orders to the [`History`](crate::History) that stores them.
+//! Conversations: records of their messages, and orders to the [`History`](crate::history::History) that stores them.
 //!
 //! The messages of a room are stored, and those between two users who are logged in. The hub numbers these
 //! messages in its order, over all conversations. No number is used twice.
@@ -98,12 +98,12 @@ pub enum Place {
 #[non_exhaustive]
 pub enum HistoryOrder {
     /// `/sync`: say when everything is safe that came from this connection before. Answered by
-    /// [`Completion::Synced`](crate::Completion::Synced).
+    /// [`Completion::Synced`](crate::hub::Completion::Synced).
     Sync {
         /// The connection.
         conn: ConnId,
     },
-    /// `/history`: read. Answered by [`Completion::Replayed`](crate::Completion::Replayed).
+    /// `/history`: read. Answered by [`Completion::Replayed`](crate::hub::Completion::Replayed).
     Replay {
         /// What is read.
         conversation: Conversation,
@@ -111,7 +111,7 @@ pub enum HistoryOrder {
         selection: Selection,
     },
     /// `/forget`: remove one message. Answered by
-    /// [`Completion::Forgotten`](crate::Completion::Forgotten).
+    /// [`Completion::Forgotten`](crate::hub::Completion::Forgotten).
     Forget {
         /// Where it was said.
         conversation: Conversation,
@@ -121,7 +121,7 @@ pub enum HistoryOrder {
         author: Option<UserName>,
     },
     /// Keep a message for a user who is not connected, if there is an account of that name.
-    /// Answered by [`Completion::Left`](crate::Completion::Left).
+    /// Answered by [`Completion::Left`](crate::hub::Completion::Left).
     Leave {
         /// For whom.
         account: UserName,
@@ -135,7 +135,7 @@ pub enum HistoryOrder {
         object: String,
     },
     /// Read the next messages of a user's mailbox, in order, and remove those that were handed over.
-    /// Answered by [`Completion::Collected`](crate::Completion::Collected); an empty page means that
+    /// Answered by [`Completion::Collected`](crate::hub::Completion::Collected); an empty page means that
     /// the mailbox is empty.
     Collect {
         /// The mailbox's owner, who has logged in.

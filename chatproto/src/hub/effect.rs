@@ -10,13 +10,13 @@ use crate::name::UserName;
 use super::{Conversation, Forgotten, HistoryOrder, Left, Page, Token};
 
 /// Something that finishes later or elsewhere. Its outcome comes back through
-/// [`Hub::handle_completion`](crate::Hub::handle_completion) with the token; until then the
+/// [`Hub::handle_completion`](crate::hub::Hub::handle_completion) with the token; until then the
 /// connection's input waits.
 #[non_exhaustive]
 pub enum Effect {
     /// Find out whether a connection may have a name. If a client asks for it (at registration or by
     /// `/nick`) and it is that of an account, the answer is [`Completion::Reserved`]. Else the
-    /// [`Directory`](crate::Directory) answers, with [`Completion::Claimed`], [`Completion::Reserved`],
+    /// [`Directory`](crate::directory::Directory) answers, with [`Completion::Claimed`], [`Completion::Reserved`],
     /// [`Completion::Refused`], [`Completion::Moved`] or [`Completion::Failed`]. Without a directory, the
     /// answer is `Claimed(0)`. A hub that has neither accounts nor a directory asks nobody.
     Claim {
@@ -57,14 +57,14 @@ pub enum Effect {
         /// What to run it on.
         request: Request,
     },
-    /// Ask the [`Accounts`](crate::Accounts) something. The order says how it is answered.
+    /// Ask the [`Accounts`](crate::accounts::Accounts) something. The order says how it is answered.
     Account {
         /// To be given back.
         token: Token,
         /// What is asked.
         order: AccountOrder,
     },
-    /// Ask the [`History`](crate::History) something, after all that it was given to keep before.
+    /// Ask the [`History`](crate::history::History) something, after all that it was given to keep before.
     /// The order says how it is answered.
     History {
         /// To be given back.
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Effect {
 #[non_exhaustive]
 pub enum Completion {
     /// The name is the claimant's, as a lease with this number: see
-    /// [`ClaimAnswer::Granted`](crate::ClaimAnswer::Granted).
+    /// [`ClaimAnswer::Granted`](crate::directory::ClaimAnswer::Granted).
     Claimed(u64),
     /// The name is that of an account, or looks like one: the claimant has to log in.
     Reserved,

@@ -140,7 +140,7 @@ impl Hub {
     }
 
     /// The revision of the account that the rights of a connection's user are from, if the user is
-    /// logged in: see [`Accounts`](crate::Accounts#revisions).
+    /// logged in: see [`Accounts`](crate::accounts::Accounts#revisions).
     pub fn account_revision(&self, conn: ConnId) -> Option<u64> {
         self.users.get(conn)?.revision()
     }

@@ -7,7 +7,9 @@
 //! fuzzer, and in a test:
 //!
 //! ```
-//! use chatproto::{Decoder, Hub, Now, Outgoing, Output, PeerKind};
+//! use chatproto::handshake::PeerKind;
+//! use chatproto::hub::{Hub, Now, Outgoing, Output};
+//! use chatproto::Decoder;
 //!
 //! let mut hub = Hub::builder().build();
 //! let (mut out, now) = (Output::new(), Now::system());
@@ -119,7 +121,7 @@ pub use effect::{Completion, Effect};
 pub use event::{Act, Departure, Event};
 pub use hub::Hub;
 pub use id::{ConnId, Token};
-pub use now::Now;
+pub use now::{LocalTime, Now};
 pub(crate) use output::Action as LaneAction;
 pub use output::{Outgoing, Output};
 pub use role::{Rank, Role, UnknownRank};

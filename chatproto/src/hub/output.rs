@@ -15,7 +15,7 @@ use super::{ConnId, Conversation, Effect, Event, Record};
 const KEPT: usize = 1024;
 const ACTIONS_KEPT: usize = 16;
 
-/// The output of a batch of calls to a [`Hub`](crate::Hub). Reuse it: clearing keeps its memory.
+/// The output of a batch of calls to a [`Hub`](crate::hub::Hub). Reuse it: clearing keeps its memory.
 #[derive(Debug, Default)]
 pub struct Output {
     /// The encoded objects, each with its line feed: forwarded ones, and those that stand aside.
@@ -104,7 +104,7 @@ pub enum Outgoing<'a> {
     /// A long answer begins. Objects that come from here on are to be queued behind it.
     Begin,
     /// Send this object of the long answer: in front of those that were queued since it began. Call
-    /// [`Hub::handle_writable`](crate::Hub::handle_writable) when the connection has taken it.
+    /// [`Hub::handle_writable`](crate::hub::Hub::handle_writable) when the connection has taken it.
     Part(&'a [u8]),
     /// The long answer is complete: what was queued behind it may be sent.
     End,

@@ -52,7 +52,7 @@ impl Target {
 /// see [`lookalike_keys`](crate::name::lookalike_keys).
 ///
 /// ```
-/// use chatproto::BanTarget;
+/// use chatproto::hub::BanTarget;
 ///
 /// let target: BanTarget = "bob".parse()?;
 /// assert_eq!(target, "B0B".parse()?);
@@ -61,7 +61,7 @@ impl Target {
 /// assert_ne!("\"192.0.2.7\"".parse::<BanTarget>()?, "192.0.2.7".parse()?);
 /// assert!("192.0.2.0/33".parse::<BanTarget>().is_err());
 /// assert!("/list".parse::<BanTarget>().is_err());
-/// # Ok::<(), chatproto::BanTargetError>(())
+/// # Ok::<(), chatproto::hub::BanTargetError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct BanTarget {

@@ -87,15 +87,9 @@ pub(super) fn until(duration: Option<Duration>, lift: &str, now: Now) -> String 
     let Some(duration) = duration else { return format!(" until {lift}") };
     let length = shown(duration);
     // an end that no calendar has is not told
-    let end =
-        jiff::SignedDuration::try_from(duration).and_then(|length| now.local.checked_add(length));
-    match end {
-        Ok(end) => {
-            let (date, time) = (end.date(), end.time());
-            let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-            format!(" for {length}, until {date} {hour:02}:{minute:02}:{second:02}")
-        }
-        Err(_) => format!(" for {length}"),
+    match now.local.after(duration) {
+        Some(end) => format!(" for {length}, until {end}"),
+        None => format!(" for {length}"),
     }
 }
 

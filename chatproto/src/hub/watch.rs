@@ -21,7 +21,8 @@ impl Hub {
     /// that, take a [`Hub::snapshot`], and call [`Hub::next_change`] after every call.
     ///
     /// ```
-    /// use chatproto::{Hub, Now, Output, PeerKind, StateChange};
+    /// use chatproto::handshake::PeerKind;
+    /// use chatproto::hub::{Hub, Now, Output, StateChange};
     ///
     /// let (mut hub, mut out, now) = (Hub::builder().build(), Output::new(), Now::system());
     /// hub.set_watched(true);

@@ -37,7 +37,7 @@ pub fn is_shaping(before: Option<char>, c: char, after: Option<char>) -> bool {
 /// same. In texts they have their uses (`❤` with U+FE0F is red); in a name they are refused.
 ///
 /// ```
-/// use chatproto::{is_ignorable, is_invisible};
+/// use chatproto::name::{is_ignorable, is_invisible};
 ///
 /// assert!(is_ignorable('\u{3164}') && !is_invisible('\u{3164}'), "the Hangul filler");
 /// assert!(is_ignorable('\u{fe0f}') && is_ignorable('\u{200b}') && !is_ignorable('❤'));

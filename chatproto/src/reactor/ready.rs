@@ -7,7 +7,7 @@
 //! [RFC 8290](https://www.rfc-editor.org/rfc/rfc8290#section-4.2), which sends the packets of sparse
 //! flows before those of flows that fill their queue.)
 //!
-//! Work is counted in units of about one byte that is written (see [`Output::work`](crate::Output::work)).
+//! Work is counted in units of about one byte that is written (see [`Output::work`](crate::hub::Output::work)).
 //! Each user may cause a quantum of units in a round. One that causes more has used up the following
 //! rounds, as many as that work takes. Rounds pass as fast as the heavy users are served, so that a
 //! single one is never delayed.

@@ -1,9 +1,10 @@
 //! Effects under way: claims of names, calls, and orders, of connections that are there or not.
 
-use chatproto::{
-    AccountPolicy, Completion, ConnId, Departure, Effect, Hub, HubBuilder, Limits, PeerKind,
-    Request, Token,
-};
+use chatproto::Limits;
+use chatproto::accounts::AccountPolicy;
+use chatproto::endpoint::Request;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Completion, ConnId, Departure, Effect, Hub, HubBuilder, Token};
 
 use super::common::House;
 use super::heap::Heap;

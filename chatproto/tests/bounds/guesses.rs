@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chatproto::{Departure, Hub, PeerKind};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Departure, Hub};
 
 use super::common::{HOME, House};
 use super::heap::Heap;

@@ -18,7 +18,9 @@ mod workers;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chatproto::{ConnId, Hub, Limits, Output, PeerKind};
+use chatproto::Limits;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{ConnId, Hub, Output};
 
 use common::House;
 

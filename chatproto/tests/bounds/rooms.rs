@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chatproto::{ConnId, Hub, HubBuilder, Limits, PeerKind};
+use chatproto::Limits;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{ConnId, Hub, HubBuilder};
 
 use super::common::House;
 use super::heap::Heap;
@@ -79,7 +81,12 @@ fn rooms_of_many_addresses_stay_within_their_bytes_and_leave_some_for_others() {
     assert!(answer(&mut house, honest, "/whoami", "").contains("#tea"));
     // all is uncounted when they leave
     for conn in attackers.into_iter().chain([late, honest]) {
-        house.hub.handle_disconnect(conn, chatproto::Departure::Left, house.now, &mut house.out);
+        house.hub.handle_disconnect(
+            conn,
+            chatproto::hub::Departure::Left,
+            house.now,
+            &mut house.out,
+        );
     }
     house.hub.shrink();
     assert_eq!(house.hub.usage().rooms.bytes, 0);
@@ -151,8 +158,8 @@ fn names_that_are_to_be_told_take_a_part_of_the_bytes_and_every_change_is_counte
             let name = format!("{round:032}{of:032}");
             assert!(house.send(pair[0], "/nick", &name));
             while let Some(effect) = house.out.next_effect() {
-                if let chatproto::Effect::Claim { token, .. } = effect {
-                    house.complete(token, chatproto::Completion::Claimed(0));
+                if let chatproto::hub::Effect::Claim { token, .. } = effect {
+                    house.complete(token, chatproto::hub::Completion::Claimed(0));
                 }
             }
             house.forget();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chatproto::{Ban, ConnId, Departure, Hub, Limits, Mute, PeerKind, UserName};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Ban, ConnId, Departure, Hub, Mute};
+use chatproto::{Limits, UserName};
 
 use super::common::{HOME, House};
 use super::heap::Heap;

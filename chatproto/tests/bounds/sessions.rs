@@ -1,6 +1,9 @@
 //! What one connection takes, and the work that one makes.
 
-use chatproto::{AccountChange, AccountPolicy, Completion, Effect, Hub, PeerKind, UserName};
+use chatproto::UserName;
+use chatproto::accounts::AccountPolicy;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{AccountChange, Completion, Effect, Hub};
 
 use super::common::House;
 use super::heap::{Heap, calls};
@@ -52,7 +55,7 @@ fn temporary_names_cost_no_more_work_where_the_next_ones_are_withheld() {
     let usual = calls(|| guest(&mut house, 0));
     for number in 2..3_000 {
         let name = UserName::new(&format!("alice~{number}")).unwrap();
-        let change = AccountChange::Added(chatproto::Role::User);
+        let change = AccountChange::Added(chatproto::hub::Role::User);
         house.hub.handle_account_change(&name, change, 1, house.now, &mut house.out);
     }
     let online = house.hub.online();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use chatproto::{AccountPolicy, Completion, ConnId, Departure, Effect, Hub, Limits, PeerKind};
+use chatproto::Limits;
+use chatproto::accounts::AccountPolicy;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Completion, ConnId, Departure, Effect, Hub};
 
 use super::common::House;
 use super::{address, crowd};

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use chatproto::{BlockingDirectory, Claim, ClaimAnswer, Event, Lease};
+use chatproto::directory::{BlockingDirectory, Claim, ClaimAnswer, Lease};
+use chatproto::hub::Event;
 
 use super::support::{Raw, TestServer, eventually, limits};
 

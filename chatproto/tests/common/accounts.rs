@@ -1,6 +1,8 @@
 //! Guests and orders to the accounts, which each test answers as it likes.
 
-use chatproto::{AccountOrder, Completion, ConnId, Effect, Granted, Role, Token, UserName};
+use chatproto::UserName;
+use chatproto::accounts::{AccountOrder, Granted};
+use chatproto::hub::{Completion, ConnId, Effect, Role, Token};
 
 use super::House;
 

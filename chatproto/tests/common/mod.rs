@@ -8,10 +8,11 @@ pub(crate) mod rights;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use chatproto::{
-    Completion, ConnId, Decoder, Effect, Event, Hub, HubBuilder, Message, Now, Outgoing, Output,
-    PeerKind, Token,
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    Completion, ConnId, Effect, Event, Hub, HubBuilder, Now, Outgoing, Output, Token,
 };
+use chatproto::{Decoder, Message};
 
 pub(crate) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Not loopback, so that its connections are counted.
@@ -44,7 +45,7 @@ impl House {
     }
 
     pub(crate) fn of(builder: HubBuilder) -> Self {
-        let local = jiff::civil::date(2026, 11, 20).at(14, 3, 7, 0);
+        let local = chatproto::hub::LocalTime::new((2026, 11, 20), (14, 3, 7)).expect("a date");
         let now = Now { monotonic: Instant::now(), local };
         House { hub: builder.build(), out: Output::new(), now }
     }

@@ -1,7 +1,8 @@
 //! The table of rights, written a second time, from the texts of the decision: every actor, act and object,
 //! and whether the actor may.
 
-use chatproto::{Action, Actor, BanTarget, Rank, Role, UserName};
+use chatproto::UserName;
+use chatproto::hub::{Action, Actor, BanTarget, Rank, Role};
 
 pub(crate) const ROLES: [Role; 3] = [Role::User, Role::Moderator, Role::Admin];
 

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Credentials, Departure, Effect,
-    Event, Granted, Hub, Limits, PeerKind, Role, Token, UserName,
+use chatproto::accounts::{AccountOrder, AccountPolicy, Credentials, Granted};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, Role, Token,
 };
+use chatproto::{Limits, UserName};
 
 use crate::common::accounts::{granted, granted_at, guest, name, order};
 use crate::common::{AWAY, HOME, House};

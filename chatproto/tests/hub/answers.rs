@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use chatproto::{
-    Completion, ConnId, Departure, Effect, Hub, HubBuilder, Limits, Message, PeerKind, Request,
-    Token,
-};
+use chatproto::endpoint::Request;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Completion, ConnId, Departure, Effect, Hub, HubBuilder, Token};
+use chatproto::{Limits, Message};
 
 use crate::common::{HOME, House, Sent, listed};
 

@@ -1,7 +1,9 @@
 //! The grammar of arguments as the commands apply it (B10, B18): a mistyped name, duration or address
 //! never has an effect on somebody else, or a stronger one.
 
-use chatproto::{AccountPolicy, BanTarget, ConnId, Hub, PeerKind};
+use chatproto::accounts::AccountPolicy;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{BanTarget, ConnId, Hub};
 
 use crate::common::{AWAY, House};
 

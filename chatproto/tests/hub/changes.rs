@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use chatproto::{
-    AccountChange, AccountPolicy, Action, Actor, Ban, Completion, ConnId, Granted, Hub, PeerKind,
-    Role, Snapshot, StateChange,
+use chatproto::accounts::{AccountPolicy, Granted};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    AccountChange, Action, Actor, Ban, Completion, ConnId, Hub, Role, Snapshot, StateChange,
 };
 
 use crate::common::accounts::{granted, guest, name, order};
@@ -113,7 +114,7 @@ fn a_visitor_is_there_when_it_has_logged_in() {
     let other = guest(&mut followed.house, "bob");
     followed.house.hub.handle_disconnect(
         other,
-        chatproto::Departure::Left,
+        chatproto::hub::Departure::Left,
         followed.house.now,
         &mut followed.house.out,
     );

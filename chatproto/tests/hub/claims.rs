@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use chatproto::{
-    AccountChange, AccountPolicy, Claim, ClaimPurpose, Completion, ConnId, Departure, Effect,
-    Event, Granted, Hub, Lease, PeerKind, Role, Token,
+use chatproto::accounts::{AccountPolicy, Granted};
+use chatproto::directory::{Claim, ClaimPurpose, Lease};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, Role, Token,
 };
 
 use crate::common::accounts::{granted, granted_at, name};

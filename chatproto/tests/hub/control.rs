@@ -4,10 +4,11 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use chatproto::{
-    Act, Action, Actor, Ban, BanTarget, Completion, Departure, Effect, Event, Hub, Limits, Mute,
-    PeerKind, Rank, UserName,
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    Act, Action, Actor, Ban, BanTarget, Completion, Departure, Effect, Event, Hub, Mute, Rank,
 };
+use chatproto::{Limits, UserName};
 
 use crate::common::{AWAY, HOME, House};
 

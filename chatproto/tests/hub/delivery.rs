@@ -1,7 +1,9 @@
 //! What users say to each other through the hub: to one, to all, by which name and in which form,
 //! what is too long, and what is no message at all (A9, A11, B2, B4 to B6, B8).
 
-use chatproto::{Departure, Event, Hub, Limits, Message, PeerKind};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Departure, Event, Hub};
+use chatproto::{Limits, Message};
 
 use crate::common::{HOME, House, Mail};
 
@@ -18,7 +20,7 @@ fn room_with(change: impl FnOnce(&mut Limits)) -> House {
 }
 
 /// The reason that a sender is told, when nothing else came out.
-fn only_complaint(mail: &Mail, sender: chatproto::ConnId) -> String {
+fn only_complaint(mail: &Mail, sender: chatproto::hub::ConnId) -> String {
     let text = mail.only_answer(sender);
     assert!(text.starts_with('❌'), "{text}");
     text
@@ -165,7 +167,7 @@ fn what_is_quoted_of_a_peer_is_short_and_visible() {
             let mail = house.mail();
             let text = only_complaint(&mail, sender);
             assert!(text.len() < 350 && mail.raw(sender)[0].len() < 1024, "{text}");
-            assert!(!text.chars().any(chatproto::is_invisible), "{text:?}");
+            assert!(!text.chars().any(chatproto::name::is_invisible), "{text:?}");
         }
     }
 }
@@ -327,10 +329,10 @@ fn readers_of_one_kind_share_the_bytes_of_a_shout() {
     let streams: Vec<_> = (0..5).map(|k| house.stream(&format!("s{k}"))).collect();
     let one_reads: Vec<_> = (0..5).map(|k| house.one_read(&format!("o{k}"))).collect();
     house.send(alice, "/shout", "é");
-    let bytes = |conns: &[chatproto::ConnId]| -> Vec<(*const u8, usize)> {
+    let bytes = |conns: &[chatproto::hub::ConnId]| -> Vec<(*const u8, usize)> {
         let all = house.out.actions().filter(|(conn, _)| conns.contains(conn));
         all.map(|(_, outgoing)| match outgoing {
-            chatproto::Outgoing::Object(bytes) => (bytes.as_ptr(), bytes.len()),
+            chatproto::hub::Outgoing::Object(bytes) => (bytes.as_ptr(), bytes.len()),
             other => panic!("{other:?}"),
         })
         .collect()

@@ -3,11 +3,13 @@
 
 use std::collections::VecDeque;
 
-use chatproto::{
-    AccountPolicy, Act, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten,
-    Granted, HistoryOrder, Hub, Left, Limits, MailboxBound, Message, Outgoing, Page, PeerKind,
-    Place, Role, RoomName, Token, UserName,
+use chatproto::accounts::{AccountPolicy, Granted};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    Act, Completion, ConnId, Conversation, Departure, Effect, Event, Forgotten, HistoryOrder, Hub,
+    Left, MailboxBound, Outgoing, Page, Place, Role, Token,
 };
+use chatproto::{Limits, Message, RoomName, UserName};
 
 use crate::common::{HOME, House, Mail};
 

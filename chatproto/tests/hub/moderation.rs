@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use chatproto::{Act, Completion, ConnId, Departure, Effect, Event, Hub, Limits, PeerKind, Role};
+use chatproto::Limits;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Act, Completion, ConnId, Departure, Effect, Event, Hub, Role};
 
 use crate::common::{AWAY, HOME, House};
 

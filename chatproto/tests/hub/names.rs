@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Actor, ClaimPurpose, Completion, ConnId, Departure,
-    Effect, Granted, Hub, Lease, PeerKind, Role,
-};
+use chatproto::accounts::{AccountOrder, AccountPolicy, Granted};
+use chatproto::directory::{ClaimPurpose, Lease};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{AccountChange, Actor, Completion, ConnId, Departure, Effect, Hub, Role};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

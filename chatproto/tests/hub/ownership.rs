@@ -1,9 +1,10 @@
 //! Whose a name is: names that only the server gives, look-alikes, reserved words, and that nobody is
 //! a user without an account where accounts are required.
 
-use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, Completion, ConnId, Departure, Effect, Event, Hub,
-    PeerKind, Role, Token,
+use chatproto::accounts::{AccountOrder, AccountPolicy};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, Role, Token,
 };
 
 use crate::common::accounts::{self, granted, guest, name};

@@ -4,10 +4,10 @@
 
 use std::net::IpAddr;
 
-use chatproto::{
-    Act, ClaimPurpose, Completion, ConnId, Departure, Effect, Event, Hub, Limits, NameError,
-    PeerKind, Role, Stranger,
-};
+use chatproto::directory::ClaimPurpose;
+use chatproto::handshake::{PeerKind, Stranger};
+use chatproto::hub::{Act, Completion, ConnId, Departure, Effect, Event, Hub, Role};
+use chatproto::{Limits, NameError};
 
 use crate::common::{AWAY, HOME, House, Sent};
 

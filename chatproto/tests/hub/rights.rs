@@ -5,9 +5,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use chatproto::{
-    AccountPolicy, Act, Action, Actor, Ban, BanTarget, Completion, ConnId, Departure, Effect,
-    Event, Granted, HistoryOrder, Hub, Mute, Now, Output, PeerKind, Rank, Role, UserName,
+use chatproto::UserName;
+use chatproto::accounts::{AccountPolicy, Granted};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    Act, Action, Actor, Ban, BanTarget, Completion, ConnId, Departure, Effect, Event, HistoryOrder,
+    Hub, Mute, Now, Output, Rank, Role,
 };
 
 use crate::common::rights::{On, Who, action, every_combination, is_allowed, remote, target, text};

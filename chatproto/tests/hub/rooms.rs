@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use chatproto::{
-    ClaimPurpose, Completion, ConnId, Departure, Effect, Event, Hub, Limits, Message, NameError,
-    PeerKind, RoomName,
-};
+use chatproto::directory::ClaimPurpose;
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{Completion, ConnId, Departure, Effect, Event, Hub};
+use chatproto::{Limits, Message, NameError, RoomName};
 
 use crate::common::{HOME, House, listed};
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chatproto::pairs::StateLine;
-use chatproto::{
-    AccountChange, AccountPolicy, Action, Actor, BanTarget, Completion, ConnId, Departure, Granted,
-    Hub, Limits, Message, PeerKind, Role,
+use chatproto::accounts::{AccountPolicy, Granted};
+use chatproto::handshake::PeerKind;
+use chatproto::hub::{
+    AccountChange, Action, Actor, BanTarget, Completion, ConnId, Departure, Hub, Role,
 };
+use chatproto::pairs::StateLine;
+use chatproto::{Limits, Message};
 
 use crate::common::accounts::{granted, guest, name, order};
 use crate::common::{AWAY, HOME, House, Mail};
@@ -102,7 +104,7 @@ fn a_room_is_followed_from_its_list_on() {
 fn rename(house: &mut House, conn: ConnId, to: &str) {
     house.send(conn, "/nick", to);
     while let Some(effect) = house.out.next_effect() {
-        if let chatproto::Effect::Claim { token, .. } = effect {
+        if let chatproto::hub::Effect::Claim { token, .. } = effect {
             house.complete(token, Completion::Claimed(0));
         }
     }
@@ -208,14 +210,14 @@ fn lines_about_a_room_wait_for_its_list() {
     let bob = house.stream("bob");
     // the page is part of the answer, and the list comes behind it
     house.send(alice, "/join", "#tea 5");
-    let Some(chatproto::Effect::History { token, .. }) = house.out.next_effect() else {
+    let Some(chatproto::hub::Effect::History { token, .. }) = house.out.next_effect() else {
         panic!("a page is asked for");
     };
     assert_eq!(texts(&house.mail(), alice), ["State moved room=#tea member=true reason=joined"]);
     house.send(bob, "/join", "#tea");
     assert_eq!(texts(&house.mail(), alice), [""; 0]);
-    let at = chatproto::Conversation::room(&chatproto::RoomName::new("#tea").unwrap());
-    house.complete(token, Completion::Replayed(at, Ok(chatproto::Page::default())));
+    let at = chatproto::hub::Conversation::room(&chatproto::RoomName::new("#tea").unwrap());
+    house.complete(token, Completion::Replayed(at, Ok(chatproto::hub::Page::default())));
     let said = house.mail().said(alice, "alice");
     assert!(said[0].starts_with("history #tea") && said[1] == "end of history #tea", "{said:?}");
     assert_eq!(said[2], "State members room=#tea count=2 names=\"alice,bob\"");
@@ -457,11 +459,11 @@ fn no_user_can_have_the_server_say_a_line() {
 
 #[test]
 fn an_endpoint_of_the_application_says_no_line() {
-    let endpoint = |request: &chatproto::Request| Ok(request.msg.clone());
+    let endpoint = |request: &chatproto::endpoint::Request| Ok(request.msg.clone());
     let mut house = House::of(Hub::builder().endpoint("/echo", "Echoes.", endpoint).unwrap());
     let alice = house.stream("alice");
     house.send(alice, "/echo", "x");
-    let Some(chatproto::Effect::Call { token, .. }) = house.out.next_effect() else {
+    let Some(chatproto::hub::Effect::Call { token, .. }) = house.out.next_effect() else {
         panic!("a call");
     };
     let text = "State moved room=#evil member=true reason=joined";

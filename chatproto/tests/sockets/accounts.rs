@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{
-    AccountChange, AccountOrder, AccountPolicy, AccountReply, Accounts, Claim, ClaimReply,
-    Directory, Granted, Role, UserName,
-};
+use chatproto::UserName;
+use chatproto::accounts::{AccountOrder, AccountPolicy, AccountReply, Accounts, Granted};
+use chatproto::directory::{Claim, ClaimReply, Directory};
+use chatproto::hub::{AccountChange, Role};
 
 use crate::support::{Raw, TestServer, limits};
 

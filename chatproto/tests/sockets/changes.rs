@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chatproto::{Change, ChangeReceiver, ReceiveError, Snapshot};
+use chatproto::changes::{ChangeReceiver, ReceiveError};
+use chatproto::hub::{Change, Snapshot};
 
 use crate::support::{PATIENCE, Raw, TestServer, limits};
 
@@ -108,7 +109,7 @@ fn a_follower_that_does_nothing_holds_nobody_up() {
 
 #[test]
 fn a_ban_that_ends_is_told_though_nothing_else_happens() {
-    use chatproto::{Action, Actor, StateChange};
+    use chatproto::hub::{Action, Actor, StateChange};
 
     let server = TestServer::start();
     let ban = Action::Ban {

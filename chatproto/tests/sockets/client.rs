@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::support::{PATIENCE, Raw, TestServer, eventually, limits};
-use chatproto::{Client, ClientError, ErrorClass, Message, NameError, PeerKind};
+use chatproto::handshake::PeerKind;
+use chatproto::{Client, ClientError, ErrorClass, Message, NameError};
 
 #[test]
 fn two_clients_talk() {

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::{PATIENCE, Raw, TestServer, eventually, limits, object};
-use chatproto::{
-    Action, Actor, Ban, Departure, Event, Mute, Rate, Server, ServerError, SlowReader, UserName,
-};
+use chatproto::hub::{Action, Actor, Ban, Departure, Event, Mute};
+use chatproto::{Rate, Server, ServerError, SlowReader, UserName};
 
 #[test]
 fn another_rate_holds_at_once_for_who_is_connected() {

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{
-    AccountOrder, AccountPolicy, AccountReply, Accounts, BlockingDirectory, Claim, ClaimAnswer,
-    ClaimPurpose, ClaimReply, Directory, Event, Granted, Lease, ReleaseReply, Role, ServerHandle,
-    UserName,
+use chatproto::accounts::{AccountOrder, AccountPolicy, AccountReply, Accounts, Granted};
+use chatproto::directory::{
+    BlockingDirectory, Claim, ClaimAnswer, ClaimPurpose, ClaimReply, Directory, Lease, ReleaseReply,
 };
+use chatproto::hub::{Event, Role};
+use chatproto::{ServerHandle, UserName};
 
 use crate::support::{Raw, TestServer, eventually, limits, object};
 

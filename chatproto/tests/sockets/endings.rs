@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::support::{PATIENCE, Raw, TestServer, eventually, limits, object};
-use chatproto::{Rate, Request};
+use chatproto::Rate;
+use chatproto::endpoint::Request;
 
 /// Sends to bob, provokes answers that it does not read, and closes: the answers bring a reset.
 #[test]
@@ -115,10 +116,10 @@ fn one_who_waits_for_a_command_can_be_too_slow_too() {
 
 /// A directory that never decides.
 #[derive(Default)]
-struct Undecided(std::sync::Mutex<Vec<chatproto::ClaimReply>>);
+struct Undecided(std::sync::Mutex<Vec<chatproto::directory::ClaimReply>>);
 
-impl chatproto::Directory for Undecided {
-    fn claim(&self, _: chatproto::Claim, reply: chatproto::ClaimReply) {
+impl chatproto::directory::Directory for Undecided {
+    fn claim(&self, _: chatproto::directory::Claim, reply: chatproto::directory::ClaimReply) {
         self.0.lock().unwrap().push(reply);
     }
 }

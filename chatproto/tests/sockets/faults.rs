@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{Raw, limits};
-use chatproto::{Event, Request, Server};
+use chatproto::Server;
+use chatproto::endpoint::Request;
+use chatproto::hub::Event;
 
 /// The exit code of the server that failed.
 const FAILED: i32 = 3;

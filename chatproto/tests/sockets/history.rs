@@ -6,11 +6,11 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chatproto::UserName;
+use chatproto::accounts::{AccountOrder, AccountPolicy, AccountReply, Accounts, Granted};
+use chatproto::history::History;
 use chatproto::history::{Entry, Inbox};
-use chatproto::{
-    AccountOrder, AccountPolicy, AccountReply, Accounts, Completion, Granted, History,
-    HistoryOrder, Left, Page, Role, UserName,
-};
+use chatproto::hub::{Completion, HistoryOrder, Left, Page, Role};
 
 use crate::support::{PATIENCE, Raw, TestServer, limits};
 

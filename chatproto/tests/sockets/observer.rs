@@ -5,7 +5,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crate::support::{PATIENCE, Raw, TestServer, limits, object};
-use chatproto::{Event, Request, ServerBuilder};
+use chatproto::ServerBuilder;
+use chatproto::endpoint::Request;
+use chatproto::hub::Event;
 
 /// A server, and its events as lines.
 fn observed(build: impl FnOnce(ServerBuilder) -> ServerBuilder) -> (TestServer, Receiver<String>) {

@@ -1,7 +1,8 @@
 //! The table of rights over sockets: every combination that `hub/rights.rs` checks on the hub. Users act by
 //! commands; the operator and users of other nodes by [`ServerHandle::act`](chatproto::ServerHandle::act).
 
-use chatproto::{Action, Actor, Rank, Role, ServerHandle, UserName};
+use chatproto::hub::{Action, Actor, Rank, Role};
+use chatproto::{ServerHandle, UserName};
 
 use crate::common::rights::{On, Who, action, every_combination, is_allowed, remote, target, text};
 use crate::support::{Raw, TestServer};

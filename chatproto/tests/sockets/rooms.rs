@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::support::{Raw, TestServer, limits};
-use chatproto::{Claim, ClaimReply, Directory, Message};
+use chatproto::Message;
+use chatproto::directory::{Claim, ClaimReply, Directory};
 
 /// How many the notice says have done this: one, or those of a count.
 fn counted(notice: &str, what: &str) -> usize {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use crate::support::{PATIENCE, Raw, TestServer, eventually, limits, object};
-use chatproto::{Client, ClientError, Message, Rate, Request};
+use chatproto::endpoint::Request;
+use chatproto::{Client, ClientError, Message, Rate};
 
 /// A program that behaves exactly as the existing ones: bare name without an end, one `recv(1024)`
 /// taken for one object, `json.dumps` form.
@@ -360,8 +361,8 @@ fn endpoints_of_the_application_answer_in_order_and_may_fail() {
 /// Takes every name but one, and counts.
 struct Guard(Arc<AtomicUsize>);
 
-impl chatproto::Directory for Guard {
-    fn claim(&self, claim: chatproto::Claim, reply: chatproto::ClaimReply) {
+impl chatproto::directory::Directory for Guard {
+    fn claim(&self, claim: chatproto::directory::Claim, reply: chatproto::directory::ClaimReply) {
         if claim.name.as_str() == "mallory" {
             return reply.refused("you know why.");
         }
@@ -369,7 +370,7 @@ impl chatproto::Directory for Guard {
         reply.granted(0);
     }
 
-    fn release(&self, _: chatproto::Lease, reply: chatproto::ReleaseReply) {
+    fn release(&self, _: chatproto::directory::Lease, reply: chatproto::directory::ReleaseReply) {
         self.0.fetch_sub(1, Ordering::SeqCst);
         reply.done();
     }

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use chatproto::hub::Event;
 use chatproto::tls::{ClientCertificates, ClientTls, Fingerprint, ServerTls, TlsError};
-use chatproto::{Client, ClientError, Event};
+use chatproto::{Client, ClientError};
 
 use crate::certs::{Authority, HOST, Own};
 use crate::support::{TestServer, eventually, limits};

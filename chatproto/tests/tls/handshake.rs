@@ -6,7 +6,8 @@ use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chatproto::{Event, Limits};
+use chatproto::Limits;
+use chatproto::hub::Event;
 
 use crate::certs::Authority;
 use crate::peer::{Peer, connect, handshake};

@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use chatproto::hub::Event;
 use chatproto::tls::{ClientCertificates, ClientTls};
-use chatproto::{Client, Event, Message};
+use chatproto::{Client, Message};
 
 use crate::certs::{Authority, HOST, Own};
 use crate::support::{TestServer, eventually, limits, object};

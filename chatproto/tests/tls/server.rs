@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use chatproto::hub::Event;
 use chatproto::tls::ClientTls;
-use chatproto::{Client, ClientError, Event};
+use chatproto::{Client, ClientError};
 
 use crate::certs::{Authority, HOST, Own};
 use crate::peer::{Peer, connect};

@@ -1,7 +1,8 @@
 //! How messages look: a plain line for scripts, a line with time and colour for people. Every text
 //! of somebody else's goes through [`visible`] here.
 
-use chatproto::{EVERYONE, Message};
+use chatproto::Message;
+use chatproto::name::EVERYONE;
 use shared::text::visible;
 
 /// The stable form for scripts, without its line end.

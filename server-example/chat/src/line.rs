@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use chatproto::EVERYONE;
 use chatproto::endpoint::{Arguments, as_argument};
+use chatproto::name::EVERYONE;
 
 /// What to do with a line.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,10 +11,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 
+use chatproto::Message;
 use chatproto::endpoint::{Argument, Arguments, as_argument};
 use chatproto::name::normalise;
+use chatproto::name::{EVERYONE, GUEST};
 use chatproto::pairs::StateLine;
-use chatproto::{EVERYONE, GUEST, Message};
 use shared::text::visible;
 
 use super::line::{self, Line};

@@ -9,8 +9,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
+use chatproto::Message;
+use chatproto::name::is_invisible;
 use chatproto::pairs::StateLine;
-use chatproto::{Message, is_invisible};
 
 /// The bytes that the names, the rooms and the commands may take each: a server cannot have the client
 /// hold more. 10,000 names of the usual length fit.

@@ -1,8 +1,9 @@
 //! What the server says for programs: whether it sends state lines, and what each of them means for this
 //! user. Nothing here looks at a sentence for people, which a user's name can be made to read like.
 
+use chatproto::Message;
+use chatproto::name::EVERYONE;
 use chatproto::pairs::{Pairs, StateLine};
-use chatproto::{EVERYONE, Message};
 
 /// The command that asks for state lines, and its argument.
 pub(super) const COMMAND: (&str, &str) = ("/state", "on");

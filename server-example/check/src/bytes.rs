@@ -5,9 +5,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use chatproto::{
-    DecodeError, Decoder, ErrorClass, Handshake, Message, PeerKind, Registration, UserName,
-};
+use chatproto::handshake::{Handshake, PeerKind, Registration};
+use chatproto::{DecodeError, Decoder, ErrorClass, Message, UserName};
 use serde_json::{Value, json};
 use shared::failure::{Failure, reason};
 use shared::text::visible;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chatproto::PeerKind;
+use chatproto::handshake::PeerKind;
 use shared::failure::Failure;
 use shared::numbers::{count, time};
 

@@ -6,7 +6,8 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use chatproto::{DecodeError, ErrorClass, MessageRef, PeerKind};
+use chatproto::handshake::PeerKind;
+use chatproto::{DecodeError, ErrorClass, MessageRef};
 use mio::{Events, Poll, Token, Waker};
 use shared::failure::{Failure, reason};
 

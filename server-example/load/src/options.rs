@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chatproto::PeerKind;
+use chatproto::handshake::PeerKind;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use shared::units::{Address, Size, Span};

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 
-use chatproto::PeerKind;
+use chatproto::handshake::PeerKind;
 
 /// Less than this at the front is not worth the copy that gives it up.
 const WORTH_A_COPY: usize = 64 * 1024;

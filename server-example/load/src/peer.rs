@@ -3,7 +3,8 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
 
-use chatproto::{Decoder, PeerKind};
+use chatproto::Decoder;
+use chatproto::handshake::PeerKind;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chatproto::PeerKind;
+use chatproto::handshake::PeerKind;
 use mio::Events;
 use shared::failure::{Failure, reason};
 use signal_hook::consts::{SIGINT, SIGTERM};

@@ -5,7 +5,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatproto::{DecodeError, MessageRef, PeerKind};
+use chatproto::handshake::PeerKind;
+use chatproto::{DecodeError, MessageRef};
 use fastrand::Rng;
 use mio::Events;
 use shared::failure::Failure;

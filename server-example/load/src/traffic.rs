@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatproto::{DecodeError, EVERYONE, MessageRef, PeerKind, SERVER, encode};
+use chatproto::handshake::PeerKind;
+use chatproto::name::{EVERYONE, SERVER};
+use chatproto::{DecodeError, MessageRef, encode};
 
 use super::connect::End;
 use super::gauge::{Gauge, Totals};

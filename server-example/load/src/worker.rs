@@ -11,7 +11,9 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{DecodeError, EVERYONE, MessageRef, PeerKind, SERVER, encode};
+use chatproto::handshake::PeerKind;
+use chatproto::name::{EVERYONE, SERVER};
+use chatproto::{DecodeError, MessageRef, encode};
 use mio::{Events, Waker};
 use serde::{Deserialize, Serialize};
 use shared::failure::{Failure, reason};

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use chatproto::name::is_shaping;
-use chatproto::{is_ignorable, is_invisible};
+use chatproto::name::{is_ignorable, is_invisible};
 
 /// The text as one line that a terminal shows as it is: `\n`, `\t` and `\u{1b}` stand for the
 /// characters that would do something else than show.

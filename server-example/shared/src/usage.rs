@@ -3,7 +3,7 @@
 
 use std::iter::Sum;
 
-use chatproto::Used;
+use chatproto::hub::Used;
 
 /// The used bytes of a table, and the most that peers can make it use. A [`Table`] can name another
 /// unit.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatproto::{AccountOrder, Granted};
+use chatproto::accounts::{AccountOrder, Granted};
 use store::accounts::TableError;
 
 use super::throttle::spoken;

@@ -10,8 +10,10 @@ use std::sync::{
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use chatproto::UserName;
+use chatproto::accounts::{AccountOrder, AccountReply, Accounts, Granted};
+use chatproto::hub::Role;
 use chatproto::name::NamePolicyError;
-use chatproto::{AccountOrder, AccountReply, Accounts, Granted, Role, UserName};
 use shared::text::Quoted;
 use shared::usage::{Table, Usage};
 use store::DatabaseError;

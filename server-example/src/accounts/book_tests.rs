@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chatproto::{AccountChange, Credentials};
+use chatproto::accounts::Credentials;
+use chatproto::hub::AccountChange;
 use store::connect_in_memory;
 use store::{Absent, connect_beside};
 
@@ -60,7 +61,7 @@ impl Fixture {
     }
 
     fn change(&self, name: &str, old: &str, new: &str) -> Reply {
-        let new = chatproto::Password::new(new);
+        let new = chatproto::accounts::Password::new(new);
         self.ask(AccountOrder::ChangePassword(credentials(name, old, HOME), new))
     }
 
@@ -106,7 +107,7 @@ fn name(text: &str) -> UserName {
 }
 
 fn credentials(account: &str, password: &str, from: &str) -> Credentials {
-    let password = chatproto::Password::new(password);
+    let password = chatproto::accounts::Password::new(password);
     Credentials::new(name(account), password, from.parse().unwrap(), true)
 }
 
@@ -287,7 +288,7 @@ fn guesses_at_one_time_are_no_more_than_guesses_one_after_the_other() {
         0 => AccountOrder::Login(credentials("alice", "another horse", HOME)),
         1 => AccountOrder::Unregister(credentials("alice", "another horse", HOME)),
         _ => {
-            let new = chatproto::Password::new("battery staple");
+            let new = chatproto::accounts::Password::new("battery staple");
             AccountOrder::ChangePassword(credentials("alice", "another horse", HOME), new)
         }
     };
@@ -403,7 +404,8 @@ fn passwords_that_wait_are_within_the_bound_of_the_queue() {
     for number in 0..1_000 {
         let address = std::net::Ipv4Addr::from_bits((number + 1) << 16).to_string();
         let credentials = credentials(&format!("user {number}"), &longest, &address);
-        let order = AccountOrder::ChangePassword(credentials, chatproto::Password::new(&longest));
+        let order =
+            AccountOrder::ChangePassword(credentials, chatproto::accounts::Password::new(&longest));
         accounts.book.submit(order, drop);
     }
     let usage = accounts.book.usage().queue;
@@ -644,7 +646,7 @@ fn passwords_that_wait_take_the_memory_that_they_account_for() {
         for number in 0..2_000 {
             let from = format!("2001:{number:x}::1");
             let credentials = credentials(&format!("user {number}"), &password, &from);
-            let new = chatproto::Password::new(&password);
+            let new = chatproto::accounts::Password::new(&password);
             accounts.book.submit(AccountOrder::ChangePassword(credentials, new), drop);
         }
         let used = accounts.book.usage();

@@ -5,8 +5,9 @@ use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use chat::ask;
+use chatproto::UserName;
+use chatproto::hub::Role;
 use chatproto::name::{lookalike_keys, normalise};
-use chatproto::{Role, UserName};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

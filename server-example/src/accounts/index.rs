@@ -4,8 +4,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use chatproto::UserName;
+use chatproto::hub::{AccountChange, Role};
 use chatproto::name::{LookalikeKeys, NamePolicyError, lookalike_keys};
-use chatproto::{AccountChange, Role, UserName};
 use shared::usage::Usage;
 use store::DatabaseError;
 use store::accounts::{AccountTable, Revision, StoredAccount};
@@ -25,7 +26,7 @@ pub(crate) struct Account {
     /// A PHC string.
     pub(crate) hash: Box<str>,
     pub(crate) role: Role,
-    /// See [`Accounts`](chatproto::Accounts#revisions).
+    /// See [`Accounts`](chatproto::accounts::Accounts#revisions).
     pub(crate) revision: u64,
     /// Unix milliseconds.
     pub(crate) created_ms: i64,

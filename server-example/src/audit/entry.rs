@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use chatproto::{Act, Event, is_ignorable, is_invisible};
+use chatproto::hub::{Act, Event};
+use chatproto::name::{is_ignorable, is_invisible};
 use jiff::{Zoned, tz::TimeZone};
 use serde::Serialize;
 use shared::clock;
@@ -189,7 +190,7 @@ fn line(fields: &impl Serialize) -> String {
 mod tests {
     use std::time::Duration;
 
-    use chatproto::Role;
+    use chatproto::hub::Role;
     use serde_json::Value;
 
     use super::super::tests::{denied, moderated};

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::Event;
+use chatproto::hub::Event;
 use shared::failure::{Failure, reason};
 use shared::lines::LineQueue;
 use shared::text::Quoted;

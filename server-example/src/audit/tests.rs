@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 
-use chatproto::{Act, Actor, ConnId, Hub, Now, Output, Rank, Role, UserName};
+use chatproto::UserName;
+use chatproto::hub::{Act, Actor, ConnId, Hub, Now, Output, Rank, Role};
 use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chatproto::history::Reply;
-use chatproto::{Completion, Conversation, Page, Place, Selection};
+use chatproto::hub::{Completion, Conversation, Page, Place, Selection};
 use shared::failure::{self, Failure};
 use store::{Query, Reader, Store, StoreError, StoredMessage};
 

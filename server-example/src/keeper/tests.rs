@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use chatproto::{
-    AccountOrder, AccountPolicy, AccountReply, Accounts, Granted, Message, Role, Server,
-};
+use chatproto::accounts::{AccountOrder, AccountPolicy, AccountReply, Accounts, Granted};
+use chatproto::hub::Role;
+use chatproto::{Message, Server};
 use store::accounts::AccountTable;
 use store::{ErrorKind, Query, StoreOptions};
 

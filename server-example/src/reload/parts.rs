@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use chatproto::{Ban, BanTarget, ServerHandle};
+use chatproto::ServerHandle;
+use chatproto::hub::{Ban, BanTarget};
 use shared::failure::Failure;
 use tracing::error;
 

@@ -11,7 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use chatproto::{Event, Limits, Server, ServerBuilder, ServerError, ServerHandle};
+use chatproto::hub::Event;
+use chatproto::{Limits, Server, ServerBuilder, ServerError, ServerHandle};
 use shared::failure::{Failure, reason};
 use shared::stderr;
 use shared::text::visible;

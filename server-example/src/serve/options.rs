@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use chatproto::hub::{BanTarget, BanTargetError};
 use chatproto::name::NamePolicyError;
-use chatproto::{BanTarget, BanTargetError, Limits, SlowReader, UserName};
+use chatproto::{Limits, SlowReader, UserName};
 use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
 use shared::options::default_address;

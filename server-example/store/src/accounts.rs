@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use chatproto::UserName;
+use chatproto::hub::Role;
 use chatproto::name::lookalike_keys;
-use chatproto::{Role, UserName};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::error::StoreError;

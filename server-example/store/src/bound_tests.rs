@@ -193,14 +193,14 @@ fn accounts_bans_and_mutes_stop_when_a_reader_prevents_that_the_log_is_emptied()
             writer.append(2, "#tea", 0, "{}");
             assert_eq!(writer.commit().unwrap_err().kind, ErrorKind::Busy);
             set("first").unwrap();
-            table.add(&name("first"), "hash", chatproto::Role::User, 1).unwrap();
+            table.add(&name("first"), "hash", chatproto::hub::Role::User, 1).unwrap();
 
             log.set_len(wal::WAL_MOST + wal::RESERVE + 1).unwrap();
             let refused = set("second").unwrap_err();
             assert_eq!(refused.kind, ErrorKind::Busy);
             assert!(refused.sentence.contains(" has grown to 272 MiB: end that program"));
             assert_eq!(moderation.remove(Mute, "first").unwrap_err().kind, ErrorKind::Busy);
-            assert!(table.add(&name("second"), "hash", chatproto::Role::User, 1).is_err());
+            assert!(table.add(&name("second"), "hash", chatproto::hub::Role::User, 1).is_err());
             assert_eq!(moderation.all(Mute, 0).unwrap().len(), 1, "they can be read");
             Ok(())
         })
@@ -209,7 +209,7 @@ fn accounts_bans_and_mutes_stop_when_a_reader_prevents_that_the_log_is_emptied()
     set("second").unwrap();
     assert!(wal::length(store.path()) < 1 << 20);
     log.set_len(wal::WAL_MOST + wal::RESERVE + 1).unwrap();
-    table.add(&name("second"), "hash", chatproto::Role::User, 1).unwrap();
+    table.add(&name("second"), "hash", chatproto::hub::Role::User, 1).unwrap();
     assert!(wal::length(store.path()) < 1 << 20);
 }
 

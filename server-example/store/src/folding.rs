@@ -66,7 +66,7 @@ fn is_symbol(c: char) -> bool {
 
 /// Joiners, variation selectors and the like, which change how other characters look.
 fn is_dropped(c: char) -> bool {
-    chatproto::is_ignorable(c)
+    chatproto::name::is_ignorable(c)
         || matches!(c.general_category(), GeneralCategory::Format)
         || matches!(c, '\u{fe00}'..='\u{fe0f}')
         || is_vowel_mark(c)

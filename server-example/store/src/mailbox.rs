@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chatproto::{Left, MailboxBound};
+use chatproto::hub::{Left, MailboxBound};
 use rusqlite::{Connection, OptionalExtension};
 use shared::usage::Usage;
 
@@ -305,7 +305,7 @@ mod tests {
         let mut writer = store.writer().unwrap();
         let mut table = AccountTable::new(store.connect().unwrap());
         let name = chatproto::UserName::new("bob").unwrap();
-        table.add(&name, "hash", chatproto::Role::User, 1).unwrap();
+        table.add(&name, "hash", chatproto::hub::Role::User, 1).unwrap();
         let long = "x".repeat(60_000);
         for id in 1..=4 {
             assert_eq!(leave(&mut writer, "eve", "bob", id, &long), Left::Waiting);

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chatproto::BanTarget;
+use chatproto::hub::BanTarget;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use shared::text::cut;
 
@@ -29,7 +29,7 @@ pub struct Moderation {
 /// A ban or a mute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sanction {
-    /// The target in its one spelling: see [`chatproto::BanTarget::key`]. Of a mute it is the name.
+    /// The target in its one spelling: see [`chatproto::hub::BanTarget::key`]. Of a mute it is the name.
     pub key: String,
     /// The target as it was written.
     pub target: String,

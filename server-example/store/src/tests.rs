@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use chatproto::Left;
+use chatproto::hub::Left;
 
 use super::SanctionKind::{Ban, Mute};
 

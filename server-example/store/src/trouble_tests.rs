@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use chatproto::Left;
+use chatproto::hub::Left;
 use rusqlite::Connection;
 
 use super::SanctionKind::{Ban, Mute};
@@ -152,13 +152,13 @@ fn accounts_of_version_4_have_revisions_after_the_migration() {
     let mut table = AccountTable::new(open(&directory).connect().unwrap());
     let (_, accounts) = table.all().unwrap();
     assert_eq!(accounts.len(), 2);
-    assert_eq!((accounts[0].role, accounts[0].created_ms), (chatproto::Role::Admin, 7));
+    assert_eq!((accounts[0].role, accounts[0].created_ms), (chatproto::hub::Role::Admin, 7));
     let old = accounts.iter().map(|account| account.revision).max().unwrap();
     assert!(old <= table.newest_of_account().unwrap());
     // whatever the clock says
     let removed = table.remove("ann", 0).unwrap().of_account;
     let name = chatproto::UserName::new("ann").unwrap();
-    let again = table.add(&name, "x", chatproto::Role::User, 0).unwrap().of_account;
+    let again = table.add(&name, "x", chatproto::hub::Role::User, 0).unwrap().of_account;
     assert!(old < removed && removed < again);
     assert!(directory.path().join("chatproto.db.v4.bak").exists());
 }
@@ -184,10 +184,10 @@ fn accounts_of_version_6_stay_though_they_look_alike_now() {
     let (_, accounts) = table.all().unwrap();
     let accounts: Vec<_> =
         accounts.iter().map(|a| (&*a.name, &*a.hash, a.role, a.revision)).collect();
-    let roles = (chatproto::Role::Admin, chatproto::Role::User);
+    let roles = (chatproto::hub::Role::Admin, chatproto::hub::Role::User);
     assert_eq!(accounts, [("Hans", "x", roles.0, 5), ("Нans", "y", roles.1, 6)]);
     let name = chatproto::UserName::new("HANS").unwrap();
-    assert!(table.add(&name, "z", chatproto::Role::User, 9).is_err());
+    assert!(table.add(&name, "z", chatproto::hub::Role::User, 9).is_err());
     assert!(directory.path().join("chatproto.db.v6.bak").exists());
 }
 

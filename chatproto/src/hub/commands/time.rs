@@ -17,12 +17,5 @@ pub(super) const COMMAND: Command = Command {
 /// `HH:MM:SS (YYYY-MM-DD)`, with leading zeros.
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     let local = call.now.local;
-    let time = local.time();
-    call.answer(&format!(
-        "Server time: {:02}:{:02}:{:02} ({})",
-        time.hour(),
-        time.minute(),
-        time.second(),
-        local.date()
-    ));
+    call.answer(&format!("Server time: {} ({})", local.time(), local.date()));
 }

@@ -222,7 +222,7 @@ impl System {
     }
 
     fn time(&self) -> Now {
-        let local = jiff::civil::date(2026, 11, 20).at(14, 3, 7, 0);
+        let local = crate::hub::LocalTime::new((2026, 11, 20), (14, 3, 7)).expect("a date");
         Now { monotonic: self.began + Duration::from_millis(self.now), local }
     }
 

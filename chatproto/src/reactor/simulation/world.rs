@@ -161,7 +161,7 @@ impl World {
             .seed(setup.seed)
             .admin_token(TOKEN)
             .announce(setup.announces)
-            .endpoint("/echo", "Answers.", |request: &crate::Request| {
+            .endpoint("/echo", "Answers.", |request: &crate::endpoint::Request| {
                 Ok(format!("echo of {}", request.msg))
             })
             .expect("a free name")
@@ -538,6 +538,6 @@ impl Drop for World {
 }
 
 fn at(began: Instant, micros: Micros) -> Now {
-    let local = jiff::civil::date(2026, 11, 20).at(14, 3, 7, 0);
+    let local = crate::hub::LocalTime::new((2026, 11, 20), (14, 3, 7)).expect("a date");
     Now { monotonic: began + Duration::from_micros(micros), local }
 }

@@ -273,6 +273,6 @@ impl User {
 fn is_answer(bench: &Bench, item: &Item) -> bool {
     item.message.is_ok()
         && !bench.is_ours(item.from())
-        && item.to() != chatproto::EVERYONE
+        && item.to() != chatproto::name::EVERYONE
         && !item.to().starts_with('#')
 }

@@ -14,10 +14,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatproto::{
-    DecodeError, DecodeErrorKind, Decoder, ErrorClass, Handshake, Message, NameError, PeerKind,
-    Registration, Stranger, UserName,
-};
+use chatproto::handshake::{Handshake, PeerKind, Registration, Stranger};
+use chatproto::{DecodeError, DecodeErrorKind, Decoder, ErrorClass, Message, NameError, UserName};
 
 use answers::say;
 pub(crate) use fault::Fault;

@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use chatproto::{Message, PeerKind, UserName, name::normalise};
+use chatproto::handshake::PeerKind;
+use chatproto::name::normalise;
+use chatproto::{Message, UserName};
 
 use super::answers::{self, Parts};
 use super::fault::Fault;
