@@ -7,7 +7,7 @@ mod handle;
 mod listen;
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -284,7 +284,7 @@ impl ServerBuilder {
 }
 
 #[cfg(feature = "tls")]
-type Entrances = (Vec<(TcpListener, Entrance)>, Vec<SocketAddr>);
+type Entrances = (Vec<(std::net::TcpListener, Entrance)>, Vec<SocketAddr>);
 
 impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
