@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 /// What the environment gets from the package index.
-const TOOLS: [&str; 4] = ["maturin>=1.16,<2", "pytest>=9,<10", "hypothesis>=6,<7", "mypy>=2,<3"];
+const TOOLS: [&str; 5] =
+    ["maturin>=1.16,<2", "pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6,<7", "mypy>=2,<3"];
 const OLDEST: (u32, u32) = (3, 11);
 
 #[test]
@@ -80,6 +81,8 @@ fn the_package_works_in_a_fresh_environment() {
         "-m",
         "pytest",
         "--quiet",
+        // most tests wait for something, so several processes run them in a third of the time
+        "--numprocesses=4",
         "-p",
         "no:cacheprovider",
         "-c",

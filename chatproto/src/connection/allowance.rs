@@ -1,10 +1,11 @@
 //! The rate limit of one connection: how many messages and bytes it may send (B4), by the generic cell
 //! rate algorithm. It counts input only, and a message is charged after it was taken.
 
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::limits::{Limits, Rate};
+
+use super::moment::Moment;
 
 /// A peer must be at least so many messages ahead of its rate, before it is said to be ahead.
 const LEAD_LEAST: u32 = 16;
@@ -19,28 +20,14 @@ pub(super) struct Allowance {
     bytes: u64,
 }
 
-/// A moment, in nanoseconds since one that is before any that counts here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment(u64);
-
-impl Moment {
-    pub(super) fn of(now: Instant) -> Self {
-        const DAY: Duration = Duration::from_secs(24 * 3600);
-        static EPOCH: OnceLock<Instant> = OnceLock::new();
-        let epoch = *EPOCH.get_or_init(|| now.checked_sub(DAY).unwrap_or(now));
-        // five hundred years fit
-        Moment(now.saturating_duration_since(epoch).as_nanos() as u64)
-    }
-}
-
 impl Allowance {
     /// The peer sent a message of so many bytes.
     pub(super) fn charge(&mut self, bytes: u64, now: Moment, limits: &Limits) {
         if let Some(rate) = limits.rate {
-            self.messages = self.messages.max(now.0) + interval(rate);
+            self.messages = self.messages.max(now.nanos()) + interval(rate);
         }
         if let Some(rate) = limits.rate_bytes {
-            self.bytes = self.bytes.max(now.0) + interval(rate).saturating_mul(bytes);
+            self.bytes = self.bytes.max(now.nanos()) + interval(rate).saturating_mul(bytes);
         }
     }
 
@@ -56,7 +43,7 @@ impl Allowance {
     pub(super) fn has_lead(&self, now: Moment, limits: &Limits) -> bool {
         let has_lead = |paid: u64, rate: Option<Rate>, least: u32| {
             let most = |rate: Rate| interval(rate) * u64::from(least.max(rate.burst / LEAD));
-            rate.is_some_and(|rate| paid.saturating_sub(now.0) > most(rate))
+            rate.is_some_and(|rate| paid.saturating_sub(now.nanos()) > most(rate))
         };
         has_lead(self.messages, limits.rate, LEAD_LEAST)
             || has_lead(self.bytes, limits.rate_bytes, 0)
@@ -66,7 +53,7 @@ impl Allowance {
 /// Until the peer may send a good part of a burst again, so that it is not woken for every message.
 fn exhausted_for(paid: u64, rate: Option<Rate>, now: Moment) -> Option<u64> {
     let rate = rate?;
-    let ahead = paid.saturating_sub(now.0);
+    let ahead = paid.saturating_sub(now.nanos());
     let burst = interval(rate) * u64::from(rate.burst.saturating_sub(1));
     let several = u64::from((rate.per_second / 10).min(rate.burst / 2));
     (ahead > burst).then(|| ahead - burst + interval(rate) * several)
@@ -79,6 +66,8 @@ fn interval(rate: Rate) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn limits(rate: Option<Rate>, rate_bytes: Option<Rate>) -> Limits {

@@ -13,6 +13,7 @@ use crate::outbox::Writable;
 use super::config::ConnectionConfig;
 use super::ending::NextStep;
 use super::input::Op;
+use super::moment::Moment;
 use super::stash::Stash;
 use super::state::{Phase, ServerConnection, Step};
 
@@ -116,10 +117,10 @@ impl ServerConnection {
         }
         let is_unregistered = self.is_guest() || self.is_waiting;
         let deadlines = [
-            self.register_by.filter(|_| is_unregistered),
+            self.register_by.filter(|_| is_unregistered).map(Moment::instant),
             self.silent_at(),
-            self.resume_at,
-            self.patient_until,
+            self.resume_at(),
+            self.patient_until.map(Moment::instant),
             self.closing_until(),
             self.outbox.next_write().filter(|_| !self.outbox.is_refused()),
         ];
@@ -134,10 +135,7 @@ impl ServerConnection {
         let now = cx.now.monotonic;
         self.resume(now);
         self.follow_hub(cx);
-        if let Some(at) = self.register_by
-            && at <= now
-        {
-            self.register_by = None;
+        if self.register_by.take_if(|at| *at <= Moment::of(now)).is_some() {
             if self.is_guest() || self.is_waiting {
                 cx.hub.handle_deadline(self.id, cx.now, cx.out);
             }

@@ -11,7 +11,8 @@ use crate::hub::{ConnId, Departure, Hub, Now, Output};
 use crate::limits::Limits;
 use crate::name::NameError;
 
-use super::allowance::{Allowance, Moment};
+use super::allowance::Allowance;
+use super::moment::Moment;
 use super::stash::Stash;
 use super::state::{Phase, ServerConnection};
 
@@ -118,7 +119,7 @@ impl ServerConnection {
                 && bytes.iter().any(|byte| !byte.is_ascii_whitespace())
             {
                 self.keep(bytes);
-                self.resume_at = Some(now + pause);
+                self.resume_at = Some(Moment::of(now + pause));
                 return;
             }
             let Phase::Messages(decoder) = &mut self.phase else { return };

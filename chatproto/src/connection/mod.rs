@@ -28,6 +28,7 @@ mod delivery;
 mod embed;
 mod ending;
 mod input;
+mod moment;
 mod stash;
 mod state;
 

@@ -8,7 +8,8 @@ use crate::hub::ConnId;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
 
-use super::allowance::{Allowance, Moment};
+use super::allowance::Allowance;
+use super::moment::Moment;
 use super::stash::Stash;
 
 /// The server's side of one connection. See the [module's documentation](super).
@@ -28,11 +29,11 @@ pub struct ServerConnection {
     /// The bytes being handled came from the stash.
     pub(super) from_stash: bool,
     /// When the name must be complete.
-    pub(super) register_by: Option<Instant>,
+    pub(super) register_by: Option<Moment>,
     /// When a peer that sent too fast may be read again.
-    pub(super) resume_at: Option<Instant>,
+    pub(super) resume_at: Option<Moment>,
     /// When the effect that the hub waits for has had its time, if the peer has ended.
-    pub(super) patient_until: Option<Instant>,
+    pub(super) patient_until: Option<Moment>,
     /// Present while the connection is being closed. Boxed, because few are at a time.
     pub(super) closing: Option<Box<Closing>>,
     /// The hub waits for an effect, or produces a long answer: input waits until that is complete.
@@ -94,7 +95,7 @@ impl ServerConnection {
             allowance: Allowance::default(),
             is_prepaid: false,
             from_stash: false,
-            register_by: Some(now + limits.registration),
+            register_by: Some(Moment::of(now + limits.registration)),
             resume_at: None,
             patient_until: None,
             closing: None,
@@ -153,12 +154,12 @@ impl ServerConnection {
 
     /// Until when the rate limit delays its input.
     pub(crate) fn resume_at(&self) -> Option<Instant> {
-        self.resume_at
+        self.resume_at.map(Moment::instant)
     }
 
     /// Ends that pause if it is over.
     pub(crate) fn resume(&mut self, now: Instant) {
-        self.resume_at = self.resume_at.filter(|&at| at > now);
+        self.resume_at = self.resume_at.filter(|&at| at > Moment::of(now));
     }
 
     /// Resets the rate limit. Returns whether it delayed the input.
@@ -213,13 +214,14 @@ impl ServerConnection {
     /// If the peer has ended and the hub waits for an effect, it is not waited for without end. Returns how
     /// long.
     pub(crate) fn lose_patience(&mut self, now: Instant, limits: &Limits) -> Option<Instant> {
-        self.patient_until = (self.saw_end && self.is_waiting).then(|| now + limits.drain);
-        self.patient_until
+        let until = (self.saw_end && self.is_waiting).then(|| now + limits.drain);
+        self.patient_until = until.map(Moment::of);
+        until
     }
 
     /// Whether the effect has had its time.
     pub(crate) fn is_out_of_patience(&self, now: Instant) -> bool {
-        self.patient_until.is_some_and(|until| until <= now)
+        self.patient_until.is_some_and(|until| until <= Moment::of(now))
     }
 
     /// Whether the peer's end of file is known to come.

@@ -65,6 +65,8 @@ fn pauses_and_slow_readers_are_counted() {
         TestServer::with(limits, |builder| builder.slow_reader(SlowReader::Disconnect).threads(1));
     let mut alice = Raw::join(server.address, "alice");
     let slow = Raw::join(server.address, "slow");
+    // more than a burst at once
+    alice.write(object("slow", "fast").repeat(50).as_bytes());
     let text = "x".repeat(60_000);
     // more than the sockets of a peer that does not read can take
     eventually("the reader is too slow", || {

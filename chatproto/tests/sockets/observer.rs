@@ -123,6 +123,4 @@ fn the_time_under_the_lock_grows() {
     alice.write(object("alice", "to myself").repeat(1000).as_bytes());
     (0..1000).for_each(|_| assert_eq!(alice.read().msg, "to myself"));
     assert!(server.handle.lock_held() > before);
-    let text = format!("{:?}", server.handle);
-    assert!(text.contains("online: 1"), "{text}");
 }
