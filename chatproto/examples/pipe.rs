@@ -51,7 +51,7 @@ impl Chat {
         self.pairs.push(Pair {
             client: Session::new(UserName::new(name).expect("a valid name"), "127.0.0.1"),
             to_server: VecDeque::new(),
-            server: ServerConnection::new(id, now.monotonic, &self.config.limits),
+            server: ServerConnection::new(id, now.monotonic, &self.config),
             to_client: VecDeque::new(),
         });
         self.deliver();
@@ -91,8 +91,11 @@ impl Chat {
         let bytes = client.poll_transmit(now.monotonic).to_vec();
         to_server.extend(&bytes);
         client.handle_transmitted(bytes.len(), now.monotonic);
-        let input = take_piece(to_server);
-        server.handle_input(&input, &mut cx);
+        let mut input = Vec::new();
+        if server.wants_input() {
+            input = take_piece(to_server);
+            server.handle_input(&input, &mut cx);
+        }
         if server.poll_timeout(cx.hub, now.monotonic).is_some_and(|at| at <= now.monotonic) {
             server.handle_timeout(&mut cx);
         }

@@ -29,6 +29,8 @@ struct Chat {
 
 struct Peer {
     connection: ServerConnection,
+    /// Closes the connection though its threads read and write.
+    stream: TcpStream,
     /// Wakes the threads of this connection: they may have something to do.
     changed: Arc<Condvar>,
 }
@@ -56,15 +58,14 @@ pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
                 continue;
             }
         };
-        let (Ok(reading), changed) = (stream.try_clone(), Arc::new(Condvar::new())) else {
-            continue;
-        };
+        let (Ok(reading), Ok(closing)) = (stream.try_clone(), stream.try_clone()) else { continue };
+        let changed = Arc::new(Condvar::new());
         let now = Now::system();
         let mut guard = lock(&chat);
         let Chat { hub, config, out, peers } = &mut *guard;
         let id = hub.handle_connect(0, address.ip(), now, out);
-        let connection = ServerConnection::new(id, now.monotonic, &config.limits);
-        peers.insert(id, Peer { connection, changed: Arc::clone(&changed) });
+        let connection = ServerConnection::new(id, now.monotonic, config);
+        peers.insert(id, Peer { connection, stream: closing, changed: Arc::clone(&changed) });
         guard.deliver();
         drop(guard);
         let (reader, writer) = (Arc::clone(&chat), Arc::clone(&chat));
@@ -74,14 +75,27 @@ pub(crate) fn serve(listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// Bans and mutes end in time.
+/// Bans and mutes end in time, and so do connections whose threads wait for a peer that does not read.
 fn keep_time(chat: &Mutex<Chat>) {
     loop {
         thread::sleep(Duration::from_millis(250));
         let mut chat = lock(chat);
-        let Chat { hub, out, .. } = &mut *chat;
-        hub.handle_timeout(Now::system(), out);
+        let (now, Chat { hub, out, peers, .. }) = (Now::system(), &mut *chat);
+        hub.handle_timeout(now, out);
+        let is_due = |peer: &Peer| peer.connection.poll_timeout(hub, now.monotonic);
+        let due =
+            peers.iter().filter(|(_, peer)| is_due(peer).is_some_and(|at| at <= now.monotonic));
+        let due: Vec<ConnId> = due.map(|(&id, _)| id).collect();
         chat.deliver();
+        for id in due {
+            chat.with(id, ServerConnection::handle_timeout);
+        }
+        for peer in chat.peers.values() {
+            if peer.connection.state() == ConnectionState::Closed {
+                // this ends a read or a write that waits
+                let _ = peer.stream.shutdown(Shutdown::Both);
+            }
+        }
     }
 }
 
@@ -196,11 +210,11 @@ impl Chat {
             }
         }
         self.out.take_events();
-        while self.config.queued() > self.config.limits.queue_total
+        drop(deliveries);
+        while self.config.queued() > self.config.limits().queue_total
             && let Some(peer) = self.peers.values_mut().max_by_key(|p| p.connection.queued())
-            && peer.connection.queued() > 0
+            && peer.connection.cut(now, &self.config)
         {
-            peer.connection.cut(now, &self.config);
             peer.changed.notify_all();
         }
     }

@@ -232,6 +232,12 @@ impl Outbox {
         }
     }
 
+    /// The hub has produced all of the long answer. If the rest was dropped, the hub need not know.
+    pub(crate) fn finish_answer(&mut self) {
+        self.end_answer();
+        self.has_cancelled = false;
+    }
+
     /// Whether something can be given up: more than an object that was begun.
     pub(crate) fn has_more_than_front(&self) -> bool {
         self.objects > u32::from(self.is_front_fixed()) || self.open.is_some()
@@ -370,8 +376,12 @@ impl Outbox {
             Writable::Nothing => None,
             Writable::One(bytes) => {
                 let length = if self.is_paced() { bytes.len() } else { bytes.len().min(most) };
-                let front = self.queue.first.clone()?;
-                Some(Bytes::from_owner(front).slice(..length))
+                let front = self.queue.first.as_ref()?;
+                if front.is_small_part() {
+                    // a few bytes do not keep the objects of a whole batch
+                    return Some(Bytes::copy_from_slice(&bytes[..length]));
+                }
+                Some(Bytes::from_owner(front.clone()).slice(..length))
             }
             Writable::Many => {
                 let mut bytes = BytesMut::with_capacity(most.min(self.bytes as usize));

@@ -6,27 +6,40 @@ use std::sync::Arc;
 use crate::chunk::Budget;
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
+use crate::server::ServerError;
 
 /// The limits of a server's connections, and the memory that their queues share. Each connection is given
 /// the same one.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionConfig {
-    /// The limits.
-    pub limits: Limits,
-    /// The policy for a connection whose queue is full.
-    pub slow_reader: SlowReader,
+    pub(crate) limits: Limits,
+    pub(crate) slow_reader: SlowReader,
     pub(crate) queues: Arc<Budget>,
 }
 
 impl ConnectionConfig {
     /// A configuration, with no memory in use.
-    pub fn new(limits: Limits, slow_reader: SlowReader) -> Self {
-        ConnectionConfig { limits, slow_reader, queues: Arc::default() }
+    ///
+    /// # Errors
+    /// [`ServerError::Limits`] if a limit is outside of its range.
+    pub fn new(limits: Limits, slow_reader: SlowReader) -> Result<Self, ServerError> {
+        let limits = limits.checked().map_err(ServerError::Limits)?;
+        Ok(ConnectionConfig { limits, slow_reader, queues: Arc::default() })
     }
 
-    /// Bytes of heap in the queues of all connections. If they are more than
-    /// [`Limits::queue_total`], cut the longest queue with
-    /// [`ServerConnection::cut`](super::ServerConnection::cut).
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The policy for a connection whose queue is full.
+    pub fn slow_reader(&self) -> SlowReader {
+        self.slow_reader
+    }
+
+    /// Bytes of heap in the queues of all connections, and in deliveries that exist. If they are more than
+    /// [`Limits::queue_total`], cut the longest queues with
+    /// [`ServerConnection::cut`](super::ServerConnection::cut) until one of them has nothing to cut.
     pub fn queued(&self) -> usize {
         self.queues.used()
     }

@@ -72,7 +72,7 @@ impl ServerConnection {
                 self.outbox.begin_answer(&config.queues);
                 self.outbox.set_held(held as usize);
             }
-            LaneAction::End { .. } => self.outbox.end_answer(),
+            LaneAction::End { .. } => self.outbox.finish_answer(),
             LaneAction::Close { .. } => debug_assert!(false, "a close has a deadline"),
         }
     }

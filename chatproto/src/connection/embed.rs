@@ -8,7 +8,7 @@ use bytes::Bytes;
 use zeroize::Zeroize;
 
 use crate::hub::{Departure, Hub, Now, Output};
-use crate::outbox::Writable;
+use crate::outbox::{SlowReader, Writable};
 
 use super::config::ConnectionConfig;
 use super::ending::NextStep;
@@ -61,7 +61,7 @@ impl ServerConnection {
     /// The peer sent bytes. Those that cannot be handled now are stored. Do not read on while
     /// [`ServerConnection::wants_input`] is false, so that this is no more than one read.
     pub fn handle_input(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
-        if let Phase::Discard = self.phase {
+        if matches!(self.phase, Phase::Discard) || bytes.is_empty() {
             return;
         }
         if self.wants_input() {
@@ -107,10 +107,14 @@ impl ServerConnection {
         if self.state() == ConnectionState::Closed {
             return None;
         }
-        let can_go_on = self.is_waiting && !hub.is_waiting(self.id);
+        let can_go_on = self.is_waiting
+            && (!hub.is_waiting(self.id)
+                || (self.awaits_effect && !hub.is_waiting_for_effect(self.id)));
         let can_write = !self.outbox.is_refused()
             && self.state() < ConnectionState::ShutDown
-            && !matches!(self.outbox.writable(now), Writable::Nothing);
+            && (!matches!(self.outbox.writable(now), Writable::Nothing)
+                || self.outbox.wants_notice()
+                || self.next_step().is_some());
         let has_more = self.has_backlog() || self.can_take_part() || self.outbox.has_cancelled();
         if can_go_on || can_write || has_more {
             return Some(now);
@@ -135,10 +139,9 @@ impl ServerConnection {
         let now = cx.now.monotonic;
         self.resume(now);
         self.follow_hub(cx);
-        if self.register_by.take_if(|at| *at <= Moment::of(now)).is_some() {
-            if self.is_guest() || self.is_waiting {
-                cx.hub.handle_deadline(self.id, cx.now, cx.out);
-            }
+        let is_overdue = self.register_by.take_if(|at| *at <= Moment::of(now)).is_some();
+        if is_overdue && (self.is_guest() || self.is_waiting) {
+            cx.hub.handle_deadline(self.id, cx.now, cx.out);
         }
         if self.is_out_of_patience(now) {
             self.patient_until = None;
@@ -161,6 +164,12 @@ impl ServerConnection {
         self.work_off_backlog(cx);
         if self.can_take_part() {
             self.take_next_part(cx);
+        }
+        if !self.outbox.is_refused() {
+            if self.outbox.wants_notice() {
+                self.insert_notice(cx.hub, cx.config);
+            }
+            self.go_on_ending(cx);
         }
     }
 
@@ -186,42 +195,51 @@ impl ServerConnection {
                 self.outbox.handle_written(bytes.len(), now, &cx.config.limits);
                 return Some(bytes);
             }
-            match self.next_step() {
-                Some(NextStep::Drain) => {
-                    self.begin_drain(now, cx.config);
+            if self.next_step().is_none() {
+                self.follow_hub(cx);
+                if self.can_take_part() {
+                    self.take_next_part(cx);
                 }
-                Some(NextStep::LastWords) => {
-                    self.say_last_words(cx.hub, cx.now, cx.config, cx.out);
-                }
-                Some(NextStep::ShutDown) if self.at_end => {
-                    self.finish(Departure::Left, cx);
-                    return None;
-                }
-                Some(NextStep::ShutDown) => {
-                    self.linger(now, cx.config);
-                    cx.hub.handle_drained(self.id);
-                    return None;
-                }
-                None => {
-                    self.follow_hub(cx);
-                    if self.can_take_part() {
-                        self.take_next_part(cx);
-                    }
-                    return None;
-                }
+                return None;
             }
+            self.go_on_ending(cx);
+        }
+    }
+
+    /// The next step of the connection's end, if it is time for it.
+    fn go_on_ending(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.monotonic;
+        match self.next_step() {
+            Some(NextStep::Drain) => {
+                self.begin_drain(now, cx.config);
+            }
+            Some(NextStep::LastWords) => {
+                self.say_last_words(cx.hub, cx.now, cx.config, cx.out);
+            }
+            Some(NextStep::ShutDown) if self.at_end => self.finish(Departure::Left, cx),
+            Some(NextStep::ShutDown) => {
+                self.linger(now, cx.config);
+                cx.hub.handle_drained(self.id);
+            }
+            None => {}
         }
     }
 
     /// Makes room: drops what is queued, as the configuration says for slow readers. The peer is told how
     /// many messages it missed. For a server whose queues hold more than
-    /// [`Limits::queue_total`](crate::Limits::queue_total) in all.
-    pub fn cut(&mut self, now: Instant, config: &ConnectionConfig) {
+    /// [`Limits::queue_total`](crate::Limits::queue_total) in all. Returns whether there was something to
+    /// drop: an object that was begun stays, and so do the final objects of a connection.
+    pub fn cut(&mut self, now: Instant, config: &ConnectionConfig) -> bool {
+        let is_final = self.closing_step().is_some_and(|step| step > Step::Draining);
+        if is_final || !self.outbox.has_more_than_front() {
+            return false;
+        }
         match config.slow_reader {
-            crate::SlowReader::DropOldest if !self.is_closing() => self.outbox.shed(),
+            SlowReader::DropOldest if !self.is_closing() => self.outbox.shed(),
             _ => self.outbox.abandon(),
         }
         self.drain_if_overflown(now, config);
+        true
     }
 
     /// A queue that was full gets nothing more.
@@ -240,9 +258,6 @@ impl ServerConnection {
     /// Puts operations through the hub until one of them has to wait. The bytes of the others are stored.
     fn perform(&mut self, ops: &[Op<'_>], cx: &mut Context<'_>) {
         for op in ops {
-            if self.is_waiting {
-                return;
-            }
             op.input.apply(cx.hub, self.id, cx.now, cx.out);
             if cx.hub.is_waiting(self.id) {
                 self.keep_rest(op, &cx.config.limits);
@@ -251,6 +266,8 @@ impl ServerConnection {
                     self.reader_is_gone(cx);
                 }
                 self.lose_patience(cx.now.monotonic, &cx.config.limits);
+                // the other operations are stored, even if the wait is over already
+                return;
             }
         }
     }
@@ -290,6 +307,7 @@ impl ServerConnection {
         } else if self.awaits_effect && !cx.hub.is_waiting_for_effect(self.id) {
             self.outbox.set_held(cx.hub.held(self.id));
             self.wait(cx.hub.is_answering(self.id), false);
+            self.lose_patience(cx.now.monotonic, &cx.config.limits);
         }
     }
 

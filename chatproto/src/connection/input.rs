@@ -262,7 +262,7 @@ impl ServerConnection {
     /// rate limit.
     pub(crate) fn keep_rest(&mut self, op: &Op<'_>, limits: &Limits) {
         self.end_told = false;
-        self.allowance = op.allowance;
+        (self.allowance, self.resume_at) = (op.allowance, None);
         self.keep(op.rest);
         self.rewind(op.position, limits);
     }
@@ -275,7 +275,7 @@ impl ServerConnection {
         self.is_prepaid = true;
         match &mut self.stash {
             Some(stash) if self.from_stash => stash.put_before(text, op.rest.len()),
-            stash => *stash = Some(Box::new(Stash::new(&[text, op.rest].concat()))),
+            stash => *stash = Some(Box::new(Stash::of([text, op.rest]))),
         }
         self.rewind(op.position - text.len() as u64, limits);
     }

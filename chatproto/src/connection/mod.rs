@@ -41,4 +41,6 @@ pub use state::ServerConnection;
 pub(crate) use state::Step;
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

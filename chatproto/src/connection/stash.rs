@@ -1,6 +1,6 @@
 //! Bytes that were read and have to wait: for an effect, or because their sender is too fast.
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// What one turn takes from a stash: as much as a throttled peer may use in a while, and so little
 /// that handling it again after an effect costs next to nothing.
@@ -18,6 +18,11 @@ pub(super) struct Stash {
 impl Stash {
     pub(super) fn new(bytes: &[u8]) -> Self {
         Stash { bytes: bytes.into(), at: 0, taken: 0 }
+    }
+
+    /// Joins two pieces. The copy that this takes is wiped.
+    pub(super) fn of(pieces: [&[u8]; 2]) -> Self {
+        Stash::new(&Zeroizing::new(pieces.concat()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -41,7 +46,7 @@ impl Stash {
 
     /// Adds bytes at the end.
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        *self = Stash::new(&[&self.bytes[self.at..], bytes].concat());
+        *self = Stash::of([&self.bytes[self.at..], bytes]);
     }
 
     /// Puts back the last `count` bytes of what was last taken, whatever was put back of it before.
@@ -54,7 +59,7 @@ impl Stash {
     /// Puts back the last `count` bytes of what was last taken, and `text` in front of them.
     pub(super) fn put_before(&mut self, text: &[u8], count: usize) {
         self.put_back(count);
-        *self = Stash::new(&[text, &self.bytes[self.at..]].concat());
+        *self = Stash::of([text, &self.bytes[self.at..]]);
     }
 }
 

@@ -9,6 +9,7 @@ use crate::limits::Limits;
 use crate::outbox::Outbox;
 
 use super::allowance::Allowance;
+use super::config::ConnectionConfig;
 use super::moment::Moment;
 use super::stash::Stash;
 
@@ -84,7 +85,7 @@ pub(crate) enum Step {
 impl ServerConnection {
     /// A connection that the hub knows by this id (see
     /// [`Hub::handle_connect`](crate::hub::Hub::handle_connect)), and from which nothing has come yet.
-    pub fn new(id: ConnId, now: Instant, limits: &Limits) -> Self {
+    pub fn new(id: ConnId, now: Instant, config: &ConnectionConfig) -> Self {
         ServerConnection {
             id,
             outbox: Outbox::new(),
@@ -95,7 +96,7 @@ impl ServerConnection {
             allowance: Allowance::default(),
             is_prepaid: false,
             from_stash: false,
-            register_by: Some(Moment::of(now + limits.registration)),
+            register_by: Some(Moment::of(now + config.limits.registration)),
             resume_at: None,
             patient_until: None,
             closing: None,
@@ -124,6 +125,17 @@ impl ServerConnection {
         self.outbox.len()
     }
 
+    /// Bytes of heap of its stored input: an unfinished message, and bytes that wait. A server bounds their
+    /// sum over all connections by [`Limits::input_total`].
+    pub fn stored_input(&self) -> usize {
+        let of_phase = match &self.phase {
+            Phase::Handshake { machine, .. } => machine.held(),
+            Phase::Messages(decoder) => decoder.held(),
+            Phase::Discard => 0,
+        };
+        of_phase + self.stash.as_ref().map_or(0, |stash| stash.held())
+    }
+
     /// Bytes of heap of its stored input, as last counted.
     pub(crate) fn input_held(&self) -> usize {
         self.input_held as usize
@@ -131,14 +143,8 @@ impl ServerConnection {
 
     /// Counts its stored input again. Returns the previous and the new number of bytes.
     pub(crate) fn recount_input(&mut self) -> (usize, usize) {
-        let of_phase = match &self.phase {
-            Phase::Handshake { machine, .. } => machine.held(),
-            Phase::Messages(decoder) => decoder.held(),
-            Phase::Discard => 0,
-        };
-        let now = of_phase + self.stash.as_ref().map_or(0, |stash| stash.held());
         // a frame has at most 1 GiB
-        let now = now.min(u32::MAX as usize) as u32;
+        let now = self.stored_input().min(u32::MAX as usize) as u32;
         (std::mem::replace(&mut self.input_held, now) as usize, now as usize)
     }
 
@@ -148,7 +154,8 @@ impl ServerConnection {
 
     /// Whether there is input that was read before and can be handled now.
     pub(crate) fn has_backlog(&self) -> bool {
-        let has_more = self.has_stash() || (self.at_end && !self.end_told);
+        let is_discarded = matches!(self.phase, Phase::Discard);
+        let has_more = self.has_stash() || (self.at_end && !self.end_told && !is_discarded);
         has_more && !self.is_waiting && self.resume_at.is_none()
     }
 

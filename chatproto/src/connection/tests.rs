@@ -9,43 +9,43 @@ use crate::hub::{Hub, Now, Output};
 use crate::limits::{Limits, Rate};
 use crate::outbox::SlowReader;
 
-struct Rig {
-    hub: Hub,
-    config: ConnectionConfig,
-    out: Output,
-    now: Now,
-    conns: Vec<ServerConnection>,
+pub(super) struct Rig {
+    pub(super) hub: Hub,
+    pub(super) config: ConnectionConfig,
+    pub(super) out: Output,
+    pub(super) now: Now,
+    pub(super) conns: Vec<ServerConnection>,
 }
 
 impl Rig {
-    fn new(limits: Limits, slow_reader: SlowReader) -> Self {
+    pub(super) fn new(limits: Limits, slow_reader: SlowReader) -> Self {
         Rig {
             hub: Hub::builder().limits(limits.clone()).seed(1).build(),
-            config: ConnectionConfig::new(limits, slow_reader),
+            config: ConnectionConfig::new(limits, slow_reader).expect("limits in their range"),
             out: Output::new(),
             now: Now::system(),
             conns: Vec::new(),
         }
     }
 
-    fn connect(&mut self) -> usize {
+    pub(super) fn connect(&mut self) -> usize {
         let address = [127, 0, 0, 1].into();
         let id = self.hub.handle_connect(0, address, self.now, &mut self.out);
-        let conn = ServerConnection::new(id, self.now.monotonic, &self.config.limits);
+        let conn = ServerConnection::new(id, self.now.monotonic, &self.config);
         self.conns.push(conn);
         self.deliver();
         self.conns.len() - 1
     }
 
     /// A stream peer that has read its welcome.
-    fn join(&mut self, name: &str) -> usize {
+    pub(super) fn join(&mut self, name: &str) -> usize {
         let conn = self.connect();
         self.input(conn, format!("{name}\n").as_bytes());
         assert!(self.read(conn).contains("Welcome"));
         conn
     }
 
-    fn with<T>(
+    pub(super) fn with<T>(
         &mut self,
         conn: usize,
         event: impl FnOnce(&mut ServerConnection, &mut Context<'_>) -> T,
@@ -56,7 +56,7 @@ impl Rig {
         value
     }
 
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
         let deliveries = self.out.take_deliveries(&self.config);
         for (id, delivery) in deliveries.iter() {
             if let Some(conn) = self.conns.iter_mut().find(|conn| conn.id() == id) {
@@ -65,22 +65,22 @@ impl Rig {
         }
     }
 
-    fn input(&mut self, conn: usize, bytes: &[u8]) {
+    pub(super) fn input(&mut self, conn: usize, bytes: &[u8]) {
         self.with(conn, |conn, cx| conn.handle_input(bytes, cx));
     }
 
-    fn send(&mut self, conn: usize, to: &str, msg: &str) {
+    pub(super) fn send(&mut self, conn: usize, to: &str, msg: &str) {
         self.input(conn, object(to, msg).as_bytes());
     }
 
     /// One write.
-    fn write(&mut self, conn: usize, most: usize) -> Option<String> {
+    pub(super) fn write(&mut self, conn: usize, most: usize) -> Option<String> {
         let bytes = self.with(conn, |conn, cx| conn.poll_transmit(most, cx))?;
         Some(String::from_utf8(bytes.to_vec()).expect("no character is cut here"))
     }
 
     /// Everything that can be written without time passing.
-    fn read(&mut self, conn: usize) -> String {
+    pub(super) fn read(&mut self, conn: usize) -> String {
         let mut text = String::new();
         loop {
             self.do_what_is_due(conn);
@@ -92,40 +92,40 @@ impl Rig {
         }
     }
 
-    fn due(&self, conn: usize) -> Option<Instant> {
+    pub(super) fn due(&self, conn: usize) -> Option<Instant> {
         self.conns[conn].poll_timeout(&self.hub, self.now.monotonic)
     }
 
-    fn do_what_is_due(&mut self, conn: usize) {
+    pub(super) fn do_what_is_due(&mut self, conn: usize) {
         if self.due(conn).is_some_and(|at| at <= self.now.monotonic) {
             self.with(conn, ServerConnection::handle_timeout);
         }
     }
 
     /// Lets time pass up to what is due next for the connection. Returns how much.
-    fn pass(&mut self, conn: usize) -> Duration {
+    pub(super) fn pass(&mut self, conn: usize) -> Duration {
         let before = self.now.monotonic;
         self.now.monotonic = self.due(conn).expect("something is due");
         self.do_what_is_due(conn);
         self.now.monotonic - before
     }
 
-    fn state(&self, conn: usize) -> ConnectionState {
+    pub(super) fn state(&self, conn: usize) -> ConnectionState {
         self.conns[conn].state()
     }
 }
 
-fn object(to: &str, msg: &str) -> String {
+pub(super) fn object(to: &str, msg: &str) -> String {
     let (to, msg) = (serde_json::to_string(to).unwrap(), serde_json::to_string(msg).unwrap());
     format!(r#"{{"from":{{"name":"","ip":""}},"to":{to},"msg":{msg}}}"#)
 }
 
-fn messages(text: &str) -> Vec<String> {
+pub(super) fn messages(text: &str) -> Vec<String> {
     let message = |line: &str| serde_json::from_str::<crate::Message>(line).expect("a message").msg;
     text.lines().map(message).collect()
 }
 
-fn unlimited() -> Limits {
+pub(super) fn unlimited() -> Limits {
     Limits { rate: None, rate_bytes: None, ..Limits::default() }
 }
 

@@ -169,6 +169,12 @@ impl Output {
         self.effects.pop_front()
     }
 
+    /// Whether a password was in the input since the last call. If so, wipe the buffer that the input was read
+    /// into.
+    pub fn take_secret(&mut self) -> bool {
+        std::mem::take(&mut self.has_secret)
+    }
+
     /// Takes the events since the last call.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

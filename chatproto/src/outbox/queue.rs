@@ -24,6 +24,11 @@ impl Segment {
         (self.end - self.start) as usize
     }
 
+    /// Whether it keeps much more memory than its own.
+    pub(super) fn is_small_part(&self) -> bool {
+        self.len() < self.chunk.bytes.capacity() / 4
+    }
+
     /// Length of the unwritten part of the first object.
     pub(super) fn first_object(&self) -> usize {
         memchr::memchr(b'\n', self.bytes()).map_or(self.len(), |at| at + 1)
@@ -143,7 +148,7 @@ impl Queue {
     /// ones are gathered, if they may.
     pub(super) fn keep_back(&mut self, may_join: bool) {
         let Some(mut back) = self.pop_back() else { return };
-        if is_small_part(&back)
+        if back.is_small_part()
             && may_join
             && let Some(before) = self.back_mut()
             && let Some(chunk) = Arc::get_mut(&mut before.chunk)
@@ -161,14 +166,9 @@ impl Queue {
     }
 }
 
-/// Whether a segment would hold much more memory than its own.
-fn is_small_part(segment: &Segment) -> bool {
-    segment.len() < segment.chunk.bytes.capacity() / 4
-}
-
 /// Has a segment share its chunk only if that is worth it.
 pub(super) fn keep(segment: &mut Segment) {
-    if is_small_part(segment) {
+    if segment.is_small_part() {
         let bytes = segment.bytes().to_vec();
         (segment.start, segment.end) = (0, bytes.len() as u32);
         segment.chunk = Arc::new(Chunk::new(bytes, &segment.chunk.budget));

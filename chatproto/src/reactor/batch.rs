@@ -95,16 +95,18 @@ impl Reactor {
                 conn.protocol.outbox.set_held(hub.held(token.conn()));
                 note_length(&shared.lanes[self.lane], &conn.protocol.outbox);
                 conn.protocol.wait(true, hub.is_waiting_for_effect(token.conn()));
+                self.lose_patience(slot);
             }
             self.again.push(slot);
         }
-        for id in self.checked.drain(..) {
+        for id in std::mem::take(&mut self.checked) {
             let Some((name, kind)) = holders::take(&mut self.asking, id) else { continue };
             let Some(conn) = find(&mut self.conns, id.slot, id.generation) else { continue };
             hub.handle_name(id, &name, kind, now, &mut self.out);
             conn.protocol.go_on();
             if hub.is_waiting(id) {
                 conn.protocol.wait(hub.is_answering(id), hub.is_waiting_for_effect(id));
+                self.lose_patience(id.slot);
             }
             self.again.push(id.slot);
         }

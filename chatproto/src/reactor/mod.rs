@@ -187,13 +187,13 @@ impl Reactor {
         self.relieve_of_input(now);
         self.shrink(now.monotonic);
         self.answer_checks(now.monotonic);
-        self.tally.add(Counter::Turns, 1);
-        self.shared.counters[self.lane].publish(&self.tally);
         let is_last = self.stop_at.is_some_and(|at| self.open == 0 || at <= now.monotonic);
         if is_last {
             self.handle(now, Class::Other, &[]);
             self.write_all(now.monotonic);
         }
+        self.tally.add(Counter::Turns, 1);
+        self.shared.counters[self.lane].publish(&self.tally);
         is_last
     }
 
@@ -365,7 +365,7 @@ impl Reactor {
         if id.slot() >= self.conns.len() {
             self.conns.resize_with(id.slot() + 1, || None);
         }
-        let protocol = ServerConnection::new(id, now, &self.config.limits);
+        let protocol = ServerConnection::new(id, now, &self.config);
         self.timers.add(now + self.config.limits.registration, Due::Registration, id);
         self.conns[id.slot()] = Some(Conn::new(stream, protocol));
         self.open += 1;

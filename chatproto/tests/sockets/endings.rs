@@ -238,3 +238,30 @@ fn a_pipeline_of_commands_may_be_longer_than_a_burst() {
         assert_eq!(peer.read().msg, number.to_string());
     }
 }
+
+/// The peer reads nothing, ends, and waits for an endpoint that answers with more than one object.
+#[test]
+fn a_peer_that_ended_and_reads_nothing_is_closed_in_the_middle_of_a_long_answer() {
+    let mut limits = limits();
+    limits.drain = Duration::from_millis(500);
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let may_go_on = std::sync::Mutex::new(may_go_on);
+    let long = move |_: &Request| {
+        may_go_on.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        Ok("word ".repeat(10_000))
+    };
+    let server =
+        TestServer::with(limits, |builder| builder.endpoint("/long", "Long.", long).unwrap());
+    let mut victim = Raw::join(server.address, "victim");
+    let mut other = Raw::join(server.address, "other");
+    // more than the sockets of a peer that does not read can take
+    let text = "x".repeat(60_000);
+    eventually("the queue is not empty", || {
+        other.send("victim", &text);
+        server.handle.metrics().usage.queues.bytes > 300_000
+    });
+    victim.send("/long", "");
+    victim.finish();
+    go_on.send(()).unwrap();
+    eventually("it is closed", || server.handle.users() == ["other"]);
+}
