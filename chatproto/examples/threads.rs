@@ -189,7 +189,7 @@ impl Chat {
         id: ConnId,
         event: impl FnOnce(&mut ServerConnection, &mut Context<'_>) -> T,
     ) -> Option<T> {
-        let Peer { connection, changed } = self.peers.get_mut(&id)?;
+        let Peer { connection, changed, .. } = self.peers.get_mut(&id)?;
         // its other thread may have something to do now
         changed.notify_all();
         let (hub, config, out) = (&mut self.hub, &self.config, &mut self.out);
