@@ -277,16 +277,6 @@ fn empty_input_does_not_delay_a_name() {
 }
 
 #[test]
-fn input_that_was_not_charged_is_not_paused() {
-    let rate = Some(Rate { per_second: 10, burst: 5 });
-    let mut rig = with_endpoint(Limits { rate, ..unlimited() });
-    let alice = rig.join("alice");
-    let input = object("/long", "") + &object("/ping", "x").repeat(10);
-    rig.input(alice, input.as_bytes());
-    assert_eq!(rig.conns[alice].resume_at(), None, "1 of 5 messages was handled");
-}
-
-#[test]
 fn after_calls_in_any_order_the_hub_forgets_all() {
     in_time(|| {
         for seed in 0..100 {

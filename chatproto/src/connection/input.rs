@@ -262,7 +262,7 @@ impl ServerConnection {
     /// rate limit.
     pub(crate) fn keep_rest(&mut self, op: &Op<'_>, limits: &Limits) {
         self.end_told = false;
-        (self.allowance, self.resume_at) = (op.allowance, None);
+        self.allowance = op.allowance;
         self.keep(op.rest);
         self.rewind(op.position, limits);
     }
