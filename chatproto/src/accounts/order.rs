@@ -12,7 +12,7 @@ use crate::name::UserName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccountPolicy {
-    /// Names of accounts are for their owners, all others for whoever comes first.
+    /// The name of an account is for its owner. Any other name is for the first client that asks for it.
     Optional,
     /// Nobody speaks, reads or is seen without logging in.
     Required,
@@ -40,7 +40,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Who wants to be whom, and how it is proved.
+/// The name that a user claims, with the password that proves it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Credentials {
@@ -61,11 +61,11 @@ impl Credentials {
     }
 }
 
-/// What an account gives to the user who proved to own it.
+/// The rights that an account gives to its owner after a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Granted {
-    /// What the user may do beyond speaking.
+    /// The role of the user: the rights beyond sending messages.
     pub role: Role,
     /// The account's revision at which this is so: see [`Accounts`](crate::accounts::Accounts). Of an account that the order
     /// removed, the revision of the removal.
@@ -102,7 +102,7 @@ pub enum AccountOrder {
 }
 
 impl AccountOrder {
-    /// Who asks.
+    /// The user that asks.
     pub fn credentials(&self) -> &Credentials {
         match self {
             AccountOrder::Register(credentials)

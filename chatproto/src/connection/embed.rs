@@ -1,4 +1,4 @@
-//! The calls for a transport of one's own: each of them handles one event of one connection. (The event loops
+//! The calls for another transport. Each call handles one event of one connection. (The event loops
 //! of [`Server`](crate::Server) put the events of many connections through the hub at once, so they use the
 //! parts.)
 
