@@ -20,8 +20,10 @@ CRATES = [
     "chatproto-py/src/lib.rs",
     "server-example/src/lib.rs",
     "server-example/store/src/lib.rs",
+    "server-example/http/src/lib.rs",
     "server-example/load/src/lib.rs",
     "server-example/check/src/lib.rs",
+    "server-example/metrics/src/lib.rs",
     "server-example/chat/src/lib.rs",
     "server-example/shared/src/lib.rs",
 ]

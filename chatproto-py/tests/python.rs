@@ -7,11 +7,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-/// What the environment gets from the package index.
-const TOOLS: [&str; 5] =
-    ["maturin>=1.16,<2", "pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6,<7", "mypy>=2,<3"];
+/// The package from the index that builds the wheel.
+const BUILDER: [&str; 1] = ["maturin>=1.16,<2"];
+/// The packages from the index that the tests use. They are installed while the wheel is built.
+const TOOLS: [&str; 4] =
+    ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6,<7", "mypy>=2,<3"];
 const OLDEST: (u32, u32) = (3, 11);
 
 #[test]
@@ -29,7 +32,8 @@ fn the_package_works_in_a_fresh_environment() {
         command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         command
     };
-    run(pip().args(TOOLS), "the package index must be reachable");
+    let reachable = "the package index must be reachable";
+    run(pip().args(BUILDER), reachable);
 
     let wheels = build.join("wheels");
     let _ = std::fs::remove_dir_all(&wheels);
@@ -38,7 +42,10 @@ fn the_package_works_in_a_fresh_environment() {
         .args(["build", "--profile", "dev", "--locked", "--quiet", "--interpreter"])
         .arg(&python);
     maturin.arg("--out").arg(&wheels).arg("--target-dir").arg(build.join("target"));
-    run(maturin.current_dir(package), "the wheel must build");
+    at_once(
+        || run(maturin.current_dir(package), "the wheel must build"),
+        || run(pip().args(TOOLS), reachable),
+    );
     let wheel = std::fs::read_dir(&wheels).unwrap().next().expect("a wheel").unwrap().path();
     run(pip().arg(wheel), "the wheel must install");
     let mut maturin = Command::new(in_environment(&environment, "maturin"));
@@ -52,23 +59,6 @@ fn the_package_works_in_a_fresh_environment() {
         command
     };
     let path = |name: &str| package.join(name).to_str().expect("a path in UTF-8").to_owned();
-    let config = format!("--config-file={}", path("pyproject.toml"));
-    let cache = format!("--cache-dir={}", build.join("mypy").display());
-    run(
-        &mut python(&[
-            "-m",
-            "mypy.stubtest",
-            "chatproto",
-            "--mypy-config-file",
-            &path("pyproject.toml"),
-        ]),
-        "the stubs must say what the module is",
-    );
-    let (source, examples) = (path("python/chatproto"), path("examples"));
-    run(
-        &mut python(&["-m", "mypy", "--strict", &config, &cache, &source, &examples]),
-        "the package and its examples must have the right types",
-    );
     let tests = path("tests");
     let options = format!("--rootdir={}", package.display());
     // tests/test_package.py looks into it
@@ -91,8 +81,36 @@ fn the_package_works_in_a_fresh_environment() {
         &tests,
     ];
     let mut pytest = python(&pytest);
-    run(pytest.env("CHATPROTO_SDIST", sdist), "the package's own tests must pass");
+    pytest.env("CHATPROTO_SDIST", sdist);
+    at_once(
+        || run(&mut pytest, "the package's own tests must pass"),
+        || check_types(&path, &build.join("mypy"), &python),
+    );
     talk(python);
+}
+
+/// Checks the stubs against the module, and the types of the package and its examples.
+fn check_types(path: &impl Fn(&str) -> String, cache: &Path, python: &impl Fn(&[&str]) -> Command) {
+    let config = path("pyproject.toml");
+    run(
+        &mut python(&["-m", "mypy.stubtest", "chatproto", "--mypy-config-file", &config]),
+        "the stubs must say what the module is",
+    );
+    let (source, examples) = (path("python/chatproto"), path("examples"));
+    let (config, cache) =
+        (format!("--config-file={config}"), format!("--cache-dir={}", cache.display()));
+    run(
+        &mut python(&["-m", "mypy", "--strict", &config, &cache, &source, &examples]),
+        "the package and its examples must have the right types",
+    );
+}
+
+/// Runs two steps at the same time, because each of them leaves a core idle.
+fn at_once(first: impl FnOnce(), second: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        scope.spawn(second);
+        first();
+    });
 }
 
 /// Asks the Rust client for a word with both kinds of Python's, and has a word go round.
@@ -125,7 +143,7 @@ asyncio.run(talk())
 fn talk(python: impl Fn(&[&str]) -> Command) {
     let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());
-    let running = std::thread::spawn(move || server.run());
+    let running = thread::spawn(move || server.run());
     let mut rust = chatproto::Client::connect(address, "rust").unwrap();
     let mut c = Command::new(compile_c_program())
         .args([&address.to_string(), "c", "rust"])
@@ -133,11 +151,11 @@ fn talk(python: impl Fn(&[&str]) -> Command) {
         .expect("it was just compiled");
     while handle.online() < 2 {
         assert_eq!(c.try_wait().unwrap(), None, "the program in C could not join");
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
     let port = address.port().to_string();
     let mut talk = python(&["-W", "error", "-c", TALK, &port]);
-    let program = std::thread::scope(|scope| {
+    let program = thread::scope(|scope| {
         let ended = scope.spawn(move || run(&mut talk, "they must understand each other"));
         let patience = Duration::from_secs(60);
         let message = rust.recv_timeout(patience).unwrap();

@@ -1,4 +1,4 @@
-//! The blocking client: a [`Session`] and a socket.
+//! The blocking client: a [`Session`] and a socket, over TCP or WebSocket, with TLS or without.
 //!
 //! One thread can use a [`Client`] as it is; [`Client::split`] makes two halves of it for two, one
 //! that sends and one that receives.
@@ -180,6 +180,24 @@ impl Connection {
         }
     }
 
+    /// Writes the session's own frames: over WebSocket, the name and the answers to control frames. A thread that
+    /// reads does not wait for one that writes. The writing thread calls this when it is done.
+    fn answer(&self) {
+        while !self.session().poll_own().is_empty() {
+            let _writing = match self.writing.try_lock() {
+                Ok(writing) => writing,
+                Err(TryLockError::Poisoned(writing)) => writing.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let bytes = self.session().poll_own().to_vec();
+            // the next read says what is wrong with the connection
+            if self.wire.write_all(&bytes).is_err() {
+                return;
+            }
+            self.session().handle_transmitted(bytes.len(), Instant::now());
+        }
+    }
+
     /// Writes what is queued, at the pace that the server asks for.
     fn flush(&self, _writing: &MutexGuard<'_, ()>) -> Result<(), ClientError> {
         let mut bytes = Vec::new();
@@ -235,7 +253,9 @@ impl ClientSender {
     }
 
     fn flush(&self) -> Result<(), ClientError> {
-        self.shared.flush(&self.shared.writing())
+        let flushed = self.shared.flush(&self.shared.writing());
+        self.shared.answer();
+        flushed
     }
 
     /// Says that nothing more will be sent. The server answers what it was sent, then closes; the
@@ -245,7 +265,11 @@ impl ClientSender {
     /// [`ClientError::Closed`] or [`ClientError::Io`] if what was sent may not have arrived.
     pub fn finish(&self) -> Result<(), ClientError> {
         let writing = self.shared.writing();
+        let is_said = self.shared.session().finish();
         self.shared.flush(&writing)?;
+        if is_said {
+            return Ok(());
+        }
         self.shared.wire.finish().map_err(|source| lost(source, "cannot close"))
     }
 
@@ -312,6 +336,11 @@ impl ClientReceiver {
                     self.shared.wire.close();
                     return Err(silent(after));
                 }
+                Some(SessionEvent::Violated(violation)) => {
+                    self.shared.wire.close();
+                    return Err(violation.into());
+                }
+                Some(SessionEvent::NotOpened(error)) => return Err(error.into()),
                 None => {
                     // what has come already is found even if there is no time to wait
                     let poll = Deadline::new("waiting for a message", POLL);
@@ -334,6 +363,8 @@ impl ClientReceiver {
                 }
                 Some(SessionEvent::Bad(error)) => return Err(error.into()),
                 Some(SessionEvent::Silent(after)) => return Err(silent(after)),
+                Some(SessionEvent::Violated(violation)) => return Err(violation.into()),
+                Some(SessionEvent::NotOpened(error)) => return Err(error.into()),
                 None => self.read(Some(deadline))?,
             }
         };
@@ -357,6 +388,9 @@ impl ClientReceiver {
 
     /// Reads once.
     fn read(&mut self, deadline: Option<Deadline>) -> Result<(), ClientError> {
+        if self.shared.session().has_ended() {
+            return Err(ClientError::Closed);
+        }
         let left = deadline.map(|deadline| deadline.left()).transpose()?;
         let silence = self.shared.session().poll_silence();
         let until_silence =
@@ -375,6 +409,7 @@ impl ClientReceiver {
             }
             Ok(length) => {
                 self.shared.session().handle_input(&self.buffer[..length], Instant::now());
+                self.shared.answer();
                 Ok(())
             }
             // the socket's time-out, or nothing for the session: the caller asks its deadline

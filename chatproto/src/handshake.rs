@@ -7,7 +7,7 @@
 //! | `{` | the name is complete, a one-read peer; the `{` begins its first message |
 //! | silence, after a byte that is not white space, not inside a character | complete, one-read; LF as the very next byte makes it a stream peer |
 //! | end of file | complete, one-read |
-//! | the first bytes of HTTP, TLS or SSH | a stranger |
+//! | the first bytes of HTTP, TLS, SSH or a PROXY header | a stranger |
 //! | more bytes than the limit | refused |
 //!
 //! What the name may be is the business of [`name`](crate::name).
@@ -15,6 +15,7 @@
 use std::borrow::Cow;
 
 use crate::name::NameError;
+use crate::proxy;
 
 /// How a peer reads what it is sent (B2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +46,8 @@ pub enum Stranger {
     Tls,
     /// An SSH banner.
     Ssh,
+    /// A PROXY header, from a source whose headers the server does not trust.
+    Proxy,
 }
 
 impl Stranger {
@@ -61,6 +64,9 @@ impl Stranger {
             // a fatal alert: handshake_failure (RFC 8446, section 6)
             Stranger::Tls => &[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28],
             Stranger::Ssh => b"This port speaks chatproto, not SSH.\r\n",
+            Stranger::Proxy => {
+                b"A PROXY header is not accepted from this source, which is not in --proxy-from.\r\n"
+            }
         }
     }
 
@@ -70,6 +76,7 @@ impl Stranger {
             Stranger::Http => "HTTP",
             Stranger::Tls => "TLS",
             Stranger::Ssh => "SSH",
+            Stranger::Proxy => "PROXY",
         }
     }
 }
@@ -98,6 +105,8 @@ pub enum Registration<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Handshake {
     state: State,
+    /// The name is a message of its own: nothing in it ends it.
+    is_message: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -128,6 +137,23 @@ impl Handshake {
         Self::default()
     }
 
+    /// A registration whose name is a message: it ends where the message does.
+    #[cfg(feature = "server")]
+    pub(crate) fn of_message() -> Self {
+        Handshake { is_message: true, ..Handshake::new() }
+    }
+
+    /// The message ends: so does the name.
+    #[cfg(feature = "server")]
+    pub(crate) fn handle_message_end(&mut self) -> Registration<'static> {
+        let name = match std::mem::replace(&mut self.state, State::Done) {
+            State::Name(partial) => partial.bytes,
+            State::Fresh => Vec::new(),
+            State::LateLineFeed { .. } | State::Done => return Registration::Done,
+        };
+        Registration::Name(Cow::Owned(name), PeerKind::Stream)
+    }
+
     /// Takes what belongs to the registration from the front of `input`, of which at most `limit`
     /// bytes may come before the name is complete. To be called until it says
     /// [`Registration::Done`]; then the rest is for the decoder.
@@ -155,7 +181,7 @@ impl Handshake {
             let blank = fresh.iter().take_while(|&&b| matches!(b, b' ' | b'\t' | b'\r')).count();
             fresh = &fresh[blank..];
         }
-        let end = memchr::memchr2(b'\n', b'{', fresh);
+        let end = if self.is_message { None } else { memchr::memchr2(b'\n', b'{', fresh) };
         let used = input.len() - fresh.len() + end.unwrap_or(fresh.len());
         let received = received + used;
         let part = &fresh[..end.unwrap_or(fresh.len())];
@@ -167,7 +193,9 @@ impl Handshake {
         };
         // bytes beyond the limit are not looked at, whether they came at once or not
         let excess = received.saturating_sub(limit);
-        if let Some(stranger) = stranger(&name[..name.len().saturating_sub(excess)]) {
+        if !self.is_message
+            && let Some(stranger) = stranger(&name[..name.len().saturating_sub(excess)])
+        {
             self.state = State::Done;
             return Registration::Stranger(stranger);
         }
@@ -251,6 +279,11 @@ impl Handshake {
         }
     }
 
+    /// Whether nothing has come yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        matches!(self.state, State::Fresh)
+    }
+
     /// Whether bytes of a name have come, so that silence would mean something.
     pub fn has_begun(&self) -> bool {
         matches!(&self.state, State::Name(partial) if !partial.bytes.is_empty())
@@ -265,6 +298,9 @@ fn is_cut_off(bytes: &[u8]) -> bool {
 fn stranger(bytes: &[u8]) -> Option<Stranger> {
     if bytes.starts_with(&[0x16, 0x03]) {
         return Some(Stranger::Tls);
+    }
+    if proxy::begins_line(bytes) {
+        return Some(Stranger::Proxy);
     }
     let is_ssh = bytes.starts_with(b"SSH-1.") || bytes.starts_with(b"SSH-2.");
     is_ssh.then_some(Stranger::Ssh)

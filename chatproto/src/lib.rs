@@ -77,7 +77,9 @@
 //! | [`session`] | [`Session`]: the client's side |
 //! | [`server`], [`client`] | the blocking API |
 //! | [`metrics`] | [`Metrics`](metrics::Metrics): counters of a running server |
-//! | [`address`] | hosts and ports as people write them |
+//! | [`address`], [`network`] | hosts, ports and networks as people write them |
+//! | [`proxy`] | the PROXY header of load balancers |
+//! | [`websocket`] | the rules of WebSocket framing; the client's side of its handshake and its frames |
 //! | `tls` | TLS for both, with the feature `tls` |
 //! | [`utils`] | the six names of the contract module that existing programs import |
 //!
@@ -111,6 +113,8 @@ mod chunk_tests;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod connection;
+#[cfg(feature = "server")]
+mod counts;
 pub mod decode;
 #[cfg(feature = "server")]
 pub mod directory;
@@ -137,8 +141,11 @@ pub mod message;
 pub mod metrics;
 pub mod name;
 #[cfg(feature = "server")]
+pub mod network;
+#[cfg(feature = "server")]
 mod outbox;
 pub mod pairs;
+pub mod proxy;
 #[cfg(feature = "server")]
 mod reactor;
 mod reason;
@@ -165,6 +172,8 @@ mod time_limit;
 pub mod tls;
 #[cfg(feature = "serde")]
 pub mod utils;
+#[cfg(any(feature = "client", feature = "server"))]
+pub mod websocket;
 mod words;
 #[cfg(feature = "server")]
 mod workers;
@@ -193,6 +202,8 @@ pub mod fuzzing {
     pub fn hub_operations(input: &[u8]) {
         crate::hub_model_tests::bytes::hub_operations(input);
     }
+
+    pub use crate::websocket::fuzzing::{Unframed, unframe};
 }
 
 /// The version of this library.

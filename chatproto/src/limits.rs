@@ -103,7 +103,8 @@ pub struct Limits {
     /// Most bytes that effects under way take: claims and releases of names, calls of the application's
     /// endpoints, orders to accounts and history. One address that is not loopback may use an
     /// eighth of it, which falls to 4 KiB while it fills from half to three quarters. Beyond it a
-    /// name or command is refused at once. Default 32 MiB: an effect for each of 20,000 connections.
+    /// name or command is refused at once. A page of history that is not being read yet counts as long as
+    /// its connection waits for it. Default 32 MiB: an effect for each of 20,000 connections.
     pub effects_total: usize,
     /// Most effects under way for connections of one address that have ended. Beyond it the
     /// address's names and commands are refused until some are finished. Loopback is exempt, and an

@@ -129,6 +129,7 @@ impl<'a> JsonStr<'a> {
     }
 
     /// The text, unescaped. Borrows if there is nothing to unescape.
+    #[inline]
     pub fn to_str(&self) -> Cow<'a, str> {
         if self.escaped {
             let mut text = String::with_capacity(self.raw.len());

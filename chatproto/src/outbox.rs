@@ -394,6 +394,23 @@ impl Outbox {
         }
     }
 
+    /// The objects that may be written now, without a pace, each with its line feed. If the first one was
+    /// begun, its rest is here.
+    pub(crate) fn writable_objects(&self) -> impl Iterator<Item = &[u8]> {
+        let most = if self.takes_one_object() { 1 } else { usize::MAX };
+        self.queue.iter().flat_map(Segment::objects).take(most)
+    }
+
+    /// Whether a part of the front object was written.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.partial
+    }
+
+    /// Bytes that belong to the front object were written, and the object itself was not begun.
+    pub(crate) fn begin_front(&mut self) {
+        self.partial = true;
+    }
+
     /// Fills in the slices of a [`Writable::Many`], from the front and of at most `most` bytes; returns
     /// how many there are.
     pub(crate) fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>], mut most: usize) -> usize {

@@ -18,6 +18,7 @@ use crate::history::{History, Inbox};
 use crate::host::panic_text;
 use crate::hub::{Hub, HubBuilder};
 use crate::limits::Limits;
+use crate::network::Network;
 use crate::outbox::SlowReader;
 #[cfg(feature = "tls")]
 use crate::reactor::Door;
@@ -27,6 +28,7 @@ use crate::tls::ServerTls;
 use crate::workers::{Call, Pool};
 
 pub use crate::extension::Observer;
+pub use crate::reactor::Origin;
 pub use error::ServerError;
 pub use handle::ServerHandle;
 use listen::{Listening, listen_on, listen_on_all, no_address};
@@ -43,6 +45,7 @@ pub struct ServerBuilder {
     directory: Option<Arc<dyn Directory>>,
     accounts: Option<Arc<dyn Accounts>>,
     history: Option<Box<dyn History>>,
+    proxies: Vec<Network>,
     #[cfg(feature = "tls")]
     tls: Option<ServerTls>,
     #[cfg(feature = "tls")]
@@ -135,6 +138,27 @@ impl ServerBuilder {
     #[must_use]
     pub fn tls_listen(mut self, address: impl Into<SocketAddr>) -> Self {
         self.tls_listen.push(address.into());
+        self
+    }
+
+    /// Trusts the proxies in these networks. A connection from there must begin with a PROXY header, version 1
+    /// or 2, which states the address of the user. Without a valid header, the connection is closed. Each call
+    /// adds networks. Default: none, and a PROXY header is refused from everywhere.
+    ///
+    /// Bans, limits of an address and `from.ip` apply to the address of the user. A connection has the address
+    /// of the proxy if the header states none. The limit of connections of an address does not apply to it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = chatproto::Server::builder()
+    ///     .proxy_from(["10.0.0.0/8".parse()?])
+    ///     .bind(([127, 0, 0, 1], 0))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn proxy_from(mut self, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.proxies.extend(networks);
         self
     }
 
@@ -244,6 +268,7 @@ impl ServerBuilder {
             threads: self.threads,
             quantum: reactor::QUANTUM,
             listeners,
+            proxies: self.proxies.into(),
         })
         .map_err(io("cannot make an event loop"))?;
         Ok(Server {
@@ -341,6 +366,7 @@ impl Server {
             directory: None,
             accounts: None,
             history: None,
+            proxies: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -452,6 +478,7 @@ struct CloseOnDrop(Arc<Shared>);
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close_feed();
+        self.0.close_mailboxes();
     }
 }
 

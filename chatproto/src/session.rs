@@ -20,9 +20,15 @@
 //! let sent = b"{\"from\":{\"name\":\"alice\",\"ip\":\"192.0.2.7\"},\"to\":\"bob\",\"msg\":\"hi\"}\n";
 //! assert_eq!(session.poll_transmit(now), sent);
 //! ```
+//!
+//! The bytes are those of a TCP connection, of TLS over it, or of a WebSocket: see [`Session::websocket`].
 
 mod error;
+mod outgoing;
 mod pings;
+mod websocket;
+#[cfg(test)]
+mod websocket_tests;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -33,9 +39,12 @@ use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::name::{EVERYONE, GUEST, UserName};
+use crate::websocket::{MESSAGE_END, OpeningError, Url, Violation};
 
 pub use error::ClientError;
+use outgoing::Outgoing;
 use pings::{PING, Pings, Silence};
+use websocket::{Over, WebSocket};
 
 /// Something that happened to a [`Session`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +58,10 @@ pub enum SessionEvent {
     Message(Message),
     /// Something came that is not a message. After a framing error nothing more will.
     Bad(DecodeError),
+    /// The server did not open the WebSocket: see [`Session::websocket`]. Nothing more comes.
+    NotOpened(OpeningError),
+    /// The server violated the rules of WebSocket. Nothing more comes.
+    Violated(Violation),
     /// The server did not answer a `/ping` within this time: see [`Session::ping_interval`]. Nothing
     /// more comes.
     Silent(Duration),
@@ -80,15 +93,15 @@ pub struct Session {
     decoder: Decoder,
     server: Server,
     registered: bool,
-    /// What is to be written: the name, then objects, each with its line feed.
-    outgoing: VecDeque<Vec<u8>>,
-    /// How much of the front one was written.
-    written: usize,
+    /// Bytes to write: the name, then objects, each with its line feed or in its frame.
+    outgoing: Outgoing,
     next_write: Option<Instant>,
     events: VecDeque<SessionEvent>,
     /// A framing error was met, or the end: nothing more comes.
     ended: bool,
     pings: Option<Pings>,
+    /// Between the session and the socket, if the server is behind one.
+    websocket: Option<Box<WebSocket>>,
 }
 
 impl Session {
@@ -109,13 +122,26 @@ impl Session {
             limits,
             server: Server::Silent,
             registered: false,
-            outgoing: VecDeque::from([registration]),
-            written: 0,
+            outgoing: Outgoing::new(registration),
             next_write: None,
             events: VecDeque::new(),
             ended: false,
             pings: None,
+            websocket: None,
         }
+    }
+
+    /// The same over WebSocket (B20), to be called before anything else. The bytes that go out and come in are
+    /// those of the opening handshake and of frames. The caller adds TLS if the URL asks for it.
+    ///
+    /// The name is the first message. The URL must not have one: see [`Url::has_name`].
+    #[must_use]
+    pub fn websocket(mut self, url: &Url) -> Self {
+        let (websocket, request) = WebSocket::new(url);
+        self.websocket = Some(Box::new(websocket));
+        self.outgoing = Outgoing::new(request);
+        self.server = Server::Known(PeerKind::Stream);
+        self
     }
 
     /// Sends a `/ping` when nothing came for `interval`. If nothing comes for `interval` after that,
@@ -153,11 +179,80 @@ impl Session {
 
     /// Bytes came from the server. What they mean waits for [`Session::poll_event`]: up to some 50
     /// bytes of memory for each byte, if the objects are of the shortest kind.
-    pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
+    pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
         self.handle_timeout(now);
         if let Some(pings) = &mut self.pings {
             pings.handle_life(now);
         }
+        match self.websocket.take() {
+            None => self.decode(bytes, now),
+            Some(mut websocket) => {
+                self.handle_frames(&mut websocket, bytes, now);
+                self.websocket = Some(websocket);
+            }
+        }
+    }
+
+    /// Takes bytes of a WebSocket.
+    fn handle_frames(&mut self, websocket: &mut WebSocket, mut bytes: &[u8], now: Instant) {
+        if self.ended {
+            return;
+        }
+        match websocket.open(&mut bytes) {
+            Ok(false) => {}
+            // nothing is sent behind the close frame
+            Ok(true) if websocket.is_closed() => {}
+            Ok(true) => self.push_own(websocket.text(self.name.as_str().as_bytes())),
+            Err(error) => return self.end(Over::NotOpened(error)),
+        }
+        let text = websocket.handle_frames(bytes);
+        for message in text.split_inclusive(|&byte| byte == MESSAGE_END) {
+            match message.split_last() {
+                Some((&MESSAGE_END, rest)) => {
+                    self.decode(rest, now);
+                    if !self.ended && self.decoder.is_inside_frame() {
+                        websocket.fail(Violation::UnfinishedObject);
+                        break;
+                    }
+                }
+                _ => self.decode(message, now),
+            }
+        }
+        websocket.reuse(text);
+        if let Some(over) = websocket.over().filter(|_| !self.ended) {
+            self.end(over);
+        }
+        self.answer(websocket);
+    }
+
+    /// Queues the answers that the server of a WebSocket waits for. There is one pong at a time, so that a
+    /// server which does not read them cannot fill the memory.
+    fn answer(&mut self, websocket: &mut WebSocket) {
+        if !self.outgoing.has_own() {
+            let frames = websocket.answers();
+            if !frames.is_empty() {
+                self.push_own(frames);
+            }
+        }
+    }
+
+    /// Queues frames that do not wait for the welcome.
+    fn push_own(&mut self, frames: Vec<u8>) {
+        self.outgoing.push_own(frames, self.registered);
+    }
+
+    /// Nothing more comes over the WebSocket. No message is sent any more but the one that is begun.
+    fn end(&mut self, over: Over) {
+        self.outgoing.drop_objects();
+        match over {
+            Over::Closed => self.finish_input(),
+            Over::NotOpened(error) => self.events.push_back(SessionEvent::NotOpened(error)),
+            Over::Violated(violation) => self.events.push_back(SessionEvent::Violated(violation)),
+        }
+        self.ended = true;
+    }
+
+    fn decode(&mut self, mut bytes: &[u8], now: Instant) {
         while !self.ended {
             if let (Server::LineFeedUntil(_), Some(&next)) = (self.server, bytes.first()) {
                 let is_stream = matches!(next, b'\n' | b'\r');
@@ -204,12 +299,37 @@ impl Session {
 
     /// The server will send nothing more.
     pub fn handle_end(&mut self) {
+        let over = self.websocket.as_mut().and_then(|websocket| websocket.handle_end());
+        match over.filter(|_| !self.ended) {
+            Some(over) => self.end(over),
+            None => self.finish_input(),
+        }
+    }
+
+    fn finish_input(&mut self) {
         if !self.ended
             && let Err(error) = self.decoder.finish()
         {
             self.events.push_back(SessionEvent::Bad(error));
         }
         self.ended = true;
+    }
+
+    /// Whether nothing more comes from the server: it has said so, or it cannot be understood any more. A
+    /// server that has closed its WebSocket waits for an answer, which is to be written.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Nothing more will be sent. True if the session says that itself, by a frame behind all messages: the
+    /// server then closes the connection. False if the caller is to shut down its side when all is written.
+    pub fn finish(&mut self) -> bool {
+        let Some(websocket) = &mut self.websocket else { return false };
+        let frame = websocket.close();
+        if !frame.is_empty() {
+            self.outgoing.push_close(frame);
+        }
+        true
     }
 
     /// Time has passed; to be called when [`Session::poll_timeout`] says so.
@@ -248,9 +368,9 @@ impl Session {
     /// Queues a message. Nothing is written before the server took the name.
     ///
     /// # Errors
-    /// [`ClientError::FrameTooLong`] if the server could not take it: more than
-    /// [`Limits::frame`] bytes, or [`Limits::one_read`] towards a server that is not known to find
-    /// the frames of a stream.
+    /// [`ClientError::FrameTooLong`] if the message is longer than [`Limits::frame`]. Towards a server that may
+    /// not find the frames of a stream, the limit is [`Limits::one_read`]. [`ClientError::Closed`] after the
+    /// close frame of a WebSocket.
     pub fn send(&mut self, to: &str, msg: &str) -> Result<(), ClientError> {
         let mut object = Vec::new();
         let is_max_frame = self.server_kind() == Some(PeerKind::Stream);
@@ -265,24 +385,24 @@ impl Session {
         if length > limit {
             return Err(ClientError::FrameTooLong { length, limit, is_max_frame });
         }
-        object.push(b'\n');
-        self.outgoing.push_back(object);
+        match &mut self.websocket {
+            None => object.push(b'\n'),
+            Some(websocket) if websocket.is_closed() => return Err(ClientError::Closed),
+            Some(websocket) => object = websocket.text(&object),
+        }
+        self.outgoing.push(object);
         Ok(())
     }
 
     /// What may be written now: the name, or the next object, or nothing.
     pub fn poll_transmit(&self, now: Instant) -> &[u8] {
-        match self.outgoing.front() {
-            Some(front) if self.written > 0 || self.may_begin(now) => &front[self.written..],
-            _ => &[],
-        }
+        let is_due = self.next_write.is_some_and(|at| at <= now);
+        self.outgoing.front(self.registered && (is_due || self.is_stream()))
     }
 
-    fn may_begin(&self, now: Instant) -> bool {
-        // the name goes out before anything was ever written
-        let is_name = self.next_write.is_none();
-        let is_due = self.next_write.is_some_and(|at| at <= now);
-        is_name || (self.registered && (is_due || self.is_stream()))
+    /// The session's own bytes that go before the next object.
+    pub(crate) fn poll_own(&self) -> &[u8] {
+        self.outgoing.own_front()
     }
 
     fn is_stream(&self) -> bool {
@@ -291,11 +411,12 @@ impl Session {
 
     /// So many bytes of what [`Session::poll_transmit`] gave were written.
     pub fn handle_transmitted(&mut self, count: usize, now: Instant) {
-        self.written += count;
-        if self.outgoing.front().is_some_and(|front| self.written >= front.len()) {
-            self.outgoing.pop_front();
-            self.written = 0;
+        if self.outgoing.handle_written(count) {
             self.next_write = Some(now + self.limits.client_pace);
+            if let Some(mut websocket) = self.websocket.take() {
+                self.answer(&mut websocket);
+                self.websocket = Some(websocket);
+            }
         }
     }
 

@@ -1,5 +1,15 @@
-//! The inner loops over the bytes of JSON strings, for decoding and encoding: where a run of plain
-//! bytes ends, whether it is UTF-8, how long an escape is and what it stands for.
+//! The inner loops over the bytes of JSON strings, for decoding and encoding. They find the end of a run of
+//! plain bytes, check UTF-8, and measure and translate escapes. A trim that is fast for names stands here too.
+
+/// The same as [`str::trim`], which looks at characters one by one. A text that begins and ends with a letter,
+/// digit or sign of ASCII, as nearly all names do, has nothing to trim.
+#[inline]
+pub(crate) fn trim(text: &str) -> &str {
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
 
 /// One byte in each lane.
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -145,6 +155,22 @@ pub(crate) fn valid_prefix(bytes: &[u8]) -> Result<(), (usize, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_fast_trim_is_the_trim_of_str() {
+        let parts = [
+            "", " ", "\t", "\n", "a", "~", "!", "\u{7f}", "\u{0}", "\u{85}", "\u{a0}", "\u{2003}",
+            "ë",
+        ];
+        for (one, two, three) in parts
+            .iter()
+            .flat_map(|one| parts.iter().map(move |two| (one, two)))
+            .flat_map(|(one, two)| parts.iter().map(move |three| (one, two, three)))
+        {
+            let text = format!("{one}{two}{three}");
+            assert_eq!(trim(&text), text.trim(), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_plain_run_ends_at_the_first_special_byte() {

@@ -27,12 +27,13 @@ use chatproto::handshake::{Handshake, PeerKind, Registration, Stranger};
 use chatproto::history::{Batch, Entry, History, Inbox, QueueUsage, Reply};
 use chatproto::hub::{
     AccountChange, Act, Action, Actor, Ban, BanTarget, BanTargetError, Change, Completion, ConnId,
-    Conversation, Departure, Done, Effect, Event, Forgotten, Gap, HistoryOrder, Hub, HubBuilder,
-    Left, MailboxBound, Mute, Now, Outgoing, Output, Page, Place, Rank, Refusal, Role, Selection,
-    Snapshot, StateChange, Token, UnknownRank, Usage, Used, UserState,
+    Conversation, Counts, Departure, Done, Effect, Event, Forgotten, Gap, HistoryOrder, Hub,
+    HubBuilder, Left, MailboxBound, Mute, Now, Outgoing, Output, Page, Place, Rank, Refusal, Role,
+    Selection, Snapshot, StateChange, Token, UnknownRank, Usage, Used, UserState,
 };
 use chatproto::limits::{Limits, Rate};
 use chatproto::message::{JsonStr, Message, MessageRef, Sender};
+use chatproto::metrics::{CountBy, Durations, Metrics, RefusalReason, Transport};
 use chatproto::name::{LookalikeKeys, NameError, NamePolicyError, RoomName, UserName};
 use chatproto::pairs::{Pairs, StateLine};
 use chatproto::server::Observer;
@@ -65,6 +66,8 @@ fn values_go_to_other_threads() {
         Password, PeerKind, Place, QueueUsage, Rank, Rate, Registration<'static>, RoomName, Role,
         Selection, Sender, SessionEvent, SlowReader, Snapshot, StateChange, Stranger, Token, Usage, Used,
         UserName, UserState,
+        // counts
+        Counts, CountBy<Transport>, Durations, Metrics, RefusalReason, Transport,
         // borrowed values
         Argument<'static>, Arguments<'static>, Frame<'static>, JsonStr<'static>, MessageRef<'static>,
         Outgoing<'static>, Pairs<'static>, StateLine<'static>,

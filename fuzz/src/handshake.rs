@@ -228,8 +228,12 @@ fn table(events: &[Event<'_>]) -> Outcome {
                 && !outcome.is_refused
             {
                 let ssh = ["SSH-1.", "SSH-2."].iter().any(|banner| name == banner.as_bytes());
+                let proxy = ["PROXY TCP4 ", "PROXY TCP6 ", "PROXY UNKNOWN ", "PROXY UNKNOWN\r"];
                 outcome.stranger = match name[..] {
                     [0x16, 0x03] => Some(Stranger::Tls),
+                    _ if proxy.iter().any(|start| name == start.as_bytes()) => {
+                        Some(Stranger::Proxy)
+                    }
                     _ if ssh => Some(Stranger::Ssh),
                     _ => None,
                 };

@@ -12,6 +12,7 @@
 //! | [`hub_commands`] | the hub with what must be so whatever it is told |
 //! | [`hub_accounts`] | the same where names have owners |
 //! | [`session`] | the client's side with the `oracle`, and with the pace of rule B2 |
+//! | [`websocket_frames`] | the frames of WebSocket with `tungstenite` |
 //! | [`c_abi`] | the C interface with the Rust one, with guards around every buffer |
 
 mod c;
@@ -22,6 +23,8 @@ mod oracle;
 pub mod seeds;
 mod session;
 mod stream;
+#[cfg(fuzzing)]
+mod websocket;
 
 pub use c::c_abi;
 #[cfg(fuzzing)]
@@ -30,6 +33,8 @@ pub use commands::{hub_accounts, hub_commands};
 pub use decode::{decode_differential, decode_splits, round_trip};
 pub use handshake::handshake;
 pub use session::session;
+#[cfg(fuzzing)]
+pub use websocket::websocket_frames;
 
 #[cfg(not(fuzzing))]
 compile_error!(
@@ -40,7 +45,7 @@ compile_error!(
 pub type Hook = fn(&[u8]);
 
 /// The targets by their names.
-pub const TARGETS: [(&str, Hook); 9] = [
+pub const TARGETS: [(&str, Hook); 10] = [
     ("decode_differential", decode_differential),
     ("decode_splits", decode_splits),
     ("round_trip", round_trip),
@@ -49,5 +54,6 @@ pub const TARGETS: [(&str, Hook); 9] = [
     ("hub_commands", hub_commands),
     ("hub_accounts", hub_accounts),
     ("session", session),
+    ("websocket_frames", websocket_frames),
     ("c_abi", c_abi),
 ];

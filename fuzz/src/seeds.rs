@@ -13,7 +13,13 @@ pub type Seed = (&'static str, String, Vec<u8>);
 
 /// All there is to begin with.
 pub fn all() -> Vec<Seed> {
-    [from_vectors(), commands(), accounts(), lives()].concat()
+    [from_vectors(), commands(), accounts(), lives(), frames()].concat()
+}
+
+/// Frames of clients and servers, right and wrong.
+fn frames() -> Vec<Seed> {
+    let seed = |(number, input)| ("websocket_frames", format!("frames-{number}"), input);
+    crate::websocket::seeds().into_iter().enumerate().map(seed).collect()
 }
 
 /// Lives of a hub, the same ones every time.

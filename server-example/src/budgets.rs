@@ -23,6 +23,9 @@ pub(crate) const ACTS: Rules = Rules {
 /// The budget of messages that users removed.
 pub(crate) const FORGETS: Rules = Rules { owner_per_second: 10, per_second: 100, ..ACTS };
 
+/// The protocol of [`Event::Stranger`] that a load balancer speaks.
+const PROXY: &str = "PROXY";
+
 /// The kinds of lines that peers can cause. None of them can use up another one's budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -30,6 +33,9 @@ pub(crate) enum Kind {
     Registered,
     Refused,
     Stranger,
+    /// A PROXY header from a source outside `--proxy-from`.
+    UntrustedProxy,
+    ProxyHeaderMissing,
     HandshakeFailed,
     BadInput,
     Departed,
@@ -60,11 +66,13 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 22] = [
+    pub(crate) const ALL: [Kind; 24] = [
         Kind::Connected,
         Kind::Registered,
         Kind::Refused,
         Kind::Stranger,
+        Kind::UntrustedProxy,
+        Kind::ProxyHeaderMissing,
         Kind::HandshakeFailed,
         Kind::BadInput,
         Kind::Departed,
@@ -91,9 +99,11 @@ impl Kind {
             Event::Connected { .. } => Kind::Connected,
             Event::Registered { .. } => Kind::Registered,
             Event::Refused { .. } => Kind::Refused,
+            Event::Stranger { protocol: PROXY, .. } => Kind::UntrustedProxy,
             Event::Stranger { .. } => Kind::Stranger,
+            Event::ProxyHeaderMissing { .. } => Kind::ProxyHeaderMissing,
             Event::HandshakeFailed { .. } => Kind::HandshakeFailed,
-            Event::BadInput { .. } => Kind::BadInput,
+            Event::BadInput { .. } | Event::FramingViolated { .. } => Kind::BadInput,
             Event::Departed { reason, .. } if is_cut_off(*reason) => Kind::CutOff,
             Event::Departed { .. } => Kind::Departed,
             Event::AcceptPaused { .. } => Kind::AcceptPaused,
@@ -117,6 +127,8 @@ impl Kind {
             | Kind::Unsaved
             | Kind::Accounts => Level::ERROR,
             Kind::Refused
+            | Kind::UntrustedProxy
+            | Kind::ProxyHeaderMissing
             | Kind::HandshakeFailed
             | Kind::BadInput
             | Kind::CutOff
@@ -138,6 +150,8 @@ impl Kind {
             Kind::Registered => "registered",
             Kind::Refused => "refused",
             Kind::Stranger => "no chat client",
+            Kind::UntrustedProxy => "PROXY header from a source that is not in --proxy-from",
+            Kind::ProxyHeaderMissing => "no valid PROXY header",
             Kind::HandshakeFailed => "TLS failed",
             Kind::BadInput => "bad input",
             Kind::Departed => "departed",

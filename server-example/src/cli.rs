@@ -21,7 +21,7 @@ use crate::tls::cert::{self, CertOptions};
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<ServeOptions>),
-    Chat(ChatOptions),
+    Chat(Box<ChatOptions>),
     Check(Box<CheckOptions>),
     Load(Box<LoadOptions>),
     Cert(CertOptions),

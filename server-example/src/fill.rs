@@ -14,10 +14,11 @@ const FULL: usize = 90;
 const EASED: usize = 75;
 
 /// The tables of the server that peers can grow.
-pub(crate) fn of_server(usage: &chatproto::hub::Usage) -> [Table; 6] {
+pub(crate) fn of_server(usage: &chatproto::hub::Usage) -> [Table; 7] {
     let chatproto::hub::Used { bytes, most, .. } = usage.guesses;
     [
         Table::new("counts of wrong tokens", Usage { bytes, most }),
+        Table::bounded_by("--max-connections", "connections", usage.sessions),
         Table::bounded_by("--queue-total", "queues of readers", usage.queues),
         Table::bounded_by("--input-total", "unfinished messages and waiting input", usage.input),
         Table::bounded_by("--rooms-total", "rooms and their members", usage.rooms),

@@ -88,6 +88,17 @@ impl Journal {
             Event::Refused { address, name, reason, .. } => {
                 warn!(name = %Quoted(name), %address, reason = %Quoted(reason), "refused");
             }
+            Event::Stranger { address, .. } if kind == Some(Kind::UntrustedProxy) => {
+                warn!(%address, "PROXY header from a source that is not in --proxy-from");
+            }
+            Event::ProxyHeaderMissing { address, reason, .. } => {
+                warn!(
+                    %address,
+                    reason = %Quoted(reason),
+                    "connection closed: a source in --proxy-from must send a PROXY header \
+                     (in HAProxy, send-proxy or send-proxy-v2)"
+                );
+            }
             Event::Stranger { address, protocol, .. } => {
                 debug!(%address, protocol, "no chat client");
             }
@@ -96,6 +107,9 @@ impl Journal {
             }
             Event::BadInput { name, error, .. } => {
                 warn!(name = %Quoted(name.as_str()), %error, "bad input");
+            }
+            Event::FramingViolated { address, name, violation, .. } => {
+                warn!(name = %Quoted(name.as_str()), %address, error = %violation, "bad input");
             }
             Event::Departed { address, name, reason, online, .. } => {
                 let (name, why) = (Quoted(name.as_str()), reason.to_string());
@@ -181,7 +195,7 @@ impl Journal {
             Event::Registered { .. } => &self.served,
             Event::Refused { .. } => &self.refused,
             Event::Stranger { .. } => &self.strangers,
-            Event::BadInput { .. } => &self.bad_input,
+            Event::BadInput { .. } | Event::FramingViolated { .. } => &self.bad_input,
             _ => return self.note_online(event),
         };
         counter.fetch_add(1, Ordering::Relaxed);

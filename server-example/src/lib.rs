@@ -18,11 +18,13 @@
 //!      ├─► chat                        the client for people and scripts
 //!      ├─► check                       the conformance runner
 //!      ├─► load                        the load generator
+//!      ├─► metrics                     metrics and health, as texts for an HTTP server
 //!      └─► store                       the data file, below persistence and the commands
 //!           shared                     options, failures, input and output of all of them
 //!
 //! shares, budgets: budgets by owner and time, for the log and the audit log
 //! data: the options that name the data directory
+//! figures: the figures of the server that its metrics and its log show
 //! fill: a line in the log when a bound is nearly used up
 //! hangup: whether the terminal of the program is gone
 //! output: the output of the commands on the data
@@ -41,6 +43,7 @@ mod budgets;
 mod cli;
 mod config;
 mod data;
+mod figures;
 mod fill;
 #[cfg(test)]
 mod fixtures;
@@ -59,6 +62,9 @@ mod reload;
 mod sanctions;
 mod serve;
 mod shares;
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../tests/common/small_disk.rs"]
+mod small_disk;
 #[cfg(test)]
 #[path = "../shared/src/test_dir.rs"]
 mod test_dir;

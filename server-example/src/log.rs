@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::audit::AuditLog;
-use crate::fill::{self, Fill};
+use crate::fill::Fill;
 use crate::journal::Journal;
 
 /// How often the counts are logged, if they changed.
@@ -51,12 +51,12 @@ pub(crate) struct Reporter {
 }
 
 /// Starts the periodic lines: counts of the lines that a flood hid, in both logs, counts of users, and
-/// tables that are nearly full. `kept` are the tables of what outlives the server.
+/// tables that are nearly full.
 pub(crate) fn report(
     journal: Arc<Journal>,
     audit: Arc<AuditLog>,
     handle: ServerHandle,
-    kept: impl Fn() -> Vec<Table> + Send + 'static,
+    tables: impl Fn() -> Vec<Table> + Send + 'static,
 ) -> Reporter {
     let (stop, stopped) = mpsc::channel::<()>();
     let work = move || {
@@ -65,11 +65,7 @@ pub(crate) fn report(
         while stopped.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
             journal.tick();
             audit.tick();
-            let mut tables = kept();
-            tables.extend(fill::of_server(&handle.usage()));
-            tables.extend(audit.tables());
-            tables.extend(journal.tables());
-            fill.tick(&tables);
+            fill.tick(&tables());
             if counted_at.elapsed() < COUNTS_EVERY {
                 continue;
             }

@@ -13,7 +13,7 @@ use shared::modes::is_open_to_others;
 use shared::text::{Quoted, visible};
 use shared::usage::Table;
 use store::accounts::AccountTable;
-use store::{ErrorKind, Moderation, Store, StoreError};
+use store::{ErrorKind, Moderation, Store, StoreError, StoreUsage};
 use tracing::{error, info, warn};
 
 use crate::accounts::book::{AccountBook, BookOptions, ErrorLog, OpenError};
@@ -134,9 +134,15 @@ fn asked_for(failure: Failure) -> Failure {
 
 /// Says that nothing is kept, if that was asked for.
 pub(crate) fn log_nothing(options: &ServeOptions) {
-    if options.data.directory().is_ok_and(|directory| directory.is_none()) {
+    if !wants_data(options) {
         info!("nothing is kept: no accounts, no history (--data none)");
     }
+}
+
+/// Whether something is to be stored.
+pub(crate) fn wants_data(options: &ServeOptions) -> bool {
+    // a directory that cannot be named has ended the program by now
+    options.data.directory().is_ok_and(|directory| directory.is_some())
 }
 
 /// Whether a server can run without a database: there is none, and no room for one.
@@ -193,22 +199,10 @@ impl AttachedPersistence {
         Ok(sanctions::restore(&self.moderation, handle)?)
     }
 
-    /// Reads how full the tables of the store, the accounts and the sanctions are. The closure does not
-    /// extend the life of any of them.
-    pub(crate) fn tables(&self) -> impl Fn() -> Vec<Table> + Send + 'static {
-        let (store, book) = (self.store.usage(), self.book.clone());
+    /// The gauges and counters of all parts.
+    pub(crate) fn gauges(&self) -> DataGauges {
         let sanctions = Arc::downgrade(&self.sanctions);
-        move || {
-            let mut tables = store.tables().to_vec();
-            if let Some(book) = book.as_ref().and_then(Weak::upgrade) {
-                tables.extend(book.tables());
-            }
-            if let Some(sanctions) = sanctions.upgrade() {
-                let name = "bans and mutes on their way to the data file";
-                tables.push(Table::new(name, sanctions.usage()));
-            }
-            tables
-        }
+        DataGauges::new(self.store.usage(), self.book.clone(), sanctions)
     }
 
     /// Says what is kept, and where.
@@ -234,6 +228,45 @@ impl AttachedPersistence {
     /// The server has ended.
     pub(crate) fn end(self) {
         self.sanctions.flush();
+    }
+}
+
+/// Reads what the store, the accounts and the sanctions count. It does not extend the life of any of them.
+pub(crate) struct DataGauges {
+    store: Arc<StoreUsage>,
+    book: Option<Weak<AccountBook>>,
+    sanctions: Weak<Sanctions>,
+}
+
+impl DataGauges {
+    pub(crate) fn new(
+        store: Arc<StoreUsage>,
+        book: Option<Weak<AccountBook>>,
+        sanctions: Weak<Sanctions>,
+    ) -> Self {
+        DataGauges { store, book, sanctions }
+    }
+
+    /// How full their tables are.
+    pub(crate) fn tables(&self) -> Vec<Table> {
+        let mut tables = self.store.tables().to_vec();
+        if let Some(book) = self.book() {
+            tables.extend(book.tables());
+        }
+        if let Some(sanctions) = self.sanctions.upgrade() {
+            let name = "bans and mutes on their way to the data file";
+            tables.push(Table::new(name, sanctions.usage()));
+        }
+        tables
+    }
+
+    pub(crate) fn store(&self) -> &StoreUsage {
+        &self.store
+    }
+
+    /// The accounts, if there are any.
+    pub(crate) fn book(&self) -> Option<Arc<AccountBook>> {
+        self.book.as_ref()?.upgrade()
     }
 }
 

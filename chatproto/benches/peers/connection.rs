@@ -1,6 +1,6 @@
 //! One connection of the generator: opened and registered with blocking calls, then used without.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use socket2::SockRef;
 use crate::payload::{Message, Scanner};
 use crate::protocol::Role;
 use crate::servers::Kind;
+use crate::transport::{Transport, UPGRADE};
 
 /// The longest wait for a server's welcome.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +32,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects and registers, and returns when the server has said that it is done.
     pub(crate) fn open(
-        kind: Kind,
+        (kind, transport): (Kind, Transport),
         address: SocketAddr,
         (user, role, everybody): (usize, Role, bool),
     ) -> Result<Self, String> {
@@ -43,14 +44,21 @@ impl Connection {
             stream.set_read_timeout(Some(PATIENCE))?;
             // closes with a reset, so that no run leaves the next one its sockets
             SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
-            stream.write_all(&kind.hello(user, role, everybody))?;
-            let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
-            while !kind.is_welcome(role, &answer) {
-                let length = stream.read(&mut buffer)?;
-                if length == 0 {
-                    return Err(ErrorKind::UnexpectedEof.into());
+            let mut answer = Vec::new();
+            if transport == Transport::WebSocket {
+                stream.write_all(UPGRADE)?;
+                while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+                    read_more(&mut stream, &mut answer)?;
                 }
-                answer.extend_from_slice(&buffer[..length]);
+                if !answer.starts_with(b"HTTP/1.1 101 ") {
+                    return Err(io::Error::other("the server refuses to speak WebSocket"));
+                }
+                answer.clear();
+            }
+            let hello = kind.hello(user, role, everybody);
+            stream.write_all(&[transport.header(hello.len()), hello].concat())?;
+            while !kind.is_welcome(role, &answer) {
+                read_more(&mut stream, &mut answer)?;
             }
             stream.set_nonblocking(true)
         };
@@ -60,7 +68,7 @@ impl Connection {
             message: None,
             out: Vec::new(),
             written: 0,
-            scanner: Scanner::default(),
+            scanner: Scanner::new(transport == Transport::WebSocket),
             is_dirty: false,
         })
     }
@@ -115,6 +123,18 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
             Err(error) => Err(format!("the generator cannot read: {error}.")),
+        }
+    }
+}
+
+/// Appends what one read gives.
+fn read_more(stream: &mut std::net::TcpStream, answer: &mut Vec<u8>) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    match stream.read(&mut buffer)? {
+        0 => Err(ErrorKind::UnexpectedEof.into()),
+        length => {
+            answer.extend_from_slice(&buffer[..length]);
+            Ok(())
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::connection::Connection;
 use crate::process::Running;
 use crate::protocol::{Role, To, chat_message};
 use crate::servers::Kind;
+use crate::transport::Transport;
 use crate::work::{Flow, Load};
 
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Crew {
     pub(crate) aside: Option<Interjector>,
     /// So many of the last connections never read.
     stalled: usize,
+    transport: Transport,
 }
 
 /// The last connection, if it speaks beside the flow.
@@ -34,7 +36,9 @@ impl Crew {
     /// Opens the connections of a load, one after the other.
     pub(crate) fn open(load: &Load, kind: Kind, server: &Running) -> Result<Self, String> {
         let (connections, speakers) = (Vec::new(), Vec::new());
-        let mut crew = Crew { connections, speakers, receivers: 1, aside: None, stalled: 0 };
+        let (transport, receivers) = (load.transport, 1);
+        let mut crew =
+            Crew { connections, speakers, receivers, aside: None, stalled: 0, transport };
         match load.flow {
             Flow::Fanout { receivers, .. } => {
                 crew.receivers = receivers as u64;
@@ -63,6 +67,7 @@ impl Crew {
             }
             let speaker = in_flow + aside.users;
             let message = chat_message(speaker, aside.command, aside.payload);
+            let message = message.in_frame(|length| load.transport.header(length));
             crew.connections[speaker].message = Some(message);
             crew.stalled = if aside.are_stalled { aside.users } else { 0 };
             let hear = if aside.command == "/shout" { speaker - crew.stalled } else { 0 };
@@ -83,9 +88,11 @@ impl Crew {
     ) -> Result<(), String> {
         let user = self.connections.len();
         let everybody = matches!(to, To::Everybody);
-        let mut connection = Connection::open(kind, server.address, (user, role, everybody))?;
+        let speaks = (kind, self.transport);
+        let mut connection = Connection::open(speaks, server.address, (user, role, everybody))?;
         if role != Role::Listener {
-            connection.message = Some(kind.message(user, to, payload));
+            let message = kind.message(user, to, payload);
+            connection.message = Some(message.in_frame(|length| self.transport.header(length)));
             self.speakers.push(user);
         }
         self.connections.push(connection);

@@ -11,6 +11,7 @@
 //! | [`servers`] | the four servers: where they are, how they are installed and started |
 //! | [`process`] | programs, a running server; cores and descriptors |
 //! | [`usage`] | processor time and memory, from `/proc` |
+//! | [`transport`] | TCP, and WebSocket over it |
 //! | [`protocol`] | what each server wants to be told |
 //! | [`payload`] | the mark and the time in every payload |
 //! | [`connection`] | one connection of the generator |
@@ -31,6 +32,7 @@ mod report;
 mod run;
 mod sample;
 mod servers;
+mod transport;
 mod usage;
 mod work;
 
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
             work::all().iter().for_each(|work| println!("{:<14}{}", work.name, work.title));
             Ok(())
         }
-        Ok(Mode::Serve(threads)) => servers::serve(threads),
+        Ok(Mode::Serve(threads, transport)) => servers::serve(threads, transport),
         Ok(Mode::Compare(options)) => compare(&options),
         Err(sentence) => Err(sentence),
     };
@@ -136,6 +138,7 @@ fn run(
     cores: &Cores,
 ) -> Result<Sample, String> {
     cores.place_generator(contender.is_pinned);
-    let server = peers.start(contender.server, contender.threads, cores, contender.is_pinned)?;
+    let speaks = (contender.server, contender.load.transport);
+    let server = peers.start(speaks, contender.threads, cores, contender.is_pinned)?;
     run::run(&contender.load, contender.server, &server, options.timing)
 }

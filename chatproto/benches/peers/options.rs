@@ -3,6 +3,8 @@
 use std::env;
 use std::time::Duration;
 
+use crate::transport::Transport;
+
 pub(crate) const HELP: &str = "\
 Compares the chatproto server with nats-server, mosquitto and redis-server.
 
@@ -25,7 +27,7 @@ pub(crate) enum Mode {
     Help,
     List,
     /// Be the server that is measured, with so many threads.
-    Serve(usize),
+    Serve(usize, Transport),
     Compare(Options),
 }
 
@@ -67,11 +69,12 @@ impl Mode {
         let is_hidden = |arg: &str| arg == "--bench" || arg == RAISED;
         let typed = args.iter().filter(|arg| !is_hidden(arg)).map(|arg| format!(" {arg}"));
         options.typed = typed.collect();
-        let mut args = args.into_iter();
+        let (mut args, mut transport) = (args.into_iter(), Transport::Tcp);
         while let Some(arg) = args.next() {
             let mut number = |least: f64| number_after(&arg, args.next(), least);
             match arg.as_str() {
-                "--serve" => return Ok(Mode::Serve(number(1.0)? as usize)),
+                "--websocket" => transport = Transport::WebSocket,
+                "--serve" => return Ok(Mode::Serve(number(1.0)? as usize, transport)),
                 "--help" | "-h" => return Ok(Mode::Help),
                 "--list" => return Ok(Mode::List),
                 "--test" => return Ok(Mode::Nothing),

@@ -32,6 +32,13 @@ impl Message {
         Message { bytes, stamp_at: before.len() + 1 }
     }
 
+    /// The same behind the header of a frame.
+    pub(crate) fn in_frame(self, header: impl FnOnce(usize) -> Vec<u8>) -> Self {
+        let header = header(self.bytes.len());
+        let stamp_at = self.stamp_at + header.len();
+        Message { bytes: [header, self.bytes].concat(), stamp_at }
+    }
+
     /// Appends the message, sent (or due) at that nanosecond.
     pub(crate) fn append(&self, stamp: u64, out: &mut Vec<u8>) {
         let start = out.len() + self.stamp_at;
@@ -48,9 +55,16 @@ pub(crate) struct Scanner {
     head: [u8; HEAD],
     /// How much of a payload's head the last read ended in.
     length: usize,
+    /// The bytes are in frames: a mark may be part of a frame's length.
+    is_framed: bool,
 }
 
 impl Scanner {
+    /// For bytes that are in frames, or not.
+    pub(crate) fn new(is_framed: bool) -> Self {
+        Scanner { is_framed, ..Scanner::default() }
+    }
+
     /// Calls `found` with the stamp of every payload whose head is complete.
     pub(crate) fn scan(
         &mut self,
@@ -66,7 +80,7 @@ impl Scanner {
                 return Ok(());
             }
             self.length = 0;
-            found(stamp(&self.head)?);
+            self.count(&self.head, &mut found)?;
         }
         while let Some(at) = memchr::memchr(MARK, bytes) {
             bytes = &bytes[at..];
@@ -75,10 +89,22 @@ impl Scanner {
                 self.length = bytes.len();
                 break;
             };
-            found(stamp(head)?);
-            bytes = rest;
+            bytes = match self.count(head, &mut found)? {
+                true => rest,
+                false => &bytes[1..],
+            };
         }
         Ok(())
+    }
+
+    /// Counts a payload. False if the bytes are the length of a frame and what follows.
+    fn count(&self, head: &[u8], found: &mut impl FnMut(u64)) -> Result<bool, String> {
+        match stamp(head) {
+            Ok(stamp) => found(stamp),
+            Err(_) if self.is_framed => return Ok(false),
+            Err(sentence) => return Err(sentence),
+        }
+        Ok(true)
     }
 }
 

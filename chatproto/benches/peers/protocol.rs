@@ -34,6 +34,7 @@ impl Kind {
         let topic = topic(if everybody { To::Everybody } else { To::User(user) });
         let listens = role != Role::Speaker;
         match self {
+            // the line feed is part of the name's frame too
             Kind::Chatproto => format!("u{user}\n").into_bytes(),
             Kind::Nats => {
                 let connect = r#"CONNECT {"verbose":false,"pedantic":false,"echo":false}"#;

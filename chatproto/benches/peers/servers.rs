@@ -1,16 +1,20 @@
 //! The four servers: where they are, how they are installed, and how they are started, each with a
 //! configuration that leaves out what the work does not need.
 
-use std::io::{BufRead, BufReader, Write};
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
-use chatproto::{Limits, Server};
+use chatproto::connection::Framing;
+use chatproto::server::Origin;
+use chatproto::{Limits, Server, ServerHandle};
 
 use crate::process::{Cores, Running, find, this_executable};
+use crate::transport::Transport;
 
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(10);
@@ -94,7 +98,7 @@ impl Peers {
     /// Starts a server, and waits until it can be connected to.
     pub(crate) fn start(
         &self,
-        kind: Kind,
+        (kind, transport): (Kind, Transport),
         threads: usize,
         cores: &Cores,
         is_pinned: bool,
@@ -102,7 +106,8 @@ impl Peers {
         let failed = |error| format!("{} cannot be started: {error}.", kind.name());
         let program = match self.found.iter().find(|(found, _)| *found == kind) {
             Some((_, path)) => path.clone(),
-            None => this_executable()?,
+            None if kind == Kind::Chatproto => this_executable()?,
+            None => return Err(format!("{} is missing.", kind.name())),
         };
         let port = free_port().map_err(failed)?;
         let mut command = cores.command(&program, is_pinned);
@@ -110,8 +115,14 @@ impl Peers {
         let port_text = port.to_string();
         match kind {
             Kind::Chatproto => {
+                if transport == Transport::WebSocket {
+                    command.arg("--websocket");
+                }
                 command.args(["--serve", &threads.to_string()]).stdout(Stdio::piped())
             }
+            Kind::Nats if transport == Transport::WebSocket => command
+                .args(["-a", "127.0.0.1", "-p", &free_port().map_err(failed)?.to_string()])
+                .args(["-c", "/dev/stdin"]),
             Kind::Nats => command.args(["-a", "127.0.0.1", "-p", &port_text]),
             Kind::Mosquitto => command.args(["-c", "/dev/stdin"]),
             Kind::Redis => command
@@ -130,6 +141,12 @@ impl Peers {
                 let mut stdin = stdin.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
                 let config = "allow_anonymous true\nset_tcp_nodelay true\nlog_type error\n";
                 write!(stdin, "listener {port} 127.0.0.1\n{config}").map_err(failed)?;
+            }
+            Kind::Nats if transport == Transport::WebSocket => {
+                let stdin = running.child.stdin.take();
+                let mut stdin = stdin.ok_or_else(|| failed(io::ErrorKind::BrokenPipe.into()))?;
+                let listen = format!("host: \"127.0.0.1\", port: {port}, no_tls: true");
+                writeln!(stdin, "websocket {{ {listen} }}").map_err(failed)?;
             }
             Kind::Nats | Kind::Redis => {}
         }
@@ -196,7 +213,7 @@ fn install(package: &str) -> bool {
 }
 
 /// Is the server that is measured: prints its address, and ends with its standard input.
-pub(crate) fn serve(threads: usize) -> Result<(), String> {
+pub(crate) fn serve(threads: usize, transport: Transport) -> Result<(), String> {
     // the peers have no bound on how fast a connection may send
     let mut limits = Limits::default();
     (limits.rate, limits.rate_bytes) = (None, None);
@@ -205,10 +222,40 @@ pub(crate) fn serve(threads: usize) -> Result<(), String> {
         .threads(threads)
         .bind(([127, 0, 0, 1], 0))
         .map_err(|error| format!("{error}."))?;
-    println!("{}", server.local_addr());
+    match transport {
+        Transport::Tcp => println!("{}", server.local_addr()),
+        Transport::WebSocket => {
+            let listener = TcpListener::bind(("127.0.0.1", 0));
+            let listener = listener.map_err(|error| format!("cannot listen: {error}."))?;
+            let address = listener.local_addr().map_err(|error| format!("{error}."))?;
+            println!("{address}");
+            let handle = server.handle();
+            thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    // a client that gives up is not served
+                    let _ = upgrade(stream, &handle);
+                }
+            });
+        }
+    }
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         process::exit(0);
     });
     server.run().map_err(|error| format!("{error}."))
+}
+
+/// Answers the request of a generator's connection, and hands the connection to the server.
+fn upgrade(mut stream: TcpStream, handle: &ServerHandle) -> Result<(), Box<dyn Error>> {
+    let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            length => request.extend_from_slice(&buffer[..length]),
+        }
+    }
+    stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")?;
+    let address = stream.peer_addr()?.ip();
+    handle.adopt(stream, Origin::new(address).framing(Framing::WebSocket))?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::sample::Metric;
 use crate::servers::Kind;
+use crate::transport::Transport;
 
 /// The payload of most messages in bytes.
 const TEXT: usize = 64;
@@ -54,6 +55,7 @@ pub(crate) struct Load {
     pub(crate) flow: Flow,
     pub(crate) payload: usize,
     pub(crate) aside: Option<Aside>,
+    pub(crate) transport: Transport,
 }
 
 impl Load {
@@ -140,7 +142,7 @@ fn ours(label: &str, load: Load) -> Contender {
 }
 
 fn load(flow: Flow) -> Load {
-    Load { flow, payload: TEXT, aside: None }
+    Load { flow, payload: TEXT, aside: None, transport: Transport::Tcp }
 }
 
 /// Every work, in the order in which it is measured.
@@ -165,6 +167,13 @@ pub(crate) fn all() -> Vec<Work> {
         let aside = Aside { users: 11, are_stalled, command, per_second, payload };
         Load { aside: Some(aside), ..paced(20_000) }
     };
+    let websocket = |load| Load { transport: Transport::WebSocket, ..load };
+    let transports = |load| [ours("TCP", load), ours("WebSocket", websocket(load))];
+    let nats = |load| {
+        let load = websocket(load);
+        [ours("nats-server", load).served_by(Kind::Nats), ours("chatproto", load)]
+    };
+    let idle = |connections| load(Flow::Idle { connections });
     let free = |metric| (metric, Goal::None);
 
     vec![
@@ -195,7 +204,7 @@ pub(crate) fn all() -> Vec<Work> {
         peers(
             "idle",
             "15,000 connections, one after the other, then idle",
-            load(Flow::Idle { connections: 15_000 }),
+            idle(15_000),
             vec![(Memory, AtMost(450.0)), (Accept, AtMostTimes(1.0))],
         ),
         peers(
@@ -236,6 +245,42 @@ pub(crate) fn all() -> Vec<Work> {
                 ours("2 threads", pairs(100, 32)).unpinned(2),
             ],
             vec![(Rate, AtLeastTimes(1.0)), free(Cpu)],
+        ),
+        itself(
+            "ws-1",
+            "pairs, 100 connections, 1 in flight, over TCP and over WebSocket",
+            transports(pairs(100, 1)),
+            vec![(Cpu, AtMostTimes(1.15))],
+        ),
+        itself(
+            "ws-32",
+            "pairs, 100 connections, 32 in flight, over TCP and over WebSocket",
+            transports(pairs(100, 32)),
+            vec![(Cpu, AtMostTimes(1.6))],
+        ),
+        itself(
+            "ws-fanout",
+            "one to 1000, 1 in flight, over TCP and over WebSocket",
+            transports(fanout(1000, 1)),
+            vec![free(Cpu)],
+        ),
+        itself(
+            "ws-nats-1",
+            "pairs, 100 connections, 1 in flight, over WebSocket",
+            nats(pairs(100, 1)),
+            vec![(Cpu, AtMostTimes(0.8))],
+        ),
+        itself(
+            "ws-nats-32",
+            "pairs, 100 connections, 32 in flight, over WebSocket",
+            nats(pairs(100, 32)),
+            vec![(Cpu, AtMostTimes(0.8))],
+        ),
+        itself(
+            "ws-idle",
+            "15,000 connections, one after the other, then idle, over TCP and over WebSocket",
+            transports(idle(15_000)),
+            vec![(Memory, AtMost(700.0)), free(Accept)],
         ),
     ]
 }

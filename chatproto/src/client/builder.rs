@@ -11,6 +11,7 @@ use crate::name::UserName;
 use crate::session::{ClientError, Session};
 #[cfg(feature = "tls")]
 use crate::tls::{Channel, ClientStream, ClientTls};
+use crate::websocket::{Url, UrlError};
 
 #[cfg(feature = "tls")]
 use super::wire::shake_hands;
@@ -18,11 +19,17 @@ use super::wire::{Deadline, Wire, connect};
 use super::{Client, ClientReceiver, ClientSender, Connection, set_keep_alive};
 
 /// Where a server is: an address, or a host and a port, in each of the forms that the standard
-/// library has for them.
+/// library has for them. Text can also be the URL of a WebSocket: `ws://HOST:PORT/PATH`, or with TLS
+/// `wss://HOST:PORT/PATH`.
 pub trait ServerAddress: ToSocketAddrs {
     /// The host as it was named: what a certificate of the server must be for, unless
     /// another name is said. `None` stands for the address that is connected to.
     fn host(&self) -> Option<&str> {
+        None
+    }
+
+    /// The text, if it is the URL of a WebSocket (see [`Url`]) and not a host and a port.
+    fn url(&self) -> Option<&str> {
         None
     }
 }
@@ -31,11 +38,19 @@ impl ServerAddress for str {
     fn host(&self) -> Option<&str> {
         self.rsplit_once(':').map(|(host, _)| host)
     }
+
+    fn url(&self) -> Option<&str> {
+        Url::is_url(self).then_some(self)
+    }
 }
 
 impl ServerAddress for String {
     fn host(&self) -> Option<&str> {
         self.as_str().host()
+    }
+
+    fn url(&self) -> Option<&str> {
+        self.as_str().url()
     }
 }
 
@@ -62,6 +77,10 @@ impl ServerAddress for &[SocketAddr] {}
 impl<T: ServerAddress + ?Sized> ServerAddress for &T {
     fn host(&self) -> Option<&str> {
         (**self).host()
+    }
+
+    fn url(&self) -> Option<&str> {
+        (**self).url()
     }
 }
 
@@ -158,19 +177,26 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects and registers.
+    /// Connects and registers. If the address is a URL, the connection is a WebSocket. `wss://` speaks TLS. It
+    /// trusts the authorities of the system, unless `ClientBuilder::tls` names others.
     ///
     /// # Errors
     /// * [`ClientError::InvalidName`]: no server would take the name; nothing was sent.
     /// * [`ClientError::Refused`]: the server did not, and says why.
     /// * [`ClientError::Timeout`], [`ClientError::Closed`], [`ClientError::Io`]: there is no such
     ///   server, or it did not answer.
+    /// * [`ClientError::InvalidUrl`], [`ClientError::Opening`]: the URL is not one of a WebSocket, or the
+    ///   server did not open it; the name was not sent.
     /// * `ClientError::Tls`: TLS was asked for and cannot be had, or the server is not the one that
     ///   is trusted; the name was not sent.
     pub fn connect(self, address: impl ServerAddress) -> Result<Client, ClientError> {
         let deadline = Deadline::new("connecting and registering", self.timeout);
         let name = UserName::from_bytes(self.name.as_bytes(), self.limits.name)?;
-        let stream = connect(&address, deadline)?;
+        let url = address.url().map(|text| self.parse_url(text)).transpose()?;
+        let stream = match &url {
+            Some(url) => connect(&(url.address().host(), url.address().port()), deadline)?,
+            None => connect(&address, deadline)?,
+        };
         let io = |doing: &str| {
             let doing = doing.to_owned();
             move |source| ClientError::Io { doing, source }
@@ -184,14 +210,19 @@ impl ClientBuilder {
         let local = stream.local_addr().map_err(io("the connection was lost"))?;
         let ip = local.ip().to_canonical().to_string();
         let session = Session::with_limits(name, ip, self.limits.clone());
+        let session = match &url {
+            Some(url) => session.websocket(url),
+            None => session,
+        };
         let session = Mutex::new(match self.ping_interval {
             Some(interval) => session.ping_interval(interval),
             None => session,
         });
         #[cfg(feature = "tls")]
-        let tls = match &self.tls {
+        let tls = match self.tls_for(url.as_ref())? {
             Some(tls) => {
-                let channel = Channel::new(ClientStream::new(tls, address.host(), peer.ip())?);
+                let host = url.as_ref().map_or(address.host(), |url| Some(url.address().host()));
+                let channel = Channel::new(ClientStream::new(&tls, host, peer.ip())?);
                 shake_hands(&channel, &stream, deadline)?;
                 Some(channel)
             }
@@ -214,5 +245,31 @@ impl ClientBuilder {
             verdict => verdict?,
         };
         Ok(Client { sender, receiver, welcome, peer, local })
+    }
+    /// The URL, if this client can use it.
+    fn parse_url(&self, text: &str) -> Result<Url, ClientError> {
+        let url: Url = text.parse()?;
+        let refuse = |text| Err(UrlError::new(text).into());
+        if url.has_name() {
+            return refuse("the client sends its name itself: remove the parameter name");
+        }
+        #[cfg(not(feature = "tls"))]
+        if url.is_secure() {
+            return refuse(
+                "this build has no TLS: use ws://, or enable the feature tls of chatproto",
+            );
+        }
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() && !url.is_secure() {
+            return refuse("TLS was asked for, and ws:// is without TLS: write wss://");
+        }
+        Ok(url)
+    }
+
+    /// The settings of TLS, if the connection has TLS.
+    #[cfg(feature = "tls")]
+    fn tls_for(&self, url: Option<&Url>) -> Result<Option<ClientTls>, ClientError> {
+        let is_by_default = self.tls.is_none() && url.is_some_and(Url::is_secure);
+        Ok(if is_by_default { Some(ClientTls::system()?) } else { self.tls.clone() })
     }
 }

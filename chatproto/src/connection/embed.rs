@@ -61,14 +61,32 @@ impl ServerConnection {
     /// The peer sent bytes. Those that cannot be handled now are stored. Do not read on while
     /// [`ServerConnection::wants_input`] is false, so that this is no more than one read.
     pub fn handle_input(&mut self, bytes: &[u8], cx: &mut Context<'_>) {
-        if matches!(self.phase, Phase::Discard) || bytes.is_empty() {
+        if bytes.is_empty() {
             return;
         }
-        if self.wants_input() {
+        let (wants_input, was_at_end) = (self.wants_input(), self.at_end);
+        let mut unframed = Vec::new();
+        let bytes = if self.is_framed() {
+            unframed = [&[0], bytes].concat();
+            let length = self.unframe(&mut unframed, cx.now.monotonic, &cx.config.limits);
+            &unframed[..length]
+        } else {
+            bytes
+        };
+        if matches!(self.phase, Phase::Discard) {
+            // nothing of it counts but its end
+        } else if wants_input {
             self.begin_input();
             self.feed(bytes, cx);
         } else {
             self.store(bytes);
+        }
+        if cx.out.has_secret {
+            unframed.zeroize();
+        }
+        if self.at_end && !was_at_end {
+            // a close frame
+            self.handle_end(cx);
         }
     }
 
@@ -112,7 +130,7 @@ impl ServerConnection {
                 || (self.awaits_effect && !hub.is_waiting_for_effect(self.id)));
         let can_write = !self.outbox.is_refused()
             && self.state() < ConnectionState::ShutDown
-            && (!matches!(self.outbox.writable(now), Writable::Nothing)
+            && (!matches!(self.writable(now), Writable::Nothing)
                 || self.outbox.wants_notice()
                 || self.next_step().is_some());
         let has_more = self.has_backlog() || self.can_take_part() || self.outbox.has_cancelled();
@@ -191,8 +209,8 @@ impl ServerConnection {
             if self.outbox.wants_notice() {
                 self.insert_notice(cx.hub, cx.config);
             }
-            if let Some(bytes) = self.outbox.take(most.max(1), now) {
-                self.outbox.handle_written(bytes.len(), now, &cx.config.limits);
+            if let Some(bytes) = self.take(most.max(1), now) {
+                self.handle_written(bytes.len(), now, &cx.config.limits);
                 return Some(bytes);
             }
             if self.next_step().is_none() {
@@ -206,6 +224,15 @@ impl ServerConnection {
         }
     }
 
+    fn take(&self, most: usize, now: Instant) -> Option<Bytes> {
+        if !self.is_framed() {
+            return self.outbox.take(most, now);
+        }
+        let mut frames = Vec::new();
+        self.write_frames(&mut frames, most);
+        (!frames.is_empty()).then(|| frames.into())
+    }
+
     /// The next step of the connection's end, if it is time for it.
     fn go_on_ending(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.monotonic;
@@ -216,6 +243,7 @@ impl ServerConnection {
             Some(NextStep::LastWords) => {
                 self.say_last_words(cx.hub, cx.now, cx.config, cx.out);
             }
+            Some(NextStep::CloseFrame) => self.queue_close_frame(cx.hub.is_stopping()),
             Some(NextStep::ShutDown) if self.at_end => self.finish(Departure::Left, cx),
             Some(NextStep::ShutDown) => {
                 self.linger(now, cx.config);

@@ -15,6 +15,8 @@ pub(crate) enum NextStep {
     Drain,
     /// It is told what it missed ([`ServerConnection::say_last_words`]).
     LastWords,
+    /// A close frame is queued ([`ServerConnection::queue_close_frame`]), where the framing has one.
+    CloseFrame,
     /// Everything was written: the writing side is shut down.
     ShutDown,
 }
@@ -25,8 +27,11 @@ impl ServerConnection {
         let is_overflown = self.outbox.is_overflown();
         match self.closing_step() {
             None if is_overflown => Some(NextStep::Drain),
-            _ if !self.outbox.is_empty() => None,
+            _ if !self.outbox.is_empty() || self.has_control() => None,
             Some(Step::Draining) if is_overflown => Some(NextStep::LastWords),
+            Some(Step::Draining | Step::LastWords) if self.owes_close_frame() => {
+                Some(NextStep::CloseFrame)
+            }
             Some(Step::Draining | Step::LastWords) => Some(NextStep::ShutDown),
             Some(Step::Lingering | Step::Closed) | None => None,
         }

@@ -27,19 +27,26 @@ mod config;
 mod delivery;
 mod embed;
 mod ending;
+mod framing;
 mod input;
 mod moment;
 mod stash;
 mod state;
+mod websocket;
 
 pub use config::ConnectionConfig;
 pub use delivery::{Deliveries, Delivery};
 pub use embed::{ConnectionState, Context};
 pub(crate) use ending::NextStep;
+pub use framing::Framing;
 pub(crate) use input::{Input, Op};
 pub use state::ServerConnection;
 pub(crate) use state::Step;
 
+#[cfg(test)]
+mod framing_hostile_tests;
+#[cfg(test)]
+mod framing_tests;
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]

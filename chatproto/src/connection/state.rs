@@ -12,6 +12,7 @@ use super::allowance::Allowance;
 use super::config::ConnectionConfig;
 use super::moment::Moment;
 use super::stash::Stash;
+use super::websocket::WebSocket;
 
 /// The server's side of one connection. See the [module's documentation](super).
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct ServerConnection {
     pub(crate) id: ConnId,
     pub(crate) outbox: Outbox,
     pub(super) phase: Phase,
+    /// None if the framing is plain.
+    pub(super) framing: Option<Box<WebSocket>>,
     /// Where only TLS is spoken, the peer sent text.
     pub(super) needs_tls: bool,
     pub(super) stash: Option<Box<Stash>>,
@@ -90,6 +93,7 @@ impl ServerConnection {
             id,
             outbox: Outbox::new(),
             phase: Phase::Handshake { machine: Handshake::new(), silent_at: None },
+            framing: None,
             needs_tls: false,
             stash: None,
             input_held: 0,
@@ -117,7 +121,11 @@ impl ServerConnection {
     /// Whether bytes of the peer can be handled now. While they cannot, do not read from the transport: then
     /// TCP slows the peer down.
     pub fn wants_input(&self) -> bool {
-        !self.at_end && !self.is_waiting && self.resume_at.is_none() && !self.has_stash()
+        !self.at_end
+            && !self.is_waiting
+            && self.resume_at.is_none()
+            && !self.has_stash()
+            && !self.has_untold_violation()
     }
 
     /// Bytes that are queued for the peer.
@@ -133,7 +141,8 @@ impl ServerConnection {
             Phase::Messages(decoder) => decoder.held(),
             Phase::Discard => 0,
         };
-        of_phase + self.stash.as_ref().map_or(0, |stash| stash.held())
+        let of_framing = self.framing.as_ref().map_or(0, |framing| framing.input.held());
+        of_phase + of_framing + self.stash.as_ref().map_or(0, |stash| stash.held())
     }
 
     /// Bytes of heap of its stored input, as last counted.
@@ -155,8 +164,16 @@ impl ServerConnection {
     /// Whether there is input that was read before and can be handled now.
     pub(crate) fn has_backlog(&self) -> bool {
         let is_discarded = matches!(self.phase, Phase::Discard);
-        let has_more = self.has_stash() || (self.at_end && !self.end_told && !is_discarded);
-        has_more && !self.is_waiting && self.resume_at.is_none()
+        let has_end =
+            (self.at_end && !self.end_told && !is_discarded) || self.has_untold_violation();
+        (self.has_stash() || has_end) && !self.is_waiting && self.resume_at.is_none()
+    }
+
+    /// Whether the peer violated the rules of its framing, and the hub does not know it yet.
+    fn has_untold_violation(&self) -> bool {
+        let is_discarded = matches!(self.phase, Phase::Discard);
+        !is_discarded
+            && self.framing.as_ref().is_some_and(|framing| framing.untold_violation().is_some())
     }
 
     /// Until when the rate limit delays its input.

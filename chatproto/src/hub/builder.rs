@@ -20,7 +20,7 @@ use super::sanctions::Sanctions;
 use super::secret::Secret;
 use super::users::Users;
 use super::waiting::Waiting;
-use super::{Hub, commands};
+use super::{Counts, Hub, commands};
 
 impl Hub {
     /// A hub with the five endpoints of the protocol and the default bounds.
@@ -168,6 +168,7 @@ impl HubBuilder {
             claims: Claims::new(self.seed, self.has_directory),
             changes: Changes::default(),
             state_readers: 0,
+            counts: Counts::default(),
         }
     }
 }

@@ -30,6 +30,7 @@ impl Call<'_> {
     /// [`Limits::errors`](crate::Limits::errors)): who goes on trying is closed.
     pub(super) fn deny(&mut self, endpoint: &str, reason: &str) {
         let (conn, name, address) = (self.conn, self.user_name(), self.session().address);
+        self.hub.counts.denied += 1;
         self.out.events.push(Event::Denied { conn, address, name, endpoint: endpoint.into() });
         if self.hub.is_one_too_many(conn, self.now) {
             self.answer(&format!("⛔ Error: {reason}.{TOO_MANY} The connection is closed."));

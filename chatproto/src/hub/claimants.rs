@@ -49,13 +49,13 @@ impl Hub {
                         self.admit_claimant(conn, Some(revision), now, out);
                     }
                     Completion::Reserved => self.admit_guest(conn, &name, now, out),
-                    refusal => self.refuse(conn, name.as_str(), &reason_of(refusal), now, out),
+                    refusal => self.refuse_claim(conn, &name, refusal, now, out),
                 }
             }
             Some(Pending::Contend(name)) => match completion {
                 Completion::Reserved => self.admit_guest(conn, &name, now, out),
                 Completion::Unreserved => self.refuse_taken(conn, &name, now, out),
-                refusal => self.refuse(conn, name.as_str(), &reason_of(refusal), now, out),
+                refusal => self.refuse_claim(conn, &name, refusal, now, out),
             },
             Some(Pending::Rename(name)) => {
                 let banned = lease.and_then(|_| self.ban_of(conn, Some(&name), now));
@@ -89,7 +89,7 @@ impl Hub {
                 }
                 refusal => {
                     self.end_claim(&name, token, None, out);
-                    self.refuse(conn, wanted.as_str(), &reason_of(refusal), now, out);
+                    self.refuse_claim(conn, &wanted, refusal, now, out);
                 }
             },
             Some(Pending::Login { account, granted }) => {

@@ -57,14 +57,20 @@ impl Hub {
     }
 
     /// The connection ends. If an effect is under way for it, its completion has no receiver: the
-    /// effect is kept here, with the name that it claims.
+    /// effect is stored here, with the name that it claims. An order for a page that was not handed
+    /// out yet ends with its connection.
     pub(super) fn abandon(&mut self, conn: ConnId, name: Option<UserName>) {
         let Some(session) = self.users.get_mut(conn).filter(|session| session.waits_for != 0)
         else {
             return;
         };
+        let is_page = session.awaits_page();
         let serial = std::mem::take(&mut session.waits_for);
         let (origin, bytes) = (origin(session.address), session.effect_bytes as usize);
+        let users = &self.users;
+        if is_page && self.pages.abandon(serial, |token| users.awaits(token)) {
+            return self.waiting.end(origin, bytes, false);
+        }
         self.waiting.leave(serial, origin, bytes, name);
     }
 

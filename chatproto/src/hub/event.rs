@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::handshake::PeerKind;
 use crate::name::UserName;
+use crate::websocket::Violation;
 
 use super::{Actor, ConnId, Rank, Role};
 
@@ -13,7 +14,7 @@ use super::{Actor, ConnId, Rank, Role};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A connection was accepted.
+    /// A connection was accepted. Through a proxy, this event occurs when the proxy has stated the address.
     Connected {
         /// The connection.
         conn: ConnId,
@@ -61,6 +62,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A connection from a network of [`ServerBuilder::proxy_from`](crate::ServerBuilder::proxy_from) did not
+    /// begin with a valid PROXY header, and was closed.
+    ProxyHeaderMissing {
+        /// The connection.
+        conn: ConnId,
+        /// The proxy's address.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
     /// The operating system refused a connection: none is accepted for a moment.
     AcceptPaused {
         /// What it said.
@@ -82,6 +93,17 @@ pub enum Event {
         name: UserName,
         /// What was wrong.
         error: crate::DecodeError,
+    },
+    /// A user violated the rules of WebSocket, and is closed.
+    FramingViolated {
+        /// The connection.
+        conn: ConnId,
+        /// The peer's address.
+        address: IpAddr,
+        /// The user's name.
+        name: UserName,
+        /// The rule.
+        violation: Violation,
     },
     /// A user has another name now.
     Renamed {

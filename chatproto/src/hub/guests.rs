@@ -10,7 +10,7 @@ use super::claims::{CLAIM, DISPLACED};
 use super::presence::{Change, renamed};
 use super::replies::{UNCHECKED, reason_of};
 use super::session::Session;
-use super::{Completion, ConnId, Departure, Event, Hub, Now, Output, Token};
+use super::{Completion, ConnId, Departure, Event, Hub, Now, Output, RefusalReason, Token};
 
 /// Names that are tried for a guest when the directory refuses them.
 const GUEST_NAMES: u8 = 8;
@@ -98,13 +98,13 @@ impl Hub {
     ) {
         let name = self.temporary_name(&wanted, now).filter(|_| attempts < GUEST_NAMES);
         match name {
-            None => self.refuse(conn, wanted.as_str(), NO_NAME, now, out),
+            None => self.refuse(conn, wanted.as_str(), RefusalReason::Busy, NO_NAME, now, out),
             Some(name) if !self.has_directory() => {
                 self.become_guest(conn, &name, &wanted, None, now, out);
             }
             Some(name) => match self.claim_name(conn, &name, ClaimPurpose::Guest, now, out) {
                 Ok(_) => self.users.set_pending(conn, Pending::Guest { name, wanted, attempts }),
-                Err(busy) => self.refuse(conn, wanted.as_str(), &busy.to_string(), now, out),
+                Err(busy) => self.refuse_busy(conn, &wanted, busy, now, out),
             },
         }
     }

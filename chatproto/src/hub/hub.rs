@@ -11,6 +11,7 @@ use crate::endpoint::Endpoints;
 use crate::limits::Limits;
 use crate::message::MessageRef;
 use crate::name::{UserName, normalise};
+use crate::text::trim;
 
 use super::archive::Archive;
 use super::changes::Changes;
@@ -26,7 +27,7 @@ use super::secret::Secret;
 use super::session::{Session, SessionMute};
 use super::users::Users;
 use super::waiting::Waiting;
-use super::{ConnId, Now, Output, Role};
+use super::{ConnId, Counts, Now, Output, Role};
 
 /// See the [module's documentation](super).
 #[derive(Debug)]
@@ -78,6 +79,8 @@ pub struct Hub {
     pub(super) changes: Changes,
     /// How many connections want state lines.
     pub(super) state_readers: usize,
+    /// Its counts, without the gauges by transport.
+    pub(super) counts: Counts,
 }
 
 /// One call: who asks, when, and where the answers go.
@@ -128,6 +131,17 @@ impl Hub {
         self.rooms.len()
     }
 
+    /// The counts since the hub was made. This reads numbers only.
+    pub fn counts(&self) -> Counts {
+        let (connections, users) = self.users.by_transport();
+        Counts { connections, users, ..self.counts }
+    }
+
+    /// Why the history is not stored at the moment: see [`Hub::handle_history_state`].
+    pub fn history_failure(&self) -> Option<&str> {
+        self.archive.as_ref()?.outage().map(|(_, reason)| reason)
+    }
+
     /// The connection of the user with the name that these bytes spell, if there is one.
     pub(crate) fn holder_of(&self, name: &[u8]) -> Option<ConnId> {
         let name = UserName::from_bytes(name, self.limits.name).ok()?;
@@ -153,7 +167,7 @@ impl Hub {
 
     /// The registered user of that name. White space around it counts no more than in a user's name.
     pub(super) fn find_user(&self, name: &str) -> Option<(ConnId, &Session)> {
-        let name = name.trim();
+        let name = trim(name);
         // what is longer than any name could be is not worth normalising
         let can_be_name = name.len() <= self.longest_name.saturating_mul(3);
         can_be_name.then(|| self.users.find(&normalise(name))).flatten()
@@ -161,7 +175,7 @@ impl Hub {
 
     /// The room of that name: as for users.
     pub(super) fn find_room(&self, name: &str) -> Option<RoomId> {
-        let name = name.trim();
+        let name = trim(name);
         let can_be_name = name.len() <= self.longest_name.saturating_mul(3) + 1;
         can_be_name.then(|| self.rooms.find(&normalise(name))).flatten()
     }
@@ -169,7 +183,16 @@ impl Hub {
     /// The mutes that hold for a user, as one: its own, that of its name, and that of the name which it
     /// asked for. The latter two are looked up each time, so that they are lifted and end as those of the
     /// names do.
+    #[inline]
     pub(super) fn mute_of(&self, session: &Session, now: Instant) -> Option<SessionMute> {
+        match self.sanctions.has_mutes() {
+            true => self.mutes_of(session, now),
+            // every message asks, and names are rarely muted
+            false => session.own_mute(now),
+        }
+    }
+
+    fn mutes_of(&self, session: &Session, now: Instant) -> Option<SessionMute> {
         let wanted = session.wanted().map(UserName::as_str);
         let names = session.name().into_iter().chain(wanted);
         let of_names = names.filter_map(|name| self.sanctions.mute_of(name, now));

@@ -6,12 +6,14 @@ use crate::endpoint::{self, Request, without_own_name};
 use crate::error::{DecodeError, ErrorClass};
 use crate::handshake::Stranger;
 use crate::message::MessageRef;
+use crate::text::trim;
+use crate::websocket::Violation;
 
 use super::excerpt::quoted;
 use super::hub::Call;
 use super::replies::TOO_MANY;
 use super::session::{Phase, Session};
-use super::{ConnId, Departure, Effect, Event, Hub, Now, Output};
+use super::{ConnId, Departure, Effect, Event, Hub, Now, Output, RefusalReason};
 
 impl Hub {
     /// A message came. False if the connection waits (see [`Hub::is_waiting`]): then nothing was done,
@@ -27,7 +29,7 @@ impl Hub {
             return handled;
         }
         let to = message.to.to_str();
-        let to = to.trim();
+        let to = trim(&to);
         if self.accounts.is_some() && !self.may_send(conn, to, now, out) {
             return true;
         }
@@ -106,6 +108,29 @@ impl Hub {
         true
     }
 
+    /// The peer violated the rules of its framing: it is told, and the connection is closed.
+    pub fn handle_violation(
+        &mut self,
+        conn: ConnId,
+        violation: Violation,
+        now: Now,
+        out: &mut Output,
+    ) {
+        let Some(session) = self.users.get(conn) else { return };
+        let text = format!("{violation}. The connection is closed.");
+        if self.admit(conn).is_err() {
+            if session.phase == Phase::Guest {
+                self.refuse(conn, "", RefusalReason::Framing, &text, now, out);
+            }
+            return;
+        }
+        let address = session.address;
+        let name = Call { hub: self, conn, now, out }.user_name();
+        out.events.push(Event::FramingViolated { conn, address, name, violation });
+        self.tell(conn, &format!("⛔ Error: {text}"), now, out);
+        self.handle_eviction(conn, Departure::Broken, now, out);
+    }
+
     /// The connection is gone, or will send nothing more and everything it sent was handled. Its
     /// id is free; nothing more comes out for it.
     pub fn handle_disconnect(
@@ -170,9 +195,15 @@ impl Hub {
     ) {
         let Some(session) = self.users.get(conn) else { return };
         let (address, protocol) = (session.address, stranger.protocol());
+        self.counts.strangers += 1;
         out.events.push(Event::Stranger { address, protocol });
         out.deliver_raw(conn, stranger.answer());
         self.handle_eviction(conn, Departure::Left, now, out);
+    }
+
+    /// Whether [`Hub::handle_shutdown`] was called.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping
     }
 
     /// The server stops: everybody is told and closed.

@@ -13,7 +13,7 @@ use super::room::Audience;
 use super::session::{Phase, Session};
 use super::{
     AccountChange, Act, Actor, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output,
-    Rank, rights,
+    Rank, RefusalReason, rights,
 };
 
 /// This many deadlines of visitors who are gone are not worth removing.
@@ -50,7 +50,7 @@ impl Hub {
         }
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
         let reason = "this server is for those who have an account: ask whoever runs it for one.";
-        self.refuse(conn, name.as_str(), reason, now, out);
+        self.refuse(conn, name.as_str(), RefusalReason::NoAccount, reason, now, out);
     }
 
     /// Sets the lease of the name that a connection has.
@@ -94,7 +94,7 @@ impl Hub {
                 let name = session.name().unwrap_or_default().to_owned();
                 let within = self.limits.login.as_secs_f32();
                 let reason = format!("you did not log in within {within} s. Connect again.");
-                self.refuse(conn, &name, &reason, now, out);
+                self.refuse(conn, &name, RefusalReason::NoLogin, &reason, now, out);
             }
         }
     }
@@ -147,6 +147,7 @@ impl Hub {
                 self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
             }
             let name = name.clone();
+            self.counts.registered += 1;
             out.events.push(Event::Registered { conn, address, name, kind, online });
         } else {
             self.tell(conn, &text, now, out);
@@ -395,7 +396,12 @@ impl Call<'_> {
     /// Credentials of the one who asks, for the account of that name.
     pub(super) fn credentials(&mut self, name: UserName, password: &str) -> Credentials {
         let session = self.session();
-        Credentials::new(name, Password::new(password), session.address, session.is_secure)
+        Credentials::new(
+            name,
+            Password::new(password),
+            session.address,
+            session.transport.is_secure(),
+        )
     }
 
     /// Asks the accounts something; the connection waits for the answer.

@@ -98,19 +98,22 @@ struct Filling {
 impl Filling {
     #[inline(always)]
     fn take<const WRITES: bool>(&mut self, entry: &str) -> bool {
-        let separator = self.style.separator();
-        let entry = match self.style {
-            Style::Answer => Cow::Borrowed(entry),
-            Style::Line => doubled(entry),
-        };
-        if !self.part.takes(&entry, separator) {
+        match self.style {
+            Style::Answer => self.take_as_it_is::<WRITES>(entry, Style::Answer.separator()),
+            Style::Line => self.take_as_it_is::<WRITES>(&doubled(entry), Style::Line.separator()),
+        }
+    }
+
+    #[inline(always)]
+    fn take_as_it_is<const WRITES: bool>(&mut self, entry: &str, separator: &str) -> bool {
+        if !self.part.takes(entry, separator) {
             return false;
         }
         if WRITES {
             if self.listed > 0 {
                 self.text.push_str(separator);
             }
-            self.text.push_str(&entry);
+            self.text.push_str(entry);
         }
         self.listed += 1;
         true

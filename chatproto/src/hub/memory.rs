@@ -40,11 +40,13 @@ impl Hub {
         self.sanctions.check_counters();
         self.guesses.check_counters();
         self.check_claims();
+        self.users.check_places();
         let all = || self.users.connections().filter_map(|conn| self.users.get(conn));
         let waiting = all().filter(|session| session.waits_for != 0);
         self.waiting.check_counters(
             waiting.map(|session| (session.address, session.effect_bytes as usize)),
         );
+        self.pages.check_counter(|token| self.users.awaits(token));
         let answers = all().filter_map(super::session::Session::answer);
         let held: usize = answers.map(super::long_answer::LongAnswer::held).sum();
         assert_eq!(self.held, held);

@@ -14,7 +14,7 @@ impl Hub {
         if let Some(session) = self.users.get_mut(token.conn) {
             session.extras_mut().page_serial = token.serial;
         }
-        self.pages.waiting.push_back((token, order));
+        self.pages.add(token, order);
         self.read_pages(out);
     }
 
@@ -32,23 +32,17 @@ impl Hub {
         while self.has_waiting_page()
             && self.pages.under_way.len() < AT_A_TIME
             && !self.holds_too_much()
-            && let Some((token, order)) = self.pages.waiting.pop_front()
+            && let Some((token, order)) = self.pages.take_next()
         {
             self.pages.under_way.push(token.serial);
             out.effects.push_back(Effect::History { token, order });
         }
     }
 
-    /// Whether a page waits to be read. Pages of connections that have ended are not read any more: those
-    /// in front are dropped.
+    /// Whether a page waits to be read for a connection.
     fn has_waiting_page(&mut self) -> bool {
-        while let Some((token, _)) = self.pages.waiting.front() {
-            if self.end_abandoned(token.serial).is_none() {
-                return true;
-            }
-            self.pages.waiting.pop_front();
-        }
-        false
+        let users = &self.users;
+        self.pages.has_next(|token| users.awaits(token))
     }
 
     /// Whether pages wait because long answers hold too much. Those whose readers take nothing are to
@@ -65,10 +59,7 @@ impl Hub {
     /// it. Whether its input may go on.
     pub fn handle_reader_gone(&mut self, conn: ConnId, out: &mut Output) -> bool {
         let had_answer = self.take_answer(conn).is_some();
-        let waits_for_page = |session: &Session| {
-            session.extras().is_some_and(|extras| extras.page_serial == session.waits_for)
-        };
-        if had_answer || self.users.get(conn).is_some_and(waits_for_page) {
+        if had_answer || self.users.get(conn).is_some_and(Session::awaits_page) {
             self.abandon(conn, None);
         }
         self.read_pages(out);

@@ -71,6 +71,7 @@ impl Hub {
             if let (Why::Denied(..), Actor::User { conn, name, address }) = (&why, actor) {
                 let (conn, address, name) = (*conn, *address, name.clone());
                 let endpoint = act.endpoint().into();
+                self.counts.denied += 1;
                 out.events.push(Event::Denied { conn, address, name, endpoint });
             }
             Refusal { act, why }

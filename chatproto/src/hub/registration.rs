@@ -7,17 +7,15 @@ use crate::handshake::PeerKind;
 use crate::name::{NameError, UserName};
 
 use super::claim::Pending;
-use super::excerpt::shortened;
 use super::hub::Call;
-use super::lines::CLOSED_REFUSED;
 use super::presence::{Change, renamed};
-use super::replies::{CHANGED, UNCHECKED, in_use};
+use super::replies::{CHANGED, UNCHECKED};
 use super::room::Audience;
 use super::session::{Phase, Session};
 use super::waiting::Busy;
 use super::{
-    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, StateChange,
-    Token,
+    AccountChange, Completion, ConnId, Departure, Effect, Event, Hub, Now, Output, RefusalReason,
+    StateChange, Token, Transport,
 };
 
 impl Hub {
@@ -33,15 +31,37 @@ impl Hub {
         let address = address.to_canonical();
         let (conn, of_address) = self.users.connect(lane, address);
         out.events.push(Event::Connected { conn, address });
-        if self.users.places() > self.limits.connections {
-            self.refuse(conn, "", "the server is full. Try again later.", now, out);
-        } else if !address.is_loopback() && of_address as usize > self.limits.per_address {
-            let reason = "there are too many connections from your address. Close some.";
-            self.refuse(conn, "", reason, now, out);
-        } else if let Some(reason) = self.ban_of(conn, None, now) {
-            self.refuse(conn, "", &reason, now, out);
+        if !self.refuse_if_full(conn, now, out) {
+            self.judge_address(conn, address, of_address, now, out);
         }
         conn
+    }
+
+    /// Refuses a new connection if there are too many in all. Returns whether it did.
+    pub(super) fn refuse_if_full(&mut self, conn: ConnId, now: Now, out: &mut Output) -> bool {
+        let is_full = self.users.places() > self.limits.connections;
+        if is_full {
+            let reason = "the server is full. Try again later.";
+            self.refuse(conn, "", RefusalReason::Full, reason, now, out);
+        }
+        is_full
+    }
+
+    /// Refuses a new connection if its address has too many, or is banned.
+    pub(super) fn judge_address(
+        &mut self,
+        conn: ConnId,
+        address: IpAddr,
+        of_address: u32,
+        now: Now,
+        out: &mut Output,
+    ) {
+        if !address.is_loopback() && of_address as usize > self.limits.per_address {
+            let reason = "there are too many connections from your address. Close some.";
+            self.refuse(conn, "", RefusalReason::PerAddress, reason, now, out);
+        } else if let Some(reason) = self.ban_of(conn, None, now) {
+            self.refuse(conn, "", RefusalReason::Banned, &reason, now, out);
+        }
     }
 
     /// The peer's name is complete: `bytes`, as they came.
@@ -67,10 +87,11 @@ impl Hub {
         };
         if let Err(error) = name.check_request() {
             let reason = format!("{error}. Choose another name and connect again.");
-            return self.refuse(conn, name.as_str(), &reason, now, out);
+            let why = RefusalReason::InvalidName;
+            return self.refuse(conn, name.as_str(), why, &reason, now, out);
         }
         if let Some(reason) = self.ban_of(conn, Some(&name), now) {
-            return self.refuse(conn, name.as_str(), &reason, now, out);
+            return self.refuse(conn, name.as_str(), RefusalReason::Banned, &reason, now, out);
         }
         if !self.users.claim(conn, &name) {
             let holder = self.users.find(name.as_str());
@@ -84,7 +105,7 @@ impl Hub {
                         self.users.contend(conn, &name);
                         out.effects.push_back(Effect::CheckReserved { token, name });
                     }
-                    Err(busy) => self.refuse(conn, name.as_str(), &busy.to_string(), now, out),
+                    Err(busy) => self.refuse_busy(conn, &name, busy, now, out),
                 };
             }
             return self.refuse_taken(conn, &name, now, out);
@@ -104,33 +125,28 @@ impl Hub {
             return self.admit_claimant(conn, None, now, out);
         }
         if let Err(busy) = self.claim_name(conn, name, ClaimPurpose::Register, now, out) {
-            self.refuse(conn, name.as_str(), &busy.to_string(), now, out);
+            self.refuse_busy(conn, name, busy, now, out);
         }
     }
 
-    pub(super) fn refuse_taken(
-        &mut self,
-        conn: ConnId,
-        name: &UserName,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let reason = format!("{} Choose another one and connect again.", in_use(name));
-        self.refuse(conn, name.as_str(), &reason, now, out);
-    }
-
-    /// The connection is encrypted: to be said before its name is handed in.
+    /// A TLS handshake is done, so the connection is encrypted: to be said before its name is handed in.
     pub fn handle_secured(&mut self, conn: ConnId) {
-        if let Some(session) = self.users.get_mut(conn) {
-            session.is_secure = true;
-        }
+        let Some(transport) = self.users.get(conn).map(|session| session.transport) else { return };
+        self.counts.tls_handshakes += 1;
+        self.users.set_transport(conn, transport.secured());
+    }
+
+    /// How the bytes of the connection travel, if that is not [`Transport::Text`]: to be said before its name
+    /// is handed in. A handshake that somebody else has done is not counted as one of the server's.
+    pub fn handle_transport(&mut self, conn: ConnId, transport: Transport) {
+        self.users.set_transport(conn, transport);
     }
 
     /// A name came in clear where only TLS is spoken: the connection is refused.
     pub fn handle_insecure_name(&mut self, conn: ConnId, bytes: &[u8], now: Now, out: &mut Output) {
         let name = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
         let reason = "this server speaks TLS only. Connect again with TLS.";
-        self.refuse(conn, name.trim(), reason, now, out);
+        self.refuse(conn, name.trim(), RefusalReason::TlsRequired, reason, now, out);
     }
 
     /// The connection could not be encrypted; whatever the reason, it does not become a user.
@@ -138,6 +154,7 @@ impl Hub {
         self.users.release_place(conn);
         if let Some(session) = self.users.get(conn) {
             let address = session.address;
+            self.counts.tls_failures += 1;
             out.events.push(Event::HandshakeFailed { conn, address, reason });
         }
     }
@@ -153,23 +170,25 @@ impl Hub {
     ) {
         let name = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
         let reason = format!("{error}. Choose another name and connect again.");
-        self.refuse(conn, name.trim(), &reason, now, out);
+        self.refuse(conn, name.trim(), RefusalReason::InvalidName, &reason, now, out);
     }
 
     /// [`Limits::registration`](crate::Limits::registration) is over: whoever is no user by now,
     /// because no name came or because nobody decided about it, is refused.
     pub fn handle_deadline(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let within = self.limits.registration.as_secs_f32();
-        let reason = match self.users.get(conn).map(|session| session.phase) {
-            Some(Phase::Guest) => {
-                format!("no name came within {within} s. Send one and connect again.")
-            }
-            Some(Phase::Claiming) => {
-                format!("the name could not be checked within {within} s. Try again later.")
-            }
+        let (why, reason) = match self.users.get(conn).map(|session| session.phase) {
+            Some(Phase::Guest) => (
+                RefusalReason::NoName,
+                format!("no name came within {within} s. Send one and connect again."),
+            ),
+            Some(Phase::Claiming) => (
+                RefusalReason::Unchecked,
+                format!("the name could not be checked within {within} s. Try again later."),
+            ),
             _ => return,
         };
-        self.refuse(conn, "", &reason, now, out);
+        self.refuse(conn, "", why, &reason, now, out);
     }
 
     /// The peer will send nothing more, and the effect that it waits for takes too long: it is waited
@@ -177,7 +196,7 @@ impl Hub {
     pub fn handle_overdue(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let Some(session) = self.users.get(conn).filter(|_| self.is_waiting(conn)) else { return };
         if session.phase == Phase::Claiming {
-            self.refuse(conn, "", UNCHECKED, now, out);
+            self.refuse(conn, "", RefusalReason::Unchecked, UNCHECKED, now, out);
         } else {
             self.handle_eviction(conn, Departure::Left, now, out);
         }
@@ -346,7 +365,7 @@ impl Hub {
     pub(super) fn admit_user(&mut self, conn: ConnId, now: Now, out: &mut Output) {
         let Some(name) = self.users.get(conn).and_then(Session::user_name) else { return };
         if let Some(reason) = self.ban_of(conn, Some(&name), now) {
-            return self.refuse(conn, name.as_str(), &reason, now, out);
+            return self.refuse(conn, name.as_str(), RefusalReason::Banned, &reason, now, out);
         }
         self.users.register(conn);
         let online = self.users.online();
@@ -357,31 +376,8 @@ impl Hub {
         if self.announces {
             self.notify(Audience::Everyone, conn, Change::Joined, name.as_str(), now, out);
         }
+        self.counts.registered += 1;
         out.events.push(Event::Registered { conn, address, name, kind, online });
-    }
-
-    /// Tells a connection that it does not become a user, and closes it.
-    pub(super) fn refuse(
-        &mut self,
-        conn: ConnId,
-        name: &str,
-        reason: &str,
-        now: Now,
-        out: &mut Output,
-    ) {
-        let wants_state = self.users.get(conn).is_some_and(Session::wants_state);
-        self.depart(conn, Departure::Left, now, out);
-        // who is refused and slow to go, or comes again and again, keeps nobody else out
-        self.users.release_place(conn);
-        let Some(session) = self.users.get(conn) else { return };
-        let address = session.address;
-        self.tell(conn, &format!("⛔ Error: {reason}"), now, out);
-        if wants_state {
-            self.send_last_state(conn, CLOSED_REFUSED, out);
-        }
-        let (name, reason) = (shortened(name).into_owned(), reason.to_owned());
-        out.events.push(Event::Refused { conn, address, name, reason });
-        out.close(conn);
     }
 
     /// The connection is a user no longer and its name is free; it stays until it is closed.
@@ -418,6 +414,7 @@ impl Hub {
         if self.announces {
             self.notify(Audience::Everyone, conn, change, name.as_str(), now, out);
         }
+        self.counts.departed.add(reason);
         out.events.push(Event::Departed { conn, address, name, reason, online });
     }
 }

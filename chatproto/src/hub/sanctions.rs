@@ -285,6 +285,11 @@ impl Sanctions {
         self.bans_from(Bound::Unbounded, now)
     }
 
+    /// Whether any name is muted, or was until a moment ago.
+    pub(super) fn has_mutes(&self) -> bool {
+        !self.mutes.is_empty()
+    }
+
     /// The mute of this name, if there is one.
     pub(super) fn mute_of(&self, name: &str, now: Instant) -> Option<&Sanction> {
         let mute = self.mutes.get(name).map(|entry| &entry.sanction);

@@ -12,7 +12,7 @@ use super::claim::Pending;
 use super::long_answer::LongAnswer;
 use super::room::{Audience, Membership};
 use super::sanction::Until;
-use super::{Rank, Role};
+use super::{Rank, Role, Transport};
 
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,22 +29,32 @@ pub(super) enum Phase {
     Closing,
 }
 
+/// The bounds against which a connection counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// It was refused, or only waits for the end of its peer.
+    Nowhere,
+    /// Only the bound of all connections: it is a proxy's, which has not stated the address of a user.
+    InAll,
+    /// That, and the bound of its address.
+    ByAddress,
+}
+
 /// What the hub knows of one connection.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) phase: Phase,
     pub(super) kind: PeerKind,
     pub(super) address: IpAddr,
-    /// What it sends and is sent is encrypted on the way.
-    pub(super) is_secure: bool,
+    /// How its bytes travel.
+    pub(super) transport: Transport,
     /// The number of the lease of its name; `None` without a directory, and while the name is claimed.
     pub(super) lease: Option<u64>,
     /// The serial of the effect that it waits for; 0 if none.
     pub(super) waits_for: u32,
     /// Bytes that the effect takes, as they were counted.
     pub(super) effect_bytes: u32,
-    /// It counts against the bounds of connections.
-    pub(super) holds_place: bool,
+    pub(super) counts: Counts,
     /// Its place in the roster, while registered.
     pub(super) place: u32,
     /// The name, from `Claiming` on, and behind it the stamp with which everything begins that is
@@ -117,6 +127,12 @@ impl Session {
 
     pub(super) fn extras_mut(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// Whether it waits for a page of history.
+    pub(super) fn awaits_page(&self) -> bool {
+        self.waits_for != 0
+            && self.extras().is_some_and(|extras| extras.page_serial == self.waits_for)
     }
 
     pub(super) fn role(&self) -> Role {

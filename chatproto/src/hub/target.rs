@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::argument::in_quotes;
 use crate::endpoint::{Argument, ArgumentError, Arguments};
 use crate::name::{LookalikeKeys, NameError, UserName, lookalike_keys, normalise};
+use crate::network::Network;
 
 use super::excerpt::{quoted, shortened};
 use super::origin::origin;
@@ -248,21 +249,7 @@ fn network(text: &str) -> Option<IpNet> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(origin(address.to_canonical()));
     }
-    let (address, prefix) = text.split_once('/')?;
-    // a leading zero, which makes a number octal for some programs, is refused in either part
-    let is_plain = prefix == "0" || !prefix.starts_with('0');
-    let is_number = is_plain && prefix.bytes().all(|byte| byte.is_ascii_digit());
-    let prefix = prefix.parse().ok().filter(|_| is_number)?;
-    IpNet::new(address.parse().ok()?, prefix).ok().map(canonical)
-}
-
-/// A network without the bits of its host. One of IPv4 in the form of IPv6 is one of IPv4, as the addresses
-/// of its hosts are.
-fn canonical(net: IpNet) -> IpNet {
-    let net = net.trunc();
-    let IpNet::V6(of_v6) = net else { return net };
-    let of_v4 = of_v6.network().to_ipv4_mapped().zip(of_v6.prefix_len().checked_sub(96));
-    of_v4.and_then(|(network, prefix)| IpNet::new(network.into(), prefix).ok()).unwrap_or(net)
+    text.parse::<Network>().ok().map(Network::net)
 }
 
 /// Whether a text may be meant as an address or a network: `10/8`, `192.0.2.*`, `[::1]`, `fe80::1%eth0`,

@@ -44,6 +44,7 @@ impl Hub {
         self.rooms.shrink();
         self.waiting.shrink();
         self.orders.shrink();
+        self.pages.shrink();
         self.claims.shrink();
         self.visitors.give_back();
     }

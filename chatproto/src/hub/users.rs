@@ -14,17 +14,18 @@ use foldhash::quality::{FixedState, SeedableRandomState};
 use hashbrown::{HashMap, HashTable};
 use ipnet::IpNet;
 
+use crate::counts::CountBy;
 use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::name::{UserName, lookalike_keys};
 use crate::spare::{GiveBack, give_back_slots, is_sparse};
 
-use super::ConnId;
 use super::alike::{self, Alike};
 use super::claim::Pending;
 use super::origin::origin;
-use super::session::{Extras, Phase, Session};
+use super::session::{Counts, Extras, Phase, Session};
 use super::usage::{in_deque, in_table};
+use super::{ConnId, Token, Transport};
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -55,6 +56,9 @@ pub(super) struct Users {
     /// How many hold a place, by [`origin`].
     addresses: HashMap<IpNet, u32, FixedState>,
     connections: usize,
+    /// Connections, and registered users, by transport.
+    connections_by: CountBy<Transport>,
+    users_by: CountBy<Transport>,
     /// Those who may do nothing but log in.
     visitors: usize,
     /// Those connections that count: not those that were refused or only wait for their end.
@@ -91,6 +95,8 @@ impl Users {
             roster: Vec::new(),
             addresses: HashMap::with_hasher(FixedState::with_seed(seed)),
             connections: 0,
+            connections_by: CountBy::default(),
+            users_by: CountBy::default(),
             visitors: 0,
             places: 0,
             hasher: SeedableRandomState::with_seed(seed, foldhash::SharedSeed::global_fixed()),
@@ -99,6 +105,12 @@ impl Users {
 
     /// Adds a connection without a name. Returns how many from its origin hold a place now.
     pub(super) fn connect(&mut self, lane: u16, address: IpAddr) -> (ConnId, u32) {
+        let conn = self.connect_unlocated(lane, address);
+        (conn, self.locate(conn, address))
+    }
+
+    /// The same for one that does not count by its address until it is located.
+    pub(super) fn connect_unlocated(&mut self, lane: u16, address: IpAddr) -> ConnId {
         let index = usize::from(lane);
         if index >= self.lanes.len() {
             self.lanes.resize_with(index + 1, Lane::default);
@@ -110,8 +122,8 @@ impl Users {
             lease: None,
             waits_for: 0,
             effect_bytes: 0,
-            holds_place: true,
-            is_secure: false,
+            counts: Counts::InAll,
+            transport: Transport::Text,
             place: 0,
             text: Box::default(),
             name_length: 0,
@@ -127,10 +139,21 @@ impl Users {
         place.generation = *generation;
         place.session = Some(session);
         self.connections += 1;
+        self.connections_by.add(Transport::Text);
         self.places += 1;
+        ConnId { lane, slot, generation: place.generation }
+    }
+
+    /// A connection counts by its address, which is known now. Returns how many from its origin do.
+    pub(super) fn locate(&mut self, conn: ConnId, address: IpAddr) -> u32 {
+        let Some(session) = self.get_mut(conn).filter(|session| session.counts == Counts::InAll)
+        else {
+            return 0;
+        };
+        (session.address, session.counts) = (address, Counts::ByAddress);
         let of_address = self.addresses.entry(origin(address)).or_default();
         *of_address += 1;
-        (ConnId { lane, slot, generation: place.generation }, *of_address)
+        *of_address
     }
 
     /// Forgets a connection, whatever it was.
@@ -142,23 +165,57 @@ impl Users {
         let session = lane.slots[conn.slot as usize].session.take()?;
         lane.free.push(Reverse(conn.slot));
         self.connections -= 1;
+        self.connections_by.subtract(session.transport);
         Some(session)
+    }
+
+    /// How the bytes of the connection travel, from now on.
+    pub(super) fn set_transport(&mut self, conn: ConnId, transport: Transport) {
+        let Some(session) = self.get_mut(conn) else { return };
+        let (before, is_user) = (session.transport, session.is_user());
+        session.transport = transport;
+        self.connections_by.subtract(before);
+        self.connections_by.add(transport);
+        if is_user {
+            self.users_by.subtract(before);
+            self.users_by.add(transport);
+        }
+    }
+
+    /// Connections, and registered users, by transport.
+    pub(super) fn by_transport(&self) -> (CountBy<Transport>, CountBy<Transport>) {
+        (self.connections_by, self.users_by)
     }
 
     /// The connection counts no longer: it was refused, or only waits for its peer's end.
     pub(super) fn release_place(&mut self, conn: ConnId) {
-        let Some(session) = self.get_mut(conn).filter(|session| session.holds_place) else {
-            return;
-        };
-        session.holds_place = false;
+        let Some(session) = self.get_mut(conn) else { return };
+        let counted = std::mem::replace(&mut session.counts, Counts::Nowhere);
         let origin = origin(session.address);
-        self.places -= 1;
-        if let Some(of_address) = self.addresses.get_mut(&origin) {
+        self.places -= usize::from(counted != Counts::Nowhere);
+        if counted == Counts::ByAddress
+            && let Some(of_address) = self.addresses.get_mut(&origin)
+        {
             *of_address -= 1;
             if *of_address == 0 {
                 self.addresses.remove(&origin);
             }
         }
+    }
+
+    /// Checks the counts against the connections.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn check_places(&self) {
+        let mut places = 0;
+        let mut addresses = std::collections::BTreeMap::<IpNet, u32>::new();
+        for session in self.connections().filter_map(|conn| self.get(conn)) {
+            places += usize::from(session.counts != Counts::Nowhere);
+            if session.counts == Counts::ByAddress {
+                *addresses.entry(origin(session.address)).or_default() += 1;
+            }
+        }
+        assert_eq!((self.places, self.addresses.len()), (places, addresses.len()));
+        assert!(addresses.iter().all(|(key, count)| self.addresses.get(key) == Some(count)));
     }
 
     /// How many may do nothing but log in.
@@ -197,6 +254,11 @@ impl Users {
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
         let slot = self.lanes.get_mut(usize::from(conn.lane))?.slots.get_mut(conn.slot as usize)?;
         slot.session.as_mut().filter(|_| slot.generation == conn.generation)
+    }
+
+    /// Whether the connection of the effect waits for it.
+    pub(super) fn awaits(&self, token: Token) -> bool {
+        self.get(token.conn).is_some_and(|session| session.waits_for == token.serial)
     }
 
     /// The registered user of that (normalised) name.
@@ -344,6 +406,8 @@ impl Users {
         let was_visitor = session.phase == Phase::Visitor;
         session.phase = Phase::Registered;
         session.place = place;
+        let transport = session.transport;
+        self.users_by.add(transport);
         self.visitors -= usize::from(was_visitor);
         self.roster.push(conn);
     }
@@ -352,12 +416,14 @@ impl Users {
     pub(super) fn release_name(&mut self, conn: ConnId) -> bool {
         let Some(session) = self.get(conn) else { return false };
         let (phase, place) = (session.phase, session.place as usize);
+        let transport = session.transport;
         if session.name().is_some() {
             self.unindex_name(conn);
         }
         self.take_pending(conn);
         self.visitors -= usize::from(phase == Phase::Visitor);
         if phase == Phase::Registered {
+            self.users_by.subtract(transport);
             self.roster.swap_remove(place);
             if let Some(&moved) = self.roster.get(place)
                 && let Some(session) = self.get_mut(moved)

@@ -29,6 +29,17 @@ impl Segment {
         self.len() < self.chunk.bytes.capacity() / 4
     }
 
+    /// Its objects, each with its line feed.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (object, behind) = rest.split_at(end);
+            rest = behind;
+            (!object.is_empty()).then_some(object)
+        })
+    }
+
     /// Length of the unwritten part of the first object.
     pub(super) fn first_object(&self) -> usize {
         memchr::memchr(b'\n', self.bytes()).map_or(self.len(), |at| at + 1)

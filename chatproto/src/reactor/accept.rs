@@ -13,13 +13,13 @@ use socket2::SockRef;
 
 use crate::host::Host;
 use crate::hub::Event;
-use crate::keep_alive;
 use crate::name::{GUEST, SERVER};
 
 use super::Shared;
+use super::arrival::Arrival;
 use super::mail::Mail;
-use super::socket::Socket;
-use super::stream::{Entrance, Stream};
+use super::socket::{Socket, configure};
+use super::stream::Entrance;
 
 /// The token of all listeners.
 pub(super) const LISTENER: PollToken = PollToken(usize::MAX);
@@ -91,7 +91,7 @@ impl Acceptor {
         most: usize,
         shared: &Shared,
         lane: usize,
-        own: &mut Vec<(Stream, IpAddr)>,
+        own: &mut Vec<Arrival>,
         now: Instant,
     ) -> Option<io::Error> {
         if self.paused_until.is_some_and(|until| until > now) {
@@ -111,14 +111,18 @@ impl Acceptor {
                     if !INHERITED && configure(&SockRef::from(&socket)).is_err() {
                         continue;
                     }
-                    let stream = entrance.stream(Socket::Tcp(socket));
-                    let to = least_loaded(shared);
+                    let mut stream = entrance.stream(Socket::Tcp(socket));
+                    if shared.is_proxy(address) {
+                        stream.await_origin();
+                    }
+                    let arrival = Arrival::new(stream, address);
+                    let to = shared.least_loaded();
                     shared.lanes[to].load.fetch_add(1, Ordering::Relaxed);
                     if to == lane {
-                        own.push((stream, address));
+                        own.push(arrival);
                     } else {
                         // a loop that cannot be woken is gone; the peer sees the close
-                        let _ = shared.lanes[to].send(Mail::Accepted(stream, address));
+                        let _ = shared.lanes[to].send(Mail::Accepted(arrival));
                     }
                 }
                 Err(error) => match error.kind() {
@@ -172,9 +176,12 @@ impl Acceptor {
     pub(super) fn pause(&mut self, shared: &Shared, error: &io::Error, now: Instant) {
         self.awaits_room = false;
         if self.reserve.take().is_some() {
-            if let Ok((mut stream, ..)) = self.accept_one() {
-                // best effort: a fresh socket takes these few bytes at once
-                let _ = stream.write_all(full().as_bytes());
+            if let Ok((mut stream, address, _)) = self.accept_one() {
+                // best effort: a fresh socket takes these few bytes at once; nothing is written to a proxy
+                // before its header
+                if !shared.is_proxy(address) {
+                    let _ = stream.write_all(full().as_bytes());
+                }
                 let _ = stream.shutdown(Shutdown::Write);
                 self.knocker = Some(stream);
             } else {
@@ -187,18 +194,8 @@ impl Acceptor {
     }
 }
 
-fn least_loaded(shared: &Shared) -> usize {
-    let load = |lane: usize| shared.lanes[lane].load.load(Ordering::Relaxed);
-    (0..shared.lanes.len()).min_by_key(|&lane| load(lane)).unwrap_or(0)
-}
-
 /// Whether accepted sockets have the options of the listening one.
 const INHERITED: bool = cfg!(target_os = "linux");
-
-fn configure(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    keep_alive::set(socket, keep_alive::SILENT_PEER)
-}
 
 /// Any descriptor will do.
 fn reserve() -> Option<File> {

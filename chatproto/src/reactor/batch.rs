@@ -57,6 +57,9 @@ impl Reactor {
         for (conn, reason) in self.failed.drain(..) {
             hub.handle_failed_handshake(conn, reason, &mut self.out);
         }
+        for (conn, reason) in self.unlocated.drain(..) {
+            hub.handle_missing_origin(conn, reason, &mut self.out);
+        }
         for conn in self.drained.drain(..) {
             hub.handle_drained(conn);
         }
@@ -111,9 +114,16 @@ impl Reactor {
             self.again.push(id.slot);
         }
         self.tally.add(Counter::Accepted, self.fresh.len() as u64);
-        for (stream, address) in std::mem::take(&mut self.fresh) {
-            let conn = hub.handle_connect(self.lane as u16, address, now, &mut self.out);
-            self.add_conn(stream, conn, now.monotonic);
+        for arrival in std::mem::take(&mut self.fresh) {
+            let (lane, address) = (self.lane as u16, arrival.address);
+            let conn = match arrival.stream.awaits_origin() {
+                true => hub.handle_proxied(lane, address, now, &mut self.out),
+                false => hub.handle_connect(lane, address, now, &mut self.out),
+            };
+            if arrival.is_adopted {
+                hub.handle_transport(conn, arrival.transport());
+            }
+            self.add_conn(arrival, conn, now.monotonic);
             if !self.keep_to_limit() {
                 self.give_way();
             }
@@ -177,7 +187,8 @@ impl Reactor {
             op.input.apply(&mut hub, op.conn, now, &mut self.out);
             match op.input {
                 Input::Frame(_) => self.tally.add(Counter::MessagesReceived, 1),
-                Input::Bad(_) => self.tally.add(Counter::InvalidMessages, 1),
+                Input::Bad(error) => self.tally.add(Counter::of_error(error.class()), 1),
+                Input::Violation(_) => self.tally.add(Counter::FramingErrors, 1),
                 _ => {}
             }
             let work = self.out.work() - before + OPERATION;

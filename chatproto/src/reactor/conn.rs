@@ -2,6 +2,7 @@
 //! loop's lists.
 
 use std::io::{self, ErrorKind, Read};
+use std::time::Instant;
 
 use crate::connection::ServerConnection;
 use crate::hub::ConnId;
@@ -12,8 +13,14 @@ use super::stream::Stream;
 
 /// The source of the bytes that a connection put into the arena.
 pub(super) enum Filled {
-    /// The number of bytes from the socket (0 at the end of file), and whether there may be more.
-    Bytes(usize, bool),
+    /// Bytes from the socket.
+    Bytes {
+        /// The number that was read: 0 at the end of file.
+        read: usize,
+        /// The number without their frames.
+        length: usize,
+        may_have_more: bool,
+    },
     /// No bytes now, but the socket may have more.
     More,
     /// The number of bytes that were read before and had to wait.
@@ -75,6 +82,12 @@ impl Conn {
         self.protocol.discard_input();
     }
 
+    /// It is over, and stores no input any more.
+    pub(super) fn drop_input(&mut self) {
+        self.is_ahead = false;
+        self.protocol.drop_input();
+    }
+
     /// The kind of its turn when it has something to read.
     pub(super) fn class(&self, round: u64) -> Class {
         let protocol = &self.protocol;
@@ -92,6 +105,7 @@ impl Conn {
         &mut self,
         arena: &mut [u8],
         most: usize,
+        now: Instant,
         limits: &Limits,
     ) -> io::Result<Filled> {
         let most = most.min(arena.len());
@@ -104,11 +118,18 @@ impl Conn {
         self.protocol.begin_input();
         // bytes behind a name may have to be stored until the name is decided
         let most = if self.protocol.is_guest() { most.min(limits.unregistered) } else { most };
+        // see `ServerConnection::unframe`
+        let spare = usize::from(self.protocol.is_framed());
         loop {
-            return match self.stream.read(&mut arena[..most]) {
+            return match self.stream.read(&mut arena[spare..most]) {
                 Ok(read) => {
                     self.protocol.handle_read(read);
-                    Ok(Filled::Bytes(read, read == most || self.stream.may_have_more()))
+                    let may_have_more = read == most - spare || self.stream.may_have_more();
+                    let length = match spare {
+                        0 => read,
+                        _ => self.protocol.unframe(&mut arena[..spare + read], now, limits),
+                    };
+                    Ok(Filled::Bytes { read, length, may_have_more })
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     Ok(if self.stream.may_have_more() { Filled::More } else { Filled::Nothing })
@@ -116,6 +137,13 @@ impl Conn {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => Err(error),
             };
+        }
+    }
+
+    /// Discards bytes behind a close frame. (Behind the end of a plain stream there are none.)
+    pub(super) fn discard_behind_the_end(&mut self) {
+        if self.protocol.is_framed() {
+            self.discard_what_came();
         }
     }
 

@@ -2,7 +2,10 @@
 //! reads the sums.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use crate::counts::Durations;
+use crate::decode::ErrorClass;
 use crate::metrics::Metrics;
 
 /// The counters of each loop, by position.
@@ -11,7 +14,9 @@ pub(super) enum Counter {
     Accepted,
     BytesReceived,
     MessagesReceived,
-    InvalidMessages,
+    FramingErrors,
+    SchemaErrors,
+    AcceptPauses,
     RatePauses,
     Deliveries,
     BytesSent,
@@ -21,6 +26,15 @@ pub(super) enum Counter {
     Turns,
     Batches,
     Work,
+}
+
+impl Counter {
+    pub(super) fn of_error(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::Framing => Counter::FramingErrors,
+            ErrorClass::Schema => Counter::SchemaErrors,
+        }
+    }
 }
 
 const COUNT: usize = Counter::Work as usize + 1;
@@ -40,25 +54,54 @@ impl Tally {
 /// another one down.)
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Counters([AtomicU64; COUNT]);
+pub(super) struct Counters {
+    counts: [AtomicU64; COUNT],
+    turn_classes: [AtomicU64; Durations::CLASSES],
+    turn_nanos: AtomicU64,
+}
 
 impl Counters {
     pub(super) fn publish(&self, tally: &Tally) {
-        for (published, &count) in self.0.iter().zip(&tally.0) {
+        for (published, &count) in self.counts.iter().zip(&tally.0) {
             published.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Only the loop itself may call this: nobody else writes meanwhile.
+    pub(super) fn count_turn(&self, duration: Duration) {
+        let add = |counter: &AtomicU64, count| {
+            counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        };
+        add(&self.turn_classes[Durations::class_of(duration)], 1);
+        add(&self.turn_nanos, duration.as_nanos() as u64);
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.of(Counter::Turns)
+    }
+
+    fn of(&self, counter: Counter) -> u64 {
+        self.counts[counter as usize].load(Ordering::Relaxed)
+    }
+
+    fn turn_times(&self) -> Durations {
+        Durations {
+            classes: self.turn_classes.each_ref().map(|count| count.load(Ordering::Relaxed)),
+            nanos: self.turn_nanos.load(Ordering::Relaxed),
         }
     }
 }
 
 /// Fills in the sums over all loops.
 pub(super) fn sum(loops: &[Counters], metrics: &mut Metrics) {
-    let of = |counter: Counter| {
-        loops.iter().map(|counters| counters.0[counter as usize].load(Ordering::Relaxed)).sum()
-    };
+    let of = |counter: Counter| loops.iter().map(|counters| counters.of(counter)).sum();
     metrics.accepted = of(Counter::Accepted);
     metrics.bytes_received = of(Counter::BytesReceived);
     metrics.messages_received = of(Counter::MessagesReceived);
-    metrics.invalid_messages = of(Counter::InvalidMessages);
+    metrics.errors.set(ErrorClass::Framing, of(Counter::FramingErrors));
+    metrics.errors.set(ErrorClass::Schema, of(Counter::SchemaErrors));
+    metrics.invalid_messages = metrics.errors.sum();
+    metrics.accept_pauses = of(Counter::AcceptPauses);
     metrics.rate_pauses = of(Counter::RatePauses);
     metrics.deliveries = of(Counter::Deliveries);
     metrics.bytes_sent = of(Counter::BytesSent);
@@ -68,4 +111,5 @@ pub(super) fn sum(loops: &[Counters], metrics: &mut Metrics) {
     metrics.turns = of(Counter::Turns);
     metrics.batches = of(Counter::Batches);
     metrics.work = of(Counter::Work);
+    metrics.turn_times = loops.iter().map(Counters::turn_times).collect();
 }

@@ -22,6 +22,10 @@ impl Reactor {
             self.shrink_at.get_or_insert(now + SHRINK);
             let Some(conn) = self.conn(slot, generation) else { continue };
             match due {
+                Due::Registration if conn.stream.awaits_origin() => {
+                    self.give_up_origin(slot);
+                    ended += 1;
+                }
                 Due::Registration if conn.stream.is_handshaking() => {
                     self.give_up_handshake(slot);
                     ended += 1;
@@ -35,8 +39,10 @@ impl Reactor {
                 Due::Registration => {}
                 // if bytes came meanwhile, they have set a timer of their own
                 Due::Silence => {
-                    self.settle(slot);
-                    self.make_ready(slot);
+                    if !self.close_unlocated(slot) {
+                        self.settle(slot);
+                        self.make_ready(slot);
+                    }
                 }
                 Due::Resume => {
                     conn.protocol.resume(now);

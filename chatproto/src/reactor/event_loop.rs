@@ -1,7 +1,6 @@
 //! One event loop: its fields. The turn of a loop is in [`reactor`](super).
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,13 +10,13 @@ use crate::connection::ConnectionConfig;
 use crate::hub::{Completion, ConnId, Departure, Output, Token};
 
 use super::accept::Acceptor;
+use super::arrival::Arrival;
 use super::conn::Conn;
 use super::counters::Tally;
 use super::holders::Asking;
 use super::mail::Check;
 use super::ready::Ready;
 use super::shared::Shared;
-use super::stream::Stream;
 use super::timer::Timers;
 
 /// The loop that accepts.
@@ -42,9 +41,11 @@ pub(crate) struct Reactor {
     pub(super) open: usize,
     pub(super) timers: Timers,
     /// Accepted, and not yet known to the hub.
-    pub(super) fresh: Vec<(Stream, IpAddr)>,
+    pub(super) fresh: Vec<Arrival>,
     /// Whose TLS failed, and why.
     pub(super) failed: Vec<(ConnId, String)>,
+    /// Connections from a proxy whose PROXY header is invalid, and why.
+    pub(super) unlocated: Vec<(ConnId, String)>,
     /// Ended, and still known to the hub.
     pub(super) gone: Vec<(ConnId, Departure)>,
     pub(super) completed: VecDeque<(Token, Completion)>,
@@ -79,6 +80,8 @@ pub(crate) struct Reactor {
     pub(super) pressing: Vec<u32>,
     /// Those that only wait for their peer's end, the oldest first; some may be gone since.
     pub(super) lingering: VecDeque<ConnId>,
+    /// A buffer for objects with the headers of their frames, empty between two connections.
+    pub(super) frames: Vec<u8>,
     /// What the hub wants done; empty of actions whenever the hub is not locked.
     pub(super) out: Output,
     /// The counters of this loop.
@@ -90,6 +93,8 @@ pub(crate) struct Reactor {
     pub(super) shrink_at: Option<Instant>,
     /// When a stopping loop ends, flushed or not.
     pub(super) stop_at: Option<Instant>,
+    /// When the present turn began; none while the loop sleeps.
+    pub(super) turn_began: Option<Instant>,
 }
 
 impl Reactor {

@@ -1,7 +1,6 @@
 //! What one event loop is handed by the others, and by the workers.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,8 +11,8 @@ use crate::hub::{Completion, ConnId, LaneAction, Token};
 use crate::limits::Limits;
 use crate::outbox::SlowReader;
 
+use super::arrival::Arrival;
 use super::mailbox::{Mailbox, Wake};
-use super::stream::Stream;
 
 /// The mailbox of an event loop.
 pub(super) type Lane = Mailbox<Mail, Waker>;
@@ -23,7 +22,7 @@ pub(super) enum Mail {
     /// that stand aside, and what to do.
     Batch(Arc<Chunk>, u32, Vec<LaneAction>),
     /// A connection to take over.
-    Accepted(Stream, IpAddr),
+    Accepted(Arrival),
     /// An effect finished.
     Completed(Token, Completion),
     /// One of the connections that only wait for their peer's end is to give way to a new one.

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::PoisonError;
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// Ends a loop's wait, be it the one that goes on or the next.
 pub(super) trait Wake {
@@ -12,7 +12,7 @@ pub(super) trait Wake {
 }
 
 pub(super) struct Mailbox<T, W> {
-    mail: Mutex<Vec<T>>,
+    mail: Mutex<Contents<T>>,
     /// The loop may be waiting in `poll`: the next sender must wake it. It is swapped and never
     /// stored, so that whoever changes it sees what the one before has done.
     asleep: AtomicBool,
@@ -30,10 +30,16 @@ pub(super) struct Mailbox<T, W> {
     pub(super) lingering: AtomicUsize,
 }
 
+struct Contents<T> {
+    mail: Vec<T>,
+    /// The loop has ended.
+    is_closed: bool,
+}
+
 impl<T, W: Wake> Mailbox<T, W> {
     pub(super) fn new(waker: W) -> Self {
         Mailbox {
-            mail: Mutex::new(Vec::new()),
+            mail: Mutex::new(Contents { mail: Vec::new(), is_closed: false }),
             asleep: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
@@ -44,9 +50,28 @@ impl<T, W: Wake> Mailbox<T, W> {
         }
     }
 
+    /// Hands something to the loop. An error if the loop is gone: then the thing is dropped.
     pub(super) fn send(&self, mail: T) -> io::Result<()> {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+        let mut contents = self.contents();
+        if contents.is_closed {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        contents.mail.push(mail);
+        drop(contents);
         self.wake()
+    }
+
+    /// The loop has ended: drops what is there, and what is sent from now on.
+    pub(super) fn close(&self) {
+        let mut contents = self.contents();
+        contents.is_closed = true;
+        let mail = std::mem::take(&mut contents.mail);
+        drop(contents);
+        drop(mail);
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents<T>> {
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the loop if it sleeps.
@@ -56,20 +81,20 @@ impl<T, W: Wake> Mailbox<T, W> {
 
     /// Takes all there is.
     pub(super) fn take(&self) -> Vec<T> {
-        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.contents().mail)
     }
 
     /// How many things are there.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.contents().mail.len()
     }
 
     /// The loop is about to wait. False if there is mail, so that it must not. Anything else that it
     /// is to be woken for must be looked at after this.
     pub(super) fn fall_asleep(&self) -> bool {
         self.asleep.swap(true, Ordering::SeqCst);
-        let empty = self.mail.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let empty = self.contents().mail.is_empty();
         if !empty {
             self.asleep.swap(false, Ordering::SeqCst);
         }

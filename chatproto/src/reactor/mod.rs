@@ -15,6 +15,8 @@
 
 // Below: the data of the loops, each with its own methods.
 mod accept;
+mod ahead;
+mod arrival;
 mod clock;
 mod conn;
 mod counters;
@@ -22,6 +24,7 @@ mod event_loop;
 mod holders;
 mod mail;
 mod mailbox;
+mod preface;
 mod ready;
 #[cfg(feature = "tls")]
 mod secure;
@@ -36,6 +39,8 @@ mod checks;
 mod control;
 mod due;
 mod opening;
+mod proxied;
+mod pulse;
 mod read;
 mod relief;
 mod write;
@@ -58,6 +63,8 @@ use crate::hub::{ConnId, Departure, Now, Output};
 use crate::limits::Limits;
 
 use accept::{Acceptor, LISTENER};
+use arrival::Arrival;
+pub use arrival::Origin;
 use conn::Conn;
 use counters::{Counter, Counters, Tally};
 pub(crate) use event_loop::Reactor;
@@ -66,7 +73,7 @@ use mail::Mail;
 use mailbox::{Mailbox, Stop};
 pub(crate) use ready::QUANTUM;
 use ready::{Class, Ready};
-use stream::{Readiness, Stream};
+use stream::Readiness;
 use timer::{Due, Timers};
 
 #[cfg(feature = "tls")]
@@ -102,6 +109,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         hub: Mutex::new(setup.hub),
         counters: (0..setup.threads).map(|_| Counters::default()).collect(),
         lanes,
+        proxies: setup.proxies,
         queues: Arc::clone(&config.queues),
         needs_room_for_pages: AtomicBool::new(false),
         observer: setup.observer,
@@ -127,6 +135,7 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         timers: Timers::new(),
         fresh: Vec::new(),
         failed: Vec::new(),
+        unlocated: Vec::new(),
         gone: Vec::new(),
         drained: Vec::new(),
         overdue: Vec::new(),
@@ -146,10 +155,12 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         pressing: Vec::new(),
         lingering: VecDeque::new(),
         out: Output::new(),
+        frames: Vec::new(),
         tally: Tally::default(),
         hub_due: None,
         shrink_at: None,
         stop_at: None,
+        turn_began: None,
     };
     let reactors = polls.into_iter().enumerate().map(make).collect();
     Ok((shared, reactors))
@@ -163,6 +174,7 @@ impl Reactor {
         loop {
             self.wait(&mut events)?;
             let now = clock::now();
+            self.begin_turn(now.monotonic);
             self.take_events(&events);
             if self.turn(now, &mut arena) {
                 return Ok(());
@@ -197,6 +209,18 @@ impl Reactor {
         is_last
     }
 
+    /// A turn begins. The one before it ends here, unless the loop has slept since.
+    fn begin_turn(&mut self, now: Instant) {
+        self.end_turn(now);
+        self.turn_began = Some(now);
+    }
+
+    fn end_turn(&mut self, now: Instant) {
+        if let Some(began) = self.turn_began.take() {
+            self.shared.counters[self.lane].count_turn(now.saturating_duration_since(began));
+        }
+    }
+
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let timeout = self.fall_asleep();
         match self.poll.poll(events, timeout) {
@@ -208,7 +232,7 @@ impl Reactor {
     }
 
     /// How long to wait if nothing happens; `None` is for ever. From now on others wake it.
-    fn fall_asleep(&self) -> Option<Duration> {
+    fn fall_asleep(&mut self) -> Option<Duration> {
         let busy = !self.ready.is_empty()
             || !self.dirty.is_empty()
             || !self.overdue_writes.is_empty()
@@ -220,17 +244,20 @@ impl Reactor {
         if busy || !mailbox.fall_asleep() || self.must_begin_stop() {
             return Some(Duration::ZERO);
         }
+        let now = clock::instant();
+        self.end_turn(now);
         let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
         let checks = self.next_check();
         let next = [self.timers.next(), self.hub_due, self.shrink_at, paused, checks, self.stop_at];
         let next = next.into_iter().flatten().min();
-        next.map(|at| at.saturating_duration_since(clock::instant()))
+        next.map(|at| at.saturating_duration_since(now))
     }
 
     /// Whether something waits for the hub that is no input of a connection.
     fn has_hub_work(&self) -> bool {
         !(self.fresh.is_empty()
             && self.failed.is_empty()
+            && self.unlocated.is_empty()
             && self.gone.is_empty()
             && self.drained.is_empty()
             && self.overdue.is_empty()
@@ -273,6 +300,9 @@ impl Reactor {
             // it is not read now, so that nothing else would tell
             conn.protocol.outbox.die();
             self.deaf.push(conn.protocol.id);
+        } else if readiness.error && !conn.protocol.is_closing() {
+            // messages from before the reset count, but no page is read for it
+            conn.protocol.outbox.die();
         }
         if readiness.writable && (conn.protocol.outbox.is_refused() || conn.stream.has_unsent()) {
             conn.protocol.outbox.handle_writable();
@@ -300,7 +330,7 @@ impl Reactor {
     fn take_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Batch(chunk, aside_at, actions) => self.apply(&chunk, aside_at, &actions),
-            Mail::Accepted(stream, address) => self.fresh.push((stream, address)),
+            Mail::Accepted(arrival) => self.fresh.push(arrival),
             Mail::Completed(token, completion) => self.completed.push_back((token, completion)),
             Mail::GiveWay => {
                 self.close_oldest_lingering();
@@ -355,7 +385,8 @@ impl Reactor {
         }
     }
 
-    fn add_conn(&mut self, mut stream: Stream, id: ConnId, now: Instant) {
+    fn add_conn(&mut self, arrival: Arrival, id: ConnId, now: Instant) {
+        let Arrival { mut stream, framing, name, is_adopted, .. } = arrival;
         let token = PollToken(id.slot());
         if stream.register(self.poll.registry(), token).is_err() {
             self.gone.push((id, Departure::Lost));
@@ -365,10 +396,18 @@ impl Reactor {
         if id.slot() >= self.conns.len() {
             self.conns.resize_with(id.slot() + 1, || None);
         }
-        let protocol = ServerConnection::new(id, now, &self.config);
+        let mut protocol = ServerConnection::new(id, now, &self.config).with_framing(framing);
+        if let Some(name) = name {
+            protocol.handle_requested_name(&name);
+        }
         self.timers.add(now + self.config.limits.registration, Due::Registration, id);
         self.conns[id.slot()] = Some(Conn::new(stream, protocol));
         self.open += 1;
+        if is_adopted {
+            // the poll does not tell of bytes that were read before
+            self.make_ready(id.slot() as u32);
+            self.make_dirty(id.slot() as u32);
+        }
     }
 
     fn drop_conn(&mut self, slot: u32, reason: Departure) {
@@ -376,7 +415,7 @@ impl Reactor {
         let Some(mut conn) = place.take() else { return };
         // closing the socket takes it off the list in any case
         let _ = conn.stream.deregister(self.poll.registry());
-        conn.discard_input();
+        conn.drop_input();
         self.tally.add(Counter::Missed, conn.protocol.outbox.missed());
         self.shared.recount_input(&mut conn);
         self.gone.push((conn.protocol.id, reason));
@@ -413,6 +452,7 @@ impl Reactor {
             acceptor.await_room(now);
         } else {
             acceptor.pause(&self.shared, &error, now);
+            self.tally.add(Counter::AcceptPauses, 1);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! How a connection opens: whether it speaks TLS or text, and what becomes of it if the handshake
-//! fails. Nothing is written before that is decided.
+//! fails. Nothing is written before that is decided. (The PROXY header before that is in `proxied`.)
 
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ impl Reactor {
     /// Something was read from a connection that could not be written to before: perhaps it can
     /// now. False if that was its end.
     pub(super) fn open_up(&mut self, slot: u32, ops: &mut Vec<Op<'_>>) -> bool {
+        if !self.take_origin(slot, ops) {
+            return false;
+        }
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return false };
         let id = conn.protocol.id;
         if let Some(why) = conn.stream.take_failure() {

@@ -126,18 +126,18 @@ impl Reactor {
         let was_shut = conn.stream.is_shut();
         let is_little = class == Class::Light || conn.is_ahead;
         let most = if is_little { LIGHT_MOST } else { READ_MOST };
-        let filled = conn.fill(arena, most, &self.config.limits);
+        let filled = conn.fill(arena, most, now, &self.config.limits);
         if was_shut && !self.open_up(slot, ops) {
             return arena;
         }
         let Some(conn) = find(&mut self.conns, slot, id.generation) else { return arena };
         let limits = &self.config.limits;
         // (a read of TLS may give less than there is)
-        let is_more = class == Class::Light && matches!(filled, Ok(Filled::Bytes(_, true)));
-        let is_backlog = matches!(filled, Ok(Filled::Backlog(_)));
-        let (length, mut again) = match filled {
-            Ok(Filled::Bytes(length, may_have_more)) => (length, may_have_more),
-            Ok(Filled::Backlog(length)) => (length, true),
+        let is_more = class == Class::Light
+            && matches!(filled, Ok(Filled::Bytes { may_have_more: true, .. }));
+        let (read, length, mut again) = match filled {
+            Ok(Filled::Bytes { read, length, may_have_more }) => (read, length, may_have_more),
+            Ok(Filled::Backlog(length)) => (0, length, true),
             Ok(Filled::Nothing) => {
                 conn.protocol.handle_silence(now, limits, ops);
                 return arena;
@@ -154,19 +154,24 @@ impl Reactor {
         };
         // elsewhere only a refused read makes the next event come
         again |= conn.protocol.saw_end() || !cfg!(any(target_os = "linux", target_os = "android"));
-        let (bytes, rest) = arena.split_at_mut(length);
+        // headers and control frames are work, too
+        let taken = read.max(length);
+        let (bytes, rest) = arena.split_at_mut(taken);
+        let bytes = &bytes[..length];
         let was_silent_at = conn.protocol.silent_at();
-        conn.share.charge(length as u64, &self.ready);
+        conn.share.charge(taken as u64, &self.ready);
         conn.protocol.handle_bytes(bytes, now, limits, ops);
         let resume_at = conn.protocol.resume_at();
         let silent_at = conn.protocol.silent_at();
-        self.tally.add(Counter::BytesReceived, if is_backlog { 0 } else { length as u64 });
+        self.tally.add(Counter::BytesReceived, read as u64);
         self.tally.add(Counter::RatePauses, u64::from(resume_at.is_some()));
         conn.is_ahead = resume_at.is_some() || conn.protocol.has_lead(now, limits);
-        let is_heavy = is_more || length >= LIGHT_MOST || conn.is_ahead;
+        let is_heavy = is_more || taken >= LIGHT_MOST || conn.is_ahead;
         conn.heavy = if is_heavy { HEAVY_FOR } else { conn.heavy.saturating_sub(1) };
         self.shared.recount_input(conn);
+        let has_control = conn.protocol.has_control();
         if conn.protocol.is_at_end() && conn.protocol.is_lingering() {
+            conn.discard_behind_the_end();
             self.drop_conn(slot, Departure::Left);
             return rest;
         }
@@ -181,6 +186,10 @@ impl Reactor {
         }
         if again {
             self.again.push(slot);
+        }
+        if has_control {
+            // messages of others do not wait for a crowd that sends pings
+            self.make_late(slot);
         }
         rest
     }

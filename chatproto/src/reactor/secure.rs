@@ -65,6 +65,8 @@ pub(super) struct Secure {
     is_drained: bool,
     /// What is to be said of the stream when the bytes before it are used up.
     end: Option<End>,
+    /// Other bytes go first, so that nothing is written yet.
+    is_held: bool,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,24 @@ impl Secure {
     pub(super) fn new(door: &Door) -> io::Result<Self> {
         let mut tls = ServerConnection::new(door.config()).map_err(io::Error::other)?;
         tls.set_buffer_limit(Some(AHEAD_MOST));
-        Ok(Secure { tls, received: 0, is_drained: false, end: None })
+        Ok(Secure { tls, received: 0, is_drained: false, end: None, is_held: false })
+    }
+
+    /// Of a session that is established. It may have plain text that was not read, and bytes that were not
+    /// written.
+    pub(super) fn resume(mut tls: ServerConnection) -> Self {
+        tls.set_buffer_limit(Some(AHEAD_MOST));
+        // records may have been read and not looked at, and the last one may have been the end
+        let end = match tls.process_new_packets() {
+            Ok(state) => state.peer_has_closed().then_some(End::Closed),
+            Err(error) => Some(End::Failed(format!("broken off: {}", broken(&error)))),
+        };
+        Secure { tls, received: 0, is_drained: false, end, is_held: false }
+    }
+
+    /// Says whether other bytes must go first.
+    pub(super) fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -207,6 +226,9 @@ impl Secure {
 
     /// Writes what is unsent.
     pub(super) fn flush(&mut self, socket: &mut Socket) -> io::Result<()> {
+        if self.is_held {
+            return Err(ErrorKind::WouldBlock.into());
+        }
         while self.tls.wants_write() {
             match self.tls.write_tls(socket) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),

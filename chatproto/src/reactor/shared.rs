@@ -1,6 +1,7 @@
 //! What the event loops of a server have in common: the hub behind its lock, each other's
 //! mailboxes, and whom to tell what happens.
 
+use std::net::{IpAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,10 +18,12 @@ use crate::hub::{Completion, Effect, Event, Hub, Now, Output, Snapshot, Token, U
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::name::UserName;
+use crate::network::Network;
 use crate::outbox::SlowReader;
 use crate::reply::Reply;
 use crate::workers::{Call, Pool};
 
+use super::arrival::{Arrival, Origin};
 use super::clock;
 use super::conn::Conn;
 use super::counters::{self, Counters};
@@ -37,6 +40,8 @@ pub(super) const SHRINK: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(super) hub: Mutex<Hub>,
     pub(super) lanes: Vec<Lane>,
+    /// Connections from these networks must begin with a PROXY header.
+    pub(super) proxies: Box<[Network]>,
     /// The counters of each loop.
     pub(super) counters: Box<[Counters]>,
     /// The memory of all queues.
@@ -75,6 +80,7 @@ pub(crate) struct Setup {
     /// Units of work that a user may cause in a round (see `ready`).
     pub(crate) quantum: u64,
     pub(crate) listeners: Vec<(std::net::TcpListener, Entrance)>,
+    pub(crate) proxies: Box<[Network]>,
 }
 
 impl Shared {
@@ -241,6 +247,7 @@ impl Shared {
         metrics.connections = hub.connections();
         metrics.users = hub.online();
         metrics.rooms = hub.rooms();
+        metrics.counts = hub.counts();
         drop(hub);
         metrics.usage = self.usage();
         metrics
@@ -270,6 +277,32 @@ impl Shared {
         self.lanes.iter().map(|lane| lane.input.load(Ordering::Relaxed)).sum()
     }
 
+    /// The loop with the fewest connections.
+    pub(super) fn least_loaded(&self) -> usize {
+        let load = |lane: usize| self.lanes[lane].load.load(Ordering::Relaxed);
+        (0..self.lanes.len()).min_by_key(|&lane| load(lane)).unwrap_or(0)
+    }
+
+    /// Gives a connection that another part of the program has accepted to a loop.
+    pub(crate) fn adopt(&self, socket: TcpStream, origin: Origin) -> Result<(), ServerError> {
+        if self.is_stopping() {
+            return Err(ServerError::Stopping);
+        }
+        let adopted = Arrival::adopt(socket, origin);
+        let arrival = adopted.map_err(|source| {
+            let doing = "cannot configure a connection that is to be adopted";
+            ServerError::Io { doing, source }
+        })?;
+        let lane = &self.lanes[self.least_loaded()];
+        lane.load.fetch_add(1, Ordering::Relaxed);
+        lane.send(Mail::Accepted(arrival)).map_err(|_| ServerError::Stopping)
+    }
+
+    /// The loops have ended: mail to them is dropped.
+    pub(crate) fn close_mailboxes(&self) {
+        self.lanes.iter().for_each(Lane::close);
+    }
+
     /// How many connections the loops have, or have in their mail.
     pub(super) fn connections(&self) -> usize {
         self.lanes.iter().map(|lane| lane.load.load(Ordering::Relaxed)).sum()
@@ -281,8 +314,18 @@ impl Shared {
         self.door.as_ref().map(|door| door.replace(tls)).is_some()
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    /// Whether a connection from this source must begin with a PROXY header.
+    pub(super) fn is_proxy(&self, source: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(source))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stop.is_asked()
+    }
+
+    /// Why the history is not stored at the moment.
+    pub(crate) fn history_failure(&self) -> Option<String> {
+        self.hub().history_failure().map(str::to_owned)
     }
 }
 

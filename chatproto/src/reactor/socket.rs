@@ -5,8 +5,9 @@ use std::net::Shutdown;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-#[cfg(any(target_os = "linux", target_os = "android"))]
 use socket2::SockRef;
+
+use crate::keep_alive;
 
 #[cfg(test)]
 use super::simulation;
@@ -48,6 +49,15 @@ impl Socket {
             // it ends with the socket
             #[cfg(test)]
             Socket::Simulated(_) => Ok(()),
+        }
+    }
+
+    /// Reads bytes that the next read returns again.
+    pub(super) fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(stream) => stream.peek(buffer),
+            #[cfg(test)]
+            Socket::Simulated(socket) => socket.peek(buffer),
         }
     }
 
@@ -98,4 +108,10 @@ impl Write for Socket {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Sets the options of a connection, or of the socket that it is accepted from.
+pub(super) fn configure(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    keep_alive::set(socket, keep_alive::SILENT_PEER)
 }

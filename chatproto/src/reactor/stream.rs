@@ -1,11 +1,14 @@
-//! The byte stream of one connection: a socket, and TLS over it if the peer speaks that. The first
-//! byte tells.
+//! The byte stream of one connection: a socket, a PROXY header where one must come first, and TLS if
+//! the peer speaks that. The first byte behind the header tells.
 
 use std::io::{self, IoSlice, Read, Write};
 
+use bytes::Bytes;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+use super::ahead::Ahead;
+use super::preface::{Outcome, Preface};
 #[cfg(feature = "tls")]
 use super::secure::{Door, Secure};
 #[cfg(test)]
@@ -16,6 +19,12 @@ use super::socket::Socket;
 #[derive(Debug)]
 pub(super) struct Stream {
     socket: Socket,
+    /// The PROXY header that comes first. Boxed, because it is soon over.
+    preface: Option<Box<Preface>>,
+    /// None but for connections that were adopted a moment ago.
+    ahead: Option<Box<Ahead>>,
+    /// The last bytes that were read came from there. The poll may have told of those of the socket meanwhile.
+    is_unread: bool,
     #[cfg(feature = "tls")]
     layer: Layer,
 }
@@ -35,7 +44,13 @@ impl Entrance {
         match self {
             Entrance::Plain => Stream::plain(socket),
             #[cfg(feature = "tls")]
-            Entrance::Tls(door) => Stream { socket, layer: Layer::Undecided(door) },
+            Entrance::Tls(door) => Stream {
+                socket,
+                preface: None,
+                ahead: None,
+                is_unread: false,
+                layer: Layer::Undecided(door),
+            },
         }
     }
 }
@@ -56,9 +71,80 @@ impl Stream {
     pub(super) fn plain(socket: Socket) -> Self {
         Stream {
             socket,
+            preface: None,
+            ahead: None,
+            is_unread: false,
             #[cfg(feature = "tls")]
             layer: Layer::Plain,
         }
+    }
+
+    /// Of a socket on which a TLS session is established.
+    #[cfg(feature = "tls")]
+    pub(super) fn secure(socket: Socket, session: rustls::ServerConnection) -> Self {
+        Stream {
+            socket,
+            preface: None,
+            ahead: None,
+            is_unread: false,
+            layer: Layer::Tls(Box::new(Secure::resume(session))),
+        }
+    }
+
+    /// The same with bytes that were read before, and bytes that are yet to be written.
+    pub(super) fn with_bytes(mut self, received: Bytes, unsent: Bytes) -> Self {
+        #[cfg(feature = "tls")]
+        if let Layer::Tls(tls) = &mut self.layer {
+            tls.hold(!unsent.is_empty());
+        }
+        self.ahead = Ahead::new(received, unsent);
+        self
+    }
+
+    /// Reads bytes that were read from the socket before.
+    fn read_ahead(&mut self, buffer: &mut [u8]) -> usize {
+        self.is_unread = false;
+        let Some(ahead) = &mut self.ahead else { return 0 };
+        let length = ahead.read(buffer);
+        self.is_unread = length > 0;
+        self.ahead.take_if(|ahead| ahead.is_empty());
+        length
+    }
+
+    /// Writes bytes that were to be written before.
+    fn flush_ahead(&mut self) -> io::Result<()> {
+        let Some(ahead) = &mut self.ahead else { return Ok(()) };
+        ahead.flush(&mut self.socket)?;
+        #[cfg(feature = "tls")]
+        if let Layer::Tls(tls) = &mut self.layer {
+            tls.hold(false);
+        }
+        self.ahead.take_if(|ahead| ahead.is_empty());
+        Ok(())
+    }
+
+    fn has_unsent_ahead(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.has_unsent())
+    }
+
+    /// A PROXY header must come first.
+    pub(super) fn await_origin(&mut self) {
+        self.preface = Some(Box::default());
+    }
+
+    /// Whether the PROXY header has not come yet.
+    pub(super) fn awaits_origin(&self) -> bool {
+        self.preface.as_ref().is_some_and(|preface| preface.is_awaited())
+    }
+
+    /// Takes what the PROXY header states, once, when it has come.
+    pub(super) fn take_origin(&mut self) -> Option<Outcome> {
+        self.preface.take_if(|preface| !preface.is_awaited())?.into_outcome()
+    }
+
+    /// Whether nothing can be written yet: the PROXY header, the first byte or the handshake is awaited.
+    pub(super) fn is_shut(&self) -> bool {
+        self.awaits_origin() || self.is_undecided() || self.is_handshaking()
     }
 
     /// The socket, if it is one of a simulation.
@@ -80,6 +166,7 @@ impl Stream {
     /// some bytes more: [`ErrorKind::WouldBlock`](io::ErrorKind::WouldBlock) if the socket refuses
     /// them for now.
     pub(super) fn shut_down_writing(&mut self) -> io::Result<()> {
+        self.flush_ahead()?;
         #[cfg(feature = "tls")]
         if let Layer::Tls(tls) = &mut self.layer {
             tls.finish(&mut self.socket)?;
@@ -91,9 +178,9 @@ impl Stream {
 /// What TLS asks of a connection; without it there is nothing.
 #[cfg(feature = "tls")]
 impl Stream {
-    /// Whether nothing can be written yet: the first byte, or the handshake, is awaited.
-    pub(super) fn is_shut(&self) -> bool {
-        matches!(self.layer, Layer::Undecided(_)) || self.is_handshaking()
+    /// Whether the first byte is awaited.
+    fn is_undecided(&self) -> bool {
+        matches!(self.layer, Layer::Undecided(_))
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
@@ -120,12 +207,12 @@ impl Stream {
 
     /// Whether there are bytes on their way that the socket has not taken.
     pub(super) fn has_unsent(&self) -> bool {
-        matches!(&self.layer, Layer::Tls(tls) if tls.has_unsent())
+        self.has_unsent_ahead() || matches!(&self.layer, Layer::Tls(tls) if tls.has_unsent())
     }
 
     /// Whether more can be read than the last read brought.
     pub(super) fn may_have_more(&self) -> bool {
-        matches!(&self.layer, Layer::Tls(tls) if tls.may_have_more())
+        self.is_unread || matches!(&self.layer, Layer::Tls(tls) if tls.may_have_more())
     }
 
     /// Why TLS failed, if that is what the last error was; from now on the bytes of the socket are
@@ -155,7 +242,7 @@ impl Stream {
 
 #[cfg(not(feature = "tls"))]
 impl Stream {
-    pub(super) fn is_shut(&self) -> bool {
+    fn is_undecided(&self) -> bool {
         false
     }
 
@@ -176,11 +263,11 @@ impl Stream {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        false
+        self.has_unsent_ahead()
     }
 
     pub(super) fn may_have_more(&self) -> bool {
-        false
+        self.is_unread
     }
 
     pub(super) fn take_failure(&mut self) -> Option<String> {
@@ -190,6 +277,13 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(preface) = &mut self.preface {
+            preface.read(&mut self.socket)?;
+        }
+        let length = self.read_ahead(buffer);
+        if length > 0 {
+            return Ok(length);
+        }
         #[cfg(feature = "tls")]
         match &mut self.layer {
             Layer::Plain | Layer::Barred => {}
@@ -202,6 +296,10 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.awaits_origin() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.flush_ahead()?;
         #[cfg(feature = "tls")]
         match &mut self.layer {
             Layer::Plain | Layer::Barred => {}
@@ -212,6 +310,10 @@ impl Write for Stream {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.awaits_origin() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.flush_ahead()?;
         #[cfg(feature = "tls")]
         match &mut self.layer {
             Layer::Plain | Layer::Barred => {}
@@ -222,6 +324,7 @@ impl Write for Stream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.flush_ahead()?;
         #[cfg(feature = "tls")]
         if let Layer::Tls(tls) = &mut self.layer {
             return tls.flush(&mut self.socket);

@@ -101,7 +101,7 @@ impl Reactor {
     }
 
     /// The same for a connection that others need not wait for.
-    fn make_late(&mut self, slot: u32) {
+    pub(super) fn make_late(&mut self, slot: u32) {
         if let Some(Some(conn)) = self.conns.get_mut(slot as usize)
             && !conn.is_dirty
         {
@@ -192,8 +192,13 @@ impl Reactor {
                 let missed = conn.protocol.insert_notice(&shared.hub(), &self.config);
                 self.tally.add(Counter::Missed, missed);
             }
-            let written = match conn.protocol.outbox.writable(now) {
+            let written = match conn.protocol.writable(now) {
                 Writable::Nothing => break,
+                _ if conn.protocol.is_framed() => {
+                    self.frames.clear();
+                    conn.protocol.write_frames(&mut self.frames, left);
+                    conn.stream.write(&self.frames)
+                }
                 // each object to a one-read peer is one write
                 Writable::One(bytes) if conn.protocol.outbox.is_paced() => conn.stream.write(bytes),
                 Writable::One(bytes) => conn.stream.write(&bytes[..bytes.len().min(left)]),
@@ -210,7 +215,7 @@ impl Reactor {
                     self.tally.add(Counter::BytesSent, count as u64);
                     // the pace counts from the write itself, however long the turn has been
                     let now = if conn.protocol.outbox.is_paced() { clock::instant() } else { now };
-                    conn.protocol.outbox.handle_written(count, now, limits);
+                    conn.protocol.handle_written(count, now, limits);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     conn.protocol.outbox.handle_refused(limits, self.config.slow_reader);
@@ -225,7 +230,7 @@ impl Reactor {
         }
         let has_more = !conn.protocol.outbox.is_refused()
             && total >= VISIT_MOST
-            && !matches!(conn.protocol.outbox.writable(now), Writable::Nothing);
+            && !matches!(conn.protocol.writable(now), Writable::Nothing);
         if has_more {
             if conn.protocol.outbox.is_pressing(limits) {
                 self.pressing.push(slot);
@@ -279,12 +284,16 @@ impl Reactor {
             }
             return;
         }
-        if conn.stream.has_unsent() {
+        if conn.stream.has_unsent() || conn.protocol.has_control() {
             // it goes out when the socket can be written to
             return;
         }
         match conn.protocol.next_step() {
             Some(NextStep::LastWords) => self.say_last_words(slot),
+            Some(NextStep::CloseFrame) => {
+                conn.protocol.queue_close_frame(self.shared.is_stopping());
+                self.make_dirty(slot);
+            }
             Some(NextStep::ShutDown) => self.shut_down(slot, now),
             Some(NextStep::Drain) | None => {}
         }
@@ -326,12 +335,17 @@ impl Reactor {
     pub(super) fn shut_down(&mut self, slot: u32, now: Instant) {
         let Some(Some(conn)) = self.conns.get_mut(slot as usize) else { return };
         let at_end = conn.protocol.is_at_end();
-        let is_text_to_the_end = at_end && !conn.stream.is_secure();
+        // (behind a close frame, the peer may not have ended its stream)
+        let is_ended = at_end && !conn.protocol.is_framed();
+        let is_text_to_the_end = is_ended && !conn.stream.is_secure();
         match if is_text_to_the_end { Ok(()) } else { conn.stream.shut_down_writing() } {
             // what ends TLS goes out when the socket can be written to
             Err(error) if error.kind() == ErrorKind::WouldBlock => return,
             Ok(()) if !at_end => {}
-            _ => return self.drop_conn(slot, Departure::Left),
+            _ => {
+                conn.discard_behind_the_end();
+                return self.drop_conn(slot, Departure::Left);
+            }
         }
         let until = conn.protocol.linger(now, &self.config);
         conn.is_ahead = false;

@@ -36,6 +36,9 @@ pub enum ServerError {
         /// The reason.
         source: io::Error,
     },
+    /// The server stops, or has stopped.
+    #[error("the server is stopping")]
+    Stopping,
     /// A thread of the server panicked: a defect. The other threads were stopped.
     #[error("a thread of the server panicked: {0}")]
     Panicked(String),

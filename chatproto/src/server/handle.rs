@@ -1,6 +1,7 @@
 //! The handle of a running server: other threads stop it, ask it and change it.
 
 use std::fmt;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::name::UserName;
 use crate::outbox::SlowReader;
-use crate::reactor::Shared;
+use crate::reactor::{Origin, Shared};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 
@@ -28,6 +29,17 @@ impl ServerHandle {
     /// Asks the server to stop and returns at once; [`Server::run`](crate::Server::run) returns when it has.
     pub fn stop(&self) {
         self.shared.stop();
+    }
+
+    /// Takes over a connection that another part of the program has accepted, such as a WebSocket that an HTTP
+    /// server has upgraded. From then on it has the rights and limits of connections from the server's own
+    /// listeners. If the server or the address has too many connections, the peer is told so.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopping`] if the server stops or has stopped, and [`ServerError::Io`] if the system
+    /// refuses to configure the socket. The socket is closed then.
+    pub fn adopt(&self, socket: TcpStream, origin: Origin) -> Result<(), ServerError> {
+        self.shared.adopt(socket, origin)
     }
 
     /// The names of the registered users, in no particular order.
@@ -48,6 +60,25 @@ impl ServerHandle {
     /// The counters of the server. This reads counters only, so it can be called often.
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
+    }
+
+    /// Whether [`ServerHandle::stop`] was called, or an event loop has failed.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.is_stopping()
+    }
+
+    /// Why the history is not stored at the moment, in the words of
+    /// [`Inbox::set_failing`](crate::history::Inbox::set_failing). `None` if it is stored, or if there is none.
+    pub fn history_failure(&self) -> Option<String> {
+        self.shared.history_failure()
+    }
+
+    /// Waits until each event loop has completed a turn, and returns the loops that have not within this time:
+    /// they hang, or are overloaded. A loop is woken for that, so a healthy server answers within a
+    /// millisecond. A server that does not run yet has no loop that answers. A server that stops has no loop
+    /// that has to.
+    pub fn stalled_loops(&self, within: Duration) -> Vec<usize> {
+        self.shared.stalled_loops(within)
     }
 
     /// The time for which all event loops together have held the hub's lock. Compare it with the time that

@@ -8,6 +8,7 @@ use crate::decode::{DecodeError, DecodeErrorKind};
 use crate::message::Message;
 use crate::name::NameError;
 use crate::reason::reason;
+use crate::websocket::{OpeningError, UrlError, Violation};
 
 /// Why a client could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,15 @@ pub enum ClientError {
     /// The server sent something that is not a message.
     #[error("{}", NotAMessage(.0))]
     Decode(#[from] DecodeError),
+    /// The URL of a WebSocket server cannot be used; nothing was sent.
+    #[error("the URL cannot be used: {0}")]
+    InvalidUrl(#[from] UrlError),
+    /// The server did not open the WebSocket.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
+    /// The server violated the rules of WebSocket.
+    #[error("the server violated the rules of WebSocket: {0}")]
+    Violation(#[from] Violation),
     /// TLS cannot be had, or the server is not the one that is trusted.
     #[cfg(feature = "tls")]
     #[error(transparent)]

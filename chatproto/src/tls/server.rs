@@ -98,7 +98,9 @@ impl ServerTls {
         &self.own.cert[0]
     }
 
-    pub(crate) fn config(&self) -> &Arc<ServerConfig> {
+    /// The configuration for rustls. A program that speaks TLS on another port, such as that of HTTP, clones
+    /// it, and sets the protocols of ALPN there.
+    pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 }

@@ -1,10 +1,12 @@
 //! Effects under way: claims of names, calls, and orders, of connections that are there or not.
 
-use chatproto::Limits;
 use chatproto::accounts::AccountPolicy;
 use chatproto::endpoint::Request;
 use chatproto::handshake::PeerKind;
-use chatproto::hub::{Completion, ConnId, Departure, Effect, Hub, HubBuilder, Token};
+use chatproto::hub::{
+    Completion, ConnId, Conversation, Departure, Effect, Hub, HubBuilder, Page, Token,
+};
+use chatproto::{Limits, RoomName};
 
 use super::common::House;
 use super::heap::Heap;
@@ -183,4 +185,103 @@ fn a_refused_change_of_name_or_order_leaves_nothing_behind() {
     house.hub.set_limits(Limits::default());
     assert!(house.claim_from("other", 7).is_ok(), "the name was not held");
     assert_eq!(house.hub.usage().effects.bytes, 0);
+}
+
+/// The user is alone in a room and asks for its history. Returns whether the user waits for the page.
+fn ask_for_page(house: &mut House, conn: ConnId, number: u32) -> bool {
+    assert!(house.send(conn, "/history", &format!("#room-{number} 256")));
+    house.hub.is_waiting(conn)
+}
+
+/// Users who may ask for pages, each in a room.
+fn readers(house: &mut House, numbers: std::ops::Range<u32>) -> Vec<ConnId> {
+    let join = |number: u32| {
+        let conn = house.join(&format!("reads {number}"), PeerKind::Stream, address(number));
+        assert!(house.send(conn, "/join", &format!("#room-{number}")));
+        forget_all(house);
+        conn
+    };
+    numbers.map(join).collect()
+}
+
+/// Answers the orders for pages with empty ones until no more follow. Returns the users, in order.
+fn answer_pages(house: &mut House, mut orders: Vec<Token>) -> Vec<ConnId> {
+    let mut answered = Vec::new();
+    while !orders.is_empty() {
+        for token in std::mem::take(&mut orders) {
+            let at = Conversation::room(&RoomName::new("#room").unwrap());
+            if house.complete(token, Completion::Replayed(at, Ok(Page::default()))).is_some() {
+                answered.push(token.conn());
+            }
+            orders.extend(pages_to_read(house));
+            forget_all(house);
+        }
+    }
+    answered
+}
+
+/// The orders for pages that are handed out.
+fn pages_to_read(house: &mut House) -> Vec<Token> {
+    let orders = std::iter::from_fn(|| house.out.next_effect());
+    orders.map(|effect| token_of(&effect)).collect()
+}
+
+#[test]
+fn pages_of_users_who_left_take_no_memory_and_no_place() {
+    let mut house = house(Hub::builder().history("e", 1));
+    let early = readers(&mut house, 0..9);
+    // eight of these pages are being read, and one waits in front of all others
+    for (&conn, number) in early.iter().zip(0..) {
+        assert!(ask_for_page(&mut house, conn, number));
+    }
+    let orders = pages_to_read(&mut house);
+    let before = house.hub.usage().effects;
+    let heap = Heap::now();
+    // more than there is room for
+    for number in 9..6_000 {
+        let conn = readers(&mut house, number..number + 1)[0];
+        assert!(ask_for_page(&mut house, conn, number), "user {number} is refused");
+        house.hub.handle_disconnect(conn, Departure::Lost, house.now, &mut house.out);
+        forget_all(&mut house);
+    }
+    assert_eq!(house.hub.usage().effects, before);
+    house.hub.shrink();
+    assert_within("pages left behind", heap.grown(), 64 * 1024);
+    assert_eq!(answer_pages(&mut house, orders), early);
+    assert_eq!(house.hub.usage().effects.bytes, 0);
+}
+
+#[test]
+fn pages_that_wait_are_bounded_and_their_memory_is_given_back() {
+    let mut house = house(Hub::builder().history("e", 1));
+    let users = readers(&mut house, 0..6_000);
+    let ask_each = |house: &mut House| {
+        for (&conn, number) in users.iter().zip(0..) {
+            assert!(ask_for_page(house, conn, number));
+            let orders = pages_to_read(house);
+            assert_eq!(answer_pages(house, orders), [conn]);
+        }
+        house.hub.shrink();
+    };
+    // each user has what it keeps after the first page
+    ask_each(&mut house);
+    let heap = Heap::now();
+    let (mut waiting, mut orders) = (Vec::new(), Vec::new());
+    for (&conn, number) in users.iter().zip(0..) {
+        if ask_for_page(&mut house, conn, number) {
+            waiting.push(conn);
+        }
+        orders.extend(pages_to_read(&mut house));
+        forget_all(&mut house);
+    }
+    let usage = house.hub.usage().effects;
+    assert!(usage.bytes <= TOTAL && usage.bytes > TOTAL * 3 / 4, "{usage:?}");
+    assert!(waiting.len() < users.len(), "the last ones are refused");
+    assert_within("pages that wait", heap.grown(), TOTAL);
+    assert_eq!(orders.len(), 8, "few are read at a time");
+    assert_eq!(answer_pages(&mut house, orders), waiting);
+    assert_eq!(house.hub.usage().effects.bytes, 0);
+    drop(waiting);
+    house.hub.shrink();
+    assert_within("answered pages", heap.grown(), 64 * 1024);
 }

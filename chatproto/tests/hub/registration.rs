@@ -242,7 +242,7 @@ fn the_deadline_is_none_for_a_user_and_one_for_who_still_waits_for_a_decision() 
 
 #[test]
 fn a_stranger_is_told_so_in_its_own_protocol() {
-    for stranger in [Stranger::Http, Stranger::Tls, Stranger::Ssh] {
+    for stranger in [Stranger::Http, Stranger::Tls, Stranger::Ssh, Stranger::Proxy] {
         let mut house = House::new();
         let conn = house.connect(AWAY);
         house.events();

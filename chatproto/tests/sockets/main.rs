@@ -4,6 +4,7 @@
 //! this folder, or it starts a process as `faults` does.
 
 mod accounts;
+mod adopt;
 mod changes;
 mod client;
 #[path = "../common/mod.rs"]
@@ -15,6 +16,7 @@ mod faults;
 mod history;
 mod metrics;
 mod observer;
+mod proxy;
 mod rights;
 mod rooms;
 mod server;
@@ -22,3 +24,4 @@ mod slow_readers;
 #[path = "../support/mod.rs"]
 mod support;
 mod utils;
+mod websocket;

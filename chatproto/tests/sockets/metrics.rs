@@ -1,7 +1,9 @@
 //! The counters of a running server, over real sockets.
 
-use crate::support::{Raw, TestServer, eventually, limits, object};
-use chatproto::{Rate, SlowReader};
+use crate::support::{PATIENCE, Raw, TestServer, eventually, limits, object};
+use chatproto::hub::Departure;
+use chatproto::metrics::{Durations, Metrics, RefusalReason, Transport};
+use chatproto::{ErrorClass, Rate, SlowReader};
 
 #[test]
 fn every_message_byte_and_connection_is_counted_once() {
@@ -78,4 +80,56 @@ fn pauses_and_slow_readers_are_counted() {
     drop(slow);
     drop(alice);
     server.stop().unwrap();
+}
+
+#[test]
+fn refusals_departures_and_errors_have_their_kinds() {
+    let server = TestServer::start();
+    let mut alice = Raw::join(server.address, "alice");
+    let mut bob = Raw::join(server.address, "bob");
+    for name in ["alice\n", "no,commas\n"] {
+        let mut refused = Raw::connect(server.address);
+        refused.write(name.as_bytes());
+        assert_eq!(refused.read_to_end().len(), 1);
+    }
+    bob.write(b"]");
+    assert_eq!(bob.read_to_end().len(), 1);
+    alice.write(br#"{"from":{"name":"","ip":""},"to":7,"msg":""}"#);
+    alice.fence();
+    eventually("all is counted", || {
+        let Metrics { counts, errors, .. } = server.handle.metrics();
+        let refused = |reason| counts.refused.get(reason);
+        refused(RefusalReason::NameTaken) == 1
+            && refused(RefusalReason::InvalidName) == 1
+            && counts.refused.sum() == 2
+            && counts.registered == 2
+            && counts.departed.get(Departure::Broken) == 1
+            && counts.departed.sum() == 1
+            && errors.get(ErrorClass::Framing) == 1
+            && errors.get(ErrorClass::Schema) == 1
+            && counts.users.get(Transport::Text) == 1
+    });
+    server.stop().unwrap();
+}
+
+#[test]
+fn every_loop_counts_its_turns_and_their_time() {
+    let server = TestServer::with(limits(), |builder| builder.threads(3));
+    let mut alice = Raw::join(server.address, "alice");
+    alice.fence();
+    assert!(server.handle.stalled_loops(PATIENCE).is_empty());
+    eventually("each loop has made a turn", || {
+        let now = server.handle.metrics();
+        // the present turn of a loop has no time yet
+        let timed: u64 = now.turn_times.iter().map(Durations::count).sum();
+        now.turn_times.len() == 3
+            && now.turn_times.iter().all(|times| times.count() > 0 && !times.sum().is_zero())
+            && timed <= now.turns + 3
+    });
+    assert!(!server.handle.is_stopping());
+    let handle = server.handle.clone();
+    server.stop().unwrap();
+    assert!(handle.is_stopping());
+    // a server that stops has no loop that has to answer
+    assert!(handle.stalled_loops(PATIENCE).is_empty());
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod gateway;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::JoinHandle;

@@ -4,11 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adopted;
 mod certificates;
 mod certs;
 mod clients;
 mod handshake;
 mod openssl;
 mod peer;
+mod proxy;
 mod server;
 mod traffic;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use chatproto::hub::Event;
+use chatproto::metrics::Transport;
 use chatproto::tls::ClientTls;
 use chatproto::{Client, ClientError};
 
@@ -223,4 +224,31 @@ fn a_name_without_a_line_feed_and_objects_one_a_record() {
         assert_eq!(record.matches("\"msg\"").count(), 1, "{record}");
         assert!(record.contains(&format!("\"{number}\"")), "{record}");
     }
+}
+
+#[test]
+fn handshakes_and_users_are_counted_by_transport() {
+    let authority = Authority::new();
+    let server = TestServer::with(limits(), |builder| builder.tls(authority.server()));
+    let in_text = Raw::join(server.address, "text");
+    let over_tls =
+        Client::builder("secret").tls(authority.client()).connect(server.address).unwrap();
+    let mut broken = connect(server.address);
+    // an invalid handshake
+    broken.write_all(&[0x16, 3, 1, 0, 4, 1, 2, 3, 4]).unwrap();
+    let _ = broken.read_to_end(&mut Vec::new());
+    drop(broken);
+    eventually("all are counted", || {
+        let counts = server.handle.metrics().counts;
+        (counts.tls_handshakes, counts.tls_failures) == (1, 1)
+            && [counts.users, counts.connections].iter().all(|by| {
+                by.get(Transport::Text) == 1 && by.get(Transport::Tls) == 1 && by.sum() == 2
+            })
+    });
+    over_tls.close().unwrap();
+    drop(in_text);
+    eventually("none is left", || {
+        let counts = server.handle.metrics().counts;
+        (counts.users.sum(), counts.connections.sum()) == (0, 0)
+    });
 }

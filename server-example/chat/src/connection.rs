@@ -2,6 +2,7 @@
 //! lost, makes it again under the same name and in the same rooms; others send, and wait while there
 //! is none.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use chatproto::endpoint::as_argument;
 use chatproto::pairs::StateLine;
 use chatproto::tls::{ClientTls, TlsError};
+use chatproto::websocket::Url;
 use chatproto::{
     Client, ClientError, ClientReceiver, ClientSender, DecodeErrorKind, ErrorClass, Message,
 };
@@ -40,12 +42,46 @@ const ALL_NOTED: u64 = 10;
 /// there already.
 const FINAL: [&str; 3] = ["kicked", "banned", "elsewhere"];
 
+/// Where the server is, and what it speaks there.
+#[derive(Debug)]
+pub(super) enum Server {
+    Tcp(Address),
+    WebSocket(Url),
+}
+
+impl Server {
+    pub(super) fn address(&self) -> &Address {
+        match self {
+            Server::Tcp(address) => address,
+            Server::WebSocket(url) => url.address(),
+        }
+    }
+
+    /// The option that names it.
+    fn option(&self) -> &'static str {
+        match self {
+            Server::Tcp(_) => "--server",
+            Server::WebSocket(_) => "--url",
+        }
+    }
+}
+
+/// As its option has it.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Server::Tcp(address) => address.fmt(f),
+            Server::WebSocket(url) => url.fmt(f),
+        }
+    }
+}
+
 /// Who connects to what.
 #[derive(Debug)]
 pub(super) struct Target {
     /// The name at first; the user may take another.
     pub(super) name: String,
-    pub(super) server: Address,
+    pub(super) server: Server,
     /// Whom to trust, if TLS is to be spoken.
     pub(super) tls: Option<ClientTls>,
     /// Whether a lost connection is made again.
@@ -156,8 +192,10 @@ impl Target {
     /// Connects for the first time: what goes wrong now ends the program.
     fn connect_first(&self) -> Result<Client, Failure> {
         let server = &self.server;
-        let addresses =
-            server.resolve().map_err(|why| Failure::Run(format!("{why}: check --server")))?;
+        let addresses = server
+            .address()
+            .resolve()
+            .map_err(|why| Failure::Run(format!("{why}: check {}", server.option())))?;
         // before anything is sent
         match addresses.iter().map(|address| self.secrecy(address.ip())).max() {
             Some(Secrecy::Refused) if self.password.is_some() => {
@@ -170,7 +208,9 @@ impl Target {
             _ => {}
         }
         self.connect(&self.name).map_err(|error| match error {
-            ClientError::InvalidName(_) => Failure::Usage(error.to_string()),
+            ClientError::InvalidName(_) | ClientError::InvalidUrl(_) => {
+                Failure::Usage(error.to_string())
+            }
             ClientError::Io { source, .. } => Failure::Run(format!(
                 "cannot connect to {server} ({}): is it running? start one with: server-example serve",
                 reason(&source)
@@ -179,7 +219,9 @@ impl Target {
             ClientError::Timeout { .. } | ClientError::Closed | ClientError::Decode(_) => {
                 Failure::Run(format!("{server} does not behave like a chat server: {}", why(&error)))
             }
-            ClientError::Tls(_) => Failure::Run(format!("cannot connect to {server}: {}", why(&error))),
+            ClientError::Tls(_) | ClientError::Opening(_) => {
+                Failure::Run(format!("cannot connect to {server}: {}", why(&error)))
+            }
             error => Failure::Run(error.to_string()),
         })
     }
@@ -189,14 +231,19 @@ impl Target {
     }
 
     fn connect(&self, name: &str) -> Result<Client, ClientError> {
-        let addresses = self.server.resolve().map_err(|why| ClientError::Io {
-            doing: "cannot find the server's address".to_owned(),
-            source: io::Error::new(io::ErrorKind::NotFound, why),
-        })?;
-        let builder = Client::builder(name).max_frame(self.max_frame);
-        match &self.tls {
-            Some(tls) => builder.tls(tls.clone()).connect(&*addresses),
-            None => builder.connect(&*addresses),
+        let mut builder = Client::builder(name).max_frame(self.max_frame);
+        if let Some(tls) = &self.tls {
+            builder = builder.tls(tls.clone());
+        }
+        match &self.server {
+            Server::WebSocket(url) => builder.connect(url.to_string()),
+            Server::Tcp(address) => {
+                let addresses = address.resolve().map_err(|why| ClientError::Io {
+                    doing: "cannot find the server's address".to_owned(),
+                    source: io::Error::new(io::ErrorKind::NotFound, why),
+                })?;
+                builder.connect(&*addresses)
+            }
         }
     }
 }

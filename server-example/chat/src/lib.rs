@@ -29,7 +29,7 @@ use shared::failure::Failure;
 use shared::options::PASSWORD_VARIABLE;
 use shared::secret::Secret;
 
-use self::connection::{Connection, Target};
+use self::connection::{Connection, Server, Target};
 pub use self::options::ChatOptions;
 
 /// Chats until the user or the end of input ends it.
@@ -46,8 +46,15 @@ pub fn run(options: &ChatOptions) -> Result<(), Failure> {
         },
         None => return Err(Failure::Usage("say who you are with --name NAME".to_owned())),
     };
-    let server = options.server.clone();
-    let tls = options.tls.load(server.host())?;
+    let server = match &options.url {
+        Some(url) => Server::WebSocket(url.clone()),
+        None => Server::Tcp(options.server.clone()),
+    };
+    let host = server.address().host();
+    let tls = match &server {
+        Server::WebSocket(url) if url.is_secure() => Some(options.tls.required(host)?),
+        _ => options.tls.load(host)?,
+    };
     let password = password(options)?;
     let target = Target {
         name,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatproto::Limits;
+use chatproto::websocket::Url;
 use clap::Args;
 use shared::options::{Color, default_address};
 use shared::tls::ClientTlsOptions;
@@ -39,6 +40,10 @@ pub struct ChatOptions {
     /// The server to talk to
     #[arg(long, value_name = "ADDR:PORT", default_value_t = default_address())]
     pub(crate) server: Address,
+
+    /// The server to talk to over WebSocket instead, such as ws://127.0.0.1:8080/ws, or wss:// with TLS
+    #[arg(long, value_name = "URL", conflicts_with = "server")]
+    pub(crate) url: Option<Url>,
 
     /// File whose first line is the password of your account; it is sent when the server asks for it,
     /// after a lost connection too

@@ -3,7 +3,7 @@
 //! conformance vectors pin.
 //!
 //! ```text
-//! server ─► trial ─► raw        what is tried on a server: tables of cases, users, a connection
+//! server ─► trial ─► raw ─► websocket   what is tried on a server: tables of cases, users, a connection
 //! client ─────────► raw         what is tried on a client, which is the server's part
 //! bytes                         whether bytes are messages
 //! rules, report                 verdicts, and how they are told
@@ -22,9 +22,11 @@ mod rules;
 mod server;
 mod show;
 mod transcript;
+mod websocket;
 
 pub use options::CheckOptions;
 
+use chatproto::websocket::Url;
 use report::Report;
 use shared::failure::Failure;
 
@@ -35,15 +37,16 @@ use shared::failure::Failure;
 pub fn run(options: &CheckOptions) -> Result<(), Failure> {
     let mut report = Report::new(options);
     if options.list {
-        report.print("Of a server (--server):");
+        report.print("Of a server (--server, --url):");
         server::list().iter().for_each(|line| report.print(line));
         report.print("Of a client (--client):");
         client::list().iter().for_each(|line| report.print(line));
         return report.printed();
     }
-    if let Some(address) = &options.server {
+    let url = options.url.as_ref();
+    if let Some(address) = url.map(Url::address).or(options.server.as_ref()) {
         let addresses = address.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;
-        server::run(&addresses, options, &mut report)?;
+        server::run(&addresses, url, options, &mut report)?;
     } else if options.client {
         client::run(options, &mut report)?;
     } else if let Some(path) = &options.bytes {

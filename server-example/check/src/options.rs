@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatproto::Limits;
+use chatproto::websocket::Url;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 use shared::options::Color;
@@ -15,7 +16,7 @@ use super::raw::LONGEST;
 /// Judge whether a program speaks the protocol: a server, a client, or bytes.
 ///
 /// With --server it connects to a server and tries every rule of PROTOCOL.md that can be seen from
-/// outside, A1 to B16, one line for each thing tried: the verdict, what was sent, what is expected,
+/// outside, A1 to B16 and B20. Each trial has a line: the verdict, what was sent, what is expected,
 /// what came. It can be run against a server with people on it: the names that it takes begin with
 /// "check-" and six letters drawn for this run, it sends one /shout, which says what it is, it never
 /// has more than 40 connections, and it disconnects all of them. One trial (B9) sends 12 MB from one
@@ -24,6 +25,9 @@ use super::raw::LONGEST;
 /// Part A of the protocol and what follows from TCP (B1, B12) is judged for every server. The rest of
 /// part B is judged if the server ends its first object with a line feed, which is how a server says
 /// that it knows part B (B2); --part says otherwise.
+///
+/// With --url it does the same over WebSocket, and tries the rules of frames (B20) too. Rules about the
+/// bytes of a plain stream are not applicable then.
 ///
 /// With --client it plays the server, and judges each program that connects: how it registers, what
 /// it writes, what it can read, and what it does when it is refused. The program must be an echo: to
@@ -35,7 +39,7 @@ use super::raw::LONGEST;
 /// With --bytes it says whether a file holds nothing but messages, and if not, where and why.
 #[derive(Args, Debug)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["server", "client", "bytes", "list"]),
+    group = ArgGroup::new("what").required(true).args(["server", "url", "client", "bytes", "list"]),
     after_help = "Verdicts: pass; FAIL (a MUST is broken); note (a SHOULD is not followed); n/a (not \
         applicable: the reason stands there); ???? (could not be tried, as something before it \
         failed).\n\
@@ -46,6 +50,7 @@ use super::raw::LONGEST;
         unit: 64KiB.\n\n\
         Examples:\n  server-example check --server 127.0.0.1:65432\n  \
         server-example check --server 127.0.0.1:65432 --only A8,B2.ascii --verbose\n  \
+        server-example check --url ws://127.0.0.1:8080/ws\n  \
         server-example check --client --listen 127.0.0.1:65432\n  \
         printf '{\"to\":5}' | server-example check --bytes -"
 )]
@@ -53,6 +58,10 @@ pub struct CheckOptions {
     /// The server to judge
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) server: Option<Address>,
+
+    /// The server to judge over WebSocket, such as ws://127.0.0.1:8080/ws
+    #[arg(long, value_name = "URL", value_parser = shared::options::websocket)]
+    pub(crate) url: Option<Url>,
 
     /// Play the server, and judge the client that connects
     #[arg(long)]

@@ -1,18 +1,21 @@
-//! A connection that sends exact bytes in exact pieces, and keeps exactly what came: every read, the
-//! objects in it, what was no object, and how it ended. Every wait has an end, and so has the memory:
-//! a connection over which too much comes is broken off, which is what the report then says of it.
+//! A connection that sends exact bytes in exact pieces. It stores every read, the objects in it, the other
+//! bytes, and its end. Over WebSocket, the bytes are those of the messages. Waits and memory have bounds. A
+//! connection with too many bytes is broken off, and the report states that.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chatproto::websocket::{self, Url};
 use chatproto::{DecodeError, Decoder, ErrorClass, Message};
 use serde_json::Value;
 use shared::failure::reason;
 
 use super::transcript::{Direction, Transcript};
+use super::websocket::{Control, WebSocket};
 
 /// No object that a check asks for is longer.
 pub(super) const LONGEST: usize = 16 << 20;
@@ -84,6 +87,10 @@ impl Item {
 #[derive(Debug)]
 pub(super) struct Raw {
     stream: TcpStream,
+    /// The frames, over WebSocket.
+    websocket: Option<Box<WebSocket>>,
+    /// Locked by the thread that writes, so that frames do not mix.
+    writing: Arc<Mutex<()>>,
     label: String,
     log: Transcript,
     /// All that came.
@@ -99,6 +106,8 @@ pub(super) struct Raw {
     end: Option<End>,
     /// When each read came.
     times: Vec<Instant>,
+    /// Over WebSocket: where in `bytes` messages end.
+    message_ends: Vec<usize>,
     /// Whether what comes is a name yet, and no object.
     is_named: bool,
     /// Bytes of memory that all this takes, which are part of [`HELD_BY_ALL`].
@@ -112,16 +121,25 @@ impl Drop for Raw {
 }
 
 impl Raw {
-    /// Connects, or says why not.
+    /// Connects, and opens the WebSocket if there is a URL, or says why not.
     pub(super) fn connect(
         address: SocketAddr,
+        url: Option<&Url>,
         timeout: Duration,
         label: &str,
         log: &Transcript,
     ) -> Result<Self, String> {
         let stream = TcpStream::connect_timeout(&address, timeout)
             .map_err(|error| format!("cannot connect to {address}: {}", reason(&error)))?;
-        Raw::of(stream, timeout, label, log)
+        let mut raw = Raw::of(stream, timeout, label, log)?;
+        if let Some(url) = url {
+            let (websocket, behind) = WebSocket::open(&raw.stream, url, timeout)?;
+            raw.websocket = Some(Box::new(websocket));
+            if !behind.is_empty() {
+                raw.came(&behind);
+            }
+        }
+        Ok(raw)
     }
 
     /// The connection that a stream is.
@@ -137,6 +155,8 @@ impl Raw {
             .map_err(|error| format!("cannot use the connection: {}", reason(&error)))?;
         Ok(Raw {
             stream,
+            websocket: None,
+            writing: Arc::default(),
             label: label.to_owned(),
             log: log.clone(),
             bytes: Vec::new(),
@@ -147,6 +167,7 @@ impl Raw {
             garbage: Vec::new(),
             end: None,
             times: Vec::new(),
+            message_ends: Vec::new(),
             is_named: true,
             held: 0,
         })
@@ -162,14 +183,40 @@ impl Raw {
         self.stream.local_addr().ok().map(|address| address.ip().to_canonical())
     }
 
-    /// Sends the bytes in one write. That the other side does not take them shows in what comes.
+    /// Sends the bytes in one write, over WebSocket as text messages. That the other side does not take them
+    /// shows in what comes.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.log.add(&self.label, Direction::Sent, bytes);
-        self.write(bytes);
+        match &mut self.websocket {
+            None => self.write(bytes),
+            // nothing can follow a close frame
+            Some(websocket) if websocket.is_closed() => false,
+            Some(websocket) => {
+                let frames = websocket.framed(bytes);
+                self.write(&frames)
+            }
+        };
+    }
+
+    /// Sends these frames as they are.
+    pub(super) fn send_frames(&mut self, frames: &[u8]) {
+        self.log.note(&self.label, "frames:");
+        self.log.add(&self.label, Direction::Sent, frames);
+        self.write(frames);
+    }
+
+    /// The same with each byte in a write of its own.
+    pub(super) fn send_frames_bytewise(&mut self, frames: &[u8]) {
+        self.log.note(&self.label, "frames, each byte in a write of its own:");
+        self.log.add(&self.label, Direction::Sent, frames);
+        let _ = frames.chunks(1).all(|byte| self.write(byte));
     }
 
     fn write(&mut self, bytes: &[u8]) -> bool {
-        let written = self.stream.write_all(bytes);
+        let written = {
+            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            self.stream.write_all(bytes)
+        };
         if let Err(error) = &written {
             self.log.note(&self.label, &format!("not all of it was taken: {}", reason(error)));
         }
@@ -185,7 +232,15 @@ impl Raw {
         let pieces: Vec<_> = pieces.into_iter().collect();
         let note = format!("in {} pieces, {pause:?} apart:", pieces.len());
         self.log.note(&self.label, &note);
-        self.log.add(&self.label, Direction::Sent, &pieces.concat());
+        let all = pieces.concat();
+        self.log.add(&self.label, Direction::Sent, &all);
+        let frames = self.websocket.as_mut().map(|websocket| websocket.framed(&all));
+        let pieces = match &frames {
+            None => pieces,
+            // the frames have headers too
+            Some(frames) if pieces.len() == all.len() => frames.chunks(1).collect(),
+            Some(frames) => frames.chunks(frames.len().div_ceil(pieces.len())).collect(),
+        };
         for (number, piece) in pieces.into_iter().enumerate() {
             if number > 0 {
                 thread::sleep(pause);
@@ -230,15 +285,23 @@ impl Raw {
 
     /// Says that nothing more will be sent.
     pub(super) fn finish(&mut self) {
+        if let Some(websocket) = &mut self.websocket {
+            let frame = websocket.close();
+            self.log.note(&self.label, "we send a close frame");
+            self.write(&frame);
+            return;
+        }
         self.log.note(&self.label, "we shut down our writing side");
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// The writing side, for another thread.
-    pub(super) fn writer(&self) -> Result<TcpStream, String> {
-        self.stream
-            .try_clone()
-            .map_err(|error| format!("cannot use the connection: {}", reason(&error)))
+    /// The writing side, for another thread. It may take so long for a message.
+    pub(super) fn writer(&self, timeout: Duration) -> Result<Writer, String> {
+        let why = |error: std::io::Error| format!("cannot use the connection: {}", reason(&error));
+        let stream = self.stream.try_clone().map_err(why)?;
+        stream.set_write_timeout(Some(timeout)).map_err(why)?;
+        let framing = self.websocket.as_ref().map(|_| websocket::ClientFraming::new());
+        Ok(Writer { stream, framing, writing: Arc::clone(&self.writing) })
     }
 
     /// Reads once. Says whether anything came before `until`.
@@ -258,27 +321,7 @@ impl Raw {
         });
         match read {
             Ok(0) => self.ended(End::Closed, "closed by the other side"),
-            Ok(length) => {
-                self.log.add(&self.label, Direction::Came, &buffer[..length]);
-                self.reads.push(self.bytes.len());
-                self.times.push(Instant::now());
-                self.bytes.extend_from_slice(&buffer[..length]);
-                self.hold(length + size_of::<(usize, Instant)>());
-                self.parse();
-                let limit = if self.held > MOST {
-                    MOST
-                } else if HELD_BY_ALL.load(Ordering::Relaxed) > MOST_OF_ALL {
-                    MOST_OF_ALL
-                } else {
-                    return true;
-                };
-                let (objects, came) = (self.items.len(), self.bytes.len());
-                let why = format!(
-                    "by us, as what came takes more than {} MiB: {objects} objects, {came} bytes",
-                    limit >> 20
-                );
-                self.ended(End::Broken(why), "too much came: broken off by us")
-            }
+            Ok(length) => self.came(&buffer[..length]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 false
             }
@@ -287,6 +330,104 @@ impl Raw {
                 self.ended(End::Broken(why.clone()), &format!("broken off: {why}"))
             }
         }
+    }
+
+    /// Takes what was read. Says whether more may come.
+    fn came(&mut self, bytes: &[u8]) -> bool {
+        let begin = self.bytes.len();
+        match &mut self.websocket {
+            None => self.bytes.extend_from_slice(bytes),
+            Some(websocket) => {
+                let came = websocket.unframe(bytes);
+                self.bytes.extend_from_slice(&came.text);
+                self.message_ends.extend(came.ends.iter().map(|end| begin + end));
+            }
+        }
+        self.reads.push(begin);
+        self.times.push(Instant::now());
+        if self.bytes.len() > begin {
+            self.log.add(&self.label, Direction::Came, &self.bytes[begin..]);
+        }
+        self.hold(self.bytes.len() - begin + size_of::<(usize, Instant)>());
+        self.parse();
+        let limit = if self.held > MOST {
+            MOST
+        } else if HELD_BY_ALL.load(Ordering::Relaxed) > MOST_OF_ALL {
+            MOST_OF_ALL
+        } else {
+            return self.answer();
+        };
+        let (objects, came) = (self.items.len(), self.bytes.len());
+        let why = format!(
+            "by us, as what came takes more than {} MiB: {objects} objects, {came} bytes",
+            limit >> 20
+        );
+        self.ended(End::Broken(why), "too much came: broken off by us")
+    }
+
+    /// Sends what the server's frames ask for, and sees whether they are at their end.
+    fn answer(&mut self) -> bool {
+        let Some(websocket) = &mut self.websocket else { return true };
+        if websocket.has_answer()
+            && let Ok(_writing) = self.writing.try_lock()
+        {
+            // a server that has closed the connection does not take it
+            let _ = self.stream.write_all(&websocket.answers());
+        }
+        match websocket.end() {
+            None => true,
+            Some(websocket::End::Closed(code)) => {
+                let code = code.map_or("no code".to_owned(), |code| format!("code {code}"));
+                self.ended(End::Closed, &format!("a close frame with {code}"))
+            }
+            Some(websocket::End::Violated(violation)) => {
+                let why = format!("by us, as the rules of WebSocket were violated: {violation}");
+                self.ended(End::Broken(why), &format!("broken off by us: {violation}"))
+            }
+            Some(end) => self.ended(End::Broken(format!("by us: {end:?}")), "broken off by us"),
+        }
+    }
+
+    /// The code of the server's close frame, which may have none, if one came.
+    pub(super) fn close_code(&self) -> Option<Option<u16>> {
+        match self.websocket.as_ref()?.end()? {
+            websocket::End::Closed(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The control frames that came.
+    pub(super) fn controls(&self) -> &[Control] {
+        self.websocket.as_ref().map_or(&[], |websocket| websocket.controls())
+    }
+
+    /// Reads until such a control frame has come. False if none comes in time.
+    pub(super) fn hear_control(
+        &mut self,
+        timeout: Duration,
+        wanted: impl Fn(&Control) -> bool,
+    ) -> bool {
+        let until = Instant::now() + timeout;
+        loop {
+            if self.controls().iter().any(&wanted) {
+                return true;
+            }
+            if self.end.is_some() || Instant::now() >= until {
+                return false;
+            }
+            self.read(until);
+        }
+    }
+
+    /// The messages that have come, each as its bytes. (Over WebSocket only.)
+    pub(super) fn messages(&self) -> Vec<&[u8]> {
+        let mut begin = 0;
+        let message = |&end: &usize| {
+            let message = &self.bytes[begin..end];
+            begin = end;
+            message
+        };
+        self.message_ends.iter().map(message).collect()
     }
 
     fn hold(&mut self, bytes: usize) {
@@ -406,107 +547,30 @@ impl Raw {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
+/// The writing side of a connection, for another thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    stream: TcpStream,
+    framing: Option<websocket::ClientFraming>,
+    writing: Arc<Mutex<()>>,
+}
 
-    use super::*;
-
-    /// Longer than anything takes here, on a slow machine too.
-    const PATIENCE: Duration = Duration::from_secs(60);
-
-    /// A connection, and the other end of it.
-    fn pair() -> (Raw, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let raw = Raw::connect(address, PATIENCE, "a", &Transcript::default()).unwrap();
-        (raw, listener.accept().unwrap().0)
-    }
-
-    fn object(msg: &str) -> String {
-        Message::new("a", "b", "c", msg).to_json()
-    }
-
-    #[test]
-    fn objects_are_found_between_and_behind_what_is_none() {
-        let (mut raw, mut other) = pair();
-        let all = format!("{}\n,{}\r\nhello {}", object("1"), object("2"), object("3"));
-        other.write_all(all.as_bytes()).unwrap();
-        drop(other);
-        assert_eq!(raw.hear_end(PATIENCE), Some(&End::Closed));
-        let texts: Vec<_> = raw.since(0).iter().map(Item::msg).collect();
-        assert_eq!(texts, ["1", "2", "3"]);
-        assert_eq!(raw.garbage(), b",hello ");
-        let ends: Vec<_> = raw.since(0).iter().map(|item| raw.has_line_feed(item)).collect();
-        assert_eq!(ends, [true, true, false]);
-    }
-
-    #[test]
-    fn what_is_waited_for_comes_or_the_wait_ends() {
-        let (mut raw, mut other) = pair();
-        other.write_all((object("1") + &object("2")).as_bytes()).unwrap();
-        assert!(raw.hear(PATIENCE, |item| item.msg() == "2").is_some());
-        assert!(raw.hear(LEAST, |_| true).is_none(), "both have been heard");
-        assert_eq!(raw.end(), None);
-        drop(other);
-        assert!(raw.hear(PATIENCE, |_| true).is_none());
-        assert_eq!(raw.end(), Some(&End::Closed));
-    }
-
-    #[test]
-    fn a_name_ends_at_a_line_feed_a_brace_or_the_end() {
-        for (bytes, name, objects) in [
-            (format!("alice\r\n{}", object("1")), "alice\r\n", 1),
-            (format!("alice {}", object("1")), "alice ", 1),
-            ("alice".to_owned(), "alice", 0),
-            (object("1"), "", 1),
-        ] {
-            let (mut raw, mut other) = pair();
-            other.write_all(bytes.as_bytes()).unwrap();
-            drop(other);
-            assert_eq!(raw.hear_name(PATIENCE, PATIENCE), name.as_bytes());
-            raw.hear_end(PATIENCE);
-            assert_eq!(raw.count(), objects, "{bytes}");
-            assert_eq!(raw.garbage(), b"");
-        }
-    }
-
-    #[test]
-    fn a_connection_over_which_too_much_comes_is_broken_off() {
-        let (mut raw, mut other) = pair();
-        let flood =
-            thread::spawn(move || while other.write_all(&[b'{', b'}'].repeat(5_000)).is_ok() {});
-        let Some(End::Broken(why)) = raw.hear_end(PATIENCE) else { panic!("{:?}", raw.end()) };
-        assert!(why.starts_with("by us, as what came takes more than 64 MiB: "), "{why}");
-        let objects = raw.count() * size_of::<Item>();
-        assert!(objects < MOST + (32 << 20), "{objects} bytes for the objects");
-        let (held, all) = (raw.held, HELD_BY_ALL.load(Ordering::Relaxed));
-        assert!(held > MOST && all >= held, "{held} of {all}");
-        drop(raw);
-        // other tests have connections of their own
-        assert!(HELD_BY_ALL.load(Ordering::Relaxed) < all - held / 2);
-        flood.join().unwrap();
-    }
-
-    #[test]
-    fn a_name_without_an_end_is_not_read_for_ever() {
-        let (mut raw, mut other) = pair();
-        let flood = thread::spawn(move || while other.write_all(&[b'x'; 10_000]).is_ok() {});
-        let name = raw.hear_name(PATIENCE, PATIENCE);
-        assert!((LONGEST_NAME..2 * LONGEST_NAME).contains(&name.len()), "{} bytes", name.len());
-        drop(raw);
-        flood.join().unwrap();
-    }
-
-    #[test]
-    fn keys_that_there_are_not_are_seen() {
-        let (mut raw, mut other) = pair();
-        let strange = object("1").replacen('{', "{\"x\":1,", 1);
-        let inside = object("2").replacen("\"ip\"", "\"x\":{},\"ip\"", 1);
-        other.write_all((object("0") + &strange + &inside).as_bytes()).unwrap();
-        drop(other);
-        raw.hear_end(PATIENCE);
-        let extra: Vec<_> = raw.since(0).iter().map(Item::has_extra_keys).collect();
-        assert_eq!(extra, [false, true, true]);
+impl Writer {
+    /// Sends an object in one write. Says whether it was taken.
+    pub(super) fn send(&mut self, object: &[u8]) -> bool {
+        let mut frame = Vec::new();
+        let bytes = match &mut self.framing {
+            None => object,
+            Some(framing) => {
+                framing.text(&mut frame, |out| out.extend_from_slice(object));
+                &frame
+            }
+        };
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.stream.write_all(bytes).is_ok()
     }
 }
+
+#[cfg(test)]
+#[path = "raw_tests.rs"]
+mod tests;

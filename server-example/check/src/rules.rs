@@ -5,7 +5,7 @@ use std::fmt;
 use super::quote;
 
 /// Every rule, with its title. Those for which nothing is tried say why.
-pub(super) const RULES: [Rule; 30] = [
+pub(super) const RULES: [Rule; 31] = [
     rule("A1", "Transport"),
     rule("A2", "Registration"),
     rule("A3", "The message"),
@@ -36,6 +36,7 @@ pub(super) const RULES: [Rule; 30] = [
     rule("B14", "Which error is which"),
     rule("B15", "Order"),
     rule("B16", "Closing"),
+    rule("B20", "Other transports"),
 ];
 
 /// One rule.

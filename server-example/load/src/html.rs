@@ -68,9 +68,10 @@ fn about(page: &mut String, report: &Report) {
     let command: Vec<_> = report.command.iter().map(|word| word_of_command(word)).collect();
     write!(
         page,
-        "<p class=\"about\">Server {}, {} UTC, {}, {}, {} cores, {}</p>\n\
+        "<p class=\"about\">Server {} over {}, {} UTC, {}, {}, {} cores, {}</p>\n\
          <p class=\"about\"><code>server-example {}</code></p>\n",
         escape(&report.server),
+        report.transport.name(),
         escape(report.started.trim_end_matches('Z').replace('T', " ").as_str()),
         escape(&report.program),
         escape(cpu),
@@ -435,7 +436,7 @@ fn method_of_comparison(page: &mut String, runs: &[Run]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::{Check, Machine, ServerUse, Setting};
+    use super::super::report::{Check, Machine, ServerUse, Setting, Transport};
     use super::*;
 
     fn report(kind: Kind, runs: Vec<Run>, detail: &str) -> Report {
@@ -446,6 +447,7 @@ mod tests {
             command: ["load", "compare", "--out", "a<b"].map(str::to_owned).to_vec(),
             started: "2026-11-30T18:11:04Z".to_owned(),
             server: "127.0.0.1:65432".to_owned(),
+            transport: Transport::Tcp,
             machine: Machine { os: "linux".to_owned(), cpus: 2, cpu: None },
             interrupted: false,
             passed: false,

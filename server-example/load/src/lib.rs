@@ -36,6 +36,7 @@ mod stage;
 mod stress;
 mod traffic;
 mod usage;
+mod websocket;
 mod worker;
 
 use shared::failure::Failure;
@@ -63,6 +64,7 @@ pub fn run(options: &LoadOptions) -> Result<(), Failure> {
 
 fn stress(options: &StressOptions) -> Result<(), Failure> {
     let target = Target::new(&options.common)?;
+    target.check(options.peer)?;
     let output = Output::new(&options.common)?;
     let stop = Stop::on_signals()?;
     raise_descriptor_limit();
@@ -77,6 +79,7 @@ fn stress(options: &StressOptions) -> Result<(), Failure> {
 
 fn ramp(options: &RampOptions) -> Result<(), Failure> {
     let target = Target::new(&options.common)?;
+    target.check(options.peer)?;
     let output = Output::new(&options.common)?;
     let stop = Stop::on_signals()?;
     let descriptors = raise_descriptor_limit();
@@ -104,6 +107,7 @@ fn compare(options: &CompareOptions) -> Result<(), Failure> {
     }
     let plan = Plan::new(options)?;
     let target = Target::new(&options.common)?;
+    plan.scenarios.iter().try_for_each(|scenario| target.check(scenario.peer))?;
     let output = Output::new(&options.common)?;
     let stop = Stop::on_signals()?;
     raise_descriptor_limit();

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use chatproto::handshake::PeerKind;
+use chatproto::websocket::Url;
 use chatproto::{DecodeError, ErrorClass, MessageRef};
 use mio::{Events, Poll, Token, Waker};
 use shared::failure::{Failure, reason};
@@ -46,6 +47,8 @@ pub(crate) struct Net {
     poll: Poll,
     origin: Instant,
     address: SocketAddr,
+    /// The WebSocket to open there.
+    url: Option<Url>,
     /// How long a client waits for its welcome.
     timeout: Duration,
     /// Clients of other processes, so that not all come from one address.
@@ -77,6 +80,7 @@ impl Net {
             poll,
             origin: Instant::now(),
             address,
+            url: None,
             timeout,
             others: 0,
             peers: Vec::new(),
@@ -91,6 +95,11 @@ impl Net {
             buffer: vec![0; 64 * 1024],
             idle: Duration::ZERO,
         })
+    }
+
+    /// Has the clients open WebSockets, if there is a URL.
+    pub(crate) fn over(self, url: Option<Url>) -> Self {
+        Net { url, ..self }
     }
 
     /// Sets the number of clients in other processes.
@@ -144,7 +153,7 @@ impl Net {
     pub(crate) fn add(&mut self, name: &str, kind: PeerKind) -> Result<u32, End> {
         let (who, now) = (self.peers.len() as u32, self.now());
         let made = connect::begin(self.address, self.others + self.peers.len())
-            .and_then(|stream| Peer::new(stream, kind, name, now))
+            .and_then(|stream| Peer::new(stream, kind, name, self.url.as_ref(), now))
             .and_then(|mut peer| {
                 peer.register(self.poll.registry(), Token(who as usize)).map(|()| peer)
             });
@@ -308,16 +317,22 @@ impl Net {
                 break;
             }
             let peer = &mut self.peers[who as usize];
-            let most = if peer.kind == PeerKind::OneRead { ONE_READ } else { buffer.len() };
-            match peer.read(&mut buffer[..most]) {
+            let spare = usize::from(peer.is_framed());
+            let room = buffer.len() - spare;
+            let most = if peer.kind == PeerKind::OneRead { ONE_READ } else { room };
+            match peer.read(&mut buffer[spare..spare + most]) {
                 Ok(None) => break,
                 Ok(Some(0)) => {
+                    if let Some(why) = peer.handle_end() {
+                        self.end(driver, who, End::Dropped(why));
+                        break;
+                    }
                     self.end_broken(driver, who, &ErrorKind::UnexpectedEof.into());
                     break;
                 }
                 Ok(Some(length)) => {
                     came += length;
-                    self.take(driver, who, &buffer[..length]);
+                    self.unframe(driver, who, &mut buffer[..spare + length]);
                     // on Linux a short read has emptied the socket, and the end, if it comes later,
                     // is an event of its own; one that came with the last bytes is not
                     if length < most && !is_ended && cfg!(target_os = "linux") {
@@ -334,7 +349,32 @@ impl Net {
         self.buffer = buffer;
     }
 
-    /// Handles the bytes of one read.
+    /// Handles the bytes of one read, which may be frames.
+    fn unframe(&mut self, driver: &mut impl Driver, who: u32, bytes: &mut [u8]) {
+        let peer = &mut self.peers[who as usize];
+        if !peer.is_framed() {
+            return self.take(driver, who, bytes);
+        }
+        let (text, end) = match peer.unframe(bytes) {
+            Ok((text, end)) => (text, end),
+            Err(why) => return self.end(driver, who, End::Dropped(shortened(&why))),
+        };
+        if !text.is_empty() {
+            self.take(driver, who, &bytes[text]);
+        }
+        let peer = &mut self.peers[who as usize];
+        if let Some(why) = end {
+            // the answer to a close frame; the connection ends with it or without it
+            let _ = peer.write();
+            let is_in = peer.state != State::Registering;
+            let end = if is_in { End::Lost(why) } else { End::Dropped(why) };
+            self.end(driver, who, end);
+        } else if peer.unwritten() > 0 {
+            self.make_dirty(who);
+        }
+    }
+
+    /// Handles objects, or parts of them.
     fn take(&mut self, driver: &mut impl Driver, who: u32, mut input: &[u8]) {
         let now = self.now();
         // bytes of the frame that is being read

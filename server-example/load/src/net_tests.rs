@@ -201,3 +201,111 @@ fn a_one_read_peer_takes_a_read_for_an_object() {
     server.write_all((text("two") + &text("three")).as_bytes()).unwrap();
     assert!(trial.until(3)[2].starts_with("0 cannot read"));
 }
+
+/// An unmasked frame.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[first, 126], &length[..], payload].concat()
+}
+
+/// The server's side of a WebSocket, before its handshake is answered, and the answer.
+fn opening(trial: &mut Trial) -> (std::net::TcpStream, String) {
+    let url = format!("ws://{}/ws", trial.listener.local_addr().unwrap());
+    trial.net.url = Some(url.parse().unwrap());
+    trial.net.add("bob", PeerKind::Stream).unwrap();
+    let (mut server, _) = trial.listener.accept().unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let (begun, mut events) = (Instant::now(), Events::with_capacity(16));
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        trial.net.turn(&mut trial.record, &mut events, Duration::ZERO).unwrap();
+        let mut buffer = [0; 1024];
+        if let Ok(length) = server.read(&mut buffer) {
+            request.extend_from_slice(&buffer[..length]);
+        }
+        assert!(begun.elapsed() < PATIENCE, "no request");
+    }
+    let request = String::from_utf8(request).unwrap();
+    let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap().lines().next().unwrap();
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        chatproto::websocket::accept_key(key)
+    );
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    (server, answer)
+}
+
+#[test]
+fn a_websocket_ends_with_its_close_frame_or_a_violation() {
+    for (last, end) in [
+        (frame(0x88, &1001_u16.to_be_bytes()), "the server closed the WebSocket with code 1001"),
+        (
+            frame(0x82, b"{}"),
+            "the server violated the rules of WebSocket: a message must be a text frame, not a binary one",
+        ),
+    ] {
+        // the header of a control frame has no length of two bytes
+        let last = if last[0] == 0x88 { [&[0x88, 2], &last[4..]].concat() } else { last };
+        for piece in [1, 100_000] {
+            let mut trial = Trial::new(PATIENCE);
+            let (mut server, answer) = opening(&mut trial);
+            let welcome = frame(0x81, text("Welcome").as_bytes());
+            let long = text(&"x".repeat(2_000));
+            let (first, second) = long.split_at(1_000);
+            let object = [frame(0x01, first.as_bytes()), frame(0x80, second.as_bytes())].concat();
+            let all = [answer.into_bytes(), welcome, object, last.clone()].concat();
+            for piece in all.chunks(piece) {
+                server.write_all(piece).unwrap();
+            }
+            let happened = trial.until(3);
+            assert_eq!(happened[0], "0 welcomed");
+            assert_eq!(happened[1], format!("0 {}", "x".repeat(2_000)));
+            assert_eq!(happened[2], format!("0 {:?}", End::Lost(end.to_owned())));
+            let mut sent = Vec::new();
+            server.read_to_end(&mut sent).unwrap();
+            // the name, and the answer to the end
+            assert_eq!((sent[0], sent.len()), (0x81, (6 + 3) + (6 + 2)));
+        }
+    }
+}
+
+#[test]
+fn a_websocket_that_is_not_opened_is_explained() {
+    for (answer, why) in [
+        (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+            "the server refused the WebSocket handshake with 404 Not Found: no (check the path of the URL)",
+        ),
+        (
+            "",
+            "the server closed the connection during the WebSocket handshake: check the port, and that a \
+             wss:// URL is used where the server speaks TLS",
+        ),
+    ] {
+        let mut trial = Trial::new(PATIENCE);
+        let (mut server, _) = opening(&mut trial);
+        server.write_all(answer.as_bytes()).unwrap();
+        drop(server);
+        assert_eq!(trial.until(1), [format!("0 {:?}", End::Dropped(why.to_owned()))]);
+    }
+}
+
+#[test]
+fn a_websocket_client_that_leaves_sends_a_close_frame() {
+    let mut trial = Trial::new(PATIENCE);
+    let (mut server, answer) = opening(&mut trial);
+    let welcome = frame(0x81, text("Welcome").as_bytes());
+    server.write_all(&[answer.as_bytes(), &welcome].concat()).unwrap();
+    trial.until(1);
+    trial.net.say(0, |out| out.extend_from_slice(b"last"));
+    trial.net.close(0);
+    let mut sent = vec![0; (6 + 3) + (6 + 4) + (6 + 2)];
+    server.read_exact(&mut sent).unwrap();
+    assert_eq!((sent[0], sent[9], sent[19]), (0x81, 0x81, 0x88));
+    server.write_all(&frame(0x81, text("bye").as_bytes())).unwrap();
+    server.write_all(&[0x88, 0]).unwrap();
+    // the connection ends with the answer, whether the server closes it or not
+    assert_eq!(trial.net.close_all(&mut trial.record, || false), 0);
+    assert_eq!(trial.record.0, ["0 welcomed", "0 bye"]);
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatproto::handshake::PeerKind;
+use chatproto::websocket::Url;
 use clap::builder::RangedU64ValueParser;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use shared::units::{Address, Size, Span};
@@ -180,6 +181,11 @@ pub(crate) struct CommonOptions {
     /// The server to put under load
     #[arg(long, value_name = "ADDR:PORT", default_value_t = shared::options::default_address())]
     pub(crate) server: Address,
+
+    /// The WebSocket to put under load instead, such as ws://127.0.0.1:8080/ws; its clients are stream
+    /// peers
+    #[arg(long, value_name = "URL", conflicts_with = "server", value_parser = shared::options::websocket)]
+    pub(crate) url: Option<Url>,
 
     /// The server's process, to measure its CPU time and memory (Linux)
     #[arg(long, value_name = "PID")]

@@ -14,7 +14,7 @@ use shared::text::visible;
 use super::figures;
 use super::html;
 use super::options::CommonOptions;
-use super::report::{Check, FORMAT, Kind, Machine, Report, Run};
+use super::report::{Check, FORMAT, Kind, Machine, Report, Run, Transport};
 use super::stage::Target;
 
 /// Where in the directory each plot is a file of its own.
@@ -132,7 +132,8 @@ impl Report {
             program: format!("server-example {}", env!("CARGO_PKG_VERSION")),
             command: std::env::args().skip(1).collect(),
             started: shared::clock::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            server: target.address.to_string(),
+            server: target.to_string(),
+            transport: if target.url.is_some() { Transport::WebSocket } else { Transport::Tcp },
             machine: Machine::this(),
             interrupted: false,
             passed: false,

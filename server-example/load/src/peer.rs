@@ -2,13 +2,16 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
+use std::ops::Range;
 
 use chatproto::Decoder;
 use chatproto::handshake::PeerKind;
+use chatproto::websocket::Url;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::outgoing::Outgoing;
+use super::websocket::WebSocket;
 
 /// What an existing program reads at a time, and takes for one object (A4).
 pub(crate) const ONE_READ: usize = 1024;
@@ -36,6 +39,8 @@ pub(crate) struct Peer {
     /// When it began to connect, in nanoseconds of the clock.
     pub(crate) began: u64,
     out: Outgoing,
+    /// Boxed, because most loads have none.
+    websocket: Option<Box<WebSocket>>,
     pub(crate) decoder: Decoder,
     /// Bytes of a frame that has not ended, which are in the decoder.
     pub(crate) partial: usize,
@@ -48,19 +53,24 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A client whose socket has begun to connect, and which has its name to write.
+    /// A client whose socket has begun to connect, and which has its name to write, or before it the handshake
+    /// of a WebSocket.
     pub(crate) fn new(
         stream: TcpStream,
         kind: PeerKind,
         name: &str,
+        url: Option<&Url>,
         began: u64,
     ) -> io::Result<Self> {
         let mut out = Outgoing::new(kind);
-        out.push(|bytes| bytes.extend_from_slice(name.as_bytes()));
         // one-read programs leave Nagle's algorithm on
         if kind == PeerKind::Stream {
             stream.set_nodelay(true)?;
-            out.push(|bytes| bytes.push(b'\n'));
+        }
+        let websocket = url.map(|url| Box::new(WebSocket::begin(url, name, &mut out)));
+        if websocket.is_none() {
+            let end = if kind == PeerKind::Stream { "\n" } else { "" };
+            out.push(|bytes| bytes.extend_from_slice(format!("{name}{end}").as_bytes()));
         }
         Ok(Peer {
             stream: Some(stream),
@@ -69,6 +79,7 @@ impl Peer {
             is_connected: false,
             began,
             out,
+            websocket,
             decoder: Decoder::new(LARGEST_FRAME),
             partial: 0,
             is_dirty: false,
@@ -98,7 +109,10 @@ impl Peer {
 
     /// Appends one object with `write`.
     pub(crate) fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.out.push(write);
+        match &mut self.websocket {
+            Some(websocket) => websocket.say(&mut self.out, write),
+            None => self.out.push(write),
+        }
     }
 
     /// Writes what the socket takes. The rest is written when it is writable again.
@@ -106,7 +120,8 @@ impl Peer {
         let Some(stream) = self.stream.as_mut().filter(|_| self.is_connected) else {
             return Ok(());
         };
-        if self.out.write_to(stream)? && self.state == State::Closing {
+        // the server of a WebSocket closes it when it has answered the close frame
+        if self.out.write_to(stream)? && self.state == State::Closing && self.websocket.is_none() {
             stream.shutdown(Shutdown::Write)?;
         }
         Ok(())
@@ -130,9 +145,35 @@ impl Peer {
         }
     }
 
+    /// Whether it reads frames: then the first byte of the buffer is spare.
+    pub(crate) fn is_framed(&self) -> bool {
+        self.websocket.is_some()
+    }
+
+    /// Where the text is in what was read, of which the first byte is spare, and why nothing more comes, if that
+    /// is so. The server may wait for an answer then, which is to be written.
+    ///
+    /// # Errors
+    /// Why the server did not open the WebSocket.
+    pub(crate) fn unframe(
+        &mut self,
+        bytes: &mut [u8],
+    ) -> Result<(Range<usize>, Option<String>), String> {
+        let Some(websocket) = &mut self.websocket else { return Ok((0..bytes.len(), None)) };
+        let text = websocket.unframe(bytes, &mut self.out)?;
+        Ok((text, websocket.end()))
+    }
+
+    /// The server closed the connection: why the handshake of the WebSocket did not succeed, if it was not done.
+    pub(crate) fn handle_end(&mut self) -> Option<String> {
+        self.websocket.as_mut()?.handle_end()
+    }
+
     /// Ends its side once everything is written.
     pub(crate) fn close(&mut self) -> io::Result<()> {
         self.state = State::Closing;
+        // without a close frame, the end of the connection says it
+        self.websocket.take_if(|websocket| !websocket.close(&mut self.out));
         self.write()
     }
 
@@ -141,6 +182,7 @@ impl Peer {
         self.stream = None;
         self.state = State::Gone;
         self.out = Outgoing::new(self.kind);
+        self.websocket = None;
         self.decoder = Decoder::new(LARGEST_FRAME);
         self.partial = 0;
     }

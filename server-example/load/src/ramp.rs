@@ -35,6 +35,7 @@ pub(crate) fn run(
 ) -> Result<(Vec<Check>, Run, Ramp), Failure> {
     let setup = Setup {
         address: target.address,
+        url: target.url.as_ref().map(ToString::to_string),
         timeout: target.timeout,
         heartbeat: options.heartbeat.0,
         knee: options.knee.0,
@@ -55,9 +56,8 @@ pub(crate) fn run(
     if climb.most == 0 && !interrupted && climb.crew.ended().is_none() {
         let why = climb.crew.failures().first.unwrap_or_default();
         return Err(Failure::Run(format!(
-            "no client could talk to {}: {why} (is a server running there? choose another with \
-             --server)",
-            target.address
+            "no client could talk to {target}: {why} (is a server running there? choose another with \
+             --server or --url)"
         )));
     }
     let ramp = Ramp {

@@ -18,6 +18,7 @@ pub(crate) struct Report {
     /// When it began, in UTC (RFC 3339).
     pub(crate) started: String,
     pub(crate) server: String,
+    pub(crate) transport: Transport,
     pub(crate) machine: Machine,
     /// It was ended before its time; what is here is what was done until then.
     pub(crate) interrupted: bool,
@@ -37,6 +38,23 @@ pub(crate) enum Kind {
     Stress,
     Ramp,
     Compare,
+}
+
+/// The protocol that carries the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+impl Transport {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Transport::Tcp => "TCP",
+            Transport::WebSocket => "WebSocket",
+        }
+    }
 }
 
 /// Where the load ran.

@@ -1,12 +1,14 @@
 //! What runs of every kind go through: connecting clients, joining rooms, waiting for what is still
 //! on its way, and looking at the clock, the samples and Ctrl-C in between.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chatproto::handshake::PeerKind;
+use chatproto::websocket::Url;
 use mio::Events;
 use shared::failure::{Failure, reason};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -15,7 +17,7 @@ use signal_hook::flag;
 use super::gauge::{Gauge, rounded, server_use};
 use super::live::{self, Live};
 use super::net::Net;
-use super::options::CommonOptions;
+use super::options::{CommonOptions, Peer};
 use super::report::{Run, ServerUse};
 use super::traffic::{Expected, Traffic};
 use super::usage::{self, Usage};
@@ -56,6 +58,8 @@ impl Stop {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
+    /// The WebSocket there, if the clients open one.
+    pub(crate) url: Option<Url>,
     pub(crate) pid: Option<u32>,
     pub(crate) timeout: Duration,
     pub(crate) patience: Duration,
@@ -65,8 +69,9 @@ impl Target {
     /// # Errors
     /// No such host, or no such process.
     pub(crate) fn new(options: &CommonOptions) -> Result<Self, Failure> {
-        let addresses =
-            options.server.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;
+        let url = options.url.clone();
+        let server = url.as_ref().map_or(&options.server, Url::address);
+        let addresses = server.resolve().map_err(|unknown| Failure::Usage(unknown.to_string()))?;
         if let Some(pid) = options.pid.filter(|&pid| usage::of(pid).is_none()) {
             return Err(Failure::Usage(usage::why_unknown(pid)));
         }
@@ -79,7 +84,29 @@ impl Target {
                 .find(|address| TcpStream::connect_timeout(address, timeout).is_ok())
                 .unwrap_or(&several[0]),
         };
-        Ok(Target { address, pid: options.pid, timeout, patience: options.patience.0 })
+        Ok(Target { address, url, pid: options.pid, timeout, patience: options.patience.0 })
+    }
+
+    /// Checks that clients of this kind can be at the server.
+    ///
+    /// # Errors
+    /// They cannot: over a WebSocket, all are stream peers.
+    pub(crate) fn check(&self, peer: Peer) -> Result<(), Failure> {
+        if self.url.is_some() && peer == Peer::OneRead {
+            let why = "clients of a WebSocket are stream peers: remove the kind one-read, or use --server";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The server, as the report and errors name it.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.url {
+            Some(url) => url.fmt(f),
+            None => self.address.fmt(f),
+        }
     }
 }
 
@@ -125,7 +152,7 @@ impl<'a> Stage<'a> {
         (clients, kind): (usize, PeerKind),
         length: Duration,
     ) -> Result<Self, Failure> {
-        let net = Net::new(target.address, target.timeout)?;
+        let net = Net::new(target.address, target.timeout)?.over(target.url.clone());
         let gauge = Gauge::new(net.now(), net.idle(), Gauge::interval(length), target.pid);
         let traffic = Traffic::new(&net, clients, kind, gauge);
         let events = Events::with_capacity(4096);
@@ -174,10 +201,10 @@ impl<'a> Stage<'a> {
         }
         if self.net.open() == 0 && !self.is_stopped() {
             let why = self.traffic.failures.first.clone().unwrap_or_default();
-            let address = self.target.address;
+            let target = self.target;
             return Err(Failure::Run(format!(
-                "no client could talk to {address}: {why} (is a server running there? choose \
-                 another with --server)"
+                "no client could talk to {target}: {why} (is a server running there? choose \
+                 another with --server or --url)"
             )));
         }
         Ok(())

@@ -33,6 +33,8 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) address: SocketAddr,
+    /// The WebSocket there, if the clients open one.
+    pub(crate) url: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) heartbeat: Duration,
     /// An answer to a heartbeat that takes longer is overdue.
@@ -158,8 +160,11 @@ struct Herd {
 
 impl Herd {
     fn new(setup: Setup) -> Result<Self, Failure> {
+        let url = setup.url.as_deref().map(shared::options::websocket).transpose();
+        let url = url.map_err(Failure::Usage)?;
+        let net = Net::new(setup.address, setup.timeout)?.over(url);
         Ok(Herd {
-            net: Net::new(setup.address, setup.timeout)?.beside(setup.others as usize),
+            net: net.beside(setup.others as usize),
             kind: setup.peer.into(),
             setup,
             to_add: 0,

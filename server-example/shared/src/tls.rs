@@ -27,7 +27,7 @@ pub struct ClientTlsOptions {
     #[arg(long, value_name = "HEX")]
     pub tls_fingerprint: Option<String>,
 
-    /// Name that the certificate must be for [default: the host of --server]
+    /// Name that the certificate must be for [default: the host of the server]
     #[arg(long, value_name = "NAME")]
     pub tls_name: Option<String>,
 
@@ -44,6 +44,18 @@ impl ClientTlsOptions {
     /// Whom to trust; `None` if TLS is not asked for.
     pub fn load(&self, host: &str) -> Result<Option<ClientTls>, Failure> {
         self.read(host).map_err(|error| Failure::Usage(visible(&error.to_string()).into_owned()))
+    }
+
+    /// The settings of a connection that has TLS in any case. The default trusts the authorities of the system.
+    ///
+    /// # Errors
+    /// A file cannot be used, or the system has no authorities.
+    pub fn required(&self, host: &str) -> Result<ClientTls, Failure> {
+        let failed = |error: TlsError| Failure::Usage(visible(&error.to_string()).into_owned());
+        match self.load(host)? {
+            Some(tls) => Ok(tls),
+            None => ClientTls::system().and_then(|tls| tls.server_name(host)).map_err(failed),
+        }
     }
 
     fn read(&self, host: &str) -> Result<Option<ClientTls>, TlsError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chatproto::accounts::{AccountOrder, Granted};
 use store::accounts::TableError;
 
+use super::counts::{OrderCounts, OrderKind, OrderResult};
 use super::throttle::spoken;
 
 /// What users are told, without the beginning that says what was not done.
@@ -26,31 +27,63 @@ pub(super) const ENCRYPT: &str = "this server takes passwords over encrypted con
 /// What comes of an order; an error is the sentence for the user.
 pub(crate) type Reply = Result<Granted, String>;
 
-/// The answer to an order. It is always given: when this is dropped, if not before.
+/// Why an order was not carried out: as it is counted, and as the user is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Denial {
+    pub(super) result: OrderResult,
+    pub(super) why: String,
+}
+
+impl Denial {
+    pub(super) fn new(result: OrderResult, why: impl Into<String>) -> Self {
+        Denial { result, why: why.into() }
+    }
+
+    pub(super) fn refused(why: impl Into<String>) -> Self {
+        Denial::new(OrderResult::Refused, why)
+    }
+
+    pub(super) fn busy() -> Self {
+        Denial::new(OrderResult::Busy, BUSY)
+    }
+}
+
+/// The answer to an order. It is always given and counted: when this is dropped, if not before.
 pub(super) struct Answer {
-    pub(super) is_login: bool,
-    pub(super) done: Option<Box<dyn FnOnce(Reply) + Send>>,
+    kind: OrderKind,
+    counts: Arc<OrderCounts>,
+    done: Option<Box<dyn FnOnce(Reply) + Send>>,
 }
 
 impl Answer {
+    pub(super) fn new(
+        kind: OrderKind,
+        counts: Arc<OrderCounts>,
+        done: impl FnOnce(Reply) + Send + 'static,
+    ) -> Self {
+        Answer { kind, counts, done: Some(Box::new(done)) }
+    }
+
     /// Says what came of it; an error is why it was not done.
-    pub(super) fn give(mut self, outcome: Reply) {
+    pub(super) fn give(mut self, outcome: Result<Granted, Denial>) {
         self.say(outcome);
     }
 
-    fn say(&mut self, outcome: Reply) {
+    fn say(&mut self, outcome: Result<Granted, Denial>) {
         let Some(done) = self.done.take() else { return };
+        let result = outcome.as_ref().map_or_else(|denial| denial.result, |_| OrderResult::Done);
+        self.counts.add(self.kind, result);
         // of a login, the server says the reason alone; else it begins with what was not done
-        done(outcome.map_err(|why| match self.is_login {
-            true => format!("{}.", capitalised(&why)),
-            false => format!("{why}."),
+        done(outcome.map_err(|Denial { why, .. }| match self.kind {
+            OrderKind::Login => format!("{}.", capitalised(&why)),
+            _ => format!("{why}."),
         }));
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.say(Err(FAILED.to_owned()));
+        self.say(Err(Denial::new(OrderResult::Failed, FAILED)));
     }
 }
 
@@ -69,12 +102,12 @@ pub(super) fn taken(name: &str, other: &str) -> String {
 }
 
 /// Why the throttle refuses an order.
-pub(super) fn refused(order: &AccountOrder, wait: Duration) -> String {
+pub(super) fn throttled(order: &AccountOrder, wait: Duration) -> Denial {
     let what = match order {
         AccountOrder::Register(_) => "too many accounts were made from your address",
         _ => "there were too many wrong passwords",
     };
-    format!("{what}. Try again in {}", spoken(wait))
+    Denial::new(OrderResult::Throttled, format!("{what}. Try again in {}", spoken(wait)))
 }
 
 /// Logs an error that users can cause again and again, within the log's budget for it.
@@ -98,14 +131,15 @@ impl fmt::Debug for ErrorLog {
 }
 
 /// Logs why a change was not made; the sentence for the user.
-pub(super) fn unwritten(why: TableError, log: &ErrorLog) -> String {
+pub(super) fn unwritten(why: TableError, log: &ErrorLog) -> Denial {
     match why {
         TableError::Taken(_) | TableError::Gone => {
-            "the account has changed meanwhile. Try again".to_owned()
+            Denial::refused("the account has changed meanwhile. Try again")
         }
         TableError::Store(error) => {
             log.write(&format!("an account cannot be written: {error}"));
-            "the server cannot write accounts at the moment. Try again later".to_owned()
+            let why = "the server cannot write accounts at the moment. Try again later";
+            Denial::new(OrderResult::Failed, why)
         }
     }
 }

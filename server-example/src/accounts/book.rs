@@ -21,10 +21,11 @@ use store::accounts::{AccountTable, Changed, Revision, TableError};
 use tracing::error;
 
 use super::answer::{
-    Answer, BUSY, ENCRYPT, NAME_IT, NO_ROOM, UNENCRYPTED, UNREADABLE, WRONG, refused, taken,
+    Answer, Denial, ENCRYPT, NAME_IT, NO_ROOM, UNENCRYPTED, UNREADABLE, WRONG, taken, throttled,
     unwritten,
 };
 pub(crate) use super::answer::{ErrorLog, Reply};
+use super::counts::{OrderCounts, OrderKind, OrderResult};
 use super::hasher::{Hasher, Memory, Verdict};
 use super::index::{Account, AccountIndex, ChangedAccount};
 use super::password::{Password, PasswordError};
@@ -83,6 +84,7 @@ pub(crate) enum OpenError {
 pub(crate) struct AccountBook {
     inner: Arc<Inner>,
     pool: Pool,
+    counts: Arc<OrderCounts>,
     watch: Option<Watch>,
 }
 
@@ -162,7 +164,7 @@ impl AccountBook {
             clock,
         };
         let pool = Pool::start(options.threads, options.queue).map_err(OpenError::Thread)?;
-        Ok(AccountBook { inner: Arc::new(inner), pool, watch: None })
+        Ok(AccountBook { inner: Arc::new(inner), pool, counts: Arc::default(), watch: None })
     }
 
     /// How many accounts there are.
@@ -195,15 +197,20 @@ impl AccountBook {
     /// caller's thread, if it is refused without work, else on a thread of the pool. This itself
     /// takes microseconds and waits for nothing.
     pub(crate) fn submit(&self, order: AccountOrder, done: impl FnOnce(Reply) + Send + 'static) {
-        let answer = Answer { is_login: is_login(&order), done: Some(Box::new(done)) };
+        let answer = Answer::new(OrderKind::of(&order), Arc::clone(&self.counts), done);
         let admitted = match self.inner.admit(&order) {
             Ok(admitted) => admitted,
             Err(why) => return answer.give(Err(why)),
         };
         let inner = Arc::clone(&self.inner);
         let claim = claim(&order);
-        let queued = Queued { inner, order, admitted, permit: Err(BUSY.to_owned()), answer };
+        let queued = Queued { inner, order, admitted, permit: Err(Denial::busy()), answer };
         self.pool.submit(claim, Box::new(queued));
+    }
+
+    /// The results of the orders since the start.
+    pub(crate) fn counts(&self) -> &OrderCounts {
+        &self.counts
     }
 
     /// Bytes that the book takes of memory.
@@ -268,7 +275,7 @@ struct Queued {
     order: AccountOrder,
     admitted: Admitted,
     /// The reserved attempt, or why there is none.
-    permit: Result<Ticket, String>,
+    permit: Result<Ticket, Denial>,
     answer: Answer,
 }
 
@@ -279,7 +286,7 @@ impl Job for Queued {
             Ok(ticket) => self.permit = Ok(ticket),
             Err(Refusal::UnderWay) => return false,
             // others have failed meanwhile
-            Err(Refusal::Wait(wait)) => self.permit = Err(refused(&self.order, wait)),
+            Err(Refusal::Wait(wait)) => self.permit = Err(throttled(&self.order, wait)),
         }
         true
     }
@@ -291,7 +298,7 @@ impl Job for Queued {
             (_, Err(why)) => Err(why),
             (None, Ok(ticket)) => {
                 inner.settle(ticket, Outcome::Nothing);
-                Err(BUSY.to_owned())
+                Err(Denial::busy())
             }
         };
         answer.give(reply);
@@ -300,13 +307,13 @@ impl Job for Queued {
 
 impl Inner {
     /// Refuses what can be refused without work.
-    fn admit(&self, order: &AccountOrder) -> Result<Admitted, String> {
+    fn admit(&self, order: &AccountOrder) -> Result<Admitted, Denial> {
         let credentials = order.credentials();
         if self.require_tls && !credentials.is_secure {
-            return Err(ENCRYPT.to_owned());
+            return Err(Denial::refused(ENCRYPT));
         }
         let (name, typed) = (&credentials.name, credentials.password.as_str());
-        let said = |why: PasswordError| why.to_string();
+        let said = |why: PasswordError| Denial::refused(why.to_string());
         let is_new = matches!(order, AccountOrder::Register(_));
         let prepare = |typed, is_new| match is_new {
             true => Password::new_for(typed, name.as_str()).map_err(said),
@@ -323,10 +330,10 @@ impl Inner {
         let account = directory.find(name);
         let attempt = if is_new {
             if let Some(account) = account {
-                return Err(taken(name.as_str(), account.name.as_str()));
+                return Err(Denial::refused(taken(name.as_str(), account.name.as_str())));
             }
             if !directory.has_room() {
-                return Err(NO_ROOM.to_owned());
+                return Err(Denial::refused(NO_ROOM));
             }
             self.throttle().registration(origin)
         } else {
@@ -335,7 +342,7 @@ impl Inner {
             self.throttle().password(key, origin, is_known)
         };
         match self.throttle().check(attempt, now) {
-            Err(Refusal::Wait(wait)) => Err(refused(order, wait)),
+            Err(Refusal::Wait(wait)) => Err(throttled(order, wait)),
             Ok(()) | Err(Refusal::UnderWay) => Ok(Admitted { password, attempt, new }),
         }
     }
@@ -346,7 +353,7 @@ impl Inner {
         admitted: Admitted,
         ticket: Ticket,
         memory: &mut Memory,
-    ) -> Reply {
+    ) -> Result<Granted, Denial> {
         let Admitted { password, new, .. } = admitted;
         let credentials = order.credentials();
         let name = &credentials.name;
@@ -357,7 +364,7 @@ impl Inner {
         };
         let known_as = account.name.as_str();
         if account.name != *name {
-            return Err(format!("that account is called {known_as}: {NAME_IT}"));
+            return Err(Denial::refused(format!("that account is called {known_as}: {NAME_IT}")));
         }
         match (order, new) {
             (AccountOrder::ChangePassword(..), Some(new)) => {
@@ -381,7 +388,7 @@ impl Inner {
         password: &Password,
         ticket: Ticket,
         memory: &mut Memory,
-    ) -> Result<Account, String> {
+    ) -> Result<Account, Denial> {
         let hash = self.hasher.hash(password, memory);
         let created_ms = (self.clock)().unix_ms;
         let added = {
@@ -406,7 +413,7 @@ impl Inner {
         let is_done = !matches!(added, Err(TableError::Store(_)));
         self.settle(ticket, if is_done { Outcome::Success } else { Outcome::Nothing });
         added.map_err(|why| match why {
-            TableError::Taken(other) => taken(name.as_str(), &other),
+            TableError::Taken(other) => Denial::refused(taken(name.as_str(), &other)),
             why => self.unwritten(why),
         })
     }
@@ -418,7 +425,7 @@ impl Inner {
         password: &Password,
         ticket: Ticket,
         memory: &mut Memory,
-    ) -> Result<Account, String> {
+    ) -> Result<Account, Denial> {
         let found = self.directory().find(name).cloned();
         let stored = found.as_ref().map(|account| &*account.hash);
         let verdict = self.hasher.verify(password, stored, memory);
@@ -430,17 +437,17 @@ impl Inner {
         });
         let Some(mut account) = account else {
             self.settle(ticket, Outcome::Failure);
-            return Err(WRONG.to_owned());
+            return Err(Denial::new(OrderResult::WrongPassword, WRONG));
         };
         if verdict == Verdict::Unreadable {
             self.settle(ticket, Outcome::Nothing);
             let name = Quoted(account.name.as_str());
             self.log.write(&format!("the password hash of the account {name} is not readable"));
-            return Err(UNREADABLE.to_owned());
+            return Err(Denial::new(OrderResult::Failed, UNREADABLE));
         }
         self.settle(ticket, if is_right { Outcome::Success } else { Outcome::Failure });
         if !is_right {
-            return Err(WRONG.to_owned());
+            return Err(Denial::new(OrderResult::WrongPassword, WRONG));
         }
         if verdict == Verdict::RightButOld {
             let hash = self.hasher.hash(password, memory);
@@ -471,7 +478,7 @@ impl Inner {
         }
     }
 
-    fn unwritten(&self, why: TableError) -> String {
+    fn unwritten(&self, why: TableError) -> Denial {
         unwritten(why, &self.log)
     }
 
@@ -572,10 +579,6 @@ fn claim(order: &AccountOrder) -> Claim {
     let passwords = 4 * (credentials.password.as_str().len() + new);
     let bytes = JOB_BYTES + 2 * credentials.name.as_str().len() + passwords;
     Claim { networks: Origin::new(credentials.address).networks(), bytes }
-}
-
-fn is_login(order: &AccountOrder) -> bool {
-    matches!(order, AccountOrder::Login(_))
 }
 
 fn unix_ms() -> i64 {

@@ -449,9 +449,11 @@ fn who_waits_is_told_when_the_server_ends_or_a_thread_panics() {
     ending.join().unwrap();
 
     let (reply, replied) = mpsc::channel();
-    let done: Box<dyn FnOnce(Reply) + Send> = Box::new(move |outcome| reply.send(outcome).unwrap());
-    drop(Answer { is_login: true, done: Some(done) });
+    let counts = Arc::new(OrderCounts::default());
+    let done = move |outcome| reply.send(outcome).unwrap();
+    drop(Answer::new(OrderKind::Login, Arc::clone(&counts), done));
     assert_eq!(refused(replied.recv().unwrap()), "Something went wrong in the server. Try again.");
+    assert_eq!(counts.get(OrderKind::Login, OrderResult::Failed), 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@
 mod answer;
 pub(crate) mod book;
 pub(crate) mod command;
+pub(crate) mod counts;
 pub(crate) mod hasher;
 pub(crate) mod index;
 pub(crate) mod password;

@@ -11,7 +11,7 @@ pub(super) fn most_similar<'a>(
     };
     others
         .map(|other| (likeness(other), other))
-        .filter(|(likeness, _)| *likeness > 0.7)
+        .filter(|(likeness, _)| *likeness > 0.74)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, other)| other)
 }

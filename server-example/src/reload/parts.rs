@@ -9,7 +9,8 @@ use tracing::error;
 
 use crate::audit::{AuditFile, AuditLog};
 use crate::serve::ServeOptions;
-use crate::serve::limits::room;
+use crate::serve::http::Names;
+use crate::serve::limits::Descriptors;
 use crate::tls::Certificates;
 use crate::token::AdminToken;
 
@@ -21,30 +22,36 @@ const OPERATOR: &str = "the operator";
 /// A server that runs, with what was made of its options.
 pub(crate) struct Running {
     pub(crate) handle: ServerHandle,
-    pub(crate) descriptors: usize,
+    pub(crate) descriptors: Descriptors,
     pub(crate) token: Option<AdminToken>,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) bans: Bans,
     pub(crate) has_tls: bool,
+    /// The listener of HTTP, if there is one.
+    pub(crate) http: Option<http_listener::Control>,
 }
 
 /// All of them.
 pub(crate) fn parts(running: Running) -> Vec<Box<dyn Part>> {
-    let Running { handle, descriptors, token, audit, bans, has_tls } = running;
-    vec![
+    let Running { handle, descriptors, token, audit, bans, has_tls, http } = running;
+    let mut parts: Vec<Box<dyn Part>> = vec![
         Box::new(Bounds { handle: handle.clone(), descriptors }),
         Box::new(Announcements(handle.clone())),
-        Box::new(Certificates { handle: handle.clone(), is_on: has_tls }),
+        Box::new(Certificates { handle: handle.clone(), http: http.clone(), is_on: has_tls }),
         Box::new(Token { handle, token }),
         Box::new(Audit(audit)),
         Box::new(bans),
-    ]
+    ];
+    if let Some(http) = http {
+        parts.push(Box::new(Names(http)));
+    }
+    parts
 }
 
 /// Limits, and what happens where they are reached.
 struct Bounds {
     handle: ServerHandle,
-    descriptors: usize,
+    descriptors: Descriptors,
 }
 
 impl Part for Bounds {
@@ -76,7 +83,7 @@ impl Part for Bounds {
     }
 
     fn prepare<'a>(&'a mut self, options: &'a ServeOptions) -> Result<Ready<'a>, Failure> {
-        let room = room(self.descriptors, options.connections.max_connections)?;
+        let room = self.descriptors.room(options.connections.max_connections)?;
         let limits = options.limits(room)?;
         limits.check().map_err(|error| Failure::Usage(error.to_string()))?;
         Ok(Ready::new(|| {

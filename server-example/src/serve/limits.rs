@@ -10,7 +10,7 @@ use tracing::warn;
 
 use super::options::{MemoryOptions, ServeOptions};
 
-/// Descriptors that are not for connections: the listener, event loops, standard streams, and what
+/// Descriptors that are not for connections: the listeners, event loops, standard streams, and what
 /// libraries open for a moment.
 pub(super) const RESERVED_DESCRIPTORS: usize = 64;
 
@@ -137,22 +137,74 @@ pub(super) fn make_room_for_descriptors(limit: usize) {
     }
 }
 
-pub(super) fn limit_to_room(descriptors: usize) -> usize {
-    descriptors.saturating_sub(RESERVED_DESCRIPTORS)
+/// The file descriptors of the process, and how many of them are for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descriptors {
+    /// All that the process may have.
+    pub(super) limit: usize,
+    /// For connections of HTTP. One that becomes a WebSocket is a connection of the chat.
+    pub(super) http: usize,
 }
 
-/// How many connections to allow under a descriptor limit.
-pub(crate) fn room(descriptors: usize, asked: Option<usize>) -> Result<usize, Failure> {
-    let room = limit_to_room(descriptors);
-    match asked {
-        _ if room == 0 => Err(Failure::Usage(format!(
-            "the limit of {descriptors} file descriptors leaves no room for connections: raise it \
-             with ulimit -n"
-        ))),
-        Some(asked) if asked > room => Err(Failure::Usage(format!(
-            "--max-connections {asked} needs more file descriptors than the limit of {descriptors} \
-             allows ({room} connections): raise it with ulimit -n or ask for fewer"
-        ))),
-        asked => Ok(asked.unwrap_or(room)),
+impl Descriptors {
+    /// More connections of HTTP are not needed: each is there for a moment.
+    const MOST_HTTP: usize = 1024;
+
+    pub(super) fn new(limit: usize, has_http: bool) -> Self {
+        let share = (limit.saturating_sub(RESERVED_DESCRIPTORS) / 8).min(Descriptors::MOST_HTTP);
+        Descriptors { limit, http: if has_http { share } else { 0 } }
+    }
+
+    /// The most connections of the chat.
+    pub(super) fn most(self) -> usize {
+        self.limit.saturating_sub(RESERVED_DESCRIPTORS + self.http)
+    }
+
+    /// All that the process opens with this many connections.
+    #[cfg(target_os = "linux")]
+    pub(super) fn with(self, connections: usize) -> usize {
+        self.limit.min(connections.saturating_add(RESERVED_DESCRIPTORS + self.http))
+    }
+
+    /// The bound on connections, which is the one that was asked for if there is room for it.
+    pub(crate) fn room(self, asked: Option<usize>) -> Result<usize, Failure> {
+        let (limit, room) = (self.limit, self.most());
+        match asked {
+            _ if room == 0 => Err(Failure::Usage(format!(
+                "the limit of {limit} file descriptors leaves no room for connections: raise it with \
+                 ulimit -n"
+            ))),
+            Some(asked) if asked > room => Err(Failure::Usage(format!(
+                "--max-connections {asked} needs more file descriptors than the limit of {limit} \
+                 allows ({room} connections): raise it with ulimit -n or ask for fewer"
+            ))),
+            asked => Ok(asked.unwrap_or(room)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_connections_than_descriptors_are_refused() {
+        let descriptors = Descriptors::new(20_000, false);
+        assert_eq!(descriptors.room(None), Ok(19_936));
+        assert_eq!(descriptors.room(Some(19_936)), Ok(19_936));
+        assert_eq!(
+            descriptors.room(Some(100_000)).unwrap_err().to_string(),
+            "--max-connections 100000 needs more file descriptors than the limit of 20000 allows \
+             (19936 connections): raise it with ulimit -n or ask for fewer"
+        );
+        assert!(Descriptors::new(64, false).room(None).is_err());
+    }
+
+    #[test]
+    fn http_has_a_share_of_the_descriptors() {
+        let descriptors = Descriptors::new(20_000, true);
+        assert_eq!((descriptors.http, descriptors.room(None)), (1024, Ok(18_912)));
+        let descriptors = Descriptors::new(1024, true);
+        assert_eq!((descriptors.http, descriptors.room(None)), (120, Ok(840)));
     }
 }

@@ -2,17 +2,20 @@
 //! descriptors, the logs and signals. Its [`options`] are the command line, and the [`limits`] follow
 //! from them. Parts that can change while the server runs are in [`reload`](crate::reload).
 
+pub(crate) mod http;
 pub(crate) mod limits;
+mod listen;
+mod monitoring;
 mod options;
 
-use std::collections::HashSet;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use chatproto::hub::Event;
-use chatproto::{Limits, Server, ServerBuilder, ServerError, ServerHandle};
+use chatproto::network::Network;
+use chatproto::{Limits, Server, ServerBuilder, ServerHandle};
+use metrics::Program;
 use shared::failure::{Failure, reason};
 use shared::stderr;
 use shared::text::visible;
@@ -20,19 +23,20 @@ use shared::units::resolve_to_listen;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::audit::{AuditFile, AuditLog};
+use crate::figures::ProgramFigures;
 use crate::hangup::Terminal;
 use crate::journal::Journal;
 use crate::log;
 use crate::persistence::{self, AttachedPersistence, Persistence};
 use crate::reload::{self, Bans, LogLevel, Reloader, Running};
 use crate::sanctions::Sanctions;
-use crate::tls::{Material, TlsMode};
+use crate::tls::Material;
 use crate::token::AdminToken;
 
-use limits::{RESERVED_DESCRIPTORS, limit_to_room, raise_descriptor_limit, room};
+use limits::{Descriptors, raise_descriptor_limit};
 
 pub(crate) use options::{Level, ServeOptions};
 
@@ -56,7 +60,8 @@ pub(crate) fn run(options: &ServeOptions, read: reload::Read) -> Result<(), Fail
 /// server that runs with the same options is no mistake.
 fn check(options: &ServeOptions) -> Result<(), Failure> {
     log::start(options.log.into()).map_err(|error| no_thread(&error))?;
-    let room = room(raise_descriptor_limit(), options.connections.max_connections)?;
+    let descriptors = Descriptors::new(raise_descriptor_limit(), !options.http.http.is_empty());
+    let room = descriptors.room(options.connections.max_connections)?;
     let limits = options.limits(room)?;
     limits.check().map_err(|error| Failure::Usage(error.to_string()))?;
     AdminToken::find(options.moderation.admin_token.as_deref())?;
@@ -66,32 +71,11 @@ fn check(options: &ServeOptions) -> Result<(), Failure> {
     if let Some(tls) = Material::load(&options.tls)? {
         tls.log();
     }
-    let mut addresses = resolve_to_listen(&options.listen).map_err(Failure::Usage)?;
-    if options.tls.tls != Some(TlsMode::Off) {
-        addresses.extend(resolve_to_listen(&options.tls.tls_listen).map_err(Failure::Usage)?);
-    }
-    check_listening(&addresses)?;
+    log_proxies(&options.connections.proxy_from);
+    http::check(&options.http)?;
+    listen::check(options)?;
     Persistence::check(options)?;
     print("the configuration is valid\n")
-}
-
-/// Checks that this machine has the addresses, and that this user may listen on them. Each is bound and
-/// closed again. One that is in use may be that of the server that runs with these options.
-fn check_listening(addresses: &[SocketAddr]) -> Result<(), Failure> {
-    let mut seen = HashSet::new();
-    for &address in addresses {
-        if address.port() != 0 && !seen.insert(address) {
-            return Err(Failure::Usage(format!("--listen has {address} twice: name it once")));
-        }
-        match TcpListener::bind(address) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => warn!(
-                "{address} is in use: a server can start with this configuration when that has ended"
-            ),
-            Err(error) => return Err(Failure::Usage(cannot_listen_on(&address, &error))),
-            Ok(_) => {}
-        }
-    }
-    Ok(())
 }
 
 /// Writes to standard output; whoever reads may stop in the middle.
@@ -108,10 +92,10 @@ fn print(text: &str) -> Result<(), Failure> {
 fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
     let signals = Obedience::begin()?;
     let switch = log::start(options.log.into()).map_err(|error| no_thread(&error))?;
-    let descriptors = raise_descriptor_limit();
-    let room = room(descriptors, options.connections.max_connections)?;
+    let descriptors = Descriptors::new(raise_descriptor_limit(), !options.http.http.is_empty());
+    let room = descriptors.room(options.connections.max_connections)?;
     #[cfg(target_os = "linux")]
-    limits::make_room_for_descriptors(descriptors.min(room.saturating_add(RESERVED_DESCRIPTORS)));
+    limits::make_room_for_descriptors(descriptors.with(room));
     let limits = options.limits(room)?;
     let token = AdminToken::find(options.moderation.admin_token.as_deref())?;
     let audit = AuditFile::open(options.moderation.audit_log.as_deref())?;
@@ -122,12 +106,23 @@ fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
     let sanctions = kept.as_ref().map(|kept| Arc::clone(&kept.sanctions));
     let plan =
         Plan { options, limits, token, tls, journal: Arc::clone(&journal), audit, sanctions };
+    let listener = http::bind(&options.http)?;
     let (server, held) = plan.bind(kept)?;
     let handle = server.handle();
     if let Some(held) = &held {
         held.begin(&handle)?;
     }
     let bans = Bans::new(handle.clone(), &options.moderation.ban);
+    let figures: Arc<dyn Program> = Arc::new(ProgramFigures::new(
+        handle.clone(),
+        Arc::clone(&journal),
+        Arc::clone(&plan.audit),
+        held.as_ref().map(AttachedPersistence::gauges),
+        persistence::wants_data(options),
+    ));
+    let serve_http = |listener| plan.serve_http(listener, descriptors, &handle, &figures);
+    let http = listener.map(serve_http).transpose()?;
+    let http_control = http.as_ref().map(http_listener::Running::control);
     let running = Running {
         handle: handle.clone(),
         descriptors,
@@ -135,16 +130,19 @@ fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
         audit: Arc::clone(&plan.audit),
         bans,
         has_tls: plan.tls.is_some(),
+        http: http_control.clone(),
     };
     let log_level = LogLevel { level: options.log, switch, journal: Arc::clone(&journal) };
     let reloader = Reloader::new(options, read, log_level, reload::parts(running));
     signals.obey_with(Commands {
         handle: handle.clone(),
+        http: http_control,
         reloader,
         audit: Arc::clone(&plan.audit),
     });
 
-    info!("descriptor limit {descriptors}: room for {} connections", limit_to_room(descriptors));
+    let (limit, most) = (descriptors.limit, descriptors.most());
+    info!("descriptor limit {limit}: room for {most} connections");
     match &held {
         Some(held) => held.log(),
         None => persistence::log_nothing(options),
@@ -153,14 +151,15 @@ fn serve(options: &ServeOptions, read: reload::Read) -> Result<(), Failure> {
     if let Some(tls) = &plan.tls {
         tls.log();
     }
+    log_proxies(&options.connections.proxy_from);
     for address in server.tls_addrs() {
         info!("TLS on {address}");
     }
-    announce(&server);
-    let tables = held.as_ref().map(AttachedPersistence::tables);
-    let tables = move || tables.as_ref().map_or_else(Vec::new, |tables| tables());
+    listen::announce(&server);
+    let tables = move || figures.tables();
     let reporter = log::report(Arc::clone(&journal), Arc::clone(&plan.audit), handle, tables);
     let outcome = server.run();
+    drop(http);
     drop(reporter);
     plan.audit.close();
     if let Some(held) = held {
@@ -196,7 +195,9 @@ impl Plan<'_> {
             None => (self.builder()?, None),
         };
         let server = builder.bind_all(&addresses);
-        server.map(|server| (server, held)).map_err(|error| Failure::Usage(cannot_listen(&error)))
+        server
+            .map(|server| (server, held))
+            .map_err(|error| Failure::Usage(listen::cannot_listen(&error)))
     }
 
     fn builder(&self) -> Result<ServerBuilder, Failure> {
@@ -213,6 +214,7 @@ impl Plan<'_> {
             .limits(self.limits.clone())
             .slow_reader(self.options.readers.slow_reader.into())
             .announce(self.options.moderation.announce)
+            .proxy_from(self.options.connections.proxy_from.iter().copied())
             .observer(observe);
         if let Some(token) = &self.token {
             builder = builder.admin_token(token.as_str());
@@ -224,6 +226,20 @@ impl Plan<'_> {
             Some(threads) => builder.threads(threads),
             None => builder,
         })
+    }
+
+    /// Serves HTTP beside the chat.
+    fn serve_http(
+        &self,
+        listener: http_listener::Listener,
+        descriptors: Descriptors,
+        handle: &ServerHandle,
+        figures: &Arc<dyn Program>,
+    ) -> Result<http_listener::Running, Failure> {
+        let bounds = (descriptors, &self.limits);
+        let read = (handle.clone(), figures);
+        let options = (&self.options.http, &self.options.connections.proxy_from[..]);
+        http::start(listener, options, bounds, self.tls.as_ref(), read)
     }
 
     /// Says how order is kept.
@@ -240,50 +256,18 @@ impl Plan<'_> {
     }
 }
 
-/// What cannot be listened on, why, and what to do about it.
-fn cannot_listen(error: &ServerError) -> String {
-    match error {
-        ServerError::Listen { address, source } => cannot_listen_on(address, source),
-        other => other.to_string(),
-    }
-}
-
-fn cannot_listen_on(address: &dyn std::fmt::Display, source: &io::Error) -> String {
-    let why = match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            "address already in use (is another server running? choose another port with --listen)"
-                .to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied (ports below 1024 are for administrators: choose another with \
-             --listen)"
-                .to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address (0.0.0.0 and [::] stand for all it has)"
-                .to_owned()
-        }
-        _ => reason(source),
-    };
-    format!("cannot listen on {address}: {why}")
-}
-
-/// The lines on standard output, one for each address: clients may now connect.
-fn announce(server: &Server) {
-    let mut out = io::stdout().lock();
-    let mut addresses = server.local_addrs().iter();
-    let written = addresses
-        .try_for_each(|address| writeln!(out, "listening on {address}"))
-        .and_then(|()| out.flush());
-    // a server whose standard output is closed serves all the same
-    if let Err(error) = written {
-        warn!(reason = %reason(&error), "cannot write to standard output");
+/// Says which sources state the addresses of users.
+fn log_proxies(networks: &[Network]) {
+    if !networks.is_empty() {
+        let networks: Vec<String> = networks.iter().map(Network::to_string).collect();
+        info!("connections from {} must begin with a PROXY header", networks.join(", "));
     }
 }
 
 /// What signals do to a server that is ready.
 struct Commands {
     handle: ServerHandle,
+    http: Option<http_listener::Control>,
     reloader: Reloader,
     audit: Arc<AuditLog>,
 }
@@ -336,6 +320,9 @@ impl Obedience {
                 is_stopping = true;
                 let name = signal_name(signal).unwrap_or("a signal");
                 info!(online = commands.handle.online(), "{name}: saying goodbye");
+                if let Some(http) = &commands.http {
+                    http.stop();
+                }
                 commands.handle.stop();
             }
         };
@@ -358,21 +345,4 @@ impl Obedience {
 
 fn no_thread(error: &io::Error) -> Failure {
     Failure::Run(format!("cannot start a thread: {}", reason(error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_connections_than_descriptors_are_refused() {
-        assert_eq!(room(20_000, None), Ok(19_936));
-        assert_eq!(room(20_000, Some(19_936)), Ok(19_936));
-        assert_eq!(
-            room(20_000, Some(100_000)).unwrap_err().to_string(),
-            "--max-connections 100000 needs more file descriptors than the limit of 20000 allows \
-             (19936 connections): raise it with ulimit -n or ask for fewer"
-        );
-        assert!(room(64, None).is_err());
-    }
 }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use chatproto::hub::{BanTarget, BanTargetError};
 use chatproto::name::NamePolicyError;
+use chatproto::network::Network;
 use chatproto::{Limits, SlowReader, UserName};
 use clap::builder::{ArgPredicate, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
+use http_listener::HttpOptions;
 use shared::options::default_address;
 use shared::units::{Address, PerSecond, Size, SizeOrOff, Span, Threads};
 use tracing_subscriber::filter::LevelFilter;
@@ -76,6 +78,9 @@ pub(crate) struct ServeOptions {
 
     #[command(flatten)]
     pub(crate) tls: TlsOptions,
+
+    #[command(flatten)]
+    pub(crate) http: HttpOptions,
 
     #[command(flatten)]
     pub(crate) moderation: ModerationOptions,
@@ -157,6 +162,17 @@ pub(crate) struct ConnectionOptions {
     /// Most connections at a time [default: what the descriptor limit allows]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(crate) max_connections: Option<usize>,
+
+    /// Network of load balancers, such as 10.0.0.0/8: each connection from there must begin with a PROXY
+    /// header, version 1 or 2. Can be given several times
+    ///
+    /// The header states the address of the user. Bans, limits of an address, the log and messages have that
+    /// address. A connection from there without a valid header is closed, and a PROXY header from elsewhere is
+    /// refused. Users must not be able to connect from such a network themselves, as they could state any
+    /// address. On the HTTP port, such a connection may begin with a PROXY header, and the headers Forwarded and
+    /// X-Forwarded-For of its requests count.
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) proxy_from: Vec<Network>,
 
     /// Most connections of one address, or of one IPv6 network of 64 bits; loopback has no bound
     #[arg(long, value_name = "N", default_value_t = Limits::default().per_address, value_parser = at_least_one())]

@@ -11,16 +11,16 @@ use chatproto::tls::Fingerprint;
 use clap::{Args, Subcommand};
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use shared::clock;
 use shared::failure::{Failure, reason};
 use shared::input::read_whole;
 use shared::staging::{Access, Existing};
 use shared::target;
 use shared::text::visible;
-use x509_parser::extensions::GeneralName;
-use x509_parser::pem::Pem;
-use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
+
+use super::x509::Fields;
 
 /// Make a certificate for the server, or show what is in one.
 #[derive(Args, Debug)]
@@ -144,16 +144,16 @@ fn show(path: &Path) -> Result<(), Failure> {
     let text = read_whole(path, LONGEST).map_err(|error| fail(&reason(&error)))?;
     let none = "it has no certificate: it must be PEM, with a line BEGIN CERTIFICATE";
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-    let mut found = Pem::iter_from_buffer(text).flatten().filter(|pem| pem.label == "CERTIFICATE");
-    let first = found.next().ok_or_else(|| fail(&none))?;
-    let facts = Facts::of_der(&first.contents).map_err(|why| fail(&why))?;
+    let first = CertificateDer::pem_slice_iter(text).flatten().next().ok_or_else(|| fail(&none))?;
+    let facts = Facts::of_der(&first).map_err(|why| fail(&why))?;
     let now = clock::now();
     let state = match () {
-        () if facts.not_after <= now => ", which is over",
-        () if facts.not_before > now => ", which has not begun",
+        () if facts.not_after() <= now => ", which is over",
+        () if facts.not_before() > now => ", which has not begun",
         () => "",
     };
-    let issuer = if facts.issuer == facts.subject { "itself" } else { &facts.issuer };
+    let Fields { issuer, subject, .. } = &facts.fields;
+    let issuer = if issuer == subject { "itself" } else { issuer };
     let text = format!(
         "names        {}\nvalid        from {} until {}{state}\nissuer       {}\nfingerprint  {}\n",
         facts.names(),
@@ -168,11 +168,7 @@ fn show(path: &Path) -> Result<(), Failure> {
 /// What a person wants to know of a certificate.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    names: Vec<String>,
-    subject: String,
-    issuer: String,
-    pub(crate) not_before: Timestamp,
-    pub(crate) not_after: Timestamp,
+    fields: Fields,
     fingerprint: Fingerprint,
 }
 
@@ -180,50 +176,43 @@ impl Facts {
     /// # Errors
     /// The sentence that says why it is no certificate.
     pub(crate) fn of_der(der: &[u8]) -> Result<Self, String> {
-        let (_, certificate) = X509Certificate::from_der(der)
-            .map_err(|_| "it is not a certificate, or it is damaged".to_owned())?;
-        let names = certificate.subject_alternative_name().ok().flatten();
-        let names = names.map_or(Vec::new(), |extension| {
-            extension.value.general_names.iter().filter_map(name).collect()
-        });
-        let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-        Ok(Facts {
-            names,
-            subject: certificate.subject().to_string(),
-            issuer: certificate.issuer().to_string(),
-            not_before: time(certificate.validity().not_before.timestamp()),
-            not_after: time(certificate.validity().not_after.timestamp()),
-            fingerprint: Fingerprint::of_der(der),
-        })
+        let fields = Fields::of_der(der)
+            .ok_or_else(|| "it is not a certificate, or it is damaged".to_owned())?;
+        Ok(Facts { fields, fingerprint: Fingerprint::of_der(der) })
+    }
+
+    /// The names and addresses that it is for.
+    pub(crate) fn hosts(&self) -> &[String] {
+        &self.fields.names
     }
 
     pub(crate) fn names(&self) -> String {
-        let names = if self.names.is_empty() { "nobody".to_owned() } else { self.names.join(", ") };
+        let names = match &self.fields.names[..] {
+            [] => "nobody".to_owned(),
+            names => names.join(", "),
+        };
         visible(&names).into_owned()
     }
 
+    pub(crate) fn not_before(&self) -> Timestamp {
+        self.fields.not_before
+    }
+
+    pub(crate) fn not_after(&self) -> Timestamp {
+        self.fields.not_after
+    }
+
     pub(crate) fn since(&self) -> String {
-        date(self.not_before)
+        date(self.not_before())
     }
 
     pub(crate) fn until(&self) -> String {
-        date(self.not_after)
+        date(self.not_after())
     }
 }
 
 fn date(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
-}
-
-fn name(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match **bytes {
-            [a, b, c, d] => Some(IpAddr::from([a, b, c, d]).to_string()),
-            _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
-        },
-        _ => None,
-    }
 }
 
 /// Whether a certificate can be for it: an address, or a DNS name with or without a wildcard in front.

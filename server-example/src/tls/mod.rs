@@ -4,6 +4,7 @@
 pub(crate) mod cert;
 mod options;
 mod server;
+mod x509;
 
 pub(crate) use options::{TlsMode, TlsOptions};
 pub(crate) use server::{Certificates, Material};

@@ -89,21 +89,30 @@ impl Material {
         Ok(addresses.into_iter().fold(builder, ServerBuilder::tls_listen))
     }
 
+    /// Whether nobody is served in text.
+    pub(crate) fn is_only(&self) -> bool {
+        self.mode == TlsMode::Only
+    }
+
+    /// The same for HTTP, which is asked for by the names of the certificate too.
+    pub(crate) fn for_http(&self) -> http_listener::Tls {
+        let facts = Facts::of_der(self.tls.certificate());
+        let names = facts.iter().flat_map(Facts::hosts);
+        http_listener::Tls::new(&self.tls, names.map(String::as_str), self.is_only())
+    }
+
     /// Says what is offered, and for how long it will do.
     pub(crate) fn log(&self) {
-        let whom = match self.mode {
-            TlsMode::Only => "only",
-            _ => "and text",
-        };
+        let whom = if self.is_only() { "only" } else { "and text" };
         match Facts::of_der(self.tls.certificate()) {
             Ok(facts) => {
                 info!("TLS {whom}, as {} until {}", facts.names(), facts.until());
                 let now = shared::clock::now();
-                if facts.not_after <= now {
+                if facts.not_after() <= now {
                     warn!("the certificate expired on {}: renew it", facts.until());
-                } else if facts.not_before > now {
+                } else if facts.not_before() > now {
                     warn!("the certificate is not valid before {}", facts.since());
-                } else if facts.not_after.duration_since(now) < SOON {
+                } else if facts.not_after().duration_since(now) < SOON {
                     warn!("the certificate expires soon, on {}: renew it", facts.until());
                 }
             }
@@ -117,6 +126,7 @@ impl Material {
 /// now on: what is in the files may be another one, though their names are the same.
 pub(crate) struct Certificates {
     pub(crate) handle: ServerHandle,
+    pub(crate) http: Option<http_listener::Control>,
     pub(crate) is_on: bool,
 }
 
@@ -132,6 +142,9 @@ impl Part for Certificates {
             )),
             Some(material) => Ok(Ready::new(move || {
                 self.handle.replace_tls(&material.tls);
+                if let Some(http) = &self.http {
+                    http.set_tls(material.for_http());
+                }
                 material.log();
             })),
             None => Ok(Ready::new(|| {})),

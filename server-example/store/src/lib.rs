@@ -84,8 +84,8 @@ pub use reader::{ConversationMessage, Query, Reader, StoredMessage};
 pub use reserve::Reserve;
 pub use search::Search;
 pub use survey::Survey;
-pub use usage::StoreUsage;
-pub use writer::{Removed, Writer};
+pub use usage::{Removed, StoreUsage};
+pub use writer::Writer;
 
 /// The conversation of two accounts.
 pub fn between(one: &str, other: &str) -> String {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 use shared::clock::now_ms;
@@ -19,7 +19,7 @@ use super::error::{ErrorKind, Result, StoreError};
 use super::files::Lock;
 use super::options::StoreOptions;
 use super::tables::{Tables, add_gap, begin};
-use super::usage::StoreUsage;
+use super::usage::{Removed, StoreUsage};
 use super::wal;
 
 /// Acts, and bytes of their texts, of one transaction.
@@ -49,15 +49,6 @@ pub struct Writer {
     /// How long a transaction waits for another program that is writing.
     patience: Duration,
     pub(super) removed: Removed,
-}
-
-/// Messages that were removed without being asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// For their age.
-    pub old: u64,
-    /// For the size of the file.
-    pub surplus: u64,
 }
 
 /// The acts of one transaction.
@@ -182,15 +173,18 @@ impl Writer {
 
     fn write_steps(&mut self) -> Result<()> {
         while let Some(step) = self.steps.pop_front() {
+            let begun = Instant::now();
             let written = self.write_with(|db, tables| {
                 let act = begin(db, tables)?;
                 step.write(&act, tables)?;
                 act.commit()
             });
             if let Err(error) = written {
+                self.usage.count_commit_failure();
                 self.steps.push_front(step);
                 return Err(error);
             }
+            self.usage.count_commit(step.messages, begun.elapsed());
             // as much as was added, so that the file does not outgrow its bound meanwhile
             match self.evict() {
                 Err(error) if !self.steps.is_empty() => return Err(error),
@@ -203,7 +197,9 @@ impl Writer {
 
     /// What was removed since the last call.
     pub fn take_removed(&mut self) -> Removed {
-        std::mem::take(&mut self.removed)
+        let removed = std::mem::take(&mut self.removed);
+        self.usage.count_removed(removed);
+        removed
     }
 
     /// The error of a full disk.

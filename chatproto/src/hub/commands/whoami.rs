@@ -2,8 +2,8 @@
 
 use crate::message::MessageRef;
 
-use super::super::hub::Call;
 use super::super::Role;
+use super::super::hub::Call;
 use super::Command;
 
 pub(super) const COMMAND: Command = Command {
@@ -16,11 +16,12 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(call: &mut Call<'_>, _: &MessageRef<'_>) {
     let session = call.session();
-    let mut text = format!("You are {} from {}, {}", call.user(), session.address, session.role().one());
+    let mut text =
+        format!("You are {} from {}, {}", call.user(), session.address, session.role().one());
     if session.is_logged_in() {
         text.push_str(", logged in");
     }
-    if session.is_secure {
+    if session.transport.is_secure() {
         text.push_str(", over TLS");
     }
     if let Some(mute) = call.hub.mute_of(session, call.now.monotonic) {

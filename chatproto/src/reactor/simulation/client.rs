@@ -8,6 +8,7 @@ use fastrand::Rng;
 use crate::decode::Decoder;
 use crate::encode;
 use crate::handshake::Stranger;
+use crate::websocket::{Unframer, testing};
 
 use super::setup::{ROOMS, Setup};
 
@@ -22,6 +23,10 @@ pub(super) enum Kind {
     OneRead,
     /// The same, with the first object right behind the name.
     Joined,
+    /// A browser: a name in the URL, or in the first message.
+    WebSocket {
+        has_name_in_url: bool,
+    },
     /// It never says a name: nothing, white space, half a character.
     Nameless(&'static [u8]),
     Stranger(Stranger),
@@ -141,6 +146,8 @@ pub(super) struct Client {
     pub(super) reading: Reading,
     pub(super) ending: Ending,
     pub(super) address: IpAddr,
+    /// It connects through a proxy, which states its address.
+    pub(super) is_proxied: bool,
     pub(super) lane: usize,
     /// Its connection.
     pub(super) wire: usize,
@@ -170,6 +177,8 @@ pub(super) struct Client {
     pub(super) bytes: Vec<u8>,
     pub(super) received: usize,
     pub(super) decoder: Decoder,
+    /// Over WebSocket: takes what it hears out of the frames.
+    pub(super) unframer: Unframer,
     pub(super) saw_end: bool,
     pub(super) was_broken: bool,
     pub(super) was_cut: bool,
@@ -183,6 +192,7 @@ impl Client {
             reading: Reading::Prompt,
             ending: Ending::Stay,
             address: IpAddr::from([127, 0, 0, 1]),
+            is_proxied: false,
             lane: 0,
             wire: 0,
             phase: Phase::Waiting,
@@ -203,6 +213,7 @@ impl Client {
             bytes: Vec::new(),
             received: 0,
             decoder: Decoder::default(),
+            unframer: Unframer::of_server(),
             saw_end: false,
             was_broken: false,
             was_cut: false,
@@ -237,9 +248,27 @@ impl Client {
             lane,
             acts_left,
             is_moderator: rng.u8(..6) == 0,
+            is_proxied: rng.u8(..4) == 0 && !matches!(kind, Kind::WebSocket { .. }),
             names: vec![name],
             ..Client::witness()
         }
+    }
+
+    /// The PROXY header of the proxy that it connects through, in version 1 or 2.
+    pub(super) fn header(&self) -> Option<Vec<u8>> {
+        let header = match self.address {
+            IpAddr::V4(address) => format!("PROXY TCP4 {address} 192.0.2.1 50000 65432\r\n").into(),
+            IpAddr::V6(address) => {
+                let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x2a".to_vec();
+                header.extend(address.octets());
+                header.extend(address.octets());
+                header.extend([0xc3, 0x50, 0xff, 0x98]);
+                // a TLV
+                header.extend([4, 0, 3, 1, 2, 3]);
+                header
+            }
+        };
+        self.is_proxied.then_some(header)
     }
 
     /// Whether it takes what one read gives for one object.
@@ -248,7 +277,18 @@ impl Client {
     }
 
     pub(super) fn says_a_name(&self) -> bool {
-        matches!(self.kind, Kind::Stream | Kind::LateLineFeed | Kind::OneRead | Kind::Joined)
+        matches!(
+            self.kind,
+            Kind::Stream
+                | Kind::LateLineFeed
+                | Kind::OneRead
+                | Kind::Joined
+                | Kind::WebSocket { .. }
+        )
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        matches!(self.kind, Kind::WebSocket { .. })
     }
 
     /// Whether it is there and may send.
@@ -275,7 +315,12 @@ impl Client {
             encode::compact(&mut object, "x", "1.2.3.4", to, msg);
             object.push(b'\n');
         }
-        object
+        self.framed(object)
+    }
+
+    /// Its output, in frames if it speaks WebSocket.
+    pub(super) fn framed(&self, said: Vec<u8>) -> Vec<u8> {
+        if self.is_websocket() { testing::message(&said) } else { said }
     }
 }
 
@@ -312,9 +357,11 @@ fn any_kind(rng: &mut Rng) -> Kind {
         5 => Kind::Stranger(Stranger::Ssh),
         6 => Kind::BadName("SERVER\n"),
         7 => Kind::BadName("/list\n"),
+        18 => Kind::Stranger(Stranger::Proxy),
         8..11 => Kind::LateLineFeed,
         11..15 => Kind::OneRead,
         15..18 => Kind::Joined,
+        19..24 => Kind::WebSocket { has_name_in_url: rng.bool() },
         _ => Kind::Stream,
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Wire {
     /// The client sends nothing more.
     fin: bool,
     fin_read_at: u64,
-    /// The client is gone, and so is what was under way in either direction.
+    /// The client is gone, and so is what was under way to it.
     reset: bool,
     pub(super) outgoing: VecDeque<u8>,
     /// A write was refused: the next room is told.
@@ -105,12 +105,16 @@ impl Network {
         self.become_ready(id, readiness);
     }
 
-    /// The client is gone.
+    /// The client is gone. The server can read the bytes from before on some systems. On others they
+    /// are lost.
     pub(super) fn reset(&mut self, id: usize) {
         self.trace.note("reset", id, &[]);
+        let is_lost = self.rng.bool();
         let wire = &mut self.wires[id];
         wire.reset = true;
-        wire.incoming.clear();
+        if is_lost {
+            wire.incoming.clear();
+        }
         wire.outgoing.clear();
         let readiness =
             Readiness { readable: true, writable: true, read_closed: true, error: true };
@@ -229,6 +233,21 @@ impl Socket {
         Ok(())
     }
 
+    pub(in crate::reactor) fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut network = self.network();
+        if network.rng.u32(..INTERRUPTED) == 0 {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let wire = &mut network.wires[self.id];
+        if wire.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        if wire.incoming.is_empty() && !wire.fin {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        wire.incoming.make_contiguous().as_ref().read(buffer)
+    }
+
     pub(in crate::reactor) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut network = self.network();
         if network.rng.u32(..INTERRUPTED) == 0 {
@@ -236,7 +255,7 @@ impl Socket {
         }
         let now = network.trace.now;
         let wire = &mut network.wires[self.id];
-        if wire.reset {
+        if wire.reset && wire.incoming.is_empty() {
             return Err(ErrorKind::ConnectionReset.into());
         }
         if wire.incoming.is_empty() && !wire.fin {

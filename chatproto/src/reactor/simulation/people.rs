@@ -1,6 +1,7 @@
 //! How clients get their bytes to the server, in pieces and late, and read what comes back.
 
 use crate::handshake::Stranger;
+use crate::websocket::{End, testing};
 
 use super::client::{Act, Ending, Heard, Kind, Phase, Reading, Target, origin, text};
 use super::script::scope;
@@ -15,6 +16,9 @@ impl World {
     pub(super) fn say_name(&mut self, id: usize) {
         let name = self.clients[id].names[0].clone();
         let mut acts_from = self.now + self.rng.u64(..500 * MILLIS);
+        if let Some(header) = self.clients[id].header() {
+            self.send(id, &header);
+        }
         match self.clients[id].kind {
             Kind::Stream => {
                 self.send(id, format!("{name}\n").as_bytes());
@@ -40,6 +44,12 @@ impl World {
                 bytes.extend(client.perform(id, Act::List, self.now, &mut self.rng));
                 self.send(id, &bytes);
             }
+            Kind::WebSocket { .. } => {
+                // the name is said already
+                if self.rng.bool() {
+                    acts_from = self.now;
+                }
+            }
             Kind::Nameless(bytes) => return self.send(id, bytes),
             Kind::BadName(name) => return self.send(id, name.as_bytes()),
             Kind::Stranger(stranger) => {
@@ -47,6 +57,7 @@ impl World {
                     Stranger::Http => b"GET / HTTP/1.1\r\nHost: example\r\n\r\n",
                     Stranger::Tls => b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03",
                     Stranger::Ssh => b"SSH-2.0-client\r\n",
+                    Stranger::Proxy => b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 65432\r\n",
                 };
                 return self.send(id, bytes);
             }
@@ -110,6 +121,10 @@ impl World {
             Ending::Stay => return,
             Ending::HalfClose => {
                 client.phase = Phase::HalfClosed;
+                if client.is_websocket() {
+                    self.send(id, &testing::close());
+                }
+                let sent = self.clients[id].sends_until.max(sent);
                 self.schedule(sent, Event::End(id));
             }
             Ending::Abort => {
@@ -174,7 +189,10 @@ impl World {
         // whoever was told the end closes too, but for a few who forget
         let forgets = self.rng.u8(..8) == 0;
         if client.phase == Phase::Connected && !forgets {
-            let at = client.sends_until;
+            if client.is_websocket() {
+                self.send(id, &testing::close());
+            }
+            let at = self.clients[id].sends_until;
             self.schedule(at, Event::End(id));
         }
         self.clients[id].phase = Phase::Closed;
@@ -188,7 +206,11 @@ impl World {
             return;
         }
         let is_one_object = client.is_one_read() && client.reading == Reading::Prompt;
-        let mut input = bytes;
+        let is_framed = client.is_websocket();
+        let unframed = is_framed.then(|| testing::unframed(&mut client.unframer, bytes));
+        let end = client.unframer.end();
+        assert!(!matches!(end, Some(End::Violated(_))), "client {id} got {end:?}");
+        let mut input = unframed.as_deref().unwrap_or(bytes);
         let mut count = 0;
         let mut decoder = std::mem::take(&mut client.decoder);
         while let Some(frame) = decoder.decode(&mut input).unwrap_or_else(|error| {

@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+use crate::websocket::testing;
+
 use super::client::{
     Act, Client, Done, EVERYONE, Heard, LONG, Scope, Sent, Target, any_name, text,
 };
@@ -78,8 +80,11 @@ impl Client {
             Act::List => bytes = command(self, "/list", "/list"),
             Act::Rooms => bytes = command(self, "/rooms", ""),
             Act::Echo => bytes = command(self, "/echo", "echo"),
-            Act::SchemaError => bytes = b"{\"to\":\"x\"}".to_vec(),
-            Act::FramingError => bytes = b"{\"to\" \"x\"}".to_vec(),
+            Act::SchemaError => bytes = self.framed(b"{\"to\":\"x\"}".to_vec()),
+            Act::FramingError if self.is_websocket() && rng.bool() => {
+                bytes = testing::frame(0x82, b"{}");
+            }
+            Act::FramingError => bytes = self.framed(b"{\"to\" \"x\"}".to_vec()),
             Act::Admin => bytes = command(self, "/admin", TOKEN),
             Act::Kick(name) => bytes = command(self, "/kick", &argument(name)),
             Act::Mute(name) => bytes = command(self, "/mute", &format!("{} 1s", argument(name))),

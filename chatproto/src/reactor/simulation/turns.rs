@@ -1,6 +1,7 @@
 //! What one turn of an event loop does when a crowd has something for it: whoever says a line is
 //! heard in that turn, and the crowd does not wait for ever.
 
+mod adopted;
 #[cfg(feature = "tls")]
 mod secure;
 mod work;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Message;
+use crate::history::Entry;
 use crate::limits::{Limits, Rate};
 use crate::outbox::SlowReader;
 
@@ -87,8 +89,8 @@ impl Stage {
         wire
     }
 
-    fn is_idle(&self) -> bool {
-        let reactor = self.world.lanes[0].reactor.as_ref().expect("a loop that runs");
+    fn is_idle(&mut self) -> bool {
+        let reactor = self.world.lanes[0].reactor.as_mut().expect("a loop that runs");
         let is_asleep = reactor.fall_asleep() != Some(Duration::ZERO);
         is_asleep && self.world.network().ready.is_empty()
     }
@@ -276,4 +278,25 @@ fn what_is_thrown_away_is_read_as_fast_as_it_comes() {
         stage.world.step(0);
     }
     assert_eq!(stage.world.network().unread(wire), 0);
+}
+
+#[test]
+fn no_pages_are_read_for_a_crowd_that_is_gone_before_it_is_read() {
+    let mut stage = Stage::with_history(Limits::default(), 1 << 20);
+    let object = |to, msg| Message::new("", "", to, msg).to_json() + "\n";
+    let asks = object("/join", "#tea") + &object("/history", "#tea 256");
+    for number in 0..CROWD {
+        let wire = stage.join(&format!("one of {number}"));
+        stage.world.network().arrive(wire, asks.as_bytes());
+        stage.world.network().reset(wire);
+        stage.crowd.push(wire);
+    }
+    // the history answers nothing
+    stage.settle();
+    assert_eq!(stage.here(), 0, "they do not wait for their pages");
+    let inbox = stage.world.shared.inbox().expect("a history");
+    let orders = inbox.take(Duration::ZERO, Duration::ZERO).unwrap_or_default();
+    let is_order = |entry: &&Entry| matches!(entry, Entry::Order(..));
+    assert!(orders.iter().filter(is_order).count() <= 8, "as many as are read at a time");
+    stage.turn_with_a_line();
 }

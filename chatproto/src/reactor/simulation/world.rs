@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use mio::Events;
 
+use crate::connection::Framing;
 use crate::directory::{Claim, ClaimReply, Directory, Lease, ReleaseReply};
 use crate::hub::{Completion, Hub, Now};
 use crate::reply::Reply;
+use crate::websocket::testing;
 use crate::workers::{Call, Jobs, Pool};
 
+use super::super::arrival::{Arrival, Origin};
 use super::super::mail::Mail;
 use super::super::socket;
 use super::super::{ACCEPTING, ARENA, Entrance, Reactor, Shared, set_up};
@@ -36,6 +39,8 @@ const PATIENCE: Micros = 60 * SECOND;
 /// More turns than this, and a loop does not sleep.
 const TURNS: usize = 1_000_000;
 pub(super) const WITNESS: usize = 0;
+/// The address of a proxy, whose connections begin with a PROXY header.
+pub(super) const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 80));
 
 thread_local! {
     static NOW: Cell<Option<Now>> = const { Cell::new(None) };
@@ -178,6 +183,7 @@ impl World {
             threads: setup.lanes,
             quantum: setup.quantum,
             listeners: vec![(LISTENER.try_clone().expect("a descriptor"), Entrance::Plain)],
+            proxies: [PROXY.into()].into(),
         })
         .expect("event loops");
         let lane = |reactor| Lane { reactor: Some(reactor), scheduled: None, free_at: 0 };
@@ -391,7 +397,7 @@ impl World {
         it.free_at = self.now + cost;
         if is_last {
             it.reactor = None;
-        } else if let Some(reactor) = &it.reactor
+        } else if let Some(reactor) = &mut it.reactor
             && let Some(pause) = reactor.fall_asleep()
         {
             let pause = pause.as_nanos().div_ceil(1000) as Micros;
@@ -487,16 +493,55 @@ impl World {
         let client = &mut self.clients[id];
         (client.phase, client.connected_at) = (Phase::Connected, self.now);
         let (wire, lane, address) = (client.wire, client.lane, client.address);
-        self.accept(wire, lane, address, Entrance::Plain);
+        match client.kind {
+            Kind::WebSocket { has_name_in_url } => {
+                let name = client.names[0].clone();
+                self.upgrade(id, Origin::new(address), has_name_in_url, &name);
+            }
+            _ if client.is_proxied => self.accept(wire, lane, PROXY, Entrance::Plain),
+            _ => self.accept(wire, lane, address, Entrance::Plain),
+        }
         self.say_name(id);
+    }
+
+    /// A browser's connection was upgraded. Some of its bytes were read before, and some to it were not sent.
+    fn upgrade(&mut self, id: usize, origin: Origin, has_name_in_url: bool, name: &str) {
+        let mut origin = origin.framing(Framing::WebSocket);
+        let first = if has_name_in_url {
+            origin = origin.name(name);
+            testing::frame(0x89, b"early")
+        } else {
+            testing::message(name.as_bytes())
+        };
+        let (received, rest) = first.split_at(self.rng.usize(..=first.len()));
+        if self.rng.bool() {
+            // a pong means nothing to the client
+            origin = origin.unsent(&b"\x8a\x06unsent"[..]);
+        }
+        let (wire, lane) = (self.clients[id].wire, self.clients[id].lane);
+        self.adopt(wire, lane, origin.received(received.to_vec()));
+        self.send(id, rest);
+    }
+
+    /// A connection is handed over to an event loop.
+    pub(super) fn adopt(&mut self, wire: usize, lane: usize, origin: Origin) {
+        let socket = socket::Socket::Simulated(Socket::new(&self.network, wire));
+        self.arrive_at(lane, Arrival::of(socket, origin));
     }
 
     /// A connection comes to an event loop.
     pub(super) fn accept(&mut self, wire: usize, lane: usize, address: IpAddr, entrance: Entrance) {
         let socket = Socket::new(&self.network, wire);
+        let mut stream = entrance.stream(socket::Socket::Simulated(socket));
+        if self.shared.is_proxy(address) {
+            stream.await_origin();
+        }
+        self.arrive_at(lane, Arrival::new(stream, address));
+    }
+
+    fn arrive_at(&mut self, lane: usize, arrival: Arrival) {
         self.shared.lanes[lane].load.fetch_add(1, Ordering::Relaxed);
-        let stream = entrance.stream(socket::Socket::Simulated(socket));
-        let mail = Mail::Accepted(stream, address);
+        let mail = Mail::Accepted(arrival);
         self.shared.lanes[lane].send(mail).expect("a loop that can be woken");
     }
 

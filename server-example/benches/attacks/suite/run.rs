@@ -11,7 +11,7 @@ use super::cores::{self, Urgency};
 use super::honest::{self, Honest};
 use super::options::Options;
 use super::server::{Heap, Server, descriptors};
-use super::stage::{Attack, Told};
+use super::stage::{Attack, Stage, Told};
 use super::usage::Usage;
 
 /// How long the quiet times are.
@@ -22,6 +22,8 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(120);
 /// How much more heap than before may be left, in per cent, and of a database what it caches.
 const LEFT: u64 = 1;
 const CACHED: u64 = 1 << 20;
+/// The same of an HTTP listener: the capacity of its tables, and those of its runtime.
+const LISTENER: u64 = 128 << 10;
 /// Lines that the log may have: so many at any rate, and so many a second. (Ten of a kind, and
 /// what was hidden; an attack of several kinds has several times that.)
 const LINES: u64 = 50;
@@ -85,7 +87,7 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
         server.lower_descriptors(attack.descriptors)?;
     }
     server.mark()?;
-    let stage = attack.stage(server.address, is_small, 0);
+    let stage = Stage { http: server.http(), ..attack.stage(server.address, is_small, 0) };
     let begun = Instant::now();
     let (told, descriptors_peak) =
         watched(server.id(), || on_attackers_core(is_measured, || (attack.run)(&stage)));
@@ -137,7 +139,9 @@ pub(crate) fn run(attack: &Attack, options: &Options) -> Failed<Result> {
 
 /// The most heap that may be left of so much.
 fn most_left(attack: &Attack, before: u64) -> u64 {
-    before + before * LEFT / 100 + if attack.keeps { CACHED } else { 0 }
+    let cached = if attack.keeps { CACHED } else { 0 };
+    let listener = if attack.options.contains(&"--http") { LISTENER } else { 0 };
+    before + before * LEFT / 100 + cached + listener
 }
 
 fn judge(attack: &Attack, is_small: bool, sample: &Sample) -> Failed<()> {

@@ -57,6 +57,8 @@ struct Log {
     lines: AtomicU64,
     has_paused: AtomicBool,
     last: Mutex<String>,
+    /// The address that speaks HTTP.
+    http: Mutex<Option<SocketAddr>>,
 }
 
 /// Bytes that are allocated, and how many there were at most since the last mark.
@@ -106,6 +108,11 @@ impl Server {
             return Err(format!("the server does not listen: {}.", log.last()));
         };
         Ok(Server { child, control, answers, address, log, _data: data })
+    }
+
+    /// The address that speaks HTTP, if there is one. The log states it before the server listens.
+    pub(crate) fn http(&self) -> Option<SocketAddr> {
+        *self.log.http.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -194,6 +201,11 @@ impl Log {
             self.lines.fetch_add(1, Ordering::Relaxed);
             if line.contains("no new connections for a moment") {
                 self.has_paused.store(true, Ordering::Relaxed);
+            }
+            if let Some((_, rest)) = line.split_once("http://")
+                && let Ok(address) = rest.split(['/', ' ']).next().unwrap_or_default().parse()
+            {
+                *self.http.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
             }
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = line;
         }

@@ -43,6 +43,8 @@ pub(crate) enum Told {
 /// Where an attack takes place.
 pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
+    /// The address that speaks HTTP.
+    pub(crate) http: Option<SocketAddr>,
     /// Connections, messages or bytes.
     pub(crate) size: usize,
     pub(crate) is_small: bool,
@@ -95,7 +97,7 @@ impl Attack {
     pub(crate) fn stage(&self, address: SocketAddr, is_small: bool, turn: usize) -> Stage {
         let lasts = if is_small { self.lasts / 20 } else { self.lasts };
         let until = Instant::now() + lasts;
-        Stage { address, size: self.size(is_small), is_small, until, turn }
+        Stage { address, http: None, size: self.size(is_small), is_small, until, turn }
     }
 }
 

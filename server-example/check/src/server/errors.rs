@@ -65,6 +65,17 @@ pub(super) fn cases(cases: &mut Vec<Case>) {
             },
         ),
         robust(
+            "B13",
+            "proxy",
+            "a PROXY header from a source that is no proxy",
+            "one line that is no welcome, then the end",
+            |trial| {
+                stranger(trial, b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 65432\r\n", |came| {
+                    came.ends_with(b"\n") && !came.starts_with(b"{")
+                })
+            },
+        ),
+        robust(
             "B14",
             "framing-first",
             "a frame with a wrong type and, behind it, no JSON",

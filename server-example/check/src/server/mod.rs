@@ -12,6 +12,9 @@
 //! | `errors` | B8, B13, B14, B16 |
 //! | `routing` | B6, B7, B10, B15 |
 //! | `slow_readers` | B9 |
+//! | `websocket`, `violations` | B20 |
+//!
+//! `transport` says which of them apply to a server over TCP, and which over WebSocket.
 
 mod case;
 mod decoding;
@@ -24,13 +27,17 @@ mod names;
 mod registration;
 mod routing;
 mod slow_readers;
+mod transport;
 mod trial;
+mod violations;
+mod websocket;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
+use chatproto::websocket::Url;
 use shared::failure::Failure;
 
 use super::options::{CheckOptions, Judged, Part, Patience, Peer};
@@ -52,6 +59,8 @@ fn cases() -> Vec<Case> {
     routing::cases(&mut cases);
     errors::cases(&mut cases);
     slow_readers::cases(&mut cases);
+    websocket::cases(&mut cases);
+    violations::cases(&mut cases);
     let place = |case: &Case| RULES.iter().position(|rule| rule.id == case.rule);
     cases.sort_by_key(place);
     cases
@@ -76,6 +85,7 @@ pub(super) fn list() -> Vec<String> {
 /// Tries everything that was chosen.
 pub(super) fn run(
     addresses: &[SocketAddr],
+    url: Option<&Url>,
     options: &CheckOptions,
     report: &mut Report,
 ) -> Result<(), Failure> {
@@ -86,11 +96,15 @@ pub(super) fn run(
     if let Some(unknown) = options.only.iter().find(|one| !names_something(one)) {
         return Err(Failure::Usage(no_such_rule(unknown)));
     }
-    let address = reachable(addresses, &options.patience)?;
-    let bench = Arc::new(Bench::new(address, &options.patience, &options.judged));
+    let address = reachable(addresses, url, &options.patience)?;
+    let bench = Arc::new(Bench::new(address, url, &options.patience, &options.judged));
     let knows_part_b = knows_part_b(&bench, &options.judged);
-    report.begin(&address.to_string(), &knows_part_b.1, cases.len());
-    let why_not = |case: &Case| why_not(case, &options.patience, &knows_part_b);
+    let judged = url.map_or_else(|| address.to_string(), ToString::to_string);
+    report.begin(&judged, &knows_part_b.1, cases.len());
+    let why_not = |case: &Case| {
+        let plain = transport::why_not(case.rule, &case.id(), url.is_some()).map(str::to_owned);
+        plain.or_else(|| why_not(case, &options.patience, &knows_part_b))
+    };
     thread::scope(|scope| {
         let is_beside = |case: &&Case| case.is_slow && why_not(case).is_none();
         let mut beside: HashMap<String, _> = cases
@@ -161,16 +175,21 @@ fn why_not(case: &Case, patience: &Patience, knows: &(bool, String)) -> Option<S
 }
 
 /// The first address that takes a connection.
-fn reachable(addresses: &[SocketAddr], patience: &Patience) -> Result<SocketAddr, Failure> {
+fn reachable(
+    addresses: &[SocketAddr],
+    url: Option<&Url>,
+    patience: &Patience,
+) -> Result<SocketAddr, Failure> {
     let mut why = String::new();
     for &address in addresses {
         let log = super::transcript::Transcript::default();
-        match super::raw::Raw::connect(address, patience.timeout.0, "probe", &log) {
+        match super::raw::Raw::connect(address, url, patience.timeout.0, "probe", &log) {
             Ok(_) => return Ok(address),
             Err(reason) => why = reason,
         }
     }
-    Err(Failure::Usage(format!("{why}; start the server, or name another with --server")))
+    let another = if url.is_some() { "--url" } else { "--server" };
+    Err(Failure::Usage(format!("{why}; start the server, or name another with {another}")))
 }
 
 /// Whether part B is judged, and why.
@@ -193,6 +212,8 @@ fn knows_part_b(bench: &Arc<Bench>, judged: &Judged) -> (bool, String) {
     let (knows, why) = match judged.part {
         Part::A => (false, "--part a says so"),
         Part::All => (true, "--part all says so"),
+        // a rule of part B itself
+        Part::Auto if bench.url.is_some() => (true, "the server speaks WebSocket (B20)"),
         Part::Auto if ends_lines => (true, "the server's first object ends with a line feed"),
         Part::Auto => (false, "no line feed follows the server's first object"),
     };

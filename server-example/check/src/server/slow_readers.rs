@@ -1,7 +1,6 @@
 //! A reader that does not read (B9): nobody waits for it, and nothing that was for it is lost
 //! silently.
 
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,15 +66,13 @@ fn flood(
     bob: &User,
     text: &str,
 ) -> Result<thread::JoinHandle<bool>, super::super::rules::Stop> {
-    let mut stream = alice.raw.writer().map_err(super::super::rules::Stop::Untried)?;
+    // a write that takes long is a rate limit, and no fault
+    let mut writer = alice.raw.writer(TOTAL).map_err(super::super::rules::Stop::Untried)?;
     let (message, time) = (alice.object(&bob.name, text), alice.object("/time", ""));
     Ok(thread::spawn(move || {
         let until = Instant::now() + TOTAL;
-        // a write that takes long is a rate limit, and no fault
-        let _ = stream.set_write_timeout(Some(TOTAL));
-        let is_written =
-            (0..EACH).all(|_| Instant::now() < until && stream.write_all(&message).is_ok());
-        is_written && stream.write_all(&time).is_ok()
+        let is_written = (0..EACH).all(|_| Instant::now() < until && writer.send(&message));
+        is_written && writer.send(&time)
     }))
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chatproto::Message;
+use chatproto::websocket::Url;
 
 use super::super::options::{Judged, Patience, Peer};
 use super::super::raw::{Item, Raw};
@@ -18,6 +19,8 @@ use super::super::transcript::Transcript;
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) address: SocketAddr,
+    /// The WebSocket there, if it is judged over one.
+    pub(super) url: Option<Url>,
     pub(super) judged: Judged,
     pub(super) timeout: Duration,
     pub(super) quiet: Duration,
@@ -32,11 +35,17 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(address: SocketAddr, patience: &Patience, judged: &Judged) -> Self {
+    pub(super) fn new(
+        address: SocketAddr,
+        url: Option<&Url>,
+        patience: &Patience,
+        judged: &Judged,
+    ) -> Self {
         // letters only, so that digits in an answer are numbers
         let prefix: String = (0..6).map(|_| fastrand::lowercase()).collect();
         Bench {
             address,
+            url: url.cloned(),
             judged: judged.clone(),
             timeout: patience.timeout.0,
             quiet: patience.quiet.0,
@@ -110,7 +119,15 @@ impl Trial {
 
     /// A connection that has said nothing yet.
     pub(super) fn connect(&self, label: &str) -> Result<Raw, Stop> {
-        Raw::connect(self.address, self.timeout, label, &self.log).map_err(Stop::Untried)
+        Raw::connect(self.address, self.url.as_ref(), self.timeout, label, &self.log)
+            .map_err(Stop::Untried)
+    }
+
+    /// A connection whose URL has the name.
+    pub(super) fn connect_as(&self, label: &str, name: &str) -> Result<Raw, Stop> {
+        let url = self.url.clone().map(|url| url.with_name(name));
+        Raw::connect(self.address, url.as_ref(), self.timeout, label, &self.log)
+            .map_err(Stop::Untried)
     }
 
     /// A registered user of the kind that was asked for.

@@ -187,8 +187,11 @@ fn page(stage: &Stage) -> Result<TcpStream, String> {
 
 /// Fails if a user that reads gets no page.
 fn page_is_answered(reader: &mut TcpStream) -> Result<(), String> {
-    if !ask(reader, "/history", "#pages 2")?.contains("end of history #pages") {
-        return Err("a page was not answered beside those that nobody reads.".to_owned());
+    let answers = ask(reader, "/history", "#pages 2")?;
+    if !answers.contains("end of history #pages") {
+        // the echo is the last object, and the refusal stands in front of it
+        let refusal = answers.lines().rev().nth(1).unwrap_or_default();
+        return Err(format!("a page was not answered beside those that nobody reads: {refusal}"));
     }
     Ok(())
 }

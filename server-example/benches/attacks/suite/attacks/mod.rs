@@ -5,6 +5,7 @@ mod connections;
 mod costs;
 mod frames;
 mod readers;
+mod websocket;
 
 use super::stage::Attack;
 
@@ -26,4 +27,8 @@ pub(crate) static ALL: &[Attack] = &[
     costs::PAGES_LEFT,
     costs::LONG_HALVES,
     costs::UNREAD_ENDS,
+    websocket::SILENT,
+    websocket::HALF_FRAMES,
+    websocket::STALLED,
+    websocket::RESETS,
 ];

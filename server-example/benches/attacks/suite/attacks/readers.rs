@@ -100,12 +100,12 @@ fn broadcasts(stage: &Stage, stalled: usize) -> Result<Told, String> {
     )))
 }
 
-fn speak(speaker: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
+pub(super) fn speak(speaker: &mut TcpStream, bytes: &[u8]) -> Result<(), String> {
     speaker.write_all(bytes).map_err(|error| format!("the speaker cannot write: {error}."))
 }
 
 /// Reads what a connection was told, without waiting.
-fn drain(stream: &mut TcpStream) -> Result<(), String> {
+pub(super) fn drain(stream: &mut TcpStream) -> Result<(), String> {
     let mut buffer = [0; 16 * 1024];
     let drained = stream.set_nonblocking(true).and_then(|()| {
         while stream.read(&mut buffer).is_ok_and(|length| length > 0) {}

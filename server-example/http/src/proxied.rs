@@ -1,0 +1,200 @@
+//! Users behind load balancers. Their address comes from a PROXY header in front of the connection, or from
+//! `Forwarded` or `X-Forwarded-For` in a request. Both count from trusted networks only.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use axum::http::header::FORWARDED;
+use chatproto::network::Network;
+use chatproto::proxy::{self, HeaderError};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+/// The first bytes of both versions of the PROXY header.
+const MAGIC: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
+/// While the first bytes could be of a PROXY header or of a request, they are looked at again after this time.
+const UNDECIDED: Duration = Duration::from_millis(5);
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The networks of load balancers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies(Arc<[Network]>);
+
+impl From<Vec<Network>> for Proxies {
+    fn from(networks: Vec<Network>) -> Self {
+        Proxies(networks.into())
+    }
+}
+
+impl Proxies {
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// The address of the user of a connection. From a balancer, this takes the PROXY header off the socket, if
+    /// there is one.
+    pub(crate) async fn user_of(&self, socket: &TcpStream, address: IpAddr) -> io::Result<IpAddr> {
+        let address = address.to_canonical();
+        if !self.contain(address) || !begins_with_header(socket).await? {
+            return Ok(address);
+        }
+        let source = take_header(socket).await?;
+        Ok(source.map_or(address, |source| source.ip().to_canonical()))
+    }
+
+    /// The address of the user of a request, as balancers in front of the connection's peer state it.
+    pub(crate) fn forwarded_for(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let mut address = peer;
+        let forwarded = values(headers, FORWARDED.as_str()).filter_map(for_of);
+        let stated: Vec<&str> = match headers.contains_key(FORWARDED) {
+            true => forwarded.collect(),
+            false => values(headers, X_FORWARDED_FOR).collect(),
+        };
+        // each balancer has appended the peer that it saw
+        for stated in stated.into_iter().rev() {
+            if !self.contain(address) {
+                break;
+            }
+            let Some(before) = parse(stated) else { break };
+            address = before;
+        }
+        address
+    }
+}
+
+/// Whether the first bytes are those of a PROXY header. They stay in the socket.
+async fn begins_with_header(socket: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; 12];
+    loop {
+        let count = socket.peek(&mut first).await?;
+        let first = &first[..count];
+        if count == 0 {
+            return Ok(false);
+        }
+        if MAGIC.iter().any(|magic| first.starts_with(magic)) {
+            return Ok(true);
+        }
+        if !MAGIC.iter().any(|magic| magic.starts_with(first)) {
+            return Ok(false);
+        }
+        sleep(UNDECIDED).await;
+    }
+}
+
+/// Takes the header, and no byte behind it, off the socket.
+async fn take_header(socket: &TcpStream) -> io::Result<Option<SocketAddr>> {
+    let mut head = Vec::new();
+    loop {
+        let before = head.len();
+        head.resize(proxy::LONGEST + 1, 0);
+        let count = socket.peek(&mut head[before..]).await?;
+        head.truncate(before + count);
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let invalid = |error: HeaderError| io::Error::new(ErrorKind::InvalidData, error);
+        match proxy::parse(&head).map_err(invalid)? {
+            // all of it belongs to the header
+            None => discard(socket, count)?,
+            Some(header) => {
+                discard(socket, header.length - before)?;
+                return Ok(header.source);
+            }
+        }
+    }
+}
+
+/// Reads bytes that the socket is known to have.
+fn discard(socket: &TcpStream, mut count: usize) -> io::Result<()> {
+    let mut bytes = [0; 512];
+    while count > 0 {
+        let most = count.min(bytes.len());
+        match socket.try_read(&mut bytes[..most])? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            read => count -= read,
+        }
+    }
+    Ok(())
+}
+
+/// The values of a header that is a list, in order.
+fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+/// The parameter `for` of an element of `Forwarded` (RFC 7239).
+fn for_of(element: &str) -> Option<&str> {
+    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let mut pairs = pairs.map(|(name, value)| (name.trim(), value.trim()));
+    pairs.find(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, value)| value)
+}
+
+/// An address with or without quotes, brackets and a port.
+fn parse(text: &str) -> Option<IpAddr> {
+    let text = text.trim_matches('"');
+    let address = text
+        .parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()))
+        .or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>());
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn proxies() -> Proxies {
+        vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()].into()
+    }
+
+    fn user(lines: &[(&str, &str)], peer: &str) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        proxies().forwarded_for(&headers, peer.parse().unwrap()).to_string()
+    }
+
+    #[test]
+    fn only_balancers_state_addresses() {
+        let line = [("x-forwarded-for", "192.0.2.7")];
+        assert_eq!(user(&line, "198.51.100.1"), "198.51.100.1");
+        assert_eq!(user(&line, "10.0.0.1"), "192.0.2.7");
+        assert_eq!(user(&[], "10.0.0.1"), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_address_that_a_user_made_up_does_not_count() {
+        // the balancer appends the address that it saw
+        let line = [("x-forwarded-for", "203.0.113.9, 192.0.2.7")];
+        assert_eq!(user(&line, "10.0.0.1"), "192.0.2.7");
+        let lines =
+            [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "192.0.2.7, 10.0.0.2")];
+        assert_eq!(user(&lines, "10.0.0.1"), "192.0.2.7");
+        for garbage in ["unknown", "_hidden", "1.2.3", ""] {
+            let value = format!("192.0.2.7, {garbage}");
+            assert_eq!(user(&[("x-forwarded-for", &value)], "10.0.0.1"), "10.0.0.1", "{garbage}");
+        }
+    }
+
+    #[test]
+    fn forwarded_has_parameters_quotes_and_ports() {
+        for (value, expected) in [
+            ("for=192.0.2.7", "192.0.2.7"),
+            ("proto=https; For=\"192.0.2.7:4711\";by=10.0.0.1", "192.0.2.7"),
+            ("for=203.0.113.9, for=\"[2001:db9::7]:4711\"", "2001:db9::7"),
+            ("for=192.0.2.7, for=\"[2001:db8::1]\"", "192.0.2.7"),
+        ] {
+            assert_eq!(user(&[("forwarded", value)], "10.0.0.1"), expected, "{value}");
+        }
+        let both = [("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "192.0.2.8")];
+        assert_eq!(user(&both, "10.0.0.1"), "192.0.2.7");
+    }
+}
