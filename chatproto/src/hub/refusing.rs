@@ -22,7 +22,7 @@ impl Hub {
     ) {
         let wants_state = self.users.get(conn).is_some_and(Session::wants_state);
         self.depart(conn, Departure::Left, now, out);
-        // who is refused and slow to go, or comes again and again, keeps nobody else out
+        // a refused connection takes no place of a user until it closes
         self.users.release_place(conn);
         let Some(session) = self.users.get(conn) else { return };
         let address = session.address;

@@ -187,14 +187,20 @@ fn a_full_server_refuses_an_adopted_connection() {
     assert!(last.msg.contains("full"), "{}", last.msg);
 }
 
-#[test]
-fn a_server_that_stops_tells_browsers_that_it_goes_away() {
-    let server = TestServer::start();
+/// A browser that is the user alice.
+fn join(server: &TestServer) -> TcpStream {
     let (client, socket) = pair();
     let mut stream = client.stream;
     let origin = Origin::new(CLIENT).framing(Framing::WebSocket).name("alice");
     server.handle.adopt(socket, origin).unwrap();
     assert!(read_message(&mut stream).msg.contains("Welcome"));
+    stream
+}
+
+#[test]
+fn a_server_that_stops_tells_browsers_that_it_goes_away() {
+    let server = TestServer::start();
+    let mut stream = join(&server);
     let handle = server.handle.clone();
     handle.stop();
     assert!(read_message(&mut stream).msg.contains("Goodbye"));
@@ -279,11 +285,7 @@ fn bytes_behind_a_close_frame_destroy_no_answer() {
 #[test]
 fn violations_are_counted() {
     let server = TestServer::start();
-    let (client, socket) = pair();
-    let mut stream = client.stream;
-    let origin = Origin::new(CLIENT).framing(Framing::WebSocket).name("alice");
-    server.handle.adopt(socket, origin).unwrap();
-    assert!(read_message(&mut stream).msg.contains("Welcome"));
+    let mut stream = join(&server);
     stream.write_all(&frame(&object("/ping", "1").repeat(2))).unwrap();
     assert_eq!(read_message(&mut stream).msg, "1");
     let sentence = read_message(&mut stream).msg;

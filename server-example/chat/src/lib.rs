@@ -20,6 +20,7 @@ mod replay;
 mod roster;
 mod secrecy;
 mod state;
+mod target;
 mod terminal;
 
 use std::env;
@@ -29,8 +30,9 @@ use shared::failure::Failure;
 use shared::options::PASSWORD_VARIABLE;
 use shared::secret::Secret;
 
-use self::connection::{Connection, Server, Target};
+use self::connection::Connection;
 pub use self::options::ChatOptions;
+use self::target::{Server, Target};
 
 /// Chats until the user or the end of input ends it.
 ///

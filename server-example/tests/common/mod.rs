@@ -22,6 +22,17 @@ use chatproto::{Decoder, Message};
 /// Longer than anything takes here, on a slow machine too.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The whole answer of a server that refuses to register this name.
+#[track_caller]
+pub fn refusal(address: SocketAddr, name: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("{name}\n").as_bytes()).unwrap();
+    let mut refusal = String::new();
+    stream.read_to_string(&mut refusal).unwrap();
+    refusal
+}
+
 /// A running program, killed when it is dropped.
 pub struct Program {
     child: Child,

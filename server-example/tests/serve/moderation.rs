@@ -1,8 +1,7 @@
 //! Moderation over the real program: who may do what, what the others see of it, and what is
 //! written down. What each command does in detail is tested on the hub.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::common::kept::{KeptServer, PASSWORD};
 use crate::common::temp_dir::TempDir;
-use crate::common::{PATIENCE, Program, Raw, TestServer};
+use crate::common::{Program, Raw, TestServer, refusal};
 
 const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
 
@@ -50,17 +49,6 @@ impl Moderated {
         assert!(audit.is_empty() || audit.ends_with('\n'), "{audit}");
         (log, audit.lines().map(str::to_owned).collect())
     }
-}
-
-/// What the server says to whom it refuses.
-#[track_caller]
-fn refusal(address: SocketAddr, name: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(format!("{name}\n").as_bytes()).unwrap();
-    let mut refusal = String::new();
-    stream.read_to_string(&mut refusal).unwrap();
-    refusal
 }
 
 /// Whether these are the entries of an audit log, each of which has a time. What two event loops

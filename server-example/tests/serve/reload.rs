@@ -3,14 +3,12 @@
 #![cfg(unix)]
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::common::temp_dir::TempDir;
-use crate::common::{PATIENCE, Program, Raw, TestServer};
+use crate::common::{Program, Raw, TestServer, refusal};
 
 const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
 const OTHER_TOKEN: &str = "cXV4YmF6YmFyZm9vNjU0MzIx";
@@ -65,16 +63,6 @@ impl Configured {
 
 fn loaded() -> String {
     format!("INFO {LOADED}")
-}
-
-/// What the server says to whom it refuses.
-fn refusal(address: SocketAddr, name: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(format!("{name}\n").as_bytes()).unwrap();
-    let mut refusal = String::new();
-    stream.read_to_string(&mut refusal).unwrap();
-    refusal
 }
 
 #[test]
