@@ -194,6 +194,19 @@ fn violations_are_events_and_are_told() {
 }
 
 #[test]
+fn the_first_of_two_violations_counts_if_one_read_has_both() {
+    let half = frame(0x81, br#"{"from":"#);
+    for behind in [frame(0x88, &1001_u16.to_be_bytes()), frame(0x82, b"{}"), vec![0xC1]] {
+        let mut pair = Pair::welcomed();
+        let event = pair.hear(&[&half[..], &behind].concat());
+        assert_eq!(event, Some(SessionEvent::Violated(Violation::UnfinishedObject)));
+        assert_eq!(pair.session.poll_event(), None);
+        let close = (0x88, 1007_u16.to_be_bytes().to_vec());
+        assert_eq!(frames(&pair.write(usize::MAX)), [close]);
+    }
+}
+
+#[test]
 fn a_server_that_does_not_open_it_is_an_event() {
     for (bytes, is_end) in [
         (&b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], false),

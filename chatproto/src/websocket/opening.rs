@@ -14,7 +14,7 @@ use super::url::Url;
 const HEAD_MOST: usize = 8 * 1024;
 /// Most headers of a response.
 const HEADERS_MOST: usize = 64;
-/// Most characters of the server's own text that an error has.
+/// Most bytes of the server's own text that an error has.
 const TEXT_MOST: usize = 200;
 
 /// A server appends this to the key before it hashes it (RFC 6455, section 1.3).
@@ -135,8 +135,11 @@ pub fn accept_key(key: &str) -> String {
 impl Opening {
     /// The handshake with the server that the URL names. Its key is random.
     pub fn new(url: &Url) -> Self {
-        // seeded by the system
-        let random = [RandomState::new().hash_one(1), RandomState::new().hash_one(2)];
+        // seeded by the system; when fuzzing, an input has the same meaning in each run
+        let random = match cfg!(fuzzing) {
+            true => [0; 2],
+            false => [RandomState::new().hash_one(1), RandomState::new().hash_one(2)],
+        };
         let nonce = u128::from(random[0]) << 64 | u128::from(random[1]);
         Opening::with_nonce(url, nonce.to_be_bytes())
     }
@@ -185,6 +188,12 @@ impl Opening {
     /// The server closed the connection before the handshake was done: why it did not succeed.
     pub fn handle_end(&mut self) -> OpeningError {
         self.judge(true).err().unwrap_or(OpeningError::Closed)
+    }
+
+    /// Bytes of heap that it holds.
+    #[cfg(fuzzing)]
+    pub(crate) fn held(&self) -> usize {
+        self.request.capacity() + self.accept.capacity() + self.response.capacity()
     }
 
     /// The length of a response that opens the WebSocket, or `None` if the response is not complete.
@@ -262,27 +271,27 @@ fn values<'a>(
 fn reason_in(body: &[u8], headers: &[httparse::Header<'_>]) -> (String, bool) {
     let is_chunked = values(headers, "transfer-encoding")
         .any(|value| value.to_ascii_lowercase().ends_with(b"chunked"));
-    let text = match is_chunked {
-        // a line with the length of the chunk stands before it
-        true => body.splitn(2, |&byte| byte == b'\n').nth(1).unwrap_or_default(),
-        false => body,
-    };
     let length = values(headers, "content-length").next().map(<[u8]>::trim_ascii);
     let length = length.and_then(|value| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
-    let is_whole = !is_chunked && length.is_some_and(|length| body.len() >= length);
+    let (text, is_whole) = match length.and_then(|length| body.get(..length)) {
+        // a line with the length of the chunk stands before it
+        _ if is_chunked => {
+            (body.splitn(2, |&byte| byte == b'\n').nth(1).unwrap_or_default(), false)
+        }
+        Some(whole) => (whole, true),
+        None => (body, false),
+    };
     (first_line(text), is_whole || text.len() >= TEXT_MOST || text.contains(&b'\n'))
 }
 
-/// The first line as an error shows it, without control characters.
+/// The first line as an error shows it, without control characters. It depends on the first [`TEXT_MOST`] bytes
+/// only, so that it does not depend on how much more was read.
 fn first_line(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(TEXT_MOST)];
     let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let is_control = |character: char| character.is_control();
     let text = String::from_utf8_lossy(line);
-    text.trim()
-        .chars()
-        .take(TEXT_MOST)
-        .map(|one| if is_control(one) { '\u{FFFD}' } else { one })
-        .collect()
+    text.trim().chars().map(|one| if is_control(one) { '\u{FFFD}' } else { one }).collect()
 }
 
 #[cfg(test)]

@@ -78,6 +78,10 @@ fn an_error_of_http_is_told_with_its_reason() {
             "404 Not Found: no such page. (check the path of the URL)",
         ),
         (
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 12\r\n\r\nno such page and more",
+            "404 Not Found: no such page (check the path of the URL)",
+        ),
+        (
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
             "404 Not Found (check the path of the URL)",
         ),
@@ -134,4 +138,13 @@ fn a_response_without_an_end_is_bounded() {
     assert_eq!(text, "z".repeat(TEXT_MOST));
     let long = "z".repeat(2 * HEAD_MOST);
     assert_eq!(each_way(&long), Err(OpeningError::NotHttp("z".repeat(TEXT_MOST))));
+    // by its bytes, as they are counted before they are characters
+    let (long, text) = ("\u{e9}".repeat(TEXT_MOST), "\u{e9}".repeat(TEXT_MOST / 2));
+    assert_eq!(each_way(&long), Err(OpeningError::NotHttp(text.clone())));
+    let Err(OpeningError::Refused { text: cut, .. }) =
+        each_way(&format!("HTTP/1.1 403 x\r\n\r\n{long}"))
+    else {
+        panic!()
+    };
+    assert_eq!(cut, text);
 }

@@ -228,10 +228,11 @@ impl Unframer {
         self.end
     }
 
-    /// A rule about what messages contain was violated: nothing more is read.
+    /// A rule about what messages contain was violated: nothing more is read. The message came before all that
+    /// ended the frames of its read.
     #[cfg(feature = "client")]
     pub(super) fn fail(&mut self, violation: Violation) {
-        self.end.get_or_insert(End::Violated(violation));
+        self.end = Some(End::Violated(violation));
     }
 
     /// Whether a ping came that [`Unframer::take_ping`] has not yet given.
