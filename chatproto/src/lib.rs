@@ -203,6 +203,8 @@ pub mod fuzzing {
         crate::hub_model_tests::bytes::hub_operations(input);
     }
 
+    #[cfg(feature = "client")]
+    pub use crate::session::websocket_memory;
     pub use crate::websocket::fuzzing::{Unframed, unframe};
 }
 

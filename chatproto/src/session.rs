@@ -455,6 +455,12 @@ impl Session {
     }
 }
 
+/// Bytes of heap that a session holds for its WebSocket and for the bytes to write.
+#[cfg(fuzzing)]
+pub fn websocket_memory(session: &Session) -> usize {
+    session.outgoing.held() + session.websocket.as_ref().map_or(0, |websocket| websocket.held())
+}
+
 /// Whether the server wrote the message to this user alone, and not to a room, to all users, or to
 /// somebody without a name (A6, B15).
 fn is_answer(message: &Message) -> bool {

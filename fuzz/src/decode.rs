@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::ser::Formatter;
 
 use crate::oracle;
-use crate::stream::{Outcome, Refusal, Settings, outcomes, random};
+use crate::stream::{Outcome, Refusal, Settings, outcomes, pieces};
 
 /// The first byte of the input sets the decoder, the rest is a stream. Verdicts, the strings of the
 /// messages, and kind, offset and field of the errors are the oracle's.
@@ -56,18 +56,6 @@ pub fn decode_splits(input: &[u8]) {
     assert_eq!(outcomes(settings.decoder(), stream.chunks(step)), whole, "every {step} bytes");
     assert_eq!(outcomes(settings.decoder(), [left, &[], right]), whole, "after {step} bytes");
     assert_eq!(outcomes(settings.decoder(), pieces(stream, *seed)), whole, "seed {seed}");
-}
-
-/// Pieces of 0 to 7 bytes, in an order that depends on the seed.
-fn pieces(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
-    let (mut lengths, mut pieces) = (random(seed), Vec::new());
-    while !stream.is_empty() {
-        let length = lengths.next().map_or(1, |number| number as usize >> 8 & 7);
-        let (piece, rest) = stream.split_at(stream.len().min(length));
-        pieces.push(piece);
-        stream = rest;
-    }
-    pieces
 }
 
 /// The input is a frame; or else it is four strings, separated by bytes that are no UTF-8. Encoded

@@ -13,6 +13,7 @@
 //! | [`hub_accounts`] | the same where names have owners |
 //! | [`session`] | the client's side with the `oracle`, and with the pace of rule B2 |
 //! | [`websocket_frames`] | the frames of WebSocket with `tungstenite` |
+//! | [`websocket_client`] | the client's side of a WebSocket with itself, the bytes split otherwise |
 //! | [`c_abi`] | the C interface with the Rust one, with guards around every buffer |
 
 mod c;
@@ -25,6 +26,8 @@ mod session;
 mod stream;
 #[cfg(fuzzing)]
 mod websocket;
+#[cfg(fuzzing)]
+mod websocket_client;
 
 pub use c::c_abi;
 #[cfg(fuzzing)]
@@ -35,6 +38,8 @@ pub use handshake::handshake;
 pub use session::session;
 #[cfg(fuzzing)]
 pub use websocket::websocket_frames;
+#[cfg(fuzzing)]
+pub use websocket_client::websocket_client;
 
 #[cfg(not(fuzzing))]
 compile_error!(
@@ -45,7 +50,7 @@ compile_error!(
 pub type Hook = fn(&[u8]);
 
 /// The targets by their names.
-pub const TARGETS: [(&str, Hook); 10] = [
+pub const TARGETS: [(&str, Hook); 11] = [
     ("decode_differential", decode_differential),
     ("decode_splits", decode_splits),
     ("round_trip", round_trip),
@@ -55,5 +60,6 @@ pub const TARGETS: [(&str, Hook); 10] = [
     ("hub_accounts", hub_accounts),
     ("session", session),
     ("websocket_frames", websocket_frames),
+    ("websocket_client", websocket_client),
     ("c_abi", c_abi),
 ];

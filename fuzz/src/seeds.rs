@@ -16,10 +16,14 @@ pub fn all() -> Vec<Seed> {
     [from_vectors(), commands(), accounts(), lives(), frames()].concat()
 }
 
-/// Frames of clients and servers, right and wrong.
+/// Frames of clients and servers, right and wrong, and answers of servers to the opening handshake.
 fn frames() -> Vec<Seed> {
-    let seed = |(number, input)| ("websocket_frames", format!("frames-{number}"), input);
-    crate::websocket::seeds().into_iter().enumerate().map(seed).collect()
+    let name = |target, inputs: Vec<Vec<u8>>| {
+        let name = move |(number, input)| (target, format!("frames-{number}"), input);
+        inputs.into_iter().enumerate().map(name)
+    };
+    let frames = name("websocket_frames", crate::websocket::seeds());
+    frames.chain(name("websocket_client", crate::websocket_client::seeds())).collect()
 }
 
 /// Lives of a hub, the same ones every time.

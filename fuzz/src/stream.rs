@@ -1,5 +1,5 @@
-//! What a decoder says of a stream, in the form in which two of them are compared; the first byte
-//! of an input, which chooses the decoder.
+//! The outcomes of a decoder for a stream, in the form in which two of them are compared. The first byte
+//! of an input, which chooses the decoder. A split into reads.
 
 use chatproto::{DecodeError, Decoder, ErrorClass, Message};
 
@@ -88,4 +88,16 @@ pub(crate) fn random(seed: u8) -> impl Iterator<Item = u32> {
     // Lehmer's generator
     let next = |&state: &u32| Some((u64::from(state) * 48_271 % 0x7fff_ffff) as u32);
     std::iter::successors(Some(u32::from(seed) + 1), next).skip(4)
+}
+
+/// Pieces of 0 to 7 bytes, in an order that depends on the seed.
+pub(crate) fn pieces(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
+    let (mut lengths, mut pieces) = (random(seed), Vec::new());
+    while !stream.is_empty() {
+        let length = lengths.next().map_or(1, |number| number as usize >> 8 & 7);
+        let (piece, rest) = stream.split_at(stream.len().min(length));
+        pieces.push(piece);
+        stream = rest;
+    }
+    pieces
 }

@@ -88,6 +88,12 @@ impl Outgoing {
         front.map_or(&[], |front| &front.bytes[self.written..])
     }
 
+    /// Bytes of heap that its chunks hold.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        self.chunks.iter().map(|chunk| size_of::<Chunk>() + chunk.bytes.capacity()).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }

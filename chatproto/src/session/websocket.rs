@@ -78,6 +78,13 @@ impl WebSocket {
         self.framing.fail(violation);
     }
 
+    /// Bytes of heap that it holds.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        let opening = self.opening.as_ref().map_or(0, Opening::held);
+        opening + self.framing.held() + self.buffer.capacity()
+    }
+
     /// A message with this text.
     pub(super) fn text(&mut self, text: &[u8]) -> Vec<u8> {
         let mut frame = Vec::with_capacity(text.len() + 14);

@@ -120,6 +120,12 @@ impl ClientFraming {
         self.input.fail(violation);
     }
 
+    /// Bytes of heap that it holds.
+    #[cfg(fuzzing)]
+    pub(crate) fn held(&self) -> usize {
+        self.input.held()
+    }
+
     /// Appends a masked frame to `out`, whose payload `write` appends.
     fn frame(&mut self, out: &mut Vec<u8>, opcode: u8, write: impl FnOnce(&mut Vec<u8>)) {
         let start = out.len();
