@@ -39,7 +39,7 @@ use crate::handshake::PeerKind;
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::name::{EVERYONE, GUEST, UserName};
-use crate::websocket::{MESSAGE_END, OpeningError, Url, Violation};
+use crate::websocket::{CloseFrame, MESSAGE_END, OpeningError, Url, Violation};
 
 pub use error::ClientError;
 use outgoing::Outgoing;
@@ -134,7 +134,7 @@ impl Session {
     /// The same over WebSocket (B20), to be called before anything else. The bytes that go out and come in are
     /// those of the opening handshake and of frames. The caller adds TLS if the URL asks for it.
     ///
-    /// The name is the first message. The URL must not have one: see [`Url::has_name`].
+    /// The name is the first message. The URL must not have one: see [`Url::check_without_name`].
     #[must_use]
     pub fn websocket(mut self, url: &Url) -> Self {
         let (websocket, request) = WebSocket::new(url);
@@ -321,6 +321,12 @@ impl Session {
         self.ended
     }
 
+    /// The close frame with which the server ended a WebSocket. `None` before it, for one without a code, and
+    /// without a WebSocket.
+    pub fn close_frame(&self) -> Option<CloseFrame> {
+        self.websocket.as_ref()?.close_frame()
+    }
+
     /// Nothing more will be sent. True if the session says that itself, by a frame behind all messages: the
     /// server then closes the connection. False if the caller is to shut down its side when all is written.
     pub fn finish(&mut self) -> bool {
@@ -423,6 +429,11 @@ impl Session {
     /// Whether something is queued that was not written.
     pub fn has_outgoing(&self) -> bool {
         !self.outgoing.is_empty()
+    }
+
+    /// How many bytes are queued that were not written, for callers that bound the queue.
+    pub fn outgoing_bytes(&self) -> usize {
+        self.outgoing.bytes()
     }
 
     /// When to call [`Session::handle_timeout`] and [`Session::poll_transmit`] again, if nothing

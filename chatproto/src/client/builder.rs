@@ -249,19 +249,16 @@ impl ClientBuilder {
     /// The URL, if this client can use it.
     fn parse_url(&self, text: &str) -> Result<Url, ClientError> {
         let url: Url = text.parse()?;
-        let refuse = |text| Err(UrlError::new(text).into());
-        if url.has_name() {
-            return refuse("the client sends its name itself: remove the parameter name");
-        }
+        url.check_without_name()?;
         #[cfg(not(feature = "tls"))]
         if url.is_secure() {
-            return refuse(
-                "this build has no TLS: use ws://, or enable the feature tls of chatproto",
-            );
+            let text = "this build has no TLS: use ws://, or enable the feature tls of chatproto";
+            return Err(UrlError::new(text).into());
         }
         #[cfg(feature = "tls")]
         if self.tls.is_some() && !url.is_secure() {
-            return refuse("TLS was asked for, and ws:// is without TLS: write wss://");
+            let text = "TLS was asked for, and ws:// is without TLS: write wss://";
+            return Err(UrlError::new(text).into());
         }
         Ok(url)
     }

@@ -16,6 +16,8 @@ pub(super) struct Outgoing {
     chunks: VecDeque<Chunk>,
     /// Bytes of the front chunk that were written.
     written: usize,
+    /// The length of all chunks together, `written` included.
+    length: usize,
     /// The last chunk is the close frame.
     has_close: bool,
 }
@@ -23,12 +25,14 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// One that begins with the session's own bytes.
     pub(super) fn new(own: Vec<u8>) -> Self {
-        let chunks = VecDeque::from([Chunk { bytes: own, is_own: true }]);
-        Outgoing { chunks, ..Outgoing::default() }
+        let mut outgoing = Outgoing::default();
+        outgoing.push_own(own, false);
+        outgoing
     }
 
     pub(super) fn push(&mut self, object: Vec<u8>) {
         debug_assert!(!self.has_close, "a close frame is the last one");
+        self.length += object.len();
         self.chunks.push_back(Chunk { bytes: object, is_own: false });
     }
 
@@ -41,6 +45,7 @@ impl Outgoing {
     /// Queues own bytes before the objects. The front object may be on its way already if `may_be_begun`: then
     /// they go behind it.
     pub(super) fn push_own(&mut self, bytes: Vec<u8>, may_be_begun: bool) {
+        self.length += bytes.len();
         let own = self.chunks.iter().take_while(|chunk| chunk.is_own).count();
         let begun = usize::from(may_be_begun && !self.chunks.is_empty());
         self.chunks.insert(own.max(begun), Chunk { bytes, is_own: true });
@@ -58,6 +63,7 @@ impl Outgoing {
         // the front one may be on its way
         self.chunks.truncate(1);
         self.chunks.extend(close);
+        self.length = self.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
     }
 
     /// The unwritten rest of the front chunk. `may_begin` says whether an object may be begun.
@@ -72,9 +78,11 @@ impl Outgoing {
 
     /// The transport took `count` bytes of the front chunk. True if that was all of it.
     pub(super) fn handle_written(&mut self, count: usize) -> bool {
+        let Some(front) = self.chunks.front() else { return false };
         self.written += count;
-        let is_done = self.chunks.front().is_some_and(|front| self.written >= front.bytes.len());
+        let is_done = self.written >= front.bytes.len();
         if is_done {
+            self.length -= front.bytes.len();
             self.chunks.pop_front();
             self.written = 0;
             self.has_close &= !self.chunks.is_empty();
@@ -92,6 +100,11 @@ impl Outgoing {
     #[cfg(fuzzing)]
     pub(super) fn held(&self) -> usize {
         self.chunks.iter().map(|chunk| size_of::<Chunk>() + chunk.bytes.capacity()).sum()
+    }
+
+    /// How many bytes were not written.
+    pub(super) fn bytes(&self) -> usize {
+        self.length - self.written
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The WebSocket under a session (B20): first its opening handshake, then its frames, between the bytes of the
 //! socket and the objects of the session.
 
-use crate::websocket::{ClientFraming, End, Opening, OpeningError, Url, Violation};
+use crate::websocket::{ClientFraming, CloseFrame, End, Opening, OpeningError, Url, Violation};
 
 #[derive(Debug)]
 pub(super) struct WebSocket {
@@ -71,6 +71,10 @@ impl WebSocket {
             End::Closed(_) => Some(Over::Closed),
             End::Violated(violation) => Some(Over::Violated(violation)),
         }
+    }
+
+    pub(super) fn close_frame(&self) -> Option<CloseFrame> {
+        self.framing.close_frame()
     }
 
     /// The server violated a rule about what messages contain: nothing more is read.

@@ -177,6 +177,39 @@ fn the_close_frame_is_behind_all_messages() {
 }
 
 #[test]
+fn the_close_frame_of_the_server_is_told() {
+    let mut pair = Pair::welcomed();
+    assert_eq!(pair.session.close_frame(), None);
+    assert_eq!(pair.hear(&frame(0x88, b"\x03\xf5")), None);
+    let close_frame = pair.session.close_frame().unwrap();
+    assert_eq!(close_frame.to_string(), "close code 1013, try again later");
+    let plain = Session::new(UserName::new("alice").unwrap(), "192.0.2.7");
+    assert_eq!(plain.close_frame(), None);
+}
+
+#[test]
+fn the_queue_is_counted_in_bytes_of_frames() {
+    let mut pair = Pair::welcomed();
+    assert_eq!(pair.session.outgoing_bytes(), 0);
+    for msg in ["one", "two"] {
+        pair.session.send("bob", msg).unwrap();
+    }
+    let both = pair.session.outgoing_bytes();
+    let length = pair.session.poll_transmit(pair.now).len();
+    assert_eq!(both, 2 * length);
+    pair.session.handle_transmitted(5, pair.now);
+    assert_eq!(pair.session.outgoing_bytes(), both - 5);
+    // the server ends it: the second object is dropped, and the close frame is queued
+    assert_eq!(pair.hear(&frame(0x88, b"")), None);
+    assert_eq!(pair.session.outgoing_bytes(), length - 5 + 8);
+    pair.write(usize::MAX);
+    assert_eq!(pair.session.outgoing_bytes(), 0);
+    // more than there was
+    pair.session.handle_transmitted(99, pair.now);
+    assert_eq!(pair.session.outgoing_bytes(), 0);
+}
+
+#[test]
 fn violations_are_events_and_are_told() {
     let half = br#"{"from":"#;
     for (bytes, violation, code) in [

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use fastrand::Rng;
 
+use super::close_frame::CloseFrame;
 use super::header::{CLOSE, Header, MASKED, PONG, TEXT};
 use super::unframer::{End, MARK, Unframer, unmask};
 use super::{Violation, close_code};
@@ -113,6 +114,14 @@ impl ClientFraming {
     /// Why nothing more comes from the server, if that is so.
     pub fn end(&self) -> Option<End> {
         self.input.end()
+    }
+
+    /// The close frame of the server. `None` before it, and for one without a code.
+    pub fn close_frame(&self) -> Option<CloseFrame> {
+        match self.input.end()? {
+            End::Closed(code) => Some(CloseFrame::new(code?, self.input.close_reason())),
+            End::Violated(_) => None,
+        }
     }
 
     /// The server violated a rule about what messages contain: nothing more is read, and the close frame says so.
@@ -230,6 +239,21 @@ mod tests {
         framing.close(&mut out);
         framing.write_answers(&mut out);
         assert!(out.is_empty() && framing.is_closed(), "one close frame is enough");
+    }
+
+    #[test]
+    fn the_reason_of_a_close_frame_is_known() {
+        let close_frame = |frames: &[u8]| {
+            let mut framing = ClientFraming::new();
+            handle(&mut framing, frames);
+            framing.close_frame().map(|frame| (frame.code(), frame.reason().to_owned()))
+        };
+        assert_eq!(close_frame(b"\x88\x06\x03\xf0spam"), Some((1008, "spam".to_owned())));
+        assert_eq!(close_frame(b"\x88\x02\x03\xf0"), Some((1008, String::new())));
+        assert_eq!(close_frame(b"\x88\x00"), None);
+        assert_eq!(close_frame(b"\x89\x06\x03\xf0spam"), None, "a ping");
+        assert_eq!(close_frame(b"\x88\x06\x03\xf0sp"), None, "it is not complete");
+        assert_eq!(close_frame(b"\x88\x03\x03\xf0\xff"), None, "a violation");
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! Nothing here allocates memory by a length that a peer states.
 
 #[cfg(feature = "client")]
+mod close_frame;
+#[cfg(feature = "client")]
 mod framing;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -21,6 +23,8 @@ mod unframer;
 mod url;
 mod violation;
 
+#[cfg(feature = "client")]
+pub use close_frame::CloseFrame;
 #[cfg(feature = "client")]
 pub use framing::ClientFraming;
 #[cfg(feature = "server")]

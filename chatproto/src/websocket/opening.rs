@@ -90,7 +90,11 @@ impl std::fmt::Display for Refused<'_> {
         match (status, location) {
             (300..=399, Some(location)) => write!(f, " (use the URL {location})"),
             (200..=299 | 404 | 405, _) => f.write_str(" (check the path of the URL)"),
-            (429 | 503, _) => f.write_str(" (try again later)"),
+            (401 | 403, _) if text.is_empty() => {
+                f.write_str(" (ask the server's operator who may connect)")
+            }
+            (421, _) if text.is_empty() => f.write_str(" (check the host name of the URL)"),
+            (429 | 502..=504, _) => f.write_str(" (try again later)"),
             _ => Ok(()),
         }
     }
@@ -286,7 +290,7 @@ fn reason_in(body: &[u8], headers: &[httparse::Header<'_>]) -> (String, bool) {
 
 /// The first line as an error shows it, without control characters. It depends on the first [`TEXT_MOST`] bytes
 /// only, so that it does not depend on how much more was read.
-fn first_line(bytes: &[u8]) -> String {
+pub(super) fn first_line(bytes: &[u8]) -> String {
     let bytes = &bytes[..bytes.len().min(TEXT_MOST)];
     let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let is_control = |character: char| character.is_control();

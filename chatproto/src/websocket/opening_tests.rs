@@ -86,7 +86,14 @@ fn an_error_of_http_is_told_with_its_reason() {
             "404 Not Found (check the path of the URL)",
         ),
         ("HTTP/1.1 403 Forbidden\r\n\r\nno\tway\nhere", "403 Forbidden: no\u{FFFD}way"),
-        ("HTTP/1.1 403 Forbidden\r\n\r\n", "403 Forbidden"),
+        (
+            "HTTP/1.1 403 Forbidden\r\n\r\n",
+            "403 Forbidden (ask the server's operator who may connect)",
+        ),
+        (
+            "HTTP/1.1 421 Misdirected Request\r\n\r\n",
+            "421 Misdirected Request (check the host name of the URL)",
+        ),
         ("HTTP/1.1 403\r\n\r\nx", "403: x"),
         (
             "HTTP/1.1 421 Misdirected Request\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello\n\r\n0\r\n\r\n",

@@ -52,6 +52,7 @@ pub(crate) struct Unframer {
     mask: [u8; 4],
     /// Bytes of the frame's payload that are still to come.
     left: u64,
+    /// The control frame that is read. Behind the end, the server's close frame.
     control: Option<Box<Control>>,
     /// The payload of the last ping.
     ping: Option<Box<Control>>,
@@ -217,6 +218,8 @@ impl Unframer {
                 let code =
                     control.as_ref().map_or(Ok(None), |control| close_code(control.payload()));
                 self.end = Some(End::Closed(code?));
+                // only clients tell their users about it
+                self.control = control.filter(|_| !self.expects_mask);
             }
             _ => {}
         }
@@ -226,6 +229,13 @@ impl Unframer {
     /// Why nothing more comes, if that is so.
     pub(crate) fn end(&self) -> Option<End> {
         self.end
+    }
+
+    /// The reason in the server's close frame. Empty if there was none.
+    #[cfg(any(test, feature = "client"))]
+    pub(super) fn close_reason(&self) -> &[u8] {
+        let close = self.control.as_ref().filter(|_| matches!(self.end, Some(End::Closed(_))));
+        close.and_then(|close| close.payload().get(2..)).unwrap_or_default()
     }
 
     /// A rule about what messages contain was violated: nothing more is read. The message came before all that

@@ -73,6 +73,19 @@ impl Url {
         query.split('&').any(|pair| pair.split('=').next() == Some("name"))
     }
 
+    /// Checks that the query has no parameter `name`, for a client that sends its name itself.
+    ///
+    /// # Errors
+    /// It has one.
+    pub fn check_without_name(&self) -> Result<(), UrlError> {
+        match self.has_name() {
+            true => {
+                Err(UrlError::new("the client sends its name itself: remove the parameter name"))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// The same URL with the user name as the parameter `name`.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::{PATIENCE, Raw, TestServer, eventually, gateway};
 use chatproto::handshake::PeerKind;
-use chatproto::websocket::{OpeningError, Violation, accept_key};
+use chatproto::websocket::{OpeningError, Violation};
 use chatproto::{Client, ClientError, Message};
 
 fn object(to: &str, msg: &str) -> String {
@@ -56,22 +56,11 @@ fn scripted(bytes: Vec<u8>) -> (String, JoinHandle<Vec<Frame>>) {
     let serve = move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(char::from(byte[0]));
-        }
-        let key = head.split("Sec-WebSocket-Key: ").nth(1).unwrap().lines().next().unwrap();
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\n\r\n",
-            accept_key(key)
-        );
+        let (head, mut came) = gateway::read_head(&mut stream).unwrap();
+        let answer = gateway::opening(&head).unwrap();
         let welcome = frame(0x81, object("alice", "Welcome, alice!").as_bytes());
         // all in one write
         stream.write_all(&[answer.as_bytes(), &welcome, &bytes].concat()).unwrap();
-        let mut came = Vec::new();
         // a client that is dropped may reset the connection
         let _ = stream.read_to_end(&mut came);
         frames(&came)

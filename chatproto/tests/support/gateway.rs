@@ -38,23 +38,14 @@ fn upgrade(mut stream: TcpStream, handle: &ServerHandle) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let (head, behind) = read_head(&mut stream)?;
-    let header = |name: &str| {
-        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    };
     let target = head.split(' ').nth(1)?;
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let (Some(key), "/ws") = (header("sec-websocket-key"), path) else {
+    let (Some(answer), "/ws") = (opening(&head), path) else {
         let body = "there is no such page\n";
         let length = body.len();
         let answer = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {length}\r\n\r\n{body}");
         return stream.write_all(answer.as_bytes()).ok();
     };
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
-        accept_key(key)
-    );
     stream.set_read_timeout(None).ok()?;
     let address = stream.peer_addr().ok()?.ip();
     let origin = Origin::new(address).framing(Framing::WebSocket).received(behind);
@@ -65,8 +56,19 @@ fn upgrade(mut stream: TcpStream, handle: &ServerHandle) -> Option<()> {
     handle.adopt(stream, origin.unsent(answer.into_bytes())).ok()
 }
 
+/// The answer that opens the WebSocket of the request with this head.
+pub fn opening(head: &str) -> Option<String> {
+    let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, key) = lines.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))?;
+    Some(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
+        accept_key(key)
+    ))
+}
+
 /// The head of a request, and the bytes behind it.
-fn read_head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+pub fn read_head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
