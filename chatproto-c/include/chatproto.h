@@ -184,6 +184,10 @@ typedef enum chatproto_result {
      */
     CHATPROTO_TLS = 67,
     /**
+     * The server did not open the WebSocket, or violated its rules; the last error says why.
+     */
+    CHATPROTO_WEBSOCKET = 68,
+    /**
      * The address cannot be listened on.
      */
     CHATPROTO_LISTEN = 80,
@@ -276,7 +280,8 @@ typedef struct chatproto_client_options {
      */
     int timeout_ms;
     /**
-     * TLS, with a server whose certificate is from an authority that the system trusts.
+     * TLS, with a server whose certificate is from an authority that the system trusts. A URL that begins
+     * with `wss://` turns it on too.
      */
     bool tls;
     /**
@@ -558,16 +563,20 @@ const char *chatproto_version(void);
 
 /**
  * Connects to a server, registers under a name, and waits for the welcome. `address` is a host and a
- * port, such as `chat.example:65432`, `127.0.0.1:65432` or `[::1]:65432`. The name of a host is looked
- * up, for as long as the system takes, and its addresses are tried one after the other. All else takes
+ * port, such as `chat.example:65432`, `127.0.0.1:65432` or `[::1]:65432`. Or it is the URL of a
+ * WebSocket, such as `ws://127.0.0.1:8080/ws`, or `wss://chat.example` with TLS. A URL without a port
+ * has port 80, with TLS 443. A URL without a path has `/ws`. The name of a host is looked up, for as
+ * long as the system takes, and its addresses are tried one after the other. All else takes
  * `timeout_ms` at most: 0 does not wait, and a negative one waits for ever. Everything else is as in
- * `chatproto_client_options_default`. `*client` is the caller's, to be given up with `chatproto_client_close` or
- * `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
+ * `chatproto_client_options_default`. `*client` is the caller's, to be given up with
+ * `chatproto_client_close` or `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
  *
- * Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing
- * was sent; `CHATPROTO_REFUSED` if the server did not, and the last error is its reason;
- * `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`; those from 20 to 59 if what answered is
- * no chat server; `CHATPROTO_INVALID_ARGUMENT` if the address is no host and port;
+ * Results: `CHATPROTO_OK`. `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing was
+ * sent. `CHATPROTO_REFUSED` if the server did not, and the last error is its reason.
+ * `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`. Those from 20 to 59 if what answered is no
+ * chat server. `CHATPROTO_WEBSOCKET` if the server did not open the WebSocket, or violated its rules.
+ * For `wss://` `CHATPROTO_TLS` and `CHATPROTO_UNSUPPORTED`, as of `chatproto_client_connect_with`.
+ * `CHATPROTO_INVALID_ARGUMENT` if the address is no host and port and no such URL.
  * `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_PANICKED`.
  *
  * Threads: any. No function of this library ever unwinds into its caller.
@@ -640,10 +649,11 @@ enum chatproto_result chatproto_client_queue(const struct chatproto_client *clie
  * one waits until something comes. `*message` is the caller's, to be freed with
  * `chatproto_message_free`; NULL unless the result is `CHATPROTO_OK`.
  *
- * Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, and the connection is as before;
- * `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called;
- * `CHATPROTO_IO`; those from 40 to 59 if the server sent something that is no message, after which
- * the next call goes on; those from 20 to 39 likewise, after which it is `CHATPROTO_CLOSED`;
+ * Results: `CHATPROTO_OK`. `CHATPROTO_TIMEOUT`, and the connection is as before.
+ * `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called.
+ * `CHATPROTO_IO`. `CHATPROTO_WEBSOCKET` if the server violated the rules of WebSocket. Those from 40 to
+ * 59 if the server sent something that is no message, after which the next call goes on. Those from 20
+ * to 39 likewise, after which it is `CHATPROTO_CLOSED`.
  * `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
  *
  * Threads: any, also several at once; each message is given to one of them. No function of this

@@ -15,8 +15,8 @@ use crate::ffi::{Handle, at, boundary, give_away, out, quietly, read_growing, ta
 use crate::message::chatproto_message;
 use crate::result::{chatproto_result, client_error, fail};
 use crate::text::{chatproto_fields, chatproto_str, give};
-use crate::tls::ClientTls;
 
+use address::ServerAddress;
 use connection::Connection;
 pub use options::chatproto_client_options;
 use options::milliseconds;
@@ -44,16 +44,20 @@ pub const CHATPROTO_WRITABLE: c_uint = 2;
 pub struct chatproto_client(Handle<Connection>);
 
 /// Connects to a server, registers under a name, and waits for the welcome. `address` is a host and a
-/// port, such as `chat.example:65432`, `127.0.0.1:65432` or `[::1]:65432`. The name of a host is looked
-/// up, for as long as the system takes, and its addresses are tried one after the other. All else takes
+/// port, such as `chat.example:65432`, `127.0.0.1:65432` or `[::1]:65432`. Or it is the URL of a
+/// WebSocket, such as `ws://127.0.0.1:8080/ws`, or `wss://chat.example` with TLS. A URL without a port
+/// has port 80, with TLS 443. A URL without a path has `/ws`. The name of a host is looked up, for as
+/// long as the system takes, and its addresses are tried one after the other. All else takes
 /// `timeout_ms` at most: 0 does not wait, and a negative one waits for ever. Everything else is as in
-/// `chatproto_client_options_default`. `*client` is the caller's, to be given up with `chatproto_client_close` or
-/// `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
+/// `chatproto_client_options_default`. `*client` is the caller's, to be given up with
+/// `chatproto_client_close` or `chatproto_client_free`; NULL unless the result is `CHATPROTO_OK`.
 ///
-/// Results: `CHATPROTO_OK`; `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing
-/// was sent; `CHATPROTO_REFUSED` if the server did not, and the last error is its reason;
-/// `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`; those from 20 to 59 if what answered is
-/// no chat server; `CHATPROTO_INVALID_ARGUMENT` if the address is no host and port;
+/// Results: `CHATPROTO_OK`. `CHATPROTO_INVALID_NAME` if no server would take the name, and nothing was
+/// sent. `CHATPROTO_REFUSED` if the server did not, and the last error is its reason.
+/// `CHATPROTO_TIMEOUT`, `CHATPROTO_CLOSED`, `CHATPROTO_IO`. Those from 20 to 59 if what answered is no
+/// chat server. `CHATPROTO_WEBSOCKET` if the server did not open the WebSocket, or violated its rules.
+/// For `wss://` `CHATPROTO_TLS` and `CHATPROTO_UNSUPPORTED`, as of `chatproto_client_connect_with`.
+/// `CHATPROTO_INVALID_ARGUMENT` if the address is no host and port and no such URL.
 /// `CHATPROTO_NULL_POINTER`, `CHATPROTO_NOT_UTF8`, `CHATPROTO_PANICKED`.
 ///
 /// Threads: any. No function of this library ever unwinds into its caller.
@@ -78,7 +82,8 @@ pub unsafe extern "C" fn chatproto_client_connect(
             )
         };
         let options = chatproto_client_options { timeout_ms, ..chatproto_client_options::DEFAULT };
-        *client = connect(address, name, &options, None)?;
+        // SAFETY: the strings of the default are empty
+        *client = unsafe { connect(address, name, &options)? };
         Ok(())
     })
 }
@@ -119,21 +124,26 @@ pub unsafe extern "C" fn chatproto_client_connect_with(
             chosen = unsafe { read_growing(options, chosen, "options")? };
         }
         // SAFETY: the caller's promise
-        let tls = unsafe { chosen.tls()? };
-        *client = connect(address, name, &chosen, tls)?;
+        *client = unsafe { connect(address, name, &chosen)? };
         Ok(())
     })
 }
 
-fn connect(
+/// Makes a client.
+///
+/// # Safety
+/// The strings of the options are as `chatproto_str` describes.
+unsafe fn connect(
     address: &str,
     name: &str,
     options: &chatproto_client_options,
-    tls: Option<ClientTls>,
 ) -> Result<*mut chatproto_client, chatproto_result> {
+    let address = ServerAddress::parse(address)?;
+    // SAFETY: the caller's promise
+    let tls = unsafe { options.tls(address.url())? };
     let name = UserName::new(name).map_err(|error| client_error(&error.into()))?;
     let settings = options.settings()?;
-    let connection = Connection::open(address, name, settings, tls)?;
+    let connection = Connection::open(&address, name, settings, tls)?;
     Ok(give_away(chatproto_client(Handle::new(connection))))
 }
 
@@ -197,10 +207,11 @@ pub unsafe extern "C" fn chatproto_client_queue(
 /// one waits until something comes. `*message` is the caller's, to be freed with
 /// `chatproto_message_free`; NULL unless the result is `CHATPROTO_OK`.
 ///
-/// Results: `CHATPROTO_OK`; `CHATPROTO_TIMEOUT`, and the connection is as before;
-/// `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called;
-/// `CHATPROTO_IO`; those from 40 to 59 if the server sent something that is no message, after which
-/// the next call goes on; those from 20 to 39 likewise, after which it is `CHATPROTO_CLOSED`;
+/// Results: `CHATPROTO_OK`. `CHATPROTO_TIMEOUT`, and the connection is as before.
+/// `CHATPROTO_CLOSED` when the server has closed, or `chatproto_client_shutdown` was called.
+/// `CHATPROTO_IO`. `CHATPROTO_WEBSOCKET` if the server violated the rules of WebSocket. Those from 40 to
+/// 59 if the server sent something that is no message, after which the next call goes on. Those from 20
+/// to 39 likewise, after which it is `CHATPROTO_CLOSED`.
 /// `CHATPROTO_NULL_POINTER`, `CHATPROTO_POISONED`, `CHATPROTO_PANICKED`.
 ///
 /// Threads: any, also several at once; each message is given to one of them. No function of this

@@ -102,6 +102,8 @@ pub enum chatproto_result {
     /// TLS cannot be had, or the server is not the one that is trusted; the last error says which
     /// check failed.
     Tls = 67,
+    /// The server did not open the WebSocket, or violated its rules; the last error says why.
+    Websocket = 68,
 
     /// The address cannot be listened on.
     Listen = 80,
@@ -144,6 +146,7 @@ results! {
     Io = 65, c"the operating system refused";
     QueueFull = 66, c"too much waits to be written";
     Tls = 67, c"TLS cannot be had, or the server is not trusted";
+    Websocket = 68, c"the server did not open the WebSocket, or violated its rules";
     Listen = 80, c"the address cannot be listened on";
     Limits = 81, c"the limits cannot be used";
     Endpoint = 82, c"the endpoint cannot be registered";
@@ -278,6 +281,7 @@ pub(crate) fn client_error(error: &ClientError) -> chatproto_result {
         #[cfg(feature = "tls")]
         ClientError::Tls(error) => return tls_error(error),
         ClientError::FrameTooLong { .. } => chatproto_result::FrameTooLong,
+        ClientError::Opening(_) | ClientError::Violation(_) => chatproto_result::Websocket,
         ClientError::Decode(decode) => {
             let (offset, within) = (decode.offset(), decode.offset_in_frame());
             let result = decode.kind().into();

@@ -7,10 +7,15 @@
 
 #![cfg(unix)]
 
+#[path = "../../chatproto/tests/support/gateway.rs"]
+mod gateway;
+
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -93,6 +98,91 @@ fn tls() {
     let (certificate, key, fingerprint) = own("own");
     let (_, other_key, _) = own("other");
     everywhere("tls", &[certificate, key, other_key, fingerprint.into()]);
+}
+
+#[test]
+fn websocket() {
+    let mut limits = chatproto::Limits::default();
+    (limits.rate, limits.rate_bytes) = (None, None);
+    let server = Server::builder().limits(limits).bind(([127, 0, 0, 1], 0)).unwrap();
+    let handle = server.handle();
+    let running = thread::spawn(move || server.run());
+    let url = gateway::url(gateway::start(&handle));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let strange = format!("ws://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || behave_strangely(stream));
+        }
+    });
+    everywhere("websocket", &[url.into(), strange.into()]);
+    wait_until(|| handle.online() == 0);
+    handle.stop();
+    running.join().unwrap().unwrap();
+}
+
+/// Behaves as the path of the request says: see websocket.c.
+fn behave_strangely(mut stream: TcpStream) -> Option<()> {
+    let (head, _) = gateway::read_head(&mut stream)?;
+    let opening = gateway::opening(&head)?;
+    let frame = |first: u8, payload: &[u8]| {
+        assert!(payload.len() < 126);
+        [&[first, payload.len() as u8], payload].concat()
+    };
+    let said = |msg: &str| {
+        let message = chatproto::Message::new("SERVER", "", "alice", msg);
+        frame(0x81, message.to_json().as_bytes())
+    };
+    let path = head.split(' ').nth(1)?;
+    let (answer, frames) = match path {
+        "/200" => ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html>\n".into(), vec![]),
+        "/403" => ("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".into(), vec![]),
+        "/421" => ("HTTP/1.1 421 Odd\r\nContent-Length: 0\r\n\r\n".into(), vec![]),
+        "/503" => ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".into(), vec![]),
+        "/mail" => ("220 mail\r\n".into(), vec![]),
+        "/half" => (opening[..40].to_owned(), vec![]),
+        "/nothing" => (String::new(), vec![]),
+        "/other-key" => (opening.replace("Accept: ", "Accept: x"), vec![]),
+        "/endless" => (format!("HTTP/1.1 101 x\r\nx: {}", "y".repeat(9000)), vec![]),
+        "/unwelcome" => (opening, frame(0x88, &1013_u16.to_be_bytes())),
+        "/masked-first" => (opening, vec![0x81, 0x80]),
+        "/text" => (opening, frame(0x81, b"hello")),
+        "/silent" => (opening, vec![]),
+        "/ping" => (opening, [said("Welcome"), frame(0x89, b"there?")].concat()),
+        _ => {
+            let end = match path.strip_prefix("/hi/")? {
+                "masked" => vec![0x81, 0x80],
+                "binary" => frame(0x82, b"{}"),
+                "long-ping" => vec![0x89, 126],
+                "too-large" => [[0x81, 127], [0xFF; 2], [0xFF; 2], [0xFF; 2], [0xFF; 2]].concat(),
+                "unfinished" => frame(0x81, b"{"),
+                "spam" => frame(0x88, &[&1008_u16.to_be_bytes(), &b"spam"[..]].concat()),
+                "no-code" => frame(0x88, b""),
+                "cut" => said("x")[..20].to_vec(),
+                _ => Vec::new(),
+            };
+            (opening, [said("Welcome"), said("hi"), end].concat())
+        }
+    };
+    // all in one write
+    stream.write_all(&[answer.as_bytes(), &frames].concat()).ok()?;
+    match path {
+        "/ping" => {
+            // a masked frame with the name, and one with the answer to the ping
+            let mut frames = [0; 2 * 6 + "alice".len() + "there?".len()];
+            stream.read_exact(&mut frames).ok()?;
+            stream.write_all(&said("thanks")).ok()?;
+            // the close frame, which it answers
+            stream.read_exact(&mut [0; 8]).ok()?;
+            return stream.write_all(&frame(0x88, &1000_u16.to_be_bytes())).ok();
+        }
+        "/half" | "/nothing" | "/hi/cut" | "/hi/end" => {
+            stream.shutdown(std::net::Shutdown::Write).ok()?;
+        }
+        _ => {}
+    }
+    // a client that has heard enough closes
+    stream.read_to_end(&mut Vec::new()).ok().map(drop)
 }
 
 #[test]

@@ -134,6 +134,20 @@ int main(int argc, char **argv) {
     wrong = by_file;
     wrong.size = 1;
     fails(server, &wrong, CHATPROTO_INVALID_ARGUMENT, "has the size 1");
+
+    /* a URL with wss:// turns on TLS. This server speaks it, and no WebSocket */
+    char url[64];
+    uint16_t port = 0;
+    WORKS(chatproto_server_port(server, &port));
+    snprintf(url, sizeof url, "wss://127.0.0.1:%d/ws", port);
+    chatproto_client *none_yet = NULL;
+    wrong = chatproto_client_options_default();
+    wrong.tls_server_name = str("chat.test");
+    GIVES(CHATPROTO_TLS, chatproto_client_connect_with(str(url), str("x"), &wrong, &none_yet));
+    CHECK(contains(chatproto_last_error(), "not from an authority that is trusted here"));
+    GIVES(CHATPROTO_WEBSOCKET,
+          chatproto_client_connect_with(str(url), str("x"), &by_file, &none_yet));
+    CHECK(contains(chatproto_last_error(), "refused the WebSocket handshake with 400"));
     chatproto_client_free(bob);
     chatproto_client_free(carol);
     chatproto_server_free(server);

@@ -1,4 +1,4 @@
-//! From an address to a socket: checked, looked up, connected.
+//! From the text of an address to a socket: checked, looked up, connected.
 
 use std::fmt::Display;
 use std::io::{Error, ErrorKind};
@@ -7,12 +7,53 @@ use std::time::Instant;
 
 use chatproto::ClientError;
 use chatproto::address::{Address, AddressError};
+use chatproto::websocket::{Url, UrlError};
 
 use crate::result::{chatproto_result, client_error, fail};
 
-/// Tries the addresses one after the other.
+/// Where a server is.
+pub(super) enum ServerAddress {
+    Tcp(Address),
+    WebSocket(Url),
+}
+
+impl ServerAddress {
+    /// The address that a text has: a host and a port, or a URL.
+    pub(super) fn parse(text: &str) -> Result<Self, chatproto_result> {
+        if Url::is_url(text) {
+            let url = || {
+                let url: Url = text.parse()?;
+                url.check_without_name().map(|()| url)
+            };
+            let refuse = |error: UrlError| {
+                let sentence = format_args!("`address` {text:?} cannot be used: {error}");
+                fail(chatproto_result::InvalidArgument, sentence)
+            };
+            return url().map(ServerAddress::WebSocket).map_err(refuse);
+        }
+        parse_host_and_port(text).map(ServerAddress::Tcp)
+    }
+
+    /// The URL of a WebSocket.
+    pub(super) fn url(&self) -> Option<&Url> {
+        match self {
+            ServerAddress::Tcp(_) => None,
+            ServerAddress::WebSocket(url) => Some(url),
+        }
+    }
+
+    /// The host and the port.
+    pub(super) fn address(&self) -> &Address {
+        match self {
+            ServerAddress::Tcp(address) => address,
+            ServerAddress::WebSocket(url) => url.address(),
+        }
+    }
+}
+
+/// Tries the addresses of a host one after the other.
 pub(super) fn connect(
-    address: &str,
+    address: &Address,
     until: Option<Instant>,
     late: &impl Fn() -> chatproto_result,
 ) -> Result<TcpStream, chatproto_result> {
@@ -21,7 +62,7 @@ pub(super) fn connect(
         io("cannot find the server's address".to_owned(), Error::new(ErrorKind::NotFound, host))
     };
     let mut failure = None;
-    for address in checked(address)?.resolve().map_err(unknown)? {
+    for address in address.resolve().map_err(unknown)? {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let connected = match left {
             Some(left) if left.is_zero() => return Err(late()),
@@ -39,14 +80,13 @@ pub(super) fn connect(
     Err(failure.expect("a host has one address at least"))
 }
 
-/// Checks that the address has a host and a port.
-fn checked(text: &str) -> Result<Address, chatproto_result> {
+fn parse_host_and_port(text: &str) -> Result<Address, chatproto_result> {
     let refuse = |why: &dyn Display| {
         fail(
             chatproto_result::InvalidArgument,
             format_args!(
-                "`address` is a host and a port from 1 to 65535, such as \"127.0.0.1:65432\", not \
-                 {text:?}{why}"
+                "`address` is a host and a port from 1 to 65535, such as \"127.0.0.1:65432\", or a \
+                 URL such as \"ws://127.0.0.1:8080/ws\", not {text:?}{why}"
             ),
         )
     };

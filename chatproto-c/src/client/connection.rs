@@ -2,9 +2,10 @@
 //! `poll` outside of the lock, so that one thread can send while another waits for a message.
 
 use std::ffi::c_int;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::result::{chatproto_result, client_error, fail};
 use crate::tls::ClientStream;
 use crate::tls::ClientTls;
 
-use super::address::connect;
+use super::address::{ServerAddress, connect};
 use super::state::{Lost, State, Wanted};
 
 /// How many bytes may wait to be written when another message is queued without waiting.
@@ -44,12 +45,15 @@ pub(super) struct Connection {
     stream: TcpStream,
     welcome: Message,
     state: Mutex<State>,
+    /// `shutdown` was called. If the server still sends something, the system resets the connection, which
+    /// is no error then.
+    is_closed: AtomicBool,
 }
 
 impl Connection {
     /// Connects, registers, and finds out how the server reads.
     pub(super) fn open(
-        address: &str,
+        address: &ServerAddress,
         name: UserName,
         settings: Settings,
         tls: Option<ClientTls>,
@@ -60,7 +64,7 @@ impl Connection {
             client_error(&ClientError::Timeout { what, after })
         };
         let until = timeout.map(|timeout| Instant::now() + timeout);
-        let stream = connect(address, until, &late)?;
+        let stream = connect(address.address(), until, &late)?;
         let io = |doing: &'static str| {
             move |source| client_error(&ClientError::Io { doing: doing.to_owned(), source })
         };
@@ -77,7 +81,7 @@ impl Connection {
             None => None,
             Some(settings) => {
                 let peer = stream.peer_addr().map_err(io("the connection was lost"))?;
-                let host = address.rsplit_once(':').map(|(host, _)| host);
+                let host = Some(address.address().host());
                 let stream = ClientStream::new(&settings, host, peer.ip());
                 Some(stream.map_err(|error| client_error(&error.into()))?)
             }
@@ -90,6 +94,10 @@ impl Connection {
             Some(never) => match never {},
         };
         let session = Session::with_limits(name, ip, limits);
+        let session = match address.url() {
+            Some(url) => session.websocket(url),
+            None => session,
+        };
         let session = match ping_interval {
             Some(interval) => session.ping_interval(interval),
             None => session,
@@ -102,11 +110,11 @@ impl Connection {
                 #[cfg(feature = "tls")]
                 tls,
                 buffer: vec![0; size].into(),
-                queued: 0,
                 is_refused: false,
                 read_end: None,
                 write_end: None,
             }),
+            is_closed: AtomicBool::new(false),
         };
         connection.welcome = connection.register(until, &late)?;
         Ok(connection)
@@ -129,7 +137,10 @@ impl Connection {
                         return Err(client_error(&ClientError::Refused(message.into())));
                     }
                     Some(SessionEvent::Bad(error)) => return Err(client_error(&error.into())),
-                    Some(_) => continue,
+                    Some(event) => {
+                        state.end(event);
+                        continue;
+                    }
                     None => {
                         if let Some(lost) = state.read_end.as_ref() {
                             return Err(lost.result());
@@ -175,17 +186,15 @@ impl Connection {
         if let Some(lost) = &state.write_end {
             return Err(lost.result());
         }
-        if state.queued >= limit {
+        if state.session.outgoing_bytes() >= limit {
             self.write(&mut state);
-            if state.queued >= limit {
-                return Err(fail(
-                    chatproto_result::QueueFull,
-                    format_args!("{} bytes wait to be written", state.queued),
-                ));
+            let bytes = state.session.outgoing_bytes();
+            if bytes >= limit {
+                let sentence = format_args!("{bytes} bytes wait to be written");
+                return Err(fail(chatproto_result::QueueFull, sentence));
             }
         }
         state.session.send(to, msg).map_err(|error| client_error(&error))?;
-        state.queued += state.length_of(to, msg);
         self.write(&mut state);
         state.write_end.as_ref().map_or(Ok(()), |lost| Err(lost.result()))
     }
@@ -261,16 +270,20 @@ impl Connection {
     }
 
     pub(super) fn shutdown(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
         // an error means that it is over
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     pub(super) fn close(&self) -> Result<(), chatproto_result> {
         let until = Instant::now() + CLOSE;
+        let is_said = self.state().session.finish();
         self.flush(Some(until))?;
-        self.say_goodbye();
-        if let Err(error) = self.stream.shutdown(Shutdown::Write) {
-            return Err(Lost::new("cannot close", &error).result());
+        if !is_said {
+            self.say_goodbye();
+            if let Err(error) = self.stream.shutdown(Shutdown::Write) {
+                return Err(Lost::new("cannot close", &error).result());
+            }
         }
         // messages may come for as long as they are taken
         while Instant::now() < until {
@@ -317,17 +330,13 @@ impl Connection {
                 Ok(count) => {
                     state.session.handle_transmitted(count, now);
                     state.is_refused = false;
-                    state.queued = state.queued.saturating_sub(count);
-                    if !state.session.has_outgoing() {
-                        state.queued = 0;
-                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     state.is_refused = true;
                     return;
                 }
-                Err(error) => state.write_end = Some(Lost::new("cannot send", &error)),
+                Err(error) => state.write_end = Some(self.lost("cannot send", &error)),
             }
         }
     }
@@ -349,18 +358,31 @@ impl Connection {
             match read {
                 Ok(0) => {
                     state.session.handle_end();
-                    state.read_end = Some(Lost::Closed);
+                    state.read_end = Some(Lost::Closed(None));
                 }
                 Ok(count) => {
                     state.session.handle_input(&state.buffer[..count], Instant::now());
+                    // the server of a WebSocket waits for the answers to its control frames
+                    self.write(state);
+                    if state.session.has_ended() {
+                        state.read_end = Some(Lost::Closed(state.session.close_frame()));
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     state.session.handle_silence(Instant::now());
                     return;
                 }
-                Err(error) => state.read_end = Some(Lost::new("cannot receive", &error)),
+                Err(error) => state.read_end = Some(self.lost("cannot receive", &error)),
             }
+        }
+    }
+
+    /// The reason of the end that an error of the socket stands for.
+    fn lost(&self, doing: &str, error: &Error) -> Lost {
+        match self.is_closed.load(Ordering::SeqCst) {
+            true => Lost::Closed(None),
+            false => Lost::new(doing, error),
         }
     }
 

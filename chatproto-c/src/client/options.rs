@@ -5,6 +5,7 @@ use std::mem::size_of;
 use std::time::Duration;
 
 use chatproto::Limits;
+use chatproto::websocket::Url;
 
 use crate::ffi::Growing;
 use crate::result::{chatproto_result, fail};
@@ -24,7 +25,8 @@ pub struct chatproto_client_options {
     /// How long connecting and registering may take: 0 does not wait, and a negative one waits for
     /// ever. Default 10,000.
     pub timeout_ms: c_int,
-    /// TLS, with a server whose certificate is from an authority that the system trusts.
+    /// TLS, with a server whose certificate is from an authority that the system trusts. A URL that begins
+    /// with `wss://` turns it on too.
     pub tls: bool,
     /// TLS, with a server whose certificate is from an authority in this PEM file, or is in it itself.
     pub tls_ca_file: chatproto_str,
@@ -90,11 +92,14 @@ impl chatproto_client_options {
         })
     }
 
-    /// The settings of TLS; `None` without TLS.
+    /// The settings of TLS; `None` without TLS, which an option or the URL can ask for.
     ///
     /// # Safety
     /// The strings of the options are as `chatproto_str` describes.
-    pub(super) unsafe fn tls(&self) -> Result<Option<ClientTls>, chatproto_result> {
+    pub(super) unsafe fn tls(
+        &self,
+        url: Option<&Url>,
+    ) -> Result<Option<ClientTls>, chatproto_result> {
         // SAFETY: the caller's promise
         let [ca, fingerprint, name, certificate, key] = unsafe {
             [
@@ -106,7 +111,12 @@ impl chatproto_client_options {
             ]
         };
         let is_asked = self.tls || [ca, fingerprint].iter().any(|text| !text.is_empty());
-        if !is_asked {
+        if is_asked && url.is_some_and(|url| !url.is_secure()) {
+            let sentence =
+                format_args!("TLS was asked for, and ws:// is without TLS: write wss://");
+            return Err(fail(chatproto_result::InvalidArgument, sentence));
+        }
+        if !is_asked && !url.is_some_and(Url::is_secure) {
             let others = [name, certificate, key];
             return if others.iter().all(|text| text.is_empty()) {
                 Ok(None)

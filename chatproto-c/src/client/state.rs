@@ -4,10 +4,9 @@
 use std::io::ErrorKind;
 use std::time::Instant;
 
-use chatproto::encode::compact;
 use chatproto::error::reason;
-use chatproto::handshake::PeerKind;
-use chatproto::{ClientError, ErrorClass, Limits, Message, Session, SessionEvent};
+use chatproto::websocket::CloseFrame;
+use chatproto::{ClientError, ErrorClass, Message, Session, SessionEvent};
 
 use crate::result::{chatproto_result, client_error, fail};
 #[cfg(feature = "tls")]
@@ -19,8 +18,6 @@ pub(super) struct State {
     #[cfg(feature = "tls")]
     pub(super) tls: Option<ClientStream>,
     pub(super) buffer: Box<[u8]>,
-    /// Bytes that were queued and not written.
-    pub(super) queued: usize,
     /// The system took nothing when it was last written to.
     pub(super) is_refused: bool,
     /// Why nothing more can be read.
@@ -31,8 +28,10 @@ pub(super) struct State {
 
 /// Why a connection is over. Each later call returns it again.
 pub(super) enum Lost {
-    Closed,
+    /// With the close frame, if a server sent one over WebSocket.
+    Closed(Option<CloseFrame>),
     Io(String),
+    WebSocket(ClientError),
     #[cfg(feature = "tls")]
     Tls(String),
 }
@@ -46,14 +45,19 @@ impl Lost {
             return Lost::Tls(error.to_string());
         }
         match error.kind() {
-            ErrorKind::BrokenPipe | ErrorKind::NotConnected => Lost::Closed,
+            ErrorKind::BrokenPipe | ErrorKind::NotConnected => Lost::Closed(None),
             _ => Lost::Io(format!("{doing}: {}", reason(error))),
         }
     }
 
     pub(super) fn result(&self) -> chatproto_result {
         match self {
-            Lost::Closed => client_error(&ClientError::Closed),
+            Lost::Closed(None) => client_error(&ClientError::Closed),
+            Lost::Closed(Some(frame)) => {
+                let sentence = format_args!("{} ({frame})", ClientError::Closed);
+                fail(chatproto_result::Closed, sentence)
+            }
+            Lost::WebSocket(error) => client_error(error),
             Lost::Io(sentence) => fail(chatproto_result::Io, format_args!("{sentence}")),
             #[cfg(feature = "tls")]
             Lost::Tls(sentence) => fail(chatproto_result::Tls, format_args!("{sentence}")),
@@ -78,21 +82,30 @@ impl State {
                 | SessionEvent::Refused(message) => return Ok(Some(message)),
                 SessionEvent::Bad(error) => {
                     if error.class() == ErrorClass::Framing {
-                        self.read_end = Some(Lost::Closed);
+                        self.read_end = Some(Lost::Closed(None));
                     }
                     return Err(client_error(&error.into()));
                 }
-                SessionEvent::Silent(after) => {
-                    let ms = after.as_millis();
-                    let sentence = format!(
-                        "the connection was lost: the server did not answer /ping within {ms} ms"
-                    );
-                    self.read_end = Some(Lost::Io(sentence));
-                }
-                _ => {}
+                event => self.end(event),
             }
         }
         self.read_end.as_ref().map_or(Ok(None), |lost| Err(lost.result()))
+    }
+
+    /// Notes why nothing more comes, if the event says so.
+    pub(super) fn end(&mut self, event: SessionEvent) {
+        self.read_end = Some(match event {
+            SessionEvent::Silent(after) => {
+                let ms = after.as_millis();
+                let sentence = format!(
+                    "the connection was lost: the server did not answer /ping within {ms} ms"
+                );
+                Lost::Io(sentence)
+            }
+            SessionEvent::NotOpened(error) => Lost::WebSocket(error.into()),
+            SessionEvent::Violated(violation) => Lost::WebSocket(violation.into()),
+            _ => return,
+        });
     }
 
     /// The events and the time of the next step.
@@ -138,16 +151,5 @@ impl State {
             return true;
         }
         self.session.has_outgoing()
-    }
-
-    /// How many bytes a message has that the session has taken.
-    pub(super) fn length_of(&self, to: &str, msg: &str) -> usize {
-        if self.session.server_kind() == Some(PeerKind::Stream) {
-            let mut object = Vec::new();
-            compact(&mut object, self.session.name().as_str(), "", to, msg);
-            object.len() + 1
-        } else {
-            Limits::default().one_read
-        }
     }
 }
