@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chatproto::websocket::{OpeningError, Violation};
 use chatproto::{ClientError, DecodeErrorKind, ErrorClass, Field, NameError};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -41,6 +42,23 @@ pub(crate) fn silent(py: Python<'_>, after: Duration) -> PyErr {
         after.as_secs_f64()
     );
     raise(py, &CLASS, "ConnectionClosed", (reason,))
+}
+
+/// An exception for a server that did not open the WebSocket. It has the status of HTTP, if there was one.
+pub(crate) fn not_opened(py: Python<'_>, error: &OpeningError) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let status = match error {
+        OpeningError::Refused { status, .. } => Some(*status),
+        _ => None,
+    };
+    raise(py, &CLASS, "WebSocketError", (error.to_string(), status))
+}
+
+/// An exception for a server that violated the rules of WebSocket.
+pub(crate) fn violated(py: Python<'_>, violation: Violation) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let reason = ClientError::from(violation).to_string();
+    raise(py, &CLASS, "WebSocketError", (format!("{reason}: tell the server's operator"),))
 }
 
 /// An exception for a dictionary that is not a message; `field` may be empty.

@@ -22,7 +22,7 @@ mod _chatproto {
     use super::*;
 
     #[pymodule_export]
-    use crate::address::check_host;
+    use crate::address::{check_host, parse_url};
     #[pymodule_export]
     use crate::argument::{arguments, as_argument};
     #[pymodule_export]

@@ -10,10 +10,14 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::errors::{client_error, name_error, received_error, silent};
+use crate::address;
+use crate::errors::{client_error, name_error, not_opened, received_error, silent, violated};
 use crate::message::{Message, utf8};
 
 /// The client's side of a connection: bytes and time in, bytes and events out.
+///
+/// With ``url``, the bytes are those of a WebSocket: first its opening handshake, then its frames. The
+/// caller adds TLS if the URL asks for it.
 ///
 /// Times are seconds of ``time.monotonic()``. ``max_frame`` is the longest frame in bytes, in
 /// either direction, by default 64 KiB. With ``ping_interval``, in seconds, the session sends
@@ -30,10 +34,11 @@ pub(crate) struct Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (name, ip = "0.0.0.0", *, max_frame = None, ping_interval = None))]
+    #[pyo3(signature = (name, ip = "0.0.0.0", *, url = None, max_frame = None, ping_interval = None))]
     fn new(
         name: &Bound<'_, PyString>,
         ip: &str,
+        url: Option<&str>,
         max_frame: Option<isize>,
         ping_interval: Option<f64>,
     ) -> PyResult<Self> {
@@ -50,6 +55,9 @@ impl Session {
             })?;
         }
         let mut session = chatproto::Session::with_limits(name, ip, limits);
+        if let Some(url) = url {
+            session = session.websocket(&address::url(url)?);
+        }
         if let Some(seconds) = ping_interval {
             let interval = Duration::try_from_secs_f64(seconds).ok().filter(|at| !at.is_zero());
             session = session.ping_interval(interval.ok_or_else(|| {
@@ -86,6 +94,20 @@ impl Session {
     #[getter]
     fn has_outgoing(&self) -> bool {
         self.session.has_outgoing()
+    }
+
+    /// Whether nothing more comes from the server: it closed the WebSocket, or violated a rule. The last
+    /// bytes of ``transmit`` answer it.
+    #[getter]
+    fn has_ended(&self) -> bool {
+        self.session.has_ended()
+    }
+
+    /// How the server closed the WebSocket, such as ``close code 1013, try again later``; None before,
+    /// for a close frame without a code, and without a WebSocket.
+    #[getter]
+    fn close_frame(&self) -> Option<String> {
+        self.session.close_frame().map(|frame| frame.to_string())
     }
 
     /// Takes bytes from the server. No bytes are a sign of life too, after a pause of the reader.
@@ -140,6 +162,12 @@ impl Session {
         self.session.handle_transmitted(count, instant(now));
     }
 
+    /// Nothing more will be sent. True if ``transmit`` says that to the server, which then closes the
+    /// connection. False if the caller is to shut down its side when all is written.
+    fn finish(&mut self) -> bool {
+        self.session.finish()
+    }
+
     /// The next event: its kind, and the message or the error. None if there is no event.
     fn next_event(&mut self, py: Python<'_>) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         let Some(event) = self.session.poll_event() else { return Ok(None) };
@@ -147,14 +175,16 @@ impl Session {
             SessionEvent::Registered(message) => ("registered", message),
             SessionEvent::Refused(message) => ("refused", message),
             SessionEvent::Message(message) => ("message", message),
-            SessionEvent::Bad(error) => {
-                let error = received_error(py, error).into_value(py).into_any();
-                return Ok(Some(("bad", error)));
+            other => {
+                let error = match other {
+                    SessionEvent::Bad(error) => received_error(py, error),
+                    SessionEvent::NotOpened(error) => not_opened(py, &error),
+                    SessionEvent::Violated(violation) => violated(py, violation),
+                    SessionEvent::Silent(after) => silent(py, after),
+                    _ => return Ok(None),
+                };
+                return Ok(Some(("bad", error.into_value(py).into_any())));
             }
-            SessionEvent::Silent(after) => {
-                return Ok(Some(("bad", silent(py, after).into_value(py).into_any())));
-            }
-            _ => return Ok(None),
         };
         Ok(Some((kind, Message::from_owned(py, &message)?.into_any())))
     }

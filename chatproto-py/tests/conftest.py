@@ -198,7 +198,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Makes clients, of either kind."""
     clients: list[AnyClient] = []
 
-    def make(name: str, address: Address, **options: Any) -> AnyClient:
+    def make(name: str, address: Address | tuple[()] = (), **options: Any) -> AnyClient:
         if request.param == "asyncio":
             client: AnyClient = Driven(runner, name, *address, **options)
         else:
@@ -210,6 +210,26 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
         yield make
         for client in clients:
             client.close()
+
+
+class Certificate:
+    """A certificate that signed itself, for localhost, in files."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.cert = str(folder / f"{name}.pem")
+        self.key = str(folder / f"{name}.key")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+            + ["-nodes", "-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}"]
+            + ["-addext", "subjectAltName=DNS:localhost,DNS:chat.test", "-days", "2"],
+            check=True,
+            capture_output=True,
+        )
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return Certificate(tmp_path_factory.mktemp("tls"), "own")
 
 
 def without_ping(message: Message) -> list[str]:

@@ -5,6 +5,9 @@
 //! Needs Python 3.11 or later with `venv`, and a C compiler; what else the tests use is installed by
 //! pip.
 
+#[path = "../../chatproto/tests/support/gateway.rs"]
+mod gateway;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -13,8 +16,13 @@ use std::time::Duration;
 /// The package from the index that builds the wheel.
 const BUILDER: [&str; 1] = ["maturin>=1.16,<2"];
 /// The packages from the index that the tests use. They are installed while the wheel is built.
-const TOOLS: [&str; 4] =
-    ["pytest>=9,<10", "pytest-xdist>=3.8,<4", "hypothesis>=6,<7", "mypy>=2,<3"];
+const TOOLS: [&str; 5] = [
+    "pytest>=9,<10",
+    "pytest-xdist>=3.8,<4",
+    "hypothesis>=6,<7",
+    "mypy>=2,<3",
+    "websockets>=17,<18",
+];
 const OLDEST: (u32, u32) = (3, 11);
 
 #[test]
@@ -118,7 +126,7 @@ const TALK: &str = r##"
 import asyncio, sys
 import chatproto, chatproto.aio
 
-port = int(sys.argv[1])
+port, url = int(sys.argv[1]), sys.argv[2]
 with chatproto.Client("python", port=port) as client:
     client.send("rust", "h\u00e9 \U0001f600")
     answer = client.recv(timeout=60)
@@ -128,7 +136,7 @@ with chatproto.Client("python", port=port) as client:
     assert (answer.sender, answer.msg) == ("rust", "\u017elu\u0165, Python, C, Rust"), answer
 
 async def talk():
-    async with chatproto.aio.Client("snake", port=port) as client:
+    async with chatproto.aio.Client("snake", url=url) as client:
         await client.request("/join", "#tea")
         await client.send("rust", "join")
         answer = await client.recv(timeout=60)
@@ -137,16 +145,22 @@ async def talk():
         assert (answer.sender, answer.to, answer.msg) == ("rust", "#tea", "hello"), answer
 
 asyncio.run(talk())
+
+with chatproto.Client("python", url=url) as client:
+    assert client.request("/whoami")[0].msg.startswith("You are python")
+    client.send("python", "\u017elu\u0165 " * 5_000)
+    assert len(client.recv(timeout=60).msg) == 25_000
 "##;
 
-/// A Python program, one in C and one in Rust in one conversation, on a server in Rust.
+/// A Python program, one in C and one in Rust in one conversation, on a server in Rust, over TCP and WebSocket.
 fn talk(python: impl Fn(&[&str]) -> Command) {
     let server = chatproto::Server::builder().bind(([127, 0, 0, 1], 0)).unwrap();
     let (address, handle) = (server.local_addr(), server.handle());
     let running = thread::spawn(move || server.run());
+    let url = gateway::url(gateway::start(&handle));
     let mut rust = chatproto::Client::connect(address, "rust").unwrap();
     let mut c = Command::new(compile_c_program())
-        .args([&address.to_string(), "c", "rust"])
+        .args([&*url, "c", "rust"])
         .spawn()
         .expect("it was just compiled");
     while handle.online() < 2 {
@@ -154,7 +168,7 @@ fn talk(python: impl Fn(&[&str]) -> Command) {
         thread::sleep(Duration::from_millis(5));
     }
     let port = address.port().to_string();
-    let mut talk = python(&["-W", "error", "-c", TALK, &port]);
+    let mut talk = python(&["-W", "error", "-c", TALK, &port, &url]);
     let program = thread::scope(|scope| {
         let ended = scope.spawn(move || run(&mut talk, "they must understand each other"));
         let patience = Duration::from_secs(60);

@@ -39,6 +39,7 @@ from chatproto import (
     NameRefused,
     Server,
     Timeout,
+    WebSocketError,
     encode,
 )
 
@@ -857,6 +858,7 @@ def test_a_client_that_is_left_open_is_closed_with_a_warning(scripted: Scripted)
         ConnectionClosed("x"),
         Timeout("x"),
         FrameTooLong("x", 2, 1),
+        WebSocketError("x", 503),
     ],
 )
 def test_errors_can_be_pickled_and_copied(error: Exception) -> None:

@@ -2,36 +2,16 @@
 
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import LIMIT, Address, Connect, python
+from conftest import LIMIT, Address, Certificate, Connect, python
 
 from chatproto import ChatProtoError, Client, NameRefused, Server, TlsError
+from chatproto._socket import ServerAddress
 from chatproto._tls import Trust
-
-
-class Certificate:
-    """A certificate that signed itself, for localhost, in files."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.cert = str(folder / f"{name}.pem")
-        self.key = str(folder / f"{name}.key")
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-            + ["-nodes", "-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}"]
-            + ["-addext", "subjectAltName=DNS:localhost,DNS:chat.test", "-days", "2"],
-            check=True,
-            capture_output=True,
-        )
-
-
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return Certificate(tmp_path_factory.mktemp("tls"), "own")
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +181,7 @@ def test_a_mark_before_an_authority_and_comments_are_no_part_of_it(
     both = Path(other.cert).read_bytes() + "# für uns\n".encode() + Path(own.cert).read_bytes()
     path.write_bytes(b"\xef\xbb\xbf" + both)
     assert connect("alice", at(secure), tls_ca=path).welcome
-    context = Trust.of(None, path, None, None)
+    context = Trust.of(None, path, None, None, ServerAddress("localhost", 1))
     assert context is not None and len(context.context.get_ca_certs()) == 2
 
 

@@ -29,6 +29,7 @@ from .exceptions import (
     Refuse,
     Timeout,
     TlsError,
+    WebSocketError,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Server",
     "Timeout",
     "TlsError",
+    "WebSocketError",
     "__version__",
     "arguments",
     "as_argument",

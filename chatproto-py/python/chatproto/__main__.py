@@ -133,6 +133,7 @@ def _chat(options: argparse.Namespace) -> int:
             options.name,
             options.host,
             options.port,
+            url=options.url,
             tls=options.tls,
             tls_ca=options.tls_ca,
             tls_fingerprint=options.tls_fingerprint,
@@ -153,7 +154,8 @@ def _chat(options: argparse.Namespace) -> int:
             refused += message.is_from_server and message.msg.startswith(("❌", "⛔"))
             print(_line(message), flush=True)
         if not typing.has_left:
-            return _complain("the server has closed the connection: start again to go on", 1)
+            # raises the reason
+            client.recv(0)
     if refused:
         lines = "one line" if refused == 1 else f"{refused} lines"
         return _complain(f"the server answered {lines} with an error", 1)
@@ -431,6 +433,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, NameRefused):
         # the server's own words
         return text
+    text = text.replace("make a new Client", "start again to go on")
     return _OPTION.sub(lambda option: "--" + option[1].replace("_", "-"), text)
 
 
@@ -522,6 +525,11 @@ def _parser() -> argparse.ArgumentParser:
     add("name", metavar="NAME", help="your name")
     add("--host", default="127.0.0.1", help="the server's host")
     add("--port", type=_number(1, 65535), default=PORT, help="the server's port")
+    add(
+        "--url",
+        help="the server's WebSocket instead of host and port, such as ws://127.0.0.1:8080/ws, or "
+        "wss:// with TLS",
+    )
     add(
         "--max-frame",
         type=_number(128, 1 << 30),

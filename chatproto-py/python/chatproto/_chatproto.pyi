@@ -22,6 +22,7 @@ __all__ = [
     "check_host",
     "decode",
     "encode",
+    "parse_url",
 ]
 
 PORT: Final[int]
@@ -86,6 +87,12 @@ def check_host(host: str) -> None:
     """Checks a host, which is a name or an IP address without brackets.
 
     Raises ValueError if it cannot be one, or is an incomplete IP address.
+    """
+
+def parse_url(url: str) -> tuple[str, int, bool]:
+    """The host, the port and whether there is TLS, of the URL of a WebSocket.
+
+    Raises ValueError if the URL is invalid, or has a parameter ``name``.
     """
 
 def as_argument(name: str) -> str:
@@ -164,6 +171,9 @@ class Queue:
 class Session:
     """The client's side of a connection: bytes and time in, bytes and events out.
 
+    With ``url``, the bytes are those of a WebSocket: first its opening handshake, then its frames. The
+    caller adds TLS if the URL asks for it.
+
     Times are seconds of ``time.monotonic()``. ``max_frame`` is the longest frame in bytes, in
     either direction, by default 64 KiB. With ``ping_interval``, in seconds, the session sends
     ``/ping`` to a silent server, and ends if nothing comes for another interval.
@@ -178,6 +188,7 @@ class Session:
         name: str,
         ip: str = "0.0.0.0",
         *,
+        url: str | None = None,
         max_frame: int | None = None,
         ping_interval: float | None = None,
     ) -> Self: ...
@@ -196,6 +207,16 @@ class Session:
     @property
     def has_outgoing(self) -> bool:
         """Whether queued bytes were not written yet."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes from the server: it closed the WebSocket, or violated a rule. The last
+        bytes of ``transmit`` answer it."""
+
+    @property
+    def close_frame(self) -> str | None:
+        """How the server closed the WebSocket, such as ``close code 1013, try again later``; None before,
+        for a close frame without a code, and without a WebSocket."""
 
     def receive(self, data: bytes, now: float) -> None:
         """Takes bytes from the server. No bytes are a sign of life too, after a pause of the reader."""
@@ -224,6 +245,10 @@ class Session:
 
     def transmitted(self, count: int, now: float) -> None:
         """Takes the number of bytes of ``transmit`` that were written."""
+
+    def finish(self) -> bool:
+        """Nothing more will be sent. True if ``transmit`` says that to the server, which then closes the
+        connection. False if the caller is to shut down its side when all is written."""
 
     def next_event(
         self,

@@ -28,7 +28,7 @@ from operator import itemgetter, methodcaller
 from typing import Protocol, TypeVar
 
 from ._chatproto import Message, Queue, Session
-from ._socket import reason
+from ._socket import ServerAddress, reason
 from .exceptions import (
     ChatProtoError,
     ConnectionClosed,
@@ -36,6 +36,7 @@ from .exceptions import (
     LimitExceeded,
     NameRefused,
     Timeout,
+    WebSocketError,
 )
 
 _log = logging.getLogger("chatproto")
@@ -222,7 +223,7 @@ class Inbox:
                 if isinstance(event, Message):
                     self._sort(event, session)
                     continue
-                if isinstance(event, ConnectionClosed) or (
+                if isinstance(event, (ConnectionClosed, WebSocketError)) or (
                     isinstance(event, DecodeError) and event.is_framing
                 ):
                     self.end(event)
@@ -449,9 +450,10 @@ def answer_too_long(command: str, limit: int) -> LimitExceeded:
     )
 
 
-def closed_by_server() -> ConnectionClosed:
+def closed_by_server(session: Session) -> ConnectionClosed:
     """The server has closed the connection."""
-    return ConnectionClosed("the server has closed the connection: make a new Client")
+    text = f"the server has closed the connection{_close_frame(session)}: make a new Client"
+    return ConnectionClosed(text)
 
 
 def closed_by_client() -> ConnectionClosed:
@@ -464,17 +466,24 @@ def lost(error: OSError) -> ConnectionClosed:
     return ConnectionClosed(f"the connection was lost ({reason(error)}): make a new Client")
 
 
-def not_welcomed(host: str, port: int) -> ConnectionClosed:
+def _close_frame(session: Session) -> str:
+    return f" ({session.close_frame})" if session.close_frame else ""
+
+
+def not_welcomed(server: ServerAddress, session: Session) -> ConnectionClosed:
     """The server closed instead of registering the client."""
+    is_right = "is that a chatproto server?"
+    if server.url:
+        is_right = "is that the URL of a chatproto server, with wss:// if it speaks TLS?"
     return ConnectionClosed(
-        f"{host}:{port} closed the connection without a welcome: is that a chatproto server?"
+        f"{server} closed the connection without a welcome{_close_frame(session)}: {is_right}"
     )
 
 
-def not_registered_in_time(host: str, port: int, timeout: float | None) -> Timeout:
+def not_registered_in_time(server: ServerAddress, timeout: float | None) -> Timeout:
     """Nobody said welcome."""
     return Timeout(
-        f"{host}:{port} did not connect and register within {_seconds(timeout)}: is that a "
+        f"{server} did not connect and register within {_seconds(timeout)}: is that a "
         "chatproto server? A longer timeout= waits longer"
     )
 
@@ -500,18 +509,20 @@ def no_answer(command: str, timeout: float | None) -> Timeout:
     )
 
 
-def cannot_connect(host: str, port: int, error: OSError | UnicodeError) -> OSError:
+def cannot_connect(server: ServerAddress, error: OSError | UnicodeError) -> OSError:
     """The same error with a sentence that says what to do; what it is an instance of stays."""
     if isinstance(error, UnicodeError):
         # what cannot be the name of a host
         error = socket.gaierror(socket.EAI_NONAME, "no such name")
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError) and server.url:
+        advice = "is a server running there, with a listener for HTTP at this port?"
+    elif isinstance(error, ConnectionRefusedError):
         advice = "is a server running there? `python -m chatproto serve` starts one here"
     elif isinstance(error, socket.gaierror):
         advice = "is the host's name right?"
     else:
         advice = "are host and port right, and is there a network?"
-    text = f"cannot connect to {host}:{port} ({reason(error)}): {advice}"
+    text = f"cannot connect to {server} ({reason(error)}): {advice}"
     if isinstance(error, socket.gaierror):
         return socket.gaierror(error.errno, text)
     return OSError(error.errno, text) if error.errno else OSError(text)

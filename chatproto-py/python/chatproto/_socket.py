@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, Self
 
-from ._chatproto import check_host
+from ._chatproto import PORT, check_host, parse_url
 
-__all__ = ["KEEP_ALIVE", "check_address", "configure", "read_rest", "reason"]
+__all__ = ["HOST", "KEEP_ALIVE", "ServerAddress", "configure", "read_rest", "reason"]
+
+HOST = "127.0.0.1"
+"""Where a server is, by default."""
 
 KEEP_ALIVE = 90.0
 """Seconds after which a silent link is lost, by default. The server has the same limit."""
@@ -20,14 +24,40 @@ class _Options(Protocol):
     def setsockopt(self, level: int, name: int, value: int, /) -> None: ...
 
 
-def check_address(host: str, port: int) -> None:
-    """Raises ValueError if this is no address to connect to. (The system takes ports modulo 65536, and
-    hosts such as ``1.2`` for addresses.)"""
-    check_host(host)
-    if isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"port is a number from 1 to 65535, not {port!r}")
-    if not 0 < port <= 65535:
-        raise ValueError(f"port is a number from 1 to 65535, not {port!r}")
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server is. Its text is what the user gave.
+
+    Attributes:
+        url: the URL of a WebSocket, or None.
+        is_secure: whether the URL asks for TLS.
+    """
+
+    host: str
+    port: int
+    url: str | None = None
+    is_secure: bool = False
+
+    @classmethod
+    def of(cls, host: str, port: int, url: str | None) -> Self:
+        """Raises ValueError if this is no address to connect to. (The system takes ports modulo 65536, and
+        hosts such as ``1.2`` for addresses.)"""
+        if url is not None:
+            if (host, port) != (HOST, PORT):
+                raise ValueError("give a URL, or a host and a port, and not both")
+            host, port, is_secure = parse_url(url)
+            return cls(host, port, url, is_secure)
+        if isinstance(host, str) and "://" in host:
+            raise ValueError(f"host {host!r} is a URL: give it as url")
+        check_host(host)
+        if isinstance(port, bool) or not isinstance(port, int):
+            raise TypeError(f"port is a number from 1 to 65535, not {port!r}")
+        if not 0 < port <= 65535:
+            raise ValueError(f"port is a number from 1 to 65535, not {port!r}")
+        return cls(host, port)
+
+    def __str__(self) -> str:
+        return self.url or f"{self.host}:{self.port}"
 
 
 def configure(connection: _Options, keep_alive: float | None) -> None:

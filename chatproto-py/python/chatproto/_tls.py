@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from ._socket import reason
+from ._socket import ServerAddress, reason
 from .exceptions import TlsError
 
 __all__ = ["BLOCKED", "ENDED", "Channel", "Trust", "refused", "sentence"]
@@ -54,12 +54,15 @@ class Trust:
         ca: str | os.PathLike[str] | None,
         fingerprint: str | None,
         name: str | None,
+        server: ServerAddress,
     ) -> Trust | None:
-        """None if TLS is not asked for."""
+        """None if TLS is not asked for, neither by an option nor by the URL."""
         if not (tls is None or isinstance(tls, (bool, ssl.SSLContext))):
             raise TypeError(f"tls is True, False, None or an SSLContext, not {tls!r}")
         is_asked = bool(tls) or ca is not None or fingerprint is not None or name is not None
-        return cls(tls, ca, fingerprint, name) if is_asked else None
+        if is_asked and server.url is not None and not server.is_secure:
+            raise ValueError("TLS was asked for, and ws:// is without TLS: write wss://")
+        return cls(tls, ca, fingerprint, name) if is_asked or server.is_secure else None
 
     def check(self, certificate: bytes | None) -> None:
         """Raises TlsError if another certificate was shown than the one that is trusted."""

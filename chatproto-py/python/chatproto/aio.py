@@ -33,7 +33,7 @@ from ._inbox import (
     Limits,
     Request,
 )
-from ._socket import KEEP_ALIVE, check_keep_alive, check_address, configure, read_rest
+from ._socket import HOST, KEEP_ALIVE, ServerAddress, check_keep_alive, configure, read_rest
 from ._tls import Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, TlsError
 
@@ -58,6 +58,10 @@ class Client:
             async for message in client:
                 print(f"{message.sender}: {message.msg}")
 
+    With ``url`` instead of ``host`` and ``port``, the connection is a WebSocket:
+    ``ws://HOST:PORT/PATH``, or ``wss://HOST:PORT/PATH`` with TLS. Default port: 80, with TLS 443.
+    Default path: ``/ws``.
+
     ``timeout`` is the limit for connecting and registering together, in seconds. None is no limit.
     ``max_frame`` is the longest message in bytes, in either direction, by default 64 KiB. A longer
     one from the server ends the connection with DecodeError.
@@ -79,15 +83,16 @@ class Client:
     also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
     self-signed certificate. ``tls_fingerprint`` is the SHA-256 of the one certificate to trust,
     whatever its names and dates. Each of the two turns on TLS. ``tls_name`` is the name in the
-    certificate, if it is not ``host``.
+    certificate, if it is not ``host``. A ``wss://`` URL turns on TLS too.
     """
 
     def __init__(
         self,
         name: str,
-        host: str = "127.0.0.1",
+        host: str = HOST,
         port: int = PORT,
         *,
+        url: str | None = None,
         timeout: float | None = 10.0,
         tls: bool | ssl.SSLContext | None = False,
         tls_ca: str | os.PathLike[str] | None = None,
@@ -100,19 +105,18 @@ class Client:
         keep_alive: float | None = KEEP_ALIVE,
         ping_interval: float | None = None,
     ) -> None:
-        check_address(host, port)
+        self._server = ServerAddress.of(host, port, url)
         check_keep_alive(keep_alive)
         self._options = _Options(
             Limits(max_queue, max_queue_bytes, max_answer),
-            Trust.of(tls, tls_ca, tls_fingerprint, tls_name),
+            Trust.of(tls, tls_ca, tls_fingerprint, tls_name, self._server),
+            url,
             max_frame,
             keep_alive,
             ping_interval,
         )
         # what cannot be used is refused before there is a connection
         self._name = self._options.session(name).name
-        self._host = host
-        self._port = port
         self._timeout = timeout
         Deadline(timeout)
         self._connection: _Connection | None = None
@@ -122,9 +126,10 @@ class Client:
     async def connect(
         cls,
         name: str,
-        host: str = "127.0.0.1",
+        host: str = HOST,
         port: int = PORT,
         *,
+        url: str | None = None,
         timeout: float | None = 10.0,
         tls: bool | ssl.SSLContext | None = False,
         tls_ca: str | os.PathLike[str] | None = None,
@@ -139,14 +144,16 @@ class Client:
     ) -> Self:
         """Connects and registers.
 
-        Raises NameRefused if the server, or the protocol, does not allow the name; Timeout;
-        ConnectionClosed if the server closes instead of answering; DecodeError if it answers
-        something else; TlsError; OSError, such as ConnectionRefusedError, if there is no server.
+        Raises NameRefused if the server, or the protocol, does not allow the name. Raises Timeout and
+        TlsError. Raises ConnectionClosed if the server closes instead of answering, and DecodeError
+        if it answers something else. Raises WebSocketError if it does not open the WebSocket. Raises
+        OSError, such as ConnectionRefusedError, if there is no server.
         """
         client = cls(
             name,
             host,
             port,
+            url=url,
             timeout=timeout,
             tls=tls,
             tls_ca=tls_ca,
@@ -209,8 +216,9 @@ class Client:
         Objects of the server's that are no messages are skipped, with a warning in the log
         ``chatproto``.
 
-        Raises Timeout; ConnectionClosed when everything that came was received and nothing more
-        will come; DecodeError if that is because the server sent something that is not JSON.
+        Raises Timeout. Raises ConnectionClosed when everything that came was received and nothing more
+        will come. Raises DecodeError if that is because the server sent something that is not JSON,
+        and WebSocketError if it violated the rules of WebSocket.
         """
         connection, deadline = self._open(), Deadline(timeout)
         messages = connection.inbox.messages
@@ -288,8 +296,7 @@ class Client:
             self._connection = await _connect(
                 self._name,
                 self._options,
-                self._host,
-                self._port,
+                self._server,
                 self._timeout,
             )
         return self
@@ -310,7 +317,7 @@ class Client:
             connection.abandon()
 
     def __repr__(self) -> str:
-        host, port = self._host, self._port
+        host, port = self._server.host, self._server.port
         if self._connection is None:
             state = "not connected"
         else:
@@ -335,12 +342,15 @@ class _Options:
 
     limits: Limits
     trust: Trust | None
+    url: str | None
     max_frame: int
     keep_alive: float | None
     ping_interval: float | None
 
     def session(self, name: str, ip: str = "0.0.0.0") -> Session:
-        return Session(name, ip, max_frame=self.max_frame, ping_interval=self.ping_interval)
+        return Session(
+            name, ip, url=self.url, max_frame=self.max_frame, ping_interval=self.ping_interval
+        )
 
 
 class _Connection(asyncio.Protocol):
@@ -399,7 +409,7 @@ class _Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         self.session.receive_end()
         self._take()
-        self._end(_inbox.closed_by_server(), is_orderly=True)
+        self._end(_inbox.closed_by_server(self.session), is_orderly=True)
 
     def connection_lost(self, error: Exception | None) -> None:
         if error is not None and not self.inbox.has_ended and self._options.trust is None:
@@ -414,7 +424,7 @@ class _Connection(asyncio.Protocol):
         elif isinstance(error, OSError):
             self._end(_inbox.lost(error))
         else:
-            self._end(_inbox.closed_by_server(), is_orderly=True)
+            self._end(_inbox.closed_by_server(self.session), is_orderly=True)
         self._gone.set_result(None)
 
     def pause_writing(self) -> None:
@@ -437,9 +447,7 @@ class _Connection(asyncio.Protocol):
             # an object is written when the one before is with the system, so that they do not join
             self._is_unbuffered = True
             self._transport.set_write_buffer_limits(high=0)
-        while not self._is_full and (data := self.session.transmit(now)):
-            self._transport.write(data)
-            self.session.transmitted(len(data), now)
+        self._transmit(now)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -565,10 +573,18 @@ class _Connection(asyncio.Protocol):
 
     def _take(self) -> None:
         self.inbox.take(self.session)
+        if self.session.has_ended:
+            self.inbox.end(_inbox.closed_by_server(self.session), is_orderly=True)
         if self.inbox.has_ended:
-            # not JSON: nothing more can come
+            # nothing more can come; the server of a WebSocket waits for the close frame
+            self._transmit(time.monotonic())
             self._transport.close()
         self._wake()
+
+    def _transmit(self, now: float) -> None:
+        while not self._is_full and (data := self.session.transmit(now)):
+            self._transport.write(data)
+            self.session.transmitted(len(data), now)
 
     def _end(self, error: ChatProtoError, *, is_orderly: bool = False) -> None:
         self.inbox.end(error, is_orderly=is_orderly)
@@ -607,7 +623,9 @@ class _Connection(asyncio.Protocol):
             return
         try:
             if await self.wait(self._can_write, deadline, is_urgent=True):
-                if self._options.trust is None:
+                if self.session.finish():
+                    self.pump()
+                elif self._options.trust is None:
                     self._transport.write_eof()
                 else:
                     # TLS has no half-closed connections here: what still comes is thrown away
@@ -623,60 +641,59 @@ class _Connection(asyncio.Protocol):
 async def _connect(
     name: str,
     options: _Options,
-    host: str,
-    port: int,
+    server: ServerAddress,
     timeout: float | None,
 ) -> _Connection:
     """Tries the addresses of the host one after the other, and registers."""
     trust = options.trust
     deadline = Deadline(timeout)
-    failure = OSError(f"cannot connect to {host}:{port}: the host has no address")
+    failure = OSError(f"cannot connect to {server}: the host has no address")
     loop = asyncio.get_running_loop()
-    for address in await _resolve(host, port, timeout, deadline):
+    for address in await _resolve(server, timeout, deadline):
         try:
             async with asyncio.timeout(deadline.left()) as limit:
                 _, connection = await loop.create_connection(
                     lambda: _Connection(name, options),
                     address,
-                    port,
+                    server.port,
                     ssl=None if trust is None else trust.context,
-                    server_hostname=None if trust is None else trust.name or host,
+                    server_hostname=None if trust is None else trust.name or server.host,
                     ssl_shutdown_timeout=None if trust is None else LINGER,
                 )
         except OSError as error:
             if limit.expired():
-                raise _inbox.not_registered_in_time(host, port, timeout) from None
+                raise _inbox.not_registered_in_time(server, timeout) from None
             if trust is not None and isinstance(error, (ssl.SSLError, ConnectionResetError)):
-                raise sentence(error, trust, host) from error
-            failure = _inbox.cannot_connect(host, port, error)
+                raise sentence(error, trust, server.host) from error
+            failure = _inbox.cannot_connect(server, error)
             continue
         try:
             if not await connection.register(deadline):
-                raise _inbox.not_registered_in_time(host, port, timeout)
+                raise _inbox.not_registered_in_time(server, timeout)
         except BaseException as error:
             connection.cut()
             if isinstance(error, ConnectionClosed):
-                raise _inbox.not_welcomed(host, port) from None
+                raise _inbox.not_welcomed(server, connection.session) from None
             raise
         return connection
     raise failure
 
 
-async def _resolve(host: str, port: int, timeout: float | None, deadline: Deadline) -> list[str]:
+async def _resolve(server: ServerAddress, timeout: float | None, deadline: Deadline) -> list[str]:
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(server.host)
         # nothing to look up, and so no thread that does it
-        return [host]
+        return [server.host]
     except ValueError:
         pass
     try:
         async with asyncio.timeout(deadline.left()) as limit:
             loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         if limit.expired():
-            raise _inbox.not_registered_in_time(host, port, timeout) from None
-        raise _inbox.cannot_connect(host, port, error) from None
+            raise _inbox.not_registered_in_time(server, timeout) from None
+        raise _inbox.cannot_connect(server, error) from None
     return [str(address[0]) for *_, address in found]
 
 

@@ -44,7 +44,7 @@ from ._inbox import (
     exhaust,
     taken,
 )
-from ._socket import KEEP_ALIVE, check_keep_alive, check_address, configure
+from ._socket import HOST, KEEP_ALIVE, ServerAddress, check_keep_alive, configure
 from ._tls import BLOCKED, ENDED, Channel, Trust, refused, sentence
 from .exceptions import ChatProtoError, ConnectionClosed, Timeout
 
@@ -69,6 +69,10 @@ class Client:
             for message in client:
                 print(f"{message.sender}: {message.msg}")
 
+    With ``url`` instead of ``host`` and ``port``, the connection is a WebSocket:
+    ``ws://HOST:PORT/PATH``, or ``wss://HOST:PORT/PATH`` with TLS. Default port: 80, with TLS 443.
+    Default path: ``/ws``.
+
     ``max_frame`` is the longest message in bytes, in either direction, by default 64 KiB. A longer
     one from the server ends the connection with DecodeError.
 
@@ -89,20 +93,22 @@ class Client:
     also be an ``ssl.SSLContext``. ``tls_ca`` is a PEM file of the authority to trust, or of a
     self-signed certificate. ``tls_fingerprint`` is the SHA-256 of the one certificate to trust,
     whatever its names and dates. Each of the two turns on TLS. ``tls_name`` is the name in the
-    certificate, if it is not ``host``.
+    certificate, if it is not ``host``. A ``wss://`` URL turns on TLS too.
 
     Raises NameRefused if the server, or the protocol, does not allow the name. Raises Timeout after
     ``timeout``. Raises ConnectionClosed if the server closes before the welcome, and DecodeError if
-    the server does not answer with a message. Raises TlsError if the handshake fails. Raises
-    OSError, such as ConnectionRefusedError, if there is no server.
+    the server does not answer with a message. Raises TlsError if the handshake fails, and
+    WebSocketError if the server does not open the WebSocket. Raises OSError, such as
+    ConnectionRefusedError, if there is no server.
     """
 
     def __init__(
         self,
         name: str,
-        host: str = "127.0.0.1",
+        host: str = HOST,
         port: int = PORT,
         *,
+        url: str | None = None,
         timeout: float | None = 10.0,
         tls: bool | ssl.SSLContext | None = False,
         tls_ca: str | os.PathLike[str] | None = None,
@@ -115,10 +121,10 @@ class Client:
         keep_alive: float | None = KEEP_ALIVE,
         ping_interval: float | None = None,
     ) -> None:
-        check_address(host, port)
+        address = ServerAddress.of(host, port, url)
         check_keep_alive(keep_alive)
         limits = Limits(max_queue, max_queue_bytes, max_answer)
-        trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name)
+        trust = Trust.of(tls, tls_ca, tls_fingerprint, tls_name, address)
         deadline = Deadline(timeout)
         # what cannot be used is refused before there is a connection
         Session(name, max_frame=max_frame, ping_interval=ping_interval)
@@ -134,10 +140,10 @@ class Client:
         self._is_closing = False
         self._is_closed = False
         self._received: deque[bytes] = deque()
-        self._socket: socket.socket | Channel = _connect(host, port, timeout, deadline)
+        self._socket: socket.socket | Channel = _connect(address, timeout, deadline)
         try:
             if trust is not None:
-                self._socket = _secured(self._socket, trust, host, port, timeout, deadline)
+                self._socket = _secured(self._socket, trust, address, timeout, deadline)
             self._recv, self._send = self._socket.recv, self._socket.send
             self._socket.setblocking(False)
             configure(self._socket, keep_alive)
@@ -146,12 +152,13 @@ class Client:
             self._session = Session(
                 name,
                 self._socket.getsockname()[0],
+                url=url,
                 max_frame=max_frame,
                 ping_interval=ping_interval,
             )
             self._inbox = Inbox(self._session.name, limits)
             with self._lock:
-                self._register(deadline, host, port, timeout)
+                self._register(deadline, address, timeout)
         except BaseException:
             self._socket.close()
             raise
@@ -204,8 +211,9 @@ class Client:
         Objects of the server's that are no messages are skipped, with a warning in the log
         ``chatproto``.
 
-        Raises Timeout; ConnectionClosed when everything that came was received and nothing more
-        will come; DecodeError if that is because the server sent something that is not JSON.
+        Raises Timeout. Raises ConnectionClosed when everything that came was received and nothing more
+        will come. Raises DecodeError if that is because the server sent something that is not JSON,
+        and WebSocketError if it violated the rules of WebSocket.
         """
         messages, deadline = self._inbox.messages, Deadline(timeout)
         with self._lock:
@@ -297,15 +305,15 @@ class Client:
 
     # From here on the lock is held; it is given up only while waiting.
 
-    def _register(self, deadline: Deadline, host: str, port: int, timeout: float | None) -> None:
+    def _register(self, deadline: Deadline, address: ServerAddress, timeout: float | None) -> None:
         """Waits for the server's verdict on the name, and until it is known how it reads."""
         inbox, session = self._inbox, self._session
         try:
             is_registered = self._wait(inbox.check_registration, deadline)
         except ConnectionClosed:
-            raise _inbox.not_welcomed(host, port) from None
+            raise _inbox.not_welcomed(address, session) from None
         if not is_registered:
-            raise _inbox.not_registered_in_time(host, port, timeout)
+            raise _inbox.not_registered_in_time(address, timeout)
         self._wait(lambda: session.server_kind is not None or inbox.has_ended, Deadline(None))
 
     def _ask(
@@ -359,6 +367,9 @@ class Client:
                 if not self._take():
                     self._session.handle_silence(now)
                     self._take()
+            if self._session.has_outgoing:
+                # the server of a WebSocket waits for the answers to its control frames
+                self._write_rest()
         finally:
             self._is_reading = False
             self._wake()
@@ -387,8 +398,8 @@ class Client:
         if has_ended:
             self._session.receive_end()
         has_events = self._inbox.take(self._session)
-        if has_ended:
-            self._inbox.end(_inbox.closed_by_server(), is_orderly=True)
+        if has_ended or self._session.has_ended:
+            self._inbox.end(_inbox.closed_by_server(self._session), is_orderly=True)
         return has_events or pieces > 0
 
     def _write(self, queue: Callable[[], None], deadline: Deadline) -> None:
@@ -520,8 +531,10 @@ class Client:
                 self._sleep(deadline.left())
             self._is_sending = True
             try:
+                is_told = self._session.finish()
                 self._flush(deadline)
-                self._socket.shutdown(socket.SHUT_WR)
+                if not is_told:
+                    self._socket.shutdown(socket.SHUT_WR)
             except (ConnectionClosed, OSError):
                 # the server takes nothing more; what it said last is still read
                 pass
@@ -588,13 +601,13 @@ class _Waker:
         self._outside.close()
 
 
-def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) -> socket.socket:
+def _connect(server: ServerAddress, timeout: float | None, deadline: Deadline) -> socket.socket:
     """Tries the addresses of the host one after the other."""
-    failure = OSError(f"cannot connect to {host}:{port}: the host has no address")
+    failure = OSError(f"cannot connect to {server}: the host has no address")
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise _inbox.cannot_connect(host, port, error) from None
+        raise _inbox.cannot_connect(server, error) from None
     for family, kind, protocol, _, address in addresses:
         connection = socket.socket(family, kind, protocol)
         try:
@@ -605,11 +618,11 @@ def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) ->
         except TimeoutError as error:
             connection.close()
             if error.errno is None:
-                raise _inbox.not_registered_in_time(host, port, timeout) from None
-            failure = _inbox.cannot_connect(host, port, error)
+                raise _inbox.not_registered_in_time(server, timeout) from None
+            failure = _inbox.cannot_connect(server, error)
         except OSError as error:
             connection.close()
-            failure = _inbox.cannot_connect(host, port, error)
+            failure = _inbox.cannot_connect(server, error)
         except BaseException:
             connection.close()
             raise
@@ -619,8 +632,7 @@ def _connect(host: str, port: int, timeout: float | None, deadline: Deadline) ->
 def _secured(
     connection: socket.socket | Channel,
     trust: Trust,
-    host: str,
-    port: int,
+    server: ServerAddress,
     timeout: float | None,
     deadline: Deadline,
 ) -> Channel:
@@ -629,11 +641,11 @@ def _secured(
     left = deadline.left()
     connection.settimeout(None if left is None else min(max(left, 0.001), _LONGEST))
     try:
-        return Channel(connection, trust, host)
+        return Channel(connection, trust, server.host)
     except TimeoutError:
-        raise _inbox.not_registered_in_time(host, port, timeout) from None
+        raise _inbox.not_registered_in_time(server, timeout) from None
     except OSError as error:
-        raise sentence(error, trust, host) from error
+        raise sentence(error, trust, server.host) from error
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:

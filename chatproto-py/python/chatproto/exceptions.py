@@ -1,7 +1,7 @@
 """The exceptions of the package. Each names the party at fault:
 
 - the server: ``DecodeError`` (invalid bytes), ``NameRefused`` (the name), ``LimitExceeded`` (too
-  many bytes);
+  many bytes), ``WebSocketError`` (no WebSocket);
 - the network: ``ConnectionClosed``, ``TlsError``, ``Timeout``;
 - the caller: ``FrameTooLong``.
 
@@ -25,6 +25,7 @@ __all__ = [
     "Refuse",
     "Timeout",
     "TlsError",
+    "WebSocketError",
 ]
 
 _SHAPE = 'a message is {"from": {"name": "…", "ip": "…"}, "to": "…", "msg": "…"}, all strings'
@@ -91,6 +92,19 @@ class ConnectionClosed(ChatProtoError, ConnectionError):
 
 class TlsError(ChatProtoError, ConnectionError):
     """The TLS handshake failed, or the certificate is not trusted. The name was not sent."""
+
+
+class WebSocketError(ChatProtoError, ConnectionError):
+    """The server did not open the WebSocket, or violated its rules.
+
+    Attributes:
+        status: the status of HTTP with which the server refused to open it, such as 503, or None.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        # a second argument would be the number and the text of an OSError
+        super().__init__(message)
+        self.status = status
 
 
 class Timeout(ChatProtoError, TimeoutError):
