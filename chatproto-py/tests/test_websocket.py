@@ -397,7 +397,7 @@ def test_nobody_listens(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = free.getsockname()
     with pytest.raises(
-        ConnectionRefusedError, match=f"cannot connect to {at(address)} .*listener for"
+        ConnectionRefusedError, match=f"cannot connect to {at(address)} .*HTTP at port"
     ):
         connect("alice", url=at(address))
 

@@ -515,7 +515,7 @@ def cannot_connect(server: ServerAddress, error: OSError | UnicodeError) -> OSEr
         # what cannot be the name of a host
         error = socket.gaierror(socket.EAI_NONAME, "no such name")
     if isinstance(error, ConnectionRefusedError) and server.url:
-        advice = "is a server running there, with a listener for HTTP at this port?"
+        advice = f"is a server running there, with its listener for HTTP at port {server.port}?"
     elif isinstance(error, ConnectionRefusedError):
         advice = "is a server running there? `python -m chatproto serve` starts one here"
     elif isinstance(error, socket.gaierror):
