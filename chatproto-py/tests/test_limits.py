@@ -233,6 +233,7 @@ def test_a_send_waits_for_the_server_to_read_and_reads_no_more_than_the_limit(
                 # an object that was cut off ends the stream: nothing follows it
                 break
         may_read.wait(LIMIT)
+        peer.socket.settimeout(LIMIT)
         while peer.socket.recv(65536):
             pass
 
