@@ -37,7 +37,7 @@ pub(crate) async fn accept(listener: TcpListener, server: Arc<Server>) {
                 if pause == FIRST_PAUSE {
                     warn!(reason = %reason(&error), "no new HTTP connections for a moment");
                 }
-                server.table.evict();
+                server.table.evict(Instant::now());
                 sleep(pause).await;
                 pause = (pause * 2).min(LAST_PAUSE);
             }
@@ -47,10 +47,11 @@ pub(crate) async fn accept(listener: TcpListener, server: Arc<Server>) {
 
 /// Starts the task of a connection, or closes it. True if another connection was closed for it.
 fn admit(server: &Arc<Server>, socket: TcpStream, address: IpAddr) -> bool {
-    let activity = Arc::new(Activity::new(server.times, Instant::now()));
+    let now = Instant::now();
+    let activity = Arc::new(Activity::new(server.times, now));
     // all users of a balancer have its address
     let bounded = (!server.proxies.contain(address)).then_some(address);
-    let Some(Admitted { place, has_evicted }) = server.table.admit(bounded, &activity) else {
+    let Some(Admitted { place, has_evicted }) = server.table.admit(bounded, &activity, now) else {
         debug!(%address, "a bound of HTTP connections is reached");
         return false;
     };

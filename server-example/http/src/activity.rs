@@ -105,7 +105,7 @@ impl Activity {
     }
 
     /// A part of a response was taken.
-    fn progress(&self, now: Instant) {
+    pub(crate) fn progress(&self, now: Instant) {
         self.state().progress = now;
     }
 

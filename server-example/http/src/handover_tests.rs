@@ -106,7 +106,7 @@ fn an_answer_that_the_socket_refuses_goes_with_the_connection() {
             filled += fill(&socket);
             let socket = TcpStream::from_std(socket).unwrap();
             let activity = Arc::new(Activity::new(Times::default(), Instant::now()));
-            let place = server.table.admit(Some(HOME), &activity).unwrap().place;
+            let place = server.table.admit(Some(HOME), &activity, Instant::now()).unwrap().place;
             let serving =
                 connection::serve(Arc::clone(&server), socket, HOME, activity, Arc::new(place));
             timeout(PATIENCE, serving).await.expect("the connection has left");

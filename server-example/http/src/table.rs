@@ -2,9 +2,10 @@
 //! connection that has done nothing for the longest time is closed, so that half-open requests cannot
 //! keep others out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -33,11 +34,20 @@ pub(crate) struct Table {
 struct Inner {
     next: u64,
     entries: HashMap<u64, Entry>,
-    by_address: HashMap<IpAddr, usize>,
+    /// All connections.
+    order: Order,
+    /// Those of each network that has a bound.
+    by_network: HashMap<IpAddr, Order>,
 }
+
+/// Connections by [`Entry::since`]: the first one may be the longest idle one.
+type Order = BTreeSet<(Instant, u64)>;
 
 #[derive(Debug)]
 struct Entry {
+    /// The place in the orders: never later than the last progress. Progress does not move it, so that a request
+    /// costs nothing here. [`Inner::evict`] moves it when it finds that there was progress.
+    since: Instant,
     /// None for loopback.
     network: Option<IpAddr>,
     activity: Arc<Activity>,
@@ -62,30 +72,35 @@ impl Table {
         Arc::new(Table { bounds, inner: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Admits a connection, with an address that has a bound or without one. None if a bound is reached and each connection there has a handler that runs.
+    /// Admits a connection that was accepted now, with an address that has a bound or without one. None if a
+    /// bound is reached and each connection there has a handler that runs.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
         activity: &Arc<Activity>,
+        now: Instant,
     ) -> Option<Admitted> {
         let network = address.and_then(network_of);
         let mut inner = self.inner();
         let mut has_evicted = false;
         if let Some(network) = network
-            && inner.by_address.get(&network).is_some_and(|&count| count >= self.bounds.per_address)
+            && inner.by_network.get(&network).is_some_and(|of| of.len() >= self.bounds.per_address)
         {
-            inner.evict(Some(network)).then_some(())?;
+            inner.evict(Some(network), now).then_some(())?;
             has_evicted = true;
         }
         if inner.entries.len() >= self.bounds.connections {
-            inner.evict(None).then_some(())?;
+            inner.evict(None, now).then_some(())?;
             has_evicted = true;
         }
         let id = inner.next;
         inner.next += 1;
-        inner.entries.insert(id, Entry { network, activity: Arc::clone(activity), task: None });
+        let since = activity.idle_since().unwrap_or(now);
+        let entry = Entry { since, network, activity: Arc::clone(activity), task: None };
+        inner.entries.insert(id, entry);
+        inner.order.insert((since, id));
         if let Some(network) = network {
-            *inner.by_address.entry(network).or_default() += 1;
+            inner.by_network.entry(network).or_default().insert((since, id));
         }
         Some(Admitted { place: Place { table: Arc::clone(self), id }, has_evicted })
     }
@@ -98,8 +113,8 @@ impl Table {
     }
 
     /// Closes the connection that has done nothing for the longest time. False if there is none.
-    pub(crate) fn evict(&self) -> bool {
-        self.inner().evict(None)
+    pub(crate) fn evict(&self, now: Instant) -> bool {
+        self.inner().evict(None, now)
     }
 
     /// Waits until there are no connections.
@@ -120,26 +135,50 @@ impl Table {
 }
 
 impl Inner {
-    /// Ends the task of the longest idle connection, of this network only if one is given.
-    fn evict(&mut self, network: Option<IpAddr>) -> bool {
-        let is_eligible = |entry: &Entry| network.is_none() || entry.network == network;
-        let idle = self.entries.iter().filter(|(_, entry)| is_eligible(entry));
-        let idle = idle.filter_map(|(&id, entry)| Some((entry.activity.idle_since()?, id)));
-        let Some((_, id)) = idle.min() else { return false };
-        if let Some(task) = self.remove(id) {
-            task.abort();
+    /// Ends the task of the longest idle connection, of this network only if one is given. Each look at a
+    /// connection follows progress of it, or finds it idle. So its cost is logarithmic, unless handlers run.
+    fn evict(&mut self, network: Option<IpAddr>, now: Instant) -> bool {
+        loop {
+            let order = match network {
+                None => Some(&self.order),
+                Some(network) => self.by_network.get(&network),
+            };
+            let first = order.and_then(|order| order.first()).copied();
+            // a connection at the present time was looked at, and has a handler
+            let Some((since, id)) = first.filter(|&(since, _)| since < now) else { return false };
+            match self.entries.get(&id).and_then(|entry| entry.activity.idle_since()) {
+                Some(progress) if progress <= since => {
+                    if let Some(task) = self.remove(id) {
+                        task.abort();
+                    }
+                    return true;
+                }
+                progress => self.postpone(id, progress.unwrap_or(now)),
+            }
         }
-        true
+    }
+
+    /// The connection has made progress at this time, or a handler of it still runs.
+    fn postpone(&mut self, id: u64, since: Instant) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut entry.since, since);
+        let of_network = entry.network.and_then(|network| self.by_network.get_mut(&network));
+        for order in [Some(&mut self.order), of_network].into_iter().flatten() {
+            order.remove(&(before, id));
+            order.insert((since, id));
+        }
     }
 
     fn remove(&mut self, id: u64) -> Option<AbortHandle> {
         let entry = self.entries.remove(&id)?;
+        let key = (entry.since, id);
+        self.order.remove(&key);
         if let Some(network) = entry.network
-            && let Some(count) = self.by_address.get_mut(&network)
+            && let Some(order) = self.by_network.get_mut(&network)
         {
-            *count -= 1;
-            if *count == 0 {
-                self.by_address.remove(&network);
+            order.remove(&key);
+            if order.is_empty() {
+                self.by_network.remove(&network);
             }
         }
         entry.task
@@ -193,6 +232,11 @@ mod tests {
         activity
     }
 
+    /// Later than all that happens to the connections of these tests.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
     fn has(table: &Table, place: &Place) -> bool {
         table.inner().entries.contains_key(&place.id())
     }
@@ -202,7 +246,7 @@ mod tests {
     #[test]
     fn at_the_bound_the_longest_idle_connection_makes_room() {
         let table = table(3, 1);
-        let admit = |activity: Arc<Activity>| table.admit(Some(HOME), &activity).unwrap();
+        let admit = |activity: Arc<Activity>| table.admit(Some(HOME), &activity, later()).unwrap();
         let (working, old, recent) = (admit(busy()), admit(idle(1)), admit(idle(2)));
         let next = admit(idle(3));
         assert!(next.has_evicted && !recent.has_evicted);
@@ -213,10 +257,11 @@ mod tests {
     #[test]
     fn a_connection_is_refused_if_all_others_have_work() {
         let table = table(2, 1);
-        let places = [busy(), busy()].map(|activity| table.admit(Some(HOME), &activity).unwrap());
-        assert!(table.admit(Some(HOME), &idle(1)).is_none());
+        let admit = |activity: Arc<Activity>| table.admit(Some(HOME), &activity, later());
+        let places = [busy(), busy()].map(|activity| admit(activity).unwrap());
+        assert!(admit(idle(1)).is_none());
         drop(places);
-        assert!(table.admit(Some(HOME), &idle(1)).is_some());
+        assert!(admit(idle(1)).is_some());
         assert!(table.inner().entries.is_empty());
     }
 
@@ -226,17 +271,46 @@ mod tests {
         let (alice, bob): (IpAddr, IpAddr) =
             ("2001:db8::1".parse().unwrap(), "192.0.2.1".parse().unwrap());
         let neighbour: IpAddr = "2001:db8::2:1".parse().unwrap();
-        let oldest = table.admit(Some(bob), &idle(0)).unwrap();
-        let first = table.admit(Some(alice), &idle(1)).unwrap();
-        let second = table.admit(Some(neighbour), &idle(2)).unwrap();
-        let third = table.admit(Some(alice), &idle(3)).unwrap();
+        let admit = |address, seconds| table.admit(Some(address), &idle(seconds), later()).unwrap();
+        let (oldest, first) = (admit(bob, 0), admit(alice, 1));
+        let (second, third) = (admit(neighbour, 2), admit(alice, 3));
         assert!(third.has_evicted && !has(&table, &first.place));
         assert!(has(&table, &oldest.place) && has(&table, &second.place));
         // an evicted connection gives its place back once
         drop((first, second, third));
-        assert_eq!(table.inner().by_address.len(), 1);
+        assert_eq!(table.inner().by_network.len(), 1);
         drop(oldest);
-        assert!(table.inner().by_address.is_empty());
+        let inner = table.inner();
+        assert!(inner.by_network.is_empty() && inner.order.is_empty());
+    }
+
+    #[test]
+    fn progress_since_the_last_look_counts() {
+        let table = table(4, 2);
+        let addresses: [IpAddr; 3] = [1, 2, 3].map(|last| [192, 0, 2, last].into());
+        let activities: Vec<_> = (0..4).map(idle).collect();
+        let places: Vec<_> = (0..4)
+            .map(|index| table.admit(Some(addresses[index / 2]), &activities[index], later()))
+            .map(|admitted| admitted.unwrap().place)
+            .collect();
+        // the first one of each address is now the last one
+        for index in [0, 2] {
+            activities[index].progress(Instant::now() + Duration::from_secs(10));
+        }
+        let next = table.admit(Some(addresses[0]), &idle(20), later()).unwrap();
+        let present = |places: &[Place]| -> Vec<bool> {
+            places.iter().map(|place| has(&table, place)).collect()
+        };
+        assert_eq!(present(&places), [true, false, true, true]);
+        let other = table.admit(Some(addresses[2]), &idle(21), later()).unwrap();
+        assert_eq!(present(&places), [true, false, true, false]);
+        assert!(next.has_evicted && other.has_evicted);
+        // those with a handler are passed over
+        let _handlers = [0, 2].map(|index| Exchange::begin(&activities[index]));
+        let last = table.admit(Some(addresses[2]), &idle(22), later()).unwrap();
+        assert_eq!(present(&places), [true, false, true, false]);
+        assert!(!has(&table, &next.place));
+        assert!([&other, &last].iter().all(|one| has(&table, &one.place)));
     }
 
     #[test]

@@ -6,10 +6,10 @@ mod common;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use common::{Certificate, Http, request};
+use common::{Certificate, Client, Http, request};
 use server_example_http::axum::Router;
 use server_example_http::axum::routing::{get, post};
 use server_example_http::{Bounds, Times};
@@ -21,6 +21,34 @@ fn times(change: impl FnOnce(&mut Times)) -> Times {
     let mut times = Times::default();
     change(&mut times);
     times
+}
+
+/// A route whose handlers wait until the test releases them.
+struct Waiting {
+    release: Arc<Notify>,
+    begun: (Sender<()>, Receiver<()>),
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Waiting { release: Arc::new(Notify::new()), begun: mpsc::channel() }
+    }
+
+    fn routes(&self) -> Router {
+        let (release, begun) = (Arc::clone(&self.release), self.begun.0.clone());
+        let wait = async move || {
+            begun.send(()).unwrap();
+            release.notified().await;
+            "done"
+        };
+        Router::new().route("/wait", get(wait))
+    }
+
+    /// Sends a request, and returns when its handler runs.
+    fn request(&self, client: &mut Client<TcpStream>) {
+        client.send(request(&["GET /wait HTTP/1.1", "Host: localhost"]));
+        self.begun.1.recv_timeout(common::PATIENCE).expect("the handler runs");
+    }
 }
 
 #[test]
@@ -138,35 +166,24 @@ fn half_open_requests_do_not_keep_others_out() {
     assert_eq!(http.connect().get("/").status, 200);
     // and all but the last ones are closed
     for stream in half_open.drain(..400) {
-        assert!(common::Client::new(stream).is_ended());
+        assert!(Client::new(stream).is_ended());
     }
 }
 
 #[test]
 fn a_connection_with_work_is_not_closed_for_another() {
-    let release = Arc::new(Notify::new());
-    let waiting = Arc::clone(&release);
-    let (begun, begins) = mpsc::channel();
-    let routes = Router::new().route(
-        "/wait",
-        get(async move || {
-            begun.send(()).unwrap();
-            waiting.notified().await;
-            "done"
-        }),
-    );
+    let waiting = Waiting::new();
     let http = Http::with(|setup| {
         setup.bounds = Bounds { connections: 2, per_address: 1 };
-        setup.routes = routes;
+        setup.routes = waiting.routes();
     });
     let mut clients = [http.connect(), http.connect()];
     for client in &mut clients {
-        client.send(request(&["GET /wait HTTP/1.1", "Host: localhost"]));
-        begins.recv_timeout(common::PATIENCE).expect("the handler runs");
+        waiting.request(client);
     }
     // there is no room for a third one
     assert!(http.connect().is_ended());
-    release.notify_waiters();
+    waiting.release.notify_waiters();
     for client in &mut clients {
         assert_eq!(client.response().body, "done");
     }
@@ -174,30 +191,19 @@ fn a_connection_with_work_is_not_closed_for_another() {
 
 #[test]
 fn a_stop_ends_idle_connections_and_lets_requests_finish() {
-    let release = Arc::new(Notify::new());
-    let waiting = Arc::clone(&release);
-    let (begun, begins) = mpsc::channel();
-    let routes = Router::new().route(
-        "/wait",
-        get(async move || {
-            begun.send(()).unwrap();
-            waiting.notified().await;
-            "done"
-        }),
-    );
+    let waiting = Waiting::new();
     let mut http = Http::with(|setup| {
-        setup.routes = routes;
+        setup.routes = waiting.routes();
         // longer than the test takes
         setup.times = times(|times| times.grace = common::PATIENCE);
     });
     let (mut idle, mut half, mut working) = (http.connect(), http.connect(), http.connect());
     assert_eq!(idle.get("/").status, 200);
     half.send("GET / HT");
-    working.send(request(&["GET /wait HTTP/1.1", "Host: localhost"]));
-    begins.recv_timeout(common::PATIENCE).expect("the handler runs");
+    waiting.request(&mut working);
     http.control.stop();
     assert!(idle.is_ended() && half.is_ended());
-    release.notify_waiters();
+    waiting.release.notify_waiters();
     let response = working.response();
     assert_eq!((&*response.body, response.header("connection")), ("done", Some("close")));
     assert!(working.is_ended());
@@ -207,21 +213,13 @@ fn a_stop_ends_idle_connections_and_lets_requests_finish() {
 
 #[test]
 fn a_request_that_does_not_end_does_not_stop_the_stop() {
-    let (begun, begins) = mpsc::channel();
-    let routes = Router::new().route(
-        "/wait",
-        get(async move || {
-            begun.send(()).unwrap();
-            std::future::pending::<()>().await;
-        }),
-    );
+    let waiting = Waiting::new();
     let mut http = Http::with(|setup| {
-        setup.routes = routes;
+        setup.routes = waiting.routes();
         setup.times = times(|times| times.grace = SHORT);
     });
     let mut client = http.connect();
-    client.send(request(&["GET /wait HTTP/1.1", "Host: localhost"]));
-    begins.recv_timeout(common::PATIENCE).expect("the handler runs");
+    waiting.request(&mut client);
     http.end();
     assert!(client.is_ended());
 }
