@@ -13,6 +13,8 @@ use chatproto::proxy::{self, HeaderError};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use crate::reply::Refusal;
+
 /// The first bytes of both versions of the PROXY header.
 const MAGIC: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 /// While the first bytes could be of a PROXY header or of a request, they are looked at again after this time.
@@ -46,14 +48,33 @@ impl Proxies {
     }
 
     /// The address of the user of a request, as balancers in front of the connection's peer state it.
-    pub(crate) fn forwarded_for(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-        let mut address = peer;
+    ///
+    /// # Errors
+    /// Two headers state different addresses. A balancer adds one of the headers, and a user can write the other.
+    pub(crate) fn forwarded_for(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<IpAddr, Refusal> {
+        if !self.contain(peer) {
+            return Ok(peer);
+        }
         let forwarded = values(headers, FORWARDED.as_str()).filter_map(for_of);
-        let stated: Vec<&str> = match headers.contains_key(FORWARDED) {
-            true => forwarded.collect(),
-            false => values(headers, X_FORWARDED_FOR).collect(),
-        };
-        // each balancer has appended the peer that it saw
+        let standard = self.first_user(forwarded.collect(), peer);
+        let older = self.first_user(values(headers, X_FORWARDED_FOR).collect(), peer);
+        match (headers.contains_key(FORWARDED), headers.contains_key(X_FORWARDED_FOR)) {
+            (true, true) if standard != older => Err(Refusal::bad_request(
+                "Forwarded and X-Forwarded-For state different addresses: the load balancer must remove the \
+                 one that it does not set.",
+            )),
+            (true, _) => Ok(standard),
+            (false, _) => Ok(older),
+        }
+    }
+
+    /// The last one of these addresses that is no balancer's. Each balancer has appended the peer that it saw.
+    fn first_user(&self, stated: Vec<&str>, peer: IpAddr) -> IpAddr {
+        let mut address = peer;
         for stated in stated.into_iter().rev() {
             if !self.contain(address) {
                 break;
@@ -159,7 +180,10 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        proxies().forwarded_for(&headers, peer.parse().unwrap()).to_string()
+        match proxies().forwarded_for(&headers, peer.parse().unwrap()) {
+            Ok(address) => address.to_string(),
+            Err(_) => "refused".to_owned(),
+        }
     }
 
     #[test]
@@ -194,7 +218,21 @@ mod tests {
         ] {
             assert_eq!(user(&[("forwarded", value)], "10.0.0.1"), expected, "{value}");
         }
-        let both = [("forwarded", "for=192.0.2.7"), ("x-forwarded-for", "192.0.2.8")];
-        assert_eq!(user(&both, "10.0.0.1"), "192.0.2.7");
+    }
+
+    #[test]
+    fn two_headers_must_agree() {
+        // a user can write the header that the balancer does not set
+        for (standard, older, expected) in [
+            ("for=192.0.2.7", "192.0.2.7", "192.0.2.7"),
+            ("for=192.0.2.7", "192.0.2.7, 10.0.0.2", "192.0.2.7"),
+            ("for=192.0.2.7", "192.0.2.8", "refused"),
+            ("for=10.0.0.2", "192.0.2.8", "refused"),
+            ("by=192.0.2.7", "192.0.2.8", "refused"),
+        ] {
+            let both = [("forwarded", standard), ("x-forwarded-for", older)];
+            assert_eq!(user(&both, "10.0.0.1"), expected, "{standard} {older}");
+            assert_eq!(user(&both, "198.51.100.1"), "198.51.100.1", "{standard} {older}");
+        }
     }
 }

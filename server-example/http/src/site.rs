@@ -66,12 +66,16 @@ impl Site {
     {
         let begun = Instant::now();
         let mut visit = visit.clone();
-        visit.peer.address = self.proxies.forwarded_for(request.headers(), visit.peer.address);
+        let located = self.proxies.forwarded_for(request.headers(), visit.peer.address);
+        if let Ok(address) = located {
+            visit.peer.address = address;
+        }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let version = request.version();
         let asks_to_upgrade =
             version == Version::HTTP_11 && request.headers().contains_key(UPGRADE);
-        let mut response = match self.check(visit.peer, &request) {
+        let checked = located.and_then(|_| self.check(visit.peer, &request));
+        let mut response = match checked {
             Ok(rules) => {
                 let mut request =
                     request.map(|body| Body::new(Bounded::new(body, self.times.body)));
