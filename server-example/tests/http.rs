@@ -3,19 +3,13 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use common::temp_dir::TempDir;
+use common::web::{WebSocket, http_address, page};
 use common::{PATIENCE, Program, Raw, TestServer};
-
-/// Where the log says that HTTP is served.
-fn http_address(program: &mut Program) -> SocketAddr {
-    let line = program.error_with("HTTP on ");
-    let (_, url) = line.rsplit_once("http://").expect("a URL");
-    url.parse().expect("an address")
-}
 
 /// The answer to a request, which ends the connection.
 fn get(address: SocketAddr, host: &str) -> String {
@@ -58,69 +52,24 @@ fn http_is_served_beside_the_chat() {
     drop(idle);
 }
 
-/// The answer to a request that opens a WebSocket, and the connection.
-fn open(address: SocketAddr, path: &str) -> (String, BufReader<TcpStream>) {
-    let mut socket = TcpStream::connect(address).expect("somebody listens");
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = "Host: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    write!(socket, "GET {path} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
-    let mut socket = BufReader::new(socket);
-    let mut answer = String::new();
-    while !answer.ends_with("\r\n\r\n") {
-        assert_ne!(socket.read_line(&mut answer).expect("an answer"), 0, "{answer}");
-    }
-    (answer, socket)
-}
-
-/// Sends a text frame of less than 126 bytes, with a mask of zeros.
-fn send(socket: &mut BufReader<TcpStream>, text: &str) {
-    let length = u8::try_from(text.len()).unwrap();
-    let frame = [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat();
-    socket.get_mut().write_all(&frame).unwrap();
-}
-
-/// Reads text frames until one contains this.
-fn read_with(socket: &mut BufReader<TcpStream>, text: &str) -> String {
-    loop {
-        let mut head = [0; 2];
-        socket.read_exact(&mut head).expect("a frame");
-        assert_eq!(head[0], 0x81, "a text frame");
-        let length = match head[1] {
-            126 => {
-                let mut length = [0; 2];
-                socket.read_exact(&mut length).unwrap();
-                u16::from_be_bytes(length).into()
-            }
-            length => usize::from(length),
-        };
-        let mut payload = vec![0; length];
-        socket.read_exact(&mut payload).unwrap();
-        let payload = String::from_utf8(payload).expect("UTF-8");
-        if payload.contains(text) {
-            return payload;
-        }
-    }
-}
-
 #[test]
 fn a_websocket_is_a_user_as_any_other() {
     let mut server = TestServer::start(&["--http", ":0"]);
     let address = http_address(&mut server.program);
     let mut raw = Raw::connect(server.address, "raw");
-    let (answer, mut alice) = open(address, "/ws?name=alice");
-    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-    read_with(&mut alice, "Welcome, alice!");
-    let (_, mut bob) = open(address, "/ws");
-    send(&mut bob, "bob");
-    read_with(&mut bob, "Welcome, bob!");
+    let open = |path: &str| WebSocket::open(TcpStream::connect(address).unwrap(), path).unwrap();
+    let mut alice = open("/ws?name=alice");
+    alice.read_with("Welcome, alice!");
+    let mut bob = open("/ws");
+    bob.send("bob");
+    bob.read_with("Welcome, bob!");
     // one that has not said its name does not hold up the end
-    let (_, unnamed) = open(address, "/ws");
+    let unnamed = open("/ws");
     raw.send("alice", "from tcp");
-    read_with(&mut alice, "from tcp");
+    alice.read_with("from tcp");
     server.program.terminate();
     // it says goodbye
-    read_with(&mut alice, "SERVER");
+    alice.read_with("SERVER");
     assert_eq!(server.program.end().0, Some(0));
     drop(unnamed);
 }
@@ -214,18 +163,6 @@ fn names_and_the_certificate_change_while_the_server_runs() {
     server.program.signal("HUP");
     server.program.error_with("needs a restart: http");
     assert_eq!(status(address, "second.example"), "200");
-}
-
-/// The answer to a request that closes the connection: its head and its body.
-fn page(address: SocketAddr, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    (head.to_owned(), body.to_owned())
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod payloads;
 pub mod relay;
 pub mod schema;
 pub mod temp_dir;
+pub mod web;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};

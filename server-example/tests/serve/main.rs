@@ -8,6 +8,7 @@ mod config;
 mod encodings;
 mod exits;
 mod failures;
+mod haproxy;
 mod listen;
 mod moderation;
 mod proxy;

@@ -1,11 +1,11 @@
-//! `--proxy-from`: a server behind a load balancer knows the addresses of its users. One test runs HAProxy.
+//! `--proxy-from`: a server behind a load balancer knows the addresses of its users. The load balancer is the test
+//! itself. The tests with a real one are in `haproxy`.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
 
 use crate::common::temp_dir::TempDir;
-use crate::common::{PATIENCE, Program, Raw, TestServer, eventually, skip};
+use crate::common::{PATIENCE, Program, Raw, TestServer, eventually};
 
 const LOOPBACK: [&str; 2] = ["--proxy-from", "127.0.0.0/8"];
 
@@ -95,92 +95,5 @@ fn the_configuration_is_checked_and_a_change_needs_a_restart() {
         server.program.signal("HUP");
         let line = server.program.error_with("needs a restart");
         assert!(line.contains("proxy-from: ") && line.contains("10.0.0.0/9"), "{line}");
-    }
-}
-
-/// HAProxy, killed when it is dropped.
-struct HaProxy {
-    child: Child,
-    address: SocketAddr,
-    _dir: TempDir,
-}
-
-impl HaProxy {
-    /// Serves the users of a server, to which it connects from `source`. `None` if it is not installed.
-    fn start(server: SocketAddr, source: &str, options: &str) -> Option<Self> {
-        let dir = TempDir::new();
-        // the listening socket is its standard input: so the test knows the port, and nobody else has it
-        let config = format!(
-            "defaults\n  mode tcp\n  timeout connect 60s\n  timeout client 60s\n  timeout server 60s\n\
-             frontend users\n  bind fd@0\n  default_backend chat\n\
-             backend chat\n  source {source}\n  server chat {server} {options}\n"
-        );
-        let file = dir.file("haproxy.cfg", config);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut command = Command::new("haproxy");
-        command.args(["-db", "-f", &file]);
-        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
-        match command.spawn() {
-            Ok(child) => Some(HaProxy { child, address, _dir: dir }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                skip("HAProxy is not installed");
-                None
-            }
-            Err(error) => panic!("cannot start HAProxy: {error}"),
-        }
-    }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// HAProxy connects to the server from another address than its users to it, so that the server's answers
-/// tell the two apart. Text and TLS go through it as they are.
-#[test]
-#[cfg(target_os = "linux")]
-fn haproxy_states_the_addresses_of_users_in_text_and_over_tls() {
-    let dir = TempDir::new();
-    let folder = dir.path("tls");
-    let (code, output, _) = Program::start(&["cert", "new", "--dir", &folder]).end();
-    assert_eq!(code, Some(0));
-    let fingerprint = output.iter().find_map(|line| line.strip_prefix("fingerprint  ")).unwrap();
-    let (certificate, key) = (dir.path("tls/cert.pem"), dir.path("tls/key.pem"));
-    let tls = ["--tls-cert", &certificate, "--tls-key", &key, "--log", "debug"];
-    for options in
-        ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options unique-id,crc32c,ssl"]
-    {
-        let mut server = TestServer::start(&[&tls[..], &["--proxy-from", "127.0.0.9"]].concat());
-        // it checks the health of the server all the time
-        let options = format!("{options} check inter 50ms");
-        let Some(proxy) = HaProxy::start(server.address, "127.0.0.9", &options) else { return };
-        server.program.error_with("connected address=127.0.0.9");
-        let address = proxy.address.to_string();
-        for (name, tls) in [("text", &[][..]), ("secret", &["--tls-fingerprint", fingerprint])] {
-            let chat = ["chat", "--name", name, "--server", &address];
-            let mut chat = Program::start(&[&chat, tls].concat());
-            chat.line_with("Welcome");
-            chat.type_line("/whoami");
-            let answer = chat.line_with("You are");
-            assert!(answer.contains(" from 127.0.0.1, "), "{answer}");
-            assert_eq!(answer.contains(", over TLS"), !tls.is_empty(), "{answer}");
-            let line = server.program.error_with("registered");
-            assert!(line.contains(&format!("name=\"{name}\" address=127.0.0.1 ")), "{line}");
-            chat.close_input();
-            assert_eq!(chat.end().0, Some(0));
-        }
-        // users who do not come through it need no header
-        let mut direct = Raw::connect(server.address, "direct");
-        assert!(direct.ask("/whoami", "").contains(" from 127.0.0.1"));
-        drop(proxy);
-        server.program.terminate();
-        let (code, _, errors) = server.program.end();
-        assert_eq!(code, Some(0));
-        let refused = errors.iter().find(|line| line.contains("PROXY header"));
-        assert_eq!(refused, None, "its health checks are no mistake");
     }
 }
