@@ -93,7 +93,10 @@ impl ServerConnection {
 
     /// Whether the peer has yet to be told, in its framing, that nothing more comes.
     pub(super) fn owes_close_frame(&self) -> bool {
-        self.framing.as_ref().is_some_and(|framing| !framing.is_closed) && !self.outbox.is_dead()
+        let Some(framing) = &self.framing else { return false };
+        // a peer whose stream ends without a close frame has given its WebSocket up (RFC 6455, section 7.1.5)
+        let is_given_up = self.at_end && framing.input.end().is_none();
+        !framing.is_closed && !is_given_up && !self.outbox.is_dead()
     }
 
     /// Says, behind all objects, that nothing more comes.

@@ -244,6 +244,24 @@ fn a_close_frame_is_the_end_of_file() {
 }
 
 #[test]
+fn a_stream_that_ends_without_a_close_frame_gets_none() {
+    for input in [&b""[..], b"\x81\x85"] {
+        let mut rig = Rig::new(unlimited(), SlowReader::Disconnect);
+        let bob = rig.join("bob");
+        let mut alice = Browser::join(&mut rig, "alice");
+        alice.send(&mut rig, "bob", "last");
+        alice.send(&mut rig, "/ping", "answered");
+        rig.input(alice.conn, input);
+        rig.with(alice.conn, ServerConnection::handle_end);
+        assert_eq!(messages(&rig.read(bob)), ["last"]);
+        assert_eq!(messages(&alice.read(&mut rig)), ["answered"]);
+        assert_eq!(alice.frames.end(), None, "nobody waits for a close frame");
+        assert_eq!(rig.state(alice.conn), ConnectionState::Closed);
+        assert_eq!((rig.hub.online(), rig.hub.connections()), (1, 1));
+    }
+}
+
+#[test]
 fn the_server_says_that_it_goes_away() {
     let mut rig = Rig::new(unlimited(), SlowReader::Disconnect);
     let mut alice = Browser::join(&mut rig, "alice");
