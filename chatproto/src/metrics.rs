@@ -53,8 +53,9 @@ pub struct Metrics {
     pub batches: u64,
     /// Counter: units of work that users caused (see [`Output::work`](crate::hub::Output::work)).
     pub work: u64,
-    /// Counter: the time for which the event loops held the hub's lock.
-    pub lock_held: Duration,
+    /// Counter: the time for which each event loop held the hub's lock. No two hold it at the same time: if the
+    /// sum grows by nearly a second per second, the lock limits the server.
+    pub lock_held: Vec<Duration>,
     /// Counts of users, refusals, departures and handshakes.
     pub counts: Counts,
     /// Gauges: the memory of the tables that peers can grow, with their bounds.

@@ -173,6 +173,36 @@ impl Kind {
         }
     }
 
+    /// Its value of the label in the metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Kind::Connected => "connected",
+            Kind::Registered => "registered",
+            Kind::Refused => "refused",
+            Kind::Stranger => "stranger",
+            Kind::UntrustedProxy => "untrusted_proxy",
+            Kind::ProxyHeaderMissing => "proxy_header",
+            Kind::HandshakeFailed => "tls",
+            Kind::BadInput => "bad_input",
+            Kind::Departed => "departed",
+            Kind::CutOff => "disconnected",
+            Kind::AcceptPaused => "accept_paused",
+            Kind::HandlerPanicked => "endpoint_panicked",
+            Kind::Renamed => "renamed",
+            Kind::LoggedIn => "logged_in",
+            Kind::Denied => "denied",
+            Kind::Unaudited => "unaudited",
+            Kind::NotKept => "not_stored",
+            Kind::Outage => "history_failing",
+            Kind::OutageOver => "history_resumed",
+            Kind::Clock => "clock",
+            Kind::Purged => "purged",
+            Kind::Unsaved => "unsaved",
+            Kind::Accounts => "accounts",
+            Kind::Other => "other",
+        }
+    }
+
     pub(crate) fn changes_online(self) -> bool {
         matches!(self, Kind::Registered | Kind::Departed | Kind::CutOff)
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chatproto::ServerHandle;
-use metrics::{AccountCounts, HistoryCounts, OrderCount, Program};
+use metrics::{AccountCounts, HistoryCounts, LogCounts, OrderCount, Program};
+use shared::stderr;
 use shared::usage::Table;
 use store::Removed;
 
@@ -72,6 +73,10 @@ impl Program for ProgramFigures {
         };
         let orders = OrderKind::ALL.into_iter().flat_map(of_order).collect();
         Some(AccountCounts { accounts: book.len(), orders })
+    }
+
+    fn log(&self) -> LogCounts {
+        LogCounts { hidden: self.journal.hidden(), dropped: stderr::queue().missed() }
     }
 
     fn data_failure(&self) -> Option<String> {

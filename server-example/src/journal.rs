@@ -35,6 +35,10 @@ pub(crate) struct Journal {
     strangers: AtomicU64,
     bad_input: AtomicU64,
     budgets: Mutex<Budgets>,
+    /// Lines that the budgets hid since the start, by kind; those of acts and of removed messages.
+    hidden: [AtomicU64; Kind::ALL.len()],
+    hidden_acts: AtomicU64,
+    hidden_forgets: AtomicU64,
     /// Acts of moderators, by moderator.
     acts: Mutex<Shares>,
     /// Messages that were removed, by user.
@@ -54,6 +58,9 @@ impl Journal {
             strangers: AtomicU64::new(0),
             bad_input: AtomicU64::new(0),
             budgets: Mutex::new(Budgets::new(now)),
+            hidden: std::array::from_fn(|_| AtomicU64::new(0)),
+            hidden_acts: AtomicU64::new(0),
+            hidden_forgets: AtomicU64::new(0),
             acts: Mutex::new(Shares::new(ACTS, now)),
             forgets: Mutex::new(Shares::new(FORGETS, now)),
         }
@@ -165,6 +172,14 @@ impl Journal {
         read(&self.refused)
     }
 
+    /// How many lines of each kind were counted and not written since the start. Lines below the level do not
+    /// count.
+    pub(crate) fn hidden(&self) -> Vec<(&'static str, u64)> {
+        let kinds = Kind::ALL.iter().zip(&self.hidden).map(|(kind, count)| (kind.label(), count));
+        let acts = [("moderation", &self.hidden_acts), ("removed_message", &self.hidden_forgets)];
+        kinds.chain(acts).map(|(label, count)| (label, read(count))).collect()
+    }
+
     /// The tables of the log.
     pub(crate) fn tables(&self) -> [Table; 2] {
         let owners = [&self.acts, &self.forgets].map(|shares| lock(shares).owners_usage());
@@ -215,14 +230,26 @@ impl Journal {
         }
         let (is_admitted, hidden) = self.budgets().admit(kind, now);
         self.write_hidden(&hidden);
+        if !is_admitted {
+            self.hidden[kind as usize].fetch_add(1, Ordering::Relaxed);
+        }
         is_admitted
     }
 
     fn may_write_act(&self, act: Act, by: &str, now: Instant) -> bool {
         // every user may remove its own messages
-        let shares = if act == Act::Forget { &self.forgets } else { &self.acts };
-        rank(LevelFilter::INFO) <= self.level.load(Ordering::Relaxed)
-            && lock(shares).admit(by, 0, now)
+        let (shares, hidden) = match act {
+            Act::Forget => (&self.forgets, &self.hidden_forgets),
+            _ => (&self.acts, &self.hidden_acts),
+        };
+        if rank(LevelFilter::INFO) > self.level.load(Ordering::Relaxed) {
+            return false;
+        }
+        let is_admitted = lock(shares).admit(by, 0, now);
+        if !is_admitted {
+            hidden.fetch_add(1, Ordering::Relaxed);
+        }
+        is_admitted
     }
 
     /// Writes the counts of the second that is over.
@@ -367,14 +394,34 @@ pub(crate) mod tests {
         (counts, others)
     }
 
+    /// The kinds that have hidden lines, with their number.
+    fn hidden(journal: &Journal) -> Vec<(&'static str, u64)> {
+        journal.hidden().into_iter().filter(|&(_, count)| count > 0).collect()
+    }
+
+    #[test]
+    fn the_counts_of_hidden_lines_grow_from_second_to_second() {
+        written(LevelFilter::DEBUG, |journal, now| {
+            for second in 0..3 {
+                let now = now + Duration::from_secs(second);
+                (0..25).for_each(|_| journal.observe_at(&stranger(), now));
+                (0..11).for_each(|_| journal.observe_at(&accept_paused(), now));
+            }
+            assert_eq!(hidden(journal), [("stranger", 45), ("accept_paused", 3)]);
+            let labels: Vec<_> = journal.hidden().into_iter().map(|(label, _)| label).collect();
+            let unique: std::collections::BTreeSet<_> = labels.iter().collect();
+            assert_eq!(unique.len(), labels.len(), "{labels:?}");
+        });
+    }
+
     #[test]
     fn lines_below_the_level_are_not_even_counted() {
         let lines = written(LevelFilter::INFO, |journal, now| {
             (0..1_000).for_each(|_| journal.observe_at(&stranger(), now));
             journal.observe_at(&accept_paused(), now);
             (0..1_000).for_each(|_| journal.observe_at(&stranger(), now));
-            let hidden = journal.budgets().close();
-            assert_eq!(hidden, []);
+            assert_eq!(journal.budgets().close(), []);
+            assert_eq!(hidden(journal), []);
             assert_eq!(read(&journal.strangers), 2_000);
         });
         assert_eq!(lines, ["WARN no new connections for a moment reason=\"too many open files\""]);
@@ -426,6 +473,7 @@ pub(crate) mod tests {
             let kick = moderated(Act::Kick, "bob", None, "");
             (0..100).for_each(|_| journal.observe_at(&kick, now));
             assert_eq!(journal.budgets().close(), [(Kind::Denied, 90)]);
+            assert_eq!(hidden(journal), [("denied", 90)]);
         });
         let with = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
         assert_eq!((with("WARN denied "), with("INFO moderation ")), (10, 100));
@@ -437,6 +485,7 @@ pub(crate) mod tests {
             let unmute = moderated_by("mallory", Act::Unmute, "bob", None, "");
             (0..5_000).for_each(|_| journal.observe_at(&unmute, now));
             journal.observe_at(&moderated(Act::Kick, "bob", None, ""), now);
+            assert_eq!(hidden(journal), [("moderation", 4_900)]);
             let hidden = lock(&journal.acts).tick(now + Duration::from_secs(1));
             write_hidden_acts(&hidden, &[]);
         });

@@ -58,6 +58,8 @@ pub(super) struct Counters {
     counts: [AtomicU64; COUNT],
     turn_classes: [AtomicU64; Durations::CLASSES],
     turn_nanos: AtomicU64,
+    /// Nanoseconds for which the loop has held the hub's lock.
+    lock_nanos: AtomicU64,
 }
 
 impl Counters {
@@ -69,11 +71,17 @@ impl Counters {
 
     /// Only the loop itself may call this: nobody else writes meanwhile.
     pub(super) fn count_turn(&self, duration: Duration) {
-        let add = |counter: &AtomicU64, count| {
-            counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
-        };
         add(&self.turn_classes[Durations::class_of(duration)], 1);
         add(&self.turn_nanos, duration.as_nanos() as u64);
+    }
+
+    /// The loop has held the hub's lock for this time. The same holds for this.
+    pub(super) fn count_held(&self, duration: Duration) {
+        add(&self.lock_nanos, duration.as_nanos() as u64);
+    }
+
+    pub(super) fn lock_held(&self) -> Duration {
+        Duration::from_nanos(self.lock_nanos.load(Ordering::Relaxed))
     }
 
     pub(super) fn turns(&self) -> u64 {
@@ -92,7 +100,12 @@ impl Counters {
     }
 }
 
-/// Fills in the sums over all loops.
+/// Adds to a counter that only the caller writes.
+fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+}
+
+/// Fills in the sums over all loops, and the times of each.
 pub(super) fn sum(loops: &[Counters], metrics: &mut Metrics) {
     let of = |counter: Counter| loops.iter().map(|counters| counters.of(counter)).sum();
     metrics.accepted = of(Counter::Accepted);
@@ -112,4 +125,5 @@ pub(super) fn sum(loops: &[Counters], metrics: &mut Metrics) {
     metrics.batches = of(Counter::Batches);
     metrics.work = of(Counter::Work);
     metrics.turn_times = loops.iter().map(Counters::turn_times).collect();
+    metrics.lock_held = loops.iter().map(Counters::lock_held).collect();
 }

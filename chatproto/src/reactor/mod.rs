@@ -50,7 +50,7 @@ mod simulation;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -121,7 +121,6 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         stop: Stop::new(),
         #[cfg(feature = "tls")]
         door,
-        lock_held: AtomicU64::new(0),
         shrunk_at: Mutex::new(None),
     });
     let make = |(lane, poll)| Reactor {

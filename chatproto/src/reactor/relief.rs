@@ -219,6 +219,6 @@ impl Reactor {
         self.lingering = lingering;
         self.timers.shrink();
         self.out.shrink();
-        self.shrink_at = self.shared.shrink(now);
+        self.shrink_at = self.shared.shrink(self.lane, now);
     }
 }

@@ -2,7 +2,7 @@
 //! mailboxes, and whom to tell what happens.
 
 use std::net::{IpAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,6 @@ pub(crate) struct Shared {
     /// How connections come in that may or must speak TLS; none if there is no such listener.
     #[cfg(feature = "tls")]
     pub(super) door: Option<Door>,
-    /// For how many nanoseconds the loops have held the hub's lock.
-    pub(super) lock_held: AtomicU64,
     /// When memory was last given back of that which they have in common.
     pub(super) shrunk_at: Mutex<Option<Instant>>,
 }
@@ -91,18 +89,17 @@ impl Shared {
 
     /// For how long the loops have held the hub's lock, all together.
     pub(crate) fn lock_held(&self) -> Duration {
-        Duration::from_nanos(self.lock_held.load(Ordering::Relaxed))
+        self.counters.iter().map(Counters::lock_held).sum()
     }
 
-    /// A loop has held the hub's lock since then.
-    pub(super) fn count_held(&self, since: Instant, until: Instant) {
-        let held = until.saturating_duration_since(since).as_nanos() as u64;
-        self.lock_held.fetch_add(held, Ordering::Relaxed);
+    /// This loop, which is the caller, has held the hub's lock since then.
+    pub(super) fn count_held(&self, lane: usize, since: Instant, until: Instant) {
+        self.counters[lane].count_held(until.saturating_duration_since(since));
     }
 
-    /// Gives back the memory that is not needed any more of that which the loops have in common,
-    /// unless one of them did so less than [`SHRINK`] ago. When to ask again, if there is reason to.
-    pub(super) fn shrink(&self, now: Instant) -> Option<Instant> {
+    /// Releases memory that the loops share and do not need, unless one of them did so less than [`SHRINK`] ago.
+    /// Returns when to ask again, if there is reason to. `lane` is the caller.
+    pub(super) fn shrink(&self, lane: usize, now: Instant) -> Option<Instant> {
         let mut shrunk_at = self.shrunk_at.lock().unwrap_or_else(PoisonError::into_inner);
         let next = shrunk_at.map(|at| at + SHRINK).filter(|&at| at > now);
         if next.is_some() {
@@ -113,7 +110,7 @@ impl Shared {
         let since = clock::instant();
         hub.shrink();
         drop(hub);
-        self.count_held(since, clock::instant());
+        self.count_held(lane, since, clock::instant());
         // a buffer is not needed if nobody took it from one time to the next
         self.queues.shrink().then_some(now + SHRINK)
     }
@@ -241,7 +238,7 @@ impl Shared {
 
     /// The counters of all loops.
     pub(crate) fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics { lock_held: self.lock_held(), ..Metrics::default() };
+        let mut metrics = Metrics::default();
         counters::sum(&self.counters, &mut metrics);
         let hub = self.hub();
         metrics.connections = hub.connections();

@@ -41,7 +41,7 @@ impl Reactor {
         let before = shared.lanes[own].take();
         drop(hub);
         let now = clock::instant();
-        shared.count_held(since, now);
+        shared.count_held(own, since, now);
         for mail in before {
             self.take_mail(mail);
         }

@@ -9,7 +9,7 @@ use shared::usage::Table;
 use super::figures::Figures;
 use super::page::{Family, Label, Page};
 use super::process::Process;
-use super::program::{AccountCounts, HistoryCounts};
+use super::program::{AccountCounts, HistoryCounts, LogCounts};
 
 /// The families of the server, whose names begin with `chatproto_`.
 pub(crate) fn of_server(figures: &Figures, page: &mut Page<'_>) -> fmt::Result {
@@ -21,6 +21,7 @@ pub(crate) fn of_server(figures: &Figures, page: &mut Page<'_>) -> fmt::Result {
     errors(server, page)?;
     loops(server, page)?;
     bounds(tables, page)?;
+    of_log(&figures.log, page)?;
     if let Some(history) = &figures.history {
         of_history(history, figures.is_history_failing, page)?;
     }
@@ -132,9 +133,12 @@ fn loops(server: &Metrics, page: &mut Page<'_>) -> fmt::Result {
         Family::new("work_units", "Units of work that users caused; a byte to encode is one."),
         server.work,
     )?;
-    page.counter_of_time(
-        Family::seconds("lock_held", "The time for which event loops held the lock of the hub."),
-        server.lock_held,
+    page.times_by_loop(
+        Family::seconds(
+            "lock_held",
+            "The time for which event loops held the lock of the hub, by loop. One holds it at a time.",
+        ),
+        &server.lock_held,
     )
 }
 
@@ -165,6 +169,23 @@ fn bounds(tables: &[Table], page: &mut Page<'_>) -> fmt::Result {
         figures(used, rows),
     )?;
     page.gauges(Family::new("table_limit_rows", "Each bound in rows."), figures(most, rows))
+}
+
+fn of_log(log: &LogCounts, page: &mut Page<'_>) -> fmt::Result {
+    page.counters(
+        Family::new(
+            "log_hidden_lines",
+            "Lines that the log counted and did not write, because there were too many of their kind in a second.",
+        ),
+        log.hidden.iter().map(|&(kind, count)| ([("kind", kind)], count)),
+    )?;
+    page.counter(
+        Family::new(
+            "log_dropped_lines",
+            "Lines of the log that standard error did not take in time.",
+        ),
+        log.dropped,
+    )
 }
 
 fn of_history(history: &HistoryCounts, is_failing: bool, page: &mut Page<'_>) -> fmt::Result {

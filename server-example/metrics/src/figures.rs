@@ -6,7 +6,7 @@ use chatproto::metrics::Metrics;
 use shared::usage::Table;
 
 use super::process::Process;
-use super::program::{AccountCounts, HistoryCounts, Program};
+use super::program::{AccountCounts, HistoryCounts, LogCounts, Program};
 
 /// The figures of one moment.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(crate) struct Figures {
     pub(crate) history: Option<HistoryCounts>,
     pub(crate) is_history_failing: bool,
     pub(crate) accounts: Option<AccountCounts>,
+    pub(crate) log: LogCounts,
     pub(crate) process: Option<Process>,
 }
 
@@ -27,6 +28,7 @@ impl Figures {
             history: program.history(),
             is_history_failing: handle.history_failure().is_some(),
             accounts: program.accounts(),
+            log: program.log(),
             process: Process::read(),
         }
     }

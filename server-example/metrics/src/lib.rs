@@ -35,4 +35,4 @@ mod text;
 pub use answer::Answer;
 pub use exposition::{Exposition, OPEN_METRICS, TEXT};
 pub use health::{Check, Health, Report};
-pub use program::{AccountCounts, HistoryCounts, OrderCount, Program};
+pub use program::{AccountCounts, HistoryCounts, LogCounts, OrderCount, Program};

@@ -91,6 +91,16 @@ impl Page<'_> {
         self.begin(&family, MetricType::Info)?.encode_info(&labels)
     }
 
+    /// A counter of time for each event loop.
+    pub(crate) fn times_by_loop(&mut self, family: Family, loops: &[Duration]) -> fmt::Result {
+        let mut encoder = self.begin(&family, MetricType::Counter)?;
+        loops.iter().enumerate().try_for_each(|(number, time)| {
+            let labels = [("loop", number)];
+            let mut encoder = encoder.encode_family(&labels)?;
+            encoder.encode_counter::<NoLabelSet, _, u64>(&time.as_secs_f64(), None)
+        })
+    }
+
     /// A histogram for each event loop.
     pub(crate) fn histograms_by_loop(
         &mut self,

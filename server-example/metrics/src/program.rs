@@ -16,6 +16,9 @@ pub trait Program: Send + Sync + 'static {
     /// The counts of the accounts. `None` without accounts.
     fn accounts(&self) -> Option<AccountCounts>;
 
+    /// The counts of the log.
+    fn log(&self) -> LogCounts;
+
     /// Why data that should be stored is not, because the server could not open its data file.
     fn data_failure(&self) -> Option<String>;
 }
@@ -39,6 +42,15 @@ pub struct HistoryCounts {
     pub removed_surplus: u64,
     /// Gauge: bytes in use in the data file.
     pub file_bytes: u64,
+}
+
+/// Counts of lines that the log does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Lines above the limit of their kind since the start, by kind. The log has their number.
+    pub hidden: Vec<(&'static str, u64)>,
+    /// Lines that standard error did not take in time since the start.
+    pub dropped: u64,
 }
 
 /// Counts of accounts.

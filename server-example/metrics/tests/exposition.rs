@@ -199,6 +199,9 @@ fn the_figures_of_the_program_are_exposed_with_their_units() {
         ("chatproto_history_failing{}", 0.0),
         ("chatproto_account_orders_total{order=\"login\",result=\"wrong_password\"}", 4.0),
         ("chatproto_accounts{}", 9.0),
+        ("chatproto_log_hidden_lines_total{kind=\"refused\"}", 6.0),
+        ("chatproto_log_hidden_lines_total{kind=\"denied\"}", 0.0),
+        ("chatproto_log_dropped_lines_total{}", 8.0),
     ] {
         assert_eq!(all.get(series), Some(&value), "{series}: {all:#?}");
     }
@@ -213,7 +216,7 @@ fn the_figures_of_the_program_are_exposed_with_their_units() {
 }
 
 #[test]
-fn each_turn_of_a_loop_has_its_time() {
+fn each_loop_has_the_times_of_its_turns_and_of_the_lock() {
     let server = TestServer::with(Limits::default(), |builder| builder.threads(3));
     let metrics = exposition(&server.handle);
     let mut alice = Raw::join(server.address, "alice");
@@ -225,13 +228,15 @@ fn each_turn_of_a_loop_has_its_time() {
         let count = |lane: usize| all[&format!("chatproto_turn_seconds_count{{loop=\"{lane}\"}}")];
         (0..3).map(count).all(|count| count > 0.0)
     });
-    assert!(!metrics.text().contains("loop=\"3\""));
-    let sum: f64 = values(&metrics.text())
-        .into_iter()
-        .filter(|(series, _)| series.starts_with("chatproto_turn_seconds_sum"))
-        .map(|(_, seconds)| seconds)
-        .sum();
-    assert!(sum > 0.0);
+    let text = metrics.text();
+    assert!(!text.contains("loop=\"3\""));
+    let of_loops = |name: &str| -> Vec<f64> {
+        let all = values(&text).into_iter();
+        all.filter(|(series, _)| series.starts_with(name)).map(|(_, seconds)| seconds).collect()
+    };
+    assert!(of_loops("chatproto_turn_seconds_sum").iter().sum::<f64>() > 0.0);
+    let locked = of_loops("chatproto_lock_held_seconds_total");
+    assert!(locked.len() == 3 && locked.iter().any(|seconds| *seconds > 0.0), "{locked:?}");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn labels(family: &Family) -> BTreeMap<&str, BTreeSet<&str>> {
 
 /// The rows that describe all metrics, and below them the values that are too many for a row.
 fn table(text: &str) -> String {
-    let mut tables = BTreeSet::new();
+    let (mut tables, mut kinds) = (BTreeSet::new(), BTreeSet::new());
     let mut table = "| metric | type | unit | labels | |\n|---|---|---|---|---|\n".to_owned();
     let families = parse(text);
     for family in &families {
@@ -175,8 +175,9 @@ fn table(text: &str) -> String {
             let values: Vec<_> = match label {
                 // numbers
                 "le" | "loop" | "version" => Vec::new(),
-                "table" => {
-                    tables.extend(values);
+                "table" | "kind" => {
+                    let list = if label == "table" { &mut tables } else { &mut kinds };
+                    list.extend(values);
                     Vec::new()
                 }
                 _ => values.into_iter().map(|value| format!("`{value}`")).collect(),
@@ -187,9 +188,11 @@ fn table(text: &str) -> String {
         let labels = labels.collect::<Vec<_>>().join("; ");
         let _ = writeln!(table, "| `{name}{suffix}` | {kind} | {unit} | {labels} | {help} |");
     }
-    table.push_str("\nThe values of `table`:\n\n");
-    for name in tables {
-        let _ = writeln!(table, "- `{name}`");
+    for (label, values) in [("table", tables), ("kind", kinds)] {
+        let _ = writeln!(table, "\nThe values of `{label}`:\n");
+        for value in values {
+            let _ = writeln!(table, "- `{value}`");
+        }
     }
     table
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use chatproto::ServerHandle;
-use metrics::{AccountCounts, HistoryCounts, OrderCount, Program};
+use metrics::{AccountCounts, HistoryCounts, LogCounts, OrderCount, Program};
 use shared::usage::{Table, Usage};
 
 /// Two tables of its own, accounts and a history that never change.
@@ -28,6 +28,10 @@ impl Program for TestProgram {
     fn accounts(&self) -> Option<AccountCounts> {
         let order = OrderCount { order: "login", result: "wrong_password", count: 4 };
         Some(AccountCounts { accounts: 9, orders: vec![order] })
+    }
+
+    fn log(&self) -> LogCounts {
+        LogCounts { hidden: vec![("refused", 6), ("denied", 0)], dropped: 8 }
     }
 
     fn data_failure(&self) -> Option<String> {
