@@ -21,7 +21,7 @@ use loom::sync::Condvar;
 use loom::thread;
 
 use chunk::{Budget, Chunk};
-use mailbox::{Mailbox, Stop, Wake};
+use mailbox::{Mailbox, Stop, Undelivered, Wake};
 use sync::{Arc, Mutex};
 
 /// Runs a model with every schedule in which a thread is interrupted three times at most: more finds
@@ -91,6 +91,18 @@ fn whatever_is_sent_is_taken_once_and_no_wake_up_is_lost() {
         taken.sort_unstable();
         assert_eq!(taken, [1, 2]);
         assert!(lane.take().is_empty());
+    });
+}
+
+#[test]
+fn mail_to_a_loop_that_ends_is_found_or_comes_back() {
+    model(|| {
+        let lane = Arc::new(lane().0);
+        let other = Arc::clone(&lane);
+        let sender = thread::spawn(move || other.send(1));
+        let found = lane.close();
+        let back = sender.join().unwrap().err().and_then(|Undelivered(mail)| mail);
+        assert_eq!(found.into_iter().chain(back).collect::<Vec<_>>(), [1]);
     });
 }
 

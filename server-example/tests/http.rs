@@ -6,10 +6,12 @@ mod common;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use common::temp_dir::TempDir;
-use common::web::{WebSocket, http_address, page};
-use common::{PATIENCE, Program, Raw, TestServer};
+use common::web::{Frame, WebSocket, http_address, page};
+use common::{PATIENCE, Program, Raw, TestServer, eventually};
 
 /// The answer to a request, which ends the connection.
 fn get(address: SocketAddr, host: &str) -> String {
@@ -183,4 +185,54 @@ fn an_operator_reads_metrics_and_health() {
         assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
         assert!(body.contains("ok"), "{path}: {body}");
     }
+}
+
+/// A client that asks for a WebSocket is refused, or is told that the server stops. It never waits in vain.
+#[test]
+fn browsers_that_come_while_the_server_stops_are_users_or_are_told_so() {
+    let mut server = TestServer::start(&["--http", "127.0.0.1:0"]);
+    let http = http_address(&mut server.program);
+    let opened = AtomicUsize::new(0);
+    // until nobody listens any more
+    let come = |thread: usize| {
+        let (mut sockets, mut refusals) = (Vec::new(), Vec::new());
+        for number in 0.. {
+            let Ok(stream) = TcpStream::connect(http) else { break };
+            match WebSocket::open(stream, &format!("/ws?name=user-{thread}-{number}")) {
+                Ok(socket) => sockets.push(socket),
+                Err(refusal) => refusals.push(refusal),
+            }
+            opened.fetch_add(1, Ordering::Relaxed);
+        }
+        (sockets, refusals)
+    };
+    thread::scope(|scope| {
+        let come = &come;
+        let threads: Vec<_> = (0..4).map(|number| scope.spawn(move || come(number))).collect();
+        eventually(|| (opened.load(Ordering::Relaxed) > 100).then_some(()));
+        server.program.terminate();
+        for (number, thread) in threads.into_iter().enumerate() {
+            let (sockets, refusals) = thread.join().unwrap();
+            assert!(sockets.len() > 1, "the threads are equal");
+            for refusal in refusals {
+                // the listener was closed before it accepted the connection, or before it read the request
+                let is_unread = refusal.starts_with('(');
+                assert!(is_unread || refusal.starts_with("HTTP/1.1 503 "), "{number}: {refusal}");
+            }
+            for mut socket in sockets {
+                let mut texts = Vec::new();
+                let code = loop {
+                    match socket.read().unwrap_or_else(|error| panic!("{error}: {texts:?}")) {
+                        Frame::Text(text) => texts.push(text),
+                        Frame::Ping => {}
+                        Frame::Close(code) => break code,
+                    }
+                };
+                assert_eq!(code, 1001, "{texts:?}");
+                let is_told = texts.last().is_none_or(|text| text.contains("shutting down"));
+                assert!(is_told, "{texts:?}");
+            }
+        }
+    });
+    assert_eq!(server.program.end().0, Some(0));
 }

@@ -1,6 +1,6 @@
 //! The state of a connection's WebSocket framing: its input between two reads, and the control frames that wait.
 
-use crate::websocket::{CLOSE, End, Header, PONG, Unframer, Violation, close_code};
+use crate::websocket::{End, Header, PONG, Unframer, Violation, close_code, close_frame};
 
 /// The state of WebSocket framing, in both directions.
 #[derive(Debug)]
@@ -102,8 +102,6 @@ impl WebSocket {
             (_, None) if is_stopping => close_code::GOING_AWAY,
             (_, None) => close_code::POLICY_VIOLATION,
         };
-        let close = &mut self.control.get_or_insert_default().close;
-        close.extend_from_slice(Header::new(CLOSE, 2).as_bytes());
-        close.extend_from_slice(&code.to_be_bytes());
+        self.control.get_or_insert_default().close.extend_from_slice(&close_frame(code));
     }
 }

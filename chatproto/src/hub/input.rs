@@ -211,10 +211,15 @@ impl Hub {
         self.is_stopping = true;
         let all: Vec<ConnId> = self.users.connections().collect();
         for conn in all {
-            if self.users.get(conn).is_some_and(|session| session.phase != Phase::Closing) {
-                self.tell(conn, "The server is shutting down. Goodbye!", now, out);
-                self.handle_eviction(conn, Departure::Shutdown, now, out);
-            }
+            self.say_goodbye(conn, now, out);
+        }
+    }
+
+    /// Tells a connection that the server stops, and closes it, unless it is being closed already.
+    pub(super) fn say_goodbye(&mut self, conn: ConnId, now: Now, out: &mut Output) {
+        if self.users.get(conn).is_some_and(|session| session.phase != Phase::Closing) {
+            self.tell(conn, "The server is shutting down. Goodbye!", now, out);
+            self.handle_eviction(conn, Departure::Shutdown, now, out);
         }
     }
 

@@ -20,7 +20,8 @@ use super::{
 
 impl Hub {
     /// A connection was accepted, on the event loop `lane`. If there are too many, it is refused
-    /// in the output; it has an id all the same, until [`Hub::handle_disconnect`].
+    /// in the output; it has an id all the same, until [`Hub::handle_disconnect`]. After
+    /// [`Hub::handle_shutdown`] it is told that the server is shutting down.
     pub fn handle_connect(
         &mut self,
         lane: u16,
@@ -31,7 +32,9 @@ impl Hub {
         let address = address.to_canonical();
         let (conn, of_address) = self.users.connect(lane, address);
         out.events.push(Event::Connected { conn, address });
-        if !self.refuse_if_full(conn, now, out) {
+        if self.is_stopping {
+            self.say_goodbye(conn, now, out);
+        } else if !self.refuse_if_full(conn, now, out) {
             self.judge_address(conn, address, of_address, now, out);
         }
         conn

@@ -1,6 +1,6 @@
 //! A connection that comes to an event loop: from a listener, or adopted from another part of the program.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use socket2::SockRef;
 
 use crate::connection::Framing;
 use crate::hub::Transport;
+use crate::websocket::{close_code, close_frame};
 
 use super::socket::{Socket, configure};
 use super::stream::Stream;
@@ -123,6 +124,18 @@ impl Arrival {
             name: origin.name,
             is_adopted: true,
         }
+    }
+
+    /// No loop takes it over, because the server stops. The peer is told so in its framing.
+    pub(super) fn turn_away(mut self) {
+        if self.framing == Framing::WebSocket {
+            // best effort: a new socket takes these few bytes at once
+            let frame = close_frame(close_code::GOING_AWAY);
+            let _ = self.stream.write_all(&frame).and_then(|()| self.stream.flush());
+        }
+        let _ = self.stream.shut_down_writing();
+        // a socket with unread bytes would reset the connection, and a reset may destroy the frame (B16)
+        let _ = self.stream.read(&mut [0; 4096]);
     }
 
     /// How its bytes travel, as far as that is known before the peer sends any.

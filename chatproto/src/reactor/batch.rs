@@ -51,8 +51,8 @@ impl Reactor {
         let mut since = clock::instant();
         let work_before = self.out.work();
         if shared.is_stopping() {
-            // the loop that says goodbye to all may have been here before
-            self.fresh.clear();
+            // the hub says goodbye to those that were told elsewhere that they are connected
+            self.fresh.retain(|arrival| arrival.is_adopted);
         }
         for (conn, reason) in self.failed.drain(..) {
             hub.handle_failed_handshake(conn, reason, &mut self.out);

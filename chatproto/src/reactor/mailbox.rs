@@ -1,6 +1,7 @@
 //! The mailbox of an event loop: how other threads hand it something and wake it, and how all loops
 //! are told to end. What is handed over, and what wakes, is the business of `mail`.
 
+use std::fmt;
 use std::io;
 use std::sync::PoisonError;
 
@@ -30,6 +31,16 @@ pub(super) struct Mailbox<T, W> {
     pub(super) lingering: AtomicUsize,
 }
 
+/// The loop is gone. The thing comes back, unless it is in the mailbox, which [`Mailbox::close`] empties.
+pub(super) struct Undelivered<T>(pub(super) Option<T>);
+
+/// Without the thing, which may have no such form.
+impl<T> fmt::Debug for Undelivered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Undelivered")
+    }
+}
+
 struct Contents<T> {
     mail: Vec<T>,
     /// The loop has ended.
@@ -50,24 +61,22 @@ impl<T, W: Wake> Mailbox<T, W> {
         }
     }
 
-    /// Hands something to the loop. An error if the loop is gone: then the thing is dropped.
-    pub(super) fn send(&self, mail: T) -> io::Result<()> {
+    /// Hands something to the loop. An error if the loop is gone.
+    pub(super) fn send(&self, mail: T) -> Result<(), Undelivered<T>> {
         let mut contents = self.contents();
         if contents.is_closed {
-            return Err(io::ErrorKind::NotConnected.into());
+            return Err(Undelivered(Some(mail)));
         }
         contents.mail.push(mail);
         drop(contents);
-        self.wake()
+        self.wake().map_err(|_| Undelivered(None))
     }
 
-    /// The loop has ended: drops what is there, and what is sent from now on.
-    pub(super) fn close(&self) {
+    /// The loop has ended: takes what is there. From now on nothing can be sent.
+    pub(super) fn close(&self) -> Vec<T> {
         let mut contents = self.contents();
         contents.is_closed = true;
-        let mail = std::mem::take(&mut contents.mail);
-        drop(contents);
-        drop(mail);
+        std::mem::take(&mut contents.mail)
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents<T>> {

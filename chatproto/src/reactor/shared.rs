@@ -28,7 +28,7 @@ use super::clock;
 use super::conn::Conn;
 use super::counters::{self, Counters};
 use super::mail::{Lane, Mail};
-use super::mailbox::Stop;
+use super::mailbox::{Stop, Undelivered};
 #[cfg(feature = "tls")]
 use super::secure::Door;
 use super::stream::Entrance;
@@ -282,22 +282,26 @@ impl Shared {
 
     /// Gives a connection that another part of the program has accepted to a loop.
     pub(crate) fn adopt(&self, socket: TcpStream, origin: Origin) -> Result<(), ServerError> {
-        if self.is_stopping() {
-            return Err(ServerError::Stopping);
-        }
         let adopted = Arrival::adopt(socket, origin);
         let arrival = adopted.map_err(|source| {
             let doing = "cannot configure a connection that is to be adopted";
             ServerError::Io { doing, source }
         })?;
+        if self.is_stopping() {
+            arrival.turn_away();
+            return Err(ServerError::Stopping);
+        }
         let lane = &self.lanes[self.least_loaded()];
         lane.load.fetch_add(1, Ordering::Relaxed);
-        lane.send(Mail::Accepted(arrival)).map_err(|_| ServerError::Stopping)
+        lane.send(Mail::Accepted(arrival)).map_err(|Undelivered(mail)| {
+            mail.into_iter().for_each(turn_away);
+            ServerError::Stopping
+        })
     }
 
-    /// The loops have ended: mail to them is dropped.
+    /// The loops have ended: mail to them is dropped, and connections in it are told so.
     pub(crate) fn close_mailboxes(&self) {
-        self.lanes.iter().for_each(Lane::close);
+        self.lanes.iter().flat_map(Lane::close).for_each(turn_away);
     }
 
     /// How many connections the loops have, or have in their mail.
@@ -323,6 +327,13 @@ impl Shared {
     /// Why the history is not stored at the moment.
     pub(crate) fn history_failure(&self) -> Option<String> {
         self.hub().history_failure().map(str::to_owned)
+    }
+}
+
+/// Nobody reads this mail: a connection in it is told so.
+fn turn_away(mail: Mail) {
+    if let Mail::Accepted(arrival) = mail {
+        arrival.turn_away();
     }
 }
 

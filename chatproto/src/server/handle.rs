@@ -37,7 +37,8 @@ impl ServerHandle {
     ///
     /// # Errors
     /// [`ServerError::Stopping`] if the server stops or has stopped, and [`ServerError::Io`] if the system
-    /// refuses to configure the socket. The socket is closed then.
+    /// refuses to configure the socket. The socket is closed then. With WebSocket framing, a server that stops
+    /// sends a close frame with code 1001 first.
     pub fn adopt(&self, socket: TcpStream, origin: Origin) -> Result<(), ServerError> {
         self.shared.adopt(socket, origin)
     }

@@ -20,6 +20,13 @@ pub(super) const MASKED: u8 = 0x80;
 /// The longest header: two bytes, a length of eight, and a mask.
 pub(super) const HEADER_MOST: usize = 14;
 
+/// The close frame of a server, with this code.
+#[cfg(feature = "server")]
+pub(crate) fn close_frame(code: u16) -> [u8; 4] {
+    let [high, low] = code.to_be_bytes();
+    [FINAL | CLOSE, 2, high, low]
+}
+
 /// Bytes of the header of an unmasked frame with a payload of this length.
 pub(crate) fn header_length(payload: usize) -> usize {
     match payload {

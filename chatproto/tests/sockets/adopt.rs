@@ -213,33 +213,55 @@ fn a_server_that_stops_tells_browsers_that_it_goes_away() {
     let refused = handle.adopt(socket, Origin::new(CLIENT));
     assert!(matches!(refused, Err(ServerError::Stopping)), "{refused:?}");
     assert!(client.try_read().is_none());
+    let (client, socket) = pair();
+    let mut stream = client.stream;
+    stream.write_all(&frame("alice")).unwrap();
+    let origin = Origin::new(CLIENT).framing(Framing::WebSocket).unsent("the rest of an answer");
+    let refused = handle.adopt(socket, origin);
+    assert!(matches!(refused, Err(ServerError::Stopping)), "{refused:?}");
+    let mut rest = [0; 21];
+    stream.read_exact(&mut rest).unwrap();
+    assert_eq!(&rest, b"the rest of an answer");
+    assert_eq!(read_frame(&mut stream), (0x88, 1001_u16.to_be_bytes().to_vec()));
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
-fn connections_that_are_adopted_while_the_server_stops_are_closed() {
-    let server = TestServer::start();
-    let handle = server.handle.clone();
-    let adopting = std::thread::spawn(move || {
-        let mut clients = Vec::new();
-        loop {
-            let (client, socket) = pair();
-            let adopted = handle.adopt(socket, Origin::new(CLIENT).framing(Framing::WebSocket));
-            clients.push(client.stream);
-            if adopted.is_err() {
-                return (clients, handle);
+fn browsers_that_are_adopted_while_the_server_stops_are_told_so() {
+    for round in 0..10 {
+        let server = TestServer::start();
+        let handle = server.handle.clone();
+        let adopting = std::thread::spawn(move || {
+            let mut clients = Vec::new();
+            loop {
+                let (client, socket) = pair();
+                // loopback has no limit of an address
+                let origin = Origin::new([127, 0, 0, 1].into()).framing(Framing::WebSocket);
+                let name = format!("user {}", clients.len());
+                let adopted = handle.adopt(socket, origin.name(&name));
+                clients.push(client.stream);
+                if adopted.is_err() {
+                    return (clients, handle);
+                }
+            }
+        });
+        eventually("some are adopted", || server.handle.connections() > 8);
+        server.stop().unwrap();
+        let (clients, _handle) = adopting.join().unwrap();
+        for (number, mut stream) in clients.into_iter().enumerate() {
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut is_told = false;
+            loop {
+                let (first, payload) = read_frame(&mut stream);
+                if first == 0x88 {
+                    assert_eq!(payload, 1001_u16.to_be_bytes(), "{number} of round {round}");
+                    break;
+                }
+                let text = Message::decode(&payload).unwrap().msg;
+                assert!(!is_told, "{number} of round {round}: {text}");
+                is_told = text.contains("Goodbye");
             }
         }
-    });
-    eventually("some are adopted", || server.handle.connections() > 8);
-    server.stop().unwrap();
-    let (clients, _handle) = adopting.join().unwrap();
-    for mut stream in clients {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        // the end, or a reset
-        let _ = stream.read_to_end(&mut Vec::new()).is_err_and(|error| {
-            assert!(error.kind() != std::io::ErrorKind::WouldBlock, "it was left open");
-            true
-        });
     }
 }
 

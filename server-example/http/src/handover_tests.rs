@@ -77,6 +77,7 @@ fn server() -> (Arc<Server>, watch::Sender<bool>, mpsc::Receiver<Handover>) {
     let server = Server {
         site: Site::new(
             (Router::new(), Some(adopt)),
+            stopped.clone(),
             Arc::clone(&policy),
             times,
             Proxies::default(),

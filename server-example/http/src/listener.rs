@@ -150,6 +150,7 @@ impl Listener {
         let server = Arc::new(Server {
             site: Site::new(
                 (setup.routes, setup.adopt),
+                stopped.clone(),
                 Arc::clone(&policy),
                 setup.times,
                 proxies.clone(),

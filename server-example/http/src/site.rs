@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{BoxError, Router};
 use bytes::Bytes;
 use shared::text::visible;
+use tokio::sync::watch;
 use tower_service::Service;
 use tracing::debug;
 
@@ -34,9 +35,10 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// The routes of this crate and `more`, which has no fallback.
+    /// The routes of this crate and `more`, which has no fallback. When `stop` is true, nothing is upgraded.
     pub(crate) fn new(
         (more, adopt): (Router, Option<Adopt>),
+        stop: watch::Receiver<bool>,
         policy: Arc<CurrentPolicy>,
         times: Times,
         proxies: Proxies,
@@ -44,7 +46,10 @@ impl Site {
         let mut routes = Router::new().route("/", get(welcome)).merge(more);
         if let Some(adopt) = adopt {
             let upgrade = move |request: Request| {
-                let response = websocket::upgrade(&adopt, request);
+                let response = match *stop.borrow() {
+                    true => stopping(),
+                    false => websocket::upgrade(&adopt, request),
+                };
                 async move { response }
             };
             routes = routes.route(websocket::PATH, get(upgrade));
@@ -125,6 +130,13 @@ impl Site {
             _ => Ok(Rules { policy, authority }),
         }
     }
+}
+
+/// The answer to a client that wants to join a server that stops. Another server may take its place.
+fn stopping() -> Response {
+    let sentence = "The server is shutting down: try again in a moment.";
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    refusal.with(&[("retry-after", "1")]).into_response()
 }
 
 async fn welcome() -> Response {

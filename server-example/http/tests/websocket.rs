@@ -3,8 +3,9 @@
 mod common;
 
 use std::io::{Read, Write};
+use std::time::Instant;
 
-use common::{Certificate, Http, KEY_ANSWER, request, upgrade, upgrade_with};
+use common::{Certificate, Http, KEY_ANSWER, PATIENCE, request, upgrade, upgrade_with};
 use server_example_http::Handover;
 
 fn upgrade_at(path: &str) -> String {
@@ -46,6 +47,30 @@ fn a_websocket_is_handed_over_with_its_name() {
         assert_eq!(received(&mut handover, 4), b"ping");
         handover.socket.write_all(b"pong").unwrap();
         assert_eq!(client.bytes(4), b"pong");
+    }
+}
+
+#[test]
+fn a_listener_that_stops_opens_none_and_says_so() {
+    let (first, second) = (&upgrade_at("/ws")[..20], &upgrade_at("/ws")[20..]);
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < PATIENCE, "no answer ever came in time");
+        let http = Http::start();
+        let mut client = http.connect();
+        client.send(first);
+        http.control.stop();
+        let mut answer = Vec::new();
+        // the connection may be over: a listener that stops waits a moment only
+        let sent = client.stream.write_all(second.as_bytes());
+        let _ = sent.and_then(|()| client.stream.read_to_end(&mut answer));
+        let answer = String::from_utf8(answer).unwrap();
+        if !answer.is_empty() {
+            assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+            assert!(answer.contains("connection: close\r\n"), "{answer}");
+            assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+            return;
+        }
     }
 }
 

@@ -7,8 +7,13 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use chatproto::Client;
+use chatproto::tls::ClientTls;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
 use crate::common::temp_dir::TempDir;
-use crate::common::{Program, Raw, TestServer, refusal};
+use crate::common::web::http_address;
+use crate::common::{PATIENCE, Program, Raw, TestServer, refusal};
 
 const TOKEN: &str = "Zm9vYmFyYmF6cXV4MTIzNDU2";
 const OTHER_TOKEN: &str = "cXV4YmF6YmFyZm9vNjU0MzIx";
@@ -460,5 +465,96 @@ fn nothing_is_lost_while_the_configuration_is_loaded_again_and_again() {
             assert_eq!(chat.reload(&lines).last(), Some(&loaded()));
             reloads += 1;
         }
+    });
+}
+
+/// Makes certificates of one authority, and puts them into a server's files.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    dir: TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let authority = Authority { issuer, dir: TempDir::new() };
+        authority.renew();
+        authority
+    }
+
+    /// The server gets another certificate when it loads its configuration again.
+    fn renew(&self) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        fs::write(self.dir.path("cert.pem"), certificate.pem()).unwrap();
+        fs::write(self.dir.path("key.pem"), key.serialize_pem()).unwrap();
+    }
+
+    /// The lines of the configuration.
+    fn lines(&self) -> String {
+        let (certificate, key) = (self.dir.path("cert.pem"), self.dir.path("key.pem"));
+        format!("tls-cert = {certificate:?}\ntls-key = {key:?}")
+    }
+
+    fn client(&self) -> ClientTls {
+        ClientTls::ca_pem(self.issuer.pem().as_bytes()).unwrap()
+    }
+}
+
+#[test]
+fn browsers_join_while_the_configuration_is_loaded_again_and_again() {
+    const LEAST: usize = 10;
+    const PRESENT: usize = 50;
+    let authority = Authority::new();
+    let common = format!("http = [\"127.0.0.1:0\"]\n{}", authority.lines());
+    let mut chat = Configured::start(&common);
+    let http = http_address(&mut chat.server.program);
+    let is_over = AtomicBool::new(false);
+    // other messages tell who comes and goes
+    let ping = |client: &mut Client, text: &str| {
+        client.send("/ping", text).unwrap();
+        while client.recv_timeout(PATIENCE).expect("a user").msg != text {}
+    };
+    let join = |scheme: &str, thread: usize| {
+        let url = format!("{scheme}://localhost:{}/ws", http.port());
+        let (mut present, mut number) = (Vec::new(), 0);
+        while !is_over.load(Ordering::Relaxed) || number < LEAST {
+            let name = format!("{scheme} {thread} {number}");
+            let builder = Client::builder(name).timeout(PATIENCE);
+            let builder = if scheme == "ws" { builder } else { builder.tls(authority.client()) };
+            let mut client = builder.connect(&*url).expect("a user");
+            ping(&mut client, "there");
+            if number < PRESENT {
+                present.push(client);
+            } else {
+                client.close().unwrap();
+            }
+            number += 1;
+        }
+        // nobody was lost meanwhile
+        for mut client in present {
+            ping(&mut client, "still there");
+        }
+    };
+    thread::scope(|scope| {
+        for (number, scheme) in ["ws", "wss", "ws", "wss"].into_iter().enumerate() {
+            let join = &join;
+            scope.spawn(move || join(scheme, number));
+        }
+        for reload in 0..30 {
+            authority.renew();
+            let (rooms, frame) = if reload % 2 == 0 { (3, "1MiB") } else { (7, "64KiB") };
+            let lines = format!(
+                "{common}\nmax-rooms = {rooms}\nmax-frame = \"{frame}\"\nban = [\"eve {reload}\"]\n\
+                 announce = {}\nrate = {}\nhttp-host = [\"host-{reload}.example\"]",
+                reload % 3 == 0,
+                100 + reload
+            );
+            assert_eq!(chat.reload(&lines).last(), Some(&loaded()));
+        }
+        is_over.store(true, Ordering::Relaxed);
     });
 }
