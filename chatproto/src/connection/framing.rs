@@ -91,6 +91,13 @@ impl ServerConnection {
         self.framing.as_ref().is_some_and(|framing| framing.has_control()) && !self.outbox.is_dead()
     }
 
+    /// Queues a ping, unless other bytes wait. Returns whether it did.
+    pub(crate) fn ping(&mut self) -> bool {
+        let can_write = self.outbox.is_empty() && !self.outbox.is_dead() && !self.is_closing();
+        let framing = self.framing.as_mut().filter(|framing| can_write && !framing.has_control());
+        framing.map(|framing| framing.ping()).is_some()
+    }
+
     /// Whether the peer has yet to be told, in its framing, that nothing more comes.
     pub(super) fn owes_close_frame(&self) -> bool {
         let Some(framing) = &self.framing else { return false };

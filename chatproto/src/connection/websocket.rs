@@ -1,6 +1,6 @@
 //! The state of a connection's WebSocket framing: its input between two reads, and the control frames that wait.
 
-use crate::websocket::{End, Header, PONG, Unframer, Violation, close_code, close_frame};
+use crate::websocket::{End, Header, PING, PONG, Unframer, Violation, close_code, close_frame};
 
 /// The state of WebSocket framing, in both directions.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct WebSocket {
 /// Control frames that are to be written.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// The rest of a frame that was begun.
+    /// The rest of a frame that was begun, or a ping.
     pub(super) begun: Vec<u8>,
     /// An answer to the last ping.
     pub(super) pong: Vec<u8>,
@@ -90,6 +90,12 @@ impl WebSocket {
             pong.extend_from_slice(Header::new(PONG, payload.len()).as_bytes());
             pong.extend_from_slice(payload);
         });
+    }
+
+    /// Queues a ping without a payload.
+    pub(super) fn ping(&mut self) {
+        let begun = &mut self.control.get_or_insert_default().begun;
+        begun.extend_from_slice(Header::new(PING, 0).as_bytes());
     }
 
     /// Queues the close frame, behind all objects.

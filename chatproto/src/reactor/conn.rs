@@ -48,6 +48,8 @@ pub(super) struct Conn {
     pub(super) heavy: u8,
     /// Its other operations of the batch were put back for another turn.
     pub(super) has_yielded: bool,
+    /// Nothing was written since the loop last looked whether to ping it (see `pings`).
+    pub(super) is_quiet: bool,
 }
 
 impl Conn {
@@ -63,6 +65,7 @@ impl Conn {
             is_late: false,
             heavy: 0,
             has_yielded: false,
+            is_quiet: false,
         }
     }
 

@@ -91,6 +91,11 @@ pub(crate) struct Reactor {
     pub(super) hub_due: Option<Instant>,
     /// When what a crowd needed is given back; none if nothing happened since.
     pub(super) shrink_at: Option<Instant>,
+    /// The number of connections over WebSocket.
+    pub(super) framed: usize,
+    /// When the next part of the connections is looked at for pings, and the part before it (see `pings`).
+    pub(super) ping_at: Option<Instant>,
+    pub(super) ping_part: usize,
     /// When a stopping loop ends, flushed or not.
     pub(super) stop_at: Option<Instant>,
     /// When the present turn began; none while the loop sleeps.

@@ -39,6 +39,7 @@ mod checks;
 mod control;
 mod due;
 mod opening;
+mod pings;
 mod proxied;
 mod pulse;
 mod read;
@@ -158,6 +159,9 @@ pub(crate) fn set_up(setup: Setup) -> io::Result<(Arc<Shared>, Vec<Reactor>)> {
         tally: Tally::default(),
         hub_due: None,
         shrink_at: None,
+        framed: 0,
+        ping_at: None,
+        ping_part: 0,
         stop_at: None,
         turn_began: None,
     };
@@ -190,6 +194,7 @@ impl Reactor {
             self.begin_stop(now);
         }
         self.fire_timers(now.monotonic);
+        self.ping(now.monotonic);
         self.put_through(now, arena);
         self.ready.end_round_if_idle();
         self.write_dirty(now.monotonic);
@@ -247,8 +252,8 @@ impl Reactor {
         self.end_turn(now);
         let paused = self.acceptor.as_ref().and_then(Acceptor::paused_until);
         let checks = self.next_check();
-        let next = [self.timers.next(), self.hub_due, self.shrink_at, paused, checks, self.stop_at];
-        let next = next.into_iter().flatten().min();
+        let own = [self.hub_due, self.shrink_at, self.ping_at, self.stop_at];
+        let next = own.into_iter().chain([self.timers.next(), paused, checks]).flatten().min();
         next.map(|at| at.saturating_duration_since(now))
     }
 
@@ -400,6 +405,9 @@ impl Reactor {
             protocol.handle_requested_name(&name);
         }
         self.timers.add(now + self.config.limits.registration, Due::Registration, id);
+        if protocol.is_framed() {
+            self.begin_pings(now);
+        }
         self.conns[id.slot()] = Some(Conn::new(stream, protocol));
         self.open += 1;
         if is_adopted {
@@ -414,6 +422,7 @@ impl Reactor {
         let Some(mut conn) = place.take() else { return };
         // closing the socket takes it off the list in any case
         let _ = conn.stream.deregister(self.poll.registry());
+        self.framed -= usize::from(conn.protocol.is_framed());
         conn.drop_input();
         self.tally.add(Counter::Missed, conn.protocol.outbox.missed());
         self.shared.recount_input(&mut conn);

@@ -211,6 +211,7 @@ impl Reactor {
             match written {
                 Ok(count) => {
                     total += count;
+                    conn.is_quiet = false;
                     self.tally.add(Counter::Writes, 1);
                     self.tally.add(Counter::BytesSent, count as u64);
                     // the pace counts from the write itself, however long the turn has been

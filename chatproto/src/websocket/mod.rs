@@ -28,7 +28,7 @@ pub use close_frame::CloseFrame;
 #[cfg(feature = "client")]
 pub use framing::ClientFraming;
 #[cfg(feature = "server")]
-pub(crate) use header::{Header, PONG, TEXT, close_frame};
+pub(crate) use header::{Header, PING, PONG, TEXT, close_frame};
 #[cfg(feature = "client")]
 pub use opening::{Opening, OpeningError, accept_key};
 pub use unframer::End;

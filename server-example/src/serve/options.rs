@@ -170,7 +170,7 @@ pub(crate) struct ConnectionOptions {
     /// address. A connection from there without a valid header is closed, and a PROXY header from elsewhere is
     /// refused. Users must not be able to connect from such a network themselves, as they could state any
     /// address. On the HTTP port, such a connection may begin with a PROXY header, and the headers Forwarded and
-    /// X-Forwarded-For of its requests count.
+    /// X-Forwarded-For of its requests count. If they state different addresses, the request is refused.
     #[arg(long, value_name = "NETWORK")]
     pub(crate) proxy_from: Vec<Network>,
 

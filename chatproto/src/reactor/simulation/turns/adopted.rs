@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use crate::Message;
 use crate::connection::Framing;
 use crate::limits::Rate;
-use crate::websocket::testing::{frame, message};
+use crate::websocket::testing::{close, frame, message};
 
 use super::super::super::arrival::Origin;
 use super::super::network::Nature;
+use super::super::world::SECOND;
 use super::{CROWD, LITTLE, MUCH, Stage};
 
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -52,6 +53,58 @@ fn a_line_does_not_wait_for_a_crowd_whose_frames_are_empty() {
         assert!(left < before, "the crowd waits for the line");
         assert!(before - left <= empty.len(), "{} bytes in a turn", before - left);
     }
+}
+
+#[test]
+fn a_quiet_browser_is_pinged_before_a_balancer_gives_it_up() {
+    let mut stage = Stage::empty(None);
+    let browsers: Vec<usize> = (0..CROWD)
+        .map(|number| Origin::new(ADDRESS).name(&format!("browser {number}")))
+        .map(|origin| stage.adopt(1 << 20, origin.framing(Framing::WebSocket)))
+        .collect();
+    let plain = stage.adopt(1 << 20, Origin::new(ADDRESS).name("plain"));
+    stage.settle();
+    let mut buffer = vec![0; 1 << 12];
+    for &wire in browsers.iter().chain([&plain]) {
+        assert!(stage.world.network().read(wire, &mut buffer) > 0, "a welcome");
+    }
+    let (talker, others) = browsers.split_first().expect("some");
+    let mut last = vec![0; others.len()];
+    for second in 1..=200 {
+        let now = stage.world.now + SECOND;
+        stage.world.advance(now);
+        if second % 10 == 0 {
+            let text = object("/ping", "x");
+            stage.world.network().arrive(*talker, &message(text.as_bytes()));
+        }
+        stage.settle();
+        let mut pinged = 0;
+        for (&wire, last) in others.iter().zip(&mut last) {
+            let length = stage.world.network().read(wire, &mut buffer);
+            if length > 0 {
+                assert_eq!(buffer[..length], [0x89, 0], "a ping");
+                assert!((20..=40).contains(&(second - *last)), "{second} after {last}");
+                (*last, pinged) = (second, pinged + 1);
+                stage.world.network().arrive(wire, &frame(0x8A, b""));
+            }
+            assert!(second - *last <= 40, "{second} after {last}");
+        }
+        assert!(pinged <= CROWD / 10, "{pinged} at once");
+        let length = stage.world.network().read(*talker, &mut buffer);
+        assert_eq!(length > 0, second % 10 == 0, "it is not quiet");
+        assert!(!buffer[..length].starts_with(&[0x89]));
+    }
+    assert_eq!(stage.world.network().read(plain, &mut buffer), 0);
+    for wire in browsers {
+        stage.world.network().arrive(wire, &close());
+    }
+    stage.settle();
+    // without browsers, the loop need not wake for them
+    let now = stage.world.now + 10 * SECOND;
+    stage.world.advance(now);
+    stage.settle();
+    let reactor = stage.world.lanes[0].reactor.as_mut().expect("a loop that runs");
+    assert_eq!((reactor.framed, reactor.ping_at), (0, None));
 }
 
 #[test]
