@@ -81,9 +81,8 @@ impl ServerConnection {
         } else {
             self.store(bytes);
         }
-        if cx.out.has_secret {
-            unframed.zeroize();
-        }
+        // a password, or a part of one that goes on in the next bytes
+        unframed.as_mut_slice().zeroize();
         if self.at_end && !was_at_end {
             // a close frame
             self.handle_end(cx);
@@ -305,9 +304,7 @@ impl ServerConnection {
         while self.has_backlog() {
             let length = self.take_backlog(&mut buffer);
             self.feed(&buffer[..length], cx);
-        }
-        if cx.out.has_secret {
-            buffer.zeroize();
+            buffer[..length].zeroize();
         }
     }
 

@@ -7,8 +7,7 @@
 mod canonical;
 mod error;
 mod scan;
-
-use std::borrow::Cow;
+mod wiped;
 
 use crate::limits::Limits;
 use crate::message::{JsonStr, Message, MessageRef};
@@ -16,13 +15,22 @@ use crate::message::{JsonStr, Message, MessageRef};
 use canonical::canonical;
 pub use error::{DecodeError, DecodeErrorKind, ErrorClass, Field};
 use scan::{Fault, Progress, Scanner, Span, Spans};
+use wiped::{WipedBytes, WipedText};
 
 /// One frame that is a message: its text, and where the four strings are in it.
 #[derive(Clone, Debug)]
 pub struct Frame<'a> {
-    /// From `{` to `}`; owned if the frame came in more than one read.
-    text: Cow<'a, str>,
+    /// From `{` to `}`.
+    text: Text<'a>,
     spans: Spans,
+}
+
+/// The text of a frame.
+#[derive(Clone, Debug)]
+enum Text<'a> {
+    Borrowed(&'a str),
+    /// The frame came in more than one read.
+    Owned(WipedText),
 }
 
 impl<'a> Frame<'a> {
@@ -34,7 +42,7 @@ impl<'a> Frame<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         match canonical(bytes, Limits::default().frame) {
             Some((text, spans)) if bytes[text.len()..].iter().copied().all(is_blank) => {
-                Ok(Frame { text: Cow::Borrowed(text), spans })
+                Ok(Frame { text: Text::Borrowed(text), spans })
             }
             _ => Frame::decode_any(bytes),
         }
@@ -52,7 +60,7 @@ impl<'a> Frame<'a> {
         let spans = verdict.map_err(error)?;
         let (frame, rest) = input.split_at(length);
         match rest.iter().position(|&byte| !is_blank(byte)) {
-            None => Ok(Frame { text: into_text(Cow::Borrowed(frame)), spans }),
+            None => Ok(Frame { text: Text::borrowed(frame), spans }),
             Some(at) => {
                 let fault = Fault::framing(DecodeErrorKind::UnexpectedByte(rest[at]), 0);
                 Err(fault.in_frame((begin + length + at) as u64))
@@ -62,7 +70,7 @@ impl<'a> Frame<'a> {
 
     /// The message, borrowed from the frame.
     pub fn message(&self) -> MessageRef<'_> {
-        let text = &*self.text;
+        let text = self.as_str();
         let token = |span: Span| {
             JsonStr::validated(&text[span.start as usize..span.end as usize], span.escaped)
         };
@@ -76,13 +84,29 @@ impl<'a> Frame<'a> {
 
     /// The frame as it came, from `{` to `}`.
     pub fn as_str(&self) -> &str {
-        &self.text
+        match &self.text {
+            Text::Borrowed(text) => text,
+            Text::Owned(text) => text,
+        }
+    }
+}
+
+impl<'a> Text<'a> {
+    // the scanner has validated the strings, and the rest of a frame is ASCII
+    const VALID: &'static str = "validated by the scanner";
+
+    fn borrowed(bytes: &'a [u8]) -> Self {
+        Text::Borrowed(std::str::from_utf8(bytes).expect(Self::VALID))
+    }
+
+    fn owned(bytes: WipedBytes) -> Self {
+        Text::Owned(bytes.into_text().expect(Self::VALID))
     }
 }
 
 impl AsRef<str> for Frame<'_> {
     fn as_ref(&self) -> &str {
-        &self.text
+        self.as_str()
     }
 }
 
@@ -100,6 +124,8 @@ impl Message {
 ///
 /// It owns a buffer only while a frame is cut off, and looks at each byte a bounded number of
 /// times however the reads are split.
+///
+/// A message can have a password. The buffer is overwritten before it is freed.
 ///
 /// ```
 /// use chatproto::Decoder;
@@ -137,7 +163,7 @@ enum Rest {
 /// A frame that is not all there.
 #[derive(Clone, Debug)]
 struct CutOff {
-    bytes: Vec<u8>,
+    bytes: WipedBytes,
     scanner: Scanner,
 }
 
@@ -182,17 +208,19 @@ impl Decoder {
         if let Some((text, spans)) = canonical(input, self.max_frame as usize) {
             *input = &input[text.len()..];
             self.position += text.len() as u64;
-            return Ok(Some(Frame { text: Cow::Borrowed(text), spans }));
+            return Ok(Some(Frame { text: Text::Borrowed(text), spans }));
         }
         let mut scanner = Scanner::new(self.strict);
         match scanner.resume(input, self.max_frame as usize) {
             Ok(Progress::Complete(length, verdict)) => {
                 let (frame, rest) = input.split_at(length);
                 *input = rest;
-                self.conclude(Cow::Borrowed(frame), verdict).map(Some)
+                let spans = self.conclude(length, verdict)?;
+                Ok(Some(Frame { text: Text::borrowed(frame), spans }))
             }
             Ok(Progress::Incomplete) => {
-                self.rest = Rest::CutOff(Box::new(CutOff { bytes: input.to_vec(), scanner }));
+                let bytes = WipedBytes::new(input);
+                self.rest = Rest::CutOff(Box::new(CutOff { bytes, scanner }));
                 *input = &[];
                 Ok(None)
             }
@@ -207,14 +235,16 @@ impl Decoder {
         let Rest::CutOff(cut_off) = &mut self.rest else { return Ok(None) };
         let before = cut_off.bytes.len();
         let room = self.max_frame as usize - before;
-        cut_off.bytes.extend_from_slice(&input[..input.len().min(room)]);
+        cut_off.bytes.append(&input[..input.len().min(room)]);
         match cut_off.scanner.resume(&cut_off.bytes, self.max_frame as usize) {
             Ok(Progress::Complete(length, verdict)) => {
-                let mut bytes = std::mem::take(&mut cut_off.bytes);
-                bytes.truncate(length);
                 *input = &input[length - before..];
-                self.rest = Rest::Nothing;
-                self.conclude(Cow::Owned(bytes), verdict).map(Some)
+                let rest = std::mem::replace(&mut self.rest, Rest::Nothing);
+                let spans = self.conclude(length, verdict)?;
+                let Rest::CutOff(cut_off) = rest else { return Ok(None) };
+                let CutOff { mut bytes, .. } = *cut_off;
+                bytes.truncate(length);
+                Ok(Some(Frame { text: Text::owned(bytes), spans }))
             }
             Ok(Progress::Incomplete) => {
                 *input = &[];
@@ -224,17 +254,15 @@ impl Decoder {
         }
     }
 
-    fn conclude<'a>(
+    /// Goes on behind a frame of this length.
+    fn conclude(
         &mut self,
-        bytes: Cow<'a, [u8]>,
+        length: usize,
         verdict: Result<Spans, Fault>,
-    ) -> Result<Frame<'a>, DecodeError> {
+    ) -> Result<Spans, DecodeError> {
         let frame = self.position;
-        self.position += bytes.len() as u64;
-        match verdict {
-            Ok(spans) => Ok(Frame { text: into_text(bytes), spans }),
-            Err(fault) => Err(fault.in_frame(frame)),
-        }
+        self.position += length as u64;
+        verdict.map_err(|fault| fault.in_frame(frame))
     }
 
     fn fail(&mut self, fault: Fault) -> DecodeError {
@@ -281,15 +309,6 @@ impl Decoder {
     /// Forgets what was read from `position` on, which must be between two frames.
     pub(crate) fn rewind(&mut self, position: u64) {
         (self.position, self.rest) = (position, Rest::Nothing);
-    }
-}
-
-/// The scanner has validated the strings, and the rest of a frame is ASCII.
-fn into_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
-    const VALID: &str = "validated by the scanner";
-    match bytes {
-        Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).expect(VALID)),
-        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).expect(VALID)),
     }
 }
 
