@@ -125,7 +125,7 @@ impl Message {
 /// It owns a buffer only while a frame is cut off, and looks at each byte a bounded number of
 /// times however the reads are split.
 ///
-/// A message can have a password. The buffer is overwritten before it is freed.
+/// A message can have a password. A buffer of up to 8 KiB is overwritten before it is freed.
 ///
 /// ```
 /// use chatproto::Decoder;

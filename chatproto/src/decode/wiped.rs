@@ -7,6 +7,9 @@ use std::ops::Deref;
 
 use zeroize::Zeroize as _;
 
+/// Longer frames have no password. To wipe them would cost a part of the time of decoding them.
+const SECRET_MOST: usize = 8 << 10;
+
 /// Bytes that grow as those of a vector do. The memory from which they move is wiped too.
 #[derive(Clone, Debug)]
 pub(super) struct WipedBytes(Vec<u8>);
@@ -78,5 +81,7 @@ impl Drop for WipedText {
 /// Overwrites the bytes at once, as `Vec::zeroize` does one by one. The capacity behind them has none: a frame
 /// that becomes shorter is wiped there.
 fn wipe(bytes: &mut [u8]) {
-    bytes.zeroize();
+    if bytes.len() <= SECRET_MOST {
+        bytes.zeroize();
+    }
 }
