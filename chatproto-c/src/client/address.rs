@@ -26,8 +26,10 @@ impl ServerAddress {
                 url.check_without_name().map(|()| url)
             };
             let refuse = |error: UrlError| {
-                let sentence = format_args!("`address` {text:?} cannot be used: {error}");
-                fail(chatproto_result::InvalidArgument, sentence)
+                fail(
+                    chatproto_result::InvalidArgument,
+                    format_args!("`address` {text:?} cannot be used: {error}"),
+                )
             };
             return url().map(ServerAddress::WebSocket).map_err(refuse);
         }

@@ -190,8 +190,10 @@ impl Connection {
             self.write(&mut state);
             let bytes = state.session.outgoing_bytes();
             if bytes >= limit {
-                let sentence = format_args!("{bytes} bytes wait to be written");
-                return Err(fail(chatproto_result::QueueFull, sentence));
+                return Err(fail(
+                    chatproto_result::QueueFull,
+                    format_args!("{bytes} bytes wait to be written"),
+                ));
             }
         }
         state.session.send(to, msg).map_err(|error| client_error(&error))?;

@@ -54,8 +54,7 @@ impl Lost {
         match self {
             Lost::Closed(None) => client_error(&ClientError::Closed),
             Lost::Closed(Some(frame)) => {
-                let sentence = format_args!("{} ({frame})", ClientError::Closed);
-                fail(chatproto_result::Closed, sentence)
+                fail(chatproto_result::Closed, format_args!("{} ({frame})", ClientError::Closed))
             }
             Lost::WebSocket(error) => client_error(error),
             Lost::Io(sentence) => fail(chatproto_result::Io, format_args!("{sentence}")),
