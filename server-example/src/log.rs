@@ -11,7 +11,7 @@ use shared::options::no_color;
 use shared::stderr;
 use shared::usage::Table;
 use tracing::{info, warn};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
@@ -23,13 +23,18 @@ use crate::journal::Journal;
 /// How often the counts are logged, if they changed.
 const COUNTS_EVERY: Duration = Duration::from_secs(60);
 
+/// The lines of these crates are logged.
+const OURS: [&str; 2] = ["chatproto", "server_example"];
+
 /// Starts logging to standard error.
 pub(crate) fn start(level: LevelFilter) -> io::Result<LevelSwitch> {
     let is_colored = io::stderr().is_terminal() && !no_color();
     stderr::start()?;
     let (filter, switch) = reload::Layer::new(level);
     let lines = fmt::layer().with_writer(stderr::queue).with_ansi(is_colored).with_target(false);
-    tracing_subscriber::registry().with(filter).with(lines).init();
+    // a library's own lines would have no budget, and no words for an operator
+    let is_ours = filter_fn(|line| OURS.iter().any(|ours| line.target().starts_with(ours)));
+    tracing_subscriber::registry().with(filter).with(is_ours).with(lines).init();
     Ok(LevelSwitch(switch))
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::activity::{Activity, Exchange, Times};
 use crate::body::Answer;
@@ -35,7 +35,7 @@ const LONGEST_HEAD: usize = 16 * 1024;
 /// The most headers of a request in HTTP/1.1.
 const MOST_HEADERS: usize = 64;
 /// The most requests at a time of an HTTP/2 connection.
-const MOST_STREAMS: u32 = 64;
+const MOST_STREAMS: u32 = 16;
 /// The most HTTP/2 streams that the peer has reset and that were not looked at yet.
 const MOST_PENDING_RESETS: usize = 20;
 /// The most HTTP/2 streams that this side resets for errors of the peer.
@@ -74,7 +74,7 @@ pub(crate) fn http() -> Builder<TokioExecutor> {
         .max_local_error_reset_streams(MOST_ERRORS)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(2 * WINDOW)
-        .max_send_buf_size(64 * 1024);
+        .max_send_buf_size(16 * 1024);
     http
 }
 
@@ -148,7 +148,8 @@ async fn open(server: &Server, socket: TcpStream, address: IpAddr) -> Option<(St
     let address = match server.proxies.user_of(&socket, address).await {
         Ok(user) => user,
         Err(error) => {
-            debug!(%address, %error, "no PROXY header");
+            // the sources are the operator's own
+            warn!(%address, %error, "HTTP connection closed: the PROXY header of a load balancer is not valid");
             return None;
         }
     };

@@ -51,6 +51,7 @@ impl Proxies {
     ///
     /// # Errors
     /// Two headers state different addresses. A balancer adds one of the headers, and a user can write the other.
+    /// Or a quote has no end.
     pub(crate) fn forwarded_for(
         &self,
         headers: &HeaderMap,
@@ -59,9 +60,15 @@ impl Proxies {
         if !self.contain(peer) {
             return Ok(peer);
         }
-        let forwarded = values(headers, FORWARDED.as_str()).filter_map(for_of);
-        let standard = self.first_user(forwarded.collect(), peer);
-        let older = self.first_user(values(headers, X_FORWARDED_FOR).collect(), peer);
+        if lines(headers, FORWARDED.as_str()).any(has_open_quote) {
+            // an element behind the quote, such as the balancer's own, would not count
+            return Err(Refusal::bad_request("A quote in the header Forwarded has no end."));
+        }
+        let forwarded =
+            lines(headers, FORWARDED.as_str()).flat_map(|line| unquoted_split(line, ','));
+        let standard = self.first_user(forwarded.map(for_of).collect(), peer);
+        let older = lines(headers, X_FORWARDED_FOR).flat_map(|line| line.split(','));
+        let older = self.first_user(older.map(|stated| Some(stated.trim())).collect(), peer);
         match (headers.contains_key(FORWARDED), headers.contains_key(X_FORWARDED_FOR)) {
             (true, true) if standard != older => Err(Refusal::bad_request(
                 "Forwarded and X-Forwarded-For state different addresses: the load balancer must remove the \
@@ -73,13 +80,14 @@ impl Proxies {
     }
 
     /// The last one of these addresses that is no balancer's. Each balancer has appended the peer that it saw.
-    fn first_user(&self, stated: Vec<&str>, peer: IpAddr) -> IpAddr {
+    /// Nothing counts in front of an element without an address: a user can have written it.
+    fn first_user(&self, stated: Vec<Option<&str>>, peer: IpAddr) -> IpAddr {
         let mut address = peer;
         for stated in stated.into_iter().rev() {
             if !self.contain(address) {
                 break;
             }
-            let Some(before) = parse(stated) else { break };
+            let Some(before) = stated.and_then(parse) else { break };
             address = before;
         }
         address
@@ -141,22 +149,58 @@ fn discard(socket: &TcpStream, mut count: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The values of a header that is a list, in order.
-fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim)
+/// The headers of this name, in order. One that is not ASCII counts as empty.
+fn lines<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).into_iter().map(|line| line.to_str().unwrap_or_default())
+}
+
+/// The parts of a text between separators that stand outside quotes.
+fn unquoted_split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut quotes = Quotes::default();
+    text.split(move |character| !quotes.contain(character) && character == separator)
+}
+
+fn has_open_quote(text: &str) -> bool {
+    let mut quotes = Quotes::default();
+    for character in text.chars() {
+        quotes.contain(character);
+    }
+    quotes.is_open
+}
+
+/// The quoted strings of RFC 7230: a backslash escapes the character behind it.
+#[derive(Default)]
+struct Quotes {
+    is_open: bool,
+    is_escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next character stands in quotes.
+    fn contain(&mut self, character: char) -> bool {
+        if std::mem::take(&mut self.is_escaped) {
+            return true;
+        }
+        let was_open = self.is_open;
+        match character {
+            '\\' => self.is_escaped = was_open,
+            '"' => self.is_open = !was_open,
+            _ => {}
+        }
+        was_open
+    }
 }
 
 /// The parameter `for` of an element of `Forwarded` (RFC 7239).
 fn for_of(element: &str) -> Option<&str> {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let pairs = unquoted_split(element, ';').filter_map(|pair| pair.split_once('='));
     let mut pairs = pairs.map(|(name, value)| (name.trim(), value.trim()));
     pairs.find(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, value)| value)
 }
 
 /// An address with or without quotes, brackets and a port.
 fn parse(text: &str) -> Option<IpAddr> {
-    let text = text.trim_matches('"');
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     let address = text
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()))
@@ -215,6 +259,14 @@ mod tests {
             ("proto=https; For=\"192.0.2.7:4711\";by=10.0.0.1", "192.0.2.7"),
             ("for=203.0.113.9, for=\"[2001:db9::7]:4711\"", "2001:db9::7"),
             ("for=192.0.2.7, for=\"[2001:db8::1]\"", "192.0.2.7"),
+            // the balancer states no address, and a user's counts for nothing
+            ("for=203.0.113.9, proto=https", "10.0.0.1"),
+            ("for=203.0.113.9,", "10.0.0.1"),
+            ("for=192.0.2.7;host=\"x,for=203.0.113.9\"", "192.0.2.7"),
+            ("for=192.0.2.7;host=\"x;for=203.0.113.9\"", "192.0.2.7"),
+            ("for=192.0.2.7;host=\"\\\",for=203.0.113.9\"", "192.0.2.7"),
+            ("for=\"203.0.113.9, for=192.0.2.7", "refused"),
+            ("for=203.0.113.9\", for=192.0.2.7", "refused"),
         ] {
             assert_eq!(user(&[("forwarded", value)], "10.0.0.1"), expected, "{value}");
         }

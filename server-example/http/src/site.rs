@@ -116,7 +116,8 @@ impl Site {
     fn check<B: HttpBody>(&self, peer: Peer, request: &http::Request<B>) -> Result<Rules, Refusal> {
         let policy = self.policy.get();
         if policy.is_tls_only() && !peer.is_tls {
-            let sentence = "This server speaks HTTPS only: write https:// in front of its address.";
+            let sentence =
+                "This server speaks TLS only: write https:// or wss:// in front of its address.";
             return Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, sentence)
                 .with(&[("upgrade", "TLS/1.3, HTTP/1.1"), ("connection", "upgrade, close")]));
         }

@@ -116,7 +116,7 @@ fn check(request: &Request) -> Result<Accepted, Refusal> {
         }
     }
     if single(headers, &SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
-        return Err(upgrade_required("WebSockets have version 13 here."));
+        return Err(upgrade_required("Only version 13 of WebSocket is supported."));
     }
     let Some(key) = single(headers, &SEC_WEBSOCKET_KEY).filter(|key| is_key(key)) else {
         return Err(Refusal::bad_request(

@@ -260,7 +260,7 @@ impl Plan<'_> {
 fn log_proxies(networks: &[Network]) {
     if !networks.is_empty() {
         let networks: Vec<String> = networks.iter().map(Network::to_string).collect();
-        info!("connections from {} must begin with a PROXY header", networks.join(", "));
+        info!("chat connections from {} must begin with a PROXY header", networks.join(", "));
     }
 }
 

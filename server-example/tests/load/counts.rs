@@ -102,7 +102,7 @@ fn counts_are_as_exact_of_rooms_and_shouts_and_to_one_read_peers() {
     for (receivers, each, faults) in [
         ("to = \"room\"\nrooms = 2\n", 4, &[lost, doubled, changed][..]),
         ("to = \"shout\"\n", 9, &[lost, doubled, changed]),
-        // of two objects that meet in one read it would lose one: each receiver gets only one
+        // a peer loses the second of two objects that meet in one read: each receiver gets only one
         ("peer = \"one-read\"\n", 1, &[lost, changed]),
     ] {
         let mut scenario = SCENARIO.replace("1000", "200") + receivers;
